@@ -1,0 +1,43 @@
+"""What lrbench says when it is given something it cannot use.
+
+Every message is one sentence: what is wrong, where, and what is allowed. The command line prints it as it is
+and exits with code 2; Python callers catch `LRBenchError`, or the built-in exception it also is.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LRBenchError(Exception):
+    """The base of every error that a user can mend."""
+
+
+class PolicyError(LRBenchError, ValueError):
+    """A policy, its text, its parameters or a catalog is not valid."""
+
+
+class TaskError(LRBenchError, ValueError):
+    """A task, model, optimizer or plugin is not valid."""
+
+
+class DataError(LRBenchError, ValueError):
+    """A data set is missing, unreadable or unusable."""
+
+
+class StudyError(LRBenchError, ValueError):
+    """A study file or a question about a study is not valid."""
+
+
+class StoreError(LRBenchError):
+    """A store cannot be opened, read or written."""
+
+
+class CheckpointError(LRBenchError):
+    """A checkpoint is torn, foreign or does not belong to the run that asks for it."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """` (did you mean 'TRIEXP'?)` for the nearest allowed name, or an empty string where none is near."""
+    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    nearest = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" (did you mean '{by_lower[nearest[0]]}'?)" if nearest else ""
