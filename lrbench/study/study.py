@@ -1,0 +1,76 @@
+"""A study as a value: which policies, on which tasks, with which seeds, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lrbench.errors import StudyError
+
+if TYPE_CHECKING:
+    from lrbench.policy import Policy
+    from lrbench.tasks import Task
+
+BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
+"""The factors of the robustness over base LR, as LRBench names them."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One policy of a study, under the name that its results carry."""
+
+    name: str
+    policy: Policy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Every entry is trained on every task with every seed.
+
+    The seeds are shared by all entries, so that a seed's initial weights and batch order are the same for every
+    policy and differences are paired.
+
+    Attributes:
+        margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
+            fraction) is as good as the best.
+        target: the validation objective to reach, for `steps_to_target`; None where no target is set.
+        confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
+        base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR;
+            empty for none.
+
+    Raises:
+        StudyError: a field is out of range, or two entries or tasks share a name.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    entries: tuple[Entry, ...]
+    seeds: tuple[int, ...]
+    margin: float = 0.01
+    target: float | None = None
+    confirm: int = 0
+    base_lr_scales: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"study '{self.name}'"
+        if not self.tasks:
+            raise StudyError(f"{where} names no task: give at least one")
+        if not self.entries:
+            raise StudyError(f"{where} names no policy: give at least one")
+        if not self.seeds:
+            raise StudyError(f"{where} has no seeds: give at least one")
+        if any(seed < 0 for seed in self.seeds):
+            raise StudyError(f"{where}: seeds must be whole numbers from 0 on, not {min(self.seeds)}")
+        if not 0 <= self.margin < float("inf"):
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {self.margin}")
+        if self.confirm < 0:
+            raise StudyError(f"{where}: confirm must be a number of seeds of at least 0, not {self.confirm}")
+        for noun, names in (
+            ("seed", self.seeds),
+            ("policy", [entry.name for entry in self.entries]),
+            ("task", [task.name for task in self.tasks]),
+        ):
+            name, count = Counter(names).most_common(1)[0]
+            if count > 1:
+                raise StudyError(f"{where}: {noun} {name!r} is given {count} times, each may stand only once")
