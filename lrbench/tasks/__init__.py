@@ -1,0 +1,41 @@
+"""Tasks: what is trained. Datasets, models, optimizers, and the registries that name them."""
+
+from lrbench.tasks import datasets as _datasets
+from lrbench.tasks import models as _models
+from lrbench.tasks import registered as _registered
+from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop
+from lrbench.tasks.data import Data, RawData, Split
+from lrbench.tasks.make import load_task, make_task
+from lrbench.tasks.metric import Metric
+from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, CustomOptimizer, OptimizerSpec, RMSprop
+from lrbench.tasks.registry import register_dataset, register_model, register_task
+from lrbench.tasks.settings import Choice, TaskSettings
+from lrbench.tasks.task import Precision, Task
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Augmentation",
+    "CaffeSGD",
+    "Choice",
+    "CustomOptimizer",
+    "Data",
+    "HorizontalFlip",
+    "Metric",
+    "OptimizerSpec",
+    "Precision",
+    "RMSprop",
+    "RandomCrop",
+    "RawData",
+    "Split",
+    "Task",
+    "TaskSettings",
+    "load_task",
+    "make_task",
+    "register_dataset",
+    "register_model",
+    "register_task",
+]
+
+del _datasets, _models, _registered

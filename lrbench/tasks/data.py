@@ -1,0 +1,242 @@
+"""Data: the three splits of a task, decoded once and held in memory.
+
+Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 [N, ...].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lrbench.errors import DataError
+from lrbench.tasks.fingerprint import array_digest, text_digest
+from lrbench.tasks.validation import Validation, split_indices
+
+Arrays = tuple[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Inputs uint8 or float32 [N, ...] and targets int64 [N] (float32 [N] or [N, K] for regression)."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(self, device: torch.device | str) -> "Split":
+        return Split(self.inputs.to(device), self.targets.to(device))
+
+    def take(self, indices: Tensor) -> "Split":
+        """The samples at `indices` (int64 [n]), in their order."""
+        return Split(self.inputs[indices], self.targets[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class RawData:
+    """What a dataset delivers: train and test before the validation split is taken out, and the number of classes."""
+
+    train: Split
+    test: Split
+    num_classes: int | None
+    val: Split | None = None
+
+    @cached_property
+    def checksum(self) -> str:
+        """A digest of every array's type, shape and bytes."""
+        return text_digest(
+            *(
+                array_digest(array.numpy())
+                for split in (self.train, self.val, self.test)
+                if split is not None
+                for array in (split.inputs, split.targets)
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The splits of a task.
+
+    `mean` and `std` are float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for
+    inputs that are floating-point already, which are used as they are. `num_classes` is None for regression.
+    `checksum` is a digest of the arrays and of how they were split.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    num_classes: int | None
+    mean: Tensor | None
+    std: Tensor | None
+    checksum: str
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Arrays,
+        test: Arrays,
+        val: Validation | Arrays = 0.2,
+        *,
+        num_classes: int | None = None,
+        split_seed: int = 0,
+        stratified: bool = False,
+    ) -> "Data":
+        """Data from `(inputs, targets)` pairs of tensors or NumPy arrays.
+
+        `val` is the fraction (0 < val < 1) or the number of train samples to hold out, or a pair of its own.
+        Integer targets [N] are class labels (`num_classes` is one more than the largest train label unless given);
+        floating-point targets make it a regression.
+
+        Raises DataError for an empty split, lengths that differ, non-finite values, labels out of range.
+        """
+        splits = {"train": as_split(train, "train"), "test": as_split(test, "test")}
+        held_out: Validation = 0.2
+        if isinstance(val, (int, float)):
+            held_out = val
+        else:
+            splits["val"] = as_split(val, "val")
+        classes = count_classes(splits["train"].targets, num_classes)
+        raw = RawData(splits["train"], splits["test"], classes, splits.get("val"))
+        return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified)
+
+    @classmethod
+    def from_raw(
+        cls, raw: RawData, validation: Validation = 0.2, *, split_seed: int = 0, stratified: bool = False
+    ) -> "Data":
+        """Split, normalise and check what a dataset delivered; `validation` is ignored where it has its own."""
+        check_raw(raw)
+        if raw.val is None:
+            labels = raw.train.targets if stratified else None
+            kept, held_out = split_indices(len(raw.train), validation, split_seed, labels)
+            train, val = raw.train.take(kept), raw.train.take(held_out)
+            how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"
+        else:
+            train, val, how = raw.train, raw.val, "validation given"
+        mean, std = channel_statistics(train.inputs)
+        checksum = text_digest(raw.checksum, str(raw.num_classes), how)
+        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, without the batch dimension."""
+        return tuple(self.train.inputs.shape[1:])
+
+    def to(self, device: torch.device | str) -> "Data":
+        mean = None if self.mean is None else self.mean.to(device)
+        std = None if self.std is None else self.std.to(device)
+        splits = {name: getattr(self, name).to(device) for name in ("train", "val", "test")}
+        return replace(self, **splits, mean=mean, std=std)
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """A float32 batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel."""
+        if self._affine is None:
+            return inputs.to(torch.float32)
+        scale, shift = self._affine
+        return inputs.to(torch.float32).mul_(scale).add_(shift)
+
+    @cached_property
+    def _affine(self) -> tuple[Tensor, Tensor] | None:
+        """(x/255 - mean)/std as x*scale + shift, shaped to broadcast over a batch."""
+        if self.mean is None or self.std is None:
+            return None
+        shape = (-1, *(1 for _ in self.input_shape[1:]))
+        return (1 / (255 * self.std)).reshape(shape), (-self.mean / self.std).reshape(shape)
+
+
+def as_split(arrays: Arrays, where: str) -> Split:
+    """Tensors of the types that lrbench trains on, from tensors, NumPy arrays or sequences."""
+    if not isinstance(arrays, Sequence) or len(arrays) != 2:
+        raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}.")
+    inputs, targets = as_tensor(arrays[0], f"{where} inputs"), as_tensor(arrays[1], f"{where} targets")
+    if inputs.dtype != torch.uint8:
+        inputs = inputs.to(torch.float32)
+    targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
+    return Split(inputs.contiguous(), targets.contiguous())
+
+
+def as_tensor(array: Any, where: str) -> Tensor:
+    if isinstance(array, Tensor):
+        return array.detach().cpu()
+    values: NDArray[Any] = np.asarray(array)
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}.")
+    if values.dtype.kind == "u" and values.dtype != np.uint8:
+        values = values.astype(np.int64)
+    return torch.from_numpy(np.array(values, order="C", copy=None if values.flags.writeable else True))
+
+
+def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
+    """The number of classes of integer targets [N]; None for floating-point ones, which are regressed on."""
+    if targets.is_floating_point() or num_classes is not None or not len(targets):
+        return num_classes
+    return int(targets.max()) + 1
+
+
+def check_raw(raw: RawData) -> None:
+    """Raise DataError for the first thing in `raw` that cannot be trained on."""
+    for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
+        if split is not None:
+            check_split(split, where, raw.train.inputs, raw.num_classes)
+
+
+def check_split(split: Split, where: str, train_inputs: Tensor, num_classes: int | None) -> None:
+    inputs, targets = split.inputs, split.targets
+    if inputs.ndim < 2:
+        raise DataError(f"the {where} inputs have shape {list(inputs.shape)}; they must be [N, ...].")
+    if len(inputs) == 0:
+        raise DataError(f"the {where} split is empty.")
+    if targets.ndim == 0 or len(targets) != len(inputs):
+        shape = list(targets.shape)
+        raise DataError(f"the {where} split has {len(inputs)} inputs but its targets have shape {shape}.")
+    if inputs.shape[1:] != train_inputs.shape[1:] or inputs.dtype != train_inputs.dtype:
+        found, expected = describe(inputs), describe(train_inputs)
+        raise DataError(f"the {where} inputs are {found} each while the train inputs are {expected}.")
+    for what, tensor in (("inputs", inputs), ("targets", targets)):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            first = int((~torch.isfinite(tensor)).flatten(1 if tensor.ndim > 1 else 0).nonzero()[0, 0])
+            raise DataError(f"the {where} {what} are not finite (first at sample {first}).")
+    if num_classes is not None:
+        check_labels(targets, where, num_classes)
+
+
+def check_labels(targets: Tensor, where: str, num_classes: int) -> None:
+    if targets.is_floating_point() or targets.ndim != 1:
+        raise DataError(f"the {where} targets are {describe(targets)} each; class labels must be integers [N].")
+    if num_classes < 2:
+        raise DataError(f"the data has {num_classes} class; a classification needs at least 2.")
+    wrong = ((targets < 0) | (targets >= num_classes)).nonzero()
+    if len(wrong):
+        first = int(wrong[0, 0])
+        raise DataError(
+            f"the {where} label {int(targets[first])} (sample {first}) is out of range; "
+            f"labels must be 0..{num_classes - 1}."
+        )
+
+
+def describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape[1:])}"
+
+
+def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Mean and population std per channel (dimension 1 of [N, C, ...]; all values of [N, F]) of uint8 inputs / 255.
+
+    Computed from the exact histogram of the 256 values, so it depends on no summation order. A constant channel has
+    std 1. Floating-point inputs have none.
+    """
+    if inputs.dtype != torch.uint8:
+        return None, None
+    channels = [inputs] if inputs.ndim == 2 else [inputs[:, c] for c in range(inputs.shape[1])]
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).double()
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    weights = counts / counts.sum(dim=1, keepdim=True)
+    mean = weights @ levels
+    variance = (weights * (levels - mean[:, None]) ** 2).sum(dim=1)
+    std = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
+    return mean.float(), std.float()

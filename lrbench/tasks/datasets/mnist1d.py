@@ -1,0 +1,46 @@
+"""MNIST-1D (Greydanus 2020, arXiv 2011.14439), made here and offline by its own package."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.registry import register_dataset
+
+
+def no_sources(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
+    return ()
+
+
+@register_dataset("mnist1d", version=1, sources=no_sources)
+def mnist1d(root: Path, download: bool) -> RawData:
+    """MNIST-1D: 4,000 train and 1,000 test signals of 40 points, 10 classes; made offline, no download.
+
+    The package's default arguments, seed 42; float32 [N, 40], standardised by the package.
+    """
+    from mnist1d.data import make_dataset
+
+    with _numpy_and_random_state():
+        made = make_dataset()
+    return RawData(_split(made["x"], made["y"]), _split(made["x_test"], made["y_test"]), 10)
+
+
+def _split(x: NDArray[np.float64], y: NDArray[np.int64]) -> Split:
+    return Split(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
+
+
+@contextmanager
+def _numpy_and_random_state() -> Iterator[None]:
+    """The package seeds the global generators; the caller's are put back."""
+    state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 (it is what the package seeds)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+        random.setstate(python_state)

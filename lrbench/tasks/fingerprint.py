@@ -1,0 +1,231 @@
+"""Fingerprints: a digest of everything that determines a number, the same in every process.
+
+Values are digested by what they hold. A user's function is digested by its bytecode, its constants, defaults, closure
+and the globals it reads, followed to their values; a user's class by its methods and its bases. What comes from an
+installed library is digested by its name: library versions are recorded with each run instead.
+"""
+
+import dis
+import enum
+import functools
+import inspect
+import pathlib
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lrbench.errors import TaskError
+
+_PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
+_LIBRARY_FOLDERS = tuple(
+    pathlib.Path(folder).resolve() for folder in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+)
+_IGNORED_MEMBERS = frozenset(
+    {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__annotate__", "__annotate_func__"}
+    | {"__annotations_cache__", "__firstlineno__", "__static_attributes__", "__qualname__", "__abstractmethods__"}
+    | {"_abc_impl", "__dataclass_params__", "__dataclass_fields__", "__match_args__", "__parameters__"}
+)
+
+
+def text_digest(*parts: str) -> str:
+    """32 hex digits of the parts, each delimited by its length."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode()
+        digest.update(f"{len(encoded)}:".encode())
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def array_digest(array: NDArray[Any]) -> str:
+    """32 hex digits of an array's type, shape and bytes."""
+    digest = blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def fingerprint(value: Any, version: str | None = None) -> str:
+    """32 hex digits that change when the value, or the code of a function or class, changes.
+
+    A `version` stands for the user's functions, classes and objects, whatever they hold. Without one, raises TaskError
+    where the value holds something that has no identity beyond this process. An object's own `__fingerprint__()`
+    gives the value to digest in its place.
+    """
+    return text_digest(*_Walk(version).walk(value))
+
+
+def from_library(module_name: str | None) -> bool:
+    """Whether a module belongs to the standard library, an installed package or lrbench itself."""
+    package = (module_name or "").partition(".")[0]
+    if package in sys.stdlib_module_names and package != "__main__":
+        return True
+    file = getattr(sys.modules.get(package), "__file__", None)
+    if package == "lrbench" or (file is None and package not in ("", "__main__", "__mp_main__")):
+        return True
+    return file is not None and any(folder in pathlib.Path(file).resolve().parents for folder in _LIBRARY_FOLDERS)
+
+
+class _Walk:
+    """One traversal of a value: yields text tokens; an object met again is yielded as the number of its first visit."""
+
+    def __init__(self, version: str | None) -> None:
+        self.version = version
+        self.visited: dict[int, int] = {}
+        self.alive: list[Any] = []
+
+    def walk(self, value: Any) -> Iterator[str]:
+        if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
+            yield f"{type(value).__name__}:{value!r}"
+            return
+        if id(value) in self.visited:
+            yield f"again:{self.visited[id(value)]}"
+            return
+        self.visited[id(value)] = len(self.visited)
+        self.alive.append(value)
+        yield from self.describe(value)
+
+    def walk_all(self, tag: str, values: Any) -> Iterator[str]:
+        yield f"({tag}"
+        for value in values:
+            yield from self.walk(value)
+        yield ")"
+
+    def describe(self, value: Any) -> Iterator[str]:
+        """The tokens of a value that is neither plain nor seen before."""
+        if hasattr(type(value), "__fingerprint__"):
+            yield from self.walk_all(type(value).__qualname__, value.__fingerprint__())
+            return
+        for kinds, tokens in self.rules():
+            if isinstance(value, kinds):
+                yield from tokens(value)
+                return
+        yield from self.instance(value)
+
+    def rules(self) -> tuple[tuple[Any, Callable[[Any], Iterator[str]]], ...]:
+        return (
+            ((list, tuple), lambda v: self.walk_all(type(v).__name__, v)),
+            ((set, frozenset), self.unordered),
+            ((dict, types.MappingProxyType), self.mapping),
+            (Tensor, lambda v: iter((f"tensor:{v.dtype}", array_digest(_as_array(v))))),
+            ((np.ndarray, np.generic), self.array),
+            ((torch.dtype, torch.device, np.dtype, pathlib.PurePath, range, slice), lambda v: iter((repr(v),))),
+            (types.ModuleType, self.module),
+            (types.CodeType, self.code),
+            (types.FunctionType, self.function),
+            (types.MethodType, lambda v: self.walk_all("method", (v.__func__, v.__self__))),
+            ((types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType), self.named),
+            (type, self.cls),
+            (functools.partial, lambda v: self.walk_all("partial", (v.func, v.args, v.keywords))),
+            (property, lambda v: self.walk_all("property", (v.fget, v.fset, v.fdel))),
+            ((staticmethod, classmethod), lambda v: self.walk_all(type(v).__name__, (v.__func__,))),
+            (functools.cached_property, lambda v: self.walk_all("cached_property", (v.func,))),
+            (enum.Enum, lambda v: self.walk_all("enum", (type(v).__qualname__, v.name, v.value))),
+            (types.MemberDescriptorType, lambda v: iter((f"slot:{v.__name__}",))),
+            (types.CellType, self.cell),
+            (nn.Module, self.network),
+        )
+
+    def unordered(self, value: Any) -> Iterator[str]:
+        yield type(value).__name__
+        yield from sorted(text_digest(*_Walk(self.version).walk(member)) for member in value)
+
+    def mapping(self, value: Any) -> Iterator[str]:
+        return self.walk_all("dict", (part for item in value.items() for part in item))
+
+    def array(self, value: Any) -> Iterator[str]:
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            yield from self.walk_all("objects", array.ravel().tolist())
+        else:
+            yield array_digest(array)
+
+    def module(self, value: types.ModuleType) -> Iterator[str]:
+        yield f"module:{value.__name__}"
+        file = getattr(value, "__file__", None)
+        if file is not None and not from_library(value.__name__):
+            yield blake2b(pathlib.Path(file).read_bytes(), digest_size=16).hexdigest()
+
+    def code(self, value: types.CodeType) -> Iterator[str]:
+        yield value.co_code.hex()
+        yield value.co_exceptiontable.hex()
+        yield " ".join((*value.co_names, "|", *value.co_varnames, "|", *value.co_freevars, "|", *value.co_cellvars))
+        yield f"{value.co_argcount} {value.co_posonlyargcount} {value.co_kwonlyargcount} {value.co_flags}"
+        yield from self.walk_all("constants", value.co_consts)
+
+    def function(self, value: types.FunctionType) -> Iterator[str]:
+        if from_library(value.__module__):
+            yield from self.named(value)
+            return
+        if self.version is not None:
+            yield f"version:{self.version}"
+            return
+        globals_read = {name: value.__globals__[name] for name in _global_names(value) if name in value.__globals__}
+        cells = value.__closure__ or ()
+        yield from self.walk_all("function", (value.__code__, value.__defaults__, value.__kwdefaults__))
+        yield from self.walk_all("closure", cells)
+        yield from self.walk_all("globals", (globals_read,))
+
+    def cell(self, value: types.CellType) -> Iterator[str]:
+        try:
+            contents = value.cell_contents
+        except ValueError:
+            return iter(("empty cell",))
+        return self.walk(contents)
+
+    def cls(self, value: type) -> Iterator[str]:
+        if from_library(value.__module__):
+            yield from self.named(value)
+            return
+        if self.version is not None:
+            yield f"version:{self.version}"
+            return
+        members = {name: member for name, member in vars(value).items() if name not in _IGNORED_MEMBERS}
+        yield from self.walk_all("class", (value.__bases__, members))
+
+    def named(self, value: Any) -> Iterator[str]:
+        owner = getattr(value, "__module__", None) or getattr(getattr(value, "__self__", None), "__name__", "")
+        yield f"named:{owner}.{value.__qualname__}"
+
+    def network(self, value: nn.Module) -> Iterator[str]:
+        yield repr(value)
+        yield from self.walk_all("network", (type(value), dict(value.state_dict())))
+
+    def instance(self, value: Any) -> Iterator[str]:
+        """An object of any other class: a dataclass by its fields, a user's object by its attributes."""
+        kind = type(value)
+        if is_dataclass(value):
+            state: Any = {field.name: getattr(value, field.name) for field in fields(value)}
+        elif self.version is not None:
+            state = None
+        elif not from_library(kind.__module__) and hasattr(value, "__dict__"):
+            state = vars(value)
+        else:
+            raise TaskError(
+                f"a {kind.__module__}.{kind.__qualname__} cannot be fingerprinted, so lrbench cannot tell whether two "
+                'runs are the same; give the task version="..." and change it whenever its code or data changes.'
+            )
+        yield from self.walk_all("instance", (kind, state))
+
+
+def _as_array(tensor: Tensor) -> NDArray[Any]:
+    plain = tensor.detach().cpu().contiguous()
+    return plain.view(torch.uint8).numpy() if plain.dtype == torch.bfloat16 and plain.ndim else plain.numpy()
+
+
+def _global_names(function: types.FunctionType) -> list[str]:
+    """The names of the globals that a function, or a function written inside it, reads; sorted."""
+    pending, names = [function.__code__], set()
+    while pending:
+        code = pending.pop()
+        names |= {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+        pending += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    return sorted(names)

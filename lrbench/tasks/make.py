@@ -1,0 +1,55 @@
+"""From settings to a task: load the data, build the value."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from lrbench.errors import TaskError, did_you_mean
+from lrbench.tasks import registry
+from lrbench.tasks.data import Data
+from lrbench.tasks.models.registered import RegisteredModel
+from lrbench.tasks.settings import TaskSettings
+from lrbench.tasks.task import Task
+
+DEFAULT_DATA_ROOT = Path("data")
+
+
+def load_task(name: str, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any) -> Task:
+    """The registered task called `name`, with any field of `TaskSettings` replaced by `overrides`.
+
+    `data_root` is the folder that holds the datasets, laid out as torchvision does (`data` unless given); nothing is
+    fetched unless `download`. Raises TaskError for an unknown name or setting, DataError for missing data.
+    """
+    settings = registry.tasks.find(name).build()
+    allowed = [field.name for field in fields(TaskSettings)]
+    unknown = next((key for key in overrides if key not in allowed), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, allowed)
+        raise TaskError(f"task '{name}' has no setting '{unknown}'{hint}; its settings are {', '.join(allowed)}.")
+    return make_task(replace(settings, **overrides), data_root=data_root, download=download)
+
+
+def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:
+    """The task that `settings` describe; raises TaskError or DataError where they cannot be trained."""
+    root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
+    data = load_data(settings, root, download=download)
+    return Task(
+        name=settings.name,
+        model=RegisteredModel.named(settings.model.kind, data, settings.model.options),
+        data=data,
+        optimizer=settings.optimizer,
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        eval_every=settings.eval_every or 0,
+        augment=settings.augment,
+        precision=settings.precision,
+        divergence_factor=settings.divergence_factor,
+    )
+
+
+def load_data(settings: TaskSettings, root: Path, *, download: bool) -> Data:
+    """The data of a task, split as it says."""
+    entry = registry.datasets.find(settings.dataset.kind)
+    options = entry.complete(settings.dataset.options, "dataset")
+    raw = entry.build(root, download, **options)
+    return Data.from_raw(raw, settings.validation, split_seed=settings.split_seed, stratified=settings.stratified)

@@ -1,0 +1,43 @@
+"""A registered model with its options and the data's shape: a factory whose identity is what it says, not its code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lrbench.errors import TaskError
+from lrbench.tasks import registry
+from lrbench.tasks.data import Data
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """Builds the registered model `name` for inputs [N, *input_shape] and `num_classes` outputs when called."""
+
+    name: str
+    input_shape: tuple[int, ...]
+    num_classes: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def named(cls, name: str, data: Data, options: Mapping[str, Any] | None = None) -> "RegisteredModel":
+        """The model for this data, with its defaults filled in; raises TaskError for an unknown name or option."""
+        complete = registry.models.find(name).complete(options or {}, "model")
+        if data.num_classes is None:
+            raise TaskError(f"model '{name}' is a classifier, and the data has no class labels.")
+        frozen = tuple((option, _frozen(value)) for option, value in complete.items())
+        return cls(name, data.input_shape, data.num_classes, frozen)
+
+    def __call__(self) -> nn.Module:
+        return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
+
+    def __fingerprint__(self) -> tuple[Any, ...]:
+        """What its fingerprint is made of: the version of the registered function, or its code if it has none."""
+        entry = registry.models.find(self.name)
+        code: Any = entry.build if entry.version is None else entry.version
+        return (self.name, self.input_shape, self.num_classes, self.options, code)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(member) for member in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,164 @@
+"""Optimizers as values: a frozen specification that builds a torch optimizer for a list of parameters.
+
+The learning rate is not part of it: the optimizer is built with LR 1.0, which the engine replaces before each step.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from lrbench.errors import TaskError, did_you_mean
+from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
+
+PLACEHOLDER_LR = 1.0
+
+
+@runtime_checkable
+class OptimizerSpec(Protocol):
+    """Anything that builds a torch optimizer for parameters; groups with different LRs keep their ratios."""
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer: ...
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent as PyTorch defines it: V = momentum*V + (g + weight_decay*w); w -= lr*V."""
+
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+        if self.nesterov and self.momentum == 0:
+            raise TaskError("optimizer SGD: nesterov needs a momentum above 0.")
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        params = list(params)
+        return torch.optim.SGD(params, lr=PLACEHOLDER_LR, fused=_has_fused_kernel(params), **asdict(self))
+
+
+@dataclass(frozen=True)
+class CaffeSGD:
+    """Stochastic gradient descent as Caffe defines it: V = momentum*V + lr*(g + weight_decay*w); w -= V.
+
+    It differs from `SGD` whenever the LR changes, because the velocity remembers the LRs it was made with.
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return CaffeSGDOptimizer(params, lr=PLACEHOLDER_LR, **asdict(self))
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (arXiv 1412.6980); weight decay is added to the gradient."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        params, betas = list(params), (self.beta1, self.beta2)
+        fused = _has_fused_kernel(params)
+        return torch.optim.Adam(
+            params, lr=PLACEHOLDER_LR, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused
+        )
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay (arXiv 1711.05101), which is multiplied by the LR."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        params, betas = list(params), (self.beta1, self.beta2)
+        fused = _has_fused_kernel(params)
+        return torch.optim.AdamW(
+            params, lr=PLACEHOLDER_LR, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused
+        )
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop as PyTorch defines it (uncentred)."""
+
+    alpha: float = 0.99
+    momentum: float = 0.0
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(params, lr=PLACEHOLDER_LR, **asdict(self))
+
+
+@dataclass(frozen=True)
+class CustomOptimizer:
+    """A user's own `function(params) -> torch.optim.Optimizer`."""
+
+    function: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return self.function(list(params))
+
+
+OPTIMIZERS: Mapping[str, Callable[..., OptimizerSpec]] = MappingProxyType(
+    {spec.__name__: spec for spec in (SGD, CaffeSGD, Adam, AdamW, RMSprop)}
+)
+
+
+def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
+    """The specification called `kind` with these options; raises TaskError for an unknown kind or option."""
+    if kind not in OPTIMIZERS:
+        hint = did_you_mean(kind, OPTIMIZERS) or f"; there are {', '.join(OPTIMIZERS)}"
+        raise TaskError(f"no optimizer is called '{kind}'{hint}.")
+    allowed = list(OPTIMIZERS[kind].__annotations__)
+    unknown = next((name for name in options if name not in allowed), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, allowed)
+        raise TaskError(f"optimizer '{kind}' has no option '{unknown}'{hint}; its options are {', '.join(allowed)}.")
+    return OPTIMIZERS[kind](**options)
+
+
+def _check_settings(spec: Any) -> None:
+    """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags are flags."""
+    for name, value in asdict(spec).items():
+        where = f"optimizer {type(spec).__name__}: {name} = {value!r}"
+        if name == "nesterov":
+            if not isinstance(value, bool):
+                raise TaskError(f"{where} must be true or false.")
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TaskError(f"{where} must be a number.")
+        rate = name in ("momentum", "beta1", "beta2", "alpha")
+        if not math.isfinite(value) or value < 0 or (rate and value >= 1):
+            raise TaskError(f"{where} must be {'in [0, 1)' if rate else 'a finite number >= 0'}.")
+        object.__setattr__(spec, name, float(value))
+
+
+def _has_fused_kernel(params: list[nn.Parameter]) -> bool:
+    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in params)

@@ -1,0 +1,196 @@
+"""Task: what is trained, as one frozen value. Everything that determines a run's numbers, except policy and seed."""
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lrbench.errors import TaskError, did_you_mean
+from lrbench.tasks.augment import Augmentation
+from lrbench.tasks.data import Data
+from lrbench.tasks.fingerprint import fingerprint, text_digest
+from lrbench.tasks.metric import Metric
+from lrbench.tasks.models.registered import RegisteredModel
+from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A network, its data and how it is trained, for a budget of `steps` iterations.
+
+    `model` is a function that builds the network (or the name of a registered one); it draws its initial weights
+    from torch's global generator, which the engine seeds. `optimizer` is a specification such as `SGD(momentum=0.9)`
+    or a function `params -> torch.optim.Optimizer`. `batch_size` is in samples, `steps` and `eval_every` are in
+    iterations; `eval_every` is a twentieth of `steps` unless given. `loss(outputs, targets)` is the mean over a
+    batch. Without a `metric`, the task is judged by top-1 accuracy. `augment` acts on train batches, in order.
+    A segment whose every training loss exceeds `divergence_factor` times the initial validation loss has diverged.
+
+    `version` replaces the code of the user's own functions in the fingerprint.
+
+    Raises TaskError when built with settings that could not be trained; two samples are put through the model.
+    """
+
+    name: str
+    model: Callable[[], nn.Module]
+    data: Data
+    steps: int
+    optimizer: OptimizerSpec = field(default_factory=SGD)
+    batch_size: int = 64
+    eval_every: int = 0
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    metric: Metric | None = None
+    augment: tuple[Augmentation, ...] = ()
+    precision: Precision = "float32"
+    divergence_factor: float = 10.0
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        settle = object.__setattr__
+        if isinstance(self.model, str):
+            settle(self, "model", RegisteredModel.named(self.model, self.data))
+        if not isinstance(self.optimizer, OptimizerSpec) and callable(self.optimizer):
+            settle(self, "optimizer", CustomOptimizer(self.optimizer))
+        settle(self, "augment", tuple(self.augment))
+        self._check_settings()
+        if self.eval_every == 0:
+            settle(self, "eval_every", max(1, self.steps // 20))
+        self._check_model()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Iterations of one pass over the train split; the samples left over are dropped, others each epoch."""
+        return len(self.data.train) // self.batch_size
+
+    @property
+    def chance(self) -> float:
+        """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own."""
+        if self.metric is not None:
+            return self.metric.chance
+        assert self.data.num_classes is not None
+        return 1 / self.data.num_classes
+
+    @property
+    def objective(self) -> str:
+        """The name of the number the task is judged by: "top1", else the metric's name."""
+        return "top1" if self.metric is None else self.metric.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data lies, and so where the task is trained."""
+        return self.data.train.inputs.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits of everything that determines the numbers except `steps` and `eval_every`.
+
+        Raises TaskError where the user's code holds something without an identity and there is no `version`.
+        """
+        code = {
+            "model": self.model,
+            "loss": self.loss,
+            "metric": self.metric,
+            "optimizer": self.optimizer,
+            "augment": self.augment,
+        }
+        settings = {
+            "data": self.data.checksum,
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "divergence_factor": self.divergence_factor,
+            "version": self.version,
+            **{part: self._identity(part, value) for part, value in code.items()},
+        }
+        return text_digest(json.dumps(settings, sort_keys=True))
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits of everything that determines the numbers of a whole run, but for policy and seed."""
+        return text_digest(self.fingerprint, str(self.steps), str(self.eval_every))
+
+    def to(self, device: torch.device | str) -> "Task":
+        """The same task with its data on `device`."""
+        moved = copy.copy(self)
+        object.__setattr__(moved, "data", self.data.to(device))
+        return moved
+
+    def with_(self, **changes: Any) -> "Task":
+        """This task with other settings, checked like a new one."""
+        unknown = next((name for name in changes if name not in self.__dataclass_fields__), None)
+        if unknown is not None:
+            hint = did_you_mean(unknown, self.__dataclass_fields__)
+            raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}.")
+        return replace(self, **changes)
+
+    def _identity(self, part: str, value: Any) -> str:
+        try:
+            return fingerprint(value, self.version)
+        except TaskError as error:
+            raise TaskError(f"task '{self.name}', {part}: {error}") from error
+
+    def _check_settings(self) -> None:
+        where = f"task '{self.name}'"
+        for setting, least in (("batch_size", 1), ("steps", 1), ("eval_every", 0)):
+            value = getattr(self, setting)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise TaskError(f"{where}: {setting} = {value!r} must be an integer >= 1.")
+        if self.batch_size > len(self.data.train):
+            raise TaskError(
+                f"{where}: batch_size = {self.batch_size} is larger than the train split of "
+                f"{len(self.data.train)} samples."
+            )
+        if self.eval_every > self.steps:
+            raise TaskError(f"{where}: eval_every = {self.eval_every} is more than steps = {self.steps}.")
+        if self.precision not in get_args(Precision):
+            raise TaskError(f"{where}: precision = {self.precision!r} must be 'float32' or 'bfloat16'.")
+        if not (math.isfinite(self.divergence_factor) and self.divergence_factor > 1):
+            raise TaskError(f"{where}: divergence_factor = {self.divergence_factor!r} must be a number above 1.")
+        if not isinstance(self.optimizer, OptimizerSpec):
+            raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD().")
+        if not all(callable(getattr(self, part)) for part in ("model", "loss")):
+            raise TaskError(f"{where}: model and loss must be functions.")
+        if self.augment and len(self.data.input_shape) != 3:
+            shape = list(self.data.input_shape)
+            raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}.")
+        if self.metric is None and self.data.num_classes is None:
+            raise TaskError(f"{where}: targets that are no class labels need a metric=Metric(name, function, chance).")
+
+    def _check_model(self) -> None:
+        """Two samples through the model and the loss, without touching torch's generator."""
+        where = f"task '{self.name}'"
+        sample = self.data.train.take(torch.arange(min(2, len(self.data.train))))
+        inputs, targets = self.data.decode(sample.inputs).cpu(), sample.targets.cpu()
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                network = self.model()
+                outputs = network.eval()(inputs)
+        except Exception as error:
+            shape = list(inputs.shape)
+            raise TaskError(f"{where}: the model fails on a batch of shape {shape}: {_one_line(error)}.") from error
+        if not isinstance(outputs, Tensor):
+            raise TaskError(f"{where}: the model returns a {type(outputs).__name__} where a tensor is needed.")
+        expected = [len(inputs), self.data.num_classes]
+        if self.data.num_classes is not None and list(outputs.shape) != expected:
+            raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed.")
+        try:
+            loss = self.loss(outputs, targets)
+        except Exception as error:
+            shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
+            raise TaskError(f"{where}: the loss fails on {shapes}: {_one_line(error)}.") from error
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch.")
+        if next(iter(network.parameters()), None) is None:
+            raise TaskError(f"{where}: the model has no parameters to train.")
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,51 @@
+"""Which train samples are held out for validation: a pure function of the sizes and the task's own seed."""
+
+import torch
+from torch import Tensor
+
+from lrbench.errors import DataError
+from lrbench.streams import stream_seed
+
+Validation = float | int
+"""A fraction of the train set (a float, 0 < v < 1) or a number of samples (an int)."""
+
+
+def split_indices(
+    size: int, validation: Validation, split_seed: int, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sorted int64 indices (kept for training, held out) of a train set of `size` samples.
+
+    With `labels` (int64 [size]) each class is held out in the same proportion, to the nearest sample.
+    Raises DataError where either part would be empty.
+    """
+    count = held_out_count(size, validation)
+    generator = torch.Generator().manual_seed(stream_seed(split_seed, "validation split"))
+    order = torch.randperm(size, generator=generator)
+    if labels is not None:
+        order = interleave_classes(order, labels)
+    held_out, kept = order[:count], order[count:]
+    return kept.sort().values, held_out.sort().values
+
+
+def held_out_count(size: int, validation: Validation) -> int:
+    if isinstance(validation, bool) or not isinstance(validation, (int, float)):
+        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1 or a number of samples.")
+    if isinstance(validation, float) and not 0 < validation < 1:
+        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1, or an integer for a number.")
+    count = round(validation * size) if isinstance(validation, float) else validation
+    if not 0 < count < size:
+        raise DataError(
+            f"validation = {validation!r} holds out {count} of {size} train samples; "
+            "both the train and the validation split need at least one."
+        )
+    return count
+
+
+def interleave_classes(order: Tensor, labels: Tensor) -> Tensor:
+    """`order` rearranged so that every prefix holds each class in proportion, as nearly as whole samples allow."""
+    shuffled = labels[order]
+    position = torch.empty(len(order), dtype=torch.float64)
+    for label in sorted(set(shuffled.tolist())):
+        members = (shuffled == label).nonzero().flatten()
+        position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return order[position.argsort(stable=True)]
