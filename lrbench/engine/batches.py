@@ -1,0 +1,37 @@
+"""Which samples each step sees, as a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lrbench.streams import stream_seed
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+
+def batch_order(seed: int, epoch: int, samples: int) -> Tensor:
+    """The order in which an epoch visits the train split: a permutation of 0..samples-1, int64, on the CPU."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "batch order", epoch))
+    return torch.randperm(samples, generator=generator)
+
+
+def batch_indices(task: Task, seed: int, start: int, stop: int) -> Iterator[Tensor]:
+    """The sample indices of the batches of iterations `start` to `stop - 1`, on the data's device.
+
+    An epoch is `task.steps_per_epoch` batches of one permutation; the remainder that fills no batch is dropped,
+    another one each epoch.
+    """
+    size, per_epoch = task.batch_size, task.steps_per_epoch
+    device = task.data.train.inputs.device
+    epoch, order = -1, torch.empty(0)
+    for step in range(start, stop):
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            order = batch_order(seed, epoch, len(task.data.train)).to(device, non_blocking=True)
+        first = step % per_epoch * size
+        yield order[first : first + size]

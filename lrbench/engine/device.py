@@ -1,0 +1,36 @@
+"""Where training happens, and what is worth remembering about it."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from lrbench.errors import TaskError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
+
+    Raises:
+        TaskError: there is no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, here in available.items() if here))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in available:
+        raise TaskError(f"device '{name}' is unknown: give auto, cpu, cuda, cuda:N or mps")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not available[device.type] or (device.index or 0) >= count:
+        raise TaskError(f"device '{name}' is not available on this machine: give auto or cpu")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """A device as it is noted beside the numbers that it made, such as "cuda: NVIDIA H100" or "cpu: x86_64"."""
+    model = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device.type}: {model}"

@@ -1,0 +1,86 @@
+"""What the current weights predict on the splits of a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lrbench.streams import stream_seed
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Split, Task
+
+BATCH = 500
+"""Samples a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A network's outputs over a split, in eval mode.
+
+    Attributes:
+        outputs: float32 [N, ...] on the CPU, for a classifier its logits [N, classes].
+        targets: the split's targets [N, ...] on the CPU.
+        loss: the task's loss over the split, the mean over samples.
+    """
+
+    outputs: Tensor
+    targets: Tensor
+    loss: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was seen at one step.
+
+    Attributes:
+        step: iterations done when the evaluation was made.
+        train_loss: the mean training loss of the iterations since the evaluation before.
+        val, test: predictions on the validation and the test split.
+        train: at the last step of the budget, predictions on a fixed subset of the train split as large as the
+            test split (or all of it, where it is smaller); otherwise None.
+    """
+
+    step: int
+    train_loss: float
+    val: Predictions
+    test: Predictions
+    train: Predictions | None = None
+
+
+def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
+    """The module's predictions on a split, in eval mode and without gradients; the module's mode is kept."""
+    was_training = module.training
+    module.eval()
+    outputs, total = [], 0.0
+    with torch.inference_mode():
+        for first in range(0, len(split), BATCH):
+            inputs, targets = split.inputs[first : first + BATCH], split.targets[first : first + BATCH]
+            output = forward(task, module, task.data.decode(inputs))
+            total += float(task.loss(output, targets)) * len(inputs)
+            outputs.append(output.cpu())
+    module.train(was_training)
+    return Predictions(torch.cat(outputs), split.targets.cpu(), total / len(split))
+
+
+def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:
+    """The module's outputs on decoded inputs, float32, computed in the task's precision."""
+    if inputs.dim() == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    if task.precision == "float32":
+        return module(inputs)  # type: ignore[no-any-return]
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        return module(inputs).float()  # type: ignore[no-any-return]
+
+
+def train_subset(task: Task) -> Split:
+    """The fixed part of the train split on which the train loss of an evaluation is measured."""
+    train = task.data.train
+    if len(train) <= len(task.data.test):
+        return train
+    generator = torch.Generator().manual_seed(stream_seed(0, "train subset"))
+    chosen = torch.randperm(len(train), generator=generator)[: len(task.data.test)].to(train.inputs.device)
+    return type(train)(train.inputs[chosen], train.targets[chosen])

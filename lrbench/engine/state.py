@@ -1,0 +1,96 @@
+"""The complete state of a training run between two steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainingLoss:
+    """The training losses of the steps since the last evaluation, as far as anything later needs them."""
+
+    total: float = 0.0
+    count: int = 0
+    lowest: float = math.inf
+
+    def after(self, losses: Sequence[float]) -> TrainingLoss:
+        """With the losses of further steps, summed one by one so that splitting a segment changes no bit."""
+        total = self.total
+        for loss in losses:
+            total += loss
+        return TrainingLoss(total, self.count + len(losses), min([self.lowest, *losses]))
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations of training, as torch's counter counts them: matrix products and convolutions."""
+
+    forward: int = 0
+    backward: int = 0
+
+    def __add__(self, other: Flops) -> Flops:
+        return Flops(self.forward + other.forward, self.backward + other.backward)
+
+    def __mul__(self, times: int) -> Flops:
+        return Flops(self.forward * times, self.backward * times)
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that training from `step` on depends on, besides the task and the learning rates.
+
+    It holds no random-number state: every draw is derived from the seed, the name of its stream and the epoch or
+    step (`lrbench.streams`), so that a state can be stored, forked and replayed at any step. States are values:
+    `advance` never changes the tensors of the state that it is given.
+
+    Attributes:
+        seed: the run's seed; initial weights, batch order, augmentation and dropout follow from it.
+        step: iterations done so far; the next update is that of iteration `step`, counted from 0.
+        model: the module's parameters and buffers by name; empty once diverged, for nothing can go on from there.
+        optimizer: the optimizer's state by parameter index, as torch's `state_dict()["state"]` has it.
+        initial_loss: the validation loss of the initial weights, against which divergence is judged.
+        since_evaluation: the training losses since the last evaluation.
+        flops: floating-point operations spent on training so far.
+        diverged_at: the number of iterations after which the run was found to have diverged, or None.
+    """
+
+    seed: int
+    step: int
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[int, Mapping[str, Any]]
+    initial_loss: float
+    since_evaluation: TrainingLoss = field(default_factory=TrainingLoss)
+    flops: Flops = field(default_factory=Flops)
+    diverged_at: int | None = None
+
+
+def identical(one: Any, other: Any) -> bool:
+    """Whether two states (or parts of them) are equal bit for bit; a NaN equals a NaN of the same bits."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and one.shape == other.shape and _bytes(one) == _bytes(other)
+    if isinstance(one, State) and isinstance(other, State):
+        return identical(vars(one), vars(other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(identical(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return type(one) is type(other) and bool(one == other or (one != one and other != other))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
