@@ -3,7 +3,7 @@
 Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 [N, ...].
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -47,17 +47,21 @@ class RawData:
     num_classes: int | None
     val: Split | None = None
 
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays by name (`train-inputs`, `train-targets`, ...), sharing memory with the splits."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return {
+            f"{name}-{part}": getattr(split, part).numpy()
+            for name, split in splits.items()
+            if split is not None
+            for part in ("inputs", "targets")
+        }
+
     @cached_property
-    def checksum(self) -> str:
-        """A digest of every array's type, shape and bytes."""
-        return text_digest(
-            *(
-                array_digest(array.numpy())
-                for split in (self.train, self.val, self.test)
-                if split is not None
-                for array in (split.inputs, split.targets)
-            )
-        )
+    def digests(self) -> Mapping[str, str]:
+        """A digest of each array's type, shape and bytes, by name."""
+        return {name: array_digest(array) for name, array in self.arrays.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,7 @@ class Data:
         else:
             train, val, how = raw.train, raw.val, "validation given"
         mean, std = channel_statistics(train.inputs)
-        checksum = text_digest(raw.checksum, str(raw.num_classes), how)
+        checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how)
         return cls(train, val, raw.test, raw.num_classes, mean, std, checksum)
 
     @property

@@ -1,12 +1,14 @@
 """From settings to a task: load the data, build the value."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import TaskError, did_you_mean
+from lrbench.errors import DataError, TaskError, did_you_mean
 from lrbench.tasks import registry
-from lrbench.tasks.data import Data
+from lrbench.tasks.cache import load_cached
+from lrbench.tasks.data import Data, RawData
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.settings import TaskSettings
 from lrbench.tasks.task import Task
@@ -51,5 +53,24 @@ def load_data(settings: TaskSettings, root: Path, *, download: bool) -> Data:
     """The data of a task, split as it says."""
     entry = registry.datasets.find(settings.dataset.kind)
     options = entry.complete(settings.dataset.options, "dataset")
-    raw = entry.build(root, download, **options)
-    return Data.from_raw(raw, settings.validation, split_seed=settings.split_seed, stratified=settings.stratified)
+    try:
+        raw = read_dataset(entry, options, root, download=download)
+        return Data.from_raw(raw, settings.validation, split_seed=settings.split_seed, stratified=settings.stratified)
+    except DataError as error:
+        prefix = "" if "dataset '" in str(error) else f"dataset '{entry.name}': "
+        raise DataError(f"{prefix}{error}") from error
+
+
+def read_dataset(
+    entry: registry.Entry[Callable[..., RawData]], options: dict[str, Any], root: Path, *, download: bool
+) -> RawData:
+    """The dataset through the cache, or straight from its function where it declares no sources."""
+
+    def decode() -> RawData:
+        return entry.build(root, download, **options)
+
+    if entry.sources is None:
+        return decode()
+    sources = entry.sources(root, download=download, **options)
+    identity = {"dataset": entry.name, "version": entry.version, "options": options}
+    return load_cached(entry.name, {**identity, "root": str(root.resolve()) if sources else None}, sources, decode)

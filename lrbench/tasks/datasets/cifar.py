@@ -1,0 +1,83 @@
+"""CIFAR-10 and CIFAR-100 from the Python version's batches, laid out as torchvision does.
+
+The batches are pickles. They are read by an unpickler that can make NumPy arrays and nothing else, so that a foreign
+file cannot run code.
+"""
+
+import io
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrbench.errors import DataError
+from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.datasets.files import required_files, torchvision_download
+from lrbench.tasks.registry import register_dataset
+
+CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+CIFAR100_FILES = ("train", "test")
+
+
+def cifar10_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
+    """The five train batches and the test batch in `<root>/cifar-10-batches-py`."""
+    fetch = torchvision_download(root, "CIFAR10") if download else None
+    return required_files("cifar10", root / "cifar-10-batches-py", CIFAR10_FILES, fetch)
+
+
+def cifar100_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
+    """The train and the test file in `<root>/cifar-100-python`."""
+    fetch = torchvision_download(root, "CIFAR100") if download else None
+    return required_files("cifar100", root / "cifar-100-python", CIFAR100_FILES, fetch)
+
+
+@register_dataset("cifar10", version=1, sources=cifar10_files)
+def cifar10(root: Path, download: bool) -> RawData:
+    """CIFAR-10: 50,000 train and 10,000 test photographs, 32x32 colour, 10 classes; cifar-10-batches-py."""
+    *train, test = cifar10_files(root, download=download)
+    return RawData(read_batches(train, "labels"), read_batches([test], "labels"), 10)
+
+
+@register_dataset("cifar100", version=1, sources=cifar100_files)
+def cifar100(root: Path, download: bool) -> RawData:
+    """CIFAR-100: 50,000 train and 10,000 test photographs, 32x32 colour, 100 classes; cifar-100-python."""
+    train, test = cifar100_files(root, download=download)
+    return RawData(read_batches([train], "fine_labels"), read_batches([test], "fine_labels"), 100)
+
+
+def read_batches(paths: Sequence[Path], labels_key: str) -> Split:
+    """Images uint8 [N, 3, 32, 32] and labels int64 [N] of the batch files, joined in order."""
+    batches = [_read_batch(path, labels_key) for path in paths]
+    images = np.concatenate([images for images, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _read_batch(path: Path, labels_key: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        images = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+        labels = np.asarray(batch[labels_key], dtype=np.int64).reshape(len(images))
+    except OSError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({error}).") from error
+    return images, labels
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads plain values and NumPy arrays; refuses every other global."""
+
+    ALLOWED = frozenset(
+        {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+        | {(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
+        | {(f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)

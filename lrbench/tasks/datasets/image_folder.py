@@ -1,0 +1,110 @@
+"""A user's own images: a folder a class, decoded once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lrbench.errors import DataError
+from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.registry import register_dataset
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+
+
+def image_folder_files(root: Path, *, download: bool, path: str = ".", **options: Any) -> tuple[Path, ...]:
+    """Every image of the tree, in the order in which it is read."""
+    tree = _tree(root, path)
+    classes = class_names(tree / "train")
+    return tuple(file for part in parts(tree) for file, _ in labelled_files(tree / part, classes))
+
+
+@register_dataset("image_folder", version=1, sources=image_folder_files)
+def image_folder(
+    root: Path, download: bool, *, path: str = ".", size: int | None = None, grayscale: bool = False
+) -> RawData:
+    """A tree train/<class>/*.jpg and test/<class>/* (or val/) of your own images; options path, size, grayscale.
+
+    `path` is relative to the data root (or absolute). With `size` (pixels) every image is resized and its centre
+    cropped to size x size; without, all must have one size. Where both `test` and `val` exist, `val` is the
+    validation split; where only `val` does, it is the test split.
+
+    Raises DataError naming the first file that is unreadable or has another size, or the folder that is missing.
+    """
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise DataError(f"dataset 'image_folder': size = {size!r} must be an integer >= 1 (pixels).")
+    tree = _tree(root, path)
+    classes = class_names(tree / "train")
+    files = {part: labelled_files(tree / part, classes) for part in parts(tree)}
+    first_size = _decode(files["train"][0][0], size, grayscale).size
+    splits = {part: _read(members, size, grayscale, first_size) for part, members in files.items()}
+    test = splits.get("test", splits.get("val"))
+    assert test is not None
+    return RawData(splits["train"], test, len(classes), splits.get("val") if "test" in splits else None)
+
+
+def parts(tree: Path) -> tuple[str, ...]:
+    """The splits that the tree has: train, and test or val or both."""
+    present = tuple(part for part in ("train", "val", "test") if (tree / part).is_dir())
+    if "train" not in present or len(present) == 1:
+        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {tree}.")
+    return present
+
+
+def class_names(train: Path) -> list[str]:
+    """The classes: the folders in `train`, sorted."""
+    if not train.is_dir():
+        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {train.parent}.")
+    return sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    """The image files below the class folders of one split with their labels, sorted by class and name."""
+    unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in classes)
+    if unknown and not unknown[0].startswith("."):
+        raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train.")
+    files = [
+        (file, label)
+        for label, name in enumerate(classes)
+        for file in sorted((folder / name).glob("**/*"))
+        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
+    ]
+    if not files:
+        raise DataError(f"dataset 'image_folder': no images <class>/*.jpg (or .png, ...) in {folder}.")
+    return files
+
+
+def _tree(root: Path, path: str) -> Path:
+    return root / Path(path).expanduser()
+
+
+def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, expected: tuple[int, int]) -> Split:
+    width, height = expected
+    images = np.empty((len(files), height, width, 1 if grayscale else 3), np.uint8)
+    for i, (file, _) in enumerate(files):
+        image = _decode(file, size, grayscale)
+        if image.size != expected:
+            raise DataError(
+                f"dataset 'image_folder': {file} is {image.width}x{image.height} while the first train image is "
+                f"{width}x{height}; give a size to resize them all."
+            )
+        images[i] = np.asarray(image).reshape(images.shape[1:])
+    labels = torch.tensor([label for _, label in files])
+    return Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _decode(file: Path, size: int | None, grayscale: bool) -> "Image":
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("L" if grayscale else "RGB")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"dataset 'image_folder': {file} cannot be read as an image ({reason}).") from error
+    return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)

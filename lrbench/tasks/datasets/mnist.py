@@ -1,0 +1,80 @@
+"""MNIST and its successors in the same file format (IDX), laid out as torchvision does."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrbench.errors import DataError
+from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.datasets.files import required_files, torchvision_download
+from lrbench.tasks.registry import Sources, register_dataset
+
+FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+
+
+def idx_files(dataset: str, torchvision_name: str) -> Sources:
+    """The function that finds, or fetches, the four files of `<root>/<torchvision_name>/raw`."""
+
+    def sources(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
+        folder = root / torchvision_name / "raw"
+        return required_files(
+            dataset, folder, FILES, torchvision_download(root, torchvision_name) if download else None
+        )
+
+    return sources
+
+
+mnist_files = idx_files("mnist", "MNIST")
+fashion_mnist_files = idx_files("fashion-mnist", "FashionMNIST")
+kmnist_files = idx_files("kmnist", "KMNIST")
+
+
+@register_dataset("mnist", version=1, sources=mnist_files)
+def mnist(root: Path, download: bool) -> RawData:
+    """MNIST: 60,000 train and 10,000 test digits, 28x28 grey, 10 classes; torchvision's files in MNIST/raw."""
+    return read_idx_dataset(mnist_files(root, download=download))
+
+
+@register_dataset("fashion-mnist", version=1, sources=fashion_mnist_files)
+def fashion_mnist(root: Path, download: bool) -> RawData:
+    """Fashion-MNIST: 60,000 train and 10,000 test pictures of clothes, 28x28 grey, 10 classes; FashionMNIST/raw."""
+    return read_idx_dataset(fashion_mnist_files(root, download=download))
+
+
+@register_dataset("kmnist", version=1, sources=kmnist_files)
+def kmnist(root: Path, download: bool) -> RawData:
+    """Kuzushiji-MNIST: 60,000 train and 10,000 test Japanese characters, 28x28 grey, 10 classes; KMNIST/raw."""
+    return read_idx_dataset(kmnist_files(root, download=download))
+
+
+def read_idx_dataset(files: tuple[Path, ...]) -> RawData:
+    """The dataset of train images, train labels, test images, test labels: uint8 [N, 1, H, W], 10 classes."""
+    train_images, train_labels, test_images, test_labels = (read_idx(file) for file in files)
+    train = Split(train_images.unsqueeze(1), train_labels.long())
+    return RawData(train, Split(test_images.unsqueeze(1), test_labels.long()), 10)
+
+
+def read_idx(path: Path) -> Tensor:
+    """The uint8 array of an IDX file, gzipped or not: zero, zero, type 8, rank, big-endian sizes, bytes.
+
+    Raises DataError for another type of file and for one that is cut short or runs on.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is not a whole gzip file ({error}).") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 4:
+        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
+    rank = content[3]
+    start = 4 + 4 * rank
+    shape = struct.unpack(f">{rank}I", content[4:start]) if len(content) >= start else (0,)
+    expected = start + int(np.prod(shape))
+    if len(content) != expected:
+        raise DataError(f"{path} has {len(content)} bytes where its header promises {expected}.")
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
