@@ -1,0 +1,187 @@
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lrbench.errors import StoreError
+from lrbench.study.store import SCHEMA_VERSION, Member, NewRun, Score, Segment, Store, open_store
+
+KEY = "0" * 32
+NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", seed=3, steps=20, provenance={"device": "cpu"})
+FIRST = Score(step=10, train_loss=2.0, val_loss=1.5, val_score=0.4, test_loss=1.6, test_score=0.35)
+SECOND = Score(step=20, train_loss=1.0, val_loss=0.1 + 0.2, val_score=0.6, test_loss=1.0, test_score=0.5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "runs.db") as store:
+        yield store
+
+
+def test_a_run_is_what_its_segments_say(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt"))
+    halfway = store.run(KEY)
+    assert halfway is not None
+    assert (halfway.status, halfway.step, halfway.checkpoint, halfway.ended) == ("running", 10, "state.pt", False)
+    store.append(KEY, Segment(20, 2.0, 200, (SECOND,), "finished", final={"ac": 0.9, "cdac": None}))
+    run = store.run(KEY)
+    assert run is not None
+    assert run.scores == (FIRST, SECOND)
+    assert (run.status, run.step, run.seconds, run.flops, run.checkpoint) == ("finished", 20, 3.5, 200, None)
+    assert run.final == {"ac": 0.9, "cdac": None}
+    assert run.provenance == {"device": "cpu"}
+    assert run.ended
+
+
+def test_numbers_come_back_exactly(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(20, 1.0, 2**60, (SECOND,), "finished", final={"ac": 0.1 + 0.2}))
+    run = store.run(KEY)
+    assert run is not None
+    assert run.scores[0].val_loss == 0.1 + 0.2
+    assert run.final == {"ac": 0.1 + 0.2}
+    assert run.flops == 2**60
+
+
+def test_a_segment_is_added_whole_or_not_at_all(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.append(KEY, Segment(20, 1.0, 200, (SECOND, FIRST), "finished"))
+    run = store.run(KEY)
+    assert run is not None
+    assert (run.scores, run.step, run.status, run.seconds) == ((FIRST,), 10, "running", 1.0)
+
+
+def test_a_failed_run_keeps_its_traceback_and_what_it_had(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
+    store.fail(KEY, "Traceback: boom")
+    run = store.run(KEY)
+    assert run is not None
+    assert (run.status, run.error, run.scores) == ("failed", "Traceback: boom", (FIRST,))
+
+
+def test_beginning_again_drops_what_an_earlier_try_left(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
+    store.begin(NEW)
+    run = store.run(KEY)
+    assert run is not None
+    assert (run.status, run.step, run.scores, run.seconds) == ("running", 0, (), 0.0)
+
+
+def test_an_unknown_run_is_none(store: Store) -> None:
+    assert store.run("f" * 32) is None
+
+
+def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
+    one, other = (Member("task", "main", name, 1.0, 3, KEY) for name in ("a", "b"))
+    store.save_study("study", {"margin": 0.01}, [one])
+    store.save_study("study", {"margin": 0.02}, [other])
+    store.add_members("study", [Member("task", "confirm", "b", 1.0, 9, KEY)])
+    definition, members = store.study("study")
+    assert definition == {"margin": 0.02}
+    assert sorted(member.stage for member in members) == ["confirm", "main"]
+    assert {member.entry for member in members} == {"b"}
+
+
+def test_a_study_has_the_runs_that_were_begun(store: Store) -> None:
+    store.begin(NEW)
+    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
+    members = [Member("task", "main", "a", 1.0, 3, KEY), Member("task", "main", "a", 1.0, 4, "e" * 32)]
+    store.save_study("study", {}, members)
+    runs = store.study_runs("study")
+    assert list(runs) == [KEY]
+    assert runs[KEY].scores == (FIRST,)
+
+
+def test_an_unknown_study_is_named_with_the_nearest_one(store: Store) -> None:
+    store.save_study("quickstart", {}, [])
+    with pytest.raises(StoreError, match=r"no study 'quikstart' \(did you mean 'quickstart'\?\)"):
+        store.study("quikstart")
+
+
+def test_what_one_process_wrote_another_reads(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as one:
+        one.begin(NEW)
+        with open_store(tmp_path / "runs.db") as other:
+            assert other.statuses() == {KEY: "running"}
+
+
+def test_the_store_is_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRBENCH_STORE", str(tmp_path / "elsewhere.db"))
+    with open_store() as store:
+        assert store.checkpoints == tmp_path / "elsewhere.db.checkpoints"
+    assert (tmp_path / "elsewhere.db").exists()
+
+
+def test_without_a_name_the_store_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_store().close()
+    assert (tmp_path / "lrbench.db").exists()
+
+
+def test_a_store_that_must_exist_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no store at .*runs\.db"):
+        open_store(tmp_path / "runs.db", must_exist=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_of_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE lrbench_schema SET version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"has schema {SCHEMA_VERSION + 1}, and this lrbench reads schema {SCHEMA_VERSION}"):
+        open_store(path)
+    assert path.read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (id INTEGER)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="belongs to another program"):
+        open_store(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to have a header of its own" * 20)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"notes\.txt cannot be opened: file is not a database"):
+        open_store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("{folder}", "cannot be opened: unable to open database file"),
+        ("{folder}/no/such/folder/runs.db", "cannot be opened: unable to open database file"),
+        ("mysql://host/name", "a store is in SQLite or PostgreSQL, not in mysql"),
+        ("sqlite://", "names no file"),
+        ("://", "is not a store"),
+    ],
+)
+def test_a_place_where_no_store_can_be_is_named(location: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=message):
+        open_store(location.format(folder=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_torn_while_open_says_so(store: Store, tmp_path: Path) -> None:
+    store.begin(NEW)
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute("DROP TABLE evaluations")
+    connection.close()
+    with pytest.raises(StoreError, match=r"the store .*runs\.db cannot be read"):
+        store.run(KEY)
