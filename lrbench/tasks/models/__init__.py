@@ -1,7 +1,10 @@
-"""The registered models: small networks written here, and torchvision's with stems for small images."""
+"""The registered models; importing the package registers them all.
 
-from lrbench.tasks.models import mlp as _mlp
+Every network written here is `nn.Sequential(features=nn.Sequential(unit, unit, ...), head=...)`: `features` are its
+ordered units (a convolution with its normalisation, nonlinearity and pooling; a whole residual block), each of which
+reads only the output of the one before it. So a network can be cut after any unit.
+"""
 
-__all__: list[str] = []
+from lrbench.tasks.models import cifar_resnet, cnn3, conv1d, googlenet, lenet, mlp, resnet, torchvision_model, vgg
 
-del _mlp
+__all__ = ["cifar_resnet", "cnn3", "conv1d", "googlenet", "lenet", "mlp", "resnet", "torchvision_model", "vgg"]

@@ -7,17 +7,19 @@ from itertools import pairwise
 from torch import nn
 
 from lrbench.errors import TaskError
+from lrbench.tasks.models.network import network
 from lrbench.tasks.registry import register_model
 
 
 @register_model("mlp", version=1)
 def mlp(input_shape: tuple[int, ...], num_classes: int, *, hidden: Sequence[int] = (100, 100)) -> nn.Sequential:
-    """Fully connected layers with ReLU, on flattened inputs.
+    """Fully connected layers with ReLU on flattened inputs; option hidden: the widths of the hidden layers.
 
-    `hidden` are the widths of the hidden layers. Weights are initialised as PyTorch does by default.
+    Weights are initialised as PyTorch does by default.
     """
-    if not all(isinstance(width, int) and width > 0 for width in hidden):
+    if not hidden or not all(type(width) is int and width > 0 for width in hidden):
         raise TaskError(f"model 'mlp': hidden = {list(hidden)!r} must be a list of widths >= 1.")
     widths = [math.prod(input_shape), *hidden]
-    layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
-    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], num_classes))
+    units = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+    units[0].insert(0, nn.Flatten())
+    return network(units, nn.Linear(widths[-1], num_classes))

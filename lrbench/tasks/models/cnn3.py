@@ -1,0 +1,84 @@
+"""CNN3: the network that Caffe calls cifar10_full."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lrbench.tasks.models.network import image_shape, network
+from lrbench.tasks.registry import register_model
+
+
+@register_model("cnn3", version=1)
+def cnn3(input_shape: tuple[int, ...], num_classes: int, *, input_scale: float = 64.0) -> nn.Sequential:
+    """Caffe's cifar10_full: three 5x5 convolutions (32, 32, 64) with pooling and LRN, one linear layer.
+
+    Source: BVLC/caffe, `examples/cifar10/cifar10_full_train_test.prototxt`, with its Gaussian initialisation (std
+    0.0001, 0.01, 0.01, and 0.01 for the linear layer; biases 0). Caffe feeds it pixels 0..255 minus the mean image,
+    whose standard deviation is about 64 on CIFAR-10; standardised inputs are multiplied by `input_scale` to be in
+    those units, for which its LRs were chosen. Not taken over: the doubled LR of biases, and the 250-fold weight decay
+    of the linear layer.
+    """
+    channels, height, width = image_shape("cnn3", input_shape, 8)
+    units = [
+        nn.Sequential(
+            Scale(input_scale), nn.Conv2d(channels, 32, 5, padding=2), _max_pool(), nn.ReLU(), WithinChannelLRN()
+        ),
+        nn.Sequential(nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), _average_pool(), WithinChannelLRN()),
+        nn.Sequential(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), _average_pool()),
+    ]
+    sides = [_pooled(_pooled(_pooled(side))) for side in (height, width)]
+    head = nn.Sequential(nn.Flatten(), nn.Linear(64 * math.prod(sides), num_classes))
+    model = network(units, head)
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for layer, std in zip(layers, (0.0001, 0.01, 0.01, 0.01), strict=True):
+        nn.init.normal_(layer.weight, std=std)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+class Scale(nn.Module):
+    """x * factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return str(self.factor)
+
+
+class WithinChannelLRN(nn.Module):
+    """Caffe's local response normalisation within a channel: x * (1 + alpha * mean of x^2 over size x size)^-beta.
+
+    The mean counts the zero padding at the border. Source: BVLC/caffe, `src/caffe/layers/lrn_layer.cpp`,
+    WithinChannelForward; the numbers are cifar10_full's. (torch's LocalResponseNorm is across channels.)
+    """
+
+    def __init__(self, size: int = 3, alpha: float = 5e-5, beta: float = 0.75) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta = size, alpha, beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        energy = F.avg_pool2d(x * x, self.size, stride=1, padding=self.size // 2)
+        return x * (1 + self.alpha * energy).pow(-self.beta)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}"
+
+
+def _max_pool() -> nn.MaxPool2d:
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+def _average_pool() -> nn.AvgPool2d:
+    return nn.AvgPool2d(3, stride=2, ceil_mode=True)
+
+
+def _pooled(side: int) -> int:
+    """A side after 3x3 pooling with stride 2 that rounds up, as Caffe's does."""
+    return math.ceil((side - 3) / 2) + 1
