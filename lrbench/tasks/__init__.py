@@ -5,12 +5,15 @@ from lrbench.tasks import models as _models
 from lrbench.tasks import registered as _registered
 from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop
 from lrbench.tasks.data import Data, RawData, Split
+from lrbench.tasks.limits import Precision
 from lrbench.tasks.make import load_task, make_task
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, CustomOptimizer, OptimizerSpec, RMSprop
+from lrbench.tasks.plugins import load_plugin
 from lrbench.tasks.registry import register_dataset, register_model, register_task
 from lrbench.tasks.settings import Choice, TaskSettings
-from lrbench.tasks.task import Precision, Task
+from lrbench.tasks.table import settings_from_dict
+from lrbench.tasks.task import Task
 
 __all__ = [
     "SGD",
@@ -31,11 +34,13 @@ __all__ = [
     "Split",
     "Task",
     "TaskSettings",
+    "load_plugin",
     "load_task",
     "make_task",
     "register_dataset",
     "register_model",
     "register_task",
+    "settings_from_dict",
 ]
 
 del _datasets, _models, _registered

@@ -3,14 +3,17 @@
 The draws are made on the CPU whatever the device of the batch, so that every device sees the same augmentation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lrbench.errors import TaskError
+from lrbench.tasks.specification import specification_named
 
 
 @runtime_checkable
@@ -28,7 +31,7 @@ class HorizontalFlip:
 
     def __post_init__(self) -> None:
         if isinstance(self.p, bool) or not isinstance(self.p, (int, float)) or not 0 <= self.p <= 1:
-            raise TaskError(f"augmentation HorizontalFlip: p = {self.p!r} must be a probability in [0, 1].")
+            raise TaskError(f"augmentation HorizontalFlip: p = {self.p!r} must be a probability in [0, 1]")
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         flipped = (torch.rand(len(batch), generator=generator) < self.p).to(batch.device)
@@ -43,7 +46,7 @@ class RandomCrop:
 
     def __post_init__(self) -> None:
         if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 1:
-            raise TaskError(f"augmentation RandomCrop: padding = {self.padding!r} must be an integer >= 1 (pixels).")
+            raise TaskError(f"augmentation RandomCrop: padding = {self.padding!r} must be an integer >= 1 (pixels)")
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         n, _, height, width = batch.shape
@@ -54,3 +57,13 @@ class RandomCrop:
         samples = torch.arange(n, device=batch.device)[:, None, None]
         cropped = padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
         return cropped.permute(0, 3, 1, 2).contiguous()
+
+
+AUGMENTATIONS: Mapping[str, type[Augmentation]] = MappingProxyType(
+    {"RandomCrop": RandomCrop, "HorizontalFlip": HorizontalFlip}
+)
+
+
+def augmentation_named(kind: str, options: Mapping[str, Any]) -> Augmentation:
+    """The augmentation called `kind` with these options; raises TaskError for an unknown kind or option."""
+    return specification_named("augmentation", AUGMENTATIONS, kind, options)

@@ -49,7 +49,7 @@ def load_cached(
     except OSError as error:
         warnings.warn(
             f"dataset '{name}' is decoded anew each time because the cache {folder} cannot be written "
-            f"({error.strerror or error}); LRBENCH_CACHE can name another folder.",
+            f"({error.strerror or error}); LRBENCH_CACHE can name another folder",
             stacklevel=2,
         )
     return raw

@@ -157,7 +157,7 @@ class Data:
 def as_split(arrays: Arrays, where: str) -> Split:
     """Tensors of the types that lrbench trains on, from tensors, NumPy arrays or sequences."""
     if not isinstance(arrays, Sequence) or len(arrays) != 2:
-        raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}.")
+        raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}")
     inputs, targets = as_tensor(arrays[0], f"{where} inputs"), as_tensor(arrays[1], f"{where} targets")
     if inputs.dtype != torch.uint8:
         inputs = inputs.to(torch.float32)
@@ -170,7 +170,7 @@ def as_tensor(array: Any, where: str) -> Tensor:
         return array.detach().cpu()
     values: NDArray[Any] = np.asarray(array)
     if values.dtype.kind not in "biuf":
-        raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}.")
+        raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}")
     if values.dtype.kind == "u" and values.dtype != np.uint8:
         values = values.astype(np.int64)
     return torch.from_numpy(np.array(values, order="C", copy=None if values.flags.writeable else True))
@@ -193,34 +193,34 @@ def check_raw(raw: RawData) -> None:
 def check_split(split: Split, where: str, train_inputs: Tensor, num_classes: int | None) -> None:
     inputs, targets = split.inputs, split.targets
     if inputs.ndim < 2:
-        raise DataError(f"the {where} inputs have shape {list(inputs.shape)}; they must be [N, ...].")
+        raise DataError(f"the {where} inputs have shape {list(inputs.shape)}; they must be [N, ...]")
     if len(inputs) == 0:
-        raise DataError(f"the {where} split is empty.")
+        raise DataError(f"the {where} split is empty")
     if targets.ndim == 0 or len(targets) != len(inputs):
         shape = list(targets.shape)
-        raise DataError(f"the {where} split has {len(inputs)} inputs but its targets have shape {shape}.")
+        raise DataError(f"the {where} split has {len(inputs)} inputs but its targets have shape {shape}")
     if inputs.shape[1:] != train_inputs.shape[1:] or inputs.dtype != train_inputs.dtype:
         found, expected = describe(inputs), describe(train_inputs)
-        raise DataError(f"the {where} inputs are {found} each while the train inputs are {expected}.")
+        raise DataError(f"the {where} inputs are {found} each while the train inputs are {expected}")
     for what, tensor in (("inputs", inputs), ("targets", targets)):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             first = int((~torch.isfinite(tensor)).flatten(1 if tensor.ndim > 1 else 0).nonzero()[0, 0])
-            raise DataError(f"the {where} {what} are not finite (first at sample {first}).")
+            raise DataError(f"the {where} {what} are not finite (first at sample {first})")
     if num_classes is not None:
         check_labels(targets, where, num_classes)
 
 
 def check_labels(targets: Tensor, where: str, num_classes: int) -> None:
     if targets.is_floating_point() or targets.ndim != 1:
-        raise DataError(f"the {where} targets are {describe(targets)} each; class labels must be integers [N].")
+        raise DataError(f"the {where} targets are {describe(targets)} each; class labels must be integers [N]")
     if num_classes < 2:
-        raise DataError(f"the data has {num_classes} class; a classification needs at least 2.")
+        raise DataError(f"the data has {num_classes} class; a classification needs at least 2")
     wrong = ((targets < 0) | (targets >= num_classes)).nonzero()
     if len(wrong):
         first = int(wrong[0, 0])
         raise DataError(
             f"the {where} label {int(targets[first])} (sample {first}) is out of range; "
-            f"labels must be 0..{num_classes - 1}."
+            f"labels must be 0..{num_classes - 1}"
         )
 
 

@@ -211,7 +211,7 @@ class _Walk:
         else:
             raise TaskError(
                 f"a {kind.__module__}.{kind.__qualname__} cannot be fingerprinted, so lrbench cannot tell whether two "
-                'runs are the same; give the task version="..." and change it whenever its code or data changes.'
+                'runs are the same; give the task version="..." and change it whenever its code or data changes'
             )
         yield from self.walk_all("instance", (kind, state))
 

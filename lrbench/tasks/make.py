@@ -27,7 +27,7 @@ def load_task(name: str, *, data_root: Path | str | None = None, download: bool 
     unknown = next((key for key in overrides if key not in allowed), None)
     if unknown is not None:
         hint = did_you_mean(unknown, allowed)
-        raise TaskError(f"task '{name}' has no setting '{unknown}'{hint}; its settings are {', '.join(allowed)}.")
+        raise TaskError(f"task '{name}' has no setting '{unknown}'{hint}; its settings are {', '.join(allowed)}")
     return make_task(replace(settings, **overrides), data_root=data_root, download=download)
 
 

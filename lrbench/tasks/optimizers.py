@@ -12,8 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lrbench.errors import TaskError, did_you_mean
+from lrbench.errors import TaskError
 from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
+from lrbench.tasks.specification import specification_named
 
 PLACEHOLDER_LR = 1.0
 
@@ -36,7 +37,7 @@ class SGD:
     def __post_init__(self) -> None:
         _check_settings(self)
         if self.nesterov and self.momentum == 0:
-            raise TaskError("optimizer SGD: nesterov needs a momentum above 0.")
+            raise TaskError("optimizer SGD: nesterov needs a momentum above 0")
 
     def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         params = list(params)
@@ -126,22 +127,14 @@ class CustomOptimizer:
         return self.function(list(params))
 
 
-OPTIMIZERS: Mapping[str, Callable[..., OptimizerSpec]] = MappingProxyType(
+OPTIMIZERS: Mapping[str, type[OptimizerSpec]] = MappingProxyType(
     {spec.__name__: spec for spec in (SGD, CaffeSGD, Adam, AdamW, RMSprop)}
 )
 
 
 def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
     """The specification called `kind` with these options; raises TaskError for an unknown kind or option."""
-    if kind not in OPTIMIZERS:
-        hint = did_you_mean(kind, OPTIMIZERS) or f"; there are {', '.join(OPTIMIZERS)}"
-        raise TaskError(f"no optimizer is called '{kind}'{hint}.")
-    allowed = list(OPTIMIZERS[kind].__annotations__)
-    unknown = next((name for name in options if name not in allowed), None)
-    if unknown is not None:
-        hint = did_you_mean(unknown, allowed)
-        raise TaskError(f"optimizer '{kind}' has no option '{unknown}'{hint}; its options are {', '.join(allowed)}.")
-    return OPTIMIZERS[kind](**options)
+    return specification_named("optimizer", OPTIMIZERS, kind, options)
 
 
 def _check_settings(spec: Any) -> None:
@@ -150,13 +143,13 @@ def _check_settings(spec: Any) -> None:
         where = f"optimizer {type(spec).__name__}: {name} = {value!r}"
         if name == "nesterov":
             if not isinstance(value, bool):
-                raise TaskError(f"{where} must be true or false.")
+                raise TaskError(f"{where} must be true or false")
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TaskError(f"{where} must be a number.")
+            raise TaskError(f"{where} must be a number")
         rate = name in ("momentum", "beta1", "beta2", "alpha")
         if not math.isfinite(value) or value < 0 or (rate and value >= 1):
-            raise TaskError(f"{where} must be {'in [0, 1)' if rate else 'a finite number >= 0'}.")
+            raise TaskError(f"{where} must be {'in [0, 1)' if rate else 'a finite number >= 0'}")
         object.__setattr__(spec, name, float(value))
 
 

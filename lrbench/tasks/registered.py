@@ -1,13 +1,19 @@
-"""The registered tasks."""
+"""The registered tasks, with the settings of the experiments that they come from.
 
+What a source does not say is marked "ours". No schedule belongs to a task: that is what a study compares.
+"""
+
+from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.optimizers import SGD
 from lrbench.tasks.registry import register_task
 from lrbench.tasks.settings import Choice, TaskSettings
 
+CROP_AND_FLIP = (RandomCrop(4), HorizontalFlip())
+
 
 @register_task("mnist1d-mlp")
 def mnist1d_mlp() -> TaskSettings:
-    """MNIST-1D with a multilayer perceptron: the quickstart's task, under half a second a run, no download."""
+    """MNIST-1D, a multilayer perceptron: the quickstart's task, under half a second a run, nothing to download."""
     return TaskSettings(
         name="mnist1d-mlp",
         dataset=Choice("mnist1d"),
@@ -15,4 +21,110 @@ def mnist1d_mlp() -> TaskSettings:
         optimizer=SGD(momentum=0.9),
         batch_size=64,
         steps=2000,
+    )
+
+
+@register_task("mnist1d-conv")
+def mnist1d_conv() -> TaskSettings:
+    """MNIST-1D, a small 1-D convolutional network: some seconds a run, nothing to download."""
+    return TaskSettings(
+        name="mnist1d-conv",
+        dataset=Choice("mnist1d"),
+        model=Choice("conv1d"),
+        optimizer=SGD(momentum=0.9),
+        batch_size=64,
+        steps=2000,
+    )
+
+
+@register_task("mnist-lenet")
+def mnist_lenet() -> TaskSettings:
+    """MNIST, Caffe's LeNet, 10,000 iterations of batch 100, as in Wu et al. 2019 (arXiv 1908.06477)."""
+    return _lenet("mnist-lenet", "mnist")
+
+
+@register_task("fashion-lenet")
+def fashion_lenet() -> TaskSettings:
+    """Fashion-MNIST, Caffe's LeNet with the settings of mnist-lenet."""
+    return _lenet("fashion-lenet", "fashion-mnist")
+
+
+def _lenet(name: str, dataset: str) -> TaskSettings:
+    """Momentum 0.9, weight decay 5e-4, evaluation every 500 iterations; the validation split of 10,000 is ours."""
+    return TaskSettings(
+        name=name,
+        dataset=Choice(dataset),
+        model=Choice("lenet"),
+        optimizer=SGD(momentum=0.9, weight_decay=5e-4),
+        batch_size=100,
+        steps=10_000,
+        validation=10_000,
+    )
+
+
+@register_task("cifar10-cnn3")
+def cifar10_cnn3() -> TaskSettings:
+    """CIFAR-10, Caffe's cifar10_full network, 70,000 iterations of batch 100, momentum 0.9, weight decay 0.004.
+
+    Source: BVLC/caffe, `examples/cifar10/cifar10_full_solver.prototxt`. The validation split of 5,000 is ours.
+    """
+    return TaskSettings(
+        name="cifar10-cnn3",
+        dataset=Choice("cifar10"),
+        model=Choice("cnn3"),
+        optimizer=SGD(momentum=0.9, weight_decay=0.004),
+        batch_size=100,
+        steps=70_000,
+        validation=5000,
+    )
+
+
+@register_task("cifar10-resnet20")
+def cifar10_resnet20() -> TaskSettings:
+    """CIFAR-10, ResNet-20, 64,000 iterations of batch 128, crop and flip, as in He et al. (arXiv 1512.03385).
+
+    Momentum 0.9, weight decay 1e-4, 45,000/5,000 images for training and validation (section 4.2 of the paper).
+    """
+    return TaskSettings(
+        name="cifar10-resnet20",
+        dataset=Choice("cifar10"),
+        model=Choice("resnet20"),
+        optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+        batch_size=128,
+        steps=64_000,
+        augment=CROP_AND_FLIP,
+        validation=5000,
+    )
+
+
+@register_task("cifar100-resnet18")
+def cifar100_resnet18() -> TaskSettings:
+    """CIFAR-100, ResNet-18, 100 epochs: the setting of parameter linear prediction (arXiv 2310.10958)."""
+    return _cifar100("cifar100-resnet18", "resnet18")
+
+
+@register_task("cifar100-vgg16")
+def cifar100_vgg16() -> TaskSettings:
+    """CIFAR-100, VGG-16, 100 epochs: the setting of parameter linear prediction (arXiv 2310.10958)."""
+    return _cifar100("cifar100-vgg16", "vgg16")
+
+
+@register_task("cifar100-googlenet")
+def cifar100_googlenet() -> TaskSettings:
+    """CIFAR-100, GoogLeNet, 100 epochs: the setting of parameter linear prediction (arXiv 2310.10958)."""
+    return _cifar100("cifar100-googlenet", "googlenet")
+
+
+def _cifar100(name: str, model: str) -> TaskSettings:
+    """100 epochs, a fifth of train held out, momentum 0.9, weight decay 1e-4; batch 128, crop and flip are ours."""
+    epochs, train_samples, batch_size = 100, 40_000, 128
+    return TaskSettings(
+        name=name,
+        dataset=Choice("cifar100"),
+        model=Choice(model),
+        optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+        batch_size=batch_size,
+        steps=epochs * (train_samples // batch_size),
+        augment=CROP_AND_FLIP,
+        validation=0.2,
     )

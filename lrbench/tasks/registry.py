@@ -56,11 +56,11 @@ class Entry(Generic[F]):
         if unknown is not None:
             allowed = f"its options are {', '.join(declared)}" if declared else "it has no options"
             hint = did_you_mean(unknown, declared)
-            raise TaskError(f"{noun} '{self.name}' has no option '{unknown}'{hint}; {allowed}.")
+            raise TaskError(f"{noun} '{self.name}' has no option '{unknown}'{hint}; {allowed}")
         complete = {**declared, **options}
         missing = next((name for name, value in complete.items() if value is inspect.Parameter.empty), None)
         if missing is not None:
-            raise TaskError(f"{noun} '{self.name}' needs the option '{missing}'.")
+            raise TaskError(f"{noun} '{self.name}' needs the option '{missing}'")
         return complete
 
 
@@ -84,14 +84,14 @@ class Registry(Mapping[str, Entry[F]]):
         """The entry called `name`; raises TaskError with the nearest name where there is none."""
         if name not in self._entries:
             hint = did_you_mean(name, self._entries) or f"; registered are {', '.join(self._entries)}"
-            raise TaskError(f"no {self.noun} is called '{name}'{hint}.")
+            raise TaskError(f"no {self.noun} is called '{name}'{hint}")
         return self._entries[name]
 
     def add(self, entry: Entry[F]) -> None:
         """Take in a new entry. Only the module that registered a name may register it again (a notebook cell)."""
         known = self._entries.get(entry.name)
         if known is not None and known.build.__module__ != entry.build.__module__:
-            raise TaskError(f"a {self.noun} called '{entry.name}' is already registered; choose another name.")
+            raise TaskError(f"a {self.noun} called '{entry.name}' is already registered; choose another name")
         self._entries[entry.name] = entry
 
     def descriptions(self) -> Mapping[str, str]:

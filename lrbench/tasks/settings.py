@@ -1,13 +1,15 @@
-"""TaskSettings: what a study file can say about a task, before any data is loaded."""
+"""TaskSettings: what a study file can say about a task, checked before any data is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrbench.errors import TaskError
+from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
+from lrbench.tasks.limits import Precision, check_budget, check_numerics
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
-from lrbench.tasks.task import Precision
-from lrbench.tasks.validation import Validation
+from lrbench.tasks.validation import Validation, check_validation
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class TaskSettings:
     `steps` and `eval_every` are in iterations (`eval_every` None: a twentieth of `steps`), `batch_size` in samples.
     `validation` is the fraction (float) or number (int) of train samples held out, drawn with `split_seed`,
     in the same proportion of every class if `stratified`.
+
+    Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
 
     name: str
@@ -44,3 +48,15 @@ class TaskSettings:
     validation: Validation = 0.2
     split_seed: int = 0
     stratified: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"task '{self.name}'"
+        registry.datasets.find(self.dataset.kind).complete(self.dataset.options, "dataset")
+        registry.models.find(self.model.kind).complete(self.model.options, "model")
+        check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
+        check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
+        check_validation(self.validation)
+        if type(self.split_seed) is not int:
+            raise TaskError(f"{where}: split_seed = {self.split_seed!r} must be an integer")
+        if type(self.stratified) is not bool:
+            raise TaskError(f"{where}: stratified = {self.stratified!r} must be true or false")

@@ -2,11 +2,10 @@
 
 import copy
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +15,10 @@ from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data
 from lrbench.tasks.fingerprint import fingerprint, text_digest
+from lrbench.tasks.limits import Precision, check_budget, check_numerics
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,7 +125,7 @@ class Task:
         unknown = next((name for name in changes if name not in self.__dataclass_fields__), None)
         if unknown is not None:
             hint = did_you_mean(unknown, self.__dataclass_fields__)
-            raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}.")
+            raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
         return replace(self, **changes)
 
     def _identity(self, part: str, value: Any) -> str:
@@ -138,30 +136,23 @@ class Task:
 
     def _check_settings(self) -> None:
         where = f"task '{self.name}'"
-        for setting, least in (("batch_size", 1), ("steps", 1), ("eval_every", 0)):
-            value = getattr(self, setting)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TaskError(f"{where}: {setting} = {value!r} must be an integer >= 1.")
+        every = None if self.eval_every == 0 else self.eval_every
+        check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=every)
+        check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
         if self.batch_size > len(self.data.train):
             raise TaskError(
                 f"{where}: batch_size = {self.batch_size} is larger than the train split of "
-                f"{len(self.data.train)} samples."
+                f"{len(self.data.train)} samples"
             )
-        if self.eval_every > self.steps:
-            raise TaskError(f"{where}: eval_every = {self.eval_every} is more than steps = {self.steps}.")
-        if self.precision not in get_args(Precision):
-            raise TaskError(f"{where}: precision = {self.precision!r} must be 'float32' or 'bfloat16'.")
-        if not (math.isfinite(self.divergence_factor) and self.divergence_factor > 1):
-            raise TaskError(f"{where}: divergence_factor = {self.divergence_factor!r} must be a number above 1.")
         if not isinstance(self.optimizer, OptimizerSpec):
-            raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD().")
+            raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD()")
         if not all(callable(getattr(self, part)) for part in ("model", "loss")):
-            raise TaskError(f"{where}: model and loss must be functions.")
+            raise TaskError(f"{where}: model and loss must be functions")
         if self.augment and len(self.data.input_shape) != 3:
             shape = list(self.data.input_shape)
-            raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}.")
+            raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}")
         if self.metric is None and self.data.num_classes is None:
-            raise TaskError(f"{where}: targets that are no class labels need a metric=Metric(name, function, chance).")
+            raise TaskError(f"{where}: targets that are no class labels need a metric=Metric(name, function, chance)")
 
     def _check_model(self) -> None:
         """Two samples through the model and the loss, without touching torch's generator."""
@@ -171,24 +162,24 @@ class Task:
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = self.model()
-                outputs = network.eval()(inputs)
+                outputs = network.train()(inputs)
         except Exception as error:
             shape = list(inputs.shape)
-            raise TaskError(f"{where}: the model fails on a batch of shape {shape}: {_one_line(error)}.") from error
+            raise TaskError(f"{where}: the model fails on a batch of shape {shape}: {_one_line(error)}") from error
         if not isinstance(outputs, Tensor):
-            raise TaskError(f"{where}: the model returns a {type(outputs).__name__} where a tensor is needed.")
+            raise TaskError(f"{where}: the model returns a {type(outputs).__name__} where a tensor is needed")
         expected = [len(inputs), self.data.num_classes]
         if self.data.num_classes is not None and list(outputs.shape) != expected:
-            raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed.")
+            raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed")
         try:
             loss = self.loss(outputs, targets)
         except Exception as error:
             shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
-            raise TaskError(f"{where}: the loss fails on {shapes}: {_one_line(error)}.") from error
+            raise TaskError(f"{where}: the loss fails on {shapes}: {_one_line(error)}") from error
         if not isinstance(loss, Tensor) or loss.ndim != 0:
-            raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch.")
+            raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
         if next(iter(network.parameters()), None) is None:
-            raise TaskError(f"{where}: the model has no parameters to train.")
+            raise TaskError(f"{where}: the model has no parameters to train")
 
 
 def _one_line(error: Exception) -> str:

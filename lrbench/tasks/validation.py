@@ -27,16 +27,24 @@ def split_indices(
     return kept.sort().values, held_out.sort().values
 
 
-def held_out_count(size: int, validation: Validation) -> int:
+def check_validation(validation: object) -> None:
+    """Raise DataError unless it is a fraction between 0 and 1 (a float) or a number of samples (an int >= 1)."""
     if isinstance(validation, bool) or not isinstance(validation, (int, float)):
-        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1 or a number of samples.")
+        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1 or a number of samples")
     if isinstance(validation, float) and not 0 < validation < 1:
-        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1, or an integer for a number.")
+        raise DataError(f"validation = {validation!r} must be a fraction between 0 and 1, or an integer for a number")
+    if isinstance(validation, int) and validation < 1:
+        raise DataError(f"validation = {validation!r} must hold out at least one sample")
+
+
+def held_out_count(size: int, validation: Validation) -> int:
+    """How many of `size` samples are held out; raises DataError where either part would be empty."""
+    check_validation(validation)
     count = round(validation * size) if isinstance(validation, float) else validation
     if not 0 < count < size:
         raise DataError(
             f"validation = {validation!r} holds out {count} of {size} train samples; "
-            "both the train and the validation split need at least one."
+            "both the train and the validation split need at least one"
         )
     return count
 

@@ -64,7 +64,7 @@ def _read_batch(path: Path, labels_key: str) -> tuple[np.ndarray[Any, Any], np.n
     except OSError:
         raise
     except Exception as error:
-        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({error}).") from error
+        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({error})") from error
     return images, labels
 
 

@@ -21,12 +21,12 @@ def required_files(
                 download()
         except Exception as error:
             reason = " ".join(str(error).split()).rstrip(".")
-            raise DataError(f"dataset '{dataset}' could not be downloaded to {folder}: {reason}.") from error
+            raise DataError(f"dataset '{dataset}' could not be downloaded to {folder}: {reason}") from error
     missing = _missing(folder, names)
     if missing:
         raise DataError(
             f"dataset '{dataset}' needs {', '.join(missing)} in {folder}; "
-            "put them there, choose another --data-root, or pass --download to fetch them."
+            "put them there, choose another --data-root, or pass --download to fetch them"
         )
     return tuple(path for name in names if (path := _find(folder, name)) is not None)
 

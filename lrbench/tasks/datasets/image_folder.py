@@ -37,7 +37,7 @@ def image_folder(
     Raises DataError naming the first file that is unreadable or has another size, or the folder that is missing.
     """
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise DataError(f"dataset 'image_folder': size = {size!r} must be an integer >= 1 (pixels).")
+        raise DataError(f"dataset 'image_folder': size = {size!r} must be an integer >= 1 (pixels)")
     tree = _tree(root, path)
     classes = class_names(tree / "train")
     files = {part: labelled_files(tree / part, classes) for part in parts(tree)}
@@ -52,14 +52,14 @@ def parts(tree: Path) -> tuple[str, ...]:
     """The splits that the tree has: train, and test or val or both."""
     present = tuple(part for part in ("train", "val", "test") if (tree / part).is_dir())
     if "train" not in present or len(present) == 1:
-        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {tree}.")
+        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {tree}")
     return present
 
 
 def class_names(train: Path) -> list[str]:
     """The classes: the folders in `train`, sorted."""
     if not train.is_dir():
-        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {train.parent}.")
+        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {train.parent}")
     return sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
@@ -67,7 +67,7 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
     """The image files below the class folders of one split with their labels, sorted by class and name."""
     unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in classes)
     if unknown and not unknown[0].startswith("."):
-        raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train.")
+        raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train")
     files = [
         (file, label)
         for label, name in enumerate(classes)
@@ -75,7 +75,7 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
         if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
     ]
     if not files:
-        raise DataError(f"dataset 'image_folder': no images <class>/*.jpg (or .png, ...) in {folder}.")
+        raise DataError(f"dataset 'image_folder': no images <class>/*.jpg (or .png, ...) in {folder}")
     return files
 
 
@@ -91,7 +91,7 @@ def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, 
         if image.size != expected:
             raise DataError(
                 f"dataset 'image_folder': {file} is {image.width}x{image.height} while the first train image is "
-                f"{width}x{height}; give a size to resize them all."
+                f"{width}x{height}; give a size to resize them all"
             )
         images[i] = np.asarray(image).reshape(images.shape[1:])
     labels = torch.tensor([label for _, label in files])
@@ -106,5 +106,5 @@ def _decode(file: Path, size: int | None, grayscale: bool) -> "Image":
             image = opened.convert("L" if grayscale else "RGB")
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"dataset 'image_folder': {file} cannot be read as an image ({reason}).") from error
+        raise DataError(f"dataset 'image_folder': {file} cannot be read as an image ({reason})") from error
     return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)

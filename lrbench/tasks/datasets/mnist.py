@@ -68,13 +68,13 @@ def read_idx(path: Path) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is not a whole gzip file ({error}).") from error
+        raise DataError(f"{path} is not a whole gzip file ({error})") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 4:
-        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
+        raise DataError(f"{path} is not an IDX file of unsigned bytes")
     rank = content[3]
     start = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", content[4:start]) if len(content) >= start else (0,)
     expected = start + int(np.prod(shape))
     if len(content) != expected:
-        raise DataError(f"{path} has {len(content)} bytes where its header promises {expected}.")
+        raise DataError(f"{path} has {len(content)} bytes where its header promises {expected}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

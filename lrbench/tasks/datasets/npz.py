@@ -40,20 +40,20 @@ def read_npz(file: Path) -> dict[str, NDArray[Any]]:
     """The arrays that lrbench reads from the file, by key; nothing in it is unpickled."""
     where = f"dataset 'npz': {file}"
     if not file.is_file():
-        raise DataError(f"{where} does not exist.")
+        raise DataError(f"{where} does not exist")
     try:
         with np.load(file, allow_pickle=False) as archive:
             present = list(archive.files)
             arrays = {key: archive[key] for key in (*REQUIRED, *OPTIONAL) if key in present}
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{where} is not a whole .npz file of plain arrays ({reason}).") from error
+        raise DataError(f"{where} is not a whole .npz file of plain arrays ({reason})") from error
     missing = next((key for key in REQUIRED if key not in arrays), None)
     if missing is not None:
         hint = did_you_mean(missing, present)
-        raise DataError(f"{where} has no array {missing}{hint}; it has {', '.join(present) or 'none'}.")
+        raise DataError(f"{where} has no array {missing}{hint}; it has {', '.join(present) or 'none'}")
     if ("x_val" in arrays) != ("y_val" in arrays):
-        raise DataError(f"{where} has only one of x_val and y_val; give both or neither.")
+        raise DataError(f"{where} has only one of x_val and y_val; give both or neither")
     return arrays
 
 

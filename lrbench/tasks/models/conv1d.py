@@ -16,11 +16,11 @@ def conv1d(input_shape: tuple[int, ...], num_classes: int, *, channels: int = 25
     Weights are initialised as PyTorch does by default.
     """
     if type(channels) is not int or channels < 1:
-        raise TaskError(f"model 'conv1d': channels = {channels!r} must be an integer >= 1.")
+        raise TaskError(f"model 'conv1d': channels = {channels!r} must be an integer >= 1")
     if len(input_shape) not in (1, 2) or input_shape[-1] < 5:
         raise TaskError(
             f"model 'conv1d' needs signals [L] or [C, L] of length 5 or more, and the inputs have shape "
-            f"{list(input_shape)}."
+            f"{list(input_shape)}"
         )
     length = input_shape[-1]
     widths = [input_shape[0] if len(input_shape) == 2 else 1, channels, channels, channels]

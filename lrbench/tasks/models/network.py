@@ -16,8 +16,8 @@ def network(units: Iterable[nn.Module], head: nn.Module) -> nn.Sequential:
 def image_shape(model: str, input_shape: tuple[int, ...], least: int) -> tuple[int, int, int]:
     """The (channels, height, width) of the inputs; raises TaskError where they are no images or are too small."""
     if len(input_shape) != 3:
-        raise TaskError(f"model '{model}' needs images [C, H, W], and the inputs have shape {list(input_shape)}.")
+        raise TaskError(f"model '{model}' needs images [C, H, W], and the inputs have shape {list(input_shape)}")
     channels, height, width = input_shape
     if min(height, width) < least:
-        raise TaskError(f"model '{model}' needs images of at least {least}x{least}, and these are {height}x{width}.")
+        raise TaskError(f"model '{model}' needs images of at least {least}x{least}, and these are {height}x{width}")
     return channels, height, width

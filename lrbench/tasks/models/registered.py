@@ -25,7 +25,7 @@ class RegisteredModel:
         """The model for this data, with its defaults filled in; raises TaskError for an unknown name or option."""
         complete = registry.models.find(name).complete(options or {}, "model")
         if data.num_classes is None:
-            raise TaskError(f"model '{name}' is a classifier, and the data has no class labels.")
+            raise TaskError(f"model '{name}' is a classifier, and the data has no class labels")
         frozen = tuple((option, _frozen(value)) for option, value in complete.items())
         return cls(name, data.input_shape, data.num_classes, frozen)
 

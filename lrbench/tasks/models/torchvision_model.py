@@ -15,7 +15,7 @@ def torchvision_model(input_shape: tuple[int, ...], num_classes: int, *, name: s
 
     names = models.list_models(module=models)
     if name not in names:
-        raise TaskError(f"torchvision has no classification model '{name}'{did_you_mean(name, names)}.")
+        raise TaskError(f"torchvision has no classification model '{name}'{did_you_mean(name, names)}")
     options = WITHOUT_AUXILIARY_OUTPUTS if name in ("googlenet", "inception_v3") else {}
     network: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **options)
     return network

@@ -1,0 +1,43 @@
+"""Plugins: a user's Python file, executed once so that its decorators register names."""
+
+import importlib.util
+import sys
+import traceback
+from hashlib import blake2b
+from pathlib import Path
+
+from lrbench.errors import LRBenchError, TaskError
+
+
+def load_plugin(path: Path | str) -> None:
+    """Execute the file at `path`; a file that is loaded already is not executed again.
+
+    Raises TaskError where there is no such file or where it fails, naming its line.
+    """
+    file = Path(path).expanduser().resolve()
+    module_name = f"lrbench_plugin_{blake2b(str(file).encode(), digest_size=8).hexdigest()}"
+    if module_name in sys.modules:
+        return
+    if not file.is_file():
+        raise TaskError(f"there is no plugin file {path}")
+    if file.suffix != ".py":
+        raise TaskError(f"the plugin {path} must be a Python file, *.py")
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except LRBenchError as error:
+        del sys.modules[module_name]
+        raise TaskError(f"the plugin {path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        raise TaskError(f"the plugin {path} fails{_place(error, file)}: {type(error).__name__}: {error}") from error
+
+
+def _place(error: BaseException, file: Path) -> str:
+    """` at line N` for the last line of the file that was being executed, where it got that far."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f" at line {lines[-1]}" if lines else ""

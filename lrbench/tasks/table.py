@@ -1,0 +1,115 @@
+"""A study file's `[task]` table, parsed: plain dicts, lists, texts and numbers to `TaskSettings`.
+
+    [task]
+    base = "cifar10-resnet20"                    # a registered task; everything below overrides it
+    dataset = {kind = "image_folder", path = "photos", size = 64}
+    model = {kind = "mlp", hidden = [100, 100]}  # or a name: "resnet18", "torchvision:mobilenet_v2"
+    optimizer = {kind = "AdamW", weight_decay = 0.05}
+    augment = [{kind = "RandomCrop", padding = 8}, "HorizontalFlip"]
+    batch_size = 128
+    steps = 5000
+
+Without a `base`, `dataset`, `model` and `steps` are needed. A table without `kind` changes options of the base's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any
+
+from lrbench.errors import TaskError, did_you_mean
+from lrbench.tasks import registry
+from lrbench.tasks.augment import Augmentation, augmentation_named
+from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named
+from lrbench.tasks.settings import Choice, TaskSettings
+
+Table = Mapping[str, Any]
+
+
+def settings_from_dict(table: Table) -> TaskSettings:
+    """The settings that a `[task]` table describes; raises TaskError naming the key that is wrong."""
+    known = ["base", *(field.name for field in fields(TaskSettings))]
+    unknown = next((key for key in table if key not in known), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, known)
+        raise TaskError(f"task: unknown key '{unknown}'{hint}; its keys are {', '.join(known)}")
+    base = _base(table)
+    changes = {key: _parse(key, value, base) for key, value in table.items() if key != "base"}
+    if base is not None:
+        return replace(base, **changes)
+    missing = next((key for key in ("dataset", "model", "steps") if key not in changes), None)
+    if missing is not None:
+        raise TaskError(f"task: '{missing}' is missing; give it, or a base such as base = \"mnist1d-mlp\"")
+    name = f"{changes['dataset'].kind}-{changes['model'].kind}"
+    return TaskSettings(**{"name": name, **changes})
+
+
+def _base(table: Table) -> TaskSettings | None:
+    if "base" not in table:
+        return None
+    return registry.tasks.find(_text("base", table["base"])).build()
+
+
+def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
+    """The value of one key; numbers are checked by `TaskSettings` itself."""
+    parsers: Mapping[str, Callable[[], Any]] = {
+        "name": lambda: _text(key, value),
+        "dataset": lambda: _choice(key, value, base.dataset if base else None),
+        "model": lambda: _choice(key, value, base.model if base else None),
+        "optimizer": lambda: _optimizer(value, base.optimizer if base else None),
+        "augment": lambda: _augmentations(value),
+    }
+    return parsers[key]() if key in parsers else value
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TaskError(f"task: {key} = {value!r} must be a text")
+    return value
+
+
+def _kind_and_options(key: str, value: Any) -> tuple[str | None, dict[str, Any]]:
+    """A name alone, or a table of `kind` (None if absent) and options; lists become tuples."""
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping):
+        raise TaskError(f"task: {key} = {value!r} must be a name or a table with a kind")
+    options = {name: _frozen(option) for name, option in value.items() if name != "kind"}
+    return (_text(f"{key}.kind", value["kind"]) if "kind" in value else None), options
+
+
+def _choice(key: str, value: Any, base: Choice | None) -> Choice:
+    kind, options = _kind_and_options(key, value)
+    if kind is None and base is not None:
+        return Choice(base.kind, MappingProxyType({**base.options, **options}))
+    if kind is None:
+        raise TaskError(f"task: {key} has no kind")
+    if key == "model" and kind.startswith("torchvision:"):
+        kind, options = "torchvision", {"name": kind.removeprefix("torchvision:"), **options}
+    return Choice(kind, MappingProxyType(options))
+
+
+def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
+    kind, options = _kind_and_options("optimizer", value)
+    if kind is not None:
+        return optimizer_named(kind, options)
+    if base is None:
+        raise TaskError("task: optimizer has no kind")
+    settings = {field.name: getattr(base, field.name) for field in fields(base)}  # type: ignore[arg-type]
+    return optimizer_named(type(base).__name__, {**settings, **options})
+
+
+def _augmentations(value: Any) -> tuple[Augmentation, ...]:
+    if not isinstance(value, list | tuple):
+        raise TaskError(f"task: augment = {value!r} must be a list of names or tables with a kind")
+    made = []
+    for member in value:
+        kind, options = _kind_and_options("augment", member)
+        if kind is None:
+            raise TaskError(f"task: augment has a table without a kind: {dict(member)!r}")
+        made.append(augmentation_named(kind, options))
+    return tuple(made)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
