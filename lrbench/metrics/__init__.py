@@ -1,0 +1,57 @@
+"""What a run is worth, and what a set of runs allows one to say: numbers in, numbers out, nothing is trained here.
+
+`confidence`, `curves` and `robustness` turn one run into numbers; `statistics`, `pairs` and `verdict` turn the numbers
+of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmation` put them together for people.
+"""
+
+from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
+from lrbench.metrics.confirmation import Confirmation, confirm, finalists
+from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.ranking import Contender, rank, score_table
+from lrbench.metrics.robustness import BASE_LR_SCALES, divergence_rate, loss_difference, retained_fraction
+from lrbench.metrics.runs import CurvePoint, RunRecord
+from lrbench.metrics.scorecard import METRICS, Scorecard, score_curves, summarise
+from lrbench.metrics.statistics import (
+    Interval,
+    holm,
+    paired_interval,
+    paired_power,
+    proportion_interval,
+    seeds_to_decide,
+    t_interval,
+)
+from lrbench.metrics.verdict import Verdict, judge
+
+__all__ = [
+    "BASE_LR_SCALES",
+    "METRICS",
+    "Classification",
+    "Confirmation",
+    "Contender",
+    "CurvePoint",
+    "Interval",
+    "ReliabilityBins",
+    "RunRecord",
+    "Scorecard",
+    "Verdict",
+    "classify",
+    "confirm",
+    "divergence_rate",
+    "finalists",
+    "holm",
+    "judge",
+    "loss_difference",
+    "paired_interval",
+    "paired_power",
+    "proportion_interval",
+    "rank",
+    "retained_fraction",
+    "score_curves",
+    "score_table",
+    "seeds_to_decide",
+    "steps_to_best",
+    "steps_to_target",
+    "summarise",
+    "t_interval",
+    "volatility",
+]

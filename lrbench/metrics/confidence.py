@@ -1,0 +1,219 @@
+"""How often a classifier is right, and how sure it is of itself.
+
+Every function takes `probabilities` (float64 [N, C], softmax rows) and `labels` (int [N], 0 <= label < C). A sample is
+correct if the first of its most probable classes is its label. A figure that does not exist, such as the confidence of
+the correct samples where there is none, is None. AC, CV and CDAC are the figures of the LRBench notebook
+(`examples/mnist/caffe/lrbench-mnist-caffe.ipynb`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lrbench.errors import DataError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityBins:
+    """A reliability diagram as data: samples grouped by the confidence of their prediction.
+
+    Bin m holds the confidences in (edges[m], edges[m+1]]; a confidence of exactly 0 would go into the first bin.
+    """
+
+    edges: FloatArray
+    """[bins + 1], from 0 to 1."""
+    count: IntArray
+    """[bins], samples in the bin."""
+    confidence: FloatArray
+    """[bins], mean confidence of the bin's samples, nan where the bin is empty."""
+    accuracy: FloatArray
+    """[bins], fraction of the bin's samples that are correct, nan where the bin is empty."""
+
+    def expected_calibration_error(self) -> float:
+        """Mean over samples of |accuracy - confidence| of their bin, between 0 and 1."""
+        gaps = np.abs(self.accuracy - self.confidence)
+        return float(np.nansum(gaps * self.count) / self.count.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """Everything that the predictions over one split say about a classifier."""
+
+    n: int
+    top1: float
+    top5: float | None
+    """None where there are fewer than five classes."""
+    cross_entropy: float
+    """Mean over samples of -log p(label), in nats."""
+    ac: float | None
+    cv: float | None
+    cdac: float | None
+    classes_without_correct: int
+    """How many of the C classes have no correct sample and are left out of CDAC."""
+    ece: float
+    brier: float
+    class_confidence: FloatArray
+    """[C], as `class_confidence` gives it."""
+    reliability: ReliabilityBins
+
+
+def softmax(logits: ArrayLike) -> FloatArray:
+    """The softmax rows [N, C] of finite `logits` [N, C], in float64."""
+    given = np.asarray(logits, dtype=np.float64)
+    shifted = given - given.max(axis=1, keepdims=True)
+    rows: FloatArray = np.exp(shifted)
+    rows /= rows.sum(axis=1, keepdims=True)
+    return rows
+
+
+def classify(logits: ArrayLike, labels: ArrayLike) -> Classification:
+    """Every figure of this module for one split.
+
+    Args:
+        logits: finite float [N, C], N >= 1, the network's outputs before the softmax.
+        labels: int [N].
+
+    Raises:
+        DataError: the shapes do not fit together, a logit is not finite, or a label is outside 0..C-1.
+    """
+    scores = _checked_logits(logits)
+    truth = _checked_labels(labels, scores)
+    probabilities = softmax(scores)
+    by_class = class_confidence(probabilities, truth)
+    reliability = reliability_bins(probabilities, truth)
+    return Classification(
+        n=len(truth),
+        top1=top_k_accuracy(probabilities, truth, k=1),
+        top5=top_k_accuracy(probabilities, truth, k=5) if scores.shape[1] >= 5 else None,
+        cross_entropy=_cross_entropy(scores, truth),
+        ac=average_confidence(probabilities, truth),
+        cv=confidence_variation(probabilities, truth),
+        cdac=confidence_deviation_across_classes(probabilities, truth),
+        classes_without_correct=int(np.isnan(by_class).sum()),
+        ece=reliability.expected_calibration_error(),
+        brier=brier_score(probabilities, truth),
+        class_confidence=by_class,
+        reliability=reliability,
+    )
+
+
+def top_k_accuracy(probabilities: FloatArray, labels: IntArray, k: int) -> float:
+    """Fraction of samples whose label is among the k most probable classes.
+
+    Among equally probable classes the one with the lower index comes first, so that top-1 agrees with argmax and a
+    classifier that gives every class the same probability is not right about all of them.
+    """
+    of_label = probabilities[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(probabilities.shape[1])[None, :] < labels[:, None]
+    ahead = (probabilities > of_label) | ((probabilities == of_label) & earlier)
+    return float(np.mean(ahead.sum(axis=1) < k))
+
+
+def average_confidence(probabilities: FloatArray, labels: IntArray) -> float | None:
+    """AC: mean of the highest probability over the correct samples, or None if no sample is correct."""
+    confidences = _confidence_of_correct(probabilities, labels)
+    return float(confidences.mean()) if len(confidences) else None
+
+
+def confidence_variation(probabilities: FloatArray, labels: IntArray) -> float | None:
+    """CV: population standard deviation (ddof 0) of what AC is the mean of, or None if no sample is correct."""
+    confidences = _confidence_of_correct(probabilities, labels)
+    return float(confidences.std()) if len(confidences) else None
+
+
+def confidence_deviation_across_classes(probabilities: FloatArray, labels: IntArray) -> float | None:
+    """CDAC: population standard deviation, over the classes, of the class's mean confidence on its correct samples.
+
+    Classes without a correct sample are left out (`class_confidence` shows which); None if that leaves no class.
+    """
+    by_class = class_confidence(probabilities, labels)
+    known = by_class[~np.isnan(by_class)]
+    return float(known.std()) if len(known) else None
+
+
+def class_confidence(probabilities: FloatArray, labels: IntArray) -> FloatArray:
+    """[C]: the mean confidence over each class's correct samples, nan for a class that has none."""
+    classes = probabilities.shape[1]
+    correct = _correct(probabilities, labels)
+    sums = np.bincount(labels[correct], weights=probabilities.max(axis=1)[correct], minlength=classes)
+    counts = np.bincount(labels[correct], minlength=classes)
+    return _mean_where_counted(sums, counts)
+
+
+def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
+    """Mean over samples of the sum over classes of (p_c - [c is the label])^2: from 0 (perfect) to 2 (Brier 1950)."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(np.mean((probabilities**2).sum(axis=1) - 2 * of_label + 1))
+
+
+def reliability_bins(probabilities: FloatArray, labels: IntArray, bins: int = CALIBRATION_BINS) -> ReliabilityBins:
+    """Confidence and accuracy in `bins` bins of equal width, closed on the right (Guo et al. 2017)."""
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    confidence = probabilities.max(axis=1)
+    bin_of = np.digitize(confidence, edges[1:-1], right=True)
+    count = np.bincount(bin_of, minlength=bins)
+    return ReliabilityBins(
+        edges=edges,
+        count=count.astype(np.int64),
+        confidence=_mean_where_counted(np.bincount(bin_of, weights=confidence, minlength=bins), count),
+        accuracy=_mean_where_counted(
+            np.bincount(bin_of, weights=_correct(probabilities, labels).astype(np.float64), minlength=bins), count
+        ),
+    )
+
+
+def expected_calibration_error(probabilities: FloatArray, labels: IntArray, bins: int = CALIBRATION_BINS) -> float:
+    """ECE: mean over samples of the gap between accuracy and confidence in their bin (Guo et al. 2017)."""
+    return reliability_bins(probabilities, labels, bins).expected_calibration_error()
+
+
+def _correct(probabilities: FloatArray, labels: IntArray) -> NDArray[np.bool_]:
+    correct: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return correct
+
+
+def _confidence_of_correct(probabilities: FloatArray, labels: IntArray) -> FloatArray:
+    confidences: FloatArray = probabilities.max(axis=1)[_correct(probabilities, labels)]
+    return confidences
+
+
+def _mean_where_counted(sums: NDArray[Any], counts: NDArray[Any]) -> FloatArray:
+    means = np.full(len(sums), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
+
+
+def _cross_entropy(logits: FloatArray, labels: IntArray) -> float:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    of_label = shifted[np.arange(len(labels)), labels]
+    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - of_label))
+
+
+def _checked_logits(logits: ArrayLike) -> FloatArray:
+    checked = np.asarray(logits, dtype=np.float64)
+    if checked.ndim != 2 or checked.size == 0:
+        raise DataError(f"logits must have the shape [samples, classes], both at least 1, but have {checked.shape}")
+    if not np.isfinite(checked).all():
+        raise DataError("logits must be finite, but some are nan or infinite")
+    return checked
+
+
+def _checked_labels(labels: ArrayLike, logits: FloatArray) -> IntArray:
+    checked = np.asarray(labels)
+    if checked.shape != logits.shape[:1] or not np.issubdtype(checked.dtype, np.integer):
+        raise DataError(
+            f"labels must be {len(logits)} integers, one for each row of the logits, "
+            f"but have the shape {checked.shape} and the type {checked.dtype}"
+        )
+    if checked.min() < 0 or checked.max() >= logits.shape[1]:
+        raise DataError(
+            f"labels must lie in 0..{logits.shape[1] - 1}, but they range from {checked.min()} to {checked.max()}"
+        )
+    return checked.astype(np.int64)

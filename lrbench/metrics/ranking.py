@@ -1,0 +1,83 @@
+"""The policies of a study, best first, each with its verdict.
+
+Ranks and verdicts look at the validation score. The test score stands beside it and chooses nothing, so that it says
+what the chosen policy is worth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrbench.errors import StudyError
+from lrbench.metrics.pairs import FloatArray
+from lrbench.metrics.runs import RunRecord
+from lrbench.metrics.scorecard import Scorecard, objective_of, summarise
+from lrbench.metrics.verdict import judge
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A policy of a study, and its runs so far."""
+
+    name: str
+    policy: str
+    """The policy's text."""
+    runs: tuple[RunRecord, ...]
+
+
+def rank(
+    contenders: Sequence[Contender],
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    target: float | None = None,
+    resolution: float | None = None,
+) -> list[Scorecard]:
+    """The scorecards of a study's policies by falling mean validation score, those without any score last.
+
+    Args:
+        margin, alpha, resolution: as for `judge`; the resolution of an accuracy is 1 / (size of the validation split).
+        target: as for `summarise`.
+
+    Raises:
+        StudyError: as `judge` and `summarise`, and where contenders differ in their objective.
+    """
+    objective_of(run for contender in contenders for run in contender.runs)
+    cards = [summarise(c.name, c.policy, c.runs, target=target, level=1 - alpha) for c in contenders]
+    scores, diverged = score_table(contenders)
+    verdicts = judge(scores, margin, alpha, diverged, resolution)
+    judged = [replace(card, verdict=verdict) for card, verdict in zip(cards, verdicts, strict=True)]
+    return sorted(judged, key=lambda card: -np.inf if card.val.mean is None else card.val.mean, reverse=True)
+
+
+def score_table(contenders: Sequence[Contender]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Validation scores and which runs diverged, both [policies, seeds]; a seed that a policy lacks is nan there.
+
+    The columns are the seeds of all contenders in rising order.
+    """
+    seeds = sorted({run.seed for contender in contenders for run in contender.runs})
+    column = {seed: s for s, seed in enumerate(seeds)}
+    scores = np.full((len(contenders), len(seeds)), np.nan)
+    diverged = np.zeros((len(contenders), len(seeds)), dtype=np.bool_)
+    for i, contender in enumerate(contenders):
+        for run in contender.runs:
+            score = run.score("val")
+            scores[i, column[run.seed]] = np.nan if score is None else score
+            diverged[i, column[run.seed]] = run.diverged
+    return scores, diverged
+
+
+def by_name(contenders: Sequence[Contender]) -> dict[str, Contender]:
+    """The contenders by name.
+
+    Raises:
+        StudyError: two have the same name.
+    """
+    named = {contender.name: contender for contender in contenders}
+    if len(named) < len(contenders):
+        names = [contender.name for contender in contenders]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise StudyError(f"policies must have different names, but there are several of {', '.join(twice)}")
+    return named

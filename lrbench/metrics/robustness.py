@@ -1,0 +1,47 @@
+"""How much a result depends on the data it was trained on, and on the base learning rate it was given."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lrbench.errors import StudyError
+
+BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
+"""What LRBench multiplies a policy by; 1 is the policy itself."""
+
+
+def loss_difference(test_loss: float, train_loss: float) -> float:
+    """Test loss minus train loss, both in evaluation mode: how much worse the network does on what it has not seen.
+
+    The train loss is taken over a fixed subset of the train split that is as large as the test split.
+    """
+    return test_loss - train_loss
+
+
+def retained_fraction(scores: Mapping[float, float | None], chance: float) -> float | None:
+    """How much of a policy's score survives a wrong base LR: the mean over scales of score(scale) / score(1).
+
+    Args:
+        scores: the score at each base-LR scale, 1 among them; None for a run that diverged, which counts as `chance`.
+        chance: the score of guessing.
+
+    Returns:
+        1.0 where the scale does not matter. None if the unscaled run itself diverged or scored 0 or less, since
+        there is then nothing to retain.
+
+    Raises:
+        StudyError: the scale 1 is missing.
+    """
+    if 1.0 not in scores:
+        raise StudyError(f"the base-LR scales must include 1, but are {', '.join(f'{s:g}' for s in sorted(scores))}")
+    unscaled = scores[1.0]
+    if unscaled is None or unscaled <= 0:
+        return None
+    return float(np.mean([(chance if score is None else score) / unscaled for score in scores.values()]))
+
+
+def divergence_rate(diverged: ArrayLike) -> float | None:
+    """Fraction of runs that diverged, over all seeds and scales of `diverged` (bool, any shape); None of no runs."""
+    runs = np.asarray(diverged, dtype=bool)
+    return float(runs.mean()) if runs.size else None

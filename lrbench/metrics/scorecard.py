@@ -1,0 +1,215 @@
+"""Everything that the runs of one policy say about it, on one card."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lrbench.errors import StudyError
+from lrbench.metrics.curves import steps_to_target
+from lrbench.metrics.runs import TOP1, CurvePoint, RunRecord
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, proportion_interval, t_interval
+from lrbench.metrics.verdict import Verdict
+
+METRICS = (
+    "val_top1",
+    "test_top1",
+    "test_top5",
+    "test_loss",
+    "ac",
+    "cv",
+    "cdac",
+    "ece",
+    "brier",
+    "loss_difference",
+    "volatility",
+    "steps_to_target",
+    "steps_to_best",
+    "seconds",
+    "flops",
+    "divergence_rate",
+)
+"""What every scorecard has, known or not, in the order of print."""
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """One policy over its seeds.
+
+    Diverged runs count as chance in the objective's two scores and are left out of every other figure; each figure's
+    own `n` says how many runs are behind it. A figure that does not exist is None.
+    """
+
+    name: str
+    policy: str
+    """The policy's text."""
+    n: int
+    """Runs, finished or diverged."""
+    verdict: Verdict | None
+    """None where the policy was not compared with others."""
+    metrics: Mapping[str, Interval]
+    """The names of `METRICS`; before them `val_<objective>` and `test_<objective>` where the objective is the task's
+    own; after them whatever else the runs measured."""
+    objective: str = TOP1
+    reached: int | None = None
+    """Runs that reached the target; None if there was none. `steps_to_target` has a mean only if all of them did:
+    the mean of those that did would flatter a policy that often fails."""
+
+    @property
+    def val(self) -> Interval:
+        """The objective on the validation split: what policies are ranked and judged by."""
+        return self.metrics[f"val_{self.objective}"]
+
+    @property
+    def test(self) -> Interval:
+        """The objective on the test split: what is reported."""
+        return self.metrics[f"test_{self.objective}"]
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of the list `policies` that `lrbench run --json` prints."""
+        metrics = {name: interval.to_json() for name, interval in self.metrics.items()}
+        metrics["steps_to_target"]["reached"] = self.reached
+        return {
+            "name": self.name,
+            "policy": self.policy,
+            "n": self.n,
+            "verdict": None if self.verdict is None else self.verdict.label,
+            "metrics": metrics,
+        }
+
+    def __str__(self) -> str:
+        """A plain table, one metric a line, with the 95% interval over seeds and the spread between them."""
+        rows: list[tuple[str, ...]] = [("", "mean", "low", "high", "seed sd", "n")]
+        for name, interval in self.metrics.items():
+            places = _decimals(interval)
+            figures = (_number(x, places) for x in (interval.mean, interval.low, interval.high, interval.sd))
+            rows.append((name, *figures, f"{interval.n}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:], strict=True))])
+            for row in rows
+        ]
+        return "\n".join([*self._heading(), "", *(line.rstrip() for line in lines)])
+
+    def _heading(self) -> list[str]:
+        heading = [self.policy if self.name == self.policy else f"{self.name}: {self.policy}"]
+        seeds = f"{self.n} {'seed' if self.n == 1 else 'seeds'}"
+        if self.verdict is not None:
+            seeds += f", {self.verdict.label}: {self.verdict.reason}"
+        heading.append(seeds)
+        if self.reached is not None:
+            heading.append(f"{self.reached} of {self.n} reached the target")
+        return heading
+
+
+def summarise(
+    name: str,
+    policy: str,
+    runs: Sequence[RunRecord],
+    *,
+    target: float | None = None,
+    verdict: Verdict | None = None,
+    level: float = 0.95,
+) -> Scorecard:
+    """The scorecard of one policy.
+
+    Args:
+        runs: one a seed; there may be none.
+        target: the validation score to count `steps_to_target` to.
+        level: of the intervals.
+
+    Raises:
+        StudyError: two runs have the same seed, or they differ in their objective.
+    """
+    objective = objective_of(runs)
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise StudyError(f"the runs of {name} must have different seeds, but have {', '.join(map(str, sorted(seeds)))}")
+
+    figures = [run.figures() for run in runs]
+    own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
+    extra = sorted({key for known in figures for key in known} - {*own, *METRICS})
+    metrics = {key: t_interval(_known(known.get(key) for known in figures), level) for key in (*own, *METRICS, *extra)}
+    metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in runs), len(runs), level)
+    reached = None
+    if target is not None:
+        arrivals = _known(None if run.diverged else steps_to_target(*run.validation_curve(), target) for run in runs)
+        reached = len(arrivals)
+        metrics["steps_to_target"] = t_interval(arrivals, level) if reached == len(runs) else NOTHING_KNOWN
+    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached)
+
+
+def score_curves(
+    curves: Iterable[Sequence[tuple[int, float]]],
+    *,
+    name: str = "curves",
+    policy: str = "",
+    objective: str = TOP1,
+    target: float | None = None,
+    chance: float | None = None,
+    level: float = 0.95,
+) -> Scorecard:
+    """The scorecard of curves that were logged elsewhere: what they tell, and null for the rest.
+
+    Args:
+        curves: one a seed, each a sequence of (iteration, validation score, higher is better) with rising iterations.
+            A curve that ends in a score that is not finite has diverged.
+        objective: the name of the score.
+        target: as for `summarise`.
+        chance: what a diverged curve counts as; left out if None.
+
+    Raises:
+        StudyError: a curve is empty or its iterations do not rise.
+    """
+    runs = [_run_of_curve(seed, curve, objective, chance) for seed, curve in enumerate(curves)]
+    return summarise(name, policy or name, runs, target=target, level=level)
+
+
+def objective_of(runs: Iterable[RunRecord]) -> str:
+    """The objective that all runs share, top-1 of no runs.
+
+    Raises:
+        StudyError: they differ.
+    """
+    objectives = sorted({run.objective for run in runs})
+    if len(objectives) > 1:
+        raise StudyError(f"runs to be summarised together must have one objective, but have {', '.join(objectives)}")
+    return objectives[0] if objectives else TOP1
+
+
+def _run_of_curve(seed: int, curve: Sequence[tuple[int, float]], objective: str, chance: float | None) -> RunRecord:
+    steps = [step for step, _ in curve]
+    if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
+        raise StudyError(f"curve {seed} must have at least one point and rising iterations, but has {steps[:10]}")
+    last_step, last_score = curve[-1]
+    finished = math.isfinite(last_score)
+    return RunRecord(
+        seed=seed,
+        status="finished" if finished else "diverged",
+        steps=last_step,
+        diverged_at=None if finished else last_step,
+        curve=tuple(CurvePoint(step, val_score=float(score)) for step, score in curve),
+        final={f"val_{objective}": float(last_score)} if finished else {},
+        chance=chance,
+        objective=objective,
+    )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
+
+
+def _decimals(interval: Interval) -> int | None:
+    size = abs(interval.mean or 0.0)
+    if size >= 1e7:
+        return None
+    return 4 if size < 10 else 1 if size < 1000 else 0
+
+
+def _number(value: float | None, places: int | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value:.3e}" if places is None else f"{value:,.{places}f}"

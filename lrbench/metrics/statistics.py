@@ -1,0 +1,122 @@
+"""What a few seeds allow one to say about a mean.
+
+Intervals are Student's t intervals: at 3 to 10 seeds they hold their level (95% nominal covers .94 to .95 of normal
+data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91) do not.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval; whatever the data do not carry is None."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    """How many values are behind the mean."""
+    sd: float | None
+    """The standard deviation between the values (ddof 1), None for fewer than two."""
+
+    def to_json(self) -> dict[str, float | int | None]:
+        return {"mean": self.mean, "low": self.low, "high": self.high, "sd": self.sd, "n": self.n}
+
+
+NOTHING_KNOWN = Interval(mean=None, low=None, high=None, n=0, sd=None)
+
+
+def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
+    """Mean and two-sided Student t interval of independent values, one a seed.
+
+    One value gives a mean without bounds; no value gives nothing. Equal values have a spread of zero and the interval
+    shrinks to their mean: right as arithmetic, but no certainty, which is why verdicts put a floor under the spread.
+    """
+    x = np.fromiter(values, dtype=np.float64)
+    if len(x) == 0:
+        return NOTHING_KNOWN
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Interval(mean=mean, low=None, high=None, n=1, sd=None)
+    sd = float(x.std(ddof=1))
+    half = t_quantile(len(x) - 1, (1 + level) / 2) * sd / math.sqrt(len(x))
+    return Interval(mean=mean, low=mean - half, high=mean + half, n=len(x), sd=sd)
+
+
+def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+    """The t interval of a - b, seed by seed, over the seeds where both are finite."""
+    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return t_interval(differences[np.isfinite(differences)], level)
+
+
+def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """A fraction with its exact interval (Clopper and Pearson 1934), which also holds when all or none succeed."""
+    if n == 0:
+        return NOTHING_KNOWN
+    fraction = successes / n
+    if n == 1:
+        return Interval(mean=fraction, low=None, high=None, n=1, sd=None)
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
+    return Interval(mean=fraction, low=low, high=high, n=n, sd=math.sqrt(n * fraction * (1 - fraction) / (n - 1)))
+
+
+def holm(p: ArrayLike) -> FloatArray:
+    """Holm's (1979) step-down adjusted p-values along the last axis, for any dependence between them.
+
+    Rejecting every hypothesis whose adjusted p-value is at most alpha makes a false rejection with probability at most
+    alpha, however many of the hypotheses are true.
+    """
+    raw = np.asarray(p, dtype=np.float64)
+    order = np.argsort(raw, axis=-1)
+    left = np.arange(raw.shape[-1], 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(raw, order, axis=-1) * left, axis=-1)
+    adjusted = np.empty_like(raw)
+    np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), axis=-1)
+    return adjusted
+
+
+def t_quantile(degrees: float, probability: float) -> float:
+    """The value that Student's t with `degrees` of freedom stays below with this probability."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
+def paired_power(effect: float, seeds: int, level: float) -> float:
+    """Probability that a one-sided paired t test at `level` finds a true difference.
+
+    Args:
+        effect: the true difference beyond the hypothesis, in standard deviations of the paired difference, >= 0.
+        seeds: at least 2.
+        level: the test's one-sided error probability, already divided by the number of tests if there are several.
+    """
+    from scipy.special import nctdtr
+
+    threshold = -t_quantile(seeds - 1, level)
+    power = 1.0 - float(nctdtr(seeds - 1, effect * math.sqrt(seeds), threshold))
+    return power if math.isfinite(power) else 0.0
+
+
+def seeds_to_decide(effect: float, level: float, power: float = 0.8, at_most: int = 1000) -> int | None:
+    """The fewest seeds with which `paired_power` reaches `power`; None if `at_most` seeds do not suffice."""
+    if not effect > 0 or paired_power(effect, at_most, level) < power:
+        return None
+    too_few, enough = 1, at_most
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if paired_power(effect, middle, level) >= power:
+            enough = middle
+        else:
+            too_few = middle
+    return enough

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+
+STEPS = list(range(100, 1600, 100))
+
+
+def test_volatility_is_the_spread_around_the_trend_of_the_last_fifth() -> None:
+    # 15 evaluations: the last 3 are 0, 1, 0; their trend is flat at 1/3; residuals -1/3, 2/3, -1/3; 6/9 over 3 - 2
+    assert volatility(STEPS, [9.0] * 12 + [0.0, 1.0, 0.0]) == pytest.approx(math.sqrt(2 / 3))
+
+
+def test_a_steady_climb_is_not_volatile() -> None:
+    assert volatility(STEPS, [0.01 * step for step in STEPS]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_trend_is_over_steps_not_over_evaluations() -> None:
+    uneven = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20, 100, 110, 300]
+    assert volatility(uneven, [0.5 * step for step in uneven]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_last_fifth_is_rounded_up() -> None:
+    # 11 evaluations: the last 3, not the last 2
+    assert volatility(STEPS[:11], [0.0] * 8 + [0.0, 1.0, 0.0]) == pytest.approx(math.sqrt(2 / 3))
+
+
+def test_volatility_of_fewer_than_11_evaluations_does_not_exist() -> None:
+    assert volatility(STEPS[:10], [0.5] * 10) is None
+    assert volatility([], []) is None
+
+
+def test_volatility_of_a_curve_with_a_hole_in_its_tail_does_not_exist() -> None:
+    assert volatility(STEPS, [0.5] * 14 + [math.nan]) is None
+
+
+@given(st.lists(st.floats(-1, 1), min_size=11, max_size=40), st.floats(-5, 5), st.floats(-0.1, 0.1))
+def test_volatility_does_not_see_a_trend(scores: list[float], offset: float, slope: float) -> None:
+    steps = list(range(len(scores)))
+    tilted = [score + offset + slope * step for step, score in zip(steps, scores, strict=True)]
+    assert volatility(steps, tilted) == pytest.approx(volatility(steps, scores), abs=1e-9)
+
+
+def test_steps_to_target_is_the_first_evaluation_at_or_over_it() -> None:
+    assert steps_to_target([10, 20, 30, 40], [0.1, 0.5, 0.4, 0.9], target=0.5) == 20
+
+
+def test_a_target_never_reached_is_censored() -> None:
+    assert steps_to_target([10, 20], [0.1, 0.49], target=0.5) is None
+
+
+def test_nan_reaches_no_target() -> None:
+    assert steps_to_target([10, 20], [math.nan, 0.6], target=0.5) == 20
+
+
+def test_steps_to_best_is_the_first_evaluation_with_the_highest_score() -> None:
+    assert steps_to_best([10, 20, 30, 40], [0.1, 0.9, 0.4, 0.9]) == 20
+
+
+def test_steps_to_best_ignores_scores_that_are_not_finite() -> None:
+    assert steps_to_best([10, 20, 30], [0.1, math.inf, math.nan]) == 10
+    assert steps_to_best([10], [math.nan]) is None
+    assert steps_to_best([], []) is None

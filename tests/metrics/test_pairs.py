@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from lrbench.metrics.pairs import Pairs, resolution_of
+
+
+def test_a_pair_by_hand() -> None:
+    # differences 1, 2, 3: mean 2, sd 1
+    pairs = Pairs.of(np.array([[3.0, 5.0, 7.0], [2.0, 3.0, 4.0]]))
+    assert pairs.gap[0, 1] == pytest.approx(2.0)
+    assert pairs.gap[1, 0] == pytest.approx(-2.0)
+    assert pairs.sd[0, 1] == pytest.approx(1.0)
+    assert pairs.n[0, 1] == 3
+    assert pairs.effect(0.5)[0, 1] == pytest.approx(1.5)
+
+
+def test_p_values_are_those_of_scipys_paired_t_test() -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 6))
+    pairs = Pairs.of(scores)
+    for j in range(4):
+        for i in set(range(4)) - {j}:
+            beyond = stats.ttest_rel(scores[j] - 0.3, scores[i], alternative="greater").pvalue
+            within = stats.ttest_rel(scores[j] - 0.3, scores[i], alternative="less").pvalue
+            assert pairs.p_beyond(0.3)[j, i] == pytest.approx(beyond)
+            assert pairs.p_within(0.3)[j, i] == pytest.approx(within)
+
+
+def test_leading_axes_are_independent_studies() -> None:
+    scores = np.random.default_rng(1).normal(size=(3, 2, 4, 5))
+    together = Pairs.of(scores)
+    alone = Pairs.of(scores[2, 1])
+    assert np.allclose(together.gap[2, 1], alone.gap)
+    assert np.allclose(together.sd[2, 1], alone.sd)
+
+
+@given(arrays(np.float64, (4, 6), elements=st.floats(-10, 10) | st.just(np.nan)))
+def test_every_pair_is_compared_on_the_seeds_it_shares(scores: np.ndarray) -> None:
+    pairs = Pairs.of(scores)
+    for j in range(4):
+        for i in range(4):
+            differences = scores[j] - scores[i]
+            differences = differences[np.isfinite(differences)]
+            assert pairs.n[j, i] == len(differences)
+            if len(differences) > 0:
+                assert pairs.gap[j, i] == pytest.approx(differences.mean(), abs=1e-9)
+            if len(differences) > 1:
+                assert pairs.sd[j, i] == pytest.approx(differences.std(ddof=1), abs=1e-6)
+
+
+def test_a_pair_that_shares_no_two_seeds_says_nothing() -> None:
+    pairs = Pairs.of(np.array([[0.9, 0.8, np.nan], [0.1, np.nan, 0.2]]))
+    assert pairs.p_beyond(0.0)[0, 1] == 1.0
+    assert pairs.p_within(0.0)[1, 0] == 1.0
+
+
+def test_no_spread_is_less_than_the_resolution() -> None:
+    pairs = Pairs.of(np.array([[0.92, 0.92, 0.92], [0.90, 0.90, 0.90]]), resolution=0.01)
+    assert pairs.sd[0, 1] == 0.01
+
+
+def test_a_spread_of_zero_without_a_resolution_says_nothing() -> None:
+    pairs = Pairs.of(np.array([[0.5, 0.5, 0.5], [0.25, 0.25, 0.25]]))
+    assert pairs.p_beyond(0.0)[0, 1] == 1.0
+
+
+def test_resolution_is_the_smallest_step_between_scores() -> None:
+    assert resolution_of(np.array([[0.90, 0.92], [0.925, np.nan]])) == pytest.approx(0.005)
+
+
+def test_rounding_noise_is_no_step() -> None:
+    assert resolution_of(np.array([0.3, 0.1 + 0.2, 0.8])) == pytest.approx(0.5)
+
+
+def test_equal_scores_show_no_resolution() -> None:
+    assert resolution_of(np.array([[0.9, 0.9], [0.9, np.nan]])) == 0.0
+    assert resolution_of(np.array([[np.nan]])) == 0.0

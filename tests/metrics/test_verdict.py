@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from lrbench.errors import StudyError
+from lrbench.metrics.verdict import judge
+
+NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
+CLEAR = np.array([0.95 + NOISE, 0.945 - NOISE, 0.70 + NOISE[::-1]])
+"""Two good policies and a bad one, five seeds."""
+
+
+def table_with_holes() -> st.SearchStrategy[np.ndarray]:
+    shapes = st.tuples(st.integers(0, 6), st.integers(0, 5))
+    return shapes.flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1) | st.just(np.nan)))
+
+
+def test_close_policies_are_good_and_a_far_one_is_to_be_avoided() -> None:
+    assert [v.label for v in judge(CLEAR, margin=0.02)] == ["good", "good", "avoid"]
+
+
+def test_the_gap_is_the_best_of_the_others_minus_this_one() -> None:
+    leader, second, last = judge(CLEAR, margin=0.02)
+    assert (leader.rival, second.rival, last.rival) == (1, 0, 0)
+    assert leader.gap.mean == pytest.approx(-0.005)
+    assert second.gap.mean == pytest.approx(0.005)
+    assert last.gap.mean == pytest.approx(0.25)
+    assert last.gap.low is not None
+    assert last.gap.low < 0.25
+
+
+def test_two_policies_are_judged_by_two_one_sided_t_tests() -> None:
+    a, b = CLEAR[0], CLEAR[1]
+    verdict = judge(np.array([a, b]), margin=0.002)[1]
+    # Both policies have one rival. Good: Holm of one test. Avoid: Holm of the two ordered pairs.
+    assert verdict.p_good == pytest.approx(stats.ttest_rel(a - 0.002, b, alternative="less").pvalue)
+    assert verdict.p_avoid == pytest.approx(2 * stats.ttest_rel(a - 0.002, b, alternative="greater").pvalue)
+
+
+def test_three_policies_pay_for_six_ordered_pairs_to_be_avoided() -> None:
+    # The last policy's smallest p-value is the smallest of all: times 2 rivals, times 3 policies.
+    p = min(stats.ttest_rel(CLEAR[j] - 0.02, CLEAR[2], alternative="greater").pvalue for j in (0, 1))
+    assert judge(CLEAR, margin=0.02)[2].p_avoid == pytest.approx(6 * p)
+
+
+def test_good_means_not_beaten_by_more_than_the_margin_by_any_rival() -> None:
+    noisy_rival = 0.80 + np.array([0.2, -0.2, 0.15, -0.15, 0.0])
+    # Nothing excludes that the noisy one is the best, so nobody is good; it does not save the bad one either.
+    assert [v.label for v in judge(np.vstack([CLEAR, noisy_rival]), margin=0.02)] == [
+        "undecided",
+        "undecided",
+        "avoid",
+        "undecided",
+    ]
+
+
+def test_an_undecided_policy_is_told_how_many_seeds_would_decide() -> None:
+    verdict = judge(np.array([[0.90, 0.91, 0.92], [0.90, 0.89, 0.905]]), margin=0.005)[1]
+    assert verdict.label == "undecided"
+    assert verdict.seeds_needed is not None
+    assert 3 < verdict.seeds_needed < 100
+    assert verdict.reason == f"about {verdict.seeds_needed} seeds would decide"
+
+
+def test_a_gap_of_exactly_the_margin_can_not_be_decided() -> None:
+    verdict = judge(np.array([[0.875, 1.0, 0.75], [0.75, 0.875, 0.625]]), margin=0.125)[1]
+    assert verdict.label == "undecided"
+    assert verdict.seeds_needed is None
+
+
+def test_seed_to_seed_swings_that_all_policies_share_do_not_matter() -> None:
+    swings = np.array([0.0, -0.2, 0.1, -0.3, 0.05])
+    plain, swung = judge(CLEAR, margin=0.02), judge(CLEAR + swings, margin=0.02)
+    assert [v.label for v in swung] == ["good", "good", "avoid"]
+    assert [v.p_good for v in swung] == pytest.approx([v.p_good for v in plain])
+
+
+def test_a_policy_that_diverged_once_is_to_be_avoided_however_good_its_mean() -> None:
+    diverged = np.zeros(CLEAR.shape, dtype=bool)
+    diverged[0, 3] = True
+    verdict = judge(CLEAR, margin=0.02, diverged=diverged)[0]
+    assert verdict.label == "avoid"
+    assert verdict.reason == "diverged on 1 of 5 seeds"
+    assert verdict.p_avoid is None
+
+
+def test_a_policy_that_diverged_does_not_blur_the_comparison_of_the_others() -> None:
+    scores = np.vstack([CLEAR, [0.96, 0.96, 0.1, 0.96, 0.1]])
+    diverged = scores == 0.1
+    assert judge(scores, margin=0.02, diverged=diverged)[:3] == judge(CLEAR, margin=0.02, resolution=0.001)[:3]
+
+
+def test_missing_seeds_are_left_out_pair_by_pair() -> None:
+    holed = CLEAR.copy()
+    holed[1, 0] = holed[2, 4] = np.nan
+    verdicts = judge(holed, margin=0.02)
+    assert verdicts[2].label == "avoid"
+    assert verdicts[2].gap.n == 4
+
+
+@pytest.mark.parametrize(("runs", "words"), [(0, "0 finished runs"), (1, "1 finished run")])
+def test_a_policy_with_fewer_than_two_runs_is_undecided_and_holds_up_nobody(runs: int, words: str) -> None:
+    lonely = np.full(5, np.nan)
+    lonely[:runs] = 0.99
+    verdicts = judge(np.vstack([CLEAR, lonely]), margin=0.02)
+    assert [v.label for v in verdicts] == ["good", "good", "avoid", "undecided"]
+    assert verdicts[3].reason == f"{words}, at least 2 are needed"
+
+
+def test_one_policy_alone_is_undecided() -> None:
+    (verdict,) = judge(CLEAR[:1], margin=0.02)
+    assert verdict.label == "undecided"
+    assert verdict.reason == "there is no other policy to compare it with"
+    assert verdict.gap.mean is None
+
+
+def test_one_seed_decides_nothing() -> None:
+    assert [v.label for v in judge(CLEAR[:, :1], margin=0.02)] == ["undecided"] * 3
+
+
+def test_an_empty_study_has_no_verdicts() -> None:
+    assert judge(np.zeros((0, 5)), margin=0.02) == []
+
+
+def test_policies_that_all_diverged_are_all_to_be_avoided() -> None:
+    verdicts = judge(np.full((3, 5), 0.1), margin=0.02, diverged=np.full((3, 5), True))
+    assert [v.label for v in verdicts] == ["avoid"] * 3
+
+
+def test_equal_scores_of_unknown_resolution_prove_nothing() -> None:
+    assert [v.label for v in judge(np.full((2, 5), 0.9), margin=0.02)] == ["undecided"] * 2
+
+
+def test_equal_scores_are_as_good_as_each_other_once_the_margin_is_many_steps_of_the_scale() -> None:
+    equal = np.full((2, 5), 0.9)
+    assert [v.label for v in judge(equal, margin=0.02, resolution=0.001)] == ["good"] * 2
+    assert [v.label for v in judge(equal, margin=0.0005, resolution=0.001)] == ["undecided"] * 2
+
+
+def test_three_equal_gaps_of_one_step_prove_nothing() -> None:
+    one_step = np.array([[0.901, 0.902, 0.903], [0.900, 0.901, 0.902]])
+    assert [v.label for v in judge(one_step, margin=0.0, resolution=0.001)] == ["undecided"] * 2
+
+
+def test_a_duplicate_of_the_best_policy_is_good_with_it() -> None:
+    twins = np.array([CLEAR[0], CLEAR[0], CLEAR[2]])
+    assert [v.label for v in judge(twins, margin=0.02)] == ["good", "good", "avoid"]
+
+
+def test_with_a_margin_of_zero_only_a_clear_winner_is_good() -> None:
+    winner = CLEAR + np.array([[0.03], [0.0], [0.0]])
+    assert [v.label for v in judge(winner, margin=0.0)] == ["good", "avoid", "avoid"]
+    near = CLEAR - np.array([[0.004], [0.0], [0.0]])
+    assert [v.label for v in judge(near, margin=0.0)] == ["undecided", "undecided", "avoid"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"scores": np.zeros(5)}, r"shape \[policies, seeds\], but have \(5,\)"),
+        ({"diverged": np.zeros((2, 5))}, r"shape of the scores, \(3, 5\), but has \(2, 5\)"),
+        ({"margin": -0.1}, "at least 0, but is -0.1"),
+        ({"margin": np.nan}, "at least 0, but is nan"),
+        ({"alpha": 0.0}, "between 0 and 1, but is 0.0"),
+        ({"resolution": -1.0}, "at least 0, but is -1.0"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(changes: dict[str, object], says: str) -> None:
+    arguments: dict[str, object] = {"scores": CLEAR, "margin": 0.02, **changes}
+    with pytest.raises(StudyError, match=says):
+        judge(**arguments)  # type: ignore[arg-type]
+
+
+@given(table_with_holes(), st.floats(0, 0.5), st.data())
+def test_every_table_gets_a_verdict_for_each_policy(scores: np.ndarray, margin: float, data: st.DataObject) -> None:
+    diverged = data.draw(arrays(np.bool_, scores.shape, elements=st.booleans()))
+    verdicts = judge(scores, margin, diverged=diverged)
+    assert len(verdicts) == len(scores)
+    for verdict, fell in zip(verdicts, diverged, strict=True):
+        assert verdict.label in ("good", "avoid", "undecided")
+        assert verdict.reason
+        assert not fell.any() or verdict.label == "avoid"
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(0, 1)), st.permutations(range(5)), st.floats(0, 0.5))
+@settings(max_examples=50)
+def test_the_order_of_policies_does_not_matter(scores: np.ndarray, order: list[int], margin: float) -> None:
+    straight = judge(scores, margin, resolution=0.001)
+    shuffled = judge(scores[order], margin, resolution=0.001)
+    assert [v.p_good for v in shuffled] == pytest.approx([straight[i].p_good for i in order], abs=1e-9)
+    assert [v.p_avoid for v in shuffled] == pytest.approx([straight[i].p_avoid for i in order], abs=1e-9)
