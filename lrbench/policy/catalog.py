@@ -1,0 +1,141 @@
+"""Catalogs: named policies with their provenance, as data in TOML.
+
+A catalog file:
+
+    title = "What it is"
+
+    [[policy]]
+    name = "step"
+    policy = "STEP(k0=0.1, gamma=0.1, l=0.25dur)"
+    source = "where its parameters come from"
+    note = "anything else worth knowing"            # may be left out
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from lrbench.errors import PolicyError, did_you_mean
+from lrbench.policy.kind import shown
+from lrbench.policy.notation import parse
+from lrbench.policy.policy import Policy
+
+_REQUIRED = ("name", "policy", "source")
+_ENTRY_KEYS = (*_REQUIRED, "note")
+_FILE_KEYS = ("title", "policy")
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A policy of a catalog: its name there, the policy, where it comes from, and a note."""
+
+    name: str
+    policy: Policy
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Catalog(Mapping[str, CatalogEntry]):
+    """The entries of a catalog by name, in the order of its file."""
+
+    name: str
+    title: str
+    entries: tuple[CatalogEntry, ...]
+
+    def __getitem__(self, name: str) -> CatalogEntry:
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.name for entry in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def catalogs() -> tuple[str, ...]:
+    """The names of the catalogs that come with lrbench."""
+    return tuple(sorted(_shipped()))
+
+
+def catalog(name: str) -> Catalog:
+    """The catalog `name` that comes with lrbench.
+
+    Raises:
+        PolicyError: there is none of that name.
+    """
+    shipped = _shipped()
+    if name not in shipped:
+        raise PolicyError(
+            f"there is no catalog named {shown(name)}{did_you_mean(str(name), shipped)}: there are {', '.join(shipped)}"
+        )
+    return _read(name, shipped[name].read_bytes(), f"catalog {name}")
+
+
+def load_catalog(path: str | Path) -> Catalog:
+    """The catalog in your own TOML file; its name is the file's.
+
+    Raises:
+        PolicyError: the file cannot be read, is no catalog, or an entry of it is no policy.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"catalog {path} cannot be read: {error.strerror or error}") from None
+    return _read(path.stem, content, f"catalog {path}")
+
+
+def _shipped() -> dict[str, Traversable]:
+    package = files("lrbench").joinpath("policies")
+    folder = package if package.is_dir() else Path(__file__).parents[2] / "policies"
+    found = (item for item in folder.iterdir() if item.name.endswith(".toml")) if folder.is_dir() else ()
+    return {item.name.removesuffix(".toml"): item for item in sorted(found, key=lambda item: item.name)}
+
+
+def _read(name: str, content: bytes, where: str) -> Catalog:
+    try:
+        document = tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise PolicyError(f"{where} is not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PolicyError(f"{where} is not TOML: {error}") from None
+    _check_keys(document, _FILE_KEYS, ("policy",), where)
+    rows, title = document["policy"], document.get("title", name)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise PolicyError(f"{where}: policy must be a list of tables, each under [[policy]]")
+    if not isinstance(title, str):
+        raise PolicyError(f"{where}: title must be text, not {shown(title)}")
+    entries = tuple(_entry(row, f"{where}, entry {number}") for number, row in enumerate(rows, start=1))
+    names = [entry.name for entry in entries]
+    for twice in (entry for number, entry in enumerate(names) if entry in names[:number]):
+        raise PolicyError(f"{where}: the name {twice!r} is given to two policies")
+    return Catalog(name, title, entries)
+
+
+def _entry(row: dict[str, Any], where: str) -> CatalogEntry:
+    _check_keys(row, _ENTRY_KEYS, _REQUIRED, where)
+    for key, value in row.items():
+        if not isinstance(value, str) or not value.strip():
+            raise PolicyError(f"{where}: {key} must be text that is not empty, not {shown(value)}")
+    try:
+        policy = parse(row["policy"])
+    except PolicyError as error:
+        raise PolicyError(f"{where} ({row['name']}): {error}") from None
+    return CatalogEntry(row["name"], policy, row["source"], row.get("note", ""))
+
+
+def _check_keys(table: dict[str, Any], known: tuple[str, ...], required: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise PolicyError(f"{where}: unknown key {key!r}{did_you_mean(key, known)}: it takes {', '.join(known)}")
+    for key in required:
+        if key not in table:
+            raise PolicyError(f"{where}: {key} is missing: it takes {', '.join(known)}")

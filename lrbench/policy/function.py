@@ -1,0 +1,135 @@
+"""LR functions: closed forms with a name and numbers, and the register of all of them."""
+# ruff: noqa: E741 -- l is the paper's name for a length
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from lrbench.errors import PolicyError, did_you_mean
+from lrbench.policy.parameter import rate
+from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
+
+PAPER = "Wu et al. 2019, arXiv 1908.06477"
+LRBENCH = "LRBench, LRBench/lr/LRfunctions.py"
+
+
+class Named(Policy):
+    """A policy that is written `NAME(parameter=value, ...)`; parameters at their default are left out.
+
+    Attributes:
+        group: what it belongs to in listings.
+        formula: the LR, or g(t) where lr(t) = |k0 - k1| * g(t) + min(k0, k1).
+        source: where the formula comes from.
+    """
+
+    group: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.label = cls.__name__
+
+    def notation(self) -> str:
+        values = ((p, getattr(self, p.name)) for p in self.parameters)
+        given = (f"{p.name}={p.kind.text(value)}" for p, value in values if p.required or value != p.default)
+        return f"{self.label}({', '.join(given)})"
+
+
+class Function(Named):
+    """A closed-form LR function. A new one is its parameters and `lr(t)`."""
+
+    @abstractmethod
+    def lr(self, t: IntArray) -> FloatArray:
+        """The LRs of the iterations `t`, [n] -> [n]; only asked for when bound."""
+
+    def evaluate(self, t: IntArray, history: History) -> FloatArray:
+        return self.lr(t)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        ends = [getattr(self, p.name) for p in self.parameters if p.role == "range"]
+        return min(ends), max(ends)
+
+
+class Decaying(Function):
+    """A function that falls from k0 towards the floor k1 by its share g(t) in [0, 1]."""
+
+    group = "decaying"
+    k0: float = rate("LR at the start")
+    k1: float = rate("LR that it falls towards", default=0.0)
+
+    def conflict(self) -> str | None:
+        return f"k1, the floor, must be at most k0={self.k0}, not {self.k1}" if self.k1 > self.k0 else None
+
+    @abstractmethod
+    def g(self, t: IntArray) -> FloatArray:
+        """The share of the range above the floor, [n] in [0, 1]."""
+
+    def lr(self, t: IntArray) -> FloatArray:
+        return blend(self.k1, self.k0, self.g(t))
+
+
+def progress(t: IntArray, l: int) -> FloatArray:
+    """The share of l iterations that is over at t, at most 1."""
+    return np.asarray(np.minimum(t, l) / l, dtype=np.float64)
+
+
+AnyPolicy = TypeVar("AnyPolicy", bound=type[Named])
+
+_FUNCTIONS: dict[str, type[Named]] = {}
+
+
+def register_function(policy_class: AnyPolicy) -> AnyPolicy:
+    """Class decorator: makes a function known by its name to text, catalogs, listings and searches.
+
+    Raises:
+        PolicyError: it is no `Function`, is abstract, lacks a docstring, group, formula or source, or the name is
+            taken.
+    """
+    if not (isinstance(policy_class, type) and issubclass(policy_class, Named)):
+        raise PolicyError(f"register_function takes a subclass of Function, not {policy_class!r}")
+    name = policy_class.__name__
+    if name in _FUNCTIONS:
+        raise PolicyError(f"an LR function named {name} is registered already: choose another name")
+    if inspect.isabstract(policy_class):
+        missing = ", ".join(sorted(policy_class.__abstractmethods__))
+        raise PolicyError(f"{name} lacks {missing}: an LR function needs lr(t)")
+    said = {"docstring": policy_class.__doc__, **{n: getattr(policy_class, n) for n in ("group", "formula", "source")}}
+    silent = [what for what, text in said.items() if not text]
+    if silent:
+        raise PolicyError(f"{name} must say what it is: it lacks a {', a '.join(silent)}")
+    _FUNCTIONS[name] = policy_class
+    return policy_class
+
+
+def functions() -> Mapping[str, type[Named]]:
+    """Every registered function by name: the paper's 13 in its order, the LRBench family, the modern ones, yours."""
+    return MappingProxyType(_FUNCTIONS)
+
+
+def build(name: str, arguments: Mapping[str, object]) -> Named:
+    """The function `name` with `arguments`.
+
+    Raises:
+        PolicyError: the function or a parameter is unknown, a parameter is missing, or a value is not allowed.
+    """
+    if name not in _FUNCTIONS:
+        raise PolicyError(f"there is no LR function named {name!r}{did_you_mean(name, _FUNCTIONS)}")
+    policy_class = _FUNCTIONS[name]
+    names = [parameter.name for parameter in policy_class.parameters]
+    for given in arguments:
+        if given not in names:
+            raise PolicyError(
+                f"{name} has no parameter {given!r}{did_you_mean(given, names)}: it takes {', '.join(names)}"
+            )
+    for parameter in policy_class.parameters:
+        if parameter.required and parameter.name not in arguments:
+            raise PolicyError(f"{name} needs {parameter.name} ({parameter.doc}): {parameter.allowed}")
+    return policy_class(**arguments)

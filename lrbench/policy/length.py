@@ -1,0 +1,149 @@
+"""Lengths and rates that fit any budget.
+
+A length is a whole number of iterations (`2000`), or portable: `"3ep"` is 3 epochs, `"0.25dur"` a quarter of the
+budget.
+A rate is a number per iteration (`0.999`), or portable: `"0.1 per 1dur"` is a tenth over the whole budget.
+Portable ones are kept as text until a budget is known.
+"""
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from lrbench.errors import PolicyError
+
+Length = int | str
+"""Iterations as an int, or `"3ep"` or `"0.25dur"`."""
+
+Rate = float | str
+"""A number per iteration, or one per length: `"0.1 per 1dur"`."""
+
+MAX_ITERATIONS = 2**53
+"""The largest iteration: up to here float64 counts every iteration exactly."""
+
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_PORTABLE = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>ep|dur)\s*")
+_PER_LENGTH = re.compile(rf"\s*(?P<number>{NUMBER})\s+per\s+(?P<length>\S.*?)\s*")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a training run is: its iterations, and how many of them make an epoch.
+
+    Raises:
+        PolicyError: one of the two is not a whole number of at least 1.
+    """
+
+    steps: int
+    steps_per_epoch: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("steps_per_epoch", self.steps_per_epoch)):
+            whole = read_whole(value)
+            if whole is None or not 1 <= whole <= MAX_ITERATIONS:
+                raise PolicyError(f"a budget needs {name} to be a whole number of at least 1, not {value!r}")
+            object.__setattr__(self, name, whole)
+
+    def __str__(self) -> str:
+        return f"{self.steps} iterations, {self.steps_per_epoch} an epoch"
+
+
+def read_number(value: object) -> float | None:
+    """`value` as a finite float, or None where it is not a finite real number (a bool is none)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number + 0.0 if math.isfinite(number) else None
+
+
+def read_whole(value: object) -> int | None:
+    """`value` as an int, or None where it is not a whole number (2e3 is one, True is none)."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    number = read_number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def read_length(value: object) -> Length | None:
+    """`value` as a length in its canonical form, or None where it is none."""
+    if not isinstance(value, str):
+        whole = read_whole(value)
+        return whole if whole is not None and 1 <= whole <= MAX_ITERATIONS else None
+    match = _PORTABLE.fullmatch(value)
+    number = read_number(float(match["number"])) if match else None
+    return f"{shortest(number)}{match['unit']}" if match and number and number > 0 else None
+
+
+def read_per_length(value: object) -> tuple[float, Length] | None:
+    """The number and the length of `"0.1 per 1dur"`, or None where `value` is no such text."""
+    match = _PER_LENGTH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    number = read_number(float(match["number"]))
+    length = match["length"]
+    span = read_length(int(length) if length.isdecimal() and len(length) < 20 else length)
+    return (number, span) if number is not None and span is not None else None
+
+
+def real_iterations(length: Length, budget: Budget) -> float:
+    """How many iterations `length` is under `budget`, before rounding."""
+    number, unit = _split(length)
+    return number * {"iterations": 1, "ep": budget.steps_per_epoch, "dur": budget.steps}[unit]
+
+
+def round_iterations(length: Length, budget: Budget) -> int:
+    """`length` as iterations under `budget`, rounded to the nearest, halves up.
+
+    Raises:
+        PolicyError: it comes to less than half an iteration, or to more than can be counted. A length is never
+            stretched silently: a policy that steps every iteration is another policy.
+    """
+    if isinstance(length, int):
+        return length
+    real = real_iterations(length, budget)
+    if not 0.5 <= real <= MAX_ITERATIONS:
+        raise PolicyError(f"{length} comes to {real:.3g} iterations and must come to at least 1")
+    return math.floor(real + 0.5)
+
+
+def increases(lengths: tuple[Length, ...]) -> bool:
+    """Whether each length is longer than the one before it, as far as can be told without a budget."""
+    pairs = itertools.pairwise(map(_split, lengths))
+    return all(left < right for (left, unit), (right, right_unit) in pairs if unit == right_unit)
+
+
+def iterations(length: Length) -> int:
+    """A bound length as a number.
+
+    Raises:
+        PolicyError: it is relative to a budget.
+    """
+    if isinstance(length, str):
+        raise PolicyError(f"the length {length} depends on the budget: bind the policy first")
+    return length
+
+
+def per_iteration(rate: Rate) -> float:
+    """A bound rate as a number per iteration.
+
+    Raises:
+        PolicyError: it is relative to a budget.
+    """
+    if isinstance(rate, str):
+        raise PolicyError(f"the rate {rate} depends on the budget: bind the policy first")
+    return rate
+
+
+def shortest(number: float) -> str:
+    """The shortest text that reads back as `number`, without a trailing `.0`."""
+    return repr(number).removesuffix(".0")
+
+
+def _split(length: Length) -> tuple[float, str]:
+    match = _PORTABLE.fullmatch(length) if isinstance(length, str) else None
+    return (float(match["number"]), match["unit"]) if match else (float(length), "iterations")

@@ -1,0 +1,137 @@
+"""PolicyLR: a policy as a torch learning-rate scheduler."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrbench.errors import PolicyError
+from lrbench.policy.kind import shown
+from lrbench.policy.length import read_number, read_whole
+from lrbench.policy.policy import Policy
+
+
+class PolicyLR(LRScheduler):
+    """Sets the LR of each parameter group from a policy, one `step()` an iteration, after `optimizer.step()`.
+
+    The first group gets the policy's LR; the others keep the ratio that their LR had to the first group's when the
+    scheduler was built. The LR is a closed form of the iteration (and, for a reactive policy, of what `observe` was
+    told), so the state is just that, and loading it sets the LRs at once: optimizer and scheduler may be built and
+    loaded in any order.
+
+    Args:
+        optimizer: the optimizer whose LRs are set.
+        policy: the policy, bound or not.
+        steps: the budget in iterations; needed by a policy with portable lengths.
+        steps_per_epoch: iterations an epoch; without it, the whole budget is one epoch, and a policy with lengths in
+            epochs is refused.
+        last_epoch: iterations done already, less 1; -1 to start. As torch's: to resume, the optimizer's groups must
+            have their `initial_lr`, or load a state instead.
+
+    Raises:
+        PolicyError: the policy waits for a budget that is not given, or the first group's LR is not greater than 0
+            (no ratio to it exists).
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        policy: Policy,
+        *,
+        steps: int | None = None,
+        steps_per_epoch: int | None = None,
+        last_epoch: int = -1,
+    ) -> None:
+        self.policy = _bound(policy, steps, steps_per_epoch)
+        self.history: list[tuple[int, float]] = []
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The LR of each group at the current iteration."""
+        lr = float(self.policy.lrs(self.last_epoch, self.last_epoch + 1, self.history)[0])
+        base = [float(initial) for initial in self.base_lrs]
+        if base[0] <= 0.0:
+            raise PolicyError(f"PolicyLR needs the first group's LR to be greater than 0, not {base[0]}")
+        return [lr * (group_lr / base[0]) for group_lr in base]
+
+    def _get_closed_form_lr(self) -> list[float | Tensor]:
+        return self.get_lr()
+
+    def observe(self, value: float) -> None:
+        """Tells a reactive policy the validation metric (higher is better) after the iterations done so far.
+
+        Raises:
+            PolicyError: the value is no number, or this iteration was told already.
+        """
+        if self.history and self.history[-1][0] >= self.last_epoch:
+            raise PolicyError(f"PolicyLR was told a value at iteration {self.last_epoch} already")
+        try:
+            self.history.append((self.last_epoch, float(value)))
+        except (TypeError, ValueError):
+            raise PolicyError(f"PolicyLR observes a number, not {shown(value)}") from None
+        self._set_lrs()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position: iterations done, the groups' LRs at the start, what was observed. Plain numbers only."""
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": [float(lr) for lr in self.base_lrs],
+            "history": [list(seen) for seen in self.history],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Goes to the position of a `state_dict` and sets the optimizer's LRs.
+
+        Raises:
+            PolicyError: it is no state of a PolicyLR, or of one with another number of groups.
+        """
+        last_epoch, base_lrs, history = _read_state(state_dict)
+        if len(base_lrs) != len(self.optimizer.param_groups):
+            raise PolicyError(
+                f"this state of PolicyLR has {len(base_lrs)} parameter groups, "
+                f"the optimizer has {len(self.optimizer.param_groups)}"
+            )
+        self.last_epoch, self.base_lrs, self.history = last_epoch, list(base_lrs), history
+        self._step_count = last_epoch + 1
+        self._set_lrs()
+
+    def _set_lrs(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self._last_lr = [
+            group["lr"].clone() if isinstance(group["lr"], Tensor) else group["lr"]
+            for group in self.optimizer.param_groups
+        ]
+
+
+def _bound(policy: Policy, steps: int | None, steps_per_epoch: int | None) -> Policy:
+    if not isinstance(policy, Policy):
+        raise PolicyError(f"PolicyLR takes a policy, not {shown(policy)}: read text with parse(text)")
+    if policy.is_bound:
+        return policy
+    if steps is None:
+        waiting = ", ".join(policy.relative[:3])
+        raise PolicyError(f"PolicyLR needs steps=..., the budget in iterations, for {waiting}")
+    if steps_per_epoch is None:
+        if any("ep" in text.partition("=")[2] for text in policy.relative if "dur" not in text):
+            raise PolicyError(f"PolicyLR needs steps_per_epoch=..., for {', '.join(policy.relative[:3])}")
+        steps_per_epoch = steps
+    return policy.bind(steps, steps_per_epoch)
+
+
+def _read_state(state: Mapping[str, Any]) -> tuple[int, list[float], list[tuple[int, float]]]:
+    try:
+        last_epoch, base_lrs, history = (state[key] for key in ("last_epoch", "base_lrs", "history"))
+        read = read_whole(last_epoch), [read_number(lr) for lr in base_lrs], [(int(s), float(v)) for s, v in history]
+    except (KeyError, TypeError, ValueError):
+        read = None, [], []
+    position, ratios, seen = read
+    numbers = [ratio for ratio in ratios if ratio is not None]
+    if position is None or position < 0 or not numbers or len(numbers) != len(ratios):
+        raise PolicyError(f"{shown(state)} is no state of a PolicyLR")
+    return position, numbers, seen
