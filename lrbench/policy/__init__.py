@@ -51,11 +51,10 @@ from lrbench.policy.modern import (  # isort: skip
     WSDSQRT,
 )
 from lrbench.policy.reactive import CHANGEONPLATEAU, REDUCEONPLATEAU  # isort: skip
-from lrbench.policy.catalog import Catalog, CatalogEntry, catalog, catalogs, load_catalog
+from lrbench.policy.budget import Length, Rate
 from lrbench.policy.composition import Piecewise, Repeated, Scaled, Warmup
 from lrbench.policy.function import Function, build, functions, register_function
 from lrbench.policy.kind import Bounds
-from lrbench.policy.length import Length, Rate
 from lrbench.policy.lrbench_format import from_lrbench
 from lrbench.policy.notation import parse
 from lrbench.policy.parameter import (
@@ -71,10 +70,11 @@ from lrbench.policy.parameter import (
     slope,
 )
 from lrbench.policy.policy import History, Policy
+from lrbench.policy.toml_catalog import Catalog, CatalogEntry, catalog, catalogs, load_catalog
 from lrbench.policy.torch_code import torch_code
 
 if TYPE_CHECKING:
-    from lrbench.policy.torch_scheduler import PolicyLR
+    from lrbench.policy.torch_scheduler import PolicyLR as PolicyLR
 
 __all__ = [
     "CHANGEONPLATEAU",
@@ -132,7 +132,6 @@ __all__ = [
     "Parameter",
     "Piecewise",
     "Policy",
-    "PolicyLR",
     "Rate",
     "Repeated",
     "Scaled",

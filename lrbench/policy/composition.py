@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lrbench.policy.budget import Budget, Length, iterations, read_whole
 from lrbench.policy.kind import Bounds, Kind
-from lrbench.policy.length import Budget, Length, iterations, read_whole
 from lrbench.policy.parameter import declare, length, lengths, number, rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
 

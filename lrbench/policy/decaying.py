@@ -3,9 +3,9 @@
 
 import numpy as np
 
+from lrbench.policy.budget import Length, Rate, iterations, per_iteration
 from lrbench.policy.function import PAPER, Decaying, Function, progress, register_function
 from lrbench.policy.kind import Bounds
-from lrbench.policy.length import Length, Rate, iterations, per_iteration
 from lrbench.policy.parameter import decay, factor, length, lengths, number, rate, slope
 from lrbench.policy.policy import FloatArray, IntArray
 
@@ -73,7 +73,8 @@ class INV(Decaying):
     p: float = number("the power", bounds=POSITIVE)
 
     def g(self, t: IntArray) -> FloatArray:
-        return np.power(1.0 + t * per_iteration(self.gamma), -self.p)
+        grown: FloatArray = 1.0 + t * per_iteration(self.gamma)
+        return np.power(grown, -self.p)
 
 
 @register_function

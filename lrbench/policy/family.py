@@ -3,9 +3,9 @@
 
 import numpy as np
 
+from lrbench.policy.budget import Length, Rate, iterations, per_iteration
 from lrbench.policy.function import LRBENCH, Decaying, register_function
 from lrbench.policy.kind import Bounds
-from lrbench.policy.length import Length, Rate, iterations, per_iteration
 from lrbench.policy.parameter import length, slope
 from lrbench.policy.policy import FloatArray, IntArray
 from lrbench.policy.wave import (

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.policy.length import (
+from lrbench.policy.budget import (
     Budget,
     increases,
     read_length,

@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
+from lrbench.policy.budget import read_number, read_whole
 from lrbench.policy.composition import Piecewise
 from lrbench.policy.function import LRBENCH, PAPER, Decaying, Named, build, functions
 from lrbench.policy.kind import shown
-from lrbench.policy.length import read_number, read_whole
 from lrbench.policy.policy import MAX_TEXT, Policy
 
 KEYS = ("lrPolicy", "k0", "k1", "gamma", "p", "l")

@@ -5,8 +5,8 @@ from abc import abstractmethod
 
 import numpy as np
 
+from lrbench.policy.budget import Length, iterations
 from lrbench.policy.function import Decaying, Function, progress, register_function
-from lrbench.policy.length import Length, iterations
 from lrbench.policy.parameter import count, length, rate
 from lrbench.policy.policy import FloatArray, IntArray, blend
 

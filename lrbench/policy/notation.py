@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
+from lrbench.policy.budget import NUMBER
 from lrbench.policy.function import build
 from lrbench.policy.kind import shown
-from lrbench.policy.length import NUMBER
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
 
 METHODS: dict[str, Callable[..., Policy]] = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import Budget
 from lrbench.policy.kind import (
     Bounds,
     DecayRate,
@@ -21,7 +22,6 @@ from lrbench.policy.kind import (
     WholeKind,
     shown,
 )
-from lrbench.policy.length import Budget
 
 Role = Literal["range", "step", "value", "part"]
 """`range`: which LRs are used; `step`: when they change; `value`: by how much; `part`: a policy inside a policy."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import MAX_ITERATIONS, Budget, Length
 from lrbench.policy.kind import shown
-from lrbench.policy.length import MAX_ITERATIONS, Budget, Length
 from lrbench.policy.parameter import (
     Parameter,
     count,

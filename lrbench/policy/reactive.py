@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import Length, iterations
 from lrbench.policy.composition import PoliciesKind
 from lrbench.policy.function import Named, register_function
 from lrbench.policy.kind import Bounds
-from lrbench.policy.length import Length, iterations
 from lrbench.policy.parameter import count, declare, length, number, rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy
 

@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import read_number, read_whole
 from lrbench.policy.kind import shown
-from lrbench.policy.length import read_number, read_whole
 from lrbench.policy.policy import Policy
 
 

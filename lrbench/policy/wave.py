@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from lrbench.policy.budget import Length, Rate, iterations, per_iteration
 from lrbench.policy.function import Function
-from lrbench.policy.length import Length, Rate, iterations, per_iteration
 from lrbench.policy.parameter import decay, length, rate
 from lrbench.policy.policy import FloatArray, IntArray, blend
 
