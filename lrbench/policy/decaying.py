@@ -73,8 +73,7 @@ class INV(Decaying):
     p: float = number("the power", bounds=POSITIVE)
 
     def g(self, t: IntArray) -> FloatArray:
-        grown: FloatArray = 1.0 + t * per_iteration(self.gamma)
-        return np.power(grown, -self.p)
+        return np.power(1.0 + t.astype(np.float64) * per_iteration(self.gamma), -self.p)
 
 
 @register_function
