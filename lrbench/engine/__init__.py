@@ -4,22 +4,32 @@ from lrbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from lrbench.engine.device import describe_device, resolve_device
 from lrbench.engine.evaluation import Evaluation, Predictions, predict
 from lrbench.engine.flops import step_flops
-from lrbench.engine.state import Flops, State, TrainingLoss, identical
+from lrbench.engine.live import Training
+from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
+from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, identical
 from lrbench.engine.training import advance, begin
+from lrbench.engine.units import units_of
 
 __all__ = [
     "Evaluation",
     "Flops",
+    "Frozen",
+    "Memory",
+    "Modifier",
     "Predictions",
     "State",
+    "Training",
     "TrainingLoss",
+    "Watcher",
     "advance",
     "begin",
     "describe_device",
     "identical",
+    "in_order",
     "load_checkpoint",
     "predict",
     "resolve_device",
     "save_checkpoint",
     "step_flops",
+    "units_of",
 ]

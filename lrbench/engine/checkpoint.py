@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lrbench.engine.state import Flops, State, TrainingLoss
+from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
 from lrbench.errors import CheckpointError
 from lrbench.files import write_atomically
 
@@ -25,9 +24,8 @@ def save_checkpoint(path: Path, state: State) -> None:
         CheckpointError: the file cannot be written.
     """
     buffer = io.BytesIO()
-    torch.save(
-        {**vars(state), "since_evaluation": asdict(state.since_evaluation), "flops": asdict(state.flops)}, buffer
-    )
+    plain = {"since_evaluation": vars(state.since_evaluation), "flops": vars(state.flops), "frozen": vars(state.frozen)}
+    torch.save({**state.facts(), **plain}, buffer)
     content = buffer.getvalue()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,5 +54,6 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> State:
             **fields,
             "since_evaluation": TrainingLoss(**fields["since_evaluation"]),
             "flops": Flops(**fields["flops"]),
+            "frozen": Frozen(**fields["frozen"]),
         }
     )

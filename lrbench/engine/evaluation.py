@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,6 +43,7 @@ class Evaluation:
         val, test: predictions on the validation and the test split.
         train: at the last step of the budget, predictions on a fixed subset of the train split as large as the
             test split (or all of it, where it is smaller); otherwise None.
+        watched: what each watcher's network predicts at the same step, by the watcher's text.
     """
 
     step: int
@@ -49,11 +51,12 @@ class Evaluation:
     val: Predictions
     test: Predictions
     train: Predictions | None = None
+    watched: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
-    """The module's predictions on a split, in eval mode and without gradients; the module's mode is kept."""
-    was_training = module.training
+    """The module's predictions on a split, in eval mode and without gradients; the modes of its parts are kept."""
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     outputs, total = [], 0.0
     with torch.inference_mode():
@@ -62,7 +65,8 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
             output = forward(task, module, task.data.decode(inputs))
             total += float(task.loss(output, targets)) * len(inputs)
             outputs.append(output.cpu())
-    module.train(was_training)
+    for part, training in modes:
+        part.training = training
     return Predictions(torch.cat(outputs), split.targets.cpu(), total / len(split))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -49,6 +49,29 @@ class Flops:
         return self.forward + self.backward
 
 
+Storage = Literal["float32", "bfloat16", "none"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """How many leading units are out of training, and how their outputs over the train split are kept.
+
+    Attributes:
+        units: how many; 0 for none.
+        storage: the type that the outputs are stored in, or "none" where they are computed anew each iteration,
+            without gradients, from freshly augmented inputs.
+        views: how many augmented views of each sample are stored; 1, of the sample as it is, without augmentation.
+    """
+
+    units: int = 0
+    storage: Storage = "none"
+    views: int = 1
+
+    @property
+    def stored(self) -> bool:
+        return self.units > 0 and self.storage != "none"
+
+
 @dataclass(frozen=True)
 class State:
     """Everything that training from `step` on depends on, besides the task and the learning rates.
@@ -65,6 +88,10 @@ class State:
         initial_loss: the validation loss of the initial weights, against which divergence is judged.
         since_evaluation: the training losses since the last evaluation.
         flops: floating-point operations spent on training so far.
+        frozen: the leading units that are no longer trained.
+        memories: what each modifier and watcher remembers, by its text.
+        features: the stored outputs of the frozen units, if they are at hand; they follow from the rest, so they are
+            no part of the state's identity, and neither copied nor saved with it.
         diverged_at: the number of iterations after which the run was found to have diverged, or None.
     """
 
@@ -75,7 +102,14 @@ class State:
     initial_loss: float
     since_evaluation: TrainingLoss = field(default_factory=TrainingLoss)
     flops: Flops = field(default_factory=Flops)
+    frozen: Frozen = field(default_factory=Frozen)
+    memories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diverged_at: int | None = None
+    features: Tensor | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Every field that makes the state what it is, by name."""
+        return {name: value for name, value in vars(self).items() if name != "features"}
 
 
 def identical(one: Any, other: Any) -> bool:
@@ -83,7 +117,7 @@ def identical(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.dtype == other.dtype and one.shape == other.shape and _bytes(one) == _bytes(other)
     if isinstance(one, State) and isinstance(other, State):
-        return identical(vars(one), vars(other))
+        return identical(one.facts(), other.facts())
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(identical(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

@@ -1,0 +1,228 @@
+"""A training state come to life: what one iteration does, and what modifiers see of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lrbench.engine.batches import batch_indices
+from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
+from lrbench.engine.flops import step_flops
+from lrbench.engine.frozen import features_flops, frozen_features, split_network
+from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
+from lrbench.streams import stream_seed
+
+if TYPE_CHECKING:
+    from lrbench.engine.modifier import Memory, Modifier, Watcher
+    from lrbench.tasks import Task
+
+
+class Training:
+    """A run while it is trained.
+
+    Attributes:
+        task: what is trained.
+        seed: the run's seed, from which a modifier derives its own random draws (`lrbench.streams`).
+        step: iterations done so far.
+        lr: the learning rate of the last iteration.
+        module: the whole network.
+        weights: the parameters that are being trained, by name.
+        optimizer: the optimizer over `weights`.
+        frozen: the leading units that are no longer trained.
+    """
+
+    def __init__(self, task: Task, state: State, modifiers: Sequence[Modifier], watchers: Sequence[Watcher]) -> None:
+        self.task = task
+        self.seed = state.seed
+        self.step = state.step
+        self.lr = math.nan
+        self.module = task.model().to(task.device).to(memory_format=torch.channels_last)
+        if state.diverged_at is None:
+            self.module.load_state_dict(state.model)
+        self.frozen = state.frozen
+        self._features = state.features
+        self._start_training_of_what_is_not_frozen()
+        blank = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**blank, "state": copied(state.optimizer)})
+        self.flops = state.flops
+        self.diverged_at = state.diverged_at
+        self._initial_loss = state.initial_loss
+        self._since_evaluation = state.since_evaluation
+        self._modifiers = [(modifier, self._memory(modifier, state)) for modifier in modifiers]
+        self._watchers = [(watcher, self._memory(watcher, state)) for watcher in watchers]
+        self._augmentation = torch.Generator()
+
+    def run(self, lrs: Sequence[float]) -> None:
+        """Train one iteration for each learning rate, and note where a loss was not finite."""
+        if self.diverged_at is not None:
+            return
+        started = self.step
+        losses: list[Tensor] = []
+        costs: list[Flops] = []
+        methods = self._modifiers + self._watchers
+        for lr, indices in zip(lrs, batch_indices(self.task, self.seed, started, started + len(lrs)), strict=True):
+            losses.append(self._iterate(lr, indices))
+            costs.append(step_flops(self.task, self.frozen))
+            for method, memory in methods:
+                method.after_step(self, memory)
+            if methods and self.step % self.task.steps_per_epoch == 0:
+                for method, memory in methods:
+                    method.after_epoch(self, memory)
+        self._note(started, torch.stack(losses).tolist(), costs)
+
+    def evaluate(self) -> Iterator[Evaluation]:
+        """The evaluation at this step, if the run has not diverged."""
+        seen, self._since_evaluation = self._since_evaluation, TrainingLoss()
+        if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
+            self.diverged_at = self.step
+            return
+        own = self.module
+        for modifier, memory in self._modifiers:
+            own = modifier.evaluated(self, memory, own)
+        watched = {str(watcher): watcher.evaluated(self, memory, self.module) for watcher, memory in self._watchers}
+        evaluation = self._evaluation(own, seen.mean)
+        beside = {name: self._evaluation(module, seen.mean) for name, module in watched.items()}
+        if not all(math.isfinite(part.loss) for e in (evaluation, *beside.values()) for part in (e.val, e.test)):
+            self.diverged_at = self.step
+            return
+        yield Evaluation(**{**vars(evaluation), "watched": beside})
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
+
+        Unless the storage is "none", their outputs over the train split are computed once, which is counted, and
+        training goes on from those. The optimizer keeps its state of what is still trained, and drops the rest.
+        """
+        kept = self.optimizer.state
+        self.frozen = frozen
+        self._features = None
+        self.flops += features_flops(self.task, frozen)
+        self._start_training_of_what_is_not_frozen()
+        for weight in self.weights.values():
+            if weight in kept:
+                self.optimizer.state[weight] = kept[weight]
+
+    def state(self) -> State:
+        """A copy of where training stands, that further training leaves as it is."""
+        if self.diverged_at is not None:
+            return State(
+                seed=self.seed,
+                step=self.step,
+                model={},
+                optimizer={},
+                initial_loss=self._initial_loss,
+                flops=self.flops,
+                diverged_at=self.diverged_at,
+            )
+        return State(
+            seed=self.seed,
+            step=self.step,
+            model=copied(self.module.state_dict()),
+            optimizer=copied(self.optimizer.state_dict()["state"]),
+            initial_loss=self._initial_loss,
+            since_evaluation=self._since_evaluation,
+            flops=self.flops,
+            frozen=self.frozen,
+            memories={str(method): copied(memory) for method, memory in self._modifiers + self._watchers},
+            features=self._features,
+        )
+
+    def _start_training_of_what_is_not_frozen(self) -> None:
+        self.module.train()
+        self._trained: nn.Module = self.module
+        self._prefix: nn.Module | None = None
+        trained = list(self.module.named_parameters())
+        if self.frozen.units:
+            self._prefix, self._trained = split_network(self.module, self.frozen.units)
+            self._prefix.eval()
+            gone = {id(parameter) for parameter in self._prefix.parameters()}
+            trained = [(name, parameter) for name, parameter in trained if id(parameter) not in gone]
+        self.weights = {name: parameter for name, parameter in trained if parameter.requires_grad}
+        self.optimizer = self.task.optimizer.build(list(self.weights.values()))
+        self._ratios = _lr_ratios(self.optimizer)
+
+    def _iterate(self, lr: float, indices: Tensor) -> Tensor:
+        """One iteration: batch, forward, backward, optimizer step; returns its loss."""
+        inputs = self._inputs(indices)
+        seed = stream_seed(self.seed, "forward", self.step)
+        torch.default_generator.manual_seed(seed)
+        if inputs.is_cuda:
+            torch.cuda.manual_seed(seed)
+        for weight in self.weights.values():
+            weight.grad = None
+        loss = self.task.loss(forward(self.task, self._trained, inputs), self.task.data.train.targets[indices])
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = lr * ratio
+        self.optimizer.step()
+        self.step += 1
+        self.lr = lr
+        return loss.detach()
+
+    def _inputs(self, indices: Tensor) -> Tensor:
+        """What the trained part of the network is given for these samples."""
+        if self._prefix is not None and self.frozen.stored:
+            if self._features is None:
+                self._features = frozen_features(self.task, self._prefix, self.frozen, self.seed)
+            return self._features[self._views(len(indices)), indices].float()
+        inputs = self.task.data.train.inputs[indices]
+        if self.task.augment:
+            self._augmentation.manual_seed(stream_seed(self.seed, "augmentation", self.step))
+            for augment in self.task.augment:
+                inputs = augment(inputs, self._augmentation)
+        inputs = self.task.data.decode(inputs)
+        if self._prefix is None:
+            return inputs
+        with torch.no_grad():
+            return forward(self.task, self._prefix, inputs)
+
+    def _views(self, samples: int) -> Tensor:
+        """Which stored view each sample of this iteration's batch is taken from."""
+        generator = self._augmentation.manual_seed(stream_seed(self.seed, "stored view", self.step))
+        return torch.randint(self.frozen.views, (samples,), generator=generator).to(self.task.device)
+
+    def _evaluation(self, module: nn.Module, train_loss: float) -> Evaluation:
+        task = self.task
+        val, test = predict(task, module, task.data.val), predict(task, module, task.data.test)
+        train = predict(task, module, train_subset(task)) if self.step == task.steps else None
+        return Evaluation(self.step, train_loss, val, test, train)
+
+    def _memory(self, method: Watcher, state: State) -> Memory:
+        known = state.memories.get(str(method))
+        return method.begin(self) if known is None else copied(known)
+
+    def _note(self, started: int, losses: list[float], costs: list[Flops]) -> None:
+        finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+        if finite < len(losses):
+            losses = losses[: finite + 1]
+            self.step = self.diverged_at = started + len(losses)
+        for cost in costs[: len(losses)]:
+            self.flops += cost
+        self._since_evaluation = self._since_evaluation.after(losses)
+
+
+def copied(value: Any) -> Any:
+    """A copy that shares no tensor with the original, tensors detached, strides kept."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return deepcopy(value)
+
+
+def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Each parameter group's learning rate over that of the first, as the optimizer was built."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    return [rate / rates[0] for rate in rates]
+
+
+def _is_finite(module: nn.Module) -> bool:
+    tensors = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
+    return all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(tensors, math.inf)).tolist())

@@ -1,0 +1,94 @@
+"""What a training method may do to a run: the events at which it is called, and what it may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import nn
+
+from lrbench.errors import TaskError
+
+if TYPE_CHECKING:
+    from lrbench.engine.live import Training
+    from lrbench.tasks import Task
+
+Memory = dict[str, Any]
+"""What a method remembers from step to step: tensors and numbers by name, lists and dicts of them."""
+
+
+class Watcher:
+    """A training method that only watches: it averages weights, say, and writes nothing into training.
+
+    It rides on a run that would be trained anyway, and is evaluated beside it. Its events, for a watcher `w`::
+
+        memory = w.begin(training)
+        for each iteration:
+            forward, backward, optimizer step
+            w.after_step(training, memory)
+            if an epoch has ended:
+                w.after_epoch(training, memory)
+        at each evaluation:
+            evaluate w.evaluated(training, memory, network)
+
+    A subclass is a frozen dataclass of its settings: equal settings compare equal, and `str` is the text by which
+    the method is known. All that changes lives in `memory`, which is part of the training state: it is saved, forked
+    and resumed with it.
+    """
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({settings})"
+
+    def check(self, task: Task) -> None:
+        """Refuse a task that the method cannot be used on, before anything is trained.
+
+        Raises:
+            TaskError: why not.
+        """
+
+    def begin(self, training: Training) -> Memory:
+        """What is remembered before the first iteration."""
+        return {}
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        """Called after each optimizer step, when `training.step` iterations are done."""
+
+    def after_epoch(self, training: Training, memory: Memory) -> None:
+        """Called after `after_step` where an epoch has ended."""
+
+    def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        """The network that is evaluated in place of `module`, which must be left as it is."""
+        return module
+
+
+class Modifier(Watcher):
+    """A training method that changes training; it is trained as a run of its own.
+
+    It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers. Several
+    are called in the order of their `rank`, lowest first, at every event; nothing may write to weights that are no
+    longer trained, which is why `training.weights` does not have them.
+
+    Attributes:
+        rank: the place of the method among others.
+        family: methods of one family exclude each other, for each would undo what the other does.
+    """
+
+    rank: ClassVar[int] = 50
+    family: ClassVar[str] = ""
+
+
+def in_order(modifiers: Sequence[Modifier]) -> tuple[Modifier, ...]:
+    """Modifiers in the order in which they are called.
+
+    Raises:
+        TaskError: two are of one family.
+    """
+    seen: dict[str, Modifier] = {}
+    for modifier in modifiers:
+        family = modifier.family or type(modifier).__name__
+        if family in seen:
+            raise TaskError(f"{seen[family]} and {modifier} cannot be combined: both are {family} methods")
+        seen[family] = modifier
+    return tuple(sorted(modifiers, key=lambda modifier: (modifier.rank, str(modifier))))
