@@ -1,0 +1,211 @@
+"""Study files: TOML, checked whole before anything is trained."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
+from lrbench.study.entries import entries_of
+from lrbench.study.fields import checked, shown
+from lrbench.study.study import BASE_LR_SCALES, Study
+
+if TYPE_CHECKING:
+    from lrbench.study.study import Entry
+    from lrbench.tasks import Task, TaskSettings
+
+MOST_RUNS = 100_000
+"""A study of more runs than this is taken for a slip of the pen."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Table = dict[str, Any]
+
+
+class StudyFile(BaseModel):
+    """The keys of a study file. A field's description says what is allowed, in error messages too."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    description: Annotated[str, Field(description="a text")] = ""
+    task: Annotated[str | Table | None, Field(description="the name of a task or a [task] table")] = None
+    tasks: Annotated[
+        list[str | Table] | None, Field(min_length=1, description="a list of names of tasks, or [[tasks]] tables")
+    ] = None
+    seeds: Annotated[
+        Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)],
+        Field(description="a number of seeds from 1 on, or a list of whole numbers from 0 on"),
+    ] = 5
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")] = 0.01
+    target: Annotated[float | None, Field(allow_inf_nan=False, description="a finite number")] = None
+    confirm: Annotated[int, Field(ge=0, le=MOST_RUNS, description="a number of fresh seeds from 0 on")] = 0
+    base_lr_scales: Annotated[
+        bool | Annotated[list[Factor], Field(min_length=1)],
+        Field(description="true, false or a list of positive factors"),
+    ] = False
+    policies: Annotated[list[Table], Field(min_length=1, description="at least one [[policies]] table")]
+
+
+def load_study(
+    path: str | Path,
+    *,
+    data_root: Path | str | None = None,
+    download: bool = False,
+    steps: int | None = None,
+    seeds: int | None = None,
+) -> Study:
+    """Read a study file, check all of it, and load the data of its tasks.
+
+    Args:
+        path: a TOML file, or the name of a study that ships with lrbench. The study is called as the file is,
+            without its suffix.
+        data_root: the folder that holds the data sets, laid out as torchvision does.
+        download: fetch data sets that are not there.
+        steps: the training budget of every task in iterations, in place of what the file or the task says.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
+
+    Raises:
+        StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
+    """
+    file = find_study(path)
+    raw = read_toml(file)
+    where = str(file)
+    study = checked(StudyFile, raw, where)
+    scales = BASE_LR_SCALES if study.base_lr_scales is True else tuple(study.base_lr_scales or ())
+    trained = _seeds(study.seeds if seeds is None else seeds, where)
+    wanted = _task_tables(study, where)
+    entries = entries_of(study.policies, file, most=MOST_RUNS)
+    _check_size(where, [len(entries), len(trained), len(wanted), 1 + sum(scale != 1 for scale in scales)])
+    try:
+        tasks = [_task(task, data_root=data_root, download=download, steps=steps) for task in wanted]
+    except (TaskError, DataError) as error:
+        raise StudyError(f"{where}: {error}") from error
+    for task in tasks:
+        _check_objective(study, task, where)
+        _check_policies(entries, task, where)
+    try:
+        return Study(
+            name=file.stem,
+            tasks=tuple(tasks),
+            entries=entries,
+            seeds=trained,
+            margin=study.margin,
+            target=study.target,
+            confirm=study.confirm,
+            base_lr_scales=scales,
+        )
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from error
+
+
+def find_study(path: str | Path) -> Path:
+    """The file at `path`, or that of the shipped study of this name.
+
+    Raises:
+        StudyError: there is neither.
+    """
+    file = Path(path)
+    if file.exists():
+        return file
+    shipped = _shipped_studies()
+    if str(path) in shipped:
+        return shipped[str(path)]
+    nearest = did_you_mean(file.stem, shipped)
+    raise StudyError(f"there is no study file {path}, and no study of that name ships with lrbench{nearest}")
+
+
+def study_names() -> Mapping[str, str]:
+    """The studies that ship with lrbench, each with its one-line description."""
+    return {name: str(read_toml(file).get("description", "")) for name, file in _shipped_studies().items()}
+
+
+def read_toml(file: Path) -> Table:
+    """The tables of a TOML file.
+
+    Raises:
+        StudyError: it is not a file, cannot be read, or is not TOML in UTF-8.
+    """
+    if not file.is_file():
+        raise StudyError(f"{file} is {'a folder' if file.is_dir() else 'missing'}: a study is a TOML file")
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise StudyError(f"{file} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        byte = error.object[error.start]
+        raise StudyError(f"{file} is not UTF-8 text: line {line} has the byte 0x{byte:02x}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{file} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise StudyError(f"{file} is not valid TOML: its arrays or tables are nested too deeply") from error
+
+
+def _shipped_studies() -> Mapping[str, Path]:
+    for folder in (Path(str(files("lrbench"))) / "studies", Path(__file__).parents[2] / "studies"):
+        if folder.is_dir():
+            return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def _seeds(seeds: int | list[int], where: str) -> tuple[int, ...]:
+    if isinstance(seeds, list):
+        return tuple(seeds)
+    if seeds > MOST_RUNS:
+        raise StudyError(f"{where}: seeds = {seeds} is more than the {MOST_RUNS:,} runs that a study may have")
+    return tuple(range(seeds))
+
+
+def _task_tables(study: StudyFile, where: str) -> list[str | Table]:
+    if study.task is not None and study.tasks is not None:
+        raise StudyError(f"{where}: give either task or tasks, not both")
+    if study.task is not None:
+        return [study.task]
+    if study.tasks is not None:
+        return study.tasks
+    raise StudyError(f'{where}: task is missing, say what is trained: task = "mnist1d-mlp"')
+
+
+def _task(task: str | Table, *, data_root: Path | str | None, download: bool, steps: int | None) -> Task:
+    from lrbench.tasks import make_task, settings_from_dict
+    from lrbench.tasks.registry import tasks
+
+    settings = tasks.find(task).build() if isinstance(task, str) else settings_from_dict(task)
+    return make_task(_with_budget(settings, steps), data_root=data_root, download=download)
+
+
+def _with_budget(settings: TaskSettings, steps: int | None) -> TaskSettings:
+    """The settings with another budget, in which at least one evaluation finds its place."""
+    if steps is None:
+        return settings
+    return replace(settings, steps=steps, eval_every=settings.eval_every and min(settings.eval_every, steps))
+
+
+def _check_size(where: str, factors: list[int]) -> None:
+    runs = 1
+    for factor in factors:
+        runs *= factor
+    if runs > MOST_RUNS:
+        raise StudyError(f"{where} asks for {runs:,} runs, more than the {MOST_RUNS:,} that a study may have")
+
+
+def _check_objective(study: StudyFile, task: Task, where: str) -> None:
+    if task.metric is not None:
+        return
+    for key, value in (("margin", study.margin), ("target", study.target)):
+        if value is not None and not 0 <= value <= 1:
+            raise StudyError(f"{where}: {key} = {shown(value)} must be from 0 to 1: accuracy is a fraction")
+
+
+def _check_policies(entries: tuple[Entry, ...], task: Task, where: str) -> None:
+    for entry in entries:
+        try:
+            entry.policy.bind(task.steps, task.steps_per_epoch)
+        except PolicyError as error:
+            raise StudyError(f"{where}: policy '{entry.name}' on task '{task.name}': {error}") from error

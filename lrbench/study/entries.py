@@ -1,0 +1,148 @@
+"""The [[policies]] tables of a study file as entries: catalogs, policies as text, grids, LRBench's own notation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrbench.errors import PolicyError, StudyError, did_you_mean
+from lrbench.policy import Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
+from lrbench.policy.function import build
+from lrbench.policy.kind import LengthsKind
+from lrbench.study.fields import checked, shown
+from lrbench.study.study import Entry
+
+Names = list[str] | None
+Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
+
+
+class FromCatalog(BaseModel):
+    """All entries of a catalog, or some of them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    catalog: Annotated[str, Field(min_length=1, description="the name of a catalog, or a TOML file beside the study")]
+    only: Annotated[Names, Field(min_length=1, description="a list of names of entries")] = None
+    excluded: Annotated[Names, Field(alias="except", min_length=1, description="a list of names of entries")] = None
+
+
+class FromText(BaseModel):
+    """One policy in the text notation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    policy: Annotated[str, Field(description='a policy as text, such as "FIX(k0=0.1)"')]
+    name: Name = None
+
+
+class FromLRBench(BaseModel):
+    """One policy in LRBench's notation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    lrbench: Annotated[
+        str | dict[str, Any] | list[dict[str, Any]], Field(description="a string, table or list of tables of LRBench")
+    ]
+    boundaries: Annotated[list[int], Field(description="a list of iterations, one for each part but the first")] = []
+    name: Name = None
+
+
+class FromFunction(BaseModel):
+    """A function and its parameters, of which every list is an axis of a grid."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    function: Annotated[str, Field(description="the name of a function")]
+    name: Name = None
+
+
+KINDS: Mapping[str, type[BaseModel]] = {
+    "catalog": FromCatalog,
+    "policy": FromText,
+    "lrbench": FromLRBench,
+    "function": FromFunction,
+}
+
+
+def entries_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[Entry, ...]:
+    """The policies that a study file names, in its order, at most `most` of them.
+
+    Raises:
+        StudyError: a table says something that is not allowed, or there are too many policies.
+    """
+    entries: list[Entry] = []
+    for number, table in enumerate(tables, start=1):
+        where = f"{file}: [[policies]] {number}"
+        try:
+            found = _entries(table, where, file.parent, most)
+        except PolicyError as error:
+            raise StudyError(f"{where}: {error}") from error
+        entries.extend(found)
+    return tuple(entries)
+
+
+def _entries(table: Mapping[str, Any], where: str, folder: Path, most: int) -> list[Entry]:
+    kinds = [kind for kind in KINDS if kind in table]
+    if len(kinds) != 1:
+        given = " and ".join(kinds) if kinds else "none of them"
+        raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
+    match checked(KINDS[kinds[0]], table, where):
+        case FromCatalog() as form:
+            return _from_catalog(form, where, folder)
+        case FromFunction() as form:
+            return list(_from_function(form, where, most))
+        case FromText(policy=text, name=name):
+            return [_entry(name, parse(text))]
+        case FromLRBench(lrbench=source, boundaries=boundaries, name=name):
+            return [_entry(name, from_lrbench(source, boundaries))]
+        case form:
+            raise AssertionError(form)
+
+
+def _entry(name: str | None, policy: Policy) -> Entry:
+    return Entry(name or str(policy), policy)
+
+
+def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[Entry]:
+    known = load_catalog(folder / form.catalog) if form.catalog.endswith(".toml") else catalog(form.catalog)
+    for key, names in (("only", form.only), ("except", form.excluded)):
+        for name in names or ():
+            if name not in known:
+                hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+                raise StudyError(f"{where}: {key}: catalog '{form.catalog}' has no entry '{name}'{hint}")
+    wanted = [name for name in known if name in (form.only or known) and name not in (form.excluded or ())]
+    if not wanted:
+        raise StudyError(f"{where}: only and except leave no entry of catalog '{form.catalog}'")
+    return [Entry(name, known[name].policy) for name in wanted]
+
+
+def _from_function(form: FromFunction, where: str, most: int) -> Iterator[Entry]:
+    known = functions()
+    if form.function not in known:
+        hint = did_you_mean(form.function, known) or f"; there are {', '.join(known)}"
+        raise StudyError(f"{where}: no function is called '{form.function}'{hint}")
+    declared = {parameter.name: parameter for parameter in known[form.function].parameters}
+    axes = {name: _axis(value, declared.get(name)) for name, value in (form.model_extra or {}).items()}
+    size = math.prod(len(axis) for axis in axes.values())
+    if size > most:
+        raise StudyError(f"{where}: the grid has {size:,} policies, more than the {most:,} runs that a study may have")
+    if size == 0:
+        empty = next(name for name, axis in axes.items() if not axis)
+        raise StudyError(f"{where}: {empty} = [] must be a value or a list of at least one")
+    if form.name is not None and size > 1:
+        raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} policies of a grid")
+    for values in product(*axes.values()):
+        yield _entry(form.name, build(form.function, dict(zip(axes, values, strict=True))))
+
+
+def _axis(value: object, parameter: Parameter | None) -> list[Any]:
+    """The values that a parameter takes one after the other; a list may also be one value, of one that takes lists."""
+    takes_lists = parameter is not None and isinstance(parameter.kind, LengthsKind)
+    if isinstance(value, list) and (not takes_lists or all(isinstance(item, list) for item in value)):
+        return value
+    return [value]

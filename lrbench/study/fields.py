@@ -1,0 +1,48 @@
+"""Tables of a study file against their declarations: the first thing that is wrong, as one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lrbench.errors import StudyError, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+LONGEST_VALUE = 60
+
+
+def checked(model: type[M], table: Mapping[str, Any], where: str) -> M:
+    """The table as a value of `model`.
+
+    Raises:
+        StudyError: a key is unknown or missing, or a value is not what the field's description allows.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise StudyError(f"{where}: {_sentence(model, table, first['type'], str(first['loc'][0]))}") from error
+
+
+def shown(value: object) -> str:
+    """A value as a study file writes it, shortened where it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        text = str(value)
+    text = text.replace("NaN", "nan").replace("Infinity", "inf") if isinstance(value, float) else text
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _sentence(model: type[BaseModel], table: Mapping[str, Any], kind: str, key: str) -> str:
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    if kind == "extra_forbidden":
+        return f"unknown key '{key}'{did_you_mean(key, fields)}; allowed are {', '.join(fields)}"
+    allowed = fields[key].description
+    if kind == "missing":
+        return f"{key} is missing, it must be {allowed}"
+    return f"{key} = {shown(table[key])} must be {allowed}"

@@ -1,0 +1,220 @@
+"""Study files: what each key means. What is refused, and in which words, is in tests/cli/test_bad_input.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lrbench.errors import StudyError
+from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
+from lrbench.study.config import find_study, load_study, study_names
+from lrbench.study.study import BASE_LR_SCALES
+
+TASK = 'task = "mnist1d-mlp"\n'
+POLICY = '[[policies]]\npolicy = "FIX(k0=0.1)"\n'
+CATALOG = """
+[[policy]]
+name = "constant"
+policy = "FIX(k0=0.1)"
+source = "a test"
+
+[[policy]]
+name = "stepped"
+policy = "STEP(k0=0.1, gamma=0.1, l=0.25dur)"
+source = "a test"
+
+[[policy]]
+name = "wave"
+policy = "SIN(k0=0.01, k1=0.1, l=3ep)"
+source = "a test"
+"""
+
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Writer:
+    def write(text: str, name: str = "mine.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_the_least_study_has_five_seeds_and_a_margin_of_one_percent(written: Writer) -> None:
+    study = load_study(written(TASK + POLICY))
+
+    assert (study.name, [task.name for task in study.tasks]) == ("mine", ["mnist1d-mlp"])
+    assert [(entry.name, entry.policy) for entry in study.entries] == [("FIX(k0=0.1)", FIX(k0=0.1))]
+    assert (study.seeds, study.margin, study.target) == ((0, 1, 2, 3, 4), 0.01, None)
+    assert (study.confirm, study.base_lr_scales) == (0, ())
+
+
+def test_every_key_can_be_said(written: Writer) -> None:
+    text = "seeds = [7, 3]\nmargin = 0\ntarget = 0.9\nconfirm = 4\nbase_lr_scales = [0.5, 1, 2.0]\n"
+
+    study = load_study(written('description = "mine"\n' + TASK + text + POLICY))
+
+    assert (study.seeds, study.margin, study.target, study.confirm) == ((7, 3), 0, 0.9, 4)
+    assert study.base_lr_scales == (0.5, 1, 2.0)
+
+
+def test_base_lr_scales_can_be_lrbenchs_own(written: Writer) -> None:
+    assert load_study(written(TASK + "base_lr_scales = true\n" + POLICY)).base_lr_scales == BASE_LR_SCALES
+
+
+def test_a_task_table_changes_what_a_registered_task_says(written: Writer) -> None:
+    table = '[task]\nbase = "mnist1d-mlp"\nname = "small"\nsteps = 60\nmodel = {hidden = [10]}\n'
+
+    (task,) = load_study(written(POLICY + table)).tasks
+
+    assert (task.name, task.steps) == ("small", 60)
+
+
+def test_several_tasks_are_named_or_described(written: Writer) -> None:
+    described = load_study(written(POLICY + '[[tasks]]\nbase = "mnist1d-mlp"\nname = "a"\nsteps = 60\n'))
+    named = load_study(written('tasks = ["mnist1d-mlp", "mnist1d-conv"]\n' + POLICY))
+
+    assert [task.name for task in described.tasks] == ["a"]
+    assert [task.name for task in named.tasks] == ["mnist1d-mlp", "mnist1d-conv"]
+
+
+def test_a_budget_of_its_own_keeps_twenty_evaluations(written: Writer) -> None:
+    (task,) = load_study(written(TASK + POLICY), steps=200).tasks
+
+    assert (task.steps, task.eval_every) == (200, 10)
+
+
+def test_a_budget_shorter_than_the_evaluation_interval_is_evaluated_at_its_end(written: Writer) -> None:
+    table = '[task]\nbase = "mnist1d-mlp"\neval_every = 500\n'
+
+    (task,) = load_study(written(POLICY + table), steps=40).tasks
+
+    assert (task.steps, task.eval_every) == (40, 40)
+
+
+def test_a_number_of_seeds_replaces_the_studys_own(written: Writer) -> None:
+    assert load_study(written(TASK + "seeds = [8, 9]\n" + POLICY), seeds=3).seeds == (0, 1, 2)
+
+
+def test_a_policy_is_called_by_its_canonical_text_unless_it_has_a_name(written: Writer) -> None:
+    policies = '[[policies]]\npolicy = "FIX( k0 = 1e-1 )"\n[[policies]]\npolicy = "FIX(k0=0.2)"\nname = "twice"\n'
+
+    assert [entry.name for entry in load_study(written(TASK + policies)).entries] == ["FIX(k0=0.1)", "twice"]
+
+
+def test_a_catalog_beside_the_study_brings_all_its_entries_in_order(written: Writer) -> None:
+    written(CATALOG, "house.toml")
+
+    entries = load_study(written(TASK + '[[policies]]\ncatalog = "house.toml"\n')).entries
+
+    assert [entry.name for entry in entries] == ["constant", "stepped", "wave"]
+    assert entries[2].policy == parse("SIN(k0=0.01, k1=0.1, l=3ep)")
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ('only = ["wave", "constant"]', ["constant", "wave"]),
+        ('except = ["constant"]', ["stepped", "wave"]),
+        ('only = ["wave", "constant"]\nexcept = ["wave"]', ["constant"]),
+    ],
+)
+def test_only_and_except_choose_among_a_catalogs_entries(written: Writer, choice: str, names: list[str]) -> None:
+    written(CATALOG, "house.toml")
+
+    entries = load_study(written(TASK + f'[[policies]]\ncatalog = "house.toml"\n{choice}\n')).entries
+
+    assert [entry.name for entry in entries] == names
+
+
+def test_every_list_of_a_function_is_an_axis_of_a_grid(written: Writer) -> None:
+    grid = '[[policies]]\nfunction = "STEP"\nk0 = [0.1, 0.01]\ngamma = 0.1\nl = ["0.25dur", "0.5dur"]\n'
+
+    policies = [entry.policy for entry in load_study(written(TASK + grid)).entries]
+
+    assert policies == [
+        STEP(k0=0.1, gamma=0.1, l="0.25dur"),
+        STEP(k0=0.1, gamma=0.1, l="0.5dur"),
+        STEP(k0=0.01, gamma=0.1, l="0.25dur"),
+        STEP(k0=0.01, gamma=0.1, l="0.5dur"),
+    ]
+
+
+def test_a_list_is_one_value_of_a_parameter_that_takes_lists(written: Writer) -> None:
+    grid = '[[policies]]\nfunction = "NSTEP"\nk0 = 0.1\ngamma = 0.1\nl = [100, 200]\n'
+
+    (entry,) = load_study(written(TASK + grid)).entries
+
+    assert entry.policy == NSTEP(k0=0.1, gamma=0.1, l=(100, 200))
+
+
+def test_a_list_of_lists_is_an_axis_of_a_parameter_that_takes_lists(written: Writer) -> None:
+    grid = '[[policies]]\nfunction = "NSTEP"\nk0 = 0.1\ngamma = 0.1\nl = [[100, 200], [300]]\n'
+
+    policies = [entry.policy for entry in load_study(written(TASK + grid)).entries]
+
+    assert policies == [NSTEP(k0=0.1, gamma=0.1, l=(100, 200)), NSTEP(k0=0.1, gamma=0.1, l=(300,))]
+
+
+def test_a_function_without_lists_is_one_policy_and_may_have_a_name(written: Writer) -> None:
+    (entry,) = load_study(written(TASK + '[[policies]]\nfunction = "FIX"\nk0 = 0.1\nname = "flat"\n')).entries
+
+    assert (entry.name, entry.policy) == ("flat", FIX(k0=0.1))
+
+
+def test_lrbenchs_strings_tables_and_pieces_are_policies(written: Writer) -> None:
+    policies = """
+[[policies]]
+lrbench = "k1_0.006+k0_0.001+lrPolicy_UPCOS+l_2000"
+name = "string"
+[[policies]]
+lrbench = {lrPolicy = "SIN", k0 = 0.01, k1 = 0.06, l = 200}
+name = "table"
+[[policies]]
+lrbench = [{lrPolicy = "FIX", k0 = 0.1}, {lrPolicy = "FIX", k0 = 0.01}]
+boundaries = [500]
+name = "pieces"
+"""
+    entries = load_study(written(TASK + policies)).entries
+
+    assert entries[0].policy == from_lrbench("k1_0.006+k0_0.001+lrPolicy_UPCOS+l_2000")
+    assert entries[1].policy == SIN(k0=0.01, k1=0.06, l=200)
+    assert [entries[2].policy(t) for t in (0, 499, 500, 999)] == [0.1, 0.1, 0.01, 0.01]
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + (TASK + POLICY).encode())
+
+    assert load_study(tmp_path / "mine.toml").name == "mine"
+
+
+def test_a_policy_that_does_not_fit_the_budget_is_refused_before_training(written: Writer) -> None:
+    policy = '[[policies]]\npolicy = "STEP(k0=0.1, gamma=0.1, l=0.0001dur)"\nname = "hasty"\n'
+
+    with pytest.raises(StudyError, match=r"mine\.toml: policy 'hasty' on task 'mnist1d-mlp': .*l .*0\.0001dur"):
+        load_study(written(TASK + policy))
+
+
+def test_the_studies_that_ship_are_found_by_name_and_described() -> None:
+    described = study_names()
+
+    assert "quickstart" in described
+    assert all(described.values())
+    assert find_study("quickstart").name == "quickstart.toml"
+
+
+def test_a_file_in_the_working_directory_comes_before_a_study_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "quickstart").write_text("")
+    monkeypatch.chdir(tmp_path)
+
+    assert find_study("quickstart") == Path("quickstart")
+
+
+def test_the_quickstart_scores_the_papers_functions_with_five_seeds() -> None:
+    study = load_study("quickstart")
+
+    assert (study.name, len(study.entries), len(study.seeds)) == ("quickstart", 13, 5)
