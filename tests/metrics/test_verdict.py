@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,10 +170,10 @@ def test_with_a_margin_of_zero_only_a_clear_winner_is_good() -> None:
         ({"resolution": -1.0}, "at least 0, but is -1.0"),
     ],
 )
-def test_questions_that_make_no_sense_are_refused(changes: dict[str, object], says: str) -> None:
-    arguments: dict[str, object] = {"scores": CLEAR, "margin": 0.02, **changes}
+def test_questions_that_make_no_sense_are_refused(changes: dict[str, Any], says: str) -> None:
+    arguments: dict[str, Any] = {"scores": CLEAR, "margin": 0.02, **changes}
     with pytest.raises(StudyError, match=says):
-        judge(**arguments)  # type: ignore[arg-type]
+        judge(**arguments)
 
 
 @given(table_with_holes(), st.floats(0, 0.5), st.data())

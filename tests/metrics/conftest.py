@@ -1,0 +1,31 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lrbench.metrics import CurvePoint, RunRecord
+
+
+@pytest.fixture
+def run() -> Callable[..., RunRecord]:
+    """Make a finished run with this seed and validation score, or for a score of None a diverged one."""
+
+    def make(seed: int, val: float | None, test: float | None = None, **changes: Any) -> RunRecord:
+        finished = val is not None
+        settings: dict[str, Any] = {
+            "seed": seed,
+            "status": "finished" if finished else "diverged",
+            "steps": 200 if finished else 40,
+            "diverged_at": None if finished else 40,
+            "curve": (
+                CurvePoint(100, train_loss=1.0, val_loss=1.1, val_score=(val or 0) / 2),
+                CurvePoint(200, train_loss=0.5, val_loss=0.7, val_score=val),
+            ),
+            "final": {"val_top1": val, "test_top1": val if test is None else test, "ece": 0.05} if finished else {},
+            "seconds": 3.0,
+            "flops": 1e9,
+            "chance": 0.1,
+        }
+        return RunRecord(**{**settings, **changes})
+
+    return make

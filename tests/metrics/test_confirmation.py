@@ -1,0 +1,99 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lrbench.errors import StudyError
+from lrbench.metrics import Contender, RunRecord, confirm, finalists
+
+MakeRun = Callable[..., RunRecord]
+FRESH = 100
+
+
+def contender(run: MakeRun, name: str, vals: list[float | None], first_seed: int = 0) -> Contender:
+    runs = tuple(run(first_seed + s, val) for s, val in enumerate(vals))
+    return Contender(name, f"FIX(k0={len(name)})", runs)
+
+
+def names(contenders: list[Contender]) -> list[str]:
+    return [contender.name for contender in contenders]
+
+
+@pytest.fixture
+def study(run: MakeRun) -> list[Contender]:
+    return [
+        contender(run, "far", [0.50, 0.51, 0.49, 0.50]),
+        contender(run, "close", [0.88, 0.91, 0.90, 0.89]),
+        contender(run, "winner", [0.90, 0.92, 0.89, 0.91]),
+        contender(run, "near", [0.89, 0.90, 0.91, 0.87]),
+        contender(run, "wild", [0.99, 0.99, None, 0.99]),
+    ]
+
+
+def test_finalists_are_the_winner_and_those_not_significantly_worse(study: list[Contender]) -> None:
+    assert names(finalists(study, at_most=10)) == ["winner", "close", "near"]
+
+
+def test_at_most_so_many_are_confirmed(study: list[Contender]) -> None:
+    assert names(finalists(study, at_most=2)) == ["winner", "close"]
+
+
+def test_a_policy_that_diverged_is_no_finalist(study: list[Contender]) -> None:
+    assert "wild" not in names(finalists(study, at_most=10))
+
+
+def test_a_study_where_everything_diverged_has_no_finalists(run: MakeRun) -> None:
+    assert finalists([contender(run, "wild", [None, None])], at_most=3) == []
+
+
+def test_confirming_nobody_is_refused(study: list[Contender]) -> None:
+    with pytest.raises(StudyError, match="at least 1 policy must be confirmed, but 0 were asked for"):
+        finalists(study, at_most=0)
+
+
+def test_the_fresh_figures_are_reported_with_the_searchs_beside_them(run: MakeRun, study: list[Contender]) -> None:
+    fresh = [contender(run, "winner", [0.86, 0.88], FRESH), contender(run, "close", [0.89, 0.89], FRESH)]
+    first, second = confirm(study, fresh, margin=0.01)
+    assert (first.card.name, second.card.name) == ("close", "winner")
+    assert second.card.val.mean == pytest.approx(0.87)
+    assert second.search.mean == pytest.approx(0.905)
+    assert second.shrinkage == pytest.approx(0.035)
+    assert (second.card.n, second.search.n) == (2, 4)
+
+
+def test_a_confirmation_as_json_is_the_entry_with_the_search_beside_it(run: MakeRun, study: list[Contender]) -> None:
+    (confirmed,) = confirm(study, [contender(run, "winner", [0.86, 0.88], FRESH)], margin=0.01)
+    entry = confirmed.to_json()
+    assert entry["metrics"]["val_top1"]["mean"] == pytest.approx(0.87)
+    assert entry["search"]["mean"] == pytest.approx(0.905)
+    assert entry["shrinkage"] == pytest.approx(0.035)
+
+
+def test_a_finalist_without_a_fresh_run_has_no_shrinkage(study: list[Contender]) -> None:
+    (confirmed,) = confirm(study, [Contender("winner", "FIX(k0=6)", ())], margin=0.01)
+    assert confirmed.shrinkage is None
+
+
+def test_seeds_of_the_search_are_not_fresh(run: MakeRun, study: list[Contender]) -> None:
+    with pytest.raises(StudyError, match="winner must be confirmed on fresh seeds, but the search used 3 already"):
+        confirm(study, [contender(run, "winner", [0.9, 0.9], first_seed=3)], margin=0.01)
+
+
+def test_a_stranger_can_not_be_confirmed(run: MakeRun, study: list[Contender]) -> None:
+    with pytest.raises(StudyError, match="stranger cannot be confirmed"):
+        confirm(study, [contender(run, "stranger", [0.9, 0.9], FRESH)], margin=0.01)
+
+
+def test_the_winners_luck_of_a_search_shows_as_shrinkage(run: MakeRun) -> None:
+    # Ten identical policies, 3 seeds, sd .01: the highest of ten normal means stands 1.54 / sqrt 3 = .89 sd too high.
+    rng = np.random.default_rng(0)
+    shrinkages = []
+    for _ in range(60):
+        search = [contender(run, f"{i}", list(rng.normal(0.9, 0.01, 3))) for i in range(10)]
+        (winner,) = finalists(search, at_most=1)
+        fresh = contender(run, winner.name, list(rng.normal(0.9, 0.01, 5)), FRESH)
+        (confirmed,) = confirm(search, [fresh], margin=0.005)
+        assert confirmed.shrinkage is not None
+        shrinkages.append(confirmed.shrinkage)
+    # The standard error of the mean of 60 is .0008.
+    assert np.mean(shrinkages) == pytest.approx(0.0089, abs=0.0024)

@@ -1,0 +1,140 @@
+"""The error rates that `judge` claims, found by simulating whole studies whose truth is known.
+
+13 policies, margins and means in units of a score's standard deviation between seeds. The truths are least favourable:
+ties, and gaps of exactly the margin, where a policy counts as close for the claim `avoid` and (as the limit of larger
+gaps) as not close for the claim `good`. 2,000 studies each, with fixed seeds; a rate of truly 5% would then be seen
+with a standard error of .5%, and three of those are allowed for.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lrbench.metrics.pairs import Pairs
+from lrbench.metrics.verdict import familywise_p, judge
+
+FloatArray = NDArray[np.float64]
+
+POLICIES = 13
+STUDIES = 2000
+ALPHA = 0.05
+ROUNDING = 1e-9
+ALLOWED = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / STUDIES)
+
+
+@dataclass(frozen=True)
+class Truth:
+    gaps: FloatArray
+    """[policies], how far each mean is below the best."""
+    margin: float
+
+    @property
+    def close(self) -> NDArray[np.bool_]:
+        return self.gaps <= self.margin + ROUNDING
+
+    @property
+    def not_close(self) -> NDArray[np.bool_]:
+        return (self.gaps >= self.margin - ROUNDING) & (np.arange(len(self.gaps)) > 0)
+
+
+def behind(best: int, gap: float) -> FloatArray:
+    """`best` policies at the top, the others `gap` below."""
+    return np.where(np.arange(POLICIES) < best, 0.0, gap)
+
+
+TRUTHS = {
+    "all equal, margin 0": Truth(behind(13, 0.0), 0.0),
+    "all equal, small margin": Truth(behind(13, 0.0), 0.3),
+    "one best, the others at a small margin": Truth(behind(1, 0.5), 0.5),
+    "one best, the others at a wide margin": Truth(behind(1, 8.0), 8.0),
+    "half at a small margin": Truth(behind(6, 0.5), 0.5),
+    "half at a wide margin": Truth(behind(6, 8.0), 8.0),
+    "a ladder across the margin": Truth(np.arange(POLICIES) / 2.0, 3.0),
+}
+
+ASCENDING = np.geomspace(1, 10, POLICIES)
+SPREADS = {
+    "equal spreads, independent": (np.ones(POLICIES), 0.0),
+    "equal spreads, correlation .8": (np.ones(POLICIES), 0.8),
+    "spreads from 1 to 10, worst the noisiest": (ASCENDING, 0.0),
+    "spreads from 1 to 10, best the noisiest, correlation .8": (ASCENDING[::-1], 0.8),
+    "the lower half ten times as noisy": (np.where(np.arange(POLICIES) < 6, 1.0, 10.0), 0.0),
+}
+
+
+def simulated(gaps: FloatArray, spread: FloatArray, correlation: float, seeds: int, studies: int) -> FloatArray:
+    """Normal scores [studies, policies, seeds]."""
+    rng = np.random.default_rng(seeds)
+    shared = rng.standard_normal((studies, 1, seeds))
+    own = rng.standard_normal((studies, len(gaps), seeds))
+    noise: FloatArray = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
+    return spread[:, None] * noise - gaps[:, None]
+
+
+def claims(scores: FloatArray, margin: float, resolution: float = 0.0) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which policies are called good and which avoid, [studies, policies] each."""
+    p_good, p_avoid = familywise_p(Pairs.of(scores, resolution), margin)
+    return p_good <= ALPHA, p_avoid <= ALPHA
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("name", TRUTHS)
+def test_wrong_claims_come_in_at_most_5_percent_of_studies(name: str, spread: str, seeds: int) -> None:
+    truth = TRUTHS[name]
+    sd, correlation = SPREADS[spread]
+    good, avoid = claims(simulated(truth.gaps, sd, correlation, seeds, STUDIES), truth.margin)
+    assert (avoid & truth.close).any(axis=1).mean() <= ALLOWED
+    assert (good & truth.not_close).any(axis=1).mean() <= ALLOWED
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("sd", [0.3, 1.0], ids=lambda sd: f"sd of {sd} steps")
+@pytest.mark.parametrize("name", TRUTHS)
+def test_scores_in_steps_of_one_thousandth_keep_the_error_rates(name: str, sd: float, seeds: int) -> None:
+    # Means lie on the grid, where rounding a normal score leaves its mean as it is.
+    step = 0.001
+    truth = Truth(np.round(TRUTHS[name].gaps * sd) * step, float(np.round(TRUTHS[name].margin * sd) * step))
+    exact = simulated(truth.gaps, np.full(POLICIES, sd * step), 0.0, seeds, STUDIES)
+    good, avoid = claims(np.round(exact / step) * step, truth.margin, resolution=step)
+    assert (avoid & truth.close).any(axis=1).mean() <= ALLOWED
+    assert (good & truth.not_close).any(axis=1).mean() <= ALLOWED
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("best", [0.0, 0.25, 0.5])
+def test_two_policies_scored_in_coarse_steps_keep_the_error_rates(best: float, seeds: int) -> None:
+    # With two policies no multiplicity hides an excess. The means fall between the steps, and the margin is exactly the
+    # gap that is left after rounding, known from 20,000 studies.
+    for sd in (0.1, 0.2, 0.3, 0.5):
+        latent = simulated(np.array([-best, 0.1]), np.full(2, sd), 0.0, seeds, 20_000)
+        scores = np.round(latent)
+        gap = float((scores[:, 0] - scores[:, 1]).mean())
+        good, avoid = claims(scores, gap, resolution=1.0)
+        assert good[:, 1].mean() <= ALPHA + 0.005
+        assert avoid[:, 1].mean() <= ALPHA + 0.005
+
+
+@pytest.mark.parametrize(("seeds", "gap"), [(5, 10.0), (10, 5.0)])
+def test_a_clearly_worse_policy_is_found(seeds: int, gap: float) -> None:
+    truth = behind(12, gap)
+    _, avoid = claims(simulated(truth, np.ones(POLICIES), 0.0, seeds, STUDIES), margin=0.5)
+    assert avoid[:, -1].mean() >= 0.95
+
+
+@pytest.mark.parametrize(("seeds", "margin"), [(5, 5.0), (10, 3.0)])
+def test_a_policy_well_within_the_margin_is_found(seeds: int, margin: float) -> None:
+    good, _ = claims(simulated(behind(13, 0.0), np.ones(POLICIES), 0.0, seeds, STUDIES), margin)
+    assert good.mean() >= 0.8
+
+
+def test_the_simulated_claims_are_those_of_judge() -> None:
+    scores = simulated(np.arange(POLICIES) * 1.5, ASCENDING, 0.5, seeds=5, studies=20)
+    good, avoid = claims(scores, margin=3.0)
+    for study, called_good, called_avoid in zip(scores, good, avoid, strict=True):
+        labels = np.array([verdict.label for verdict in judge(study, margin=3.0, resolution=0.0)])
+        assert np.array_equal(labels == "good", called_good)
+        assert np.array_equal(labels == "avoid", called_avoid)
