@@ -32,6 +32,9 @@ policies that never diverged. A policy with fewer than two runs is not among the
 less than the resolution of the score (`Pairs.of`), so that agreement of three seeds is no certainty. Where all scores
 are the same and no resolution is given, there is no claim.
 
+**What it cannot see.** Scores that collapse on one seed in fifty are not normal, and no test on five seeds knows of a
+collapse that none of the five showed.
+
 **Missing runs.** Each pair is compared on the seeds that both have. What is claimed holds if runs are missing for
 reasons that have nothing to do with their score.
 """
