@@ -26,9 +26,8 @@ from torch import Tensor, nn
 from lrbench.errors import TaskError
 
 _PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
-_LIBRARY_FOLDERS = tuple(
-    pathlib.Path(folder).resolve() for folder in {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
-)
+_STANDARD_LIBRARY = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _IGNORED_MEMBERS = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__annotate__", "__annotate_func__"}
     | {"__annotations_cache__", "__firstlineno__", "__static_attributes__", "__qualname__", "__abstractmethods__"}
@@ -65,13 +64,13 @@ def fingerprint(value: Any, version: str | None = None) -> str:
 
 def from_library(module_name: str | None) -> bool:
     """Whether a module belongs to the standard library, an installed package or lrbench itself."""
-    package = (module_name or "").partition(".")[0]
-    if package in sys.stdlib_module_names and package != "__main__":
+    name = module_name or ""
+    package = name.partition(".")[0]
+    if package == "lrbench" or (package in sys.stdlib_module_names and package != "__main__"):
         return True
-    file = getattr(sys.modules.get(package), "__file__", None)
-    if package == "lrbench" or (file is None and package not in ("", "__main__", "__mp_main__")):
-        return True
-    return file is not None and any(folder in pathlib.Path(file).resolve().parents for folder in _LIBRARY_FOLDERS)
+    files = [getattr(sys.modules.get(each), "__file__", None) for each in (name, package)]
+    folders = [pathlib.Path(file).resolve().parents for file in files if file is not None]
+    return any(_STANDARD_LIBRARY in parents or any(p.name in _INSTALLED for p in parents) for parents in folders)
 
 
 class _Walk:

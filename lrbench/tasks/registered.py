@@ -13,14 +13,18 @@ CROP_AND_FLIP = (RandomCrop(4), HorizontalFlip())
 
 @register_task("mnist1d-mlp")
 def mnist1d_mlp() -> TaskSettings:
-    """MNIST-1D, a multilayer perceptron: the quickstart's task, under half a second a run, nothing to download."""
+    """MNIST-1D, a multilayer perceptron: the quickstart's task, half a second a run, nothing to download.
+
+    1,000 iterations are 20 epochs, evaluated after each. Network, batch size and budget are ours: small, and far enough
+    apart for good and bad policies (test accuracy between 25% and 70% over the LRs from 0.001 to 0.3).
+    """
     return TaskSettings(
         name="mnist1d-mlp",
         dataset=Choice("mnist1d"),
         model=Choice("mlp", {"hidden": (100, 100)}),
         optimizer=SGD(momentum=0.9),
         batch_size=64,
-        steps=2000,
+        steps=1000,
     )
 
 

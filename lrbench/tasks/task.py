@@ -135,6 +135,8 @@ class Task:
             raise TaskError(f"task '{self.name}', {part}: {error}") from error
 
     def _check_settings(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TaskError(f"task: name = {self.name!r} must be a text")
         where = f"task '{self.name}'"
         every = None if self.eval_every == 0 else self.eval_every
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=every)
@@ -146,8 +148,11 @@ class Task:
             )
         if not isinstance(self.optimizer, OptimizerSpec):
             raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD()")
-        if not all(callable(getattr(self, part)) for part in ("model", "loss")):
-            raise TaskError(f"{where}: model and loss must be functions")
+        if isinstance(self.model, nn.Module):
+            raise TaskError(f"{where}: model must be a function that builds the network, not a network")
+        for part, function in (("model", self.model), ("loss", self.loss), *(("augment", a) for a in self.augment)):
+            if not callable(function):
+                raise TaskError(f"{where}: {part} = {function!r} must be a function")
         if self.augment and len(self.data.input_shape) != 3:
             shape = list(self.data.input_shape)
             raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}")
@@ -155,31 +160,45 @@ class Task:
             raise TaskError(f"{where}: targets that are no class labels need a metric=Metric(name, function, chance)")
 
     def _check_model(self) -> None:
-        """Two samples through the model and the loss, without touching torch's generator."""
+        """Two samples through the model, the loss and the optimizer's making, without touching torch's generator."""
         where = f"task '{self.name}'"
-        sample = self.data.train.take(torch.arange(min(2, len(self.data.train))))
+        sample = self.data.train.take(torch.arange(min(2, len(self.data.train)), device=self.device))
         inputs, targets = self.data.decode(sample.inputs).cpu(), sample.targets.cpu()
-        try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                network = self.model()
-                outputs = network.train()(inputs)
-        except Exception as error:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = _attempt(f"{where}: the model function fails", self.model)
+            if not isinstance(network, nn.Module):
+                raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
             shape = list(inputs.shape)
-            raise TaskError(f"{where}: the model fails on a batch of shape {shape}: {_one_line(error)}") from error
+            outputs = _attempt(f"{where}: the model fails on a batch of shape {shape}", network.train(), inputs)
         if not isinstance(outputs, Tensor):
-            raise TaskError(f"{where}: the model returns a {type(outputs).__name__} where a tensor is needed")
+            raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
         expected = [len(inputs), self.data.num_classes]
         if self.data.num_classes is not None and list(outputs.shape) != expected:
             raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed")
-        try:
-            loss = self.loss(outputs, targets)
-        except Exception as error:
-            shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
-            raise TaskError(f"{where}: the loss fails on {shapes}: {_one_line(error)}") from error
+        shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
+        loss = _attempt(f"{where}: the loss fails on {shapes}", self.loss, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
-        if next(iter(network.parameters()), None) is None:
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if not parameters:
             raise TaskError(f"{where}: the model has no parameters to train")
+        optimizer = _attempt(f"{where}: the optimizer function fails", self.optimizer.build, parameters)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
+
+
+def _attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the user's function returns; raises TaskError with its error on one line."""
+    try:
+        return function(*arguments)
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{what}: {_one_line(error)}") from error
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,225 @@
+"""Task: one frozen value that is checked when built and known by what determines its numbers."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lrbench.errors import TaskError
+from lrbench.tasks import SGD, Adam, Data, HorizontalFlip, Metric, RandomCrop, Task, register_model
+
+RNG = np.random.default_rng(0)
+SIGNALS, LABELS = RNG.normal(size=(100, 6)), np.arange(100) % 3
+PHOTOS = RNG.integers(0, 256, (100, 1, 4, 4), dtype=np.uint8)
+DATA = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS))
+PHOTO_DATA = Data.from_arrays((PHOTOS, LABELS), (PHOTOS, LABELS))
+
+
+def linear() -> nn.Module:
+    return nn.Linear(6, 3)
+
+
+def photo_linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def mean_logit(outputs: Tensor, targets: Tensor) -> float:
+    return float(outputs.mean())
+
+
+def make(**changes: Any) -> Task:
+    return Task(**{"name": "mine", "model": linear, "data": DATA, "batch_size": 32, "steps": 100, **changes})
+
+
+def test_a_users_network_and_arrays_make_a_task_with_sensible_defaults() -> None:
+    task = Task(name="mine", model=lambda: nn.Linear(6, 3), data=DATA, steps=500)
+    assert task.optimizer == SGD(momentum=0.9)
+    assert task.eval_every == 25
+    assert task.loss is F.cross_entropy
+    assert task.objective == "top1"
+    assert task.chance == pytest.approx(1 / 3)
+
+
+def test_an_epoch_drops_the_remainder() -> None:
+    assert len(DATA.train) == 80
+    assert make(batch_size=32).steps_per_epoch == 2
+
+
+def test_evaluation_is_at_least_every_step() -> None:
+    assert make(steps=7).eval_every == 1
+
+
+def test_a_registered_model_can_be_named() -> None:
+    task = make(model="mlp")
+    assert [p.shape[0] for p in task.model().parameters()] == [100, 100, 100, 100, 3, 3]
+
+
+def test_an_optimizer_can_be_a_function_of_the_parameters() -> None:
+    task = make(
+        optimizer=lambda params: torch.optim.SGD([{"params": params[:1]}, {"params": params[1:], "lr": 2}], lr=1)
+    )
+    groups = task.optimizer.build(task.model().parameters()).param_groups
+    assert [group["lr"] for group in groups] == [1, 2]
+
+
+def test_building_a_task_draws_nothing_from_torchs_generator() -> None:
+    state = torch.get_rng_state()
+    make()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_regression_is_judged_by_its_metric() -> None:
+    data = Data.from_arrays((SIGNALS, SIGNALS[:, :1]), (SIGNALS, SIGNALS[:, :1]))
+    metric = Metric("r2", mean_logit, chance=0.0)
+    task = make(data=data, model=lambda: nn.Linear(6, 1), loss=F.mse_loss, metric=metric)
+    assert (task.objective, task.chance) == ("r2", 0.0)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "model": {"model": lambda: nn.Linear(6, 3, bias=False)},
+    "data": {"data": Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), split_seed=1)},
+    "optimizer": {"optimizer": SGD(momentum=0.8)},
+    "optimizer kind": {"optimizer": Adam()},
+    "optimizer function": {"optimizer": lambda params: torch.optim.SGD(params, lr=1.0)},
+    "batch size": {"batch_size": 16},
+    "loss": {"loss": functools.partial(F.cross_entropy, label_smoothing=0.1)},
+    "metric": {"metric": Metric("mean", mean_logit, 0.0)},
+    "chance": {"metric": Metric("mean", mean_logit, 0.5)},
+    "precision": {"precision": "bfloat16"},
+    "divergence factor": {"divergence_factor": 20.0},
+    "version": {"version": "2"},
+}
+
+
+def test_each_setting_that_determines_the_numbers_changes_the_fingerprint() -> None:
+    fingerprints = [make().fingerprint, *(make(**change).fingerprint for change in CHANGES.values())]
+    assert len(set(fingerprints)) == len(CHANGES) + 1
+
+
+def test_augmentation_and_its_settings_change_the_fingerprint() -> None:
+    augments: list[tuple[Any, ...]] = [(), (HorizontalFlip(),), (HorizontalFlip(0.4),), (RandomCrop(1),)]
+    augments += [(RandomCrop(1), HorizontalFlip()), (HorizontalFlip(), RandomCrop(1))]
+    tasks = [make(data=PHOTO_DATA, model=photo_linear, augment=augment) for augment in augments]
+    assert len({task.fingerprint for task in tasks}) == len(augments)
+
+
+def test_steps_and_evaluations_change_the_key_and_not_the_fingerprint() -> None:
+    tasks = [make(), make(steps=200, eval_every=5), make(eval_every=10)]
+    assert len({task.key for task in tasks}) == 3
+    assert len({task.fingerprint for task in tasks}) == 1
+
+
+def test_the_name_and_the_device_of_a_task_do_not_matter() -> None:
+    assert make(name="other").key == make().key
+    assert make().to("cpu").key == make().key
+
+
+def test_a_lambda_with_another_constant_is_another_task() -> None:
+    tasks = [make(model=lambda: nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)))]
+    tasks += [make(model=lambda: nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 3)))]
+    assert tasks[0].key != tasks[1].key
+
+
+def test_a_closure_without_an_identity_needs_a_version() -> None:
+    generator = torch.Generator()
+
+    def model() -> nn.Module:
+        generator.manual_seed(0)
+        return nn.Linear(6, 3)
+
+    with pytest.raises(TaskError, match=r"task 'mine', model: .* give the task version="):
+        _ = make(model=model).key
+    assert make(model=model, version="1").key != make(model=model, version="2").key
+
+
+def test_a_models_options_and_the_datas_shape_are_part_of_its_identity() -> None:
+    wide = Data.from_arrays((SIGNALS[:, :5], LABELS), (SIGNALS[:, :5], LABELS))
+    assert make(model="mlp").fingerprint != make(model="mlp", data=wide).fingerprint
+
+
+def test_a_registered_model_without_a_version_is_known_by_its_code() -> None:
+    keys = set()
+    for bias in (True, False):
+
+        @register_model("test-linear")
+        def build(input_shape: tuple[int, ...], num_classes: int, *, bias: bool = bias) -> nn.Module:
+            return nn.Linear(input_shape[0], num_classes, bias=bias)
+
+        keys.add(make(model="test-linear").key)
+    assert len(keys) == 2
+
+
+def test_with_makes_another_task_and_checks_it() -> None:
+    task = make()
+    assert task.with_(steps=50).steps == 50
+    assert task.steps == 100
+    with pytest.raises(TaskError, match="steps = 0 must be an integer >= 1"):
+        task.with_(steps=0)
+    with pytest.raises(TaskError, match="no setting 'step' \\(did you mean 'steps'\\?\\)"):
+        task.with_(step=5)
+
+
+class Tuple(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layer(x), x
+
+
+def broken() -> nn.Module:
+    raise RuntimeError("no such\nlayer.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 81}, "batch_size = 81 is larger than the train split of 80 samples"),
+        ({"batch_size": 0}, "batch_size = 0 must be an integer >= 1"),
+        ({"batch_size": 32.0}, "batch_size = 32.0 must be an integer >= 1"),
+        ({"batch_size": True}, "batch_size = True"),
+        ({"steps": 0}, "steps = 0 must be an integer >= 1"),
+        ({"steps": -5}, "steps = -5"),
+        ({"steps": "100"}, "steps = '100'"),
+        ({"eval_every": 101}, "eval_every = 101 is more than steps = 100"),
+        ({"eval_every": -1}, "eval_every = -1"),
+        ({"precision": "float16"}, "precision = 'float16' must be 'float32' or 'bfloat16'"),
+        ({"divergence_factor": 1.0}, "divergence_factor = 1.0 must be a finite number above 1"),
+        ({"divergence_factor": float("nan")}, "divergence_factor = nan"),
+        ({"divergence_factor": "10"}, "divergence_factor = '10'"),
+        ({"model": "mpl"}, "no model is called 'mpl' \\(did you mean 'mlp'\\?\\)"),
+        ({"model": nn.Linear(6, 3)}, "model must be a function that builds the network, not a network"),
+        ({"model": 3}, "model = 3 must be a function"),
+        ({"model": broken}, "the model function fails: RuntimeError: no such layer$"),
+        ({"model": lambda: nn.Linear(5, 3)}, "the model fails on a batch of shape \\[2, 6\\]: RuntimeError"),
+        ({"model": lambda: nn.Linear(6, 4)}, "output has shape \\[2, 4\\]; \\[2, 3\\] is needed"),
+        ({"model": lambda: 3}, "the model function returns a int where an nn.Module is needed"),
+        ({"model": Tuple}, "the model returns a tuple where a tensor is needed"),
+        (
+            {"model": nn.Identity, "data": Data.from_arrays((SIGNALS[:, :3], LABELS), (SIGNALS[:, :3], LABELS))},
+            "no param",
+        ),
+        ({"model": "lenet"}, "model 'lenet' needs images"),
+        ({"loss": None}, "loss = None must be a function"),
+        ({"loss": functools.partial(F.cross_entropy, reduction="none")}, "the loss must return a scalar tensor"),
+        ({"loss": F.binary_cross_entropy}, "the loss fails on outputs \\[2, 3\\] and targets \\[2\\]"),
+        ({"optimizer": "SGD"}, "optimizer = 'SGD' must be a specification such as SGD"),
+        ({"optimizer": lambda params: 3}, "the optimizer function returns a int"),
+        (
+            {"augment": (HorizontalFlip(),)},
+            "augmentation needs images \\[C, H, W\\], and the inputs have shape \\[6\\]",
+        ),
+        ({"augment": ("flip",), "data": PHOTO_DATA}, "augment = 'flip' must be a function"),
+        ({"data": Data.from_arrays((SIGNALS, SIGNALS), (SIGNALS, SIGNALS))}, "need a metric=Metric"),
+        ({"name": ""}, "name = '' must be a text"),
+    ],
+)
+def test_what_could_not_be_trained_is_refused_when_the_task_is_built(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskError, match=message) as refusal:
+        make(**changes)
+    assert "\n" not in str(refusal.value)
