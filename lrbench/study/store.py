@@ -24,6 +24,9 @@ SCHEMA_VERSION = 1
 
 Status = Literal["running", "finished", "diverged", "failed"]
 
+ENDED: tuple[Status, ...] = ("finished", "diverged")
+"""The statuses of runs whose numbers are final; any other run is trained (again) when it is next asked for."""
+
 _metadata = sa.MetaData()
 
 _schema = sa.Table("lrbench_schema", _metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -129,17 +132,17 @@ class StoredRun:
     step: int
     seconds: float
     flops: int
-    diverged_at: int | None
-    error: str | None
-    final: Mapping[str, Any] | None
-    checkpoint: str | None
-    provenance: Mapping[str, Any]
+    diverged_at: int | None = None
+    error: str | None = None
+    final: Mapping[str, Any] | None = None
+    checkpoint: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
 
     @property
     def ended(self) -> bool:
-        """Whether its numbers are final: a failed or unfinished run is trained (again) when it is next asked for."""
-        return self.status in ("finished", "diverged")
+        """Whether its numbers are final."""
+        return self.status in ENDED
 
 
 @dataclass(frozen=True)
@@ -206,14 +209,15 @@ class Store:
         with self._writing() as connection:
             self._insert_members(connection, study, members)
 
-    def begin(self, run: NewRun) -> None:
+    def begin(self, run: NewRun) -> StoredRun:
         """Note that a run is being trained from its first iteration; what an earlier try left of it is dropped."""
+        blank: dict[str, Any] = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0}
         with self._writing() as connection:
             connection.execute(sa.delete(_evaluations).where(_evaluations.c.run == run.key))
             connection.execute(sa.delete(_runs).where(_runs.c.key == run.key))
             values = {**vars(run), "provenance": json.dumps(run.provenance)}
-            blank = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0, "created": time.time()}
-            connection.execute(sa.insert(_runs).values(**values, **blank))
+            connection.execute(sa.insert(_runs).values(**values, **blank, created=time.time()))
+        return StoredRun(**vars(run), **blank)
 
     def append(self, key: str, segment: Segment) -> None:
         """Add a finished segment to a run: all of its facts, or none."""

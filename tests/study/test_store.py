@@ -137,7 +137,9 @@ def test_a_store_of_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> 
         connection.execute(f"UPDATE lrbench_schema SET version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=f"has schema {SCHEMA_VERSION + 1}, and this lrbench reads schema {SCHEMA_VERSION}"):
+    with pytest.raises(
+        StoreError, match=f"has schema {SCHEMA_VERSION + 1}, and this lrbench reads schema {SCHEMA_VERSION}"
+    ):
         open_store(path)
     assert path.read_bytes() == before
 

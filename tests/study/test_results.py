@@ -1,0 +1,153 @@
+import json
+import math
+from collections.abc import Callable
+
+import pytest
+from scipy import stats
+
+from lrbench.errors import StoreError, StudyError
+from lrbench.study.compare import compare
+from lrbench.study.export import export
+from lrbench.study.results import results
+from lrbench.study.runner import run
+from lrbench.study.store import Store
+from lrbench.study.study import Study
+from lrbench.tasks import Metric, Task
+
+Make = Callable[..., Study]
+METRICS = {
+    *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
+    *("volatility", "steps_to_target", "steps_to_best", "seconds", "flops", "divergence_rate"),
+}
+
+
+def test_the_document_has_every_policy_and_metric_and_is_strict_json(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", "FIX(k0=1e30)", target=0.5), store)
+    document = json.loads(json.dumps(results("small", store).to_json(), allow_nan=False))
+    assert (document["study"], document["task"]) == ("small", "thirds")
+    assert document["policies"][0]["policy"] == "FIX(k0=0.1)"
+    for entry in document["policies"]:
+        assert entry["n"] == 2
+        assert entry["metrics"].keys() >= METRICS
+    by_name = {entry["name"]: entry for entry in document["policies"]}
+    assert by_name["FIX(k0=1e30)"]["verdict"] == "avoid"
+    assert by_name["FIX(k0=1e30)"]["metrics"]["divergence_rate"]["mean"] == 1
+    assert by_name["FIX(k0=1e30)"]["metrics"]["test_top1"]["mean"] == pytest.approx(1 / 3)
+    assert by_name["FIX(k0=1e30)"]["metrics"]["ac"]["mean"] is None
+
+
+def test_a_target_that_was_not_reached_has_no_number_but_how_many_reached_it(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", target=0.6), store)
+    by_name = {card.name: card.to_json()["metrics"] for card in results("small", store).tasks[0].scorecards}
+    assert by_name["FIX(k0=1e-6)"]["steps_to_target"]["mean"] is None
+    assert by_name["FIX(k0=1e-6)"]["steps_to_target"]["reached"] == 0
+    assert by_name["FIX(k0=0.1)"]["steps_to_target"]["reached"] == 2
+    assert by_name["FIX(k0=0.1)"]["steps_to_target"]["mean"] <= 40
+
+
+def test_one_seed_has_means_without_intervals(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=0.01)", seeds=(3,)), store)
+    for card in results("small", store).tasks[0].scorecards:
+        assert (card.val.low, card.val.high) == (None, None)
+        assert card.verdict is not None
+        assert card.verdict.label == "undecided"
+
+
+def test_intervals_are_those_of_scipy_over_the_stored_runs(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", seeds=(0, 1, 2, 3)), store)
+    (card,) = results("small", store).tasks[0].scorecards
+    scores = [one.scores[-1].test_score for one in store.study_runs("small").values()]
+    low, high = stats.t.interval(0.95, 3, stats.tmean(scores), stats.sem(scores))
+    assert (card.test.mean, card.test.low, card.test.high) == pytest.approx((stats.tmean(scores), low, high))
+
+
+def test_the_ranking_looks_at_validation_and_not_at_test(study: Make, store: Store) -> None:
+    run(study(*(f"FIX(k0={k0})" for k0 in (0.001, 0.01, 0.03, 0.1, 0.3, 1.0))), store)
+    means = [card.val.mean for card in results("small", store).tasks[0].scorecards]
+    assert means == sorted(means, key=lambda mean: -math.inf if mean is None else mean, reverse=True)
+
+
+def test_results_are_there_before_a_study_is_complete(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)"), store)
+    store.save_study("half", *_wider(store))
+    assert [card.n for card in results("half", store).tasks[0].scorecards] == [1]
+
+
+def _wider(store: Store) -> tuple[dict[str, object], list[object]]:
+    definition, members = store.study("small")
+    return definition, [members[0], type(members[0])(**{**vars(members[1]), "run": "not begun yet"})]
+
+
+def test_several_tasks_have_an_answer_each(study: Make, store: Store, task: Task) -> None:
+    run(study("FIX(k0=0.1)", tasks=(task, task.with_(name="small batches", batch_size=8))), store)
+    document = results("small", store).to_json()
+    assert [answer["task"] for answer in document["tasks"]] == ["thirds", "small batches"]
+
+
+def test_a_tasks_own_metric_is_what_policies_are_ranked_by(study: Make, store: Store, task: Task) -> None:
+    wrong = Metric("wrongness", lambda outputs, targets: float((outputs.argmax(1) != targets).float().mean()), 2 / 3)
+    run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", tasks=(task.with_(metric=wrong),)), store)
+    (answer,) = results("small", store).tasks
+    assert answer.objective == "wrongness"
+    assert [card.name for card in answer.scorecards] == ["FIX(k0=1e-6)", "FIX(k0=0.1)"]
+    best = answer.scorecards[0].to_json()["metrics"]
+    assert best["val_wrongness"]["mean"] == pytest.approx(1 - best["val_top1"]["mean"])
+
+
+def test_base_lr_robustness_is_the_mean_retained_score(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,), base_lr_scales=(0.1, 1.0, 1e30))
+    run(asked, store)
+    _, members = store.study("small")
+    score = {member.scale: store.run(member.run) for member in members}
+    whole, tenth = (score[scale].scores[-1].val_score for scale in (1.0, 0.1))
+    metrics = results("small", store).tasks[0].scorecards[0].metrics
+    assert metrics["base_lr_retention"].mean == pytest.approx((1 + tenth / whole + (1 / 3) / whole) / 3)
+    assert metrics["base_lr_divergence_rate"].mean == pytest.approx(1 / 3)
+
+
+def test_confirmed_policies_are_reported_from_fresh_seeds_with_their_search_score(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=0.05)", confirm=2), store)
+    (answer,) = results("small", store).tasks
+    assert {confirmation.card.n for confirmation in answer.confirmed} == {2}
+    best = answer.scorecards[0]
+    (same,) = (confirmation for confirmation in answer.confirmed if confirmation.card.name == best.name)
+    assert same.search == best.val
+    assert "search" in answer.to_json()["confirmed"][0]
+
+
+def test_two_policies_are_compared_seed_by_seed(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", seeds=(0, 1, 2)), store)
+    (comparison,) = compare("small", "FIX(k0=0.1)", "FIX(k0=1e-6)", store)
+    table = export("small", store).pivot(index="seed", columns="name", values="test_top1")
+    difference = table["FIX(k0=0.1)"] - table["FIX(k0=1e-6)"]
+    found = comparison.differences["test_top1"]
+    assert (found.mean, found.sd, found.n) == pytest.approx((difference.mean(), difference.std(), 3))
+    json.dumps([comparison.to_json()], allow_nan=False)
+
+
+def test_an_unknown_policy_is_named_with_the_nearest_one(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", seeds=(0,)), store)
+    with pytest.raises(StudyError, match=r"no policy 'FIX\(k0=0.2\)' \(did you mean 'FIX\(k0=0.1\)'\?\)"):
+        compare("small", "FIX(k0=0.1)", "FIX(k0=0.2)", store)
+
+
+def test_a_policy_without_a_finished_run_cannot_be_compared(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", seeds=(0,)), store)
+    definition, _ = store.study("small")
+    store.save_study("empty", definition, [])
+    with pytest.raises(StudyError, match="has no run on 'thirds' that has ended"):
+        compare("empty", "FIX(k0=0.1)", "FIX(k0=0.1)", store)
+
+
+def test_the_export_has_a_row_for_each_run_with_where_it_comes_from(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=1e30)"), store)
+    table = export("small", store)
+    assert list(table["status"]) == ["finished", "finished", "diverged", "diverged"]
+    assert list(table["seed"]) == [0, 1, 0, 1]
+    assert table["test_top1"].isna().tolist() == [False, False, True, True]
+    assert {"torch", "device", "engine", "commit", "lrbench"} <= set(table.columns)
+
+
+def test_an_unknown_study_is_said_to_be_unknown(store: Store) -> None:
+    with pytest.raises(StoreError, match="no study 'nothing'"):
+        results("nothing", store)

@@ -1,0 +1,217 @@
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import lrbench.study.segments
+from lrbench.errors import CheckpointError
+from lrbench.study.plan import Plan, PlannedRun, fresh_seeds, plan
+from lrbench.study.runner import Silence, Tally, run
+from lrbench.study.store import Store, StoredRun, open_store
+from lrbench.study.study import Study
+from lrbench.tasks import Task
+
+Make = Callable[..., Study]
+POLICIES = ("FIX(k0=0.1)", "EXP(k0=0.1, gamma=0.01 per 1dur)")
+
+
+def stored(study: Study, store: Store) -> dict[str, StoredRun]:
+    """The study's runs as numbers alone: what training found, without times and provenance."""
+    runs = store.study_runs(study.name)
+    return {
+        key: StoredRun(**{**vars(one), "seconds": 0.0, "provenance": {}, "checkpoint": None})
+        for key, one in runs.items()
+    }
+
+
+class Interrupter(Silence):
+    """Sends Ctrl-C to its own process when a run has come to a step."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def checkpoint_at_every_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+
+
+def test_every_policy_is_trained_with_every_seed(study: Make, store: Store) -> None:
+    asked = study(*POLICIES)
+    assert run(asked, store) == Tally(total=4, trained=4, steps_nominal=160, steps_trained=160)
+    runs = stored(asked, store)
+    assert [one.status for one in runs.values()] == ["finished"] * 4
+    assert all([score.step for score in one.scores] == list(range(5, 45, 5)) for one in runs.values())
+    assert all(one.final is not None and 0 <= one.final["test_top1"] <= 1 for one in runs.values())
+
+
+def test_a_finished_run_is_never_trained_again(study: Make, store: Store) -> None:
+    asked = study(*POLICIES)
+    run(asked, store)
+    before = store.study_runs("small")
+    assert run(asked, store) == Tally(total=4, cached=4, steps_nominal=160)
+    assert store.study_runs("small") == before
+
+
+def test_another_study_finds_the_runs_whatever_the_order_of_its_policies(study: Make, store: Store) -> None:
+    run(study(*POLICIES), store)
+    other = study(*reversed(POLICIES), "FIX(k0=0.2)", name="other")
+    assert run(other, store).trained == 2
+
+
+def test_policies_with_equal_learning_rates_share_their_runs(study: Make, store: Store) -> None:
+    tally = run(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.5, l=1000)"), store)
+    assert (tally.total, tally.trained, tally.cached) == (4, 2, 2)
+    assert (tally.steps_nominal, tally.steps_trained) == (160, 80)
+
+
+def test_another_budget_optimizer_or_batch_size_is_another_run(study: Make, store: Store, task: Task) -> None:
+    run(study("FIX(k0=0.1)"), store)
+    for changed in (task.with_(steps=45), task.with_(batch_size=8), task.with_(eval_every=8)):
+        assert run(study("FIX(k0=0.1)", tasks=(changed,)), store).trained == 2
+
+
+def test_a_run_is_trained_with_its_policys_learning_rates(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", "FIX(k0=1e-12)")
+    run(asked, store)
+    learning, still = (store.run(one.key) for one in plan(asked).runs[:2])
+    assert learning is not None
+    assert still is not None
+    assert learning.scores[-1].val_score > 0.6
+    assert len({score.val_score for score in still.scores}) == 1
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation")
+def test_after_ctrl_c_nothing_is_lost_and_the_same_numbers_come_out(study: Make, store: Store, tmp_path: Path) -> None:
+    asked = study(*POLICIES)
+    with pytest.raises(KeyboardInterrupt):
+        run(asked, store, listener=Interrupter(at=15))
+    unfinished = [one for one in stored(asked, store).values() if one.status == "running"]
+    assert [one.step for one in unfinished] == [15]
+    assert len(list(store.checkpoints.iterdir())) == 1
+    assert run(asked, store).steps_trained == 160 - 15
+    assert list(store.checkpoints.iterdir()) == []
+    with open_store(tmp_path / "undisturbed.db") as undisturbed:
+        run(asked, undisturbed)
+        assert stored(asked, undisturbed) == stored(asked, store)
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation")
+@pytest.mark.parametrize("damage", ["torn", "gone", "foreign"])
+def test_a_checkpoint_that_cannot_be_used_is_trained_anew(
+    damage: str, study: Make, store: Store, tmp_path: Path
+) -> None:
+    asked = study(*POLICIES)
+    with pytest.raises(KeyboardInterrupt):
+        run(asked, store, listener=Interrupter(at=15))
+    (checkpoint,) = store.checkpoints.iterdir()
+    if damage == "torn":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    elif damage == "gone":
+        checkpoint.unlink()
+    else:
+        torch.save({"step": 15}, checkpoint)
+    assert run(asked, store).steps_trained == 160
+    with open_store(tmp_path / "undisturbed.db") as undisturbed:
+        run(asked, undisturbed)
+        assert stored(asked, undisturbed) == stored(asked, store)
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation")
+def test_a_checkpoint_that_cannot_be_written_stops_the_study_in_one_sentence(study: Make, store: Store) -> None:
+    store.checkpoints.touch()
+    with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
+        run(study(*POLICIES), store)
+
+
+class Fragile(nn.Module):
+    """A linear layer that can be told to fail in training."""
+
+    broken = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training and self.broken:
+            raise RuntimeError("the model broke")
+        return self.layer(inputs)
+
+
+def test_a_run_that_raises_is_stored_with_its_traceback_and_the_others_go_on(
+    study: Make, store: Store, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile = task.with_(name="fragile", model=Fragile)
+    asked = study("FIX(k0=0.1)", tasks=(fragile, task))
+    monkeypatch.setattr(Fragile, "broken", True)
+    assert run(asked, store) == Tally(total=4, trained=4, failed=2, steps_nominal=160, steps_trained=80)
+    failed = [one for one in stored(asked, store).values() if one.status == "failed"]
+    assert all(one.error is not None and "RuntimeError: the model broke" in one.error for one in failed)
+    assert all("Traceback" in one.error for one in failed if one.error)
+
+    monkeypatch.setattr(Fragile, "broken", False)
+    again = run(asked, store)
+    assert (again.trained, again.cached, again.failed) == (2, 2, 0)
+
+
+def test_divergence_is_a_result(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", "FIX(k0=1e30)")
+    tally = run(asked, store)
+    assert (tally.diverged, tally.failed) == (2, 0)
+    diverged = [one for one in stored(asked, store).values() if one.status == "diverged"]
+    assert all(one.diverged_at is not None and one.diverged_at <= 40 and one.final is None for one in diverged)
+    assert run(asked, store).trained == 0
+
+
+def test_base_lr_scales_are_trained_too_and_the_unscaled_runs_are_shared(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", "FIX(k0=0.2)", base_lr_scales=(0.5, 1.0, 2.0))
+    tally = run(asked, store)
+    # 0.1 x 2 is 0.2 x 1, and 0.2 x 0.5 is 0.1 x 1: of six learning rates, .05, .1, .2 and .4 remain
+    assert (tally.total, tally.trained) == (12, 8)
+
+
+def test_the_finalists_are_scored_again_on_fresh_seeds(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", "FIX(k0=1e30)", confirm=3)
+    assert fresh_seeds(asked) == (2, 3, 4)
+    tally = run(asked, store)
+    _, members = store.study("small")
+    confirmed = {(member.entry, member.seed) for member in members if member.stage == "confirm"}
+    assert confirmed == {("FIX(k0=0.1)", seed) for seed in (2, 3, 4)}
+    assert tally.total == 4 + 3
+    assert run(asked, store).trained == 0
+
+
+def test_a_policy_that_reacts_to_evaluations_is_trained_and_resumed(
+    study: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = study("REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)", seeds=(0,))
+    run(asked, store)
+    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+    with open_store(tmp_path / "resumed.db") as resumed:
+        with pytest.raises(KeyboardInterrupt):
+            run(asked, resumed, listener=Interrupter(at=20))
+        run(asked, resumed)
+        assert stored(asked, resumed) == stored(asked, store)
+
+
+def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
+    heard: list[str] = []
+
+    class Recorder(Silence):
+        def planned(self, plan: Plan, missing: object) -> None:
+            heard.append(f"{len(plan.runs)} planned")
+
+        def ended(self, run: PlannedRun, status: str) -> None:
+            heard.append(f"{run.entry.name} {run.seed} {status}")
+
+    run(study("FIX(k0=0.1)"), store, listener=Recorder())
+    assert heard == ["2 planned", "FIX(k0=0.1) 0 finished", "FIX(k0=0.1) 1 finished"]
