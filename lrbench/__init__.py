@@ -1,3 +1,62 @@
-"""Which learning-rate policy should I train with, which should I avoid, and how sure are we?"""
+"""Which learning-rate policy should I train with, which should I avoid, and how sure are we?
+
+The names below are loaded when they are first used, so that `import lrbench` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lrbench.api import Outcome, run, score
+    from lrbench.errors import LRBenchError
+    from lrbench.metrics import Scorecard
+    from lrbench.policy import Policy, PolicyLR, catalog, parse
+    from lrbench.study.store import Store, open_store
+    from lrbench.study.study import Entry, Study
+    from lrbench.tasks import Data, Metric, Task, load_task
+
+_HOMES = {
+    "lrbench.api": ("Outcome", "run", "score"),
+    "lrbench.errors": ("LRBenchError",),
+    "lrbench.metrics": ("Scorecard",),
+    "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
+    "lrbench.study.store": ("Store", "open_store"),
+    "lrbench.study.study": ("Entry", "Study"),
+    "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Data",
+    "Entry",
+    "LRBenchError",
+    "Metric",
+    "Outcome",
+    "Policy",
+    "PolicyLR",
+    "Scorecard",
+    "Store",
+    "Study",
+    "Task",
+    "__version__",
+    "catalog",
+    "load_task",
+    "open_store",
+    "parse",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})
