@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
+from lrbench.engine.setting import settings_of
 from lrbench.errors import TaskError
 
 if TYPE_CHECKING:
@@ -32,14 +33,21 @@ class Watcher:
         at each evaluation:
             evaluate w.evaluated(training, memory, network)
 
-    A subclass is a frozen dataclass of its settings: equal settings compare equal, and `str` is the text by which
-    the method is known. All that changes lives in `memory`, which is part of the training state: it is saved, forked
-    and resumed with it.
+    A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.engine.setting`: equal
+    settings compare equal, and `str` is the text by which the method is known. All that changes lives in `memory`,
+    which is part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
+
+    Raises TaskError when built with a setting that is not allowed.
     """
 
+    def __post_init__(self) -> None:
+        for setting in settings_of(type(self)):
+            given = getattr(self, setting.name)
+            object.__setattr__(self, setting.name, setting.read(type(self).__name__, given))
+
     def __str__(self) -> str:
-        settings = ", ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))  # type: ignore[arg-type]
-        return f"{type(self).__name__}({settings})"
+        names: list[str] = [field.name for field in fields(self)] if is_dataclass(self) else []
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def check(self, task: Task) -> None:
         """Refuse a task that the method cannot be used on, before anything is trained.

@@ -1,0 +1,146 @@
+"""The register of training methods, and their text: `PSWA(period=1.0, p=0.5)`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from lrbench.engine import Watcher
+from lrbench.engine.setting import Setting, settings_of
+from lrbench.errors import TaskError, did_you_mean
+from lrbench.policy.kind import shown
+
+MAX_TEXT = 2000
+"""The longest text that is read, in characters."""
+
+AnyMethod = TypeVar("AnyMethod", bound=type[Watcher])
+
+_METHODS: dict[str, type[Watcher]] = {}
+
+
+def register_modifier(method: AnyMethod) -> AnyMethod:
+    """Class decorator: makes a training method known by its class's name to text, study files and listings.
+
+    The class is a frozen dataclass, a `Modifier` where it changes training and a `Watcher` where it does not, with a
+    docstring whose first line is shown in listings, and with every setting declared by a specifier.
+
+    Raises:
+        TaskError: it is none of that, or another class has the name.
+    """
+    if not (isinstance(method, type) and issubclass(method, Watcher)):
+        raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {shown(method)}")
+    name = method.__name__
+    params = vars(method).get("__dataclass_params__")
+    if params is None or not params.frozen:
+        raise TaskError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) under @register_modifier")
+    said = method.__doc__ or ""
+    if not said or said.startswith(f"{name}("):
+        raise TaskError(f"{name} must say what it does in a docstring")
+    declared = {setting.name for setting in settings_of(method)}
+    for field in vars(method)["__dataclass_fields__"]:
+        if field not in declared:
+            example = f"{field}: float = number('what it means', bounds=Bounds(0, 1))"
+            raise TaskError(f"{name}: declare {field} by a specifier, for example `{example}`")
+    known = _METHODS.get(name)
+    if known is not None and known.__module__ != method.__module__:
+        raise TaskError(f"a modifier named {name} is registered already: choose another name")
+    _METHODS[name] = method
+    return method
+
+
+def modifiers() -> Mapping[str, type[Watcher]]:
+    """Every registered method by name: those that change training (`Modifier`) and those that only watch."""
+    return MappingProxyType(_METHODS)
+
+
+def settings_named(name: str) -> tuple[Setting, ...]:
+    """The declared settings of the method called `name`.
+
+    Raises:
+        TaskError: there is no such method.
+    """
+    return settings_of(_method_named(name))
+
+
+def description(name: str) -> str:
+    """The first line of the docstring of the method called `name`."""
+    return (inspect.getdoc(_method_named(name)) or "").partition("\n")[0]
+
+
+def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
+    """The method called `name` with these settings; those left out have their defaults.
+
+    Raises:
+        TaskError: the method or a setting is unknown, one is missing, or a value is not allowed.
+    """
+    method = _method_named(name)
+    settings = settings_of(method)
+    names = [setting.name for setting in settings]
+    for given in options:
+        if given not in names:
+            takes = f"it takes {', '.join(names)}" if names else "it takes none"
+            raise TaskError(f"{name} has no setting {shown(given)}{did_you_mean(str(given), names)}: {takes}")
+    for setting in settings:
+        if setting.required and setting.name not in options:
+            raise TaskError(f"{name} needs {setting.name} ({setting.doc}): {setting.allowed}")
+    return method(**options)
+
+
+def parse_modifier(text: str) -> Watcher:
+    """The method that `text` describes; `parse_modifier(str(method)) == method`.
+
+    The text is a name and settings by name, `PSWA(period=1.0, p=0.5)`; a bare name has every default.
+
+    Raises:
+        TaskError: the text is no such thing, names an unknown method or setting, or gives a value that is not
+            allowed. Nothing in the text is ever executed.
+    """
+    if not isinstance(text, str):
+        raise TaskError(f"a modifier is described by text, not {shown(text)}")
+    if len(text) > MAX_TEXT:
+        raise TaskError(f"a modifier's text has at most {MAX_TEXT} characters, not {len(text)}")
+    form = f"a modifier is written NAME(setting=value, ...), for example PSWA(period=1.0, p=0.5), not {shown(text)}"
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise TaskError(form) from None
+    if isinstance(tree, ast.Name):
+        return modifier_named(tree.id, {})
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise TaskError(form)
+    name, options = tree.func.id, dict[str, Any]()
+    if tree.args or any(keyword.arg is None for keyword in tree.keywords):
+        raise TaskError(f"{name}: write every setting by its name, NAME(setting=value, ...)")
+    for keyword in tree.keywords:
+        setting = str(keyword.arg)
+        if setting in options:
+            raise TaskError(f"{name}: {setting} is given twice")
+        options[setting] = _literal(keyword.value)
+    return modifier_named(name, options)
+
+
+class _NoLiteral:
+    """What stands in a text where a value is wanted and no literal is; it is not allowed for any setting."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return _NoLiteral(ast.unparse(node))
+
+
+def _method_named(name: str) -> type[Watcher]:
+    if name not in _METHODS:
+        hint = did_you_mean(str(name), _METHODS) or f"; there are {', '.join(_METHODS)}"
+        raise TaskError(f"there is no modifier named {shown(name)}{hint}")
+    return _METHODS[name]
