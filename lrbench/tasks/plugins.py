@@ -34,7 +34,8 @@ def load_plugin(path: Path | str) -> None:
         raise TaskError(f"the plugin {path}: {error}") from error
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        raise TaskError(f"the plugin {path} fails{_place(error, file)}: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TaskError(f"the plugin {path} fails{_place(error, file)}: {reason}") from error
 
 
 def _place(error: BaseException, file: Path) -> str:

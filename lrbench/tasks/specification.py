@@ -1,7 +1,7 @@
 """Specifications by name: optimizers and augmentations are frozen dataclasses that a study file names by class."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from inspect import signature
 from typing import Any, TypeVar
 
 from lrbench.errors import TaskError, did_you_mean
@@ -14,7 +14,7 @@ def specification_named(noun: str, known: Mapping[str, type[S]], kind: str, opti
     if kind not in known:
         hint = did_you_mean(kind, known) or f"; there are {', '.join(known)}"
         raise TaskError(f"no {noun} is called '{kind}'{hint}")
-    allowed = [field.name for field in fields(known[kind])]  # type: ignore[arg-type]
+    allowed = list(signature(known[kind]).parameters)
     unknown = next((name for name in options if name not in allowed), None)
     if unknown is not None:
         hint = did_you_mean(unknown, allowed)

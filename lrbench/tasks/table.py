@@ -95,8 +95,7 @@ def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
         return optimizer_named(kind, options)
     if base is None:
         raise TaskError("task: optimizer has no kind")
-    settings = {field.name: getattr(base, field.name) for field in fields(base)}  # type: ignore[arg-type]
-    return optimizer_named(type(base).__name__, {**settings, **options})
+    return optimizer_named(type(base).__name__, {**vars(base), **options})
 
 
 def _augmentations(value: Any) -> tuple[Augmentation, ...]:

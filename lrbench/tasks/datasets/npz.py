@@ -50,7 +50,7 @@ def read_npz(file: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{where} is not a whole .npz file of plain arrays ({reason})") from error
     missing = next((key for key in REQUIRED if key not in arrays), None)
     if missing is not None:
-        hint = did_you_mean(missing, present)
+        hint = did_you_mean(missing, set(present) - {*REQUIRED, *OPTIONAL})
         raise DataError(f"{where} has no array {missing}{hint}; it has {', '.join(present) or 'none'}")
     if ("x_val" in arrays) != ("y_val" in arrays):
         raise DataError(f"{where} has only one of x_val and y_val; give both or neither")

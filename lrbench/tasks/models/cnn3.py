@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lrbench.errors import TaskError
 from lrbench.tasks.models.network import image_shape, network
 from lrbench.tasks.registry import register_model
 
@@ -19,6 +20,9 @@ def cnn3(input_shape: tuple[int, ...], num_classes: int, *, input_scale: float =
     those units, for which its LRs were chosen. Not taken over: the doubled LR of biases, and the 250-fold weight decay
     of the linear layer.
     """
+    number = isinstance(input_scale, int | float) and not isinstance(input_scale, bool)
+    if not number or not 0 < input_scale < math.inf:
+        raise TaskError(f"model 'cnn3': input_scale = {input_scale!r} must be a number above 0")
     channels, height, width = image_shape("cnn3", input_shape, 8)
     units = [
         nn.Sequential(

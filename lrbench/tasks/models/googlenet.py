@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from lrbench.errors import TaskError
 from lrbench.tasks.models.network import image_shape, network
 from lrbench.tasks.registry import register_model
 
@@ -17,6 +18,8 @@ def googlenet(input_shape: tuple[int, ...], num_classes: int, *, dropout: float 
     from torchvision.models import GoogLeNet
     from torchvision.models.googlenet import BasicConv2d
 
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise TaskError(f"model 'googlenet': dropout = {dropout!r} must be in [0, 1)")
     channels, _, _ = image_shape("googlenet", input_shape, 8)
     net = GoogLeNet(num_classes=num_classes, aux_logits=False, init_weights=False, dropout=dropout)
     units = [

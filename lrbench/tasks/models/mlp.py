@@ -17,8 +17,9 @@ def mlp(input_shape: tuple[int, ...], num_classes: int, *, hidden: Sequence[int]
 
     Weights are initialised as PyTorch does by default.
     """
-    if not hidden or not all(type(width) is int and width > 0 for width in hidden):
-        raise TaskError(f"model 'mlp': hidden = {list(hidden)!r} must be a list of widths >= 1")
+    widths_given = isinstance(hidden, Sequence) and bool(hidden)
+    if not widths_given or not all(type(width) is int and width > 0 for width in hidden):
+        raise TaskError(f"model 'mlp': hidden = {hidden!r} must be a list of widths >= 1")
     widths = [math.prod(input_shape), *hidden]
     units = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
     units[0].insert(0, nn.Flatten())

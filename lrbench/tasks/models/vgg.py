@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from lrbench.errors import TaskError
 from lrbench.tasks.models.network import image_shape, network
 from lrbench.tasks.registry import register_model
 
@@ -40,6 +41,8 @@ def vgg(
     The convolutional part is torchvision's `VGG.features`, layer by layer, and so is the initialisation; its three
     linear layers of 4096, made for 224x224 images, are one linear layer on the spatial mean.
     """
+    if type(batch_norm) is not bool:
+        raise TaskError(f"model '{name}': batch_norm = {batch_norm!r} must be true or false")
     inside, _, _ = image_shape(name, input_shape, 32)
     units = []
     for width, depth in zip(WIDTHS, depths, strict=True):

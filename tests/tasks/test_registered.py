@@ -1,0 +1,73 @@
+"""The registered tasks carry the settings of their sources, and are listed without any data."""
+
+import pytest
+
+from lrbench.errors import TaskError
+from lrbench.tasks import SGD, load_task
+from lrbench.tasks.registry import datasets, models, tasks
+
+TASKS = [
+    "mnist1d-mlp",
+    "mnist1d-conv",
+    "mnist-lenet",
+    "fashion-lenet",
+    "cifar10-cnn3",
+    "cifar10-resnet20",
+    "cifar100-resnet18",
+    "cifar100-vgg16",
+    "cifar100-googlenet",
+]
+
+
+def test_the_tasks_are_listed_with_a_description_and_without_data() -> None:
+    assert set(TASKS) <= set(tasks)
+    assert all(tasks.descriptions().values())
+    assert tasks.find("mnist-lenet").build().dataset.kind == "mnist"
+
+
+def test_every_dataset_and_model_has_a_description() -> None:
+    assert all(datasets.descriptions().values())
+    assert all(description for name, description in models.descriptions().items() if not name.startswith("test-"))
+
+
+def test_a_registry_is_read_only() -> None:
+    with pytest.raises(TypeError):
+        tasks.descriptions()["x"] = "y"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "steps", "optimizer"),
+    [
+        ("mnist-lenet", 100, 10_000, SGD(momentum=0.9, weight_decay=5e-4)),
+        ("cifar10-cnn3", 100, 70_000, SGD(momentum=0.9, weight_decay=0.004)),
+        ("cifar10-resnet20", 128, 64_000, SGD(momentum=0.9, weight_decay=1e-4)),
+        ("cifar100-vgg16", 128, 31_200, SGD(momentum=0.9, weight_decay=1e-4)),
+    ],
+)
+def test_a_task_has_the_settings_of_its_source(name: str, batch_size: int, steps: int, optimizer: SGD) -> None:
+    settings = tasks.find(name).build()
+    assert (settings.batch_size, settings.steps, settings.optimizer) == (batch_size, steps, optimizer)
+
+
+@pytest.mark.parametrize("name", ["mnist1d-mlp", "mnist1d-conv"])
+def test_an_embedded_task_loads_offline(name: str) -> None:
+    task = load_task(name)
+    assert (len(task.data.train), len(task.data.val), len(task.data.test)) == (3200, 800, 1000)
+    assert task.steps == 20 * task.eval_every
+
+
+def test_loading_a_task_twice_gives_the_same_key() -> None:
+    assert load_task("mnist1d-mlp").key == load_task("mnist1d-mlp").key
+
+
+def test_settings_can_be_overridden_and_change_the_key() -> None:
+    task = load_task("mnist1d-mlp", steps=100, validation=0.5)
+    assert (task.steps, task.eval_every, len(task.data.val)) == (100, 5, 2000)
+    assert load_task("mnist1d-mlp", split_seed=1).fingerprint != load_task("mnist1d-mlp").fingerprint
+
+
+def test_an_unknown_task_or_setting_is_refused() -> None:
+    with pytest.raises(TaskError, match="no task is called 'mnist1dmlp' \\(did you mean 'mnist1d-mlp'\\?\\)"):
+        load_task("mnist1dmlp")
+    with pytest.raises(TaskError, match="task 'mnist1d-mlp' has no setting 'step' \\(did you mean 'steps'\\?\\)"):
+        load_task("mnist1d-mlp", step=3)

@@ -1,0 +1,139 @@
+"""A study file's [task] table becomes TaskSettings, or one sentence that names the key."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from lrbench.errors import LRBenchError
+from lrbench.tasks import SGD, Adam, AdamW, CaffeSGD, HorizontalFlip, RandomCrop, make_task, settings_from_dict
+from lrbench.tasks.registry import tasks
+
+
+def test_a_base_alone_is_the_registered_task() -> None:
+    assert settings_from_dict({"base": "mnist1d-mlp"}) == tasks.find("mnist1d-mlp").build()
+
+
+def test_every_key_of_a_whole_table_arrives() -> None:
+    settings = settings_from_dict(
+        tomllib.loads("""
+        name = "photos"
+        dataset = {kind = "image_folder", path = "pets", size = 64, grayscale = true}
+        model = {kind = "mlp", hidden = [30, 20]}
+        optimizer = {kind = "AdamW", weight_decay = 0.05}
+        augment = [{kind = "RandomCrop", padding = 8}, "HorizontalFlip"]
+        batch_size = 16
+        steps = 300
+        eval_every = 30
+        precision = "bfloat16"
+        divergence_factor = 5.0
+        validation = 100
+        split_seed = 3
+        stratified = true
+        """)
+    )
+    assert settings.name == "photos"
+    assert settings.dataset.kind == "image_folder"
+    assert settings.dataset.options == {"path": "pets", "size": 64, "grayscale": True}
+    assert settings.model.options == {"hidden": (30, 20)}
+    assert settings.optimizer == AdamW(weight_decay=0.05)
+    assert settings.augment == (RandomCrop(8), HorizontalFlip())
+    assert (settings.batch_size, settings.steps, settings.eval_every) == (16, 300, 30)
+    assert (settings.precision, settings.divergence_factor) == ("bfloat16", 5.0)
+    assert (settings.validation, settings.split_seed, settings.stratified) == (100, 3, True)
+
+
+def test_names_alone_are_enough() -> None:
+    settings = settings_from_dict({"dataset": "mnist1d", "model": "conv1d", "optimizer": "Adam", "steps": 10})
+    assert settings.name == "mnist1d-conv1d"
+    assert settings.optimizer == Adam()
+
+
+def test_what_is_said_overrides_the_base_and_nothing_else_changes() -> None:
+    settings = settings_from_dict({"base": "cifar10-resnet20", "steps": 100, "augment": []})
+    assert (settings.steps, settings.augment) == (100, ())
+    assert settings.optimizer == SGD(momentum=0.9, weight_decay=1e-4)
+
+
+def test_a_table_without_a_kind_changes_options_of_the_bases_choice() -> None:
+    table: dict[str, Any] = {"model": {"hidden": [7]}, "optimizer": {"momentum": 0.5}}
+    settings = settings_from_dict({"base": "mnist1d-mlp", **table})
+    assert (settings.model.kind, settings.model.options) == ("mlp", {"hidden": (7,)})
+    assert settings.optimizer == SGD(momentum=0.5)
+
+
+def test_a_table_with_a_kind_starts_from_that_kinds_defaults() -> None:
+    settings = settings_from_dict({"base": "mnist-lenet", "optimizer": {"kind": "CaffeSGD", "weight_decay": 5e-4}})
+    assert settings.optimizer == CaffeSGD(momentum=0.9, weight_decay=5e-4)
+
+
+def test_any_torchvision_model_can_be_written_by_name() -> None:
+    settings = settings_from_dict({"base": "cifar10-resnet20", "model": "torchvision:mobilenet_v2"})
+    assert (settings.model.kind, settings.model.options) == ("torchvision", {"name": "mobilenet_v2"})
+
+
+def test_the_settings_make_the_task_they_describe() -> None:
+    task = make_task(
+        settings_from_dict({"base": "mnist1d-mlp", "model": {"hidden": [5]}, "steps": 40, "batch_size": 9})
+    )
+    assert [p.shape[0] for p in task.model().parameters()] == [5, 5, 10, 10]
+    assert (task.steps, task.eval_every, task.batch_size) == (40, 2, 9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bacth_size": 3}, "unknown key 'bacth_size' \\(did you mean 'batch_size'\\?\\); its keys are base, name"),
+        ({"base": "mnist1d-mpl"}, "no task is called 'mnist1d-mpl' \\(did you mean 'mnist1d-mlp'\\?\\)"),
+        ({"base": 3}, "base = 3 must be a text"),
+        ({"name": ""}, "name = '' must be a text"),
+        ({"dataset": "mnist2d"}, "no dataset is called 'mnist2d' \\(did you mean 'mnist1d'\\?\\)"),
+        ({"dataset": 3}, "dataset = 3 must be a name or a table with a kind"),
+        ({"dataset": {"kind": "npz"}}, "dataset 'npz' needs the option 'path'"),
+        ({"dataset": {"kind": "mnist", "path": "x"}}, "dataset 'mnist' has no option 'path'; it has no options"),
+        ({"model": "resnet"}, "no model is called 'resnet'"),
+        ({"model": {"kind": "mlp", "hiden": [3]}}, "model 'mlp' has no option 'hiden' \\(did you mean 'hidden'\\?\\)"),
+        ({"model": {"hiden": [3]}}, "model 'mlp' has no option 'hiden'"),
+        ({"model": {"kind": 3}}, "model.kind = 3 must be a text"),
+        ({"optimizer": "SDG"}, "no optimizer is called 'SDG' \\(did you mean 'SGD'\\?\\)"),
+        ({"optimizer": {"kind": "SGD", "lr": 0.1}}, "optimizer 'SGD' has no option 'lr'"),
+        ({"optimizer": {"momentum": 2}}, "optimizer SGD: momentum = 2 must be in \\[0, 1\\)"),
+        ({"optimizer": []}, "optimizer = \\[\\] must be a name or a table"),
+        ({"augment": "HorizontalFlip"}, "augment = 'HorizontalFlip' must be a list"),
+        ({"augment": ["flip"]}, "no augmentation is called 'flip'"),
+        ({"augment": [{"padding": 4}]}, "augment has a table without a kind"),
+        ({"augment": [{"kind": "RandomCrop", "padding": -1}]}, "padding = -1 must be an integer >= 1"),
+        ({"batch_size": 0}, "batch_size = 0 must be an integer >= 1"),
+        ({"batch_size": "64"}, "batch_size = '64'"),
+        ({"steps": 2.5}, "steps = 2.5 must be an integer >= 1"),
+        ({"eval_every": 0}, "eval_every = 0 must be an integer >= 1"),
+        ({"eval_every": 1001}, "eval_every = 1001 is more than steps = 1000"),
+        ({"precision": "bfloat"}, "precision = 'bfloat' .* \\(did you mean 'bfloat16'\\?\\)"),
+        ({"divergence_factor": float("inf")}, "divergence_factor = inf must be a finite number above 1"),
+        ({"validation": 1.5}, "validation = 1.5 must be a fraction"),
+        ({"validation": 0}, "validation = 0 must hold out at least one sample"),
+        ({"validation": [1]}, "validation = \\[1\\]"),
+        ({"split_seed": "a"}, "split_seed = 'a' must be an integer"),
+        ({"stratified": 1}, "stratified = 1 must be true or false"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_before_any_data_is_loaded(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(LRBenchError, match=message) as refusal:
+        settings_from_dict({"base": "mnist1d-mlp", **change})
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "'dataset' is missing; give it, or a base"),
+        ({"dataset": "mnist1d", "steps": 3}, "'model' is missing"),
+        ({"dataset": "mnist1d", "model": "mlp"}, "'steps' is missing"),
+        ({"dataset": {"path": "x"}, "model": "mlp", "steps": 3}, "dataset has no kind"),
+        ({"dataset": "mnist1d", "model": {"hidden": [3]}, "steps": 3}, "model has no kind"),
+        ({"dataset": "mnist1d", "model": "mlp", "optimizer": {"momentum": 0}, "steps": 3}, "optimizer has no kind"),
+    ],
+)
+def test_without_a_base_what_is_missing_is_named(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(LRBenchError, match=message):
+        settings_from_dict(table)
