@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from lrbench.errors import PolicyError, did_you_mean
+from lrbench.policy.kind import shown
 from lrbench.policy.parameter import rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
 
@@ -114,15 +115,24 @@ def functions() -> Mapping[str, type[Named]]:
     return MappingProxyType(_FUNCTIONS)
 
 
+def function_named(name: str) -> type[Named]:
+    """The registered function `name`.
+
+    Raises:
+        PolicyError: there is none of that name.
+    """
+    if name not in _FUNCTIONS:
+        raise PolicyError(f"there is no LR function named {shown(name)}{did_you_mean(name, _FUNCTIONS)}")
+    return _FUNCTIONS[name]
+
+
 def build(name: str, arguments: Mapping[str, object]) -> Named:
     """The function `name` with `arguments`.
 
     Raises:
         PolicyError: the function or a parameter is unknown, a parameter is missing, or a value is not allowed.
     """
-    if name not in _FUNCTIONS:
-        raise PolicyError(f"there is no LR function named {name!r}{did_you_mean(name, _FUNCTIONS)}")
-    policy_class = _FUNCTIONS[name]
+    policy_class = function_named(name)
     names = [parameter.name for parameter in policy_class.parameters]
     for given in arguments:
         if given not in names:

@@ -217,7 +217,7 @@ class SlopeRate(_RateKind):
 
 def shown(value: object) -> str:
     """`value` for an error message: what it is, at most 60 characters of it."""
-    text = f"{type(value).__name__} {value}" if hasattr(value, "parameters") else _repr(value)
+    text = f"the policy {value}" if hasattr(value, "parameters") else _repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
 from lrbench.policy.budget import NUMBER
-from lrbench.policy.function import build
+from lrbench.policy.function import build, function_named
 from lrbench.policy.kind import shown
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
 
@@ -35,6 +35,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
+_BLANK = re.compile(r"\s*")
 _CONSTANTS = {"True": True, "False": False, "true": True, "false": False, "None": None}
 _LONGEST_NUMBER = 400
 
@@ -67,6 +68,7 @@ class _Reader:
 
     def policy(self) -> Policy:
         name = self._name("the name of an LR function")
+        function_named(name)
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise PolicyError(f"at most {MAX_DEPTH} policies may lie inside one another in a policy's text")
@@ -104,7 +106,7 @@ class _Reader:
         named: dict[str, Any] = {}
         self._expect("(", f"'(' after {owner}")
         while not self._take(")"):
-            if self._kind == "name" and self._text[self._end :].lstrip().startswith("="):
+            if self._kind == "name" and self._is_followed_by("="):
                 name = self._name("a parameter")
                 self._expect("=", "'='")
                 if name in named:
@@ -134,7 +136,7 @@ class _Reader:
         if kind == "name" and token.lower() in ("nan", "inf", "infinity"):
             self._advance()
             return float(token)
-        if kind == "name":
+        if kind == "name" and self._is_followed_by("("):
             return self.policy()
         raise self._surprise("a number, a length, a list or a policy")
 
@@ -172,6 +174,10 @@ class _Reader:
         self._advance()
         return name
 
+    def _is_followed_by(self, mark: str) -> bool:
+        ahead = _BLANK.match(self._text, self._start)
+        return ahead is not None and self._text.startswith(mark, ahead.end())
+
     def _take(self, mark: str) -> bool:
         if self._kind != "mark" or self._token != mark:
             return False
@@ -189,7 +195,7 @@ class _Reader:
             return
         self._kind = "number" if match.lastgroup == "unit" else str(match.lastgroup)
         self._token = match.group().lstrip()
-        self._start = self._end = match.end()
+        self._start = match.end()
 
     def _surprise(self, wanted: str) -> PolicyError:
         at = self._start - (len(self._token) if self._kind != "other" else 0)
