@@ -70,7 +70,7 @@ class INV(Decaying):
     formula = "1/(1+t*gamma)^p"
     source = PAPER
     gamma: Rate = slope("how soon it falls", bounds=POSITIVE)
-    p: float = number("the power", bounds=POSITIVE)
+    p: float = number("the power", bounds=POSITIVE, unit="exponent")
 
     def g(self, t: IntArray) -> FloatArray:
         return np.power(1.0 + t.astype(np.float64) * per_iteration(self.gamma), -self.p)
@@ -82,7 +82,7 @@ class POLY(Decaying):
 
     formula = "(1-t/l)^p, 0 from t = l on"
     source = f"{PAPER}; Caffe"
-    p: float = number("the power; 1 is a straight line", bounds=POSITIVE)
+    p: float = number("the power; 1 is a straight line", bounds=POSITIVE, unit="exponent")
     l: Length = length("until the floor is reached")
 
     def g(self, t: IntArray) -> FloatArray:

@@ -23,7 +23,7 @@ from lrbench.policy.kind import shown
 from lrbench.policy.policy import MAX_TEXT, Policy
 
 KEYS = ("lrPolicy", "k0", "k1", "gamma", "p", "l")
-_BETWEEN_VALUES = re.compile(r"(?<![eE])\+")
+_BETWEEN_VALUES = re.compile(r"(?<![\d.][eE])\+")
 _BETWEEN_POLICIES = re.compile(r"-(?=[A-Za-z])")
 
 
@@ -64,9 +64,10 @@ def _from_dict(description: Mapping[str, Any]) -> Policy:
     given = {key: value for key, value in description.items() if value is not None}
     for key in given:
         if key not in KEYS:
-            raise PolicyError(f"LRBench has no parameter {key!r}{did_you_mean(str(key), KEYS)}")
+            hint = did_you_mean(str(key), KEYS)
+            raise PolicyError(f"LRBench has no parameter {shown(key)}{hint}: it has {', '.join(KEYS)}")
     name = given.pop("lrPolicy", None)
-    if name not in _TAKES:
+    if not isinstance(name, str) or name not in _TAKES:
         raise PolicyError(f"LRBench has no lrPolicy {shown(name)}{did_you_mean(str(name), _TAKES)}")
     used = {key: value for key, value in given.items() if key in _TAKES[name]}
     return build(name, _TRANSLATE.get(name, dict)(used))

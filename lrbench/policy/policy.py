@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Self, dataclass_transform, overload
@@ -240,7 +240,7 @@ class Policy(ABC):
         return self.text
 
     def __getstate__(self) -> dict[str, object]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {parameter.name: getattr(self, parameter.name) for parameter in self.parameters}
 
 
 def blend(low: FloatArray | float, high: FloatArray | float, share: FloatArray) -> FloatArray:

@@ -132,6 +132,6 @@ def _read_state(state: Mapping[str, Any]) -> tuple[int, list[float], list[tuple[
         read = None, [], []
     position, ratios, seen = read
     numbers = [ratio for ratio in ratios if ratio is not None]
-    if position is None or position < 0 or not numbers or len(numbers) != len(ratios):
+    if position is None or position < 0 or len(numbers) != len(ratios) or not numbers or numbers[0] <= 0.0:
         raise PolicyError(f"{shown(state)} is no state of a PolicyLR")
     return position, numbers, seen
