@@ -77,7 +77,7 @@ def load_study(
     raw = read_toml(file)
     where = str(file)
     study = checked(StudyFile, raw, where)
-    scales = BASE_LR_SCALES if study.base_lr_scales is True else tuple(study.base_lr_scales or ())
+    scales = _scales(study, where)
     trained = _seeds(study.seeds if seeds is None else seeds, where)
     wanted = _task_tables(study, where)
     entries = entries_of(study.policies, file, most=MOST_RUNS)
@@ -160,6 +160,14 @@ def _seeds(seeds: int | list[int], where: str) -> tuple[int, ...]:
     if seeds > MOST_RUNS:
         raise StudyError(f"{where}: seeds = {seeds} is more than the {MOST_RUNS:,} runs that a study may have")
     return tuple(range(seeds))
+
+
+def _scales(study: StudyFile, where: str) -> tuple[float, ...]:
+    if isinstance(study.base_lr_scales, bool):
+        return BASE_LR_SCALES if study.base_lr_scales else ()
+    if len(set(study.base_lr_scales)) < len(study.base_lr_scales):
+        raise StudyError(f"{where}: base_lr_scales = {shown(study.base_lr_scales)} must name every factor once")
+    return tuple(study.base_lr_scales)
 
 
 def _task_tables(study: StudyFile, where: str) -> list[str | Table]:

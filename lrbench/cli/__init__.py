@@ -1,0 +1,63 @@
+"""The command line: it parses, calls the library, and prints."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lrbench import __version__
+from lrbench.cli.comparing import compare
+from lrbench.cli.exits import OneSentenceGroup
+from lrbench.cli.exporting import export
+from lrbench.cli.listing import list_names
+from lrbench.cli.running import run
+from lrbench.cli.scoring import score
+from lrbench.cli.showing import show
+
+TRAIN = "Train and rank"
+LOOK = "Look, without training"
+ASK = "Ask the store"
+
+app = typer.Typer(
+    name="lrbench",
+    cls=OneSentenceGroup,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("run", rich_help_panel=TRAIN)(run)
+app.command("score", rich_help_panel=TRAIN)(score)
+app.command("show", rich_help_panel=LOOK)(show)
+app.command("list", rich_help_panel=LOOK)(list_names)
+app.command("compare", rich_help_panel=ASK)(compare)
+app.command("export", rich_help_panel=ASK)(export)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lrbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _lrbench(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which learning-rate policy should I train with, which should I avoid, and how sure are we?
+
+    \b
+    lrbench run quickstart                        rank 13 policies on a task that needs no download
+    lrbench show lrbench13 --steps 2000           look at their learning rates
+    lrbench score "TRI(k0=0.01, k1=0.1, l=0.1dur)" --task mnist1d-mlp
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names and exit with its code."""
+    app()

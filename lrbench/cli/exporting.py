@@ -1,0 +1,77 @@
+"""`lrbench export`: the runs of a study as a table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lrbench.cli.options import OUTPUT, Debug, Json, NoColor, Store, StoredStudy, study_name
+from lrbench.cli.output import json_text, print_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def export(
+    study: StoredStudy,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write this file, .csv or .json; CSV goes to stdout without it.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Export the runs of a study from the store, one row a run.
+
+    \b
+    Examples:
+      lrbench export quickstart -o runs.csv
+      lrbench export quickstart --json
+    """
+    suffix = None
+    if output is not None:
+        from lrbench.report.output_file import check_output
+
+        suffix = check_output(output, ("csv", "json"))
+
+    from lrbench.study.export import export as exported
+    from lrbench.study.store import open_store
+
+    name = study_name(study)
+    with open_store(store, must_exist=True) as opened:
+        frame = exported(name, opened)
+    if output is not None:
+        from lrbench.report.output_file import write_output
+
+        write_output(output, _csv(frame) if suffix == "csv" else _json(name, frame))
+    if json:
+        print_json(_document(name, frame))
+    elif output is None:
+        sys.stdout.write(_csv(frame).decode())
+
+
+def _csv(frame: DataFrame) -> bytes:
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def _document(name: str, frame: DataFrame) -> dict[str, Any]:
+    """The table as a document, with null where a run has no value."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+    return {"study": name, "runs": rows}
+
+
+def _json(name: str, frame: DataFrame) -> bytes:
+    return f"{json_text(_document(name, frame))}\n".encode()

@@ -1,0 +1,185 @@
+"""The options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrbench.cli.exits import session_of
+
+WHERE = "Where things are"
+HOW = "How to train"
+OUTPUT = "Output"
+
+
+def _only(allowed: str, option: str) -> str:
+    return f"this version trains with {option} {allowed} alone"
+
+
+def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int]:
+    """A parser of whole numbers from `low` to `high`, whose error names the value."""
+    allowed = f"a whole number from {low} " + ("on" if high is None else f"to {high}")
+
+    def parse(text: str | int) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low or (high is not None and number > high):
+            raise typer.BadParameter(f"{text!r} is not {allowed}")
+        return number
+
+    return parse
+
+
+def _one_worker(value: str) -> str:
+    if value != "1":
+        raise typer.BadParameter(f"{value!r} is not available, {_only('1', '--workers')}")
+    return value
+
+
+def _serial_engine(value: str) -> str:
+    if value != "serial":
+        raise typer.BadParameter(f"{value!r} is not available, {_only('serial', '--engine')}")
+    return value
+
+
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps")
+    return value
+
+
+def _remember_debug(context: typer.Context, value: bool) -> bool:
+    session_of(context).debug |= value
+    return value
+
+
+def _remember_color(context: typer.Context, value: bool) -> bool:
+    session_of(context).color &= not value
+    return value
+
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="LRBENCH_STORE",
+        metavar="URL",
+        help="The store of finished runs: a SQLite file or a database URL.",
+        show_default="lrbench.db",
+        rich_help_panel=WHERE,
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        help="The folder that holds the data sets, laid out as torchvision does.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch a data set that is not under the data root yet.", rich_help_panel=WHERE),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Run a Python file of yours that registers models, data sets, tasks or functions; may be repeated.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="What to train on: auto, cpu, cuda, cuda:N or mps.",
+        callback=_known_device,
+        rich_help_panel=HOW,
+    ),
+]
+Workers = Annotated[
+    str,
+    typer.Option(
+        "--workers", metavar="N", help="How many processes train; 1 for now.", callback=_one_worker, rich_help_panel=HOW
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="How runs are trained; serial, one after the other, for now.",
+        callback=_serial_engine,
+        rich_help_panel=HOW,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        parser=whole_number(1),
+        help="The training budget in iterations, in place of the task's own.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.", rich_help_panel=OUTPUT),
+]
+NoColor = Annotated[
+    bool,
+    typer.Option(
+        "--no-color",
+        help="Plain text, as in a pipe; setting NO_COLOR does the same.",
+        callback=_remember_color,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Show the traceback of an error.",
+        callback=_remember_debug,
+        is_eager=True,
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+StoredStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study in the store, by its name or by the file that it was run from.",
+        show_default=False,
+    ),
+]
+
+
+def study_name(study: str) -> str:
+    """The name that the store knows a study by: that of its file, without folder and suffix."""
+    return Path(study).stem if study.endswith(".toml") else study
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Run the user's files, in the order given, so that the names they register are known."""
+    if files:
+        from lrbench.tasks import load_plugin
+
+        for file in files:
+            load_plugin(file)

@@ -1,0 +1,95 @@
+"""What commands print: tables, and JSON documents."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from lrbench.cli.exits import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Cell(NamedTuple):
+    """One cell of a table, with the rich style that it has in colour."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; numbers are set to the right."""
+
+    title: str
+    right: bool = False
+
+
+Row = Sequence[str | Cell]
+
+
+def console_for(stream: IO[str], session: Session) -> Console | None:
+    """A rich console for a terminal; None where plain text belongs: in pipes, with NO_COLOR, with --no-color."""
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False, soft_wrap=False)
+    dumb = os.environ.get("TERM") == "dumb" and not os.environ.get("FORCE_COLOR")
+    return console if console.is_terminal and session.color and not os.environ.get("NO_COLOR") and not dumb else None
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session, title: str = "") -> None:
+    """A table on stdout: in colour on a terminal, aligned plain text elsewhere."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    console = console_for(sys.stdout, session)
+    if console is None:
+        print(plain_table(columns, [[cell.text for cell in row] for row in cells], title))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, title=title or None, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+    console.print(table)
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str = "") -> str:
+    """The table as aligned text, two spaces between columns, no line longer than its content."""
+    lines = [[column.title for column in columns], *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    body = [
+        "  ".join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([title, *body] if title else body)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The document on stdout, as strict JSON."""
+    print(json_text(document))
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """The document as strict JSON: a number that is not finite is null."""
+    return json.dumps(_strict(document), indent=2, allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    return value

@@ -1,0 +1,170 @@
+"""What `run` and `score` show while they train: a live bar on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from lrbench.cli.exits import Session
+from lrbench.cli.output import console_for
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from lrbench.study.plan import Plan, PlannedRun
+    from lrbench.study.runner import Listener
+
+SECONDS_BETWEEN_LINES = 10.0
+
+STAGES = {"main": "training", "confirm": "confirming", "scale": "training"}
+
+
+class Tracker:
+    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.runs = self.ended = 0
+        self.total = self.done = 0
+        self.failed: list[str] = []
+        self._steps: dict[str, int] = {}
+        self._scores: dict[str, dict[int, float]] = defaultdict(dict)
+
+    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+        """A stage begins."""
+        self.stage = STAGES[plan.runs[0].stage] if plan.runs else "training"
+        self.runs, self.ended = len(missing), 0
+        self.total, self.done = sum(run.task.steps for run in missing.values()), 0
+
+    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
+        """A run has come to a step."""
+        self.done += step - self._steps.get(run.key, 0)
+        self._steps[run.key] = step
+        if score is not None and step == run.task.steps and run.scale == 1:
+            self._scores[run.entry.name][run.seed] = score
+
+    def finished(self, run: PlannedRun, status: str) -> None:
+        """A run has ended; one that ended early counts with all of its iterations."""
+        self.advanced(run, run.task.steps, None)
+        self.ended += 1
+        if status == "failed":
+            self.failed.append(f"{run.entry.name}, seed {run.seed}")
+
+    @property
+    def leader(self) -> str:
+        """The policy with the best mean validation score so far, over the runs that this call trained."""
+        if not self._scores:
+            return ""
+        name, scores = max(self._scores.items(), key=lambda item: fmean(item[1].values()))
+        return f"{name} {fmean(scores.values()):.4f}"
+
+
+class Lines:
+    """Progress as plain lines: one as a stage begins, then one every ten seconds, then one as it ends."""
+
+    def __init__(self) -> None:
+        self._tracker = Tracker()
+        self._began = self._printed = time.monotonic()
+
+    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+        """A stage begins."""
+        self._tracker.planned(plan, missing)
+        self._began = self._printed = time.monotonic()
+        _line(plan_sentence(plan, missing))
+
+    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
+        """A run has come to a step."""
+        self._tracker.advanced(run, step, score)
+        self._report_if_due()
+
+    def ended(self, run: PlannedRun, status: str) -> None:
+        """A run has ended."""
+        self._tracker.finished(run, status)
+        if self._tracker.ended == self._tracker.runs:
+            self._report()
+        else:
+            self._report_if_due()
+
+    def _report_if_due(self) -> None:
+        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._report()
+
+    def _report(self) -> None:
+        tracker, self._printed = self._tracker, time.monotonic()
+        elapsed = self._printed - self._began
+        left = elapsed * (tracker.total / tracker.done - 1) if tracker.done else 0.0
+        ahead = f", leader {tracker.leader}" if tracker.leader else ""
+        _line(f"{tracker.stage}: {tracker.ended} of {tracker.runs} runs, {elapsed:.0f} s, {left:.0f} s left{ahead}")
+
+
+class Bar:
+    """Progress as a live bar with the time left and the current leader."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._tracker = Tracker()
+        self._progress = progress
+        self._bar: TaskID | None = None
+
+    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+        """A stage begins."""
+        self._tracker.planned(plan, missing)
+        self._progress.console.print(plan_sentence(plan, missing), markup=False)
+        if missing:
+            self._bar = self._progress.add_task(
+                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(missing)} runs", leader=""
+            )
+
+    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
+        """A run has come to a step."""
+        self._tracker.advanced(run, step, score)
+        self._update()
+
+    def ended(self, run: PlannedRun, status: str) -> None:
+        """A run has ended."""
+        self._tracker.finished(run, status)
+        self._update()
+
+    def _update(self) -> None:
+        tracker = self._tracker
+        if self._bar is not None:
+            runs = f"{tracker.ended}/{tracker.runs} runs"
+            self._progress.update(self._bar, completed=tracker.done, runs=runs, leader=tracker.leader)
+
+
+@contextmanager
+def progress_on_stderr(session: Session) -> Iterator[Listener]:
+    """A listener that shows on stderr how training goes."""
+    console = console_for(sys.stderr, session)
+    if console is None:
+        yield Lines()
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[runs]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[leader]}", style="green", markup=False),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress)
+
+
+def plan_sentence(plan: Plan, missing: Mapping[str, PlannedRun]) -> str:
+    """What a stage asks for and what of it has to be trained."""
+    study = plan.study
+    what = f"{study.name}: {len(plan.runs)} runs"
+    if plan.runs and plan.runs[0].stage == "confirm":
+        what = f"{study.name}: {len(plan.runs)} runs on fresh seeds to confirm the winner"
+    steps = sum(run.task.steps for run in missing.values())
+    return f"{what}, {len(plan.runs) - len(missing)} cached, {len(missing)} to train ({steps:,} iterations)"
+
+
+def _line(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

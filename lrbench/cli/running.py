@@ -1,0 +1,119 @@
+"""`lrbench run`: train what a study asks for, and rank its policies."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrbench.cli.exits import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
+from lrbench.cli.options import (
+    HOW,
+    DataRoot,
+    Debug,
+    Device,
+    Download,
+    Engine,
+    Json,
+    NoColor,
+    Plugins,
+    Steps,
+    Store,
+    Workers,
+    load_plugins,
+    whole_number,
+)
+from lrbench.cli.output import print_json
+from lrbench.cli.progress import progress_on_stderr
+
+if TYPE_CHECKING:
+    from lrbench.study.store import Store as StudyStore
+
+
+def run(
+    context: typer.Context,
+    study: Annotated[
+        str,
+        typer.Argument(metavar="STUDY", help="A study file, or the name of a study that ships.", show_default=False),
+    ],
+    steps: Steps = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            parser=whole_number(1),
+            help="Train with seeds 0 to N-1, in place of the study's own.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = "1",
+    engine: Engine = "serial",
+    store: Store = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    plugin: Plugins = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Train what a study asks for, and rank its policies.
+
+    What the store has is not trained again, in this study or another; a run that was cut off goes on where it stood.
+    The command exits with 1 where some runs failed; they are tried again when it is called again.
+
+    \b
+    Examples:
+      lrbench run quickstart
+      lrbench run my_study.toml --steps 500 --seeds 2
+      lrbench run mnist_lenet --data-root ~/data --store runs.db --json > ranking.json
+    """
+    session = session_of(context)
+    load_plugins(plugin)
+
+    from lrbench.api import run as run_study
+    from lrbench.cli.ranking import print_ranking
+    from lrbench.engine import resolve_device
+    from lrbench.study.config import load_study
+    from lrbench.study.store import open_store
+
+    wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
+    resolve_device(device)
+    with open_store(store) as opened:
+        with resumable(), progress_on_stderr(session) as listener:
+            outcome = run_study(wanted, store=opened, device=device, listener=listener)
+        if json:
+            print_json(outcome.to_json())
+        else:
+            print_ranking(outcome.results, outcome.tally, session)
+        if outcome.tally.failed:
+            report_failures(wanted.name, opened, session)
+            raise typer.Exit(RUNS_FAILED)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C how to go on, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = shlex.join(["lrbench", *sys.argv[1:]])
+        say_error(f"Interrupted; what was trained so far is stored. To go on: {again}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def report_failures(study: str, store: StudyStore, session: Session) -> None:
+    """One line on stderr for each run that failed; its traceback too where it is asked for."""
+    for run in store.study_runs(study).values():
+        if run.status == "failed" and run.error:
+            if session.debug:
+                print(run.error, file=sys.stderr)
+            last = run.error.strip().splitlines()[-1]
+            say_error(f"Failed: {run.policy} on {run.task}, seed {run.seed}, after iteration {run.step}: {last}")
+    say_error("The other runs are stored; call the same command again to try the failed ones again.")

@@ -1,0 +1,87 @@
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def trained(lrbench: Command, tiny_study: Path) -> Path:
+    assert lrbench("run", tiny_study).exit_code == 0
+    return tiny_study
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_comparison_is_the_paired_difference_of_every_metric(lrbench: Command) -> None:
+    (comparison,) = json.loads(lrbench("compare", "tiny", "flat", "stepped", "--json").stdout)["comparisons"]
+    (mirrored,) = json.loads(lrbench("compare", "tiny", "stepped", "flat", "--json").stdout)["comparisons"]
+
+    runs = rows(lrbench("export", "tiny").stdout)
+    losses = {(run["name"], run["seed"]): float(run["test_loss"]) for run in runs}
+    by_hand = sum(losses["flat", seed] - losses["stepped", seed] for seed in ("0", "1")) / 2
+    assert (comparison["task"], comparison["first"], comparison["second"]) == ("mnist1d-mlp", "flat", "stepped")
+    assert comparison["differences"]["test_loss"]["mean"] == pytest.approx(by_hand)
+    assert mirrored["differences"]["test_loss"]["mean"] == pytest.approx(-by_hand)
+
+
+@pytest.mark.usefixtures("trained")
+def test_policies_are_compared_by_name_or_text(lrbench: Command) -> None:
+    by_text = lrbench("compare", "tiny", "FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=0.5dur)")
+
+    assert by_text.stdout == lrbench("compare", "tiny", "flat", "stepped").stdout
+    assert by_text.stdout.startswith("flat - stepped on mnist1d-mlp, paired by seed")
+
+
+def test_a_study_can_be_named_by_its_file(lrbench: Command, trained: Path) -> None:
+    assert lrbench("export", trained).stdout == lrbench("export", "tiny").stdout
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_export_has_a_row_for_every_run(lrbench: Command) -> None:
+    exported = rows(lrbench("export", "tiny").stdout)
+
+    assert [(row["name"], row["seed"]) for row in exported] == [
+        ("flat", "0"),
+        ("flat", "1"),
+        ("stepped", "0"),
+        ("stepped", "1"),
+    ]
+    assert {row["status"] for row in exported} == {"finished"}
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_exported_file_holds_what_stdout_would(lrbench: Command, tmp_path: Path) -> None:
+    for name, options in (("runs.csv", ()), ("runs.json", ("--json",))):
+        result = lrbench("export", "tiny", "-o", name)
+
+        assert (result.exit_code, result.output) == (0, "")
+        assert (tmp_path / name).read_text() == lrbench("export", "tiny", *options).stdout
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_exported_document_is_strict_json(lrbench: Command) -> None:
+    document = json.loads(lrbench("export", "tiny", "--json").stdout)
+
+    assert (document["study"], len(document["runs"])) == ("tiny", 4)
+    assert document["runs"][0]["diverged_at"] is None
+    assert isinstance(document["runs"][0]["seed"], int)
+
+
+@pytest.mark.usefixtures("trained")
+def test_questions_leave_the_store_as_it_is(lrbench: Command, tmp_path: Path) -> None:
+    before = (tmp_path / "lrbench.db").read_bytes()
+
+    lrbench("compare", "tiny", "flat", "stepped")
+    lrbench("export", "tiny")
+    lrbench("list", "studies")
+
+    assert (tmp_path / "lrbench.db").read_bytes() == before

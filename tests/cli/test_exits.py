@@ -1,0 +1,159 @@
+"""How commands end, in processes of their own where the process is what matters."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from lrbench import __version__
+
+Command = Callable[..., Result]
+
+HEAVY = {"torch", "torchvision", "optuna", "matplotlib", "pandas", "scipy.stats", "sqlalchemy"}
+
+
+def loaded(arguments: list[str], folder: Path) -> set[str]:
+    """The modules that a process has loaded after this command line."""
+    code = (
+        "import sys\n"
+        "from lrbench.cli import main\n"
+        f"sys.argv = ['lrbench', *{arguments!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n    print('loaded', *sys.modules, file=sys.stderr)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return set(process.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["list", "functions"],
+        ["list", "policies"],
+        ["show", "lrbench13", "--steps", "100"],
+    ],
+    ids=" ".join,
+)
+def test_looking_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    modules = loaded(arguments, tmp_path)
+
+    assert "lrbench.cli" in modules
+    assert not modules & HEAVY
+
+
+def test_help_loads_no_numpy(tmp_path: Path) -> None:
+    assert "numpy" not in loaded(["--help"], tmp_path)
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m lrbench list functions | head -n 1; echo ${{PIPESTATUS[0]}}"
+
+    process = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert process.stdout.splitlines()[0].startswith("function")
+    assert process.stdout.splitlines()[1] in ("0", "141")
+    assert process.stderr == ""
+
+
+def test_a_terminal_without_unicode_gets_question_marks(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "lrbench", "show", "FIX(k0=0.1)"],
+        cwd=tmp_path,
+        env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert b"?" in process.stdout
+
+
+def test_the_version_is_that_of_the_package(lrbench: Command) -> None:
+    assert lrbench("--version").stdout == f"lrbench {__version__}\n"
+
+
+def test_without_a_command_there_is_help(lrbench: Command) -> None:
+    result = lrbench()
+
+    assert result.exit_code == 0
+    assert all(command in result.stdout for command in ("run", "score", "show", "list", "compare", "export"))
+
+
+@pytest.mark.parametrize("command", ["run", "score", "show", "list", "compare", "export"])
+def test_every_command_explains_itself_with_examples(lrbench: Command, command: str) -> None:
+    result = lrbench(command, "--help")
+
+    assert result.exit_code == 0
+    assert f"lrbench {command} " in result.stdout.split("Examples:")[1]
+    assert "--debug" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "score"])
+def test_training_commands_have_every_option_of_training(lrbench: Command, command: str) -> None:
+    text = lrbench(command, "--help").stdout
+
+    options = (
+        "store",
+        "data-root",
+        "download",
+        "device",
+        "workers",
+        "engine",
+        "plugin",
+        "json",
+        "debug",
+        "steps",
+        "seeds",
+    )
+    assert all(f"--{option}" in text for option in options)
+
+
+FAULTY_PLUGIN = """
+from lrbench.tasks import register_task
+
+
+@register_task("faulty")
+def faulty():
+    \"\"\"A task whose settings fail when they are looked at.\"\"\"
+    raise KeyError("not my day")
+"""
+
+
+def test_a_bug_is_one_sentence_with_code_70(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY_PLUGIN)
+
+    result = lrbench("list", "tasks", "--plugin", "faulty.py")
+
+    assert result.exit_code == 70
+    assert result.stderr.splitlines() == [
+        "Error: lrbench has failed in a way it should not (KeyError: 'not my day'); "
+        "run again with --debug for the traceback"
+    ]
+
+
+def test_completion_knows_commands_and_nouns(lrbench: Command, tmp_path: Path) -> None:
+    def completed(line: str) -> list[str]:
+        process = subprocess.run(
+            [sys.executable, "-m", "lrbench"],
+            cwd=tmp_path,
+            env={
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "_LRBENCH_COMPLETE": "complete_bash",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(len(line.split(" ")) - 1),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return process.stdout.split()
+
+    assert completed("lrbench s") == ["score", "show"]
+    assert completed("lrbench list t") == ["tasks"]

@@ -1,0 +1,98 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from lrbench.policy import catalog, catalogs, functions
+
+Command = Callable[..., Result]
+
+NOUNS = ["functions", "policies", "tasks", "datasets", "models", "studies"]
+
+
+def items(lrbench: Command, noun: str, *options: str | Path) -> list[dict]:
+    result = lrbench("list", noun, "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)[noun]
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_list_is_aligned_plain_text_in_a_pipe(lrbench: Command, noun: str) -> None:
+    result = lrbench("list", noun)
+
+    header, *lines = result.stdout.splitlines()
+    column = header.index(re.split(r" {2,}", header)[1])
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert lines
+    assert all(line[column - 2 : column].strip() == "" for line in lines)
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_list_is_coloured_on_a_terminal(lrbench: Command, noun: str) -> None:
+    assert "\x1b[1m" in lrbench("list", noun, color=True).stdout
+
+
+def test_functions_show_what_their_parameters_declare(lrbench: Command) -> None:
+    listed = {item["name"]: item for item in items(lrbench, "functions")}
+
+    assert list(listed) == list(functions())
+    gamma = next(parameter for parameter in listed["STEP"]["parameters"] if parameter["name"] == "gamma")
+    assert (gamma["role"], gamma["unit"], gamma["required"]) == ("value", "factor", True)
+    assert gamma["allowed"] == "a finite number in (0, 1]"
+    floor = next(parameter for parameter in listed["STEP"]["parameters"] if parameter["name"] == "k1")
+    assert (floor["default"], floor["required"]) == (0.0, False)
+
+
+def test_policies_are_all_entries_of_all_catalogs(lrbench: Command) -> None:
+    listed = [item["name"] for item in items(lrbench, "policies")]
+
+    assert listed == [f"{name}/{entry}" for name in catalogs() for entry in catalog(name)]
+
+
+def test_tasks_say_what_is_trained_and_for_how_long(lrbench: Command) -> None:
+    listed = {item["name"]: item for item in items(lrbench, "tasks")}
+
+    assert listed["mnist1d-mlp"]["steps"] == 1000
+    assert listed["mnist1d-mlp"]["dataset"] == "mnist1d"
+    assert "mlp" in listed["mnist1d-mlp"]["model"]
+    assert listed["mnist1d-mlp"]["description"]
+
+
+def test_models_and_datasets_say_their_options(lrbench: Command) -> None:
+    models = {item["name"]: item for item in items(lrbench, "models")}
+    datasets = {item["name"]: item for item in items(lrbench, "datasets")}
+
+    assert "hidden" in models["mlp"]["options"]
+    assert "path" in datasets["image_folder"]["options"]
+
+
+def test_a_plugins_task_is_listed(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "listed_task.py").write_text(
+        "from lrbench.tasks import Choice, TaskSettings, register_task\n\n\n"
+        '@register_task("listed-task")\ndef listed_task():\n    """A task of my own."""\n'
+        '    return TaskSettings(name="listed-task", dataset=Choice("mnist1d"), model=Choice("mlp"), steps=10)\n'
+    )
+
+    (mine,) = [item for item in items(lrbench, "tasks", "--plugin", "listed_task.py") if item["name"] == "listed-task"]
+
+    assert (mine["steps"], mine["description"]) == (10, "A task of my own.")
+
+
+def test_studies_are_those_that_ship_and_those_of_the_store(lrbench: Command, tiny_study: Path) -> None:
+    before = {item["name"]: item for item in items(lrbench, "studies")}
+    lrbench("run", tiny_study, "--steps", "5", "--seeds", "1")
+    after = {item["name"]: item for item in items(lrbench, "studies")}
+
+    assert (before["quickstart"]["shipped"], before["quickstart"]["stored"]) == (True, False)
+    assert "tiny" not in before
+    assert (after["tiny"]["shipped"], after["tiny"]["stored"]) == (False, True)
+
+
+def test_asking_for_studies_makes_no_store(lrbench: Command, tmp_path: Path) -> None:
+    lrbench("list", "studies")
+
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,223 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+METRICS = {
+    *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
+    *("volatility", "steps_to_target", "steps_to_best", "seconds", "flops", "divergence_rate"),
+}
+
+Command = Callable[..., Result]
+
+
+def strict_json(text: str) -> Any:
+    """The one document that `text` is, in which NaN and Infinity have no place."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_run_ends_with_a_ranking_and_what_it_cost(lrbench: Command, tiny_study: Path) -> None:
+    result = lrbench("run", tiny_study)
+
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"^policy +verdict +val top1 +test top1 +AC +loss diff +to target +seconds$", result.stdout, re.M)
+    assert {line.split()[0] for line in result.stdout.splitlines()[2:4]} == {"flat", "stepped"}
+    assert "4 runs: 4 trained, 0 cached, 0 diverged, 0 failed; 160 of 160 iterations trained" in result.stdout
+
+
+def test_no_line_of_the_ranking_is_longer_than_a_hundred_characters(lrbench: Command, tmp_path: Path) -> None:
+    grid = '[[policies]]\nfunction = "TRI"\nk0 = [0.001, 0.000123456789]\nk1 = 0.123456789\nl = "0.123456789dur"\n'
+    (tmp_path / "grid.toml").write_text(f'task = "mnist1d-mlp"\nseeds = 2\ntarget = 0.2\n{grid}')
+
+    table = lrbench("run", "grid.toml", "--steps", "20").stdout.split("\nundecided")[0]
+
+    assert "TRI(k0=" in table
+    assert max(map(len, table.splitlines())) <= 100
+
+
+def test_a_second_call_trains_nothing(lrbench: Command, tiny_study: Path) -> None:
+    first = lrbench("run", tiny_study, "--json")
+    second = lrbench("run", tiny_study, "--json")
+
+    documents = [strict_json(result.stdout) for result in (first, second)]
+    assert documents[1].pop("runs") == {"total": 4, "trained": 0, "cached": 4, "diverged": 0, "failed": 0}
+    assert documents[1].pop("steps") == {"nominal": 160, "trained": 0}
+    assert documents[0].pop("runs")["trained"] == 4
+    assert documents[0].pop("steps")["trained"] == 160
+    assert documents[0] == documents[1]
+
+
+def test_json_has_every_metric_of_every_policy(lrbench: Command, tiny_study: Path) -> None:
+    document = strict_json(lrbench("run", tiny_study, "--json").stdout)
+
+    assert (document["study"], document["task"]) == ("tiny", "mnist1d-mlp")
+    assert {policy["policy"] for policy in document["policies"]} == {
+        "FIX(k0=0.1)",
+        "STEP(k0=0.1, gamma=0.1, l=0.5dur)",
+    }
+    for policy in document["policies"]:
+        assert policy["n"] == 2
+        assert policy["verdict"] in ("good", "avoid", "undecided")
+        assert policy["metrics"].keys() >= METRICS
+        assert all({"mean", "low", "high"} <= metric.keys() for metric in policy["metrics"].values())
+
+
+def test_one_seed_has_no_interval_and_an_unreached_target_no_steps(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text(tiny_study.read_text().replace("target = 0.2", "target = 0.99"))
+
+    document = strict_json(lrbench("run", tiny_study, "--seeds", "1", "--json").stdout)
+
+    metrics = document["policies"][0]["metrics"]
+    assert metrics["val_top1"]["mean"] is not None
+    assert (metrics["val_top1"]["low"], metrics["val_top1"]["high"]) == (None, None)
+    assert (metrics["steps_to_target"]["mean"], metrics["steps_to_target"]["reached"]) == (None, 0)
+
+
+def test_a_diverged_run_is_a_result_and_no_error(lrbench: Command, tmp_path: Path) -> None:
+    policies = '[[policies]]\npolicy = "FIX(k0=1e30)"\nname = "wild"\n[[policies]]\npolicy = "FIX(k0=0.1)"\n'
+    (tmp_path / "wild.toml").write_text(f'task = "mnist1d-mlp"\nseeds = 2\n{policies}')
+
+    result = lrbench("run", "wild.toml", "--steps", "20", "--json")
+
+    document = strict_json(result.stdout)
+    wild = next(policy for policy in document["policies"] if policy["name"] == "wild")
+    assert result.exit_code == 0
+    assert document["runs"]["diverged"] == 2
+    assert (wild["verdict"], wild["metrics"]["divergence_rate"]["mean"]) == ("avoid", 1.0)
+    assert wild["metrics"]["val_top1"]["mean"] == pytest.approx(0.1)
+
+
+def test_progress_goes_to_stderr_as_plain_lines_in_a_pipe(lrbench: Command, tiny_study: Path) -> None:
+    result = lrbench("run", tiny_study, "--json")
+
+    assert "tiny: 4 runs, 0 cached, 4 to train (160 iterations)\n" in result.stderr
+    assert "training: 4 of 4 runs" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_terminal_gets_a_bar_with_the_leader_and_coloured_verdicts(lrbench: Command, tiny_study: Path) -> None:
+    result = lrbench("run", tiny_study, color=True)
+
+    assert re.search(r"4/4 runs.*(flat|stepped) 0\.\d{4}", result.stderr)
+    assert re.search(r"\x1b\[[\d;]+m(good|undecided|avoid)", result.stdout)
+
+
+@pytest.mark.parametrize("how", ["--no-color", "NO_COLOR"])
+def test_no_color_is_plain_text_on_a_terminal_too(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    lrbench("run", tiny_study)
+    piped = lrbench("run", tiny_study)
+    if how == "NO_COLOR":
+        monkeypatch.setenv("NO_COLOR", "1")
+    plain = lrbench("run", tiny_study, *(["--no-color"] if how == "--no-color" else []), color=True)
+
+    assert (plain.stdout, plain.stderr) == (piped.stdout, piped.stderr)
+
+
+def test_the_store_is_where_it_is_said_to_be(lrbench: Command, tiny_study: Path, tmp_path: Path) -> None:
+    lrbench("run", tiny_study, "--seeds", "1", "--store", "elsewhere.db")
+
+    assert (tmp_path / "elsewhere.db").is_file()
+    assert not (tmp_path / "lrbench.db").exists()
+
+
+def test_several_tasks_have_a_ranking_each(lrbench: Command, tmp_path: Path) -> None:
+    tasks = "".join(f'[[tasks]]\nbase = "mnist1d-mlp"\nname = "{name}"\nsteps = 20\n' for name in ("one", "two"))
+    (tmp_path / "both.toml").write_text(f'seeds = 1\n{tasks}[[policies]]\npolicy = "FIX(k0=0.1)"\n')
+
+    text = lrbench("run", "both.toml").stdout
+    document = strict_json(lrbench("run", "both.toml", "--json").stdout)
+
+    assert "both on one, margin 0.01" in text
+    assert "both on two, margin 0.01" in text
+    assert [task["task"] for task in document["tasks"]] == ["one", "two"]
+
+
+def test_the_winner_is_confirmed_on_fresh_seeds_where_the_study_asks_for_it(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text("confirm = 2\n" + tiny_study.read_text())
+
+    result = lrbench("run", tiny_study)
+
+    assert "The winner and its closest rivals on fresh seeds" in result.stdout
+    assert "on fresh seeds to confirm the winner" in result.stderr
+
+
+BROKEN_MODEL = """
+import os
+import signal
+
+import torch
+from lrbench.tasks import register_model
+
+
+@register_model("{name}", version=1)
+def broken(input_shape, num_classes):
+    class Broken(torch.nn.Linear):
+        def forward(self, inputs):
+            if self.training and len(inputs) > 2 and os.environ.get("BROKEN"):
+                {action}
+            return super().forward(inputs.flatten(1))
+
+    return Broken(input_shape[0], num_classes)
+"""
+
+
+def with_model(study: Path, name: str, action: str) -> None:
+    study.with_name(f"{name}.py").write_text(BROKEN_MODEL.format(name=name, action=action))
+    study.write_text(study.read_text().replace("steps = 40", f'steps = 40\nmodel = "{name}"'))
+
+
+def test_failed_runs_are_named_end_with_code_1_and_are_tried_again(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_model(tiny_study, "failing", 'raise RuntimeError("no more memory")')
+    monkeypatch.setenv("BROKEN", "1")
+
+    broken = lrbench("run", tiny_study, "--plugin", "failing.py", "--json")
+    monkeypatch.delenv("BROKEN")
+    mended = lrbench("run", tiny_study, "--plugin", "failing.py", "--json")
+
+    assert broken.exit_code == 1
+    assert strict_json(broken.stdout)["runs"]["failed"] == 4
+    assert re.search(r"^Failed: FIX\(k0=0\.1\).*seed 0.*RuntimeError: no more memory$", broken.stderr, re.M)
+    assert "Traceback" not in broken.stderr
+    assert (mended.exit_code, strict_json(mended.stdout)["runs"]["trained"]) == (0, 4)
+
+
+def test_debug_shows_the_traceback_of_a_failed_run(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_model(tiny_study, "failing_too", 'raise RuntimeError("no more memory")')
+    monkeypatch.setenv("BROKEN", "1")
+
+    result = lrbench("run", tiny_study, "--plugin", "failing_too.py", "--debug")
+
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_ctrl_c_keeps_what_was_trained_says_how_to_go_on_and_exits_with_130(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_model(tiny_study, "interrupting", '(os.environ.pop("BROKEN"), signal.raise_signal(signal.SIGINT))')
+    arguments = ["run", str(tiny_study), "--plugin", "interrupting.py"]
+    monkeypatch.setattr("sys.argv", ["lrbench", *arguments])
+    monkeypatch.setenv("BROKEN", "1")
+    tiny_study.write_text(tiny_study.read_text().replace("eval_every = 20", "eval_every = 1"))
+
+    stopped = lrbench(*arguments)
+    resumed = lrbench(*arguments, "--json")
+
+    assert stopped.exit_code == 130
+    assert stopped.stderr.splitlines()[-1].endswith(f"To go on: lrbench {' '.join(arguments)}")
+    assert resumed.exit_code == 0
+    assert 0 < strict_json(resumed.stdout)["steps"]["trained"] < 160

@@ -1,0 +1,135 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from lrbench.policy import parse
+
+Command = Callable[..., Result]
+
+
+def document(result: Result) -> dict:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_a_policy_is_drawn_under_its_text(lrbench: Command) -> None:
+    lines = lrbench("show", "TRI(k0=0.01, k1=0.1, l=200)", "--steps", "1000").stdout.splitlines()
+
+    assert lines[0] == "TRI(k0=0.01, k1=0.1, l=200)"
+    assert lines[1].startswith("0.1 │")
+    assert lines[-1].split() == ["0", "1,000"]
+
+
+def test_a_catalog_is_drawn_whole_within_a_hundred_columns(lrbench: Command) -> None:
+    text = lrbench("show", "lrbench13", "--steps", "1000").stdout
+
+    assert all(name in text for name in ("FIX", "NSTEP", "TRIEXP", "SINEXP", "COS"))
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_terminal_gets_coloured_curves(lrbench: Command) -> None:
+    assert "\x1b[36m" in lrbench("show", "FIX(k0=0.1)", color=True).stdout
+
+
+def test_the_numbers_are_those_of_the_bound_policy(lrbench: Command) -> None:
+    shown = document(lrbench("show", "STEP(k0=0.1, gamma=0.1, l=0.25dur)", "--steps", "40", "--json"))
+
+    policy = parse("STEP(k0=0.1, gamma=0.1, l=10)")
+    assert shown["iterations"] == list(range(40))
+    assert shown["policies"] == [
+        {
+            "name": "STEP(k0=0.1, gamma=0.1, l=0.25dur)",
+            "policy": "STEP(k0=0.1, gamma=0.1, l=0.25dur)",
+            "bound": str(policy),
+            "lr": policy.lrs(0, 40).tolist(),
+        }
+    ]
+
+
+def test_long_curves_are_given_at_a_thousand_iterations_with_both_ends(lrbench: Command) -> None:
+    shown = document(lrbench("show", "LINEAR(k0=0.1, l=1dur)", "--steps", "1000000", "--json"))
+
+    assert (len(shown["iterations"]), shown["iterations"][0], shown["iterations"][-1]) == (1000, 0, 999_999)
+    assert len(shown["policies"][0]["lr"]) == 1000
+
+
+def test_a_policy_that_depends_on_no_budget_needs_none(lrbench: Command) -> None:
+    assert document(lrbench("show", "FIX(k0=0.1)", "--json"))["steps"] == 10_000
+
+
+def test_epochs_are_resolved_by_the_length_that_is_given(lrbench: Command) -> None:
+    shown = document(
+        lrbench("show", "SIN(k0=0.1, k1=0.2, l=3ep)", "--steps", "100", "--steps-per-epoch", "7", "--json")
+    )
+
+    assert shown["policies"][0]["bound"] == "SIN(k0=0.1, k1=0.2, l=21)"
+
+
+def test_a_task_gives_budget_and_epoch(lrbench: Command) -> None:
+    shown = document(lrbench("show", "SIN(k0=0.1, k1=0.2, l=1ep)", "--task", "mnist1d-mlp", "--json"))
+
+    assert shown["steps"] == 1000
+    assert shown["policies"][0]["bound"] == "SIN(k0=0.1, k1=0.2, l=50)"
+
+
+def test_entries_and_texts_can_be_mixed_in_any_order(lrbench: Command) -> None:
+    shown = document(lrbench("show", "lrbench13/TRI", "FIX(k0=0.1)", "lrbench13/COS", "--steps", "100", "--json"))
+
+    assert [policy["name"] for policy in shown["policies"]] == ["TRI", "FIX(k0=0.1)", "COS"]
+
+
+def test_a_catalog_file_of_ones_own_is_shown(lrbench: Command, tmp_path: Path) -> None:
+    entry = '[[policy]]\nname = "mine"\npolicy = "FIX(k0=0.2)"\nsource = "a test"\n'
+    (tmp_path / "mine.toml").write_text(entry)
+
+    assert document(lrbench("show", "mine.toml", "--json"))["policies"][0]["name"] == "mine"
+
+
+def test_what_reacts_in_a_catalog_is_left_out_and_said(lrbench: Command, tmp_path: Path) -> None:
+    entries = [("flat", "FIX(k0=0.2)"), ("plateau", "REDUCEONPLATEAU(k0=0.1)")]
+    text = "".join(f'[[policy]]\nname = "{name}"\npolicy = "{policy}"\nsource = "a test"\n' for name, policy in entries)
+    (tmp_path / "mine.toml").write_text(text)
+
+    result = lrbench("show", "mine.toml", "--json")
+
+    assert [policy["name"] for policy in document(result)["policies"]] == ["flat"]
+    assert result.stderr.startswith("Left out")
+    assert "plateau" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "start"), [("x.png", b"\x89PNG"), ("x.svg", b"<?xml"), ("X.PNG", b"\x89PNG")])
+def test_a_picture_is_written_and_nothing_is_printed(lrbench: Command, tmp_path: Path, name: str, start: bytes) -> None:
+    result = lrbench("show", "lrbench13/TRI", "--steps", "100", "-o", name)
+
+    assert (result.exit_code, result.output) == (0, "")
+    assert (tmp_path / name).read_bytes().startswith(start)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_plugin_brings_a_function(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        '''
+import numpy as np
+from lrbench.policy import Function, rate, register_function
+
+
+@register_function
+class HALFWAY(Function):
+    """Half of k0."""
+
+    group = "mine"
+    formula = "k0 / 2"
+    source = "a test"
+    k0: float = rate("twice the LR")
+
+    def lr(self, t):
+        return np.full(t.shape, self.k0 / 2)
+'''
+    )
+
+    shown = document(lrbench("show", "HALFWAY(k0=0.4)", "--steps", "3", "--plugin", "mine.py", "--json"))
+
+    assert shown["policies"][0]["lr"] == [0.2, 0.2, 0.2]
