@@ -51,7 +51,7 @@ from lrbench.policy.modern import (  # isort: skip
     WSDSQRT,
 )
 from lrbench.policy.reactive import CHANGEONPLATEAU, REDUCEONPLATEAU  # isort: skip
-from lrbench.policy.budget import Length, Rate
+from lrbench.policy.budget import Length, Rate, iterations, per_iteration
 from lrbench.policy.composition import Piecewise, Repeated, Scaled, Warmup
 from lrbench.policy.function import Function, build, functions, register_function
 from lrbench.policy.kind import Bounds
@@ -144,11 +144,13 @@ __all__ = [
     "factor",
     "from_lrbench",
     "functions",
+    "iterations",
     "length",
     "lengths",
     "load_catalog",
     "number",
     "parse",
+    "per_iteration",
     "rate",
     "register_function",
     "slope",

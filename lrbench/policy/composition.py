@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,7 +69,8 @@ class Piecewise(Policy):
     at: tuple[Length, ...] = lengths("where the second and each further part starts, counted from the start")
 
     def __post_init__(self) -> None:
-        if isinstance(self.policies, list | tuple) and isinstance(self.at, list | tuple):
+        rows = isinstance(self.policies, list | tuple) and isinstance(self.at, list | tuple)
+        if rows and len(self.policies) == len(self.at) + 1:
             at, policies = _flattened(self.at, self.policies)
             object.__setattr__(self, "at", at)
             object.__setattr__(self, "policies", policies)
@@ -176,7 +176,7 @@ def _flattened(at: Sequence[Any], policies: Sequence[Any]) -> tuple[tuple[Any, .
     """The parts of nested piecewise policies in one row, where their starts can be added without a budget."""
     starts: list[Any] = []
     row: list[Any] = []
-    for start, policy in zip_longest((0, *at), policies):
+    for start, policy in zip((0, *at), policies, strict=True):
         nested = isinstance(policy, Piecewise) and (start == 0 or _are_whole(start, *policy.at))
         inner = [0, *policy.at] if nested else [0]
         starts.extend(start if offset == 0 else offset if start == 0 else start + offset for offset in inner)

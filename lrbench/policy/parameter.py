@@ -83,6 +83,8 @@ class Parameter:
         Raises:
             PolicyError: a length comes to no iterations at all.
         """
+        if self.role == "part":
+            return self.kind.bind(value, budget)
         try:
             return self.kind.bind(value, budget)
         except PolicyError as error:

@@ -154,7 +154,11 @@ class Policy(ABC):
     def bind_to(self, budget: Budget) -> Self:
         """`bind`, by a `Budget`."""
         values = {p.name: p.bind(self.label, getattr(self, p.name), budget) for p in self.parameters}
-        return type(self)(**values)
+        try:
+            return type(self)(**values)
+        except PolicyError as error:
+            waiting = ", ".join(self.relative[:3])
+            raise PolicyError(f"{error}, which {waiting} comes to in a budget of {budget}") from None
 
     @overload
     def __call__(self, t: int) -> float: ...

@@ -118,7 +118,7 @@ def _bound(policy: Policy, steps: int | None, steps_per_epoch: int | None) -> Po
         waiting = ", ".join(policy.relative[:3])
         raise PolicyError(f"PolicyLR needs steps=..., the budget in iterations, for {waiting}")
     if steps_per_epoch is None:
-        if any("ep" in text.partition("=")[2] for text in policy.relative if "dur" not in text):
+        if any(text.endswith("ep") for text in policy.relative):
             raise PolicyError(f"PolicyLR needs steps_per_epoch=..., for {', '.join(policy.relative[:3])}")
         steps_per_epoch = steps
     return policy.bind(steps, steps_per_epoch)

@@ -1,7 +1,7 @@
 """What the cyclic functions share: a wave's shape, and what becomes of its height from cycle to cycle.
 
-A cyclic function is one `Shape` and one of the three: `Plain` (the same height in every cycle), `Halving` (half of
-it in each next cycle), `Exponential` (gamma less every iteration).
+A cyclic function is one shape (`Triangle`, `SineArch`, `Sawtooth`, ...) and one of the three: `Plain` (the same height
+in every cycle), `Halving` (half of it in each next cycle), `Exponential` (times gamma every iteration).
 The position in the cycle is taken by integer arithmetic, so that every cycle has the same bits.
 """
 # ruff: noqa: E741 -- l is the paper's name for a length

@@ -96,10 +96,16 @@ def test_a_length_of_no_iterations_is_named() -> None:
         FIX(k0=0.1).warmup("0.2ep").bind(10, 2)
 
 
+def test_a_length_of_no_iterations_inside_a_composite_is_named_once() -> None:
+    policy = parse("FIX(k0=0.1).then(STEP(k0=0.1, gamma=0.1, l=0.01dur), at=5).scaled(2.0)")
+    with pytest.raises(PolicyError, match=r"^STEP: l does not fit a budget of 10 iterations, 2 an epoch: 0.01dur"):
+        policy.bind(10, 2)
+
+
 def test_steps_that_fall_together_under_a_budget_are_refused() -> None:
     policy = NSTEP(k0=0.1, gamma=0.1, l=["0.5dur", "0.51dur"])
     assert policy.bind(1000, 10).l == (500, 510)
-    with pytest.raises(PolicyError, match=r"NSTEP: l must be .* increasing .* \(5, 5\)"):
+    with pytest.raises(PolicyError, match=r"NSTEP: l must be .* increasing .* not \(5, 5\), which l=0.5dur, l=0.51dur"):
         policy.bind(10, 1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lrbench.errors import PolicyError
-from lrbench.policy import EXP, FIX, NSTEP, POLY, REDUCEONPLATEAU, STEP, TRI, Policy, parse
+from lrbench.policy import EXP, FIX, NSTEP, POLY, REDUCEONPLATEAU, STEP, TRI, Piecewise, Policy, parse
 
 WAVE = TRI(k0=0.1, k1=0.5, l=30)
 FALL = EXP(k0=0.4, gamma=0.9)
@@ -41,6 +41,11 @@ def test_portable_parts_stay_nested_until_they_are_bound() -> None:
 def test_a_part_that_would_never_run_is_refused() -> None:
     with pytest.raises(PolicyError, match=r"then: at must be .* increasing .* \(10, 5\)"):
         WAVE.then(FALL, at=10).then(WAVE, at=5)
+
+
+def test_as_many_starts_are_needed_as_there_are_further_parts() -> None:
+    with pytest.raises(PolicyError, match="then: 2 policies need 1 starts, not 2"):
+        Piecewise(policies=(WAVE, FALL), at=(5, 9))
 
 
 def test_a_warmup_is_a_straight_line_into_the_policy_and_leaves_the_rest_where_it_was() -> None:

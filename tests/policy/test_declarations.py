@@ -7,8 +7,20 @@ import numpy as np
 import pytest
 
 from lrbench.errors import PolicyError
-from lrbench.policy import FIX, POLY, REQUIRED, SINEXP, Function, Length, functions, length, parse, rate, torch_code
-from lrbench.policy.budget import iterations
+from lrbench.policy import (
+    FIX,
+    POLY,
+    REQUIRED,
+    SINEXP,
+    Function,
+    Length,
+    functions,
+    iterations,
+    length,
+    parse,
+    rate,
+    torch_code,
+)
 from lrbench.policy.function import _FUNCTIONS, register_function
 from lrbench.policy.policy import FloatArray, IntArray
 

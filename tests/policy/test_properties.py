@@ -1,6 +1,7 @@
 """What holds for every policy, whatever its parameters."""
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrbench.errors import PolicyError
-from lrbench.policy import Length, Policy, functions, parse
+from lrbench.policy import Length, Policy, from_lrbench, functions, parse
 from lrbench.policy.composition import PoliciesKind
 from lrbench.policy.kind import DecayRate, Kind, LengthKind, LengthsKind, NumberKind, SlopeRate, WholeKind
 
@@ -166,6 +167,85 @@ def test_a_policy_survives_pickling(policy: Policy) -> None:
     again = pickle.loads(pickle.dumps(policy))
     assert again == policy
     assert again.key == policy.key
+
+
+PIECES = [
+    "FIX",
+    "STEP",
+    "NSTEP",
+    "CHANGEONPLATEAU",
+    "then",
+    "warmup",
+    "scaled",
+    "repeated",
+    "k0",
+    "k1",
+    "gamma",
+    "l",
+    "at",
+    "policies",
+    "per",
+    "nan",
+    "inf",
+    "True",
+    "3ep",
+    "0.25dur",
+    "5",
+    "0.1",
+    "1e-3",
+    "-1",
+    "(",
+    ")",
+    "(",
+    ")",
+    "(",
+    ")",
+    ",",
+    ",",
+    "=",
+    "=",
+    ".",
+    "[",
+    "]",
+    "'",
+    '"',
+    "+",
+    "lrPolicy_FIX",
+    "k0_0.1",
+    "_",
+    "-AT-",
+    "é",
+    "\x00",
+]
+
+
+def complaint(read: Callable[[str], Policy], text: str) -> str:
+    """What the PolicyError says; nothing where the text is a policy."""
+    try:
+        assert isinstance(read(text), Policy)
+    except PolicyError as error:
+        return str(error)
+    return ""
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_size=30).map("".join)))
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_a_policy_or_a_policy_error(text: str) -> None:
+    assert "\n" not in complaint(parse, text)
+    assert "\n" not in complaint(from_lrbench, text)
+
+
+@given(POLICIES, st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_policys_text_with_a_piece_cut_out_is_a_policy_or_a_policy_error(policy: Policy, data: st.DataObject) -> None:
+    text = str(policy)
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, len(text)))
+    try:
+        cut = parse(text[:start] + text[stop:])
+    except PolicyError:
+        return
+    assert parse(str(cut)) == cut
 
 
 @given(CLOSED_FORMS, CLOSED_FORMS)
