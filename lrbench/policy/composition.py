@@ -65,8 +65,8 @@ class Piecewise(Policy):
     """
 
     label: ClassVar[str] = "then"
-    policies: tuple[Policy, ...] = declare("part", "policies", PoliciesKind(), "the parts")
-    at: tuple[Length, ...] = lengths("where the second and each further part starts, counted from the start")
+    policies: Sequence[Policy] = declare("part", "policies", PoliciesKind(), "the parts")
+    at: Sequence[Length] = lengths("where the second and each further part starts, counted from the start")
 
     def __post_init__(self) -> None:
         rows = isinstance(self.policies, list | tuple) and isinstance(self.at, list | tuple)

@@ -1,6 +1,8 @@
 """The paper's fixed and decaying functions: FIX, STEP, NSTEP, EXP, INV, POLY."""
 # ruff: noqa: E741 -- l is the paper's name for a length
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lrbench.policy.budget import Length, Rate, iterations, per_iteration
@@ -45,7 +47,7 @@ class NSTEP(Decaying):
     formula = "gamma^i, i = how many of l_0 < l_1 < ... are <= t"
     source = PAPER
     gamma: float = factor("what each step multiplies the LR by")
-    l: tuple[Length, ...] = lengths("where the steps are, counted from the start")
+    l: Sequence[Length] = lengths("where the steps are, counted from the start")
 
     def g(self, t: IntArray) -> FloatArray:
         return np.power(self.gamma, np.searchsorted([iterations(step) for step in self.l], t, side="right"))

@@ -6,6 +6,7 @@ after `step` iterations changes the LRs of iterations `step`, `step` + 1, ...
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -102,7 +103,7 @@ class CHANGEONPLATEAU(Reactive):
 
     formula = "lr = policies[i](t); i-1 on a plateau before until, i+1 on one after, at most once in cooldown + 1"
     source = "LRBench, LRBench/lr/ChangeLROnPlateau.py"
-    policies: tuple[Policy, ...] = declare("part", "policies", PoliciesKind(), "what is chosen from, high to low")
+    policies: Sequence[Policy] = declare("part", "policies", PoliciesKind(), "what is chosen from, high to low")
     first: int = count("which of the policies begins, counted from 0", low=0, unit="index")
     window: int = count("how many make a plateau", low=2, unit="evaluations", default=5)
     threshold: float = number("the improvement that is none", bounds=NOT_NEGATIVE, unit="metric", default=0.05)

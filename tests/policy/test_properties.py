@@ -169,54 +169,9 @@ def test_a_policy_survives_pickling(policy: Policy) -> None:
     assert again.key == policy.key
 
 
-PIECES = [
-    "FIX",
-    "STEP",
-    "NSTEP",
-    "CHANGEONPLATEAU",
-    "then",
-    "warmup",
-    "scaled",
-    "repeated",
-    "k0",
-    "k1",
-    "gamma",
-    "l",
-    "at",
-    "policies",
-    "per",
-    "nan",
-    "inf",
-    "True",
-    "3ep",
-    "0.25dur",
-    "5",
-    "0.1",
-    "1e-3",
-    "-1",
-    "(",
-    ")",
-    "(",
-    ")",
-    "(",
-    ")",
-    ",",
-    ",",
-    "=",
-    "=",
-    ".",
-    "[",
-    "]",
-    "'",
-    '"',
-    "+",
-    "lrPolicy_FIX",
-    "k0_0.1",
-    "_",
-    "-AT-",
-    "é",
-    "\x00",
-]
+WORDS = """FIX STEP NSTEP CHANGEONPLATEAU then warmup scaled repeated k0 k1 gamma l at policies per nan inf True
+    3ep 0.25dur 5 0.1 1e-3 -1 lrPolicy_FIX k0_0.1 -AT-"""
+PIECES = [*WORDS.split(), *"()()(),,==.[]'\"+_é\0\n"]
 
 
 def complaint(read: Callable[[str], Policy], text: str) -> str:
