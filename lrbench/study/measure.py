@@ -51,6 +51,7 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
         "ac": test.ac,
         "cv": test.cv,
         "cdac": test.cdac,
+        "classes_without_correct": test.classes_without_correct,
         "ece": test.ece,
         "brier": test.brier,
         "class_confidence": _numbers(test.class_confidence),

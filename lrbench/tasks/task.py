@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import UninitializedParameter
 
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks.augment import Augmentation
@@ -113,6 +114,17 @@ class Task:
     def key(self) -> str:
         """32 hex digits of everything that determines the numbers of a whole run, but for policy and seed."""
         return text_digest(self.fingerprint, str(self.steps), str(self.eval_every))
+
+    def network(self) -> nn.Module:
+        """A new network on the task's device, its initial weights drawn from torch's global generator.
+
+        Lazy layers are given their shapes by a forward pass of two train samples in eval mode.
+        """
+        network = self.model().to(self.device)
+        if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
+            with torch.no_grad():
+                network.eval()(self.data.decode(self.data.train.inputs[:2]))
+        return network.train()
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`."""
