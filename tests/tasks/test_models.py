@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str)
     assert not torch.equal(weights(1), weights(2))
 
 
-@pytest.mark.parametrize("name", [*SMALL, "googlenet", "vgg16", "resnet50"])
+@pytest.mark.parametrize("name", [*SMALL, "googlenet"])
 def test_a_network_is_ordered_units_and_a_head(name: str) -> None:
     network = build(name, classes=7).eval()
     x = torch.randn(2, *SHAPES.get(name, (3, 32, 32)))
@@ -130,7 +130,7 @@ def test_resnets_are_torchvisions_but_for_the_stem(name: str) -> None:
     theirs = torchvision.models.get_model(name, weights=None, num_classes=10)
     theirs.conv1, theirs.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
-    x = torch.randn(2, 3, 32, 32)
+    x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(ours(x), theirs.eval()(x), rtol=1e-4, atol=1e-4)
 
 
@@ -140,7 +140,7 @@ def test_googlenet_is_torchvisions_but_for_the_stem() -> None:
     theirs.conv1.conv = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     theirs.maxpool1, theirs.maxpool2 = nn.Identity(), nn.Identity()
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
-    x = torch.randn(2, 3, 32, 32)
+    x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(ours(x), theirs.eval()(x), rtol=1e-4, atol=1e-4)
 
 

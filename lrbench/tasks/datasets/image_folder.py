@@ -1,5 +1,6 @@
 """A user's own images: a folder a class, decoded once."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,15 +69,16 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
     unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in classes)
     if unknown and not unknown[0].startswith("."):
         raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train")
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((folder / name).glob("**/*"))
-        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-    ]
+    files = [(file, label) for label, name in enumerate(classes) for file in _images_below(folder / name)]
     if not files:
         raise DataError(f"dataset 'image_folder': no images <class>/*.jpg (or .png, ...) in {folder}")
     return files
+
+
+def _images_below(folder: Path) -> list[Path]:
+    names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    paths = (Path(name) for name in sorted(names))
+    return [path for path in paths if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
 
 
 def _tree(root: Path, path: str) -> Path:
