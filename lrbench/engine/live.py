@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lrbench.engine.batches import batch_indices
 from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
-from lrbench.engine.flops import step_flops
-from lrbench.engine.frozen import features_flops, frozen_features, split_network
+from lrbench.engine.flops import features_flops, step_flops
+from lrbench.engine.frozen import extended_features, extends, frozen_features, split_network, stored_batch
 from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
 from lrbench.streams import stream_seed
 
@@ -41,12 +41,19 @@ class Training:
         self.seed = state.seed
         self.step = state.step
         self.lr = math.nan
-        self.module = task.model().to(task.device).to(memory_format=torch.channels_last)
+        self.module = task.network().to(memory_format=torch.channels_last)
         if state.diverged_at is None:
             self.module.load_state_dict(state.model)
-        self.frozen = state.frozen
+        self.module.train()
+        self._trained: nn.Module = self.module
+        self._prefix = nn.Sequential()
         self._features = state.features
-        self._start_training_of_what_is_not_frozen()
+        self.weights = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
+        self.optimizer = task.optimizer.build(list(self.weights.values()))
+        self._ratios = _lr_ratios(self.optimizer)
+        self.frozen = state.frozen
+        if self.frozen.units:
+            self._take_out(self.frozen.units)
         blank = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**blank, "state": copied(state.optimizer)})
         self.flops = state.flops
@@ -68,11 +75,12 @@ class Training:
         for lr, indices in zip(lrs, batch_indices(self.task, self.seed, started, started + len(lrs)), strict=True):
             losses.append(self._iterate(lr, indices))
             costs.append(step_flops(self.task, self.frozen))
-            for method, memory in methods:
-                method.after_step(self, memory)
-            if methods and self.step % self.task.steps_per_epoch == 0:
+            with torch.no_grad():
                 for method, memory in methods:
-                    method.after_epoch(self, memory)
+                    method.after_step(self, memory)
+                if methods and self.step % self.task.steps_per_epoch == 0:
+                    for method, memory in methods:
+                        method.after_epoch(self, memory)
         self._note(started, torch.stack(losses).tolist(), costs)
 
     def evaluate(self) -> Iterator[Evaluation]:
@@ -82,9 +90,10 @@ class Training:
             self.diverged_at = self.step
             return
         own = self.module
-        for modifier, memory in self._modifiers:
-            own = modifier.evaluated(self, memory, own)
-        watched = {str(watcher): watcher.evaluated(self, memory, self.module) for watcher, memory in self._watchers}
+        with torch.no_grad():
+            for modifier, memory in self._modifiers:
+                own = modifier.evaluated(self, memory, own)
+            watched = {str(watcher): watcher.evaluated(self, memory, self.module) for watcher, memory in self._watchers}
         evaluation = self._evaluation(own, seen.mean)
         beside = {name: self._evaluation(module, seen.mean) for name, module in watched.items()}
         if not all(math.isfinite(part.loss) for e in (evaluation, *beside.values()) for part in (e.val, e.test)):
@@ -95,17 +104,33 @@ class Training:
     def freeze(self, frozen: Frozen) -> None:
         """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
 
-        Unless the storage is "none", their outputs over the train split are computed once, which is counted, and
+        Unless the storage is "none", their outputs over the train split are computed now, which is counted, and
         training goes on from those. The optimizer keeps its state of what is still trained, and drops the rest.
+
+        Raises:
+            TaskError: the network has no units.
+            ValueError: there are fewer units than are frozen already, or all there are.
         """
-        kept = self.optimizer.state
-        self.frozen = frozen
-        self._features = None
-        self.flops += features_flops(self.task, frozen)
-        self._start_training_of_what_is_not_frozen()
-        for weight in self.weights.values():
-            if weight in kept:
-                self.optimizer.state[weight] = kept[weight]
+        before, features = self.frozen, self._features
+        if frozen.units < before.units:
+            raise ValueError(f"{before.units} units are frozen, and {frozen.units} of them cannot be trained again")
+        self.frozen, self._features = frozen, None
+        self._take_out(frozen.units)
+        if features is not None and extends(frozen, before):
+            self._features = extended_features(self.task, self._prefix[before.units :], frozen, features)
+        elif frozen.stored:
+            self._features = frozen_features(self.task, self._prefix, frozen, self.seed)
+        self.flops += features_flops(self.task, frozen, before)
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from other weights (an average, say), and tell the modifiers that the path up to here has ended.
+
+        `weights` has every weight that is still trained, by name; others in it are left as they are in the network.
+        """
+        for name, weight in self.weights.items():
+            weight.copy_(weights[name])
+        for modifier, memory in self._modifiers:
+            modifier.after_replacement(self, memory)
 
     def state(self) -> State:
         """A copy of where training stands, that further training leaves as it is."""
@@ -132,19 +157,22 @@ class Training:
             features=self._features,
         )
 
-    def _start_training_of_what_is_not_frozen(self) -> None:
-        self.module.train()
-        self._trained: nn.Module = self.module
-        self._prefix: nn.Module | None = None
-        trained = list(self.module.named_parameters())
-        if self.frozen.units:
-            self._prefix, self._trained = split_network(self.module, self.frozen.units)
-            self._prefix.eval()
-            gone = {id(parameter) for parameter in self._prefix.parameters()}
-            trained = [(name, parameter) for name, parameter in trained if id(parameter) not in gone]
-        self.weights = {name: parameter for name, parameter in trained if parameter.requires_grad}
-        self.optimizer = self.task.optimizer.build(list(self.weights.values()))
-        self._ratios = _lr_ratios(self.optimizer)
+    def _take_out(self, units: int) -> None:
+        """Let only what follows the first units be trained, and have those in eval mode."""
+        self._prefix, self._trained = split_network(self.module, units)
+        self._prefix.eval()
+        gone = set(self._prefix.parameters())
+        for parameter in gone:
+            parameter.grad = None
+            self.optimizer.state.pop(parameter, None)
+        self.weights = {name: weight for name, weight in self.weights.items() if weight not in gone}
+        groups = []
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+            group["params"] = [weight for weight in group["params"] if weight not in gone]
+            if group["params"]:
+                groups.append((group, ratio))
+        self.optimizer.param_groups = [group for group, _ in groups]
+        self._ratios = [ratio for _, ratio in groups]
 
     def _iterate(self, lr: float, indices: Tensor) -> Tensor:
         """One iteration: batch, forward, backward, optimizer step; returns its loss."""
@@ -166,20 +194,22 @@ class Training:
 
     def _inputs(self, indices: Tensor) -> Tensor:
         """What the trained part of the network is given for these samples."""
-        if self._prefix is not None and self.frozen.stored:
-            if self._features is None:
-                self._features = frozen_features(self.task, self._prefix, self.frozen, self.seed)
-            return self._features[self._views(len(indices)), indices].float()
+        if not self.frozen.units:
+            return self._augmented(indices)
+        if not self.frozen.stored:
+            with torch.no_grad():
+                return forward(self.task, self._prefix, self._augmented(indices))
+        if self._features is None:
+            self._features = frozen_features(self.task, self._prefix, self.frozen, self.seed)
+        return stored_batch(self._features, self._views(len(indices)), indices)
+
+    def _augmented(self, indices: Tensor) -> Tensor:
         inputs = self.task.data.train.inputs[indices]
         if self.task.augment:
             self._augmentation.manual_seed(stream_seed(self.seed, "augmentation", self.step))
             for augment in self.task.augment:
                 inputs = augment(inputs, self._augmentation)
-        inputs = self.task.data.decode(inputs)
-        if self._prefix is None:
-            return inputs
-        with torch.no_grad():
-            return forward(self.task, self._prefix, inputs)
+        return self.task.data.decode(inputs)
 
     def _views(self, samples: int) -> Tensor:
         """Which stored view each sample of this iteration's batch is taken from."""
@@ -194,7 +224,9 @@ class Training:
 
     def _memory(self, method: Watcher, state: State) -> Memory:
         known = state.memories.get(str(method))
-        return method.begin(self) if known is None else copied(known)
+        with torch.no_grad():
+            memory: Memory = copied(method.begin(self) if known is None else known)
+        return memory
 
     def _note(self, started: int, losses: list[float], costs: list[Flops]) -> None:
         finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))

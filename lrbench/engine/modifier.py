@@ -74,9 +74,10 @@ class Watcher:
 class Modifier(Watcher):
     """A training method that changes training; it is trained as a run of its own.
 
-    It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers. Several
-    are called in the order of their `rank`, lowest first, at every event; nothing may write to weights that are no
-    longer trained, which is why `training.weights` does not have them.
+    It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers: `replace`,
+    after which every modifier hears of `after_replacement`, and `freeze`. Several are called in the order of their
+    `rank`, lowest first, at every event; nothing may write to weights that are no longer trained, which is why
+    `training.weights` does not have them.
 
     Attributes:
         rank: the place of the method among others.
@@ -85,6 +86,9 @@ class Modifier(Watcher):
 
     rank: ClassVar[int] = 50
     family: ClassVar[str] = ""
+
+    def after_replacement(self, training: Training, memory: Memory) -> None:
+        """Called after any modifier has replaced the weights: what is remembered of their path leads no further."""
 
 
 def in_order(modifiers: Sequence[Modifier]) -> tuple[Modifier, ...]:

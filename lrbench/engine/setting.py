@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lrbench.engine.size import byte_count, exact_size
 from lrbench.errors import TaskError
 from lrbench.policy.kind import Bounds, Kind, NumberKind, WholeKind, shown
 
@@ -43,6 +44,22 @@ class ChoiceKind(Kind):
 
     def read(self, value: object) -> str | None:
         return value if isinstance(value, str) and value in self.words else None
+
+    def text(self, value: str) -> str:
+        return repr(value)
+
+
+@dataclass(frozen=True)
+class SizeKind(Kind):
+    """An amount of memory; its canonical form is text in binary units, such as '2GiB'."""
+
+    @property
+    def allowed(self) -> str:
+        return "a number of bytes or a size such as '512MiB' or '2GiB'"
+
+    def read(self, value: object) -> str | None:
+        count = byte_count(value)
+        return None if count is None else exact_size(count)
 
     def text(self, value: str) -> str:
         return repr(value)
@@ -105,6 +122,11 @@ def flag(doc: str, *, default: Any = REQUIRED) -> Any:
 def choice(doc: str, *, words: tuple[str, ...], default: Any = REQUIRED) -> Any:
     """One of a few words."""
     return _declare(Setting("", "", ChoiceKind(words), doc, default))
+
+
+def size(doc: str, *, default: Any = REQUIRED) -> Any:
+    """An amount of memory."""
+    return _declare(Setting("", "bytes", SizeKind(), doc, default))
 
 
 def settings_of(method: type) -> tuple[Setting, ...]:

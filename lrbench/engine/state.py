@@ -60,7 +60,8 @@ class Frozen:
         units: how many; 0 for none.
         storage: the type that the outputs are stored in, or "none" where they are computed anew each iteration,
             without gradients, from freshly augmented inputs.
-        views: how many augmented views of each sample are stored; 1, of the sample as it is, without augmentation.
+        views: how many augmented views of each sample are stored; each iteration draws one of them for each sample.
+            Without augmentation there is one, the sample as it is.
     """
 
     units: int = 0

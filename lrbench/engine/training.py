@@ -25,7 +25,7 @@ def begin(task: Task, seed: int) -> State:
     """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
     with _deterministic():
         torch.manual_seed(stream_seed(seed, "initial weights"))
-        module = task.model().to(task.device)
+        module = task.network()
         initial_loss = predict(task, module, task.data.val).loss
     return State(seed=seed, step=0, model=copied(module.state_dict()), optimizer={}, initial_loss=initial_loss)
 

@@ -63,7 +63,7 @@ def check_units(task: Task) -> tuple[nn.Sequential, ...]:
     """
     inputs = task.data.decode(task.data.train.inputs[:2]).cpu()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = task.model()
+        network = task.network().cpu()
         name, units = type(network).__name__, units_of(network)
         _check_parameters(name, network, units)
         initial = deepcopy(network.state_dict())

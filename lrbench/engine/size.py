@@ -1,0 +1,30 @@
+"""Amounts of memory, in bytes and as text."""
+
+import re
+
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_TEXT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kKMGT]?i?B)")
+_LARGEST = 2**60
+
+
+def byte_count(size: object) -> int | None:
+    """The bytes that a size means: a whole number, or text such as "512MiB", "1.5 GiB" or "2GB"; None for others."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size if 0 <= size <= _LARGEST else None
+    match = _TEXT.fullmatch(size.strip()) if isinstance(size, str) else None
+    if match is None or match[2] not in UNITS:
+        return None
+    count = float(match[1]) * UNITS[match[2]]
+    return round(count) if count <= _LARGEST else None
+
+
+def exact_size(count: int) -> str:
+    """So many bytes as text that `byte_count` reads back, in the largest binary unit of which they are a multiple."""
+    unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "B") if count % UNITS[unit] == 0)
+    return f"{count // UNITS[unit]}{unit}" if count else "0B"
+
+
+def rough_size(count: int) -> str:
+    """So many bytes for a person, "12.2 GiB"."""
+    unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if count >= UNITS[unit]), "B")
+    return f"{count / UNITS[unit]:.1f} {unit}" if unit != "B" else f"{count} bytes"
