@@ -161,6 +161,22 @@ Debug = Annotated[
 ]
 
 
+def complete_study(incomplete: str) -> list[str]:
+    """The shipped studies whose names begin so; files are the shell's own to complete."""
+    from lrbench.study.config import study_names
+
+    return [name for name in study_names() if name.startswith(incomplete)]
+
+
+def complete_policy(incomplete: str) -> list[str]:
+    """The catalogs whose names begin so, and once one is named, its entries."""
+    from lrbench.policy import catalog, catalogs
+
+    name, slash, _ = incomplete.partition("/")
+    known = [f"{name}/{entry}" for entry in catalog(name)] if slash and name in catalogs() else catalogs()
+    return [candidate for candidate in known if candidate.startswith(incomplete)]
+
+
 StoredStudy = Annotated[
     str,
     typer.Argument(

@@ -24,6 +24,7 @@ from lrbench.cli.options import (
     Steps,
     Store,
     Workers,
+    complete_study,
     load_plugins,
     whole_number,
 )
@@ -38,7 +39,12 @@ def run(
     context: typer.Context,
     study: Annotated[
         str,
-        typer.Argument(metavar="STUDY", help="A study file, or the name of a study that ships.", show_default=False),
+        typer.Argument(
+            metavar="STUDY",
+            help="A study file, or the name of a study that ships.",
+            show_default=False,
+            autocompletion=complete_study,
+        ),
     ],
     steps: Steps = None,
     seeds: Annotated[
@@ -72,7 +78,7 @@ def run(
     Examples:
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
-      lrbench run mnist_lenet --data-root ~/data --store runs.db --json > ranking.json
+      lrbench run mnist_lenet --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
     load_plugins(plugin)

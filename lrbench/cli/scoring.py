@@ -21,6 +21,7 @@ from lrbench.cli.options import (
     Steps,
     Store,
     Workers,
+    complete_policy,
     load_plugins,
     whole_number,
 )
@@ -44,6 +45,7 @@ def score(
             metavar="POLICY",
             help="A policy as text, or an entry of a catalog such as lrbench13/TRI.",
             show_default=False,
+            autocompletion=complete_policy,
         ),
     ],
     task: Annotated[

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lrbench.cli.exits import Session, say_error, session_of
-from lrbench.cli.options import OUTPUT, DataRoot, Debug, Download, Json, NoColor, Plugins, load_plugins, whole_number
+from lrbench.cli.options import (
+    OUTPUT,
+    DataRoot,
+    Debug,
+    Download,
+    Json,
+    NoColor,
+    Plugins,
+    complete_policy,
+    load_plugins,
+    whole_number,
+)
 from lrbench.cli.output import console_for, print_json
 from lrbench.cli.policies import named_policies
 from lrbench.errors import PolicyError
@@ -32,9 +43,10 @@ def show(
     policies: Annotated[
         list[str],
         typer.Argument(
-            metavar="POLICY...",
+            metavar="POLICY",
             help="A policy as text, an entry of a catalog such as lrbench13/TRI, or a whole catalog.",
             show_default=False,
+            autocompletion=complete_policy,
         ),
     ],
     steps: Annotated[
@@ -95,7 +107,7 @@ def show(
     \b
     Examples:
       lrbench show lrbench13 --steps 2000
-      lrbench show "STEP(k0=0.1, gamma=0.1, l=0.25dur)" lrbench13/TRI --task mnist1d-mlp
+      lrbench show "FIX(k0=0.1)" lrbench13/TRI --task mnist1d-mlp
       lrbench show modern --steps 10000 --steps-per-epoch 500 -o modern.svg
     """
     if output is not None:

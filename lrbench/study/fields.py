@@ -41,7 +41,7 @@ def shown(value: object) -> str:
 def _sentence(model: type[BaseModel], table: Mapping[str, Any], kind: str, key: str) -> str:
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if kind == "extra_forbidden":
-        return f"unknown key '{key}'{did_you_mean(key, fields)}; allowed are {', '.join(fields)}"
+        return f"unknown key {key!r}{did_you_mean(key, fields)}; allowed are {', '.join(fields)}"
     allowed = fields[key].description
     if kind == "missing":
         return f"{key} is missing, it must be {allowed}"

@@ -236,7 +236,7 @@ COMMANDS = {
     "score with a bad policy": Refused(("score", "FIX(k0=-1)", "--task", "mnist1d-mlp"), ("FIX", "k0", "-1")),
     "score without seeds": Refused(("score", FIX, "--task", "mnist1d-mlp", "--seeds", "0"), ("--seeds", "0")),
     "score to no target": Refused(("score", FIX, "--task", "mnist1d-mlp", "--target", "nan"), ("--target", "nan")),
-    "show nothing": show(names=("'POLICY...'",)),
+    "show nothing": show(names=("'POLICY'",)),
     "show an unknown catalog": show("lrbench31", names=("'lrbench31'", "did you mean 'lrbench13'?")),
     "show an entry of an unknown catalog": show("lrbench31/TRI", names=("lrbench31", "did you mean 'lrbench13'?")),
     "show an unknown entry": show("lrbench13/TIR", names=("'TIR'", "did you mean 'TRI'?")),

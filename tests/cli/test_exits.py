@@ -138,7 +138,7 @@ def test_a_bug_is_one_sentence_with_code_70(lrbench: Command, tmp_path: Path) ->
     ]
 
 
-def test_completion_knows_commands_and_nouns(lrbench: Command, tmp_path: Path) -> None:
+def test_completion_knows_commands_nouns_studies_and_policies(lrbench: Command, tmp_path: Path) -> None:
     def completed(line: str) -> list[str]:
         process = subprocess.run(
             [sys.executable, "-m", "lrbench"],
@@ -157,3 +157,6 @@ def test_completion_knows_commands_and_nouns(lrbench: Command, tmp_path: Path) -
 
     assert completed("lrbench s") == ["score", "show"]
     assert completed("lrbench list t") == ["tasks"]
+    assert completed("lrbench run quick") == ["quickstart"]
+    assert completed("lrbench show lrbench1") == ["lrbench13"]
+    assert completed("lrbench score lrbench13/TRI") == ["lrbench13/TRI", "lrbench13/TRI2", "lrbench13/TRIEXP"]

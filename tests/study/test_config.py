@@ -4,10 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from lrbench.errors import StudyError
 from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
-from lrbench.study.config import find_study, load_study, study_names
+from lrbench.study.config import StudyFile, find_study, load_study, study_names
+from lrbench.study.entries import KINDS
+from lrbench.study.fields import checked
 from lrbench.study.study import BASE_LR_SCALES
 
 TASK = 'task = "mnist1d-mlp"\n'
@@ -195,6 +200,53 @@ def test_a_policy_that_does_not_fit_the_budget_is_refused_before_training(writte
 
     with pytest.raises(StudyError, match=r"mine\.toml: policy 'hasty' on task 'mnist1d-mlp': .*l .*0\.0001dur"):
         load_study(written(TASK + policy))
+
+
+WHOLE_STUDY = """description = "a study"
+seeds = [0, 1]
+margin = 0.01
+task = "mnist1d-mlp"
+[[policies]]
+function = "STEP"
+k0 = [0.1, 0.01]
+gamma = 0.5
+l = "0.25dur"
+"""
+
+
+def refusal_of(call: Callable[[], object]) -> str | None:
+    try:
+        call()
+    except StudyError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("size", range(len(WHOLE_STUDY)))
+def test_a_study_that_was_cut_off_is_a_smaller_study_or_one_sentence(written: Writer, size: int) -> None:
+    path = written(WHOLE_STUDY[:size])
+
+    refusal = refusal_of(lambda: load_study(path, steps=10))
+
+    assert refusal is None or (str(path) in refusal and "\n" not in refusal)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+)
+
+
+@pytest.mark.parametrize("form", [StudyFile, *KINDS.values()])
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_value_of_any_key_is_taken_or_refused_in_one_sentence(form: type[BaseModel], data: st.DataObject) -> None:
+    keys = [field.alias or name for name, field in form.model_fields.items()]
+    table = data.draw(st.dictionaries(st.sampled_from(keys) | st.text(max_size=5), VALUES, max_size=4))
+
+    refusal = refusal_of(lambda: checked(form, table, "mine.toml"))
+
+    assert refusal is None or (refusal.startswith("mine.toml: ") and "\n" not in refusal)
 
 
 def test_the_studies_that_ship_are_found_by_name_and_described() -> None:
