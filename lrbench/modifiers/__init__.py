@@ -1,7 +1,21 @@
-"""Training methods that ride on any policy: those that change training, and those that only watch."""
+"""Training methods that ride on any policy: those that change training, and those that only watch.
+
+The order in which methods that change training are called, and what excludes what:
+
+1. PLP, Lookahead: they rewrite the weights every few iterations, and exclude each other, for the one predicts along the
+   path that the other goes back on;
+2. PSWA, PWALKS, PSWM: they replace the weights at the end of a period, and exclude each other; PLP and Lookahead begin
+   anew where they do;
+3. Learn&Drop: what it takes out of training no method writes to.
+
+SWA, EMA and LAWA only watch, and see the weights as these leave them.
+"""
 
 from lrbench.engine.modifier import Memory, Modifier, Watcher
 from lrbench.engine.setting import Setting, choice, count, flag, number
+from lrbench.modifiers.averaging import EMA, LAWA, SWA
+from lrbench.modifiers.lookahead import Lookahead
+from lrbench.modifiers.plp import PLP, PLP_CONTROL_SCALE, plp_control
 from lrbench.modifiers.registry import (
     description,
     modifier_named,
@@ -10,10 +24,20 @@ from lrbench.modifiers.registry import (
     register_modifier,
     settings_named,
 )
+from lrbench.modifiers.sampling import PSWA, PSWM, PWALKS
 from lrbench.policy.kind import Bounds
 
 __all__ = [
+    "EMA",
+    "LAWA",
+    "PLP",
+    "PLP_CONTROL_SCALE",
+    "PSWA",
+    "PSWM",
+    "PWALKS",
+    "SWA",
     "Bounds",
+    "Lookahead",
     "Memory",
     "Modifier",
     "Setting",
@@ -26,6 +50,7 @@ __all__ = [
     "modifiers",
     "number",
     "parse_modifier",
+    "plp_control",
     "register_modifier",
     "settings_named",
 ]

@@ -1,0 +1,147 @@
+"""Averages of weights that are evaluated beside training and write nothing into it: SWA, EMA and LAWA.
+
+They ride on a run that is trained anyway. All parameters are averaged, also those that are no longer trained; buffers
+are the network's own, unless batch normalisation's statistics are recomputed for the average. Until there is an
+average, the network itself is evaluated.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
+
+from lrbench.engine import Memory, Training, Watcher
+from lrbench.engine.setting import count, flag, number
+from lrbench.errors import TaskError
+from lrbench.modifiers.epochs import iterations
+from lrbench.modifiers.means import Weights, window_mean
+from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
+from lrbench.modifiers.registry import register_modifier
+from lrbench.policy.kind import Bounds
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+Update = Callable[[list[Tensor], list[Tensor], int], None]
+"""Takes current weights into an average, in place, given how many it is the average of (torch.optim.swa_utils)."""
+
+
+class Averaging(Watcher):
+    """A watcher whose evaluated network has averaged weights."""
+
+    recompute_bn: bool
+
+    @abstractmethod
+    def average(self, memory: Memory) -> Weights:
+        """The average so far; empty where there is none yet."""
+
+    def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        average = self.average(memory)
+        if not average:
+            return module
+        averaged = copy_with_weights(module, average)
+        return copy_with_batchnorm_recomputed(averaged, training) if self.recompute_bn else averaged
+
+
+@register_modifier
+@dataclass(frozen=True)
+class SWA(Averaging):
+    """Stochastic weight averaging: the mean of the weights at regular times near the end (arXiv 1803.05407).
+
+    The weights are taken every so many epochs, counted from the beginning of the run, once the share `start` of the
+    budget is over. The averaging is that of `torch.optim.swa_utils`. It remembers one copy of the weights.
+    """
+
+    start: float = number(
+        "when averaging begins", unit="budgets", bounds=Bounds(0.0, 1.0, high_open=True), default=0.75
+    )
+    every: float = number("how often weights are taken", unit="epochs", bounds=Bounds(0.0, low_open=True), default=1.0)
+    recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=True)
+
+    def check(self, task: Task) -> None:
+        every = iterations(self.every, task)
+        last = task.steps // every * every
+        if last < max(every, self.start * task.steps):
+            raise TaskError(f"{self} takes no weights: every {every} iterations is too rarely for {task.steps} of them")
+
+    def begin(self, training: Training) -> Memory:
+        return {"count": 0, "average": {}}
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        task = training.task
+        if training.step >= self.start * task.steps and training.step % iterations(self.every, task) == 0:
+            _take_in(training, memory, get_swa_multi_avg_fn())  # type: ignore[no-untyped-call]
+
+    def average(self, memory: Memory) -> Weights:
+        average: Weights = memory["average"]
+        return average
+
+
+@register_modifier
+@dataclass(frozen=True)
+class EMA(Averaging):
+    """Exponential moving average of the weights after every iteration, begun at the first (Polyak averaging's kin).
+
+    average <- decay * average + (1 - decay) * weights, by `torch.optim.swa_utils`. It remembers one copy of the
+    weights. A decay d looks back about 1/(1 - d) iterations: choose one that is short beside the budget.
+    """
+
+    decay: float = number("share of the average so far", bounds=Bounds(0.0, 1.0, high_open=True), default=0.999)
+    recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=False)
+
+    def begin(self, training: Training) -> Memory:
+        return {"count": 0, "average": {}}
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        _take_in(training, memory, get_ema_multi_avg_fn(self.decay))  # type: ignore[no-untyped-call]
+
+    def average(self, memory: Memory) -> Weights:
+        average: Weights = memory["average"]
+        return average
+
+
+@register_modifier
+@dataclass(frozen=True)
+class LAWA(Averaging):
+    """Latest weight averaging: the mean of the weights at the ends of the last K epochs (arXiv 2209.14981).
+
+    The mean is that of fewer until there are K. It remembers K copies of the weights. The default K is ours.
+    """
+
+    K: int = count("how many of the last weights are averaged", low=1, unit="weights", default=6)
+    every: float = number("how often weights are taken", unit="epochs", bounds=Bounds(0.0, low_open=True), default=1.0)
+    recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=True)
+
+    def check(self, task: Task) -> None:
+        every = iterations(self.every, task)
+        if every > task.steps:
+            raise TaskError(f"{self} takes no weights: every {every} iterations is too rarely for {task.steps} of them")
+
+    def begin(self, training: Training) -> Memory:
+        return {"latest": []}
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        if training.step % iterations(self.every, training.task) == 0:
+            memory["latest"] = [*memory["latest"], _copies(training.module)][-self.K :]
+
+    def average(self, memory: Memory) -> Weights:
+        return window_mean(memory["latest"]) if memory["latest"] else {}
+
+
+def _take_in(training: Training, memory: Memory, update: Update) -> None:
+    """Take the network's weights into memory's average; the first are the average, as in torch's AveragedModel."""
+    if memory["count"] == 0:
+        memory["average"] = _copies(training.module)
+    else:
+        weights = [weight.detach() for weight in training.module.parameters()]
+        update(list(memory["average"].values()), weights, memory["count"])
+    memory["count"] += 1
+
+
+def _copies(network: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in network.named_parameters()}

@@ -1,0 +1,57 @@
+"""A copy of a network that is evaluated in its place: with other weights, with recomputed normalisation statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from lrbench.engine import Training
+from lrbench.engine.evaluation import forward
+from lrbench.engine.frozen import split_network
+from lrbench.modifiers.means import Weights
+from lrbench.streams import stream_seed
+
+SAMPLES = 4096
+"""How many train samples normalisation statistics are computed from, at most (one batch at least)."""
+
+
+def copy_with_weights(network: nn.Module, weights: Weights) -> nn.Module:
+    """A copy of the network with these weights, which it shares; what `weights` does not name stays as it is."""
+    known: dict[int, nn.Parameter] = {}
+    for name, parameter in network.named_parameters():
+        known[id(parameter)] = nn.Parameter(weights.get(name, parameter).detach(), requires_grad=False)
+    return deepcopy(network, known)
+
+
+def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn.Module:
+    """A copy of the network whose batch normalisation has the statistics that its weights give on train batches.
+
+    They are the plain mean over a fixed pass (`torch.optim.swa_utils.update_bn`): batches of the task's size,
+    augmented as in training, of the same randomly chosen train samples at every evaluation of a run, `SAMPLES` at
+    most. Leading units that are no longer trained keep theirs. Every draw is a function of the run's seed, so that
+    the result does not depend on what was drawn before.
+    """
+    network = copy_with_weights(network, {})
+    units, task = training.frozen.units, training.task
+    prefix, rest = split_network(network, units) if units else (nn.Identity(), network)
+    prefix.eval()
+    with torch.no_grad(), torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bfloat16"):
+        update_bn((forward(task, prefix, inputs) for inputs in _train_batches(training)), rest)
+    return network
+
+
+def _train_batches(training: Training) -> Iterator[Tensor]:
+    task, seed = training.task, training.seed
+    generator = torch.Generator().manual_seed(stream_seed(seed, "normalisation samples"))
+    order = torch.randperm(len(task.data.train), generator=generator).to(task.device)
+    for batch in range(min(task.steps_per_epoch, max(1, SAMPLES // task.batch_size))):
+        inputs = task.data.train.inputs[order[batch * task.batch_size : (batch + 1) * task.batch_size]]
+        generator.manual_seed(stream_seed(seed, "normalisation augmentation", batch))
+        for augment in task.augment:
+            inputs = augment(inputs, generator)
+        torch.manual_seed(stream_seed(seed, "normalisation forward", batch))
+        yield task.data.decode(inputs)
