@@ -32,7 +32,7 @@ class Session:
 
     Attributes:
         debug: show the traceback of an error.
-        color: colours, tables with rules and live progress are welcome where the stream is a terminal.
+        color: colours and live progress are welcome where a stream is a terminal.
     """
 
     debug: bool = False

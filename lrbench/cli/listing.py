@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from lrbench.cli.exits import session_of
 from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugins
 from lrbench.cli.output import Cell, Column, Row, print_json, print_table
+
+if TYPE_CHECKING:
+    from lrbench.policy import Parameter
 
 Noun = Literal["functions", "policies", "tasks", "datasets", "models", "studies"]
 
@@ -56,26 +59,8 @@ def _functions() -> Listing:
     rows: list[Row] = []
     items = []
     for name, function in functions().items():
-        items.append(
-            {
-                "name": name,
-                "group": function.group,
-                "formula": function.formula,
-                "source": function.source,
-                "parameters": [
-                    {
-                        "name": parameter.name,
-                        "role": parameter.role,
-                        "unit": parameter.unit,
-                        "allowed": parameter.allowed,
-                        "default": None if parameter.required else parameter.default,
-                        "required": parameter.required,
-                        "doc": parameter.doc,
-                    }
-                    for parameter in function.parameters
-                ],
-            }
-        )
+        about = {"group": function.group, "formula": function.formula, "source": function.source}
+        items.append({"name": name, **about, "parameters": [_declaration(each) for each in function.parameters]})
         first = (Cell(name, "bold"), function.group)
         for parameter in function.parameters:
             default = "required" if parameter.required else str(parameter.default)
@@ -83,6 +68,18 @@ def _functions() -> Listing:
             first = (Cell(""), "")
     titles = ("function", "group", "parameter", "role", "unit", "must be", "default")
     return Listing(tuple(Column(title) for title in titles), rows, items)
+
+
+def _declaration(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "role": parameter.role,
+        "unit": parameter.unit,
+        "allowed": parameter.allowed,
+        "required": parameter.required,
+        "default": None if parameter.required else parameter.default,
+        "doc": parameter.doc,
+    }
 
 
 def _policies() -> Listing:
@@ -165,6 +162,7 @@ def _studies(store: str | None) -> Listing:
 
 
 def _stored_studies(store: str | None) -> tuple[str, ...]:
+    """The studies of the store that was named, or of the default one where that can be read."""
     from lrbench.errors import StoreError
     from lrbench.study.store import open_store
 

@@ -68,10 +68,9 @@ Store = Annotated[
     str | None,
     typer.Option(
         "--store",
-        envvar="LRBENCH_STORE",
         metavar="URL",
         help="The store of finished runs: a SQLite file or a database URL.",
-        show_default="lrbench.db",
+        show_default="$LRBENCH_STORE, else lrbench.db",
         rich_help_panel=WHERE,
     ),
 ]

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 BUDGET = "The budget"
 DEFAULT_STEPS = 10_000
-MOST_STEPS = 10_000_000
+MOST_RATES = 50_000_000
+"""More learning rates than this, of all policies together, are not worth the memory."""
+
 POINTS = 1_000
 """How many iterations of a curve `--json` gives."""
 
@@ -54,7 +56,7 @@ def show(
         typer.Option(
             "--steps",
             metavar="N",
-            parser=whole_number(1, MOST_STEPS),
+            parser=whole_number(1),
             help=f"The budget in iterations; {DEFAULT_STEPS} where no policy depends on it.",
             show_default=False,
             rich_help_panel=BUDGET,
@@ -124,6 +126,8 @@ def show(
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
     bound = _bound(chosen, steps, steps_per_epoch)
     steps = steps or DEFAULT_STEPS
+    if steps * len(bound) > MOST_RATES:
+        raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
     if output is not None:
         from lrbench.report.lr_curves import lr_figure, save_figure
@@ -147,7 +151,10 @@ def _drawable(texts: list[str]) -> dict[str, Policy]:
                 f"{reacting[0]} reacts to the validation score, so it has no learning rates before training"
             )
         left_out += reacting
-        found |= {name: policy for name, policy in named.items() if name not in reacting}
+        for name, policy in named.items():
+            if name not in reacting:
+                own_name = name if found.get(name, policy) == policy else f"{text.partition('/')[0]}/{name}"
+                found[own_name] = policy
     if left_out:
         say_error(f"Left out, for they react to the validation score in training: {', '.join(left_out)}.")
     return found

@@ -130,6 +130,18 @@ def test_the_store_is_where_it_is_said_to_be(lrbench: Command, tiny_study: Path,
     assert not (tmp_path / "lrbench.db").exists()
 
 
+def test_the_environment_says_where_the_store_is(
+    lrbench: Command, tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRBENCH_STORE", "elsewhere.db")
+    assert lrbench("list", "studies").exit_code == 0
+
+    lrbench("run", tiny_study, "--seeds", "1")
+
+    assert (tmp_path / "elsewhere.db").is_file()
+    assert not (tmp_path / "lrbench.db").exists()
+
+
 def test_several_tasks_have_a_ranking_each(lrbench: Command, tmp_path: Path) -> None:
     tasks = "".join(f'[[tasks]]\nbase = "mnist1d-mlp"\nname = "{name}"\nsteps = 20\n' for name in ("one", "two"))
     (tmp_path / "both.toml").write_text(f'seeds = 1\n{tasks}[[policies]]\npolicy = "FIX(k0=0.1)"\n')

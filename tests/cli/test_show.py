@@ -81,6 +81,14 @@ def test_entries_and_texts_can_be_mixed_in_any_order(lrbench: Command) -> None:
     assert [policy["name"] for policy in shown["policies"]] == ["TRI", "FIX(k0=0.1)", "COS"]
 
 
+def test_entries_of_the_same_name_are_told_apart_by_their_catalog(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[[policy]]\nname = "FIX"\npolicy = "FIX(k0=0.7)"\nsource = "a test"\n')
+
+    shown = document(lrbench("show", "lrbench13/FIX", "mine.toml", "lrbench13/FIX", "--json"))
+
+    assert [policy["name"] for policy in shown["policies"]] == ["FIX", "mine.toml/FIX"]
+
+
 def test_a_catalog_file_of_ones_own_is_shown(lrbench: Command, tmp_path: Path) -> None:
     entry = '[[policy]]\nname = "mine"\npolicy = "FIX(k0=0.2)"\nsource = "a test"\n'
     (tmp_path / "mine.toml").write_text(entry)
