@@ -1,0 +1,38 @@
+"""The files that a user asks for: refused before the work is done where they cannot be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lrbench.errors import LRBenchError
+from lrbench.files import write_atomically
+
+
+def check_output(path: Path, suffixes: Sequence[str]) -> str:
+    """The suffix of a file that is about to be written, without its dot and in lower case.
+
+    Raises:
+        LRBenchError: the suffix is not one of `suffixes`, the folder does not exist, or a folder has the file's name.
+    """
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in suffixes:
+        allowed = " or ".join(f".{name}" for name in suffixes)
+        raise LRBenchError(f"cannot write {path}: the name must end in {allowed}")
+    if path.is_dir():
+        raise LRBenchError(f"cannot write {path}: a folder has that name")
+    if not path.parent.is_dir():
+        raise LRBenchError(f"cannot write {path}: there is no folder {path.parent}")
+    return suffix
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file whole.
+
+    Raises:
+        LRBenchError: the file system refuses; what stood at `path` is unchanged.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise LRBenchError(f"cannot write {path}: {error.strerror or error}") from error
