@@ -7,6 +7,7 @@ of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmatio
 from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
 from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
 from lrbench.metrics.ranking import Contender, rank, score_table
 from lrbench.metrics.robustness import BASE_LR_SCALES, divergence_rate, loss_difference, retained_fraction
 from lrbench.metrics.runs import CurvePoint, RunRecord
@@ -29,6 +30,8 @@ __all__ = [
     "Confirmation",
     "Contender",
     "CurvePoint",
+    "Effect",
+    "Interaction",
     "Interval",
     "ReliabilityBins",
     "RunRecord",
@@ -37,8 +40,11 @@ __all__ = [
     "classify",
     "confirm",
     "divergence_rate",
+    "effect",
+    "equal_means_p",
     "finalists",
     "holm",
+    "interaction",
     "judge",
     "loss_difference",
     "paired_interval",

@@ -40,7 +40,7 @@ def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparis
         StoreError: the store has no study of that name, or cannot be read.
     """
     evidence = Evidence.of(study, store)
-    one, other = _entry_name(evidence, first), _entry_name(evidence, second)
+    one, other = _name(evidence, first), _name(evidence, second)
     comparisons = []
     for task in evidence.tasks:
         contenders = {contender.name: contender for contender in evidence.contenders(task, "main")}
@@ -52,17 +52,18 @@ def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparis
     return tuple(comparisons)
 
 
-def _entry_name(evidence: Evidence, wanted: str) -> str:
-    by_text: dict[str, str] = {}
-    for entry in evidence.definition["entries"]:
-        by_text |= {entry["policy"]: entry["name"], entry["name"]: entry["name"]}
-    if wanted not in by_text:
-        names: Sequence[str] = [entry["name"] for entry in evidence.definition["entries"]]
-        raise StudyError(
-            f"study '{evidence.name}' has no policy '{wanted}'{did_you_mean(wanted, names)}; "
-            f"it has: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
-        )
-    return by_text[wanted]
+def _name(evidence: Evidence, wanted: str) -> str:
+    """What a policy, by a training method or not, is called in the study."""
+    names = dict.fromkeys(evidence.places)
+    texts = {entry["policy"]: entry["name"] for entry in evidence.definition["entries"]}
+    if wanted in names:
+        return wanted
+    if wanted in texts:
+        return str(texts[wanted])
+    raise StudyError(
+        f"study '{evidence.name}' has no policy '{wanted}'{did_you_mean(wanted, names)}; "
+        f"it has: {', '.join(list(names)[:20])}{', ...' if len(names) > 20 else ''}"
+    )
 
 
 def _differences(one: Contender, other: Contender) -> dict[str, Interval]:

@@ -18,6 +18,7 @@ from lrbench.study.study import BASE_LR_SCALES, Study
 
 if TYPE_CHECKING:
     from lrbench.study.study import Entry
+    from lrbench.study.treatment import Treatment
     from lrbench.tasks import Task, TaskSettings
 
 MOST_RUNS = 100_000
@@ -50,6 +51,7 @@ class StudyFile(BaseModel):
         Field(description="true, false or a list of positive factors"),
     ] = False
     policies: Annotated[list[Table], Field(min_length=1, description="at least one [[policies]] table")]
+    modifiers: Annotated[list[Table], Field(description="[[modifiers]] tables")] = []
 
 
 def load_study(
@@ -81,7 +83,9 @@ def load_study(
     trained = _seeds(study.seeds if seeds is None else seeds, where)
     wanted = _task_tables(study, where)
     entries = entries_of(study.policies, file, most=MOST_RUNS)
-    _check_size(where, [len(entries), len(trained), len(wanted), 1 + sum(scale != 1 for scale in scales)])
+    treatments = _treatments(study, where)
+    scaled = 1 + sum(scale != 1 for scale in scales)
+    _check_size(where, [len(entries), len(trained), len(wanted), scaled, 1 + len(treatments)])
     try:
         tasks = [_task(task, data_root=data_root, download=download, steps=steps) for task in wanted]
     except (TaskError, DataError) as error:
@@ -99,8 +103,9 @@ def load_study(
             target=study.target,
             confirm=study.confirm,
             base_lr_scales=scales,
+            treatments=treatments,
         )
-    except StudyError as error:
+    except (StudyError, TaskError) as error:
         raise StudyError(f"{where}: {error}") from error
 
 
@@ -168,6 +173,14 @@ def _scales(study: StudyFile, where: str) -> tuple[float, ...]:
     if len(set(study.base_lr_scales)) < len(study.base_lr_scales):
         raise StudyError(f"{where}: base_lr_scales = {shown(study.base_lr_scales)} must name every factor once")
     return tuple(study.base_lr_scales)
+
+
+def _treatments(study: StudyFile, where: str) -> tuple[Treatment, ...]:
+    if not study.modifiers:
+        return ()
+    from lrbench.study.treatments import treatments_of
+
+    return treatments_of(study.modifiers, where)
 
 
 def _task_tables(study: StudyFile, where: str) -> list[str | Table]:

@@ -9,14 +9,14 @@ from lrbench.study.results import Evidence
 if TYPE_CHECKING:
     import pandas
 
-    from lrbench.study.store import Store
+    from lrbench.study.store import Member, Store
 
 
 def export(study: str, store: Store) -> pandas.DataFrame:
-    """A row for each run that a study asks for, in the order of task, stage, policy, base-LR scale and seed.
+    """A row for each run that a study asks for, sorted by task, stage, policy, modifier, base-LR scale and seed.
 
-    Columns: `task, stage, name, policy, scale, seed, status` ("missing" for a run that was not begun), `step`,
-    `diverged_at`, `seconds`, `flops`, the metrics of a finished run, and the provenance of each number.
+    Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
+    `step`, `diverged_at`, `seconds`, `flops`, the metrics of a finished run, and the provenance of each number.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
@@ -26,15 +26,19 @@ def export(study: str, store: Store) -> pandas.DataFrame:
     evidence = Evidence.of(study, store)
     texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
     order = {name: place for place, name in enumerate(texts)}
+
+    def place_in_table(member: Member) -> tuple[object, ...]:
+        first = (member.task, member.stage != "main", member.stage, order[member.entry])
+        return (*first, member.treatment, member.scale, member.seed)
+
     rows = []
-    for member in sorted(
-        evidence.members, key=lambda m: (m.task, m.stage != "main", m.stage, order[m.entry], m.scale, m.seed)
-    ):
+    for member in sorted(evidence.members, key=place_in_table):
         place = {
             "task": member.task,
             "stage": member.stage,
             "name": member.entry,
             "policy": texts[member.entry],
+            "modifier": member.treatment,
             "scale": member.scale,
             "seed": member.seed,
         }

@@ -1,4 +1,4 @@
-"""From a study to the runs that answer it."""
+"""From a study to the runs that answer it, and to the training that these take."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrbench.study.study import Entry, Study
+from lrbench.study.treatment import UNMODIFIED, Treatment, with_controls
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
@@ -23,7 +24,7 @@ NUMERICS = 1
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training run: an entry's policy at a base-LR scale, on a task, with a seed.
+    """One run: an entry's policy at a base-LR scale, on a task, with a seed, by a treatment.
 
     Attributes:
         stage: what the run is for: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
@@ -35,26 +36,47 @@ class PlannedRun:
     seed: int
     stage: str = "main"
     scale: float = 1.0
+    treatment: Treatment = UNMODIFIED
 
     @cached_property
     def policy(self) -> Policy:
         """The policy that is trained, bound to the task's budget."""
-        policy = self.entry.policy if self.scale == 1 else self.entry.policy.scaled(self.scale)
+        scale = self.scale * self.treatment.lr_scale
+        policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
         return policy.bind(self.task.steps, self.task.steps_per_epoch)
 
     @cached_property
-    def key(self) -> str:
-        """The hash of all that determines the run's numbers: task, seed and learning rates.
+    def training_key(self) -> str:
+        """The hash of all that determines how the weights move: task, seed, learning rates and modifiers.
 
-        Two policies with equal learning rates share their runs. A policy that reacts to evaluations has no
+        Two policies with equal learning rates share their training. A policy that reacts to evaluations has no
         learning rates before it is trained; there its text stands for them.
         """
         if self.policy.reacts:
             lrs = str(self.policy).encode()
         else:
             lrs = np.ascontiguousarray(self.policy.lrs(0, self.task.steps), dtype="<f8").tobytes()
-        what = json.dumps([NUMERICS, self.task.key, self.seed, blake2b(lrs, digest_size=16).hexdigest()])
-        return blake2b(what.encode(), digest_size=16).hexdigest()
+        modifiers = [str(modifier) for modifier in self.treatment.modifiers]
+        return _hash([NUMERICS, self.task.key, self.seed, blake2b(lrs, digest_size=16).hexdigest(), modifiers])
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of all that determines the run's numbers: its training, and what watches it."""
+        if self.treatment.watcher is None:
+            return self.training_key
+        return _hash([self.training_key, str(self.treatment.watcher)])
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs that one training answers: the same weights, watched in different ways, or not at all."""
+
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def training(self) -> PlannedRun:
+        """One of the runs, for what they share: task, seed, policy and modifiers."""
+        return self.runs[0]
 
 
 @dataclass(frozen=True)
@@ -79,17 +101,17 @@ def plan(study: Study) -> Plan:
     return Plan(study, (*_runs(study, study.seeds), *_runs(study, study.seeds, "scale", scales)))
 
 
-def confirmation(study: Study, finalists: Mapping[str, Iterable[str]]) -> Plan:
-    """The runs that score finalists again: `finalists` has the names of entries by the name of their task."""
-    fresh = fresh_seeds(study)
-    runs = [
-        PlannedRun(task, entry, seed, "confirm")
-        for task in study.tasks
-        for seed in fresh
-        for entry in study.entries
-        if entry.name in set(finalists.get(task.name, ()))
-    ]
-    return Plan(study, tuple(runs))
+def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:
+    """The runs that score finalists again: `finalists` has names of entry and treatment by the name of their task."""
+    wanted = {(task, *names) for task, pairs in finalists.items() for names in pairs}
+    return Plan(
+        study,
+        tuple(
+            run
+            for run in _runs(study, fresh_seeds(study), "confirm")
+            if (run.task.name, run.entry.name, run.treatment.name) in wanted
+        ),
+    )
 
 
 def fresh_seeds(study: Study) -> tuple[int, ...]:
@@ -98,12 +120,26 @@ def fresh_seeds(study: Study) -> tuple[int, ...]:
     return tuple(range(first, first + study.confirm))
 
 
+def jobs(runs: Iterable[PlannedRun]) -> list[Job]:
+    """The training that answers the runs, in their order; a run that only watches shares that of the run it watches."""
+    together: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        together.setdefault(run.training_key, []).append(run)
+    return [Job(tuple(shared)) for shared in together.values()]
+
+
 def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
     scales = tuple(scales)
+    treatments = with_controls(study.treatments) if study.treatments else (UNMODIFIED,)
     for task in study.tasks:
         for seed in seeds:
             for scale in scales:
                 for entry in study.entries:
-                    yield PlannedRun(task, entry, seed, stage, scale)
+                    for treatment in treatments:
+                        yield PlannedRun(task, entry, seed, stage, scale, treatment)
+
+
+def _hash(what: list[object]) -> str:
+    return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()

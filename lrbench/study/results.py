@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lrbench.metrics import (
     Confirmation,
     Contender,
     CurvePoint,
+    Effect,
+    Interaction,
     RunRecord,
     Scorecard,
     confirm,
     divergence_rate,
+    effect,
+    interaction,
     rank,
     retained_fraction,
 )
@@ -42,6 +46,9 @@ class TaskResults:
         scorecards: every policy that has a run, best mean validation objective first.
         confirmed: the finalists on fresh seeds, best first; empty where none were asked for.
         failures: the runs that the rest had to do without.
+        modifiers: by the name of a scorecard, the training method that its runs were trained with, if any.
+        effects: for each policy and training method, the paired differences that the method makes.
+        interactions: for each training method, whether its effect on the test objective depends on the policy.
     """
 
     task: str
@@ -49,15 +56,21 @@ class TaskResults:
     scorecards: tuple[Scorecard, ...]
     confirmed: tuple[Confirmation, ...] = ()
     failures: tuple[Failure, ...] = ()
+    modifiers: Mapping[str, str] = field(default_factory=dict)
+    effects: tuple[Effect, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "task": self.task,
             "objective": self.objective,
-            "policies": [card.to_json() for card in self.scorecards],
+            "policies": [{**card.to_json(), "modifier": self.modifiers.get(card.name)} for card in self.scorecards],
         }
         if self.confirmed:
             document["confirmed"] = [confirmation.to_json() for confirmation in self.confirmed]
+        if self.effects:
+            document["effects"] = [effect.to_json() for effect in self.effects]
+            document["interactions"] = [interaction.to_json() for interaction in self.interactions]
         if self.failures:
             document["failures"] = [vars(failure) for failure in self.failures]
         return document
@@ -104,25 +117,42 @@ class Evidence:
         """Name, objective, chance and sizes of each task."""
         return tuple(self.definition["tasks"])
 
+    @property
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """The names of entry and treatment, by what the two are called together."""
+        entries = [entry["name"] for entry in self.definition["entries"]]
+        return {label(entry, name): (entry, name) for entry in entries for name in self.definition["treatments"]}
+
+    def modifiers(self) -> Mapping[str, str]:
+        """The treatment of each scorecard that has one, by its name."""
+        return {name: treatment for name, (_, treatment) in self.places.items() if treatment}
+
     def contenders(self, task: Mapping[str, Any], stage: str) -> list[Contender]:
-        """The policies of a task with the ended runs of a stage, in the order of the study's file."""
-        records: dict[str, list[RunRecord]] = {}
+        """The policies of a task, by each treatment, with the ended runs of a stage, in the order of the study."""
+        records = self.records(task, stage)
+        return [
+            Contender(label(entry["name"], treatment), entry["policy"], tuple(records[entry["name"], treatment]))
+            for entry in self.definition["entries"]
+            for treatment in self.definition["treatments"]
+            if (entry["name"], treatment) in records
+        ]
+
+    def records(self, task: Mapping[str, Any], stage: str) -> dict[tuple[str, str], list[RunRecord]]:
+        """The ended runs of a stage on a task, by the names of entry and treatment."""
+        records: dict[tuple[str, str], list[RunRecord]] = {}
         retention = self._base_lr_robustness(task) if stage == "main" else {}
         for member in self._ended(task, stage):
-            extra = retention.get((member.entry, member.seed), {})
-            records.setdefault(member.entry, []).append(_record(self.runs[member.run], task, member.seed, extra))
-        return [
-            Contender(entry["name"], entry["policy"], tuple(records[entry["name"]]))
-            for entry in self.definition["entries"]
-            if entry["name"] in records
-        ]
+            extra = retention.get((member.entry, member.treatment, member.seed), {})
+            record = _record(self.runs[member.run], task, member.seed, extra)
+            records.setdefault((member.entry, member.treatment), []).append(record)
+        return records
 
     def failures(self, task: Mapping[str, Any]) -> Iterable[Failure]:
         """The runs of a task that failed, whatever they were for."""
         for member in self.members:
             run = self.runs.get(member.run)
             if member.task == task["name"] and run is not None and run.error is not None:
-                yield Failure(member.entry, member.seed, run.error.strip().splitlines()[-1])
+                yield Failure(label(member.entry, member.treatment), member.seed, run.error.strip().splitlines()[-1])
 
     def _ended(self, task: Mapping[str, Any], stage: str) -> Iterable[Member]:
         for member in self.members:
@@ -130,12 +160,13 @@ class Evidence:
             if member.task == task["name"] and member.stage == stage and run is not None and run.ended:
                 yield member
 
-    def _base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, float | None]]:
-        """By policy and seed, what scaling the base LR leaves of the validation objective, once all scales have run."""
-        runs: dict[tuple[str, int], dict[float, StoredRun]] = {}
+    def _base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, str, int], dict[str, float | None]]:
+        """By policy, treatment and seed, what is left of the objective at other base LRs, once all scales have run."""
+        runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
         for stage in ("main", "scale"):
             for member in self._ended(task, stage):
-                runs.setdefault((member.entry, member.seed), {})[member.scale] = self.runs[member.run]
+                place = (member.entry, member.treatment, member.seed)
+                runs.setdefault(place, {})[member.scale] = self.runs[member.run]
         wanted = {1.0, *self.definition["base_lr_scales"]}
         return {
             place: {
@@ -168,23 +199,51 @@ def results(study: str, store: Store) -> Results:
                 scorecards=tuple(rank(main, **terms)),
                 confirmed=tuple(confirm(main, fresh, **terms)) if fresh else (),
                 failures=tuple(evidence.failures(task)),
+                modifiers=evidence.modifiers(),
+                effects=tuple(_effects(evidence, task)),
+                interactions=tuple(_interactions(evidence, task)),
             )
         )
     return Results(study, margin, target, tuple(answers))
 
 
-def finalists(study: str, store: Store) -> dict[str, list[str]]:
-    """The names of the policies to be confirmed, by task: the winner, and those not significantly worse than it."""
+def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
+    """By task, the names of entry and treatment of the winner and of what is not significantly worse than it."""
     evidence = Evidence.of(study, store)
     return {
         task["name"]: [
-            contender.name
+            evidence.places[contender.name]
             for contender in choose_finalists(
                 evidence.contenders(task, "main"), at_most=FINALISTS, resolution=_resolution(task)
             )
         ]
         for task in evidence.tasks
     }
+
+
+def label(entry: str, treatment: str) -> str:
+    """What a policy by a treatment is called in results."""
+    return f"{entry} + {treatment}" if treatment else entry
+
+
+def _effects(evidence: Evidence, task: Mapping[str, Any]) -> Iterator[Effect]:
+    records = evidence.records(task, "main")
+    for entry, treatment in evidence.places.values():
+        if treatment and {(entry, ""), (entry, treatment)} <= records.keys():
+            pair = records[entry, ""], records[entry, treatment]
+            yield effect(entry, treatment, *pair, evidence.definition["target"])
+
+
+def _interactions(evidence: Evidence, task: Mapping[str, Any]) -> Iterator[Interaction]:
+    records = evidence.records(task, "main")
+    for treatment in evidence.definition["treatments"]:
+        pairs = [
+            (records[entry, ""], treated)
+            for (entry, name), treated in records.items()
+            if treatment and name == treatment and (entry, "") in records
+        ]
+        if len(pairs) > 1:
+            yield interaction(treatment, f"test_{task['objective']}", pairs)
 
 
 def _resolution(task: Mapping[str, Any]) -> float | None:

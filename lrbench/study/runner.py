@@ -8,17 +8,16 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lrbench.engine import resolve_device
 from lrbench.errors import LRBenchError
-from lrbench.study.plan import Plan, PlannedRun, confirmation, plan
+from lrbench.study.plan import Job, Plan, PlannedRun, confirmation, jobs, plan
 from lrbench.study.provenance import provenance
 from lrbench.study.results import finalists
 from lrbench.study.segments import resumable_state, segments
-from lrbench.study.store import ENDED, Member, NewRun, Status, Store
+from lrbench.study.store import ENDED, Member, NewRun, Store
 
 if TYPE_CHECKING:
     from lrbench.study.study import Study
@@ -99,7 +98,7 @@ def run(study: Study, store: Store, *, device: str = "auto", listener: Listener 
     study = replace(study, tasks=tuple(task.to(where) for task in study.tasks))
     listener = Silence() if listener is None else listener
     first = plan(study)
-    store.save_study(study.name, _definition(study), _members(first))
+    store.save_study(study.name, _definition(study, first), _members(first))
     with _interruptible() as interrupted:
         tally = _train(first, store, listener, interrupted)
         if study.confirm:
@@ -111,10 +110,10 @@ def run(study: Study, store: Store, *, device: str = "auto", listener: Listener 
 
 def _train(plan: Plan, store: Store, listener: Listener, interrupted: Callable[[], bool]) -> Tally:
     before = store.statuses()
-    _sweep(store.checkpoints, before)
+    _sweep(store)
     missing = {key: run for key, run in plan.by_key.items() if before.get(key) not in ENDED}
     listener.planned(plan, missing)
-    steps = sum(_train_one(run, store, listener, interrupted) for run in missing.values())
+    steps = sum(_train_job(job, store, listener, interrupted) for job in jobs(missing.values()))
     after = store.statuses()
     return Tally(
         total=len(plan.runs),
@@ -127,36 +126,44 @@ def _train(plan: Plan, store: Store, listener: Listener, interrupted: Callable[[
     )
 
 
-def _train_one(run: PlannedRun, store: Store, listener: Listener, interrupted: Callable[[], bool]) -> int:
-    """Train a run to its end, and return how many iterations that took."""
-    stored = store.run(run.key)
-    state = resumable_state(stored, store.checkpoints, run)
-    if stored is None or state is None:
-        stored = store.begin(_new_run(run))
-    step, status, superseded = stored.step, "failed", stored.checkpoint
+def _train_job(job: Job, store: Store, listener: Listener, interrupted: Callable[[], bool]) -> int:
+    """Train the runs of a job to their end, and return how many iterations that took."""
+    stored = store.runs(run.key for run in job.runs)
+    state = resumable_state(job, stored, store.checkpoints)
+    if state is None:
+        store.begin(_new_run(run) for run in job.runs)
+    started = step = 0 if state is None else state.step
+    superseded = None if state is None else stored[job.training.key].checkpoint
+    ends = dict.fromkeys((run.key for run in job.runs), "failed")
     try:
-        with closing(segments(run, state, stored.scores, store.checkpoints)) as training:
+        with closing(segments(job, state, stored, store.checkpoints)) as training:
             for segment in training:
-                store.append(run.key, segment)
+                store.append(segment)
+                one = segment[job.training.key]
                 if superseded is not None:
                     (store.checkpoints / superseded).unlink(missing_ok=True)
-                step, status, superseded = segment.step, segment.status, segment.checkpoint
-                listener.advanced(run, step, segment.scores[-1].val_score if segment.scores else None)
+                step, superseded = one.step, one.checkpoint
+                for run in job.runs:
+                    scores = segment[run.key].scores
+                    ends[run.key] = segment[run.key].status
+                    listener.advanced(run, step, scores[-1].val_score if scores else None)
                 if interrupted():
                     raise KeyboardInterrupt
     except LRBenchError:
         raise
     except Exception:
-        store.fail(run.key, traceback.format_exc())
-        status = "failed"
-    listener.ended(run, status)
-    return step - stored.step
+        store.fail(ends, traceback.format_exc())
+        ends = dict.fromkeys(ends, "failed")
+    for run in job.runs:
+        listener.ended(run, ends[run.key])
+    return step - started
 
 
-def _sweep(checkpoints: Path, statuses: Mapping[str, Status]) -> None:
-    """Delete what runs that have ended left behind, when a process was killed before it could tidy up."""
-    for file in checkpoints.glob("*-*"):
-        if statuses.get(file.name.partition("-")[0]) in ENDED:
+def _sweep(store: Store) -> None:
+    """Delete the checkpoints that no run goes on from: what a process left that was killed before it could tidy up."""
+    needed = store.checkpoints_in_use()
+    for file in store.checkpoints.glob("*"):
+        if file.name not in needed:
             file.unlink(missing_ok=True)
 
 
@@ -180,15 +187,18 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _new_run(run: PlannedRun) -> NewRun:
-    task = run.task
-    return NewRun(run.key, task.name, task.key, str(run.policy), run.seed, task.steps, provenance(task))
+    task, methods = run.task, " + ".join(map(str, run.treatment.methods))
+    return NewRun(run.key, task.name, task.key, str(run.policy), methods, run.seed, task.steps, provenance(task))
 
 
 def _members(plan: Plan) -> list[Member]:
-    return [Member(run.task.name, run.stage, run.entry.name, run.scale, run.seed, run.key) for run in plan.runs]
+    return [
+        Member(run.task.name, run.stage, run.entry.name, run.treatment.name, run.scale, run.seed, run.key)
+        for run in plan.runs
+    ]
 
 
-def _definition(study: Study) -> dict[str, Any]:
+def _definition(study: Study, plan: Plan) -> dict[str, Any]:
     """What is needed beside the runs to answer a study's questions from the store alone."""
     return {
         "margin": study.margin,
@@ -197,6 +207,7 @@ def _definition(study: Study) -> dict[str, Any]:
         "base_lr_scales": list(study.base_lr_scales),
         "seeds": list(study.seeds),
         "entries": [{"name": entry.name, "policy": str(entry.policy)} for entry in study.entries],
+        "treatments": list(dict.fromkeys(run.treatment.name for run in plan.runs)),
         "tasks": [
             {
                 "name": task.name,

@@ -1,9 +1,10 @@
-"""One run as the segments that the store is told of."""
+"""One training as the segments that the store is told of."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,56 +14,92 @@ from lrbench.study.measure import final, score
 from lrbench.study.store import Score, Segment, StoredRun
 
 if TYPE_CHECKING:
-    from lrbench.engine import State
-    from lrbench.study.plan import PlannedRun
+    from lrbench.engine import Evaluation, State
+    from lrbench.study.plan import Job, PlannedRun
 
 SECONDS_AT_RISK = 5.0
 """A run that takes longer leaves a checkpoint about this often: what a killed process loses at most."""
 
 
-def resumable_state(stored: StoredRun | None, checkpoints: Path, run: PlannedRun) -> State | None:
-    """The state from which an unfinished run can go on, or None where it must start over.
+def resumable_state(job: Job, stored: Mapping[str, StoredRun], checkpoints: Path) -> State | None:
+    """The state from which unfinished runs can go on together, or None where they must start over.
 
-    A checkpoint that is missing, torn or that does not stand where the store says it does is not used.
+    They stand at the same checkpoint or they start over, and so they do where the checkpoint is missing, torn, or not
+    what the store says it is; and where the policy reacts to evaluations that were not stored, those of a network
+    that is not watched.
     """
-    if stored is None or stored.checkpoint is None:
+    places = {(stored[run.key].step, stored[run.key].checkpoint) if run.key in stored else None for run in job.runs}
+    place = places.pop()
+    if places or place is None or (job.training.policy.reacts and _unwatched(job) is None):
+        return None
+    step, checkpoint = place
+    if checkpoint is None:
         return None
     try:
-        state = load_checkpoint(checkpoints / stored.checkpoint, run.task.device)
+        state = load_checkpoint(checkpoints / checkpoint, job.training.task.device)
     except CheckpointError:
         return None
-    return state if (state.seed, state.step) == (run.seed, stored.step) else None
+    return state if (state.seed, state.step) == (job.training.seed, step) else None
 
 
-def segments(run: PlannedRun, state: State | None, scores: tuple[Score, ...], checkpoints: Path) -> Generator[Segment]:
-    """Train a run from a state (or from its beginning) to its end, segment by segment.
+def segments(
+    job: Job, state: State | None, stored: Mapping[str, StoredRun], checkpoints: Path
+) -> Generator[Mapping[str, Segment]]:
+    """Train a job from a state (or from its beginning) to its end: the segments of each of its runs, by key.
 
-    Each segment that does not end the run has left a checkpoint, under the name that it carries, before it is
-    yielded. Closing the iterator between two segments loses nothing.
+    A segment that does not end the runs has left a checkpoint, under the name that it carries, before it is yielded.
+    Closing the generator between two segments loses nothing.
 
     Raises:
         CheckpointError: a checkpoint cannot be written.
     """
-    task, policy = run.task, run.policy
+    run, unwatched = job.training, _unwatched(job)
+    task, modifiers = run.task, run.treatment.modifiers
+    watchers = [one.treatment.watcher for one in job.runs if one.treatment.watcher is not None]
+    history: list[tuple[int, float]] = []
+    if state is not None and unwatched is not None:
+        history = [(known.step, known.val_score) for known in stored[unwatched.key].scores]
     started = time.perf_counter()
     state = begin(task, run.seed) if state is None else state
-    history = [(known.step, known.val_score) for known in scores]
-    fresh: list[Score] = []
+    fresh: dict[str, list[Score]] = {one.key: [] for one in job.runs}
     while True:
         stop = min(state.step - state.step % task.eval_every + task.eval_every, task.steps)
-        state, evaluations = advance(task, state, policy.lrs(state.step, stop, history))
-        fresh += [score(task, evaluation) for evaluation in evaluations]
-        history += [(seen.step, seen.val_score) for seen in fresh[len(fresh) - len(evaluations) :]]
+        lrs = run.policy.lrs(state.step, stop, history)
+        state, evaluations = advance(task, state, lrs, modifiers, watchers)
+        for evaluation in evaluations:
+            history.append((evaluation.step, score(task, evaluation).val_score))
+            for one in job.runs:
+                fresh[one.key].append(score(task, _seen_by(one, evaluation)))
         seconds = time.perf_counter() - started
+        facts = {
+            key: Segment(state.step, seconds, state.flops.total, tuple(scores), diverged_at=state.diverged_at)
+            for key, scores in fresh.items()
+        }
         if state.diverged_at is not None:
-            yield Segment(state.step, seconds, state.flops.total, tuple(fresh), "diverged", state.diverged_at)
+            yield {key: replace(segment, status="diverged") for key, segment in facts.items()}
             return
         if state.step == task.steps:
-            numbers = final(task, evaluations[-1])
-            yield Segment(state.step, seconds, state.flops.total, tuple(fresh), "finished", final=numbers)
+            costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
+            yield {
+                one.key: replace(
+                    facts[one.key], status="finished", final=final(task, _seen_by(one, evaluations[-1])) | costs
+                )
+                for one in job.runs
+            }
             return
         if seconds >= SECONDS_AT_RISK:
-            name = f"{run.key}-{state.step}.pt"
+            name = f"{run.training_key}-{state.step}.pt"
             save_checkpoint(checkpoints / name, state)
-            yield Segment(state.step, seconds, state.flops.total, tuple(fresh), checkpoint=name)
-            fresh, started = [], time.perf_counter()
+            yield {key: replace(segment, checkpoint=name) for key, segment in facts.items()}
+            started = time.perf_counter()
+            for scores in fresh.values():
+                scores.clear()
+
+
+def _unwatched(job: Job) -> PlannedRun | None:
+    """The run of a job whose evaluations are those of the network in training, to which a policy may react."""
+    return next((run for run in job.runs if run.treatment.watcher is None), None)
+
+
+def _seen_by(run: PlannedRun, evaluation: Evaluation) -> Evaluation:
+    return evaluation if run.treatment.watcher is None else evaluation.watched[str(run.treatment.watcher)]

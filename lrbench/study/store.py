@@ -38,6 +38,7 @@ _runs = sa.Table(
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("task_key", sa.Text, nullable=False),
     sa.Column("policy", sa.Text, nullable=False),
+    sa.Column("modifiers", sa.Text, nullable=False),
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("steps", sa.BigInteger, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
@@ -78,6 +79,7 @@ _members = sa.Table(
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),
     sa.Column("entry", sa.Text, primary_key=True),
+    sa.Column("treatment", sa.Text, primary_key=True),
     sa.Column("scale", sa.Double, primary_key=True),
     sa.Column("seed", sa.BigInteger, primary_key=True),
     sa.Column("run", sa.String(32), nullable=False, index=True),
@@ -126,17 +128,18 @@ class StoredRun:
     task: str
     task_key: str
     policy: str
+    modifiers: str
     seed: int
     steps: int
     status: Status
     step: int
     seconds: float
     flops: int
-    diverged_at: int | None = None
-    error: str | None = None
-    final: Mapping[str, Any] | None = None
-    checkpoint: str | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    diverged_at: int | None
+    error: str | None
+    final: Mapping[str, Any] | None
+    checkpoint: str | None
+    provenance: Mapping[str, Any]
     scores: tuple[Score, ...] = ()
 
     @property
@@ -152,6 +155,7 @@ class Member:
     task: str
     stage: str
     entry: str
+    treatment: str
     scale: float
     seed: int
     run: str
@@ -165,6 +169,7 @@ class NewRun:
     task: str
     task_key: str
     policy: str
+    modifiers: str
     seed: int
     steps: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -209,41 +214,46 @@ class Store:
         with self._writing() as connection:
             self._insert_members(connection, study, members)
 
-    def begin(self, run: NewRun) -> StoredRun:
-        """Note that a run is being trained from its first iteration; what an earlier try left of it is dropped."""
-        blank: dict[str, Any] = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0}
+    def begin(self, runs: Iterable[NewRun]) -> None:
+        """Note that runs are being trained from their first iteration; what an earlier try left is dropped."""
         with self._writing() as connection:
-            connection.execute(sa.delete(_evaluations).where(_evaluations.c.run == run.key))
-            connection.execute(sa.delete(_runs).where(_runs.c.key == run.key))
-            values = {**vars(run), "provenance": json.dumps(run.provenance)}
-            connection.execute(sa.insert(_runs).values(**values, **blank, created=time.time()))
-        return StoredRun(**vars(run), **blank)
+            for run in runs:
+                connection.execute(sa.delete(_evaluations).where(_evaluations.c.run == run.key))
+                connection.execute(sa.delete(_runs).where(_runs.c.key == run.key))
+                values = {**vars(run), "provenance": json.dumps(run.provenance)}
+                blank = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0, "created": time.time()}
+                connection.execute(sa.insert(_runs).values(**values, **blank))
 
-    def append(self, key: str, segment: Segment) -> None:
-        """Add a finished segment to a run: all of its facts, or none."""
-        final = None if segment.final is None else json.dumps(segment.final, allow_nan=False)
+    def append(self, segments: Mapping[str, Segment]) -> None:
+        """Add finished segments to runs, by key: all of their facts, or none.
+
+        Runs that one training answers are appended to together, so that they stand at the same step.
+        """
         with self._writing() as connection:
-            connection.execute(
-                sa.update(_runs)
-                .where(_runs.c.key == key)
-                .values(
-                    status=segment.status,
-                    step=segment.step,
-                    seconds=_runs.c.seconds + segment.seconds,
-                    flops=segment.flops,
-                    diverged_at=segment.diverged_at,
-                    error=None,
-                    final=final,
-                    checkpoint=segment.checkpoint,
+            for key, segment in segments.items():
+                final = None if segment.final is None else json.dumps(segment.final, allow_nan=False)
+                connection.execute(
+                    sa.update(_runs)
+                    .where(_runs.c.key == key)
+                    .values(
+                        status=segment.status,
+                        step=segment.step,
+                        seconds=_runs.c.seconds + segment.seconds,
+                        flops=segment.flops,
+                        diverged_at=segment.diverged_at,
+                        error=None,
+                        final=final,
+                        checkpoint=segment.checkpoint,
+                    )
                 )
-            )
-            if segment.scores:
-                connection.execute(sa.insert(_evaluations), [{"run": key, **vars(score)} for score in segment.scores])
+                if segment.scores:
+                    rows = [{"run": key, **vars(score)} for score in segment.scores]
+                    connection.execute(sa.insert(_evaluations), rows)
 
-    def fail(self, key: str, error: str) -> None:
-        """Note why a run could not be trained on; what it had stays, to go on from when it is next asked for."""
+    def fail(self, keys: Iterable[str], error: str) -> None:
+        """Note why runs could not be trained on; what they had stays, to go on from when they are next asked for."""
         with self._writing() as connection:
-            connection.execute(sa.update(_runs).where(_runs.c.key == key).values(status="failed", error=error))
+            connection.execute(sa.update(_runs).where(_runs.c.key.in_(list(keys))).values(status="failed", error=error))
 
     # Reading -------------------------------------------------------------------------------------------------------
 
@@ -252,16 +262,15 @@ class Store:
         with self._reading() as connection:
             return {row.key: row.status for row in connection.execute(sa.select(_runs.c.key, _runs.c.status))}
 
-    def run(self, key: str) -> StoredRun | None:
-        """A run with its evaluations, or None where the store has no such run."""
+    def checkpoints_in_use(self) -> set[str]:
+        """The file names of the checkpoints from which runs go on."""
         with self._reading() as connection:
-            rows = connection.execute(sa.select(_runs).where(_runs.c.key == key)).all()
-            if not rows:
-                return None
-            scores = connection.execute(
-                sa.select(_evaluations).where(_evaluations.c.run == key).order_by(_evaluations.c.step)
-            )
-            return _stored_run(rows[0], [_score(row) for row in scores])
+            in_use = sa.select(_runs.c.checkpoint).where(_runs.c.checkpoint.is_not(None))
+            return {name for name in connection.scalars(in_use) if name is not None}
+
+    def runs(self, keys: Iterable[str]) -> dict[str, StoredRun]:
+        """The runs of these keys that the store has, with their evaluations."""
+        return self._runs(list(keys))
 
     def study_names(self) -> tuple[str, ...]:
         with self._reading() as connection:
@@ -281,12 +290,16 @@ class Store:
             known = f"it has: {', '.join(names)}" if names else "it has none yet"
             raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
         return json.loads(definition), tuple(
-            Member(row.task, row.stage, row.entry, row.scale, row.seed, row.run) for row in rows
+            Member(row.task, row.stage, row.entry, row.treatment, row.scale, row.seed, row.run) for row in rows
         )
 
     def study_runs(self, name: str) -> dict[str, StoredRun]:
         """The runs that a study asks for, as far as they were begun, with their evaluations, by key."""
-        keys = sa.select(_members.c.run).where(_members.c.study == name)
+        return self._runs(sa.select(_members.c.run).where(_members.c.study == name))
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _runs(self, keys: Sequence[str] | sa.Select[tuple[str]]) -> dict[str, StoredRun]:
         with self._reading() as connection:
             scores: dict[str, list[Score]] = {}
             for row in connection.execute(
@@ -297,8 +310,6 @@ class Store:
                 scores.setdefault(row.run, []).append(_score(row))
             rows = connection.execute(sa.select(_runs).where(_runs.c.key.in_(keys)))
             return {row.key: _stored_run(row, scores.get(row.key, ())) for row in rows}
-
-    # Inside --------------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _insert_members(connection: sa.Connection, study: str, members: Iterable[Member]) -> None:

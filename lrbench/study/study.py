@@ -10,6 +10,7 @@ from lrbench.errors import StudyError
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
+    from lrbench.study.treatment import Treatment
     from lrbench.tasks import Task
 
 BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
@@ -38,9 +39,11 @@ class Study:
         confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
         base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR;
             empty for none.
+        treatments: the training methods with which every policy is also trained, beside training as it is.
 
     Raises:
-        StudyError: a field is out of range, or two entries or tasks share a name.
+        StudyError: a field is out of range, or two seeds, entries, tasks or treatments are the same.
+        TaskError: a treatment cannot be used on a task.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Study:
     target: float | None = None
     confirm: int = 0
     base_lr_scales: tuple[float, ...] = ()
+    treatments: tuple[Treatment, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"study '{self.name}'"
@@ -70,7 +74,13 @@ class Study:
             ("seed", self.seeds),
             ("policy", [entry.name for entry in self.entries]),
             ("task", [task.name for task in self.tasks]),
+            ("modifier", [treatment.name for treatment in self.treatments]),
         ):
+            if not names:
+                continue
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
                 raise StudyError(f"{where}: {noun} {name!r} is given {count} times, each may stand only once")
+        for task in self.tasks:
+            for treatment in self.treatments:
+                treatment.check(task)

@@ -98,7 +98,8 @@ def test_base_lr_robustness_is_the_mean_retained_score(study: Make, store: Store
     asked = study("FIX(k0=0.1)", seeds=(0,), base_lr_scales=(0.1, 1.0, 1e30))
     run(asked, store)
     _, members = store.study("small")
-    score = {member.scale: store.run(member.run) for member in members}
+    runs = store.study_runs("small")
+    score = {member.scale: runs[member.run] for member in members}
     whole, tenth = (score[scale].scores[-1].val_score for scale in (1.0, 0.1))
     metrics = results("small", store).tasks[0].scorecards[0].metrics
     assert metrics["base_lr_retention"].mean == pytest.approx((1 + tenth / whole + (1 / 3) / whole) / 3)

@@ -8,7 +8,7 @@ from lrbench.errors import StoreError
 from lrbench.study.store import SCHEMA_VERSION, Member, NewRun, Score, Segment, Store, open_store
 
 KEY = "0" * 32
-NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", seed=3, steps=20, provenance={"device": "cpu"})
+NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})
 FIRST = Score(step=10, train_loss=2.0, val_loss=1.5, val_score=0.4, test_loss=1.6, test_score=0.35)
 SECOND = Score(step=20, train_loss=1.0, val_loss=0.1 + 0.2, val_score=0.6, test_loss=1.0, test_score=0.5)
 
@@ -20,13 +20,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_run_is_what_its_segments_say(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt"))
-    halfway = store.run(KEY)
+    store.begin([NEW])
+    store.append({KEY: Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt")})
+    halfway = store.runs([KEY]).get(KEY)
     assert halfway is not None
     assert (halfway.status, halfway.step, halfway.checkpoint, halfway.ended) == ("running", 10, "state.pt", False)
-    store.append(KEY, Segment(20, 2.0, 200, (SECOND,), "finished", final={"ac": 0.9, "cdac": None}))
-    run = store.run(KEY)
+    store.append({KEY: Segment(20, 2.0, 200, (SECOND,), "finished", final={"ac": 0.9, "cdac": None})})
+    run = store.runs([KEY]).get(KEY)
     assert run is not None
     assert run.scores == (FIRST, SECOND)
     assert (run.status, run.step, run.seconds, run.flops, run.checkpoint) == ("finished", 20, 3.5, 200, None)
@@ -36,9 +36,9 @@ def test_a_run_is_what_its_segments_say(store: Store) -> None:
 
 
 def test_numbers_come_back_exactly(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(20, 1.0, 2**60, (SECOND,), "finished", final={"ac": 0.1 + 0.2}))
-    run = store.run(KEY)
+    store.begin([NEW])
+    store.append({KEY: Segment(20, 1.0, 2**60, (SECOND,), "finished", final={"ac": 0.1 + 0.2})})
+    run = store.runs([KEY]).get(KEY)
     assert run is not None
     assert run.scores[0].val_loss == 0.1 + 0.2
     assert run.final == {"ac": 0.1 + 0.2}
@@ -46,42 +46,42 @@ def test_numbers_come_back_exactly(store: Store) -> None:
 
 
 def test_a_segment_is_added_whole_or_not_at_all(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
+    store.begin([NEW])
+    store.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
     with pytest.raises(StoreError, match="cannot be written"):
-        store.append(KEY, Segment(20, 1.0, 200, (SECOND, FIRST), "finished"))
-    run = store.run(KEY)
+        store.append({KEY: Segment(20, 1.0, 200, (SECOND, FIRST), "finished")})
+    run = store.runs([KEY]).get(KEY)
     assert run is not None
     assert (run.scores, run.step, run.status, run.seconds) == ((FIRST,), 10, "running", 1.0)
 
 
 def test_a_failed_run_keeps_its_traceback_and_what_it_had(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
-    store.fail(KEY, "Traceback: boom")
-    run = store.run(KEY)
+    store.begin([NEW])
+    store.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
+    store.fail([KEY], "Traceback: boom")
+    run = store.runs([KEY]).get(KEY)
     assert run is not None
     assert (run.status, run.error, run.scores) == ("failed", "Traceback: boom", (FIRST,))
 
 
 def test_beginning_again_drops_what_an_earlier_try_left(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
-    store.begin(NEW)
-    run = store.run(KEY)
+    store.begin([NEW])
+    store.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
+    store.begin([NEW])
+    run = store.runs([KEY]).get(KEY)
     assert run is not None
     assert (run.status, run.step, run.scores, run.seconds) == ("running", 0, (), 0.0)
 
 
-def test_an_unknown_run_is_none(store: Store) -> None:
-    assert store.run("f" * 32) is None
+def test_an_unknown_run_is_absent(store: Store) -> None:
+    assert store.runs(["f" * 32]) == {}
 
 
 def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
-    one, other = (Member("task", "main", name, 1.0, 3, KEY) for name in ("a", "b"))
+    one, other = (Member("task", "main", name, "", 1.0, 3, KEY) for name in ("a", "b"))
     store.save_study("study", {"margin": 0.01}, [one])
     store.save_study("study", {"margin": 0.02}, [other])
-    store.add_members("study", [Member("task", "confirm", "b", 1.0, 9, KEY)])
+    store.add_members("study", [Member("task", "confirm", "b", "", 1.0, 9, KEY)])
     definition, members = store.study("study")
     assert definition == {"margin": 0.02}
     assert sorted(member.stage for member in members) == ["confirm", "main"]
@@ -89,9 +89,9 @@ def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
 
 
 def test_a_study_has_the_runs_that_were_begun(store: Store) -> None:
-    store.begin(NEW)
-    store.append(KEY, Segment(10, 1.0, 100, (FIRST,)))
-    members = [Member("task", "main", "a", 1.0, 3, KEY), Member("task", "main", "a", 1.0, 4, "e" * 32)]
+    store.begin([NEW])
+    store.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
+    members = [Member("task", "main", "a", "", 1.0, 3, KEY), Member("task", "main", "a", "", 1.0, 4, "e" * 32)]
     store.save_study("study", {}, members)
     runs = store.study_runs("study")
     assert list(runs) == [KEY]
@@ -106,7 +106,7 @@ def test_an_unknown_study_is_named_with_the_nearest_one(store: Store) -> None:
 
 def test_what_one_process_wrote_another_reads(tmp_path: Path) -> None:
     with open_store(tmp_path / "runs.db") as one:
-        one.begin(NEW)
+        one.begin([NEW])
         with open_store(tmp_path / "runs.db") as other:
             assert other.statuses() == {KEY: "running"}
 
@@ -181,9 +181,9 @@ def test_a_place_where_no_store_can_be_is_named(location: str, message: str, tmp
 
 
 def test_a_store_that_is_torn_while_open_says_so(store: Store, tmp_path: Path) -> None:
-    store.begin(NEW)
+    store.begin([NEW])
     with sqlite3.connect(tmp_path / "runs.db") as connection:
         connection.execute("DROP TABLE evaluations")
     connection.close()
     with pytest.raises(StoreError, match=r"the store .*runs\.db cannot be read"):
-        store.run(KEY)
+        store.runs([KEY]).get(KEY)

@@ -1,0 +1,81 @@
+"""The ways in which a study trains each of its policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lrbench.errors import TaskError
+
+if TYPE_CHECKING:
+    from lrbench.engine import Modifier, Watcher
+    from lrbench.tasks import Task
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A training method, or several, that every policy of a study is also trained with.
+
+    Attributes:
+        name: what its results carry; empty for training as it is.
+        modifiers: the methods that change training, in any order.
+        watcher: a method that only watches; its run shares the training of the same treatment without it.
+        lr_scale: a factor on the policy's learning rates, for a control.
+    """
+
+    name: str = ""
+    modifiers: tuple[Modifier, ...] = ()
+    watcher: Watcher | None = None
+    lr_scale: float = 1.0
+
+    @classmethod
+    def of(cls, methods: Iterable[Watcher], name: str = "") -> Treatment:
+        """The treatment by these methods, called by their texts unless there is a name.
+
+        Raises:
+            TaskError: two of them exclude each other, or two only watch: each of those is a run of its own.
+        """
+        from lrbench.engine import Modifier, in_order
+
+        methods = tuple(methods)
+        modifiers = in_order([method for method in methods if isinstance(method, Modifier)])
+        watchers = [method for method in methods if not isinstance(method, Modifier)]
+        if len(watchers) > 1:
+            raise TaskError(f"{watchers[0]} and {watchers[1]} both only watch: give each a [[modifiers]] of its own")
+        called = name or " + ".join(map(str, [*modifiers, *watchers]))
+        return cls(called, modifiers, watchers[0] if watchers else None)
+
+    @property
+    def methods(self) -> tuple[Watcher, ...]:
+        return (*self.modifiers, *(() if self.watcher is None else (self.watcher,)))
+
+    def check(self, task: Task) -> None:
+        """Refuse a task that one of the methods cannot be used on.
+
+        Raises:
+            TaskError: why not.
+        """
+        for method in self.methods:
+            method.check(task)
+
+
+UNMODIFIED = Treatment()
+
+
+def with_controls(treatments: Iterable[Treatment]) -> tuple[Treatment, ...]:
+    """Training as it is, the treatments, and the control of each that has parameter linear prediction in it.
+
+    PLP moves 7/6 as far as the steps it is made of, so part of what it does is a larger learning rate. Its control is
+    the same treatment without PLP at 7/6 of the policy's learning rates.
+    """
+    from lrbench.modifiers import PLP, PLP_CONTROL_SCALE
+
+    treatments = tuple(treatments)
+    controls = []
+    for treatment in treatments:
+        rest = tuple(modifier for modifier in treatment.modifiers if not isinstance(modifier, PLP))
+        if len(rest) < len(treatment.modifiers):
+            name = " + ".join(["plp_control", *map(str, rest)])
+            controls.append(replace(treatment, name=name, modifiers=rest, lr_scale=PLP_CONTROL_SCALE))
+    return (UNMODIFIED, *treatments, *dict.fromkeys(controls))

@@ -1,0 +1,175 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import lrbench.study.segments
+from lrbench.errors import StudyError, TaskError
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM
+from lrbench.study.config import load_study
+from lrbench.study.export import export
+from lrbench.study.plan import plan
+from lrbench.study.results import results
+from lrbench.study.runner import Silence, run
+from lrbench.study.store import Store, StoredRun, open_store
+from lrbench.study.study import Study
+from lrbench.study.treatment import Treatment
+
+Make = Callable[..., Study]
+ALL = (Treatment.of([PLP()]), Treatment.of([PSWA(p=0.5)]), Treatment.of([EMA(decay=0.9)]), Treatment.of([LAWA()]))
+
+
+def numbers(study: Study, store: Store) -> dict[str, StoredRun]:
+    runs = store.study_runs(study.name)
+    blank = {"seconds": 0.0, "provenance": {}, "checkpoint": None}
+    return {key: StoredRun(**{**vars(one), **blank}) for key, one in runs.items()}
+
+
+class Stop(Silence):
+    """Ends the process's work when a run has come to a step, as Ctrl-C would."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def advanced(self, run: object, step: int, score: float | None) -> None:
+        if step == self.at:
+            raise KeyboardInterrupt
+
+
+def test_every_policy_is_trained_as_it_is_and_by_every_treatment(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", "FIX(k0=0.05)", treatments=ALL)
+    tally = run(asked, store)
+    arms = 1 + len(ALL) + 1  # as it is, the treatments, and the control of PLP
+    assert tally.total == 2 * 2 * arms
+    assert tally.failed == 0
+    cards = results("small", store).to_json()["policies"]
+    assert {entry["modifier"] for entry in cards} == {
+        None,
+        *("PLP()", "plp_control", str(PSWA(p=0.5)), str(EMA(decay=0.9)), str(LAWA())),
+    }
+
+
+def test_what_only_watches_costs_no_iteration(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", treatments=(Treatment.of([EMA(decay=0.9)]), Treatment.of([LAWA()])))
+    tally = run(asked, store)
+    assert (tally.trained, tally.steps_nominal, tally.steps_trained) == (6, 240, 80)
+
+
+def test_the_watched_run_has_the_numbers_that_it_has_alone(study: Make, store: Store, tmp_path: Path) -> None:
+    run(study("FIX(k0=0.1)", treatments=ALL), store)
+    with open_store(tmp_path / "alone.db") as alone:
+        run(study("FIX(k0=0.1)"), alone)
+        unmodified = numbers(study("FIX(k0=0.1)"), alone)
+    watched = numbers(study("FIX(k0=0.1)"), store)
+    assert {key: watched[key] for key in unmodified} == unmodified
+
+
+def test_a_watcher_asked_for_later_finds_the_same_numbers(study: Make, store: Store, tmp_path: Path) -> None:
+    treatments = (Treatment.of([EMA(decay=0.9)]),)
+    run(study("FIX(k0=0.1)"), store)
+    assert run(study("FIX(k0=0.1)", treatments=treatments), store).steps_trained == 80
+    with open_store(tmp_path / "together.db") as together:
+        run(study("FIX(k0=0.1)", treatments=treatments), together)
+        assert numbers(study("FIX(k0=0.1)"), together) == numbers(study("FIX(k0=0.1)"), store)
+
+
+def test_the_control_of_plp_is_the_policy_at_seven_sixths(study: Make) -> None:
+    asked = study("FIX(k0=0.6)", treatments=(Treatment.of([PLP(), PSWA(p=0.5)]),))
+    control = next(run for run in plan(asked).runs if run.treatment.name.startswith("plp_control"))
+    assert control.treatment.name == f"plp_control + {PSWA(p=0.5)}"
+    assert control.treatment.modifiers == (PSWA(p=0.5),)
+    assert control.policy.lrs(0, 3).tolist() == pytest.approx([0.7] * 3)
+
+
+def test_modifiers_change_the_numbers_and_have_runs_of_their_own(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,), treatments=ALL)
+    run(asked, store)
+    curves = [one.scores for one in numbers(asked, store).values()]
+    assert len(set(curves)) == len(curves) == 6
+
+
+def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
+    study: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treatments = (*ALL, Treatment.of([PLP(), PSWM(p=0.5), EMA(decay=0.9)]))
+    asked = study("TRI(k0=0.01, k1=0.2, l=5)", seeds=(0,), treatments=treatments)
+    run(asked, store)
+    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+    with open_store(tmp_path / "cut.db") as cut:
+        for at in (5, 10, 25, 35):
+            with pytest.raises(KeyboardInterrupt):
+                run(asked, cut, listener=Stop(at))
+        run(asked, cut)
+        assert numbers(asked, cut) == numbers(asked, store)
+        assert list(cut.checkpoints.iterdir()) == []
+
+
+def test_an_effect_is_the_paired_difference_between_the_stored_runs(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=0.02)", seeds=(0, 1, 2), treatments=(Treatment.of([PSWA(p=0.5)]),)), store)
+    table = export("small", store).pivot(index="seed", columns=["name", "modifier"], values="test_top1")
+    expected = table["FIX(k0=0.1)", str(PSWA(p=0.5))] - table["FIX(k0=0.1)", ""]
+    (answer,) = results("small", store).tasks
+    found = answer.effects[0].differences["test_top1"]
+    assert (found.mean, found.sd, found.n) == pytest.approx((expected.mean(), expected.std(), 3))
+    assert {"test_loss", "seconds", "flops", "forward_flops"} <= answer.effects[0].differences.keys()
+    (interaction,) = answer.interactions
+    assert (interaction.modifier, interaction.policies, interaction.seeds) == (str(PSWA(p=0.5)), 2, 3)
+    json.dumps(answer.to_json(), allow_nan=False)
+
+
+STUDY = """
+task = "mnist1d-mlp"
+seeds = 2
+[[policies]]
+policy = "FIX(k0=0.1)"
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ('modifier = "PLQ()"', r"1: .*'PLQ' \(did you mean 'PLP'\?\)"),
+        ('method = "PSWA"\np = 1.5', r"1: PSWA.* p .*1\.5"),
+        ('method = "PSWA"\nperiod = 0', r"1: PSWA.* period .*0"),
+        ('method = "PSWA"\nq = 1', r"1: PSWA has no setting 'q'"),
+        ('modifier = ["PSWA()", "PSWM()"]', r"1: .*cannot be combined"),
+        ('modifier = ["EMA()", "SWA()"]', r"both only watch"),
+        ('modifier = "PLP()"\nmethod = "PLP"', r"1: one of the keys modifier and method"),
+        ('name = "x"', r"1: one of the keys modifier and method"),
+        ("modifier = 3", r"1: modifier = 3 must be a training method as text"),
+        ("modifier = []", r"1: modifier = \[\] must be"),
+        ('method = "PSWA"\np = []', r"1: p = \[\] must be a value or a list"),
+        ('name = "both"\nmethod = "PSWA"\np = [0.1, 0.2]', r'1: name = "both" cannot stand for the 2 methods'),
+        ("modifier = \"__import__('os')\"", r"1: "),
+    ],
+)
+def test_a_modifiers_table_that_says_something_wrong_is_one_sentence(table: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(f"{STUDY}\n[[modifiers]]\n{table}\n")
+    with pytest.raises(StudyError, match=sentence) as caught:
+        load_study(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_grids_and_combinations_of_modifiers_come_from_the_study_file(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    grid = '[[modifiers]]\nmethod = "PSWA"\np = [0.1, 0.5]\nperiod = [1.0, 2.0]\n'
+    path.write_text(f'{STUDY}\n{grid}\n[[modifiers]]\nname = "both"\nmodifier = ["EMA()", "PLP()"]\n')
+    treatments = load_study(path).treatments
+    assert [treatment.methods for treatment in treatments] == [
+        *((PSWA(p=p, period=period),) for p in (0.1, 0.5) for period in (1.0, 2.0)),
+        (PLP(), EMA()),
+    ]
+    assert treatments[-1].name == "both"
+
+
+def test_the_same_modifier_twice_is_refused(study: Make) -> None:
+    with pytest.raises(StudyError, match=r"modifier 'PLP\(\)' is given 2 times"):
+        study("FIX(k0=0.1)", treatments=(Treatment.of([PLP()]), Treatment.of([PLP()])))
+
+
+def test_two_methods_of_one_family_are_refused() -> None:
+    with pytest.raises(TaskError, match="cannot be combined"):
+        Treatment.of([PSWA(), PSWM()])
