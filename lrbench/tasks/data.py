@@ -166,14 +166,20 @@ def as_split(arrays: Arrays, where: str) -> Split:
 
 
 def as_tensor(array: Any, where: str) -> Tensor:
+    """A copy on the CPU, so that no later change of the caller's array reaches the data."""
     if isinstance(array, Tensor):
-        return array.detach().cpu()
-    values: NDArray[Any] = np.asarray(array)
+        if array.is_complex():
+            raise DataError(f"the {where} must be numbers, not a tensor of type {array.dtype}")
+        return array.detach().cpu().clone()
+    try:
+        values: NDArray[Any] = np.array(array)
+    except ValueError as error:
+        raise DataError(f"the {where} are not one array: {error}") from error
     if values.dtype.kind not in "biuf":
         raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}")
     if values.dtype.kind == "u" and values.dtype != np.uint8:
         values = values.astype(np.int64)
-    return torch.from_numpy(np.array(values, order="C", copy=None if values.flags.writeable else True))
+    return torch.from_numpy(values)
 
 
 def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
@@ -185,6 +191,8 @@ def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
 
 def check_raw(raw: RawData) -> None:
     """Raise DataError for the first thing in `raw` that cannot be trained on."""
+    if raw.num_classes is not None and type(raw.num_classes) is not int:
+        raise DataError(f"num_classes = {raw.num_classes!r} must be an integer")
     for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
         if split is not None:
             check_split(split, where, raw.train.inputs, raw.num_classes)

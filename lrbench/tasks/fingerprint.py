@@ -9,7 +9,9 @@ import dis
 import enum
 import functools
 import inspect
+import logging
 import pathlib
+import re
 import sys
 import sysconfig
 import types
@@ -26,6 +28,8 @@ from torch import Tensor, nn
 from lrbench.errors import TaskError
 
 _PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
+_WITHOUT_CYCLES = (tuple, frozenset, types.CodeType, Tensor, np.ndarray)
+_REPRESENTED = (torch.dtype, torch.device, np.dtype, pathlib.PurePath, range, slice, re.Pattern, types.GenericAlias)
 _STANDARD_LIBRARY = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _IGNORED_MEMBERS = frozenset(
@@ -74,7 +78,11 @@ def from_library(module_name: str | None) -> bool:
 
 
 class _Walk:
-    """One traversal of a value: yields text tokens; an object met again is yielded as the number of its first visit."""
+    """One traversal of a value: yields text tokens.
+
+    An object met again is yielded as the number of its first visit, which ends cycles. Immutable values are described
+    each time: whether equal constants are one object differs between processes.
+    """
 
     def __init__(self, version: str | None) -> None:
         self.version = version
@@ -85,11 +93,12 @@ class _Walk:
         if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
             yield f"{type(value).__name__}:{value!r}"
             return
-        if id(value) in self.visited:
-            yield f"again:{self.visited[id(value)]}"
-            return
-        self.visited[id(value)] = len(self.visited)
-        self.alive.append(value)
+        if not isinstance(value, _WITHOUT_CYCLES):
+            if id(value) in self.visited:
+                yield f"again:{self.visited[id(value)]}"
+                return
+            self.visited[id(value)] = len(self.visited)
+            self.alive.append(value)
         yield from self.describe(value)
 
     def walk_all(self, tag: str, values: Any) -> Iterator[str]:
@@ -116,12 +125,14 @@ class _Walk:
             ((dict, types.MappingProxyType), self.mapping),
             (Tensor, lambda v: iter((f"tensor:{v.dtype}", array_digest(_as_array(v))))),
             ((np.ndarray, np.generic), self.array),
-            ((torch.dtype, torch.device, np.dtype, pathlib.PurePath, range, slice), lambda v: iter((repr(v),))),
+            (_REPRESENTED, lambda v: iter((repr(v),))),
+            (logging.Logger, lambda v: iter(("logger",))),
             (types.ModuleType, self.module),
             (types.CodeType, self.code),
             (types.FunctionType, self.function),
             (types.MethodType, lambda v: self.walk_all("method", (v.__func__, v.__self__))),
-            ((types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType), self.named),
+            (types.BuiltinFunctionType, self.builtin),
+            ((types.MethodDescriptorType, types.WrapperDescriptorType), self.named),
             (type, self.cls),
             (functools.partial, lambda v: self.walk_all("partial", (v.func, v.args, v.keywords))),
             (property, lambda v: self.walk_all("property", (v.fget, v.fset, v.fdel))),
@@ -148,10 +159,18 @@ class _Walk:
             yield array_digest(array)
 
     def module(self, value: types.ModuleType) -> Iterator[str]:
+        """An installed module by its name, a user's by its file and the user's modules that it uses."""
         yield f"module:{value.__name__}"
         file = getattr(value, "__file__", None)
-        if file is not None and not from_library(value.__name__):
-            yield blake2b(pathlib.Path(file).read_bytes(), digest_size=16).hexdigest()
+        if file is None or from_library(value.__name__):
+            return
+        if self.version is not None:
+            yield f"version:{self.version}"
+            return
+        yield blake2b(pathlib.Path(file).read_bytes(), digest_size=16).hexdigest()
+        names = {str(getattr(member, "__module__", None) or member.__name__) for member in _members(value)}
+        used = (sys.modules[name] for name in sorted(names) if name in sys.modules and not from_library(name))
+        yield from self.walk_all("uses", used)
 
     def code(self, value: types.CodeType) -> Iterator[str]:
         yield value.co_code.hex()
@@ -191,12 +210,18 @@ class _Walk:
         yield from self.walk_all("class", (value.__bases__, members))
 
     def named(self, value: Any) -> Iterator[str]:
-        owner = getattr(value, "__module__", None) or getattr(getattr(value, "__self__", None), "__name__", "")
-        yield f"named:{owner}.{value.__qualname__}"
+        name = getattr(value, "__qualname__", value.__name__)
+        yield f"named:{getattr(value, '__module__', '')}.{name}"
+
+    def builtin(self, value: types.BuiltinFunctionType) -> Iterator[str]:
+        yield f"builtin:{value.__qualname__}"
+        yield from self.walk(value.__self__)
 
     def network(self, value: nn.Module) -> Iterator[str]:
-        yield repr(value)
-        yield from self.walk_all("network", (type(value), dict(value.state_dict())))
+        """A network by its class, its tensors and its other public attributes, and its parts in the same way."""
+        tensors = {**dict(value.named_parameters(recurse=False)), **dict(value.named_buffers(recurse=False))}
+        attributes = {name: attribute for name, attribute in vars(value).items() if not name.startswith("_")}
+        yield from self.walk_all("network", (type(value), tensors, attributes, dict(value.named_children())))
 
     def instance(self, value: Any) -> Iterator[str]:
         """An object of any other class: a dataclass by its fields, a user's object by its attributes."""
@@ -207,12 +232,24 @@ class _Walk:
             state = None
         elif not from_library(kind.__module__) and hasattr(value, "__dict__"):
             state = vars(value)
+        elif hasattr(value, "__wrapped__"):
+            state = value.__wrapped__
+        elif callable(value) and hasattr(value, "__name__"):
+            yield from self.named(value)
+            return
+        elif kind.__module__ == "typing":
+            state = repr(value)
         else:
             raise TaskError(
                 f"a {kind.__module__}.{kind.__qualname__} cannot be fingerprinted, so lrbench cannot tell whether two "
                 'runs are the same; give the task version="..." and change it whenever its code or data changes'
             )
         yield from self.walk_all("instance", (kind, state))
+
+
+def _members(module: types.ModuleType) -> list[Any]:
+    kinds = (types.ModuleType, types.FunctionType, type)
+    return [member for member in vars(module).values() if isinstance(member, kinds)]
 
 
 def _as_array(tensor: Tensor) -> NDArray[Any]:

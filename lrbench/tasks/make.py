@@ -1,34 +1,31 @@
 """From settings to a task: load the data, build the value."""
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import DataError, TaskError, did_you_mean
+from lrbench.errors import DataError, LRBenchError
 from lrbench.tasks import registry
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.settings import TaskSettings
+from lrbench.tasks.table import settings_from_dict
 from lrbench.tasks.task import Task
 
 DEFAULT_DATA_ROOT = Path("data")
 
 
 def load_task(name: str, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any) -> Task:
-    """The registered task called `name`, with any field of `TaskSettings` replaced by `overrides`.
+    """The registered task called `name`, with `overrides` as in a study file's `[task]` table: `steps=500`,
+    `optimizer="Adam"`, `model={"hidden": [50]}`.
 
     `data_root` is the folder that holds the datasets, laid out as torchvision does (`data` unless given); nothing is
     fetched unless `download`. Raises TaskError for an unknown name or setting, DataError for missing data.
     """
-    settings = registry.tasks.find(name).build()
-    allowed = [field.name for field in fields(TaskSettings)]
-    unknown = next((key for key in overrides if key not in allowed), None)
-    if unknown is not None:
-        hint = did_you_mean(unknown, allowed)
-        raise TaskError(f"task '{name}' has no setting '{unknown}'{hint}; its settings are {', '.join(allowed)}")
-    return make_task(replace(settings, **overrides), data_root=data_root, download=download)
+    settings = settings_from_dict({"base": name, **overrides})
+    return make_task(settings, data_root=data_root, download=download)
 
 
 def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:
@@ -67,10 +64,27 @@ def read_dataset(
     """The dataset through the cache, or straight from its function where it declares no sources."""
 
     def decode() -> RawData:
-        return entry.build(root, download, **options)
+        raw = entry.build(root, download, **options)
+        if not isinstance(raw, RawData):
+            raise DataError(f"dataset '{entry.name}' returns a {type(raw).__name__} where RawData is needed")
+        return raw
 
-    if entry.sources is None:
-        return decode()
-    sources = entry.sources(root, download=download, **options)
-    identity = {"dataset": entry.name, "version": entry.version, "options": options}
-    return load_cached(entry.name, {**identity, "root": str(root.resolve()) if sources else None}, sources, decode)
+    with _one_sentence(entry.name):
+        if entry.sources is None:
+            return decode()
+        sources = entry.sources(root, download=download, **options)
+        identity = {"dataset": entry.name, "version": entry.version, "options": options}
+        place = str(root.resolve()) if sources else None
+        return load_cached(entry.name, {**identity, "root": place}, sources, decode)
+
+
+@contextmanager
+def _one_sentence(dataset: str) -> Iterator[None]:
+    """Whatever goes wrong inside, a user's own function included, comes out as a DataError of one sentence."""
+    try:
+        yield
+    except LRBenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"dataset '{dataset}' fails: {reason}") from error

@@ -57,11 +57,16 @@ class Entry(Generic[F]):
             allowed = f"its options are {', '.join(declared)}" if declared else "it has no options"
             hint = did_you_mean(unknown, declared)
             raise TaskError(f"{noun} '{self.name}' has no option '{unknown}'{hint}; {allowed}")
-        complete = {**declared, **options}
+        complete = {**declared, **{name: frozen(value) for name, value in options.items()}}
         missing = next((name for name, value in complete.items() if value is inspect.Parameter.empty), None)
         if missing is not None:
             raise TaskError(f"{noun} '{self.name}' needs the option '{missing}'")
         return complete
+
+
+def frozen(value: Any) -> Any:
+    """Lists as tuples, so that an option read from a file equals the same option written in Python."""
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class Registry(Mapping[str, Entry[F]]):

@@ -10,11 +10,11 @@
     steps = 5000
 
 Without a `base`, `dataset`, `model` and `steps` are needed. A table without `kind` changes options of the base's.
+From Python, a value may also be what it would be parsed to: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from types import MappingProxyType
 from typing import Any
 
 from lrbench.errors import TaskError, did_you_mean
@@ -74,22 +74,26 @@ def _kind_and_options(key: str, value: Any) -> tuple[str | None, dict[str, Any]]
         return value, {}
     if not isinstance(value, Mapping):
         raise TaskError(f"task: {key} = {value!r} must be a name or a table with a kind")
-    options = {name: _frozen(option) for name, option in value.items() if name != "kind"}
+    options = {name: registry.frozen(option) for name, option in value.items() if name != "kind"}
     return (_text(f"{key}.kind", value["kind"]) if "kind" in value else None), options
 
 
 def _choice(key: str, value: Any, base: Choice | None) -> Choice:
+    if isinstance(value, Choice):
+        return value
     kind, options = _kind_and_options(key, value)
     if kind is None and base is not None:
-        return Choice(base.kind, MappingProxyType({**base.options, **options}))
+        return Choice(base.kind, {**base.options, **options})
     if kind is None:
         raise TaskError(f"task: {key} has no kind")
     if key == "model" and kind.startswith("torchvision:"):
         kind, options = "torchvision", {"name": kind.removeprefix("torchvision:"), **options}
-    return Choice(kind, MappingProxyType(options))
+    return Choice(kind, options)
 
 
 def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
+    if isinstance(value, OptimizerSpec):
+        return value
     kind, options = _kind_and_options("optimizer", value)
     if kind is not None:
         return optimizer_named(kind, options)
@@ -101,14 +105,13 @@ def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
 def _augmentations(value: Any) -> tuple[Augmentation, ...]:
     if not isinstance(value, list | tuple):
         raise TaskError(f"task: augment = {value!r} must be a list of names or tables with a kind")
-    made = []
-    for member in value:
-        kind, options = _kind_and_options("augment", member)
-        if kind is None:
-            raise TaskError(f"task: augment has a table without a kind: {dict(member)!r}")
-        made.append(augmentation_named(kind, options))
-    return tuple(made)
+    return tuple(map(_augmentation, value))
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+def _augmentation(value: Any) -> Augmentation:
+    if isinstance(value, Augmentation):
+        return value
+    kind, options = _kind_and_options("augment", value)
+    if kind is None:
+        raise TaskError(f"task: augment has a table without a kind: {dict(value)!r}")
+    return augmentation_named(kind, options)

@@ -69,6 +69,13 @@ def test_decoding_leaves_the_data_untouched() -> None:
     assert torch.equal(data.test.inputs, before)
 
 
+def test_the_data_is_a_copy_of_the_arrays() -> None:
+    signals = SIGNALS.astype(np.float32)
+    data = Data.from_arrays((signals, LABELS), (signals, LABELS), val=(torch.from_numpy(signals), LABELS))
+    signals[:] = 0
+    assert all(bool((split.inputs != 0).all()) for split in (data.train, data.val, data.test))
+
+
 def test_floating_point_targets_make_a_regression() -> None:
     data = Data.from_arrays((SIGNALS, SIGNALS[:, 0]), (SIGNALS, SIGNALS[:, 0]))
     assert data.num_classes is None
@@ -118,6 +125,10 @@ NOT_FINITE = np.where(np.arange(200).reshape(40, 5) == 17, np.nan, SIGNALS)
         ({"train": (np.array(["a"] * 40), LABELS)}, "the train inputs must be numbers"),
         ({"train": (SIGNALS.astype(object), LABELS)}, "the train inputs must be numbers"),
         ({"train": SIGNALS}, "the train data must be a pair \\(inputs, targets\\), not ndarray"),
+        ({"train": ([[1, 2], [3]], LABELS[:2])}, "the train inputs are not one array"),
+        ({"train": (SIGNALS + 1j, LABELS)}, "the train inputs must be numbers"),
+        ({"train": (torch.ones(40, 5) + 1j, LABELS)}, "the train inputs must be numbers"),
+        ({"num_classes": "4"}, "num_classes = '4' must be an integer"),
         ({"val": 40}, "holds out 40 of 40 train samples"),
         ({"val": 0.0}, "validation = 0.0"),
     ],

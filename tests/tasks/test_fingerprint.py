@@ -3,6 +3,7 @@
 import enum
 import functools
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -52,6 +53,8 @@ SAME = [
     ("def f(x):\n    return x * 2", "def f(x): return x * 2"),
     ("unused = 1\ndef f(x): return x", "unused = 2\ndef f(x): return x"),
     ("def f(x: int) -> int: return x", "def f(x): return x"),
+    ("k = (1, 2)\nf = [k, k]", "f = [(1, 2), (1, int('2'))]"),
+    ("import logging\nlog = logging.getLogger('a')\ndef f(): log.info(1)",) * 2,
 ]
 DIFFERENT = [
     ("f = lambda x: x + 1", "f = lambda x: x + 2"),
@@ -75,6 +78,10 @@ DIFFERENT = [
         "def f():\n  try: return 1\n  except OSError: return 2",
     ),
     ("f = {'a', 'b'}", "f = {'a', 'c'}"),
+    (
+        "import functools\n@functools.cache\ndef f(): return 1",
+        "import functools\n@functools.cache\ndef f(): return 2",
+    ),
 ]
 
 
@@ -112,8 +119,9 @@ class Size:
 
 
 class Net(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, scale: int = 1) -> None:
         super().__init__()
+        self.scale = scale
         torch.manual_seed(0)
         self.layer = nn.Linear(width, 2)
 
@@ -139,6 +147,12 @@ class Net(nn.Module):
         (nn.Linear, nn.Conv2d),
         (nn.Linear(2, 2).forward, nn.ReLU().forward),
         (Net(2), Net(3)),
+        (Net(2, scale=1), Net(2, scale=2)),
+        (nn.Sequential(nn.Dropout(0.1)), nn.Sequential(nn.Dropout(0.2))),
+        ([1].count, [2].count),
+        (np.tanh, np.sinh),
+        (list[int], list[str]),
+        (re.compile("a"), re.compile("b")),
         (torch.float32, torch.float64),
         (Path("a"), Path("b")),
         (range(2), range(3)),
@@ -161,6 +175,18 @@ def test_a_module_of_the_users_own_counts_by_its_file(tmp_path: Path, monkeypatc
         (tmp_path / "a_users_network.py").write_text(f"width = {width}")
         sys.modules.pop("a_users_network", None)
         seen.add(fingerprint(define(source)))
+    assert len(seen) == 2
+
+
+def test_a_module_that_a_users_module_uses_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "an_outer_module.py").write_text("from an_inner_module import Net")
+    seen = set()
+    for width in (1, 2):
+        (tmp_path / "an_inner_module.py").write_text(f"class Net:\n    width = {width}")
+        for name in ("an_outer_module", "an_inner_module"):
+            sys.modules.pop(name, None)
+        seen.add(fingerprint(define("import an_outer_module\nf = lambda: an_outer_module.Net")))
     assert len(seen) == 2
 
 

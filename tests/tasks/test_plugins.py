@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lrbench.errors import TaskError
-from lrbench.tasks import load_plugin, load_task, make_task, register_model, settings_from_dict
+from lrbench.errors import DataError, TaskError
+from lrbench.tasks import load_plugin, load_task, make_task, register_dataset, register_model, settings_from_dict
 
 PLUGIN = """
 import torch
@@ -96,6 +98,25 @@ def test_a_plugin_that_failed_can_be_mended_and_loaded_again(tmp_path: Path) -> 
         load_plugin(path)
     path.write_text("loaded = True")
     load_plugin(path)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda root, download: 1 / 0, "dataset 'test-broken' fails: ZeroDivisionError: division by zero"),
+        (lambda root, download: [1], "dataset 'test-broken' returns a list where RawData is needed"),
+    ],
+)
+def test_a_users_dataset_that_fails_is_named(function: Callable[..., Any], message: str) -> None:
+    register_dataset("test-broken")(function)
+    with pytest.raises(DataError, match=message):
+        make_task(settings_from_dict({"dataset": "test-broken", "model": "mlp", "steps": 1}))
+
+
+@pytest.mark.parametrize("kind", ["npz", "image_folder"])
+def test_a_path_that_is_no_text_is_refused(kind: str) -> None:
+    with pytest.raises(DataError, match=f"dataset '{kind}' fails: TypeError"):
+        make_task(settings_from_dict({"dataset": {"kind": kind, "path": 3}, "model": "mlp", "steps": 1}))
 
 
 @pytest.mark.parametrize("name", ["none.py", ".", "notes.txt"])

@@ -3,7 +3,7 @@
 import pytest
 
 from lrbench.errors import TaskError
-from lrbench.tasks import SGD, load_task
+from lrbench.tasks import SGD, Adam, Choice, load_task
 from lrbench.tasks.registry import datasets, models, tasks
 
 TASKS = [
@@ -26,8 +26,8 @@ def test_the_tasks_are_listed_with_a_description_and_without_data() -> None:
 
 
 def test_every_dataset_and_model_has_a_description() -> None:
-    assert all(datasets.descriptions().values())
-    assert all(description for name, description in models.descriptions().items() if not name.startswith("test-"))
+    for registry in (datasets, models):
+        assert all(text for name, text in registry.descriptions().items() if not name.startswith("test-"))
 
 
 def test_a_registry_is_read_only() -> None:
@@ -66,8 +66,14 @@ def test_settings_can_be_overridden_and_change_the_key() -> None:
     assert load_task("mnist1d-mlp", split_seed=1).fingerprint != load_task("mnist1d-mlp").fingerprint
 
 
+def test_overrides_can_be_written_as_in_a_study_file_or_as_values() -> None:
+    written = load_task("mnist1d-mlp", optimizer="Adam", model={"hidden": [50]}, augment=[])
+    values = load_task("mnist1d-mlp", optimizer=Adam(), model=Choice("mlp", {"hidden": (50,)}), augment=())
+    assert written.key == values.key
+
+
 def test_an_unknown_task_or_setting_is_refused() -> None:
     with pytest.raises(TaskError, match="no task is called 'mnist1dmlp' \\(did you mean 'mnist1d-mlp'\\?\\)"):
         load_task("mnist1dmlp")
-    with pytest.raises(TaskError, match="task 'mnist1d-mlp' has no setting 'step' \\(did you mean 'steps'\\?\\)"):
+    with pytest.raises(TaskError, match="unknown key 'step' \\(did you mean 'steps'\\?\\)"):
         load_task("mnist1d-mlp", step=3)

@@ -163,6 +163,20 @@ def test_with_makes_another_task_and_checks_it() -> None:
         task.with_(step=5)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", mean_logit, 0.0), "name = '' must be a text"),
+        (("m", "mean", 0.0), "metric 'm': function = 'mean' must be a function"),
+        (("m", mean_logit, float("nan")), "metric 'm': chance = nan must be a finite number"),
+        (("m", mean_logit, "0"), "chance = '0'"),
+    ],
+)
+def test_a_bad_metric_is_refused(arguments: tuple[Any, Any, Any], message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        Metric(*arguments)
+
+
 class Tuple(nn.Module):
     def __init__(self) -> None:
         super().__init__()

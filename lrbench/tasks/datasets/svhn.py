@@ -40,7 +40,8 @@ def read_mat(path: Path) -> Split:
     try:
         content = loadmat(path)
         images = np.asarray(content["X"], dtype=np.uint8).transpose(3, 2, 0, 1)
-        labels = np.asarray(content["y"], dtype=np.int64).reshape(len(images)) % 10
+        labels = np.asarray(content["y"], dtype=np.int64).reshape(len(images))
     except Exception as error:
         raise DataError(f"{path} is not a whole SVHN file with X and y ({error})") from error
-    return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels))
+    digits = np.where(labels == 10, 0, labels)
+    return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(digits))

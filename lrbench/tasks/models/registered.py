@@ -26,8 +26,7 @@ class RegisteredModel:
         complete = registry.models.find(name).complete(options or {}, "model")
         if data.num_classes is None:
             raise TaskError(f"model '{name}' is a classifier, and the data has no class labels")
-        frozen = tuple((option, _frozen(value)) for option, value in complete.items())
-        return cls(name, data.input_shape, data.num_classes, frozen)
+        return cls(name, data.input_shape, data.num_classes, tuple(complete.items()))
 
     def __call__(self) -> nn.Module:
         return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
@@ -37,7 +36,3 @@ class RegisteredModel:
         entry = registry.models.find(self.name)
         code: Any = entry.build if entry.version is None else entry.version
         return (self.name, self.input_shape, self.num_classes, self.options, code)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(member) for member in value) if isinstance(value, list | tuple) else value
