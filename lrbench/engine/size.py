@@ -1,9 +1,10 @@
 """Amounts of memory, in bytes and as text."""
 
 import re
+from fractions import Fraction
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_TEXT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kKMGT]?i?B)")
+_TEXT = re.compile(r"(\d{1,19}(?:\.\d{1,9})?) ?([kKMGT]?i?B)")
 _LARGEST = 2**60
 
 
@@ -14,7 +15,7 @@ def byte_count(size: object) -> int | None:
     match = _TEXT.fullmatch(size.strip()) if isinstance(size, str) else None
     if match is None or match[2] not in UNITS:
         return None
-    count = float(match[1]) * UNITS[match[2]]
+    count = Fraction(match[1]) * UNITS[match[2]]
     return round(count) if count <= _LARGEST else None
 
 

@@ -14,6 +14,7 @@ SWA, EMA and LAWA only watch, and see the weights as these leave them.
 from lrbench.engine.modifier import Memory, Modifier, Watcher
 from lrbench.engine.setting import Setting, choice, count, flag, number
 from lrbench.modifiers.averaging import EMA, LAWA, SWA
+from lrbench.modifiers.learn_and_drop import Drop, LearnAndDrop
 from lrbench.modifiers.lookahead import Lookahead
 from lrbench.modifiers.plp import PLP, PLP_CONTROL_SCALE, plp_control
 from lrbench.modifiers.registry import (
@@ -37,6 +38,8 @@ __all__ = [
     "PWALKS",
     "SWA",
     "Bounds",
+    "Drop",
+    "LearnAndDrop",
     "Lookahead",
     "Memory",
     "Modifier",

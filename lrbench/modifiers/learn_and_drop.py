@@ -1,0 +1,247 @@
+"""Learn&Drop (Cruciata et al., arXiv 2604.23403): layers that have stopped learning leave training.
+
+    units = the network's layers in order, a convolution with its normalisation or a residual block each
+    at each epoch's end, for each unit that is still trained:
+        score = |W - W one epoch ago| / |W one epoch ago| / (sum of the epoch's learning rates)      (1-norms)
+        quiet = score < tau * the unit's largest score, and |slope of its last `window` scores| < delta
+        done  = quiet in each of the last `patience` epochs, the first `warmup` epochs not counting
+    drop = the longest prefix of done units, the last unit and the head excepted
+    where it grows:
+        the prefix goes into eval mode and out of the optimizer, whose state of it is freed
+        its outputs over the train split are computed once and stored by sample; training goes on from those
+    evaluations and checkpoints have the whole network
+
+What is known of it: only the paper's abstract was at hand. That layers are scored by how much their parameters change
+and by whether they will go on learning, that the network is scaled down so that fewer parameters are learned, that
+forward operations fall (by 17.83% for VGG-11 to 83.74% for ResNet-152) and that training time is more than halved
+without a significant loss of accuracy: those are the paper's claims. The scores, the rule, how outputs are stored and
+all defaults are our reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import takewhile
+from statistics import linear_regression
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lrbench.engine import Frozen, Memory, Modifier, State, Training, units_of
+from lrbench.engine.frozen import features_bytes
+from lrbench.engine.setting import count, number, size
+from lrbench.engine.size import byte_count, rough_size
+from lrbench.engine.state import Storage
+from lrbench.engine.units import check_units
+from lrbench.errors import TaskError
+from lrbench.modifiers.registry import register_modifier
+from lrbench.policy.kind import Bounds
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+KEPT = 2
+"""Units at a network's end that always stay: the last unit and the head, which is the last layer with parameters."""
+
+EPSILON = 1e-12
+"""Keeps the score of weights that are all zero finite."""
+
+
+def change_score(before: Sequence[Tensor], now: Sequence[Tensor], lr: float) -> float:
+    """How much weights changed over an epoch, relative to their size and to the learning rates that moved them.
+
+    Args:
+        before, now: the tensors of a unit, one epoch ago and now.
+        lr: the sum of the epoch's learning rates, above 0.
+
+    Returns:
+        |now - before| / (|before| + EPSILON) / lr, in 1-norms over all of the unit's numbers.
+    """
+    moved = sum(_norm(new - old) for old, new in zip(before, now, strict=True))
+    return moved / (sum(map(_norm, before)) + EPSILON) / lr
+
+
+def slope(values: Sequence[float]) -> float:
+    """The slope of the least-squares line through at least two values one epoch apart, per epoch."""
+    return linear_regression(range(len(values)), values).slope
+
+
+def is_quiet(scores: Sequence[float], *, tau: float, delta: float, window: int) -> bool:
+    """Whether a unit hardly changes any more, judged after the last of its scores.
+
+    The last score is below `tau` times the largest so far, and the slope of the last `window` scores is less than
+    `delta` times the largest, up or down. Both limits are relative to the largest score, which depends on the length
+    of an epoch and on the optimizer.
+    """
+    if len(scores) < window:
+        return False
+    largest = max(scores)
+    return scores[-1] < tau * largest and abs(slope(scores[-window:])) < delta * largest
+
+
+def is_done(scores: Sequence[float], *, tau: float, delta: float, window: int, patience: int, warmup: int) -> bool:
+    """Whether a unit was quiet in each of the last `patience` epochs, none of them among the first `warmup`.
+
+    A unit without scores has no weights to train: it is done from the start, unless tau is 0, which drops nothing.
+    """
+    if not scores:
+        return tau > 0
+    epochs = range(len(scores) - patience + 1, len(scores) + 1)
+    return epochs[0] > warmup and all(is_quiet(scores[:epoch], tau=tau, delta=delta, window=window) for epoch in epochs)
+
+
+def prefix_to_drop(done: Sequence[bool]) -> int:
+    """The length of the longest prefix of done units, of which the last `KEPT` never are."""
+    return sum(1 for _ in takewhile(bool, done[: max(0, len(done) - KEPT)]))
+
+
+def choose_storage(needed: int, budget: int) -> Storage:
+    """How outputs that take `needed` bytes as float32 are stored within a budget of bytes: exactly where they fit."""
+    if needed <= budget:
+        return "float32"
+    return "bfloat16" if needed // 2 <= budget else "none"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What was dropped at the end of an epoch.
+
+    Attributes:
+        epoch, step: the epochs and the iterations done by then.
+        units: how many leading units are dropped from then on.
+        storage: how their outputs over the train split are stored; "none": they are computed anew each iteration.
+        views: of how many augmented views of each sample.
+        bytes: what that takes.
+    """
+
+    epoch: int
+    step: int
+    units: int
+    storage: Storage
+    views: int
+    bytes: int
+
+    def __str__(self) -> str:
+        kept = "computed each iteration"
+        if self.storage != "none":
+            views = f" in {self.views} views" if self.views > 1 else ""
+            kept = f"stored as {self.storage}{views}, {rough_size(self.bytes)}"
+        return f"after epoch {self.epoch}: the first {self.units} units dropped, their outputs {kept}"
+
+
+@register_modifier
+@dataclass(frozen=True)
+class LearnAndDrop(Modifier):
+    """Learn&Drop: leading layers that have stopped learning leave the forward and the backward pass.
+
+    For any network with units (`lrbench.engine.units_of`), of which the last two always stay. Without augmentation,
+    the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16 where half of them
+    does, and otherwise computed each iteration, which saves the backward pass only. With augmentation, `views`
+    augmented views of each sample are stored, drawn once; with views=0 none are, and augmentation goes on as before.
+    While a longer prefix takes over, the outputs of both are in memory.
+
+    The learning rate is taken out of the scores, so that a decaying policy does not look like a network that has
+    learnt. An epoch whose learning rates are all 0 is not counted. After the last iteration nothing is dropped.
+    """
+
+    rank = 40
+
+    tau: float = number("a unit is quiet below this fraction of its largest score", bounds=Bounds(0, 1), default=0.3)
+    delta: float = number(
+        "and while its score's slope is flatter than this",
+        bounds=Bounds(0),
+        unit="fraction of the largest score per epoch",
+        default=0.05,
+    )
+    window: int = count("over how many scores the slope is taken", low=2, high=1000, unit="epochs", default=3)
+    patience: int = count("how long a unit must be quiet", low=1, high=1000, unit="epochs", default=2)
+    warmup: int = count("how long nothing counts as quiet", low=0, unit="epochs", default=3)
+    views: int = count("augmented views that are stored; 0: none", low=0, high=1000, unit="views a sample", default=0)
+    budget: str = size("memory for stored outputs", default="2GiB")
+
+    def check(self, task: Task) -> None:
+        """Refuse a network that has no units or too few, and views for which there is no room.
+
+        Raises:
+            TaskError: one of these.
+        """
+        units = check_units(task)
+        if len(units) <= KEPT:
+            raise TaskError(
+                f"LearnAndDrop needs a model of at least {KEPT + 1} units, for the last {KEPT} always stay, "
+                f"and that of task '{task.name}' has {len(units)}"
+            )
+        if not task.augment or not self.views:
+            return
+        needed = [features_bytes(task, Frozen(n, "bfloat16", self.views)) for n in range(1, len(units) - KEPT + 1)]
+        if max(needed) > self._budget:
+            raise TaskError(
+                f"LearnAndDrop: {self.views} views of task '{task.name}' take up to {rough_size(max(needed))} "
+                f"(after unit {needed.index(max(needed)) + 1}), and the budget is {rough_size(self._budget)}: "
+                "give a larger budget, fewer views, or views=0, which stores none"
+            )
+
+    def begin(self, training: Training) -> Memory:
+        return {
+            "lr": 0.0,
+            "scores": [[] for _ in units_of(training.module)],
+            "weights": dict(training.weights),
+            "drops": [],
+        }
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        memory["lr"] += training.lr
+
+    def after_epoch(self, training: Training, memory: Memory) -> None:
+        lr, memory["lr"] = memory["lr"], 0.0
+        if lr == 0:
+            return
+        dropped = training.frozen.units
+        for scores, names in zip(memory["scores"][dropped:], _trained(training)[dropped:], strict=True):
+            if names:
+                before = [memory["weights"][name] for name in names]
+                scores.append(change_score(before, [training.weights[name] for name in names], lr))
+        rule = {name: getattr(self, name) for name in ("tau", "delta", "window", "patience", "warmup")}
+        done = [unit < dropped or is_done(scores, **rule) for unit, scores in enumerate(memory["scores"])]
+        units = prefix_to_drop(done)
+        if units > dropped and training.step < training.task.steps:
+            frozen = self._frozen(training.task, units)
+            training.freeze(frozen)
+            memory["drops"].append(asdict(_drop(training, frozen)))
+        memory["weights"] = {name: weight.detach().clone() for name, weight in training.weights.items()}
+
+    def drops(self, state: State) -> tuple[Drop, ...]:
+        """What was dropped on the way to a state, in order."""
+        return tuple(Drop(**drop) for drop in state.memories.get(str(self), {}).get("drops", ()))
+
+    def _frozen(self, task: Task, units: int) -> Frozen:
+        if task.augment and not self.views:
+            return Frozen(units)
+        views = self.views if task.augment else 1
+        needed = features_bytes(task, Frozen(units, "float32", views))
+        storage = choose_storage(needed, self._budget)
+        return Frozen(units, storage, views if storage != "none" else 1)
+
+    @property
+    def _budget(self) -> int:
+        count = byte_count(self.budget)
+        assert count is not None
+        return count
+
+
+def _trained(training: Training) -> list[list[str]]:
+    """For each unit, the names of its weights that are trained."""
+    names = {weight: name for name, weight in training.weights.items()}
+    return [[names[weight] for weight in unit.parameters() if weight in names] for unit in units_of(training.module)]
+
+
+def _drop(training: Training, frozen: Frozen) -> Drop:
+    epoch = training.step // training.task.steps_per_epoch
+    stored = features_bytes(training.task, frozen)
+    return Drop(epoch, training.step, frozen.units, frozen.storage, frozen.views, stored)
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor, 1, dtype=torch.float64))
