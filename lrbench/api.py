@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrbench.engine import resolve_device
 from lrbench.errors import TaskError
 from lrbench.policy import Policy, parse
 from lrbench.study.config import load_study
@@ -16,7 +17,7 @@ from lrbench.study.runner import Listener, Tally
 from lrbench.study.runner import run as train
 from lrbench.study.store import Store, open_store
 from lrbench.study.study import Entry, Study
-from lrbench.tasks import Task, load_task
+from lrbench.tasks import Task, make_task, settings_from_dict
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -63,6 +64,7 @@ def run(
     """
     if not isinstance(study, Study):
         study = load_study(study, data_root=data_root, download=download)
+    resolve_device(device)
     with _opened(store) as opened:
         tally = train(study, opened, device=device, listener=listener)
         return Outcome(results(study.name, opened), tally)
@@ -99,8 +101,9 @@ def score(
     """
     policy = parse(policy) if isinstance(policy, str) else policy
     if isinstance(task, str):
-        task = load_task(task, data_root=data_root, download=download)
-    if steps is not None:
+        settings = settings_from_dict({"base": task}).with_budget(steps)
+        task = make_task(settings, data_root=data_root, download=download)
+    elif steps is not None:
         task = task.with_(steps=steps, eval_every=min(task.eval_every, steps))
     study = Study(
         name=f"score {policy} on {task.name}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,7 @@ from lrbench.study.study import BASE_LR_SCALES, Study
 if TYPE_CHECKING:
     from lrbench.study.study import Entry
     from lrbench.study.treatment import Treatment
-    from lrbench.tasks import Task, TaskSettings
+    from lrbench.tasks import Task
 
 MOST_RUNS = 100_000
 """A study of more runs than this is taken for a slip of the pen."""
@@ -198,14 +197,7 @@ def _task(task: str | Table, *, data_root: Path | str | None, download: bool, st
     from lrbench.tasks.registry import tasks
 
     settings = tasks.find(task).build() if isinstance(task, str) else settings_from_dict(task)
-    return make_task(_with_budget(settings, steps), data_root=data_root, download=download)
-
-
-def _with_budget(settings: TaskSettings, steps: int | None) -> TaskSettings:
-    """The settings with another budget, in which at least one evaluation finds its place."""
-    if steps is None:
-        return settings
-    return replace(settings, steps=steps, eval_every=settings.eval_every and min(settings.eval_every, steps))
+    return make_task(settings.with_budget(steps), data_root=data_root, download=download)
 
 
 def _check_size(where: str, factors: list[int]) -> None:

@@ -363,7 +363,11 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
         engine = sa.create_engine(url)
         if url.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _set_up_sqlite)
-        _check_schema(engine, shown)
+        try:
+            _check_schema(engine, shown)
+        except BaseException:
+            engine.dispose()
+            raise
     except ImportError as error:
         raise StoreError(f"the store {shown} needs a database driver that is not installed: {error}") from error
     except sa.exc.DBAPIError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,8 +67,10 @@ class Study:
             raise StudyError(f"{where} has no seeds: give at least one")
         if any(seed < 0 for seed in self.seeds):
             raise StudyError(f"{where}: seeds must be whole numbers from 0 on, not {min(self.seeds)}")
-        if not 0 <= self.margin < float("inf"):
+        if not 0 <= self.margin < math.inf:
             raise StudyError(f"{where}: margin must be a finite number of at least 0, not {self.margin}")
+        if self.target is not None and not math.isfinite(self.target):
+            raise StudyError(f"{where}: target must be a finite number, not {self.target}")
         if self.confirm < 0:
             raise StudyError(f"{where}: confirm must be a number of seeds of at least 0, not {self.confirm}")
         for noun, names in (

@@ -1,7 +1,7 @@
 """TaskSettings: what a study file can say about a task, checked before any data is loaded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lrbench.errors import TaskError
@@ -60,3 +60,12 @@ class TaskSettings:
             raise TaskError(f"{where}: split_seed = {self.split_seed!r} must be an integer")
         if type(self.stratified) is not bool:
             raise TaskError(f"{where}: stratified = {self.stratified!r} must be true or false")
+
+    def with_budget(self, steps: int | None) -> "TaskSettings":
+        """These settings with another budget, in which at least one evaluation finds its place; None: as they are.
+
+        An `eval_every` that was chosen is kept as far as it fits; one that was not stays a twentieth of the budget.
+        """
+        if steps is None:
+            return self
+        return replace(self, steps=steps, eval_every=None if self.eval_every is None else min(self.eval_every, steps))

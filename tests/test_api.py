@@ -1,0 +1,118 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import lrbench
+from lrbench.errors import LRBenchError, StudyError, TaskError
+
+HEAVY = ("torch", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy", "numpy")
+
+
+@pytest.fixture
+def task() -> lrbench.Task:
+    inputs, labels = torch.randn(120, 5, generator=torch.Generator().manual_seed(0)), torch.arange(120) % 3
+    inputs[torch.arange(120), labels] += 3
+    data = lrbench.Data.from_arrays((inputs[:90], labels[:90]), (inputs[90:], labels[90:]))
+    return lrbench.Task(name="own", model=lambda: nn.Linear(5, 3), data=data, steps=30, batch_size=8)
+
+
+def test_a_policy_is_scored_on_the_users_own_task(task: lrbench.Task, tmp_path: Path) -> None:
+    card = lrbench.score("FIX(k0=0.1)", task, seeds=3, store=tmp_path / "runs.db")
+    assert card.n == 3
+    assert card.test.mean is not None
+    assert card.test.mean > 0.8
+    assert card.verdict is None
+    assert "test_top1" in str(card)
+
+
+def test_a_second_score_asks_the_store(task: lrbench.Task, tmp_path: Path) -> None:
+    first = lrbench.score("FIX(k0=0.1)", task, seeds=2, store=tmp_path / "runs.db")
+    second = lrbench.score("FIX(k0=0.1)", task, seeds=2, store=tmp_path / "runs.db")
+    assert first == second
+
+
+def test_scoring_by_name_and_by_study_is_the_same_run(tmp_path: Path) -> None:
+    lrbench.score("FIX(k0=0.1)", "mnist1d-mlp", seeds=1, steps=30, store=tmp_path / "runs.db")
+    study = tmp_path / "study.toml"
+    study.write_text('task = { base = "mnist1d-mlp", steps = 30 }\nseeds = 1\n[[policies]]\npolicy = "FIX(k0=0.1)"\n')
+    assert lrbench.run(study, store=tmp_path / "runs.db").tally.cached == 1
+
+
+def test_base_lr_robustness_is_there_on_request(task: lrbench.Task, tmp_path: Path) -> None:
+    card = lrbench.score("FIX(k0=0.1)", task, seeds=2, base_lr_scales=(0.1, 1.0, 10.0), store=tmp_path / "runs.db")
+    assert card.metrics["base_lr_retention"].n == 2
+
+
+def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from lrbench.study.config import load_study
+
+    study = replace(load_study("quickstart", steps=20), seeds=(0,))
+    assert lrbench.run(study, store=tmp_path / "runs.db").tally.trained == 13
+    outcome = lrbench.run(study, store=tmp_path / "runs.db")
+    assert outcome.tally.cached == 13
+    assert {"study", "task", "policies", "runs", "steps"} <= outcome.to_json().keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"policy": "FOX(k0=0.1)"}, r"'FOX' \(did you mean 'FIX'\?\)"),
+        ({"policy": "FIX(k0=-1)"}, "k0"),
+        ({"task": "mnist1d-mpl"}, r"'mnist1d-mpl' \(did you mean 'mnist1d-mlp'\?\)"),
+        ({"seeds": 0}, "no seeds"),
+        ({"seeds": [1, 1]}, "seed 1 is given 2 times"),
+        ({"seeds": [-1]}, "seeds must be whole numbers from 0 on, not -1"),
+        ({"steps": 0}, "steps = 0"),
+        ({"target": math.nan}, "target must be a finite number, not nan"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
+        ({"device": "tpu9"}, "device 'tpu9' is unknown"),
+    ],
+)
+def test_a_bad_argument_is_one_sentence_and_makes_no_store(
+    arguments: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    given = {"policy": "FIX(k0=0.1)", "task": "mnist1d-mlp", "store": tmp_path / "runs.db", **arguments}
+    with pytest.raises(LRBenchError, match=sentence):
+        lrbench.score(**given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_train_is_said_with_its_error(task: lrbench.Task, tmp_path: Path) -> None:
+    class Untrainable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+            self.calls = 0
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if len(inputs) == 8:
+                raise RuntimeError("no batches of eight")
+            return self.layer(inputs)
+
+    with pytest.raises(TaskError, match=r"no run of .* could be finished: RuntimeError: no batches of eight"):
+        lrbench.score("FIX(k0=0.1)", task.with_(model=Untrainable), seeds=1, store=tmp_path / "runs.db")
+
+
+def test_a_study_without_policies_is_refused(task: lrbench.Task) -> None:
+    with pytest.raises(StudyError, match="names no policy"):
+        lrbench.Study(name="empty", tasks=(task,), entries=(), seeds=(0,))
+
+
+def test_importing_lrbench_loads_nothing_heavy() -> None:
+    program = f"import sys, lrbench; print([name for name in {HEAVY!r} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in lrbench.__all__:
+        assert getattr(lrbench, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = lrbench.nonsense
