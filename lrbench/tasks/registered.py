@@ -16,7 +16,8 @@ def mnist1d_mlp() -> TaskSettings:
     """MNIST-1D, a multilayer perceptron: the quickstart's task, half a second a run, nothing to download.
 
     1,000 iterations are 20 epochs, evaluated after each. Network, batch size and budget are ours: small, and far enough
-    apart for good and bad policies (test accuracy between 25% and 70% over the LRs from 0.001 to 0.3).
+    apart for good and bad policies: measured over 2 seeds, test accuracy is 25% with FIX 0.001, 61% with FIX 0.05 and
+    65% with a linear decay from 0.2.
     """
     return TaskSettings(
         name="mnist1d-mlp",
