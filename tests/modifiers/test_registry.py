@@ -77,7 +77,7 @@ def test_a_bare_name_has_every_default() -> None:
 def test_every_method_says_what_it_does_and_declares_its_settings() -> None:
     assert {"PLP", "PSWA", "PWALKS", "PSWM", "SWA", "EMA", "LAWA", "Lookahead"} <= set(built_in())
     for name in built_in():
-        assert description(name).endswith((".", "notice."))
+        assert description(name).endswith(".")
         assert all(setting.doc and setting.allowed for setting in settings_named(name))
 
 

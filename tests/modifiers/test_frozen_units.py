@@ -1,0 +1,64 @@
+"""No method writes to weights that have left training, whatever it remembers of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from lrbench.engine import Frozen, Modifier, Training, advance, begin, identical
+from lrbench.engine.modifier import Memory
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, PWALKS, SWA, Lookahead
+from lrbench.tasks.task import Task
+
+STEP = 5
+"""Inside a cycle of PLP and of Lookahead and inside a sampling period, which all have begun to remember something."""
+
+
+@dataclass(frozen=True)
+class FreezeFirstUnit(Modifier):
+    """Takes the first unit out of training after STEP iterations."""
+
+    rank = 40
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        if training.step == STEP:
+            training.freeze(Frozen(units=1))
+
+
+MODIFIERS = [
+    (PLP(),),
+    (Lookahead(k=3),),
+    (PSWA(p=1, recompute_bn=True),),
+    (PSWA(p=1, reset_optimizer=True),),
+    (PWALKS(p=1, K=2),),
+    (PWALKS(p=1, K=100),),
+    (PSWM(period=0.5, p=1),),
+    (PLP(), PSWA(p=1)),
+    (Lookahead(k=3), PSWM(period=0.5)),
+]
+WATCHERS = (SWA(start=0.1), EMA(decay=0.9), LAWA(K=2))
+
+
+@pytest.mark.parametrize("modifiers", MODIFIERS, ids=lambda methods: "+".join(map(str, methods)))
+def test_weights_that_left_training_stay_as_they_were_and_the_rest_goes_on(
+    modifiers: tuple[Modifier, ...], task: Task
+) -> None:
+    lrs = np.full(task.steps, 0.05)
+    methods = (*modifiers, FreezeFirstUnit())
+    at_freeze, _ = advance(task, begin(task, 0), lrs[:STEP], methods, WATCHERS)
+    last, _ = advance(task, begin(task, 0), lrs, methods, WATCHERS)
+    frozen = [name for name in last.model if name.startswith(("0.", "1."))]
+    assert identical({n: last.model[n] for n in frozen}, {n: at_freeze.model[n] for n in frozen})
+    assert not any(identical(last.model[n], at_freeze.model[n]) for n in last.model if n not in frozen)
+
+
+@pytest.mark.parametrize("modifiers", MODIFIERS, ids=lambda methods: "+".join(map(str, methods)))
+def test_resumed_before_at_and_after_units_left_training_equals_uninterrupted(
+    modifiers: tuple[Modifier, ...], task: Task
+) -> None:
+    lrs = np.full(task.steps, 0.05)
+    methods = (*modifiers, FreezeFirstUnit())
+    state = begin(task, 0)
+    for start, stop in zip([0, 4, 5, 6, 8], [4, 5, 6, 8, task.steps], strict=True):
+        state, _ = advance(task, state, lrs[start:stop], methods, WATCHERS)
+    assert identical(state, advance(task, begin(task, 0), lrs, methods, WATCHERS)[0])
