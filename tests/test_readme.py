@@ -16,9 +16,7 @@ def named_block(language: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.strip().splitlines()[0])
-def test_the_python_examples_run_as_written(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_python_examples_run_as_written(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {})
 

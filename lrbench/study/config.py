@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
+from lrbench.metrics import BASE_LR_SCALES
 from lrbench.study.entries import entries_of
 from lrbench.study.fields import checked, shown
-from lrbench.study.study import BASE_LR_SCALES, Study
+from lrbench.study.study import Study
 
 if TYPE_CHECKING:
     from lrbench.study.study import Entry

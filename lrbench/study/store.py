@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -121,8 +121,8 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class StoredRun:
-    """All that the store knows of a run."""
+class NewRun:
+    """What identifies a run, before anything is known of how it ends."""
 
     key: str
     task: str
@@ -131,6 +131,13 @@ class StoredRun:
     modifiers: str
     seed: int
     steps: int
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredRun(NewRun):
+    """All that the store knows of a run."""
+
     status: Status
     step: int
     seconds: float
@@ -139,7 +146,6 @@ class StoredRun:
     error: str | None
     final: Mapping[str, Any] | None
     checkpoint: str | None
-    provenance: Mapping[str, Any]
     scores: tuple[Score, ...] = ()
 
     @property
@@ -159,20 +165,6 @@ class Member:
     scale: float
     seed: int
     run: str
-
-
-@dataclass(frozen=True)
-class NewRun:
-    """What identifies a run, before anything is known of how it ends."""
-
-    key: str
-    task: str
-    task_key: str
-    policy: str
-    modifiers: str
-    seed: int
-    steps: int
-    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:

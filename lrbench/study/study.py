@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lrbench.study.treatment import Treatment
     from lrbench.tasks import Task
 
-BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
-"""The factors of the robustness over base LR, as LRBench names them."""
-
 
 @dataclass(frozen=True)
 class Entry:

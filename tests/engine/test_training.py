@@ -305,3 +305,11 @@ def test_resumed_equals_uninterrupted_on_cuda_within_rounding(model: str, task_w
     task = task_with(model).to("cuda")
     pieces, _ = in_pieces(task, begin(task, 0), ramp(task), [3, 10])
     torch.testing.assert_close(dict(pieces.model), dict(whole(task, 0, ramp(task))[0].model), rtol=1e-4, atol=1e-5)
+
+
+def test_lazy_layers_are_given_their_shapes_and_resume_exactly(mlp_task: Task) -> None:
+    lazy = mlp_task.with_(model=lambda: nn.Sequential(nn.LazyLinear(16), nn.LazyBatchNorm1d(), nn.LazyLinear(3)))
+    state, _ = whole(lazy, 0, ramp(lazy))
+    pieces, _ = in_pieces(lazy, begin(lazy, 0), ramp(lazy), [3, 17])
+    assert identical(pieces, state)
+    assert state.model["0.weight"].shape == (16, 8)
