@@ -105,7 +105,7 @@ def test_forked_from_a_trunk_equals_trained_separately(name: str, fork: int, tas
         assert identical(advance(task, trunk, lrs[fork:], *methods)[0], advance(task, begin(task, 5), lrs, *methods)[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_how_a_run_is_cut_changes_nothing(mlp_task: Task, data: st.DataObject) -> None:
     methods = METHODS[data.draw(st.sampled_from(sorted(METHODS)))]
