@@ -43,7 +43,8 @@ class Evaluation:
         val, test: predictions on the validation and the test split.
         train: at the last step of the budget, predictions on a fixed subset of the train split as large as the
             test split (or all of it, where it is smaller); otherwise None.
-        watched: what each watcher's network predicts at the same step, by the watcher's text.
+        watched: what each watcher's network predicts at the same step, by the watcher's text; a network whose losses
+            are not finite is left out, and does not end the run that it watches.
     """
 
     step: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,11 +96,11 @@ class Training:
                 own = modifier.evaluated(self, memory, own)
             watched = {str(watcher): watcher.evaluated(self, memory, self.module) for watcher, memory in self._watchers}
         evaluation = self._evaluation(own, seen.mean)
-        beside = {name: self._evaluation(module, seen.mean) for name, module in watched.items()}
-        if not all(math.isfinite(part.loss) for e in (evaluation, *beside.values()) for part in (e.val, e.test)):
+        if not _has_finite_losses(evaluation):
             self.diverged_at = self.step
             return
-        yield Evaluation(**{**vars(evaluation), "watched": beside})
+        beside = {name: self._evaluation(module, seen.mean) for name, module in watched.items()}
+        yield replace(evaluation, watched={name: seen for name, seen in beside.items() if _has_finite_losses(seen)})
 
     def freeze(self, frozen: Frozen) -> None:
         """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
@@ -253,6 +254,10 @@ def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
     """Each parameter group's learning rate over that of the first, as the optimizer was built."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     return [rate / rates[0] for rate in rates]
+
+
+def _has_finite_losses(evaluation: Evaluation) -> bool:
+    return math.isfinite(evaluation.val.loss) and math.isfinite(evaluation.test.loss)
 
 
 def _is_finite(module: nn.Module) -> bool:

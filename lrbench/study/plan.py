@@ -13,8 +13,10 @@ import numpy as np
 
 from lrbench.study.study import Entry, Study
 from lrbench.study.treatment import UNMODIFIED, Treatment, with_controls
+from lrbench.tasks.fingerprint import fingerprint
 
 if TYPE_CHECKING:
+    from lrbench.engine import Watcher
     from lrbench.policy import Policy
     from lrbench.tasks import Task
 
@@ -56,7 +58,7 @@ class PlannedRun:
             lrs = str(self.policy).encode()
         else:
             lrs = np.ascontiguousarray(self.policy.lrs(0, self.task.steps), dtype="<f8").tobytes()
-        modifiers = [str(modifier) for modifier in self.treatment.modifiers]
+        modifiers = [_identity(modifier) for modifier in self.treatment.modifiers]
         return _hash([NUMERICS, self.task.key, self.seed, blake2b(lrs, digest_size=16).hexdigest(), modifiers])
 
     @cached_property
@@ -64,7 +66,7 @@ class PlannedRun:
         """The hash of all that determines the run's numbers: its training, and what watches it."""
         if self.treatment.watcher is None:
             return self.training_key
-        return _hash([self.training_key, str(self.treatment.watcher)])
+        return _hash([self.training_key, _identity(self.treatment.watcher)])
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ def _runs(
                 for entry in study.entries:
                     for treatment in treatments:
                         yield PlannedRun(task, entry, seed, stage, scale, treatment)
+
+
+def _identity(method: Watcher) -> list[object]:
+    """A method's settings and its code, so that a changed method of the user's own is another one."""
+    return [str(method), fingerprint(type(method))]
 
 
 def _hash(what: list[object]) -> str:

@@ -69,23 +69,13 @@ def segments(
         for evaluation in evaluations:
             history.append((evaluation.step, score(task, evaluation).val_score))
             for one in job.runs:
-                fresh[one.key].append(score(task, _seen_by(one, evaluation)))
+                if seen := _seen_by(one, evaluation):
+                    fresh[one.key].append(score(task, seen))
         seconds = time.perf_counter() - started
-        facts = {
-            key: Segment(state.step, seconds, state.flops.total, tuple(scores), diverged_at=state.diverged_at)
-            for key, scores in fresh.items()
-        }
-        if state.diverged_at is not None:
-            yield {key: replace(segment, status="diverged") for key, segment in facts.items()}
-            return
-        if state.step == task.steps:
-            costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
-            yield {
-                one.key: replace(
-                    facts[one.key], status="finished", final=final(task, _seen_by(one, evaluations[-1])) | costs
-                )
-                for one in job.runs
-            }
+        facts = {key: Segment(state.step, seconds, state.flops.total, tuple(scores)) for key, scores in fresh.items()}
+        if state.diverged_at is not None or state.step == task.steps:
+            last = evaluations[-1] if state.diverged_at is None else None
+            yield {one.key: _ended(facts[one.key], one, state, last) for one in job.runs}
             return
         if seconds >= SECONDS_AT_RISK:
             name = f"{run.training_key}-{state.step}.pt"
@@ -96,10 +86,20 @@ def segments(
                 scores.clear()
 
 
+def _ended(segment: Segment, run: PlannedRun, state: State, last: Evaluation | None) -> Segment:
+    """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""
+    seen = None if last is None else _seen_by(run, last)
+    if seen is None:
+        return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
+    costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
+    return replace(segment, status="finished", final=final(run.task, seen) | costs)
+
+
 def _unwatched(job: Job) -> PlannedRun | None:
     """The run of a job whose evaluations are those of the network in training, to which a policy may react."""
     return next((run for run in job.runs if run.treatment.watcher is None), None)
 
 
-def _seen_by(run: PlannedRun, evaluation: Evaluation) -> Evaluation:
-    return evaluation if run.treatment.watcher is None else evaluation.watched[str(run.treatment.watcher)]
+def _seen_by(run: PlannedRun, evaluation: Evaluation) -> Evaluation | None:
+    """An evaluation of the network that a run is about; None where that network's losses are not finite."""
+    return evaluation if run.treatment.watcher is None else evaluation.watched.get(str(run.treatment.watcher))

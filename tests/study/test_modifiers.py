@@ -3,8 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 import lrbench.study.segments
+from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM
 from lrbench.study.config import load_study
@@ -173,3 +176,38 @@ def test_the_same_modifier_twice_is_refused(study: Make) -> None:
 def test_two_methods_of_one_family_are_refused() -> None:
     with pytest.raises(TaskError, match="cannot be combined"):
         Treatment.of([PSWA(), PSWM()])
+
+
+class Overflow(Watcher):
+    """Watches with a network whose outputs are infinite from the third evaluation on."""
+
+    def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        return module if training.step <= 10 else nn.Sequential(module, Infinite())
+
+
+class Infinite(nn.Module):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs * torch.inf
+
+
+def test_a_watchers_own_divergence_does_not_touch_the_run_that_it_watches(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,), treatments=(Treatment.of([Overflow()]),))
+    assert run(asked, store).diverged == 1
+    watched, watching = (numbers(asked, store)[one.key] for one in plan(asked).runs)
+    assert (watched.status, len(watched.scores)) == ("finished", 8)
+    assert (watching.status, len(watching.scores), watching.diverged_at) == ("diverged", 2, 40)
+
+
+def test_a_changed_method_of_the_users_own_is_trained_again(study: Make, store: Store) -> None:
+    def keys(factor: float) -> set[str]:
+        class Shrink(Modifier):
+            """Makes every weight smaller after each iteration."""
+
+            def after_step(self, training: Training, memory: Memory) -> None:
+                for weight in training.weights.values():
+                    weight.mul_(factor)
+
+        return {one.key for one in plan(study("FIX(k0=0.1)", treatments=(Treatment.of([Shrink()]),))).runs}
+
+    assert keys(0.9) == keys(0.9)
+    assert keys(0.9) & keys(0.8) == {one.key for one in plan(study("FIX(k0=0.1)")).runs}
