@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import lrbench
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = {language: re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) for language in ("python", "toml", "sh")}
 PROGRAMS = [block for block in BLOCKS["python"] if not block.startswith("#")]
@@ -32,6 +34,14 @@ def test_the_study_with_a_plugin_runs_as_written(tmp_path: Path) -> None:
     )
     assert said.returncode == 0, said.stderr
     assert "21 trained" in said.stdout
+
+
+def test_the_study_with_training_methods_runs_as_written(tmp_path: Path) -> None:
+    (tmp_path / "modifiers.toml").write_text(named_block("toml", "modifiers.toml"))
+    outcome = lrbench.run(tmp_path / "modifiers.toml", store=tmp_path / "runs.db")
+    assert outcome.tally.failed == 0
+    # two policies x three seeds, as they are, with two settings of PSWA, with PLP and EMA, and with their control
+    assert outcome.tally.total == 2 * 3 * 5
 
 
 def test_every_file_that_the_readme_shows_is_there() -> None:
