@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lrbench.engine import resolve_device
-from lrbench.errors import LRBenchError
+from lrbench.errors import CheckpointError, StoreError
 from lrbench.study.plan import Job, Plan, PlannedRun, confirmation, jobs, plan
 from lrbench.study.provenance import provenance
 from lrbench.study.results import finalists
@@ -149,7 +149,7 @@ def _train_job(job: Job, store: Store, listener: Listener, interrupted: Callable
                     listener.advanced(run, step, scores[-1].val_score if scores else None)
                 if interrupted():
                     raise KeyboardInterrupt
-    except LRBenchError:
+    except (StoreError, CheckpointError):
         raise
     except Exception:
         store.fail(ends, traceback.format_exc())
