@@ -3,7 +3,7 @@
     units = the network's layers in order, a convolution with its normalisation or a residual block each
     at each epoch's end, for each unit that is still trained:
         score = |W - W one epoch ago| / |W one epoch ago| / (sum of the epoch's learning rates)      (1-norms)
-        quiet = score < tau * the unit's largest score, and |slope of its last `window` scores| < delta
+        quiet = score < tau * the unit's largest score, and |slope of its last `window` scores| < delta * that
         done  = quiet in each of the last `patience` epochs, the first `warmup` epochs not counting
     drop = the longest prefix of done units, the last unit and the head excepted
     where it grows:
@@ -128,7 +128,8 @@ class Drop:
         if self.storage != "none":
             views = f" in {self.views} views" if self.views > 1 else ""
             kept = f"stored as {self.storage}{views}, {rough_size(self.bytes)}"
-        return f"after epoch {self.epoch}: the first {self.units} units dropped, their outputs {kept}"
+        units = f"{self.units} units" if self.units > 1 else "unit"
+        return f"after epoch {self.epoch}: the first {units} dropped, outputs {kept}"
 
 
 @register_modifier
@@ -144,6 +145,9 @@ class LearnAndDrop(Modifier):
 
     The learning rate is taken out of the scores, so that a decaying policy does not look like a network that has
     learnt. An epoch whose learning rates are all 0 is not counted. After the last iteration nothing is dropped.
+
+    The defaults drop late. Scores are low and flat early on, too, while a network has hardly begun to learn: limits
+    that let units go then cost accuracy, so that a longer warmup is the first thing to try where it is lost.
     """
 
     rank = 40
@@ -153,11 +157,11 @@ class LearnAndDrop(Modifier):
         "and while its score's slope is flatter than this",
         bounds=Bounds(0),
         unit="fraction of the largest score per epoch",
-        default=0.05,
+        default=0.02,
     )
-    window: int = count("over how many scores the slope is taken", low=2, high=1000, unit="epochs", default=3)
+    window: int = count("over how many scores the slope is taken", low=2, high=1000, unit="epochs", default=5)
     patience: int = count("how long a unit must be quiet", low=1, high=1000, unit="epochs", default=2)
-    warmup: int = count("how long nothing counts as quiet", low=0, unit="epochs", default=3)
+    warmup: int = count("how long nothing counts as quiet", low=0, unit="epochs", default=5)
     views: int = count("augmented views that are stored; 0: none", low=0, high=1000, unit="views a sample", default=0)
     budget: str = size("memory for stored outputs", default="2GiB")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lrbench.engine import State, Training, advance, begin, identical, load_checkpoint, save_checkpoint
 from lrbench.errors import TaskError
-from lrbench.modifiers import EMA, PLP, PSWA, LearnAndDrop, Lookahead, Memory, Modifier, Watcher, parse_modifier
+from lrbench.modifiers import EMA, PLP, PSWA, Drop, LearnAndDrop, Lookahead, Memory, Modifier, Watcher, parse_modifier
 from lrbench.modifiers.learn_and_drop import (
     change_score,
     choose_storage,
@@ -232,9 +232,23 @@ def test_what_was_dropped_and_how_it_is_stored_can_be_read_from_a_file(plain: Ta
     drops = EAGER.drops(load_checkpoint(tmp_path / "state.pt"))
     assert drops == EAGER.drops(state) != ()
     assert str(drops[-1]) == (
-        f"after epoch {drops[-1].epoch}: the first 3 units dropped, their outputs stored as float32, "
+        f"after epoch {drops[-1].epoch}: the first 3 units dropped, outputs stored as float32, "
         f"{48 * 6 * 4 / 1024:.1f} KiB"
     )
+
+
+@pytest.mark.parametrize(
+    ("drop", "sentence"),
+    [
+        (Drop(7, 700, 1, "none", 1, 0), "after epoch 7: the first unit dropped, outputs computed each iteration"),
+        (
+            Drop(9, 900, 4, "bfloat16", 3, 2**30),
+            "after epoch 9: the first 4 units dropped, outputs stored as bfloat16 in 3 views, 1.0 GiB",
+        ),
+    ],
+)
+def test_a_drop_says_what_became_of_the_outputs(drop: Drop, sentence: str) -> None:
+    assert str(drop) == sentence
 
 
 def test_a_run_without_the_method_has_dropped_nothing(plain: Task) -> None:
