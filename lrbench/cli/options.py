@@ -93,7 +93,7 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE.py",
-        help="Run a Python file of yours that registers models, data sets, tasks or functions; may be repeated.",
+        help="Run a Python file of yours that registers models, data sets, tasks, functions or modifiers; may repeat.",
         show_default=False,
         rich_help_panel=WHERE,
     ),
@@ -168,11 +168,14 @@ def complete_study(incomplete: str) -> list[str]:
 
 
 def complete_policy(incomplete: str) -> list[str]:
-    """The catalogs whose names begin so, and once one is named, its entries."""
-    from lrbench.policy import catalog, catalogs
+    """The catalogs and studies whose names begin so, and once one is named, its policies."""
+    from lrbench.cli.policies import named_policies
+    from lrbench.policy import catalogs
+    from lrbench.study.config import study_names
 
     name, slash, _ = incomplete.partition("/")
-    known = [f"{name}/{entry}" for entry in catalog(name)] if slash and name in catalogs() else catalogs()
+    names = [*catalogs(), *study_names()]
+    known = [f"{name}/{policy}" for policy in named_policies(name)] if slash and name in names else names
     return [candidate for candidate in known if candidate.startswith(incomplete)]
 
 

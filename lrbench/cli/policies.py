@@ -1,42 +1,50 @@
-"""The policies that a command line names: a catalog, an entry of one, or a policy as text."""
+"""The policies that a command line names: a catalog or a study, an entry of one, or a policy as text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.errors import PolicyError, did_you_mean
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
+    from lrbench.study.config import StudyFile
 
 
-def named_policies(text: str) -> dict[str, Policy]:
+def named_policies(text: str) -> Mapping[str, Policy]:
     """The policies that one argument stands for, by the name they are shown under.
 
     Args:
-        text: `lrbench13` or `my_catalog.toml` for a whole catalog, `lrbench13/TRI` for one of its entries, else a
-            policy as text.
+        text: `lrbench13` or `my_catalog.toml` for a whole catalog, `quickstart` or `my_study.toml` for all policies of
+            a study, `lrbench13/TRI` for one of them, else a policy as text.
 
     Raises:
         PolicyError: it is none of these.
+        StudyError: it is a study file that says something that is not allowed.
     """
-    from lrbench.policy import catalog, catalogs, load_catalog, parse
+    from lrbench.policy import catalogs, parse
+    from lrbench.study.config import study_names
 
-    if text.endswith(".toml"):
-        return {key: entry.policy for key, entry in load_catalog(text).items()}
+    whole = _collection(text)
+    if whole is not None:
+        return whole
     name, slash, key = text.partition("/")
-    if text in catalogs():
-        return {key: entry.policy for key, entry in catalog(text).items()}
+    known = (*catalogs(), *study_names())
     if slash and "(" not in name:
-        known = catalog(name)
-        if key not in known:
-            hint = did_you_mean(key, known) or f"; it has {', '.join(known)}"
-            raise PolicyError(f"catalog '{name}' has no entry '{key}'{hint}")
-        return {key: known[key].policy}
+        entries = _collection(name)
+        if entries is None:
+            hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise PolicyError(f"there is no catalog and no study called '{name}'{hint}")
+        if key not in entries:
+            hint = did_you_mean(key, entries) or f"; it has {', '.join(entries)}"
+            raise PolicyError(f"'{name}' has no policy '{key}'{hint}")
+        return {key: entries[key]}
     if "(" not in text:
-        hint = did_you_mean(text, catalogs()) or f"; there are {', '.join(catalogs())}"
+        hint = did_you_mean(text, known) or f"; there are {', '.join(known)}"
         raise PolicyError(
-            f"'{text}' is neither a catalog{hint}, nor an entry such as 'lrbench13/TRI', "
+            f"'{text}' is neither a catalog or study{hint}, nor an entry such as 'lrbench13/TRI', "
             "nor a policy such as 'FIX(k0=0.1)'"
         )
     policy = parse(text)
@@ -47,7 +55,7 @@ def one_policy(text: str) -> Policy:
     """The one policy that an argument stands for.
 
     Raises:
-        PolicyError: it is none, or a whole catalog.
+        PolicyError: it is none, or a whole catalog or study.
     """
     found = named_policies(text)
     if len(found) != 1:
@@ -55,3 +63,54 @@ def one_policy(text: str) -> Policy:
             f"'{text}' has {len(found)} policies and one is wanted: name it as '{text}/{next(iter(found))}'"
         )
     return next(iter(found.values()))
+
+
+def budgets(text: str) -> frozenset[int]:
+    """The budgets in iterations of the tasks of a study; none where `text` is not a study.
+
+    Raises:
+        TaskError: one of its tasks is unknown, or says something that is not allowed.
+    """
+    file = _study_file(text)
+    if file is None:
+        return frozenset()
+    from lrbench.tasks import settings_from_dict
+
+    study = _read(file)
+    wanted = study.tasks or ([] if study.task is None else [study.task])
+    tables = ({"base": task} if isinstance(task, str) else task for task in wanted)
+    return frozenset(settings_from_dict(table).steps for table in tables)
+
+
+def _collection(name: str) -> Mapping[str, Policy] | None:
+    """The policies of the catalog or the study of this name or in this file; None where it is neither."""
+    from lrbench.policy import catalog, catalogs, load_catalog
+
+    if name in catalogs():
+        return {key: entry.policy for key, entry in catalog(name).items()}
+    file = _study_file(name)
+    if file is not None:
+        from lrbench.study.config import MOST_RUNS
+        from lrbench.study.entries import entries_of
+
+        return {entry.name: entry.policy for entry in entries_of(_read(file).policies, file, most=MOST_RUNS)}
+    if name.endswith(".toml"):
+        return {key: entry.policy for key, entry in load_catalog(name).items()}
+    return None
+
+
+def _study_file(name: str) -> Path | None:
+    """The file of a study, which has policies where a catalog has entries; None where there is none."""
+    from lrbench.study.config import find_study, read_toml, study_names
+
+    if name in study_names():
+        return find_study(name)
+    file = Path(name)
+    return file if file.suffix == ".toml" and file.is_file() and "policies" in read_toml(file) else None
+
+
+def _read(file: Path) -> StudyFile:
+    from lrbench.study.config import StudyFile, read_toml
+    from lrbench.study.fields import checked
+
+    return checked(StudyFile, read_toml(file), str(file))

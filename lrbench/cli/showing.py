@@ -22,7 +22,7 @@ from lrbench.cli.options import (
     whole_number,
 )
 from lrbench.cli.output import console_for, print_json
-from lrbench.cli.policies import named_policies
+from lrbench.cli.policies import budgets, named_policies
 from lrbench.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def show(
         list[str],
         typer.Argument(
             metavar="POLICY",
-            help="A policy as text, an entry of a catalog such as lrbench13/TRI, or a whole catalog.",
+            help="A policy as text, an entry of a catalog such as lrbench13/TRI, a whole catalog, or a study.",
             show_default=False,
             autocompletion=complete_policy,
         ),
@@ -57,7 +57,7 @@ def show(
             "--steps",
             metavar="N",
             parser=whole_number(1),
-            help=f"The budget in iterations; {DEFAULT_STEPS} where no policy depends on it.",
+            help=f"The budget in iterations; a study's own, or {DEFAULT_STEPS} where no policy depends on it.",
             show_default=False,
             rich_help_panel=BUDGET,
         ),
@@ -108,6 +108,7 @@ def show(
 
     \b
     Examples:
+      lrbench show quickstart
       lrbench show lrbench13 --steps 2000
       lrbench show "FIX(k0=0.1)" lrbench13/TRI --task mnist1d-mlp
       lrbench show modern --steps 10000 --steps-per-epoch 500 -o modern.svg
@@ -124,6 +125,7 @@ def show(
         loaded = load_task(task, data_root=data_root, download=download)
         steps = steps or loaded.steps
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
+    steps = steps or _common_budget(policies)
     bound = _bound(chosen, steps, steps_per_epoch)
     steps = steps or DEFAULT_STEPS
     if steps * len(bound) > MOST_RATES:
@@ -158,6 +160,12 @@ def _drawable(texts: list[str]) -> dict[str, Policy]:
     if left_out:
         say_error(f"Left out, for they react to the validation score in training: {', '.join(left_out)}.")
     return found
+
+
+def _common_budget(texts: list[str]) -> int | None:
+    """The budget of all studies among the arguments; None where there is none, or they differ."""
+    known = frozenset[int]().union(*map(budgets, texts))
+    return next(iter(known)) if len(known) == 1 else None
 
 
 def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None) -> dict[str, Policy]:

@@ -1,4 +1,4 @@
-"""What every drawing of learning-rate curves shares: the limits of the axis, and names that fit."""
+"""What every drawing of learning-rate curves shares: the limits of the axis."""
 
 from __future__ import annotations
 
@@ -24,8 +24,3 @@ def lr_limits(curves: Mapping[str, NDArray[np.float64]], *, log: bool) -> tuple[
     positive = [float(lrs[lrs > 0].min()) for lrs in curves.values() if (lrs > 0).any()]
     low = max(min(positive, default=high), high * 10.0**-LOG_DECADES)
     return (low, high) if low < high else (high / 10, high)
-
-
-def shortened(name: str, longest: int) -> str:
-    """The name, cut to `longest` characters with an ellipsis where it has more."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"

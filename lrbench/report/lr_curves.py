@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from numpy.typing import NDArray
 
-from lrbench.report.lr_axis import lr_limits, shortened
+from lrbench.report.lr_axis import lr_limits
+from lrbench.report.names import short_names, shortened, wrapped
 from lrbench.report.output_file import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-    from numpy.typing import NDArray
+
+Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""The x and the y of a line's points."""
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 """Okabe and Ito's colours (2008), told apart with every common colour blindness; ochre in place of their yellow,
@@ -28,9 +33,24 @@ which white swallows."""
 POINTS = 2_000
 """No curve is drawn from more points than this; where it has more iterations, the extremes of each stretch are kept."""
 
-COLUMNS = 3
-LONGEST_NAME = 64
-LONGEST_PANEL_NAME = 40
+TOLERANCE = 1e-3
+"""A drawn line is no farther than this part of its axes from the curve."""
+
+LINE = 1.6
+FILL = 0.12
+TICK_STEPS = (1, 2, 2.5, 5, 10)
+INK = "#333333"
+AXIS = "#8a8a8a"
+
+WIDTH = 10.0
+"""Of every figure, in inches."""
+
+LONGEST_NAME = 110
+LONGEST_TITLE = {5: 22, 4: 28, 3: 38}
+"""How many characters of a title fit over a panel, by the number of panels side by side."""
+
+MOST_LINES = 3
+"""A title has no more lines than this."""
 
 
 def lr_figure(curves: Mapping[str, NDArray[np.float64]], *, log: bool = False) -> Figure:
@@ -73,46 +93,98 @@ def outline(lrs: NDArray[np.float64], points: int = POINTS) -> tuple[NDArray[np.
     return steps, lrs[steps]
 
 
+def stairs(lrs: NDArray[np.float64]) -> Line:
+    """The line of a curve that holds each learning rate from its iteration to the next one."""
+    steps, values = outline(lrs)
+    return np.append(np.repeat(steps, 2)[1:], len(lrs)).astype(np.float64), np.repeat(values, 2)
+
+
+def simplified(line: Line, width: float, height: float) -> Line:
+    """As few corners of a line as draw it, by the algorithm of Ramer (1972) and of Douglas and Peucker (1973).
+
+    Args:
+        line: with rising x.
+        width, height: what the axes span; corners are left out where the line then moves by less than a thousandth.
+    """
+    points = np.column_stack((line[0] / width, line[1] / height))
+    kept = np.zeros(len(points), dtype=bool)
+    kept[[0, -1]] = True
+    stretches = [(0, len(points) - 1)]
+    while stretches:
+        start, stop = stretches.pop()
+        along = points[stop] - points[start]
+        across = points[start + 1 : stop] - points[start]
+        away = np.abs(along[0] * across[:, 1] - along[1] * across[:, 0])
+        if away.max(initial=0.0) > TOLERANCE * np.hypot(*along):
+            corner = start + 1 + int(away.argmax())
+            kept[corner] = True
+            stretches += [(start, corner), (corner, stop)]
+    return line[0][kept], line[1][kept]
+
+
 def _overlaid(curves: Mapping[str, NDArray[np.float64]], log: bool) -> Figure:
-    figure = Figure(figsize=(8, 4.2 + 0.22 * len(curves)), layout="constrained")
+    names = [wrapped(name, LONGEST_NAME) for name in short_names(curves, LONGEST_NAME).shown.values()]
+    figure = Figure(figsize=(WIDTH, 4.4 + 0.2 * "\n".join(names).count("\n") + 0.2 * len(names)), layout="constrained")
     axes = figure.subplots()
-    _prepare(axes, curves, log)
-    lines = [_draw(axes, lrs, color) for lrs, color in zip(curves.values(), PALETTE, strict=False)]
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("learning rate")
-    names = [shortened(name, LONGEST_NAME) for name in curves]
-    for text in figure.legend(lines, names, loc="outside lower left", frameon=False).get_texts():
+    _prepare(axes, curves, log, ticks=5)
+    lines = [_draw(axes, lrs, color, log) for lrs, color in zip(curves.values(), PALETTE, strict=False)]
+    axes.tick_params(labelsize=10)
+    axes.set_xlabel("iteration", color=INK)
+    axes.set_ylabel("learning rate", color=INK)
+    for text in figure.legend(lines, names, loc="outside lower left", frameon=False, labelcolor=INK).get_texts():
         text.set_parse_math(False)
     return figure
 
 
 def _panels(curves: Mapping[str, NDArray[np.float64]], log: bool) -> Figure:
-    rows = math.ceil(len(curves) / COLUMNS)
-    figure = Figure(figsize=(10, 1.9 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    columns = _columns(curves)
+    names = short_names(curves, LONGEST_TITLE[columns]).shown
+    rows = math.ceil(len(curves) / columns)
+    figure = Figure(figsize=(WIDTH, (7.2 / columns + 0.15) * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (name, lrs) in zip(grid.flat, curves.items(), strict=False):
-        _prepare(axes, curves, log)
-        _draw(axes, lrs, PALETTE[0])
-        axes.set_title(shortened(name, LONGEST_PANEL_NAME), fontsize=9, loc="left", parse_math=False)
+        _prepare(axes, curves, log, ticks=2)
+        line = _draw(axes, lrs, PALETTE[0], log)
+        if not log:
+            axes.fill_between(*line.get_data(), color=PALETTE[0], alpha=FILL, linewidth=0)
+        title = wrapped(shortened(names[name], MOST_LINES * LONGEST_TITLE[columns]), LONGEST_TITLE[columns])
+        axes.set_title(title, fontsize=9, fontweight="bold", color=INK, loc="left", parse_math=False)
     for axes in grid.flat[len(curves) :]:
         axes.set_visible(False)
-    for axes in grid.flat[max(0, len(curves) - COLUMNS) : len(curves)]:
+    for axes in grid.flat[max(0, len(curves) - columns) : len(curves)]:
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("iteration", fontsize=10)
-    figure.supylabel("learning rate", fontsize=10)
+    figure.supxlabel("iteration", fontsize=9, color=INK)
+    figure.supylabel("learning rate", fontsize=9, color=INK)
     return figure
 
 
-def _prepare(axes: Axes, curves: Mapping[str, NDArray[np.float64]], log: bool) -> None:
+def _columns(names: Collection[str]) -> int:
+    """How many panels stand side by side: as few places as possible stay empty, and every title fits."""
+    longest = max(map(len, short_names(names, LONGEST_TITLE[5]).shown.values()))
+    fitting = [columns for columns in (5, 4) if longest <= LONGEST_TITLE[columns]]
+    return min(fitting, key=lambda columns: -len(names) % columns, default=3)
+
+
+def _prepare(axes: Axes, curves: Mapping[str, NDArray[np.float64]], log: bool, ticks: int) -> None:
     low, high = lr_limits(curves, log=log)
+    steps = max(map(len, curves.values()))
     if log:
         axes.set_yscale("log", nonpositive="mask")
         axes.set_ylim(low / 1.2, high * 1.2)
     else:
-        axes.set_ylim(low, high * 1.05)
+        axes.set_ylim(0.0, high * 1.06)
+        axes.yaxis.set_major_locator(MaxNLocator(ticks + 1, steps=TICK_STEPS))
+    axes.set_xlim(0, steps)
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=TICK_STEPS, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    axes.spines[["left", "bottom"]].set_color(AXIS)
+    axes.tick_params(labelsize=8, color=AXIS, labelcolor=INK, length=3)
+    axes.grid(alpha=0.2)
 
 
-def _draw(axes: Axes, lrs: NDArray[np.float64], color: str) -> Line2D:
-    return axes.plot(*outline(lrs), drawstyle="steps-post", color=color, linewidth=1.6)[0]
+def _draw(axes: Axes, lrs: NDArray[np.float64], color: str, log: bool) -> Line2D:
+    line = stairs(lrs)
+    if not log:
+        line = simplified(line, axes.get_xlim()[1], axes.get_ylim()[1])
+    return axes.plot(*line, color=color, linewidth=LINE, solid_capstyle="butt", clip_on=log)[0]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lrbench.report.lr_axis import lr_limits, shortened
+from lrbench.report.lr_axis import lr_limits
+from lrbench.report.names import short_names, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,7 @@ GAP = "  "
 
 
 def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, log: bool = False) -> str:
-    """Panels side by side as far as they fit, each under its policy's name.
+    """Panels side by side as far as they fit, each under its policy's name; where names are shortened, what they are.
 
     Args:
         curves: for each name the learning rates of iterations 0, 1, ...: float64 [steps], at least one.
@@ -31,9 +32,11 @@ def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, lo
     columns = max(1, min(len(curves), (width + len(GAP)) // (PANEL_WIDTH + len(GAP))))
     panel_width = (width + len(GAP)) // columns - len(GAP)
     height = 12 if len(curves) == 1 else 8 if columns == len(curves) else 5
-    panels = [_panel(name, lrs, panel_width, height, scale, log) for name, lrs in curves.items()]
+    names = short_names(curves, panel_width)
+    panels = [_panel(names.shown[name], lrs, panel_width, height, scale, log) for name, lrs in curves.items()]
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    return "\n".join(GAP.join(line).rstrip() for row in rows for line in zip(*row, strict=True))
+    drawn = [GAP.join(line).rstrip() for row in rows for line in zip(*row, strict=True)]
+    return "\n".join([*drawn, *(f"in full: {pattern}" for pattern in names.patterns)])
 
 
 def braille(lrs: NDArray[np.float64], width: int, height: int, limits: tuple[float, float], *, log: bool) -> list[str]:

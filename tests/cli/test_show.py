@@ -89,6 +89,60 @@ def test_entries_of_the_same_name_are_told_apart_by_their_catalog(lrbench: Comma
     assert [policy["name"] for policy in shown["policies"]] == ["FIX", "mine.toml/FIX"]
 
 
+STUDY = """
+task = "mnist-lenet"
+[[policies]]
+policy = "COSINE(k0=0.1, l=1dur)"
+name = "mine"
+[[policies]]
+function = "FIX"
+k0 = [0.1, 0.2]
+"""
+
+
+def test_a_study_file_is_drawn_for_the_budget_of_its_task_without_its_data(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    shown = document(lrbench("show", "study.toml", "--json"))
+
+    assert shown["steps"] == 10_000
+    assert [policy["name"] for policy in shown["policies"]] == ["mine", "FIX(k0=0.1)", "FIX(k0=0.2)"]
+
+
+def test_the_budget_that_is_given_goes_before_that_of_a_study(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    assert document(lrbench("show", "study.toml", "--steps", "500", "--json"))["steps"] == 500
+
+
+def test_a_shipped_study_is_drawn_by_its_name_whole_or_in_part(lrbench: Command) -> None:
+    whole = document(lrbench("show", "quickstart", "--json"))
+    part = document(lrbench("show", "quickstart/COS", "--steps", "100", "--json"))
+
+    assert (whole["steps"], len(whole["policies"])) == (1000, 13)
+    assert part["policies"][0]["policy"] == "COS(k0=0.001, k1=0.5, l=0.1dur)"
+
+
+def test_tasks_of_different_budgets_leave_the_choice_to_the_user(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(
+        STUDY.replace('task = "mnist-lenet"', 'tasks = ["mnist-lenet", "mnist1d-mlp"]')
+    )
+
+    result = lrbench("show", "study.toml")
+
+    assert result.exit_code == 2
+    assert "mine depends on the budget (l=1dur): give it by --steps or --task" in result.stderr
+
+
+def test_the_figure_of_the_quickstart_has_a_panel_for_each_of_its_policies(lrbench: Command, tmp_path: Path) -> None:
+    result = lrbench("show", "quickstart", "--steps", "1000", "-o", "curves.svg")
+
+    svg = (tmp_path / "curves.svg").read_text()
+    assert (result.exit_code, result.output) == (0, "")
+    assert svg.count('id="axes_') == 13
+    assert len(svg) < 300_000
+
+
 def test_a_catalog_file_of_ones_own_is_shown(lrbench: Command, tmp_path: Path) -> None:
     entry = '[[policy]]\nname = "mine"\npolicy = "FIX(k0=0.2)"\nsource = "a test"\n'
     (tmp_path / "mine.toml").write_text(entry)

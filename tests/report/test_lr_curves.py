@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lrbench.errors import LRBenchError
-from lrbench.report.lr_curves import lr_figure, outline, save_figure
+from lrbench.report.lr_curves import lr_figure, outline, save_figure, simplified, stairs
 
 
 def curves(count: int) -> dict[str, np.ndarray]:
@@ -28,6 +28,33 @@ def test_a_long_curve_keeps_its_ends_and_its_spikes() -> None:
     assert {0: 0.1, 77_777: 2.0, 555_555: 0.0, 999_999: 0.3}.items() <= dict(zip(steps, values, strict=True)).items()
 
 
+def test_a_learning_rate_holds_from_its_iteration_to_the_next() -> None:
+    steps, values = stairs(np.array([0.1, 0.2]))
+
+    assert (steps.tolist(), values.tolist()) == ([0, 1, 1, 2], [0.1, 0.1, 0.2, 0.2])
+
+
+def test_a_straight_line_needs_no_points_between_its_ends_and_a_jump_both_of_its() -> None:
+    steps, values = simplified(stairs(np.repeat([0.2, 0.02], [600, 400])), 1_000, 0.2)
+
+    assert (steps.tolist(), values.tolist()) == ([0, 600, 600, 1_000], [0.2, 0.2, 0.02, 0.02])
+
+
+@pytest.mark.parametrize("cycles", [1, 5, 40])
+def test_a_simplified_line_is_nowhere_farther_than_a_thousandth_of_its_axes_from_the_curve(cycles: int) -> None:
+    lrs = 1 - np.cos(np.linspace(0, 2 * np.pi * cycles, 1_000))
+    x, y = stairs(lrs)
+
+    steps, values = simplified((x, y), 1_000, 2.0)
+
+    drawn = np.column_stack((steps / 1_000, values / 2.0))
+    along = np.diff(drawn, axis=0)
+    for point in np.column_stack((x / 1_000, y / 2.0))[::7]:
+        share = (((point - drawn[:-1]) * along).sum(1) / (along**2).sum(1)).clip(0, 1)
+        assert np.hypot(*(drawn[:-1] + share[:, None] * along - point).T).min() <= 1e-3 + 1e-12
+    assert len(steps) < len(x)
+
+
 def test_up_to_eight_policies_share_one_plot_in_different_colours() -> None:
     figure = lr_figure(curves(8))
 
@@ -41,6 +68,29 @@ def test_more_policies_have_a_panel_each_on_the_same_axis() -> None:
     drawn = [axes for axes in figure.axes if axes.lines]
     assert len(drawn) == 10
     assert len({axes.get_ylim() for axes in drawn}) == 1
+
+
+@pytest.mark.parametrize(("count", "columns"), [(9, 5), (10, 5), (12, 4), (13, 5), (16, 4), (20, 5)])
+def test_as_few_places_as_possible_stay_empty_beside_the_panels(count: int, columns: int) -> None:
+    grid = lr_figure(curves(count)).axes[0].get_gridspec()
+
+    assert grid.ncols == columns
+
+
+def test_panels_of_a_grid_are_named_by_what_differs() -> None:
+    names = [f"STEP(k0={k0}, gamma=0.1, l=0.25dur)" for k0 in range(1, 11)]
+
+    figure = lr_figure(dict(zip(names, curves(10).values(), strict=True)))
+
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"STEP(k0={k0})" for k0 in range(1, 11)]
+
+
+def test_thirteen_long_curves_make_a_small_svg(tmp_path: Path) -> None:
+    waves = {f"policy {count}": 1 - np.cos(np.linspace(0, 2 * np.pi * count, 10_000)) for count in range(1, 14)}
+
+    save_figure(lr_figure(waves), tmp_path / "curves.svg")
+
+    assert (tmp_path / "curves.svg").stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("log", [False, True])

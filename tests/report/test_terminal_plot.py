@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lrbench.report.lr_axis import lr_limits, shortened
+from lrbench.report.lr_axis import lr_limits
 from lrbench.report.terminal_plot import braille, lr_panels
 
 FULL_TOP_ROW, FULL_BOTTOM_ROW, EMPTY = "\u2809", "\u28c0", "\u2800"
@@ -74,6 +74,10 @@ def test_all_panels_have_the_same_axis() -> None:
     assert text.count("0.8 │") == 2
 
 
-@pytest.mark.parametrize(("name", "longest", "expected"), [("TRI", 3, "TRI"), ("TRIEXP", 4, "TRI…")])
-def test_names_are_cut_with_an_ellipsis(name: str, longest: int, expected: str) -> None:
-    assert shortened(name, longest) == expected
+def test_names_too_long_for_a_panel_show_what_differs_and_below_what_they_share() -> None:
+    curves = {f"STEP(k0={k0}, gamma=0.1, l=0.25dur)": np.full(10, k0) for k0 in (0.1, 0.2, 0.3)}
+
+    lines = lr_panels(curves, width=100).split("\n")
+
+    assert lines[0].split() == [f"STEP(k0={k0})" for k0 in (0.1, 0.2, 0.3)]
+    assert lines[-1] == "in full: STEP(k0=…, gamma=0.1, l=0.25dur)"

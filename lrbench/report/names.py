@@ -1,0 +1,125 @@
+"""Names for tables and pictures: what tells rows apart, in as little room as it takes."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+DIFFERS = "…"
+UNBREAKABLE = "\N{NO-BREAK SPACE}"
+ARGUMENT = re.compile(r"(\w+)=('[^']*'|\[[^][]*]|[^][,()']+)")
+"""A name and its value in the text of a policy or of a training method."""
+
+
+@dataclass(frozen=True)
+class ShortNames:
+    """What rows are called, and what they stand for.
+
+    Attributes:
+        shown: by each full name what it is called; no two are called the same.
+        patterns: for each shape of names from which something was left out, the whole text with "…" for the values
+            that differ, such as `STEP(k0=…, gamma=0.1, l=…)`.
+    """
+
+    shown: Mapping[str, str]
+    patterns: tuple[str, ...] = ()
+
+
+class Place(NamedTuple):
+    """Where an argument stands: after how many opening brackets of its name, and what it is called."""
+
+    call: int
+    argument: str
+
+
+def short_names(names: Iterable[str], longest: int) -> ShortNames:
+    """Names without the arguments that their shape shares, for every shape with a name of over `longest` characters.
+
+    Names have the same shape if they differ in the values of arguments alone, such as the policies of a grid. A name
+    that is alone of its shape is left whole, and so is one that would be called like another.
+    """
+    names = list(dict.fromkeys(names))
+    shapes: dict[tuple[str, bool], list[str]] = {}
+    for name in names:
+        arguments = _arguments(name).keys()
+        shapes.setdefault((_without(name, arguments), bool(arguments)), []).append(name)
+    shown, patterns = dict(zip(names, names, strict=True)), []
+    for alike in shapes.values():
+        shared = _shared(alike) if len(alike) > 1 and max(map(len, alike)) > longest else None
+        if shared:
+            shown |= {name: _without(name, shared) for name in alike}
+            patterns.append(_pattern(alike, shared))
+    called = Counter(shown.values())
+    return ShortNames({name: short if called[short] == 1 else name for name, short in shown.items()}, tuple(patterns))
+
+
+def shortened(name: str, longest: int) -> str:
+    """The name, cut to `longest` characters with an ellipsis where it has more."""
+    return name if len(name) <= longest else name[: longest - 1] + DIFFERS
+
+
+def wrapped(name: str, width: int) -> str:
+    """The whole name over as many lines of `width` characters as it takes, broken at spaces where there are some."""
+    if len(name) <= width:
+        return name
+    return "\n".join(textwrap.wrap(name, max(width, 4), subsequent_indent="  ", break_on_hyphens=False))
+
+
+def unbroken(phrase: str) -> str:
+    """The phrase with spaces at which `paragraph` breaks a line only if a line cannot hold it."""
+    return phrase.replace(" ", UNBREAKABLE)
+
+
+def paragraph(text: str, width: int) -> str:
+    """Text over as many lines of `width` characters as it takes, all but the first indented."""
+    lines = textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    spaced = (line.replace(UNBREAKABLE, " ") for line in lines)
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in spaced)
+
+
+def _arguments(name: str) -> dict[Place, str]:
+    return {place: value for place, value, _ in _matches(name)}
+
+
+def _matches(name: str) -> Iterable[tuple[Place, str, re.Match[str]]]:
+    """The arguments inside brackets, each with its place."""
+    for match in ARGUMENT.finditer(name):
+        call = name.count("(", 0, match.start())
+        if call:
+            yield Place(call, match[1]), match[2], match
+
+
+def _shared(names: Sequence[str]) -> frozenset[Place]:
+    """The places at which all names have the same value."""
+    first, *others = map(_arguments, names)
+    return frozenset(place for place, value in first.items() if all(other.get(place) == value for other in others))
+
+
+def _without(name: str, left_out: Collection[Place]) -> str:
+    """The name without some of its arguments, and without the brackets and commas that are left over."""
+    kept, end = [], 0
+    for place, _, match in _matches(name):
+        if place in left_out:
+            kept.append(name[end : match.start()])
+            end = match.end()
+    if not kept:
+        return name
+    text = "".join([*kept, name[end:]])
+    for surplus, rest in ((r"(, ){2,}", ", "), (r"\((, )+", "("), (r"(, )+\)", ")"), (r"\(\)", "")):
+        text = re.sub(surplus, rest, text)
+    return text
+
+
+def _pattern(names: Sequence[str], shared: frozenset[Place]) -> str:
+    """The name with the most arguments, and an ellipsis for every value that is not shared."""
+    fullest = max(names, key=lambda name: len(_arguments(name)))
+    pieces, end = [], 0
+    for place, _, match in _matches(fullest):
+        if place not in shared:
+            pieces += [fullest[end : match.start(2)], DIFFERS]
+            end = match.end()
+    return "".join([*pieces, fullest[end:]])

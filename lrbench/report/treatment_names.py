@@ -1,0 +1,28 @@
+"""What training methods are called in tables."""
+
+from __future__ import annotations
+
+from lrbench.engine.setting import settings_of
+from lrbench.errors import TaskError
+from lrbench.modifiers import parse_modifier
+
+JOINT = " + "
+
+
+def brief_treatment(name: str) -> str:
+    """The name of a treatment without the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
+
+    What is no method's text, a name that a study file gives for one, is left as it is.
+    """
+    return JOINT.join(map(_brief_method, name.split(JOINT)))
+
+
+def _brief_method(text: str) -> str:
+    try:
+        method = parse_modifier(text)
+    except TaskError:
+        return text
+    settings = settings_of(type(method))
+    told = [setting for setting in settings if setting.required or getattr(method, setting.name) != setting.default]
+    given = ", ".join(f"{setting.name}={getattr(method, setting.name)!r}" for setting in told)
+    return f"{type(method).__name__}({given})" if given else type(method).__name__
