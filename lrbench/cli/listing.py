@@ -13,9 +13,10 @@ from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugi
 from lrbench.cli.output import Cell, Column, Row, print_json, print_table
 
 if TYPE_CHECKING:
+    from lrbench.modifiers import Setting
     from lrbench.policy import Parameter
 
-Noun = Literal["functions", "policies", "tasks", "datasets", "models", "studies"]
+Noun = Literal["functions", "policies", "tasks", "datasets", "models", "modifiers", "studies"]
 
 
 class Listing(NamedTuple):
@@ -29,7 +30,7 @@ class Listing(NamedTuple):
 def list_names(
     context: typer.Context,
     noun: Annotated[
-        Noun, typer.Argument(metavar="NOUN", help="functions, policies, tasks, datasets, models or studies.")
+        Noun, typer.Argument(metavar="NOUN", help="functions, policies, tasks, datasets, models, modifiers or studies.")
     ],
     store: Store = None,
     plugin: Plugins = None,
@@ -37,12 +38,13 @@ def list_names(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """List what can be named: functions with their parameters, catalogs' policies, tasks, data sets, models, studies.
+    """List what can be named in a study or on the command line, with the parameters, options or settings it takes.
 
     \b
     Examples:
       lrbench list functions
       lrbench list policies --json
+      lrbench list modifiers
       lrbench list tasks --plugin my_tasks.py
     """
     load_plugins(plugin)
@@ -60,7 +62,7 @@ def _functions() -> Listing:
     items = []
     for name, function in functions().items():
         about = {"group": function.group, "formula": function.formula, "source": function.source}
-        items.append({"name": name, **about, "parameters": [_declaration(each) for each in function.parameters]})
+        items.append({"name": name, **about, "parameters": [_parameter(each) for each in function.parameters]})
         first = (Cell(name, "bold"), function.group)
         for parameter in function.parameters:
             default = "required" if parameter.required else str(parameter.default)
@@ -70,16 +72,19 @@ def _functions() -> Listing:
     return Listing(tuple(Column(title) for title in titles), rows, items)
 
 
-def _declaration(parameter: Parameter) -> dict[str, Any]:
+def _declaration(declared: Parameter | Setting) -> dict[str, Any]:
     return {
-        "name": parameter.name,
-        "role": parameter.role,
-        "unit": parameter.unit,
-        "allowed": parameter.allowed,
-        "required": parameter.required,
-        "default": None if parameter.required else parameter.default,
-        "doc": parameter.doc,
+        "name": declared.name,
+        "unit": declared.unit,
+        "allowed": declared.allowed,
+        "required": declared.required,
+        "default": None if declared.required else declared.default,
+        "doc": declared.doc,
     }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {**_declaration(parameter), "role": parameter.role}
 
 
 def _policies() -> Listing:
@@ -125,6 +130,28 @@ def _models() -> Listing:
     from lrbench.tasks.registry import models
 
     return _registered("model", models)
+
+
+def _modifiers() -> Listing:
+    from lrbench.modifiers import Modifier, description, modifiers, settings_named
+
+    rows: list[Row] = []
+    items = []
+    for name, method in modifiers().items():
+        kind = "changes training" if issubclass(method, Modifier) else "only watches"
+        settings, about = settings_named(name), description(name)
+        declared = [_declaration(setting) for setting in settings]
+        items.append({"name": name, "kind": kind, "description": about, "settings": declared})
+        rows.append((Cell(name, "bold"), kind, "", "", "", about))
+        for setting in settings:
+            default = "required" if setting.required else str(setting.default)
+            rows.append(("", "", setting.name, setting.allowed, default, _with_unit(setting)))
+    titles = ("modifier", "kind", "setting", "must be", "default", "what it does or means")
+    return Listing(tuple(Column(title) for title in titles), rows, items)
+
+
+def _with_unit(setting: Setting) -> str:
+    return f"{setting.doc} [{setting.unit}]" if setting.unit else setting.doc
 
 
 def _registered(noun: str, registry: Mapping[str, Any]) -> Listing:
@@ -181,4 +208,5 @@ LISTS: Mapping[str, Callable[[], Listing]] = {
     "tasks": _tasks,
     "datasets": _datasets,
     "models": _models,
+    "modifiers": _modifiers,
 }

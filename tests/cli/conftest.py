@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lrbench.cli import app
+from lrbench.modifiers import registry as modifiers
 from lrbench.policy import function
 from lrbench.tasks import registry
 
@@ -34,6 +35,7 @@ name = "stepped"
 def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test's plugin registers is forgotten after the test."""
     monkeypatch.setattr(function, "_FUNCTIONS", dict(function._FUNCTIONS))
+    monkeypatch.setattr(modifiers, "_METHODS", dict(modifiers._METHODS))
     for names in (registry.datasets, registry.models, registry.tasks):
         monkeypatch.setattr(names, "_entries", dict(names._entries))
 
@@ -55,4 +57,31 @@ def lrbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 def tiny_study(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY_STUDY)
+    return path
+
+
+OWN_MODIFIER = '''
+from dataclasses import dataclass
+
+from lrbench.modifiers import Bounds, Modifier, number, register_modifier
+
+
+@register_modifier
+@dataclass(frozen=True)
+class SHRINK(Modifier):
+    """Every iteration, shrink all weights."""
+
+    share: float = number("what is taken off", unit="of a weight", bounds=Bounds(0, 1), default=0.5)
+
+    def after_step(self, training, memory):
+        for weight in training.weights.values():
+            weight.mul_(1 - self.share)
+'''
+
+
+@pytest.fixture
+def own_modifier(tmp_path: Path) -> Path:
+    """A plugin with a modifier that nothing can learn with at its defaults."""
+    path = tmp_path / "shrink.py"
+    path.write_text(OWN_MODIFIER)
     return path

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from lrbench.modifiers import modifiers
 from lrbench.policy import catalog, catalogs, functions
 
 Command = Callable[..., Result]
 
-NOUNS = ["functions", "policies", "tasks", "datasets", "models", "studies"]
+NOUNS = ["functions", "policies", "tasks", "datasets", "models", "modifiers", "studies"]
 
 
 def items(lrbench: Command, noun: str, *options: str | Path) -> list[dict]:
@@ -68,6 +69,24 @@ def test_models_and_datasets_say_their_options(lrbench: Command) -> None:
 
     assert "hidden" in models["mlp"]["options"]
     assert "path" in datasets["image_folder"]["options"]
+
+
+def test_modifiers_say_whether_they_change_training_and_what_their_settings_may_be(lrbench: Command) -> None:
+    listed = {item["name"]: item for item in items(lrbench, "modifiers")}
+
+    assert list(listed) == list(modifiers())
+    assert (listed["PLP"]["kind"], listed["PLP"]["settings"]) == ("changes training", [])
+    assert listed["EMA"]["kind"] == "only watches"
+    decay = listed["EMA"]["settings"][0]
+    assert (decay["name"], decay["allowed"], decay["default"]) == ("decay", "a finite number in [0, 1)", 0.999)
+    assert all(item["description"] for item in listed.values())
+
+
+def test_a_plugins_modifier_is_listed(lrbench: Command, own_modifier: Path) -> None:
+    (mine,) = [item for item in items(lrbench, "modifiers", "--plugin", own_modifier) if item["name"] == "SHRINK"]
+
+    assert (mine["kind"], mine["description"]) == ("changes training", "Every iteration, shrink all weights.")
+    assert [setting["name"] for setting in mine["settings"]] == ["share"]
 
 
 def test_a_plugins_task_is_listed(lrbench: Command, tmp_path: Path) -> None:
