@@ -6,8 +6,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.cli.exits import Session
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+LINE_WIDTH = 100
+"""How many characters a line may have where no terminal says so."""
+
+
 class Cell(NamedTuple):
-    """One cell of a table, with the rich style that it has in colour."""
+    """One cell of a table, of one line or several, with the rich style that it has in colour."""
 
     text: str
     style: str = ""
@@ -43,6 +48,12 @@ def console_for(stream: IO[str], session: Session) -> Console | None:
     return console if console.is_terminal and session.color and not os.environ.get("NO_COLOR") and not dumb else None
 
 
+def line_width(session: Session) -> int:
+    """How many characters a line on stdout may have."""
+    console = console_for(sys.stdout, session)
+    return LINE_WIDTH if console is None else console.width
+
+
 def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session, title: str = "") -> None:
     """A table on stdout: in colour on a terminal, aligned plain text elsewhere."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
@@ -53,7 +64,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, title=title or None, title_justify="left", pad_edge=False)
+    if title:
+        console.print(title, style="italic", markup=False)
+    table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for row in cells:
@@ -63,7 +76,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str = "") -> str:
     """The table as aligned text, two spaces between columns, no line longer than its content."""
-    lines = [[column.title for column in columns], *rows]
+    lines = [[column.title for column in columns], *(line for row in rows for line in _lines(row))]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     body = [
         "  ".join(
@@ -73,6 +86,11 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title:
         for line in lines
     ]
     return "\n".join([title, *body] if title else body)
+
+
+def _lines(row: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The lines of a row whose cells may have several."""
+    return zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from statistics import fmean
@@ -12,63 +11,88 @@ from typing import TYPE_CHECKING
 
 from lrbench.cli.exits import Session
 from lrbench.cli.output import console_for
+from lrbench.report.names import shortened
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from lrbench.study.plan import Plan, PlannedRun
     from lrbench.study.runner import Listener
+    from lrbench.study.store import Store
 
 SECONDS_BETWEEN_LINES = 10.0
+
+LONGEST_NAME = 60
+"""Of a leader's name no more characters are shown than these."""
 
 STAGES = {"main": "training", "confirm": "confirming", "scale": "training"}
 
 
 class Tracker:
-    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads."""
+    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads.
 
-    def __init__(self) -> None:
+    Args:
+        store: has the scores of the runs that were trained before.
+    """
+
+    def __init__(self, store: Store) -> None:
         self.stage = ""
         self.runs = self.ended = 0
         self.total = self.done = 0
-        self.failed: list[str] = []
+        self._store = store
         self._steps: dict[str, int] = {}
-        self._scores: dict[str, dict[int, float]] = defaultdict(dict)
+        self._task = ""
+        self._scores: dict[str, dict[str, dict[int, float]]] = {}
 
     def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
         """A stage begins."""
         self.stage = STAGES[plan.runs[0].stage] if plan.runs else "training"
         self.runs, self.ended = len(missing), 0
         self.total, self.done = sum(run.task.steps for run in missing.values()), 0
+        self._scores = {}
+        stored = self._store.study_runs(plan.study.name) if missing else {}
+        for run in plan.runs:
+            known = stored.get(run.key)
+            if known is not None and known.status == "finished":
+                self._take(run, known.scores[-1].val_score)
+            elif known is not None and known.status == "diverged":
+                self._take(run, run.task.chance)
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """A run has come to a step."""
+        self._task = run.task.name
         self.done += step - self._steps.get(run.key, 0)
         self._steps[run.key] = step
-        if score is not None and step == run.task.steps and run.scale == 1:
-            self._scores[run.entry.name][run.seed] = score
+        if score is not None and step == run.task.steps:
+            self._take(run, score)
 
     def finished(self, run: PlannedRun, status: str) -> None:
         """A run has ended; one that ended early counts with all of its iterations."""
         self.advanced(run, run.task.steps, None)
         self.ended += 1
-        if status == "failed":
-            self.failed.append(f"{run.entry.name}, seed {run.seed}")
+        if status == "diverged":
+            self._take(run, run.task.chance)
 
     @property
     def leader(self) -> str:
-        """The policy with the best mean validation score so far, over the runs that this call trained."""
-        if not self._scores:
+        """The policy with the best mean validation score on the task that is trained, over all runs that have ended."""
+        scores = {name: fmean(by_seed.values()) for name, by_seed in self._scores.get(self._task, {}).items()}
+        if not scores:
             return ""
-        name, scores = max(self._scores.items(), key=lambda item: fmean(item[1].values()))
-        return f"{name} {fmean(scores.values()):.4f}"
+        name = max(scores, key=scores.__getitem__)
+        return f"{shortened(name, LONGEST_NAME)} {scores[name]:.4f}"
+
+    def _take(self, run: PlannedRun, score: float) -> None:
+        if run.scale == 1:
+            name = " + ".join(filter(None, (run.entry.name, run.treatment.name)))
+            self._scores.setdefault(run.task.name, {}).setdefault(name, {})[run.seed] = score
 
 
 class Lines:
     """Progress as plain lines: one as a stage begins, then one every ten seconds, then one as it ends."""
 
-    def __init__(self) -> None:
-        self._tracker = Tracker()
+    def __init__(self, store: Store) -> None:
+        self._tracker = Tracker(store)
         self._began = self._printed = time.monotonic()
 
     def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
@@ -105,8 +129,8 @@ class Lines:
 class Bar:
     """Progress as a live bar with the time left and the current leader."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._tracker = Tracker()
+    def __init__(self, progress: Progress, store: Store) -> None:
+        self._tracker = Tracker(store)
         self._progress = progress
         self._bar: TaskID | None = None
 
@@ -137,11 +161,11 @@ class Bar:
 
 
 @contextmanager
-def progress_on_stderr(session: Session) -> Iterator[Listener]:
+def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
     """A listener that shows on stderr how training goes."""
     console = console_for(sys.stderr, session)
     if console is None:
-        yield Lines()
+        yield Lines(store)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -153,7 +177,7 @@ def progress_on_stderr(session: Session) -> Iterator[Listener]:
         TextColumn("{task.fields[leader]}", style="green", markup=False),
     )
     with Progress(*columns, console=console) as progress:
-        yield Bar(progress)
+        yield Bar(progress, store)
 
 
 def plan_sentence(plan: Plan, missing: Mapping[str, PlannedRun]) -> str:

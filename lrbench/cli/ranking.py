@@ -1,110 +1,102 @@
-"""The ranking that `run` ends with: one line a policy, no line over 100 characters."""
+"""The ranking that `run` ends with: one row a policy, no line over the width of the terminal."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lrbench.cli.cells import UNKNOWN, mean, spread
+from lrbench.cli.columns import GAP, Figures, leaving_room
 from lrbench.cli.exits import Session
-from lrbench.cli.output import Cell, Column, Row, console_for, print_table
+from lrbench.cli.output import Cell, Column, Row, line_width, print_table
+from lrbench.cli.row_names import RowNames, widths_for
+from lrbench.report.names import paragraph, unbroken, wrapped
 
 if TYPE_CHECKING:
-    from lrbench.metrics import Scorecard
-    from lrbench.metrics.statistics import Interval
+    from lrbench.metrics import Confirmation, Scorecard
     from lrbench.study.results import Results, TaskResults
-    from lrbench.study.runner import Tally
 
 STYLES = {"good": "bold green", "avoid": "red", "undecided": "yellow"}
-LINE_WIDTH = 100
-NAME_WIDTH = 22
-UNKNOWN = "–"
+NAME_STYLES = ("bold", "cyan")
+
+MOST_NAMES = 8
+"""A sentence below the ranking names no more policies than this."""
 
 
-def print_ranking(results: Results, tally: Tally, session: Session) -> None:
-    """The policies of every task, best first, with verdicts, and below it what they cost."""
-    console = console_for(sys.stdout, session)
-    longest = NAME_WIDTH + (0 if console is None else max(0, console.width - LINE_WIDTH))
-    for task in results.tasks:
-        _print_task(results, task, longest, session)
-        print()
-    runs = f"{tally.total} runs: {tally.trained} trained, {tally.cached} cached"
-    ends = f"{tally.diverged} diverged, {tally.failed} failed"
-    print(f"{runs}, {ends}; {tally.steps_trained:,} of {tally.steps_nominal:,} iterations trained")
+RETENTION = "base_lr_retention"
+
+WIDEST = (40, 48)
+"""One column of names, and two, take no more of a line than this from the figures; longer names fill several lines."""
 
 
-def _print_task(results: Results, task: TaskResults, longest: int, session: Session) -> None:
-    columns = (
-        Column("policy"),
-        Column("verdict"),
-        Column(f"val {task.objective}", right=True),
-        Column(f"test {task.objective}", right=True),
-        Column("AC", right=True),
-        Column("loss diff", right=True),
-        Column("to target", right=True),
-        Column("seconds", right=True),
-    )
+def print_ranking(results: Results, task: TaskResults, names: RowNames, session: Session) -> None:
+    """The policies of a task, best first, with verdicts, and what is to be said about them."""
+    width = line_width(session)
     title = f"{results.study} on {task.task}, margin {results.margin:g}"
     title += "" if results.target is None else f", target {results.target:g}"
-    print_table(columns, [_row(card, longest) for card in task.scorecards], session, title)
-    for line in _undecided(task.scorecards, longest):
-        print(line)
+    _print_cards(task.scorecards, _figures(task, results.target), names, session, title)
+    for line in (*_undecided(task.scorecards, names), *names.legend()):
+        print(paragraph(line, width))
     if task.confirmed:
         print()
-        print_table(
-            (*columns[:4], Column("val in the search", right=True)),
-            [(*_row(final.card, longest)[:4], _spread(final.search)) for final in task.confirmed],
-            session,
-            "The winner and its closest rivals on fresh seeds",
+        _print_confirmed(task, task.confirmed, names, session)
+
+
+def _print_confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, session: Session) -> None:
+    cards = [confirmation.card for confirmation in confirmed]
+    search = Figures("search val", [Cell(spread(confirmation.search)) for confirmation in confirmed])
+    who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
+    title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
+    _print_cards(cards, (*_scores(cards, task.objective), search), names, session, title)
+
+
+def _print_cards(
+    cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, session: Session, title: str
+) -> None:
+    called = [names.cells(card.name) for card in cards]
+    longest = [max(map(len, column)) for column in zip(names.titles, *called, strict=True)]
+    wanted = min(sum(longest) + GAP * (len(longest) - 1), WIDEST[len(longest) - 1])
+    kept, room = leaving_room(figures, wanted, line_width(session))
+    widths = widths_for(longest, room)
+    rows: list[Row] = [
+        (
+            *(Cell(wrapped(name, width), style) for name, width, style in zip(row, widths, NAME_STYLES, strict=False)),
+            *(column.cells[place] for column in kept),
         )
+        for place, row in enumerate(called)
+    ]
+    columns = (*map(Column, names.titles), *(Column(column.title, column.right) for column in kept))
+    print_table(columns, rows, session, title)
 
 
-def _row(card: Scorecard, longest: int) -> Row:
-    label = "" if card.verdict is None else card.verdict.label
-    metrics = card.metrics
+def _scores(cards: Sequence[Scorecard], objective: str) -> tuple[Figures, ...]:
     return (
-        Cell(_squeezed(card.name, longest), "bold"),
-        Cell(label, STYLES.get(label, "")),
-        _spread(card.val),
-        _spread(card.test),
-        _mean(metrics["ac"], ".3f"),
-        _mean(metrics["loss_difference"], ".3f"),
-        _arrival(card),
-        _mean(metrics["seconds"], ".1f"),
+        Figures("verdict", [_verdict(card) for card in cards], right=False),
+        Figures(f"val {objective}", [Cell(spread(card.val)) for card in cards]),
+        Figures(f"test {objective}", [Cell(spread(card.test)) for card in cards]),
     )
 
 
-def _squeezed(name: str, longest: int) -> str:
-    """The name with an ellipsis in its middle where it is too long: policies of a grid differ at either end."""
-    if len(name) <= longest:
-        return name
-    tail = longest // 2
-    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"
+def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
+    cards = task.scorecards
+
+    def means(metric: str, form: str) -> list[Cell]:
+        return [Cell(mean(card.metrics[metric], form) if metric in card.metrics else UNKNOWN) for card in cards]
+
+    scaled = any(RETENTION in card.metrics for card in cards)
+    return (
+        *_scores(cards, task.objective),
+        *([Figures("retention", means(RETENTION, ".3f"))] if scaled else []),
+        Figures("AC", means("ac", ".3f"), dispensable=1),
+        Figures("loss diff", means("loss_difference", ".3f"), dispensable=2),
+        Figures("to target", [Cell(_arrival(card)) for card in cards], dispensable=4 if target is None else 0),
+        Figures("seconds", means("seconds", ".1f"), dispensable=3),
+    )
 
 
-def _undecided(cards: Sequence[Scorecard], longest: int) -> Iterator[str]:
-    """What would decide the verdicts that are open: one line for those that seeds would, one for each other reason."""
-    open_verdicts = [(card.name, card.verdict) for card in cards if card.verdict and card.verdict.label == "undecided"]
-    reasons: dict[str, list[str]] = {}
-    for name, verdict in open_verdicts:
-        needed = verdict.seeds_needed
-        reason = verdict.reason if needed is None else "about so many seeds would decide"
-        reasons.setdefault(reason, []).append(_squeezed(name, longest) + (f" {needed}" if needed else ""))
-    for reason, names in reasons.items():
-        yield f"undecided, {reason}: {', '.join(names)}"
-
-
-def _spread(interval: Interval) -> str:
-    """The mean with half the width of its interval."""
-    if interval.mean is None:
-        return UNKNOWN
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} ±{(interval.high - interval.low) / 2:.3f}"
-
-
-def _mean(interval: Interval, form: str) -> str:
-    return UNKNOWN if interval.mean is None else format(interval.mean, form)
+def _verdict(card: Scorecard) -> Cell:
+    label = "" if card.verdict is None else card.verdict.label
+    return Cell(label, STYLES.get(label, ""))
 
 
 def _arrival(card: Scorecard) -> str:
@@ -113,3 +105,16 @@ def _arrival(card: Scorecard) -> str:
     if steps is not None:
         return f"{steps:,.0f}"
     return f"{card.reached} of {card.n}" if card.reached is not None else UNKNOWN
+
+
+def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:
+    """What would decide the verdicts that are open: one line for those that seeds would, one for each other reason."""
+    open_verdicts = [(card.name, card.verdict) for card in cards if card.verdict and card.verdict.label == "undecided"]
+    reasons: dict[str, list[str]] = {}
+    for name, verdict in open_verdicts:
+        needed = verdict.seeds_needed
+        reason = verdict.reason if needed is None else "about so many seeds would decide"
+        reasons.setdefault(reason, []).append(unbroken(names.joint(name) + (f" {needed}" if needed else "")))
+    for reason, called in reasons.items():
+        more = f", and {len(called) - MOST_NAMES} more" if len(called) > MOST_NAMES else ""
+        yield f"undecided, {reason}: {', '.join(called[:MOST_NAMES])}{more}"

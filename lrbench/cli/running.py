@@ -84,7 +84,8 @@ def run(
     load_plugins(plugin)
 
     from lrbench.api import run as run_study
-    from lrbench.cli.ranking import print_ranking
+    from lrbench.cli.hints import say_where_to_go_on
+    from lrbench.cli.outcome import print_outcome
     from lrbench.engine import resolve_device
     from lrbench.study.config import load_study
     from lrbench.study.store import open_store
@@ -92,12 +93,14 @@ def run(
     wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
     resolve_device(device)
     with open_store(store) as opened:
-        with resumable(), progress_on_stderr(session) as listener:
+        with resumable(), progress_on_stderr(session, opened) as listener:
             outcome = run_study(wanted, store=opened, device=device, listener=listener)
         if json:
             print_json(outcome.to_json())
         else:
-            print_ranking(outcome.results, outcome.tally, session)
+            print_outcome(outcome, session)
+            more = [("compare", wanted.name, "A", "B"), ("export", wanted.name, "-o", "runs.csv")]
+            say_where_to_go_on(opened, store, more, session)
         if outcome.tally.failed:
             report_failures(wanted.name, opened, session)
             raise typer.Exit(RUNS_FAILED)

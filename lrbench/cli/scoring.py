@@ -70,6 +70,14 @@ def score(
             rich_help_panel=HOW,
         ),
     ] = None,
+    base_lr_scales: Annotated[
+        bool,
+        typer.Option(
+            "--base-lr-scales",
+            help="Train at other base LRs too, and say how much of the score is kept there (five times the runs).",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     device: Device = "auto",
     workers: Workers = "1",
     engine: Engine = "serial",
@@ -92,23 +100,31 @@ def score(
     value = one_policy(policy)
 
     from lrbench.api import score as score_policy
+    from lrbench.cli.hints import say_where_to_go_on
     from lrbench.engine import resolve_device
+    from lrbench.metrics import BASE_LR_SCALES
+    from lrbench.study.store import open_store
+    from lrbench.tasks import load_task
 
+    session = session_of(context)
     resolve_device(device)
-    with resumable(), progress_on_stderr(session_of(context)) as listener:
-        card = score_policy(
-            value,
-            task,
-            seeds=seeds,
-            steps=steps,
-            target=target,
-            store=store,
-            device=device,
-            data_root=data_root,
-            download=download,
-            listener=listener,
-        )
-    if json:
-        print_json(card.to_json())
-    else:
-        print(card)
+    trained = load_task(task, data_root=data_root, download=download)
+    with open_store(store) as opened:
+        with resumable(), progress_on_stderr(session, opened) as listener:
+            card = score_policy(
+                value,
+                trained,
+                seeds=seeds,
+                steps=steps,
+                target=target,
+                base_lr_scales=BASE_LR_SCALES if base_lr_scales else (),
+                store=opened,
+                device=device,
+                listener=listener,
+            )
+        if json:
+            print_json(card.to_json())
+        else:
+            print(card)
+            more = [("export", f"score {value} on {trained.name}")]
+            say_where_to_go_on(opened, store, more, session)

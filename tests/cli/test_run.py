@@ -159,8 +159,134 @@ def test_the_winner_is_confirmed_on_fresh_seeds_where_the_study_asks_for_it(lrbe
 
     result = lrbench("run", tiny_study)
 
-    assert "The winner and its closest rivals on fresh seeds" in result.stdout
+    main, _, confirmed = result.stdout.partition("on fresh seeds, n = 2\n")
+    header, *rows = confirmed.split("\n\n")[0].splitlines()
+    assert result.exit_code == 0
     assert "on fresh seeds to confirm the winner" in result.stderr
+    assert header.split() == ["policy", "verdict", "val", "top1", "test", "top1", "search", "val"]
+    for row in rows:
+        name, searched = row.split()[0], " ".join(row.split()[-2:])
+        assert re.search(rf"^{name} .*{re.escape(searched)}", main, re.M)
+
+
+def test_the_document_has_the_fresh_figures_beside_those_of_the_search(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text("confirm = 2\n" + tiny_study.read_text())
+
+    document = strict_json(lrbench("run", tiny_study, "--json").stdout)
+
+    searched = {policy["name"]: policy["metrics"]["val_top1"] for policy in document["policies"]}
+    for entry in document["confirmed"]:
+        assert entry["n"] == 2
+        assert entry["search"] == searched[entry["name"]]
+        assert entry["shrinkage"] == pytest.approx(entry["search"]["mean"] - entry["metrics"]["val_top1"]["mean"])
+
+
+def test_policies_of_a_grid_are_told_apart_in_the_ranking(lrbench: Command, tmp_path: Path) -> None:
+    grid = '[[policies]]\nfunction = "STEP"\nk0 = [0.1, 0.2]\ngamma = 0.123456789\nl = ["0.25dur", "0.5dur"]\n'
+    (tmp_path / "grid.toml").write_text(f'task = "mnist1d-mlp"\nseeds = 1\n{grid}')
+
+    lines = lrbench("run", "grid.toml", "--steps", "5").stdout.splitlines()
+
+    assert {line.split("  ")[0] for line in lines[2:6]} == {
+        *("STEP(k0=0.1, l=0.25dur)", "STEP(k0=0.1, l=0.5dur)"),
+        *("STEP(k0=0.2, l=0.25dur)", "STEP(k0=0.2, l=0.5dur)"),
+    }
+    assert "in full: STEP(k0=…, gamma=0.123456789, l=…)" in lines
+
+
+def test_names_of_two_hundred_characters_are_shown_whole(lrbench: Command, tmp_path: Path) -> None:
+    names = [("somebody wrote all that there is to know about it into its name " * 4)[:199] + end for end in "12"]
+    policies = "".join(
+        f'[[policies]]\nname = "{name}"\npolicy = "FIX(k0=0.{end})"\n' for end, name in enumerate(names, 1)
+    )
+    (tmp_path / "named.toml").write_text(f'task = "mnist1d-mlp"\nseeds = 1\n{policies}')
+
+    text = lrbench("run", "named.toml", "--steps", "5").stdout
+
+    column = text.splitlines()[1].index("verdict")
+    said = "".join(line[:column] for line in text.splitlines()[2:])
+    assert max(map(len, text.splitlines())) <= 100
+    assert all("".join(name.split()) in "".join(said.split()) for name in names)
+
+
+MODIFIERS = """
+[[modifiers]]
+method = "SHRINK"
+share = [0.5, 0.0]
+[[modifiers]]
+modifier = "EMA(decay=0.9)"
+"""
+
+
+def test_a_plugins_modifier_is_trained_with_and_its_effect_is_shown(
+    lrbench: Command, tiny_study: Path, own_modifier: Path
+) -> None:
+    tiny_study.write_text(tiny_study.read_text() + MODIFIERS)
+    arguments = ("run", tiny_study, "--plugin", own_modifier)
+
+    text = lrbench(*arguments)
+    document = strict_json(lrbench(*arguments, "--json").stdout)
+
+    assert text.exit_code == 0, text.stderr
+    assert "Effects on mnist1d-mlp: with minus without" in text.stdout
+    assert re.search(r"^SHRINK +(p . 0\.\d+)?$", text.stdout, re.M)
+    assert max(map(len, text.stdout.splitlines())) <= 100
+    effects = {(effect["modifier"], effect["policy"]): effect["differences"] for effect in document["effects"]}
+    assert effects["SHRINK(share=0.0)", "flat"]["test_top1"]["mean"] == 0
+    assert effects["SHRINK(share=0.5)", "flat"]["test_loss"]["mean"] > 0
+    assert {policy["modifier"] for policy in document["policies"]} == {
+        *(None, "SHRINK(share=0.5)", "SHRINK(share=0.0)"),
+        "EMA(decay=0.9, recompute_bn=False)",
+    }
+    assert {interaction["modifier"] for interaction in document["interactions"]} <= {name for name, _ in effects}
+
+
+def test_without_modifiers_there_are_no_effects(lrbench: Command, tiny_study: Path) -> None:
+    assert "Effects" not in lrbench("run", tiny_study).stdout
+
+
+def test_a_modifier_that_no_plugin_brings_is_one_sentence(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text(tiny_study.read_text() + MODIFIERS)
+
+    result = lrbench("run", tiny_study)
+
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert "[[modifiers]] 1: there is no modifier named 'SHRINK'" in result.stderr
+
+
+def test_a_terminal_says_in_one_dim_line_where_the_runs_are_and_how_to_see_more(
+    lrbench: Command, tiny_study: Path
+) -> None:
+    terminal = lrbench("run", tiny_study, "--store", "my runs.db", color=True).stdout
+    piped = lrbench("run", tiny_study, "--store", "my runs.db").stdout
+    document = lrbench("run", tiny_study, "--store", "my runs.db", "--json", color=True).stdout
+
+    last = terminal.splitlines()[-1]
+    assert last.startswith("\x1b[2mStored in my runs.db")
+    assert "lrbench export tiny -o runs.csv --store 'my runs.db'" in last
+    assert "lrbench compare tiny" in last
+    assert "Stored in" not in piped + document
+
+
+def test_the_leader_is_known_from_runs_of_other_calls_too(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text(tiny_study.read_text().replace("k0=0.1, gamma", "k0=1e-9, gamma"))
+    lrbench("run", tiny_study, "--seeds", "1")
+    with_more = tiny_study.read_text() + '[[policies]]\npolicy = "FIX(k0=1e-8)"\nname = "late"\n'
+    tiny_study.write_text(with_more)
+
+    result = lrbench("run", tiny_study, "--seeds", "1")
+
+    assert "tiny: 3 runs, 2 cached, 1 to train" in result.stderr
+    assert ", leader flat 0." in result.stderr
+
+
+def test_a_policy_that_diverged_does_not_lead_by_the_seeds_that_did_not(lrbench: Command, tmp_path: Path) -> None:
+    policies = '[[policies]]\npolicy = "FIX(k0=1e30)"\nname = "wild"\n[[policies]]\npolicy = "FIX(k0=0.1)"\n'
+    (tmp_path / "wild.toml").write_text(f'task = "mnist1d-mlp"\nseeds = 1\n{policies}')
+
+    result = lrbench("run", "wild.toml", "--steps", "40")
+
+    assert ", leader FIX(k0=0.1) 0." in result.stderr
 
 
 BROKEN_MODEL = """

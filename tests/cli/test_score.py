@@ -34,6 +34,33 @@ def test_a_target_is_counted_to(lrbench: Command) -> None:
     assert entry["metrics"]["steps_to_target"]["reached"] == 2
 
 
+def test_what_other_base_lrs_leave_of_the_score_is_measured_on_request(lrbench: Command) -> None:
+    arguments = ("score", POLICY, "--task", "mnist1d-mlp", "--steps", "20", "--seeds", "1", "--json")
+
+    without = json.loads(lrbench(*arguments).stdout)["metrics"]
+    result = lrbench(*arguments, "--base-lr-scales")
+
+    assert "base_lr_retention" not in without
+    assert "5 runs, 1 cached, 4 to train" in result.stderr
+    assert json.loads(result.stdout)["metrics"]["base_lr_retention"]["mean"] > 0
+
+
+def test_a_terminal_says_where_the_runs_are_and_a_pipe_does_not(lrbench: Command) -> None:
+    arguments = ("score", POLICY, "--task", "mnist1d-mlp", "--steps", "20", "--seeds", "1")
+
+    last = lrbench(*arguments, color=True).stdout.splitlines()[-1]
+
+    assert last.startswith("\x1b[2mStored in lrbench.db")
+    assert f"lrbench export 'score {POLICY} on mnist1d-mlp'" in last
+    assert "Stored in" not in lrbench(*arguments).stdout
+
+
+def test_a_policy_of_a_shipped_study_is_scored_by_its_name(lrbench: Command) -> None:
+    arguments = ("--task", "mnist1d-mlp", "--steps", "5", "--seeds", "1", "--json")
+
+    assert json.loads(lrbench("score", "quickstart/FIX", *arguments).stdout)["policy"] == "FIX(k0=0.3)"
+
+
 def test_a_score_is_not_trained_twice(lrbench: Command) -> None:
     arguments = ("score", POLICY, "--task", "mnist1d-mlp", "--steps", "20", "--seeds", "2", "--json")
 

@@ -1,0 +1,29 @@
+"""What a command says on a terminal of how to see more, in one dim line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lrbench.cli.exits import Session
+from lrbench.cli.output import console_for
+
+if TYPE_CHECKING:
+    from lrbench.study.store import Store
+
+
+def say_where_to_go_on(store: Store, given: str | None, commands: Sequence[Sequence[str]], session: Session) -> None:
+    """Where the numbers are, and commands that show more of them; nothing but on a terminal.
+
+    Args:
+        given: what `--store` said, which the commands then have to say too.
+        commands: each as its arguments, without `lrbench`.
+    """
+    console = console_for(sys.stdout, session)
+    if console is None:
+        return
+    where = [] if given is None else ["--store", given]
+    more = " · ".join(shlex.join(["lrbench", *command, *where]) for command in commands)
+    console.print(f"Stored in {store.name} · {more}", style="dim", markup=False, soft_wrap=True)

@@ -1,0 +1,159 @@
+"""The tables of a study with modifiers, from runs whose effects are known."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from lrbench.cli.effects import print_effects
+from lrbench.cli.exits import Session
+from lrbench.cli.ranking import print_ranking
+from lrbench.cli.row_names import RowNames
+from lrbench.metrics import Contender, CurvePoint, RunRecord, effect, interaction, rank
+from lrbench.modifiers import EMA, PSWA
+from lrbench.study.results import Results, TaskResults, label
+
+Figures = tuple[float, float, float, float]
+"""Test score, test loss, seconds and forward FLOPs."""
+
+
+def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]:
+    """A run a seed, that reaches a validation score of 0.9 at an iteration."""
+    curve = tuple(CurvePoint(step, val_score=0.9 if step >= reached else 0.1) for step in (10, 20, 30))
+    return tuple(
+        RunRecord(
+            seed,
+            "finished",
+            30,
+            curve,
+            {
+                "val_top1": test,
+                "test_top1": test,
+                "test_loss": loss,
+                "ac": 0.5,
+                "loss_difference": 0.0,
+                "forward_flops": flops,
+            },
+            seconds=seconds,
+            flops=2 * flops,
+        )
+        for seed, (test, loss, seconds, flops) in enumerate(figures)
+    )
+
+
+def task_of(arms: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
+    """A task's results from the runs of each policy, by each treatment; the treatment "" is none."""
+    policies, treatments = (dict.fromkeys(names) for names in zip(*arms, strict=True))
+    contenders = [Contender(label(*names), names[0], records) for names, records in arms.items()]
+    by = {name: [(arms[policy, ""], arms[policy, name]) for policy in policies] for name in treatments if name}
+    return TaskResults(
+        task="a-task",
+        objective="top1",
+        scorecards=tuple(rank(contenders, margin=0.01, target=target)),
+        modifiers={label(*names): names[1] for names in arms if names[1]},
+        effects=tuple(
+            effect(policy, name, *pair, target)
+            for name, pairs in by.items()
+            for policy, pair in zip(policies, pairs, strict=True)
+        ),
+        interactions=tuple(interaction(name, "test_top1", pairs) for name, pairs in by.items()),
+    )
+
+
+PLAIN = runs([(0.50, 1.0, 2.0, 100.0), (0.60, 0.9, 2.0, 100.0), (0.70, 0.8, 2.0, 100.0)], reached=20)
+BETTER = runs([(0.54, 0.9, 3.0, 75.0), (0.64, 0.8, 3.0, 75.0), (0.76, 0.7, 3.0, 75.0)], reached=10)
+WORSE = runs([(0.46, 1.1, 2.0, 100.0), (0.55, 1.0, 2.0, 100.0), (0.66, 0.9, 2.0, 100.0)], reached=1000)
+
+STUDY = task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER, ("TRI", ""): PLAIN, ("TRI", "mine"): WORSE})
+
+
+def printed(task: TaskResults, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_effects(task, RowNames.of(task, 22), Session())
+    return capsys.readouterr().out.splitlines()
+
+
+def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = printed(STUDY, capsys)
+
+    # Differences of test top-1: .04, .04, .06; mean .0467, sd .01155, t(2, .975) = 4.3027: half width .0287.
+    titles = ["modifier, policy", "test top1", "test loss", "to target", "seconds", "fwd FLOPs"]
+    assert re.split(r" {2,}", lines[1]) == titles
+    fix = re.split(r" {2,}", lines[3].strip())
+    assert fix == ["FIX", "+0.047 ±0.029", "-0.100 ±0.000", "-10 ±0", "+50.0 ±0.0%", "-25.0 ±0.0%"]
+
+
+def test_a_figure_that_no_pair_of_runs_has_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    tri = printed(STUDY, capsys)[4]
+
+    assert re.split(r" {2,}", tri.strip())[3] == "–"
+
+
+def test_a_figure_that_fewer_seeds_have_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    late = (*BETTER[:2], *WORSE[2:])
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): late}), capsys)
+
+    assert "-10 ±0 n=2" in lines[3]
+
+
+def test_each_modifier_says_whether_its_effect_depends_on_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(STUDY, capsys)
+
+    # For two policies it is the paired t test: differences .08, .09, .10; t = .09 / (.01 / sqrt 3) = 15.59, p = .0041.
+    assert lines[2].split() == ["mine", "p", "=", "0.004"]
+    assert any(line.startswith("p: is the effect on test top1 the same for every policy?") for line in lines)
+
+
+def test_with_one_policy_there_is_nothing_to_depend_on(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER}), capsys)
+
+    assert lines[2] == "mine"
+    assert not any(line.startswith("p:") for line in lines)
+
+
+def test_the_control_of_plp_is_explained_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "plp_control"): BETTER}), capsys)
+
+    assert lines[-1] == "plp_control: the same without PLP, at 7/6 of the learning rates."
+
+
+LONG = {
+    (f"STEP(k0={k0}, gamma=0.1, l=0.25dur)", treatment): PLAIN if treatment == "" else BETTER
+    for k0 in (0.1, 0.123456789)
+    for treatment in ("", str(EMA()), str(PSWA(p=0.1)), str(PSWA(p=0.123456789)), "a name that says everything " * 4)
+}
+
+
+def test_tables_of_long_names_fit_a_hundred_columns_and_tell_all_rows_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = task_of(LONG)
+    names = RowNames.of(task, 22)
+
+    print_ranking(Results("long", 0.01, None, (task,)), task, names, Session())
+    print_effects(task, names, Session())
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len({names.cells(card.name) for card in task.scorecards}) == len(LONG)
+    assert {"EMA", "PSWA(p=0.1)", "PSWA(p=0.123456789)"} <= {names.cells(card.name)[1] for card in task.scorecards}
+    assert "in full: STEP(k0=…, gamma=0.1, l=0.25dur)" in lines
+
+
+def test_the_ranking_has_a_column_for_the_modifier(capsys: pytest.CaptureFixture[str]) -> None:
+    print_ranking(Results("small", 0.01, 0.8, (STUDY,)), STUDY, RowNames.of(STUDY, 22), Session())
+
+    title, header, *rows = capsys.readouterr().out.splitlines()
+    assert title == "small on a-task, margin 0.01, target 0.8"
+    assert header.split()[:3] == ["policy", "modifier", "verdict"]
+    assert {tuple(row.split()[:2]) for row in rows[:4]} == {
+        *(("FIX", "mine"), ("FIX", "–")),
+        *(("TRI", "mine"), ("TRI", "–")),
+    }
+
+
+def test_treatments_that_differ_in_nothing_but_defaults_keep_their_whole_names() -> None:
+    task = task_of({("FIX", ""): PLAIN, ("FIX", str(PSWA())): BETTER, ("FIX", "PSWA"): WORSE})
+
+    assert len({RowNames.of(task, 22).cells(card.name) for card in task.scorecards}) == 3
