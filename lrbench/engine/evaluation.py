@@ -45,6 +45,8 @@ class Evaluation:
             test split (or all of it, where it is smaller); otherwise None.
         watched: what each watcher's network predicts at the same step, by the watcher's text; a network whose losses
             are not finite is left out, and does not end the run that it watches.
+        watching: the wall seconds that each watcher took since the evaluation before, by its text: its events, and
+            the evaluation of its network.
     """
 
     step: int
@@ -53,6 +55,7 @@ class Evaluation:
     test: Predictions
     train: Predictions | None = None
     watched: Mapping[str, Evaluation] = field(default_factory=dict)
+    watching: Mapping[str, float] = field(default_factory=dict)
 
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -62,7 +63,8 @@ class Training:
         self._initial_loss = state.initial_loss
         self._since_evaluation = state.since_evaluation
         self._modifiers = [(modifier, self._memory(modifier, state)) for modifier in modifiers]
-        self._watchers = [(watcher, self._memory(watcher, state)) for watcher in watchers]
+        self._watchers = {str(watcher): (watcher, self._memory(watcher, state)) for watcher in watchers}
+        self._watching = dict.fromkeys(self._watchers, 0.0)
         self._augmentation = torch.Generator()
 
     def run(self, lrs: Sequence[float]) -> None:
@@ -72,16 +74,10 @@ class Training:
         started = self.step
         losses: list[Tensor] = []
         costs: list[Flops] = []
-        methods = self._modifiers + self._watchers
         for lr, indices in zip(lrs, batch_indices(self.task, self.seed, started, started + len(lrs)), strict=True):
             losses.append(self._iterate(lr, indices))
             costs.append(step_flops(self.task, self.frozen))
-            with torch.no_grad():
-                for method, memory in methods:
-                    method.after_step(self, memory)
-                if methods and self.step % self.task.steps_per_epoch == 0:
-                    for method, memory in methods:
-                        method.after_epoch(self, memory)
+            self._tell_methods()
         self._note(started, torch.stack(losses).tolist(), costs)
 
     def evaluate(self) -> Iterator[Evaluation]:
@@ -94,13 +90,14 @@ class Training:
         with torch.no_grad():
             for modifier, memory in self._modifiers:
                 own = modifier.evaluated(self, memory, own)
-            watched = {str(watcher): watcher.evaluated(self, memory, self.module) for watcher, memory in self._watchers}
         evaluation = self._evaluation(own, seen.mean)
         if not _has_finite_losses(evaluation):
             self.diverged_at = self.step
             return
-        beside = {name: self._evaluation(module, seen.mean) for name, module in watched.items()}
-        yield replace(evaluation, watched={name: seen for name, seen in beside.items() if _has_finite_losses(seen)})
+        watched = {name: self._watched(name, seen.mean) for name in self._watchers}
+        watching, self._watching = self._watching, dict.fromkeys(self._watchers, 0.0)
+        finite = {name: beside for name, beside in watched.items() if _has_finite_losses(beside)}
+        yield replace(evaluation, watched=finite, watching=watching)
 
     def freeze(self, frozen: Frozen) -> None:
         """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
@@ -154,7 +151,7 @@ class Training:
             since_evaluation=self._since_evaluation,
             flops=self.flops,
             frozen=self.frozen,
-            memories={str(method): copied(memory) for method, memory in self._modifiers + self._watchers},
+            memories={str(method): copied(memory) for method, memory in (*self._modifiers, *self._watchers.values())},
             features=self._features,
         )
 
@@ -216,6 +213,32 @@ class Training:
         """Which stored view each sample of this iteration's batch is taken from."""
         generator = self._augmentation.manual_seed(stream_seed(self.seed, "stored view", self.step))
         return torch.randint(self.frozen.views, (samples,), generator=generator).to(self.task.device)
+
+    def _tell_methods(self) -> None:
+        """Tell modifiers, and then watchers, that an iteration is done, and where it was an epoch's last, that too."""
+        epoch_ended = self.step % self.task.steps_per_epoch == 0
+        with torch.no_grad():
+            for modifier, memory in self._modifiers:
+                modifier.after_step(self, memory)
+            if epoch_ended:
+                for modifier, memory in self._modifiers:
+                    modifier.after_epoch(self, memory)
+            for name, (watcher, memory) in self._watchers.items():
+                began = time.perf_counter()
+                watcher.after_step(self, memory)
+                if epoch_ended:
+                    watcher.after_epoch(self, memory)
+                self._watching[name] += time.perf_counter() - began
+
+    def _watched(self, name: str, train_loss: float) -> Evaluation:
+        """The evaluation of a watcher's network."""
+        began = time.perf_counter()
+        watcher, memory = self._watchers[name]
+        with torch.no_grad():
+            module = watcher.evaluated(self, memory, self.module)
+        evaluation = self._evaluation(module, train_loss)
+        self._watching[name] += time.perf_counter() - began
+        return evaluation
 
     def _evaluation(self, module: nn.Module, train_loss: float) -> Evaluation:
         task = self.task

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrbench.study.study import Entry, Study
-from lrbench.study.treatment import UNMODIFIED, Treatment, with_controls
+from lrbench.study.treatment import UNMODIFIED, Treatment
 from lrbench.tasks.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -134,13 +134,12 @@ def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
     scales = tuple(scales)
-    treatments = with_controls(study.treatments) if study.treatments else (UNMODIFIED,)
     for task in study.tasks:
         for seed in seeds:
             for scale in scales:
                 for entry in study.entries:
-                    for treatment in treatments:
-                        yield PlannedRun(task, entry, seed, stage, scale, treatment)
+                    for arm in study.arms:
+                        yield PlannedRun(task, entry, seed, stage, scale, arm)
 
 
 def _identity(method: Watcher) -> list[object]:

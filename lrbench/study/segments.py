@@ -62,26 +62,31 @@ def segments(
     started = time.perf_counter()
     state = begin(task, run.seed) if state is None else state
     fresh: dict[str, list[Score]] = {one.key: [] for one in job.runs}
+    watching = dict.fromkeys(map(str, watchers), 0.0)
     while True:
         stop = min(state.step - state.step % task.eval_every + task.eval_every, task.steps)
         lrs = run.policy.lrs(state.step, stop, history)
         state, evaluations = advance(task, state, lrs, modifiers, watchers)
         for evaluation in evaluations:
+            watching = {name: spent + evaluation.watching[name] for name, spent in watching.items()}
             history.append((evaluation.step, score(task, evaluation).val_score))
             for one in job.runs:
                 if seen := _seen_by(one, evaluation):
                     fresh[one.key].append(score(task, seen))
-        seconds = time.perf_counter() - started
-        facts = {key: Segment(state.step, seconds, state.flops.total, tuple(scores)) for key, scores in fresh.items()}
+        elapsed = time.perf_counter() - started
+        seconds = {one.key: elapsed - sum(watching.values()) + watching.get(_watcher(one), 0.0) for one in job.runs}
+        facts = {
+            key: Segment(state.step, seconds[key], state.flops.total, tuple(scores)) for key, scores in fresh.items()
+        }
         if state.diverged_at is not None or state.step == task.steps:
             last = evaluations[-1] if state.diverged_at is None else None
             yield {one.key: _ended(facts[one.key], one, state, last) for one in job.runs}
             return
-        if seconds >= SECONDS_AT_RISK:
+        if elapsed >= SECONDS_AT_RISK:
             name = f"{run.training_key}-{state.step}.pt"
             save_checkpoint(checkpoints / name, state)
             yield {key: replace(segment, checkpoint=name) for key, segment in facts.items()}
-            started = time.perf_counter()
+            started, watching = time.perf_counter(), dict.fromkeys(watching, 0.0)
             for scores in fresh.values():
                 scores.clear()
 
@@ -102,4 +107,9 @@ def _unwatched(job: Job) -> PlannedRun | None:
 
 def _seen_by(run: PlannedRun, evaluation: Evaluation) -> Evaluation | None:
     """An evaluation of the network that a run is about; None where that network's losses are not finite."""
-    return evaluation if run.treatment.watcher is None else evaluation.watched.get(str(run.treatment.watcher))
+    return evaluation if run.treatment.watcher is None else evaluation.watched.get(_watcher(run))
+
+
+def _watcher(run: PlannedRun) -> str:
+    """By what text an evaluation knows the network that a run is about; empty for the one in training."""
+    return "" if run.treatment.watcher is None else str(run.treatment.watcher)

@@ -104,7 +104,7 @@ class Segment:
 
     Attributes:
         step: iterations of the run done after it.
-        seconds: wall time spent on training and evaluating it.
+        seconds: wall time spent on training and evaluating it, without what other runs of the same training took.
         flops: floating-point operations of training of the whole run so far.
         final: the metrics of the last evaluation, once the run is finished.
         checkpoint: the file name of the state after it, where the run goes on from there.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
+from lrbench.study.treatment import Treatment, with_controls
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
-    from lrbench.study.treatment import Treatment
     from lrbench.tasks import Task
 
 
@@ -74,13 +74,16 @@ class Study:
             ("seed", self.seeds),
             ("policy", [entry.name for entry in self.entries]),
             ("task", [task.name for task in self.tasks]),
-            ("modifier", [treatment.name for treatment in self.treatments]),
+            ("modifier", [arm.name for arm in self.arms]),
         ):
-            if not names:
-                continue
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
                 raise StudyError(f"{where}: {noun} {name!r} is given {count} times, each may stand only once")
         for task in self.tasks:
-            for treatment in self.treatments:
-                treatment.check(task)
+            for arm in self.arms:
+                arm.check(task)
+
+    @property
+    def arms(self) -> tuple[Treatment, ...]:
+        """Training as it is, the treatments, and the controls that belong to them."""
+        return with_controls(self.treatments)

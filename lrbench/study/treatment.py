@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -64,18 +64,22 @@ UNMODIFIED = Treatment()
 
 
 def with_controls(treatments: Iterable[Treatment]) -> tuple[Treatment, ...]:
-    """Training as it is, the treatments, and the control of each that has parameter linear prediction in it.
+    """Training as it is, and the treatments, each that has parameter linear prediction in it followed by its control.
 
     PLP moves 7/6 as far as the steps it is made of, so part of what it does is a larger learning rate. Its control is
     the same treatment without PLP at 7/6 of the policy's learning rates.
     """
+    arms = [UNMODIFIED]
+    for treatment in treatments:
+        arms.append(treatment)
+        arms.extend(_control(treatment))
+    return tuple(arms)
+
+
+def _control(treatment: Treatment) -> Iterator[Treatment]:
     from lrbench.modifiers import PLP, PLP_CONTROL_SCALE
 
-    treatments = tuple(treatments)
-    controls = []
-    for treatment in treatments:
-        rest = tuple(modifier for modifier in treatment.modifiers if not isinstance(modifier, PLP))
-        if len(rest) < len(treatment.modifiers):
-            name = " + ".join(["plp_control", *map(str, rest)])
-            controls.append(replace(treatment, name=name, modifiers=rest, lr_scale=PLP_CONTROL_SCALE))
-    return (UNMODIFIED, *treatments, *dict.fromkeys(controls))
+    rest = tuple(modifier for modifier in treatment.modifiers if not isinstance(modifier, PLP))
+    if len(rest) < len(treatment.modifiers):
+        control = replace(treatment, modifiers=rest, lr_scale=PLP_CONTROL_SCALE)
+        yield replace(control, name=" + ".join(["plp_control", *map(str, control.methods)]))

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +212,30 @@ def test_a_changed_method_of_the_users_own_is_trained_again(study: Make, store: 
 
     assert keys(0.9) == keys(0.9)
     assert keys(0.9) & keys(0.8) == {one.key for one in plan(study("FIX(k0=0.1)")).runs}
+
+
+class Slow(Watcher):
+    """Watches at leisure."""
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        time.sleep(0.01)
+
+
+def test_the_time_that_watching_takes_is_that_of_the_watching_run_alone(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,), treatments=(Treatment.of([Slow()]), Treatment.of([EMA()])))
+    run(asked, store)
+    runs = store.study_runs("small")
+    unwatched, slow, averaged = (runs[one.key].seconds for one in plan(asked).runs)
+    assert slow > unwatched + 40 * 0.01
+    assert averaged < unwatched + 40 * 0.01
+
+
+def test_plp_has_a_control_for_each_combination_that_it_is_in(study: Make) -> None:
+    asked = study("FIX(k0=0.1)", treatments=(Treatment.of([PLP()]), Treatment.of([PLP(), EMA(decay=0.9)])))
+    names = [arm.name for arm in asked.arms]
+    assert names == ["", "PLP()", "plp_control", f"PLP() + {EMA(decay=0.9)}", f"plp_control + {EMA(decay=0.9)}"]
+
+
+def test_a_name_that_a_control_needs_is_refused(study: Make) -> None:
+    with pytest.raises(StudyError, match="modifier 'plp_control' is given 2 times"):
+        study("FIX(k0=0.1)", treatments=(Treatment.of([PLP()]), Treatment.of([PSWA()], "plp_control")))
