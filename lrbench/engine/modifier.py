@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -69,6 +69,10 @@ class Watcher:
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
         """The network that is evaluated in place of `module`, which must be left as it is."""
         return module
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        """What is worth knowing of a run that has ended, by name; it is stored and exported with its metrics."""
+        return {}
 
 
 class Modifier(Watcher):

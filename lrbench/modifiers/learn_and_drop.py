@@ -20,11 +20,11 @@ all defaults are our reconstruction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from statistics import linear_regression
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -215,6 +215,10 @@ class LearnAndDrop(Modifier):
             training.freeze(frozen)
             memory["drops"].append(asdict(_drop(training, frozen)))
         memory["weights"] = {name: weight.detach().clone() for name, weight in training.weights.items()}
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        drops = [Drop(**drop) for drop in memory["drops"]]
+        return {"dropped_units": drops[-1].units if drops else 0, "drops": "; ".join(map(str, drops))}
 
     def drops(self, state: State) -> tuple[Drop, ...]:
         """What was dropped on the way to a state, in order."""

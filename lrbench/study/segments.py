@@ -97,7 +97,10 @@ def _ended(segment: Segment, run: PlannedRun, state: State, last: Evaluation | N
     if seen is None:
         return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
     costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
-    return replace(segment, status="finished", final=final(run.task, seen) | costs)
+    numbers = final(run.task, seen) | costs
+    for method in run.treatment.methods:
+        numbers |= method.facts(state.memories[str(method)])
+    return replace(segment, status="finished", final=numbers)
 
 
 def _unwatched(job: Job) -> PlannedRun | None:

@@ -10,7 +10,7 @@ from torch import nn
 import lrbench.study.segments
 from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
-from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop
 from lrbench.study.config import load_study
 from lrbench.study.export import export
 from lrbench.study.plan import plan
@@ -19,6 +19,7 @@ from lrbench.study.runner import Silence, run
 from lrbench.study.store import Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.treatment import Treatment
+from lrbench.tasks import Task
 
 Make = Callable[..., Study]
 ALL = (Treatment.of([PLP()]), Treatment.of([PSWA(p=0.5)]), Treatment.of([EMA(decay=0.9)]), Treatment.of([LAWA()]))
@@ -239,3 +240,29 @@ def test_plp_has_a_control_for_each_combination_that_it_is_in(study: Make) -> No
 def test_a_name_that_a_control_needs_is_refused(study: Make) -> None:
     with pytest.raises(StudyError, match="modifier 'plp_control' is given 2 times"):
         study("FIX(k0=0.1)", treatments=(Treatment.of([PLP()]), Treatment.of([PSWA()], "plp_control")))
+
+
+def test_what_learn_and_drop_dropped_is_stored_and_exported(study: Make, store: Store, task: Task) -> None:
+    eager = LearnAndDrop(tau=1.0, delta=100.0, window=2, patience=1, warmup=0)
+    deep = task.with_(model=lambda: nn.Sequential(*(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 3)))
+    run(study("FIX(k0=0.01)", tasks=(deep,), seeds=(0,), treatments=(Treatment.of([eager]),)), store)
+    table = export("small", store).set_index("modifier")
+    assert table.loc[str(eager), "dropped_units"] >= 1
+    assert "units dropped, their outputs stored as float32" in table.loc[str(eager), "drops"]
+    assert table.loc[str(eager), "forward_flops"] < table.loc["", "forward_flops"]
+
+
+class Opaque(nn.Module):
+    """Has layers, and does not say in what order they are applied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.third(self.second(self.first(inputs)))
+
+
+def test_a_model_that_a_method_cannot_be_used_on_is_refused_before_anything_is_trained(study: Make, task: Task) -> None:
+    with pytest.raises(TaskError, match="the model Opaque declares no units"):
+        study("FIX(k0=0.1)", tasks=(task.with_(model=Opaque),), treatments=(Treatment.of([LearnAndDrop()]),))
