@@ -78,10 +78,13 @@ def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:
     """The module's outputs on decoded inputs, float32, computed in the task's precision."""
     if inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
+    outputs: Tensor
     if task.precision == "float32":
-        return module(inputs)  # type: ignore[no-any-return]
+        outputs = module(inputs)
+        return outputs
     with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
-        return module(inputs).float()  # type: ignore[no-any-return]
+        outputs = module(inputs)
+    return outputs.float()
 
 
 def train_subset(task: Task) -> Split:

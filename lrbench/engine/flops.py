@@ -37,7 +37,7 @@ def step_flops(task: Task, frozen: Frozen) -> Flops:
         with FlopCounterMode(display=False) as counter:
             loss = task.loss(forward(task, module, inputs), train.targets[: task.batch_size])
             forwards = counter.get_total_flops()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return ahead + Flops(forwards, counter.get_total_flops() - forwards)
 
 

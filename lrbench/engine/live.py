@@ -182,7 +182,7 @@ class Training:
         for weight in self.weights.values():
             weight.grad = None
         loss = self.task.loss(forward(self.task, self._trained, inputs), self.task.data.train.targets[indices])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
         self.optimizer.step()

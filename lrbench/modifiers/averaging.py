@@ -75,7 +75,7 @@ class SWA(Averaging):
     def after_step(self, training: Training, memory: Memory) -> None:
         task = training.task
         if training.step >= self.start * task.steps and training.step % iterations(self.every, task) == 0:
-            _take_in(training, memory, get_swa_multi_avg_fn())  # type: ignore[no-untyped-call]
+            _take_in(training, memory, get_swa_multi_avg_fn())
 
     def average(self, memory: Memory) -> Weights:
         average: Weights = memory["average"]
@@ -98,7 +98,7 @@ class EMA(Averaging):
         return {"count": 0, "average": {}}
 
     def after_step(self, training: Training, memory: Memory) -> None:
-        _take_in(training, memory, get_ema_multi_avg_fn(self.decay))  # type: ignore[no-untyped-call]
+        _take_in(training, memory, get_ema_multi_avg_fn(self.decay))
 
     def average(self, memory: Memory) -> Weights:
         average: Weights = memory["average"]

@@ -1,5 +1,4 @@
 """The paper's fixed and decaying functions: FIX, STEP, NSTEP, EXP, INV, POLY."""
-# ruff: noqa: E741 -- l is the paper's name for a length
 
 from collections.abc import Sequence
 

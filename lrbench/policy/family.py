@@ -1,5 +1,4 @@
 """The other 21 functions of the LRBench code: SIG, waves that start at the top, cosines, sawtooth restarts."""
-# ruff: noqa: E741 -- l is the paper's name for a length
 
 import numpy as np
 

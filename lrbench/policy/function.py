@@ -1,5 +1,4 @@
 """LR functions: closed forms with a name and numbers, and the register of all of them."""
-# ruff: noqa: E741 -- l is the paper's name for a length
 
 from __future__ import annotations
 

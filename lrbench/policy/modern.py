@@ -1,5 +1,4 @@
 """The schedules that users expect beside the paper's: straight, cosine, one-cycle, warm restarts, WSD, and others."""
-# ruff: noqa: E741 -- l is the paper's name for a length
 
 from abc import abstractmethod
 

@@ -4,7 +4,6 @@ A cyclic function is one shape (`Triangle`, `SineArch`, `Sawtooth`, ...) and one
 in every cycle), `Halving` (half of it in each next cycle), `Exponential` (times gamma every iteration).
 The position in the cycle is taken by integer arithmetic, so that every cycle has the same bits.
 """
-# ruff: noqa: E741 -- l is the paper's name for a length
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -7,7 +7,6 @@ writers that race and writers that are killed never see or leave half an entry t
 
 import json
 import os
-import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lrbench.files import replace_file
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.fingerprint import text_digest
 
@@ -86,26 +86,13 @@ def _write(folder: Path, signature: str, raw: RawData) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: f"{name}-{raw.digests[name][:16]}.npy" for name in raw.arrays}
     for name, array in raw.arrays.items():
-        _replace_file(folder / files[name], partial(_save_array, array))
+        replace_file(folder / files[name], partial(_save_array, array))
     index = {"signature": signature, "num_classes": raw.num_classes, "files": files, "digests": dict(raw.digests)}
     text = json.dumps(index, indent=1).encode()
-    _replace_file(folder / "index.json", lambda file: file.write(text))
+    replace_file(folder / "index.json", lambda file: file.write(text))
     for stale in set(folder.glob("*.npy")) - {folder / file for file in files.values()}:
         stale.unlink(missing_ok=True)
 
 
 def _save_array(array: NDArray[Any], file: BinaryIO) -> None:
     np.save(file, array, allow_pickle=False)
-
-
-def _replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a whole new file beside `path`, force it to disk, and put it in its place in one step."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
