@@ -43,7 +43,7 @@ def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparis
     one, other = _name(evidence, first), _name(evidence, second)
     comparisons = []
     for task in evidence.tasks:
-        contenders = {contender.name: contender for contender in evidence.contenders(task, "main")}
+        contenders = {contender.name: contender for contender in evidence.contenders(evidence.records(task, "main"))}
         for name in (one, other):
             if name not in contenders:
                 raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task['name']}' that has ended")

@@ -28,6 +28,10 @@ FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
 
 
+Records = dict[tuple[str, str], list[RunRecord]]
+"""Ended runs, by the names of entry and treatment."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A run that raised an error: the policy it belongs to, its seed, and the last line of its traceback."""
@@ -127,9 +131,8 @@ class Evidence:
         """The treatment of each scorecard that has one, by its name."""
         return {name: treatment for name, (_, treatment) in self.places.items() if treatment}
 
-    def contenders(self, task: Mapping[str, Any], stage: str) -> list[Contender]:
-        """The policies of a task, by each treatment, with the ended runs of a stage, in the order of the study."""
-        records = self.records(task, stage)
+    def contenders(self, records: Records) -> list[Contender]:
+        """The policies of the records, by each treatment, in the order of the study."""
         return [
             Contender(label(entry["name"], treatment), entry["policy"], tuple(records[entry["name"], treatment]))
             for entry in self.definition["entries"]
@@ -137,9 +140,9 @@ class Evidence:
             if (entry["name"], treatment) in records
         ]
 
-    def records(self, task: Mapping[str, Any], stage: str) -> dict[tuple[str, str], list[RunRecord]]:
+    def records(self, task: Mapping[str, Any], stage: str) -> Records:
         """The ended runs of a stage on a task, by the names of entry and treatment."""
-        records: dict[tuple[str, str], list[RunRecord]] = {}
+        records: Records = {}
         retention = self._base_lr_robustness(task) if stage == "main" else {}
         for member in self._ended(task, stage):
             extra = retention.get((member.entry, member.treatment, member.seed), {})
@@ -190,7 +193,8 @@ def results(study: str, store: Store) -> Results:
     margin, target = evidence.definition["margin"], evidence.definition["target"]
     answers = []
     for task in evidence.tasks:
-        main, fresh = evidence.contenders(task, "main"), evidence.contenders(task, "confirm")
+        records = evidence.records(task, "main")
+        main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
         terms = {"margin": margin, "target": target, "resolution": _resolution(task)}
         answers.append(
             TaskResults(
@@ -200,8 +204,8 @@ def results(study: str, store: Store) -> Results:
                 confirmed=tuple(confirm(main, fresh, **terms)) if fresh else (),
                 failures=tuple(evidence.failures(task)),
                 modifiers=evidence.modifiers(),
-                effects=tuple(_effects(evidence, task)),
-                interactions=tuple(_interactions(evidence, task)),
+                effects=tuple(_effects(evidence, records)),
+                interactions=tuple(_interactions(evidence, task, records)),
             )
         )
     return Results(study, margin, target, tuple(answers))
@@ -214,7 +218,7 @@ def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
         task["name"]: [
             evidence.places[contender.name]
             for contender in choose_finalists(
-                evidence.contenders(task, "main"), at_most=FINALISTS, resolution=_resolution(task)
+                evidence.contenders(evidence.records(task, "main")), at_most=FINALISTS, resolution=_resolution(task)
             )
         ]
         for task in evidence.tasks
@@ -226,16 +230,14 @@ def label(entry: str, treatment: str) -> str:
     return f"{entry} + {treatment}" if treatment else entry
 
 
-def _effects(evidence: Evidence, task: Mapping[str, Any]) -> Iterator[Effect]:
-    records = evidence.records(task, "main")
+def _effects(evidence: Evidence, records: Records) -> Iterator[Effect]:
     for entry, treatment in evidence.places.values():
         if treatment and {(entry, ""), (entry, treatment)} <= records.keys():
             pair = records[entry, ""], records[entry, treatment]
             yield effect(entry, treatment, *pair, evidence.definition["target"])
 
 
-def _interactions(evidence: Evidence, task: Mapping[str, Any]) -> Iterator[Interaction]:
-    records = evidence.records(task, "main")
+def _interactions(evidence: Evidence, task: Mapping[str, Any], records: Records) -> Iterator[Interaction]:
     for treatment in evidence.definition["treatments"]:
         pairs = [
             (records[entry, ""], treated)

@@ -69,10 +69,11 @@ def segments(
         state, evaluations = advance(task, state, lrs, modifiers, watchers)
         for evaluation in evaluations:
             watching = {name: spent + evaluation.watching[name] for name, spent in watching.items()}
-            history.append((evaluation.step, score(task, evaluation).val_score))
+            own = score(task, evaluation)
+            history.append((own.step, own.val_score))
             for one in job.runs:
                 if seen := _seen_by(one, evaluation):
-                    fresh[one.key].append(score(task, seen))
+                    fresh[one.key].append(own if seen is evaluation else score(task, seen))
         elapsed = time.perf_counter() - started
         seconds = {one.key: elapsed - sum(watching.values()) + watching.get(_watcher(one), 0.0) for one in job.runs}
         facts = {
