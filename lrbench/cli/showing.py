@@ -132,7 +132,8 @@ def show(
         raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
     if output is not None:
-        from lrbench.report.lr_curves import lr_figure, save_figure
+        from lrbench.report.lr_curves import lr_figure
+        from lrbench.report.style import save_figure
 
         save_figure(lr_figure(curves, log=log), output)
     if json:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from io import BytesIO
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from lrbench.report.lr_axis import lr_limits
 from lrbench.report.names import short_names, shortened, wrapped
-from lrbench.report.output_file import write_output
+from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,24 +23,13 @@ if TYPE_CHECKING:
 Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 """The x and the y of a line's points."""
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
-"""Okabe and Ito's colours (2008), told apart with every common colour blindness; ochre in place of their yellow,
-which white swallows."""
-
 POINTS = 2_000
 """No curve is drawn from more points than this; where it has more iterations, the extremes of each stretch are kept."""
 
 TOLERANCE = 1e-3
 """A drawn line is no farther than this part of its axes from the curve."""
 
-LINE = 1.6
-FILL = 0.12
 TICK_STEPS = (1, 2, 2.5, 5, 10)
-INK = "#333333"
-AXIS = "#8a8a8a"
-
-WIDTH = 10.0
-"""Of every figure, in inches."""
 
 LONGEST_NAME = 110
 LONGEST_TITLE = {5: 22, 4: 28, 3: 38}
@@ -61,20 +47,6 @@ def lr_figure(curves: Mapping[str, NDArray[np.float64]], *, log: bool = False) -
         log: a logarithmic axis of learning rates; iterations with a rate of 0 leave a gap.
     """
     return _overlaid(curves, log) if len(curves) <= len(PALETTE) else _panels(curves, log)
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG or SVG, by the suffix of `path`; the same figure gives the same bytes.
-
-    Raises:
-        LRBenchError: the file cannot be written; what stood there is unchanged.
-    """
-    form = path.suffix.lower().lstrip(".")
-    metadata = {"Date": None} if form == "svg" else {}
-    with rc_context({"svg.hashsalt": "lrbench", "svg.fonttype": "none"}):
-        picture = BytesIO()
-        figure.savefig(picture, format=form, dpi=150, metadata=metadata)
-    write_output(path, picture.getvalue())
 
 
 def outline(lrs: NDArray[np.float64], points: int = POINTS) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -177,10 +149,7 @@ def _prepare(axes: Axes, curves: Mapping[str, NDArray[np.float64]], log: bool, t
     axes.set_xlim(0, steps)
     axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=TICK_STEPS, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(AXIS)
-    axes.tick_params(labelsize=8, color=AXIS, labelcolor=INK, length=3)
-    axes.grid(alpha=0.2)
+    tidy(axes, size=8)
 
 
 def _draw(axes: Axes, lrs: NDArray[np.float64], color: str, log: bool) -> Line2D:

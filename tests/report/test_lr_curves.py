@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from lrbench.errors import LRBenchError
-from lrbench.report.lr_curves import lr_figure, outline, save_figure, simplified, stairs
+from lrbench.report.lr_curves import lr_figure, outline, simplified, stairs
+from lrbench.report.style import save_figure
 
 
 def curves(count: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,92 @@
+"""What every figure shares: its colours, its measures, and how it is written to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from lrbench.report.output_file import write_output
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
+"""Okabe and Ito's colours (2008), told apart with every common colour blindness; ochre in place of their yellow,
+which white swallows."""
+
+INK = "#333333"
+FAINT = "#6b6b6b"
+AXIS = "#8a8a8a"
+OTHERS = "#c9c9c9"
+"""The colour of what stands in the background."""
+
+WIDTH = 10.0
+"""Of every figure, in inches."""
+
+LINE = 1.6
+FILL = 0.12
+
+SUFFIXES = ("svg", "png")
+"""What a figure can be written as."""
+
+
+class Look(NamedTuple):
+    """How a verdict is drawn: by colour, by the shape of its marker, and by its word."""
+
+    color: str
+    marker: str
+
+
+VERDICTS: Mapping[str, Look] = {
+    "good": Look("#00704f", "o"),
+    "undecided": Look("#b37700", "D"),
+    "avoid": Look("#c44400", "X"),
+}
+"""Darker shades of Okabe and Ito's bluish green, orange and vermilion, so that words can be written in them."""
+
+UNJUDGED = Look(INK, "s")
+
+
+def look_of(verdict: str | None) -> Look:
+    """How a verdict is drawn; None is a policy that was compared with none."""
+    return VERDICTS.get(verdict or "", UNJUDGED)
+
+
+def tidy(axes: Axes, *, grid: Literal["both", "x", "y"] = "both", size: float = 9) -> None:
+    """Give axes the common look: no box, quiet ticks, a faint grid along "x", "y" or both."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(AXIS)
+    axes.tick_params(labelsize=size, color=AXIS, labelcolor=INK, length=3)
+    axes.grid(axis=grid, alpha=0.2)
+    axes.set_axisbelow(True)
+
+
+def titled(axes: Axes, title: str) -> None:
+    """Set a title to the left, as plain text whatever it holds."""
+    axes.set_title(title, fontsize=10, fontweight="bold", color=INK, loc="left", parse_math=False)
+
+
+def blank(sentence: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    figure = Figure(figsize=(WIDTH, 1.6))
+    figure.text(0.5, 0.5, sentence, ha="center", va="center", color=FAINT, fontsize=11, wrap=True, parse_math=False)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG or SVG, by the suffix of `path`; the same figure gives the same bytes.
+
+    Raises:
+        LRBenchError: the file cannot be written; what stood there is unchanged.
+    """
+    form = path.suffix.lower().lstrip(".")
+    metadata = {"Date": None} if form == "svg" else {}
+    with rc_context({"svg.hashsalt": "lrbench", "svg.fonttype": "none"}):
+        picture = BytesIO()
+        figure.savefig(picture, format=form, dpi=150, metadata=metadata)
+    write_output(path, picture.getvalue())
