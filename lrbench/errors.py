@@ -32,6 +32,10 @@ class StoreError(LRBenchError):
     """A store cannot be opened, read or written."""
 
 
+class LeaseLostError(StoreError):
+    """A coordinator wrote to a run that it does not hold, or no longer."""
+
+
 class CheckpointError(LRBenchError):
     """A checkpoint is torn, foreign or does not belong to the run that asks for it."""
 

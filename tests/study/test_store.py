@@ -144,6 +144,18 @@ def test_a_store_of_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> 
     assert path.read_bytes() == before
 
 
+def test_a_store_of_the_first_schema_is_upgraded_with_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with open_store(path) as store:
+        store.begin([NEW])
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE leases; DROP TABLE coordinators; UPDATE lrbench_schema SET version = 1")
+    connection.close()
+    with open_store(path) as store, store.lease() as lease:
+        assert store.statuses() == {KEY: "running"}
+        assert lease.claim([KEY]) == {KEY}
+
+
 def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "photos.db"
     with sqlite3.connect(path) as connection:

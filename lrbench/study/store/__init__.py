@@ -1,0 +1,26 @@
+"""The store: every fact that training found out, appended once, in one transaction a segment.
+
+Leaderboards, verdicts and pictures are computed from it and are never stored. Runs are known by their key alone
+(`PlannedRun.key`), so that a run serves every study that asks for it; a study is a list of the runs it asks for.
+Whoever trains holds a lease on the runs that he writes, so that several coordinators can share a store.
+"""
+
+from lrbench.study.store.lease import Lease
+from lrbench.study.store.opening import open_store
+from lrbench.study.store.records import ENDED, Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.study.store.schema import SCHEMA_VERSION
+from lrbench.study.store.store import Store
+
+__all__ = [
+    "ENDED",
+    "SCHEMA_VERSION",
+    "Lease",
+    "Member",
+    "NewRun",
+    "Score",
+    "Segment",
+    "Status",
+    "Store",
+    "StoredRun",
+    "open_store",
+]

@@ -1,0 +1,96 @@
+"""What is written to a store and read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["running", "finished", "diverged", "failed"]
+
+ENDED: tuple[Status, ...] = ("finished", "diverged")
+"""The statuses of runs whose numbers are final; any other run is trained (again) when it is next asked for."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One evaluation as it is stored: losses, and the task's objective (higher is better) on validation and test."""
+
+    step: int
+    train_loss: float
+    val_loss: float
+    val_score: float
+    test_loss: float
+    test_score: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one finished segment of a run adds to the store.
+
+    Attributes:
+        step: iterations of the run done after it.
+        seconds: wall time spent on training and evaluating it, without what other runs of the same training took.
+        flops: floating-point operations of training of the whole run so far.
+        final: the metrics of the last evaluation, once the run is finished.
+        checkpoint: the file name of the state after it, where the run goes on from there.
+        provenance: what trained it, where that is not what the run began with.
+    """
+
+    step: int
+    seconds: float
+    flops: int
+    scores: tuple[Score, ...]
+    status: Status = "running"
+    diverged_at: int | None = None
+    final: Mapping[str, Any] | None = None
+    checkpoint: str | None = None
+    provenance: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What identifies a run, before anything is known of how it ends."""
+
+    key: str
+    task: str
+    task_key: str
+    policy: str
+    modifiers: str
+    seed: int
+    steps: int
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredRun(NewRun):
+    """All that the store knows of a run; `created` is when it was begun, in seconds since 1970."""
+
+    status: Status
+    step: int
+    seconds: float
+    flops: int
+    diverged_at: int | None
+    error: str | None
+    final: Mapping[str, Any] | None
+    checkpoint: str | None
+    created: float = field(compare=False)
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its numbers are final."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True)
+class Member:
+    """A place of a study that a run fills."""
+
+    task: str
+    stage: str
+    entry: str
+    treatment: str
+    scale: float
+    seed: int
+    run: str

@@ -1,0 +1,120 @@
+"""The tables of a store, and how they are made."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from lrbench.errors import StoreError
+from lrbench.study.store.database import Database
+
+SCHEMA_VERSION = 2
+"""2 added `coordinators` and `leases` to the tables of 1."""
+
+metadata = sa.MetaData()
+
+schema = sa.Table("lrbench_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("task_key", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text, nullable=False),
+    sa.Column("modifiers", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("steps", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("flops", sa.BigInteger, nullable=False),
+    sa.Column("diverged_at", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.Column("final", sa.Text),
+    sa.Column("checkpoint", sa.Text),
+    sa.Column("provenance", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("run", sa.String(32), sa.ForeignKey("runs.key"), primary_key=True),
+    sa.Column("step", sa.BigInteger, primary_key=True),
+    sa.Column("train_loss", sa.Double, nullable=False),
+    sa.Column("val_loss", sa.Double, nullable=False),
+    sa.Column("val_score", sa.Double, nullable=False),
+    sa.Column("test_loss", sa.Double, nullable=False),
+    sa.Column("test_score", sa.Double, nullable=False),
+)
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("definition", sa.Text, nullable=False),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("study", sa.Text, sa.ForeignKey("studies.name"), primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("entry", sa.Text, primary_key=True),
+    sa.Column("treatment", sa.Text, primary_key=True),
+    sa.Column("scale", sa.Double, primary_key=True),
+    sa.Column("seed", sa.BigInteger, primary_key=True),
+    sa.Column("run", sa.String(32), nullable=False, index=True),
+)
+
+coordinators = sa.Table(
+    "coordinators",
+    metadata,
+    sa.Column("owner", sa.String(32), primary_key=True),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("process", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(32), nullable=False, index=True),
+)
+
+
+def prepare(database: Database) -> None:
+    """Make the tables of a new store, or those that an older lrbench did not know.
+
+    Raises:
+        StoreError: the database belongs to another program, or a newer lrbench wrote it.
+    """
+    with database.reading("opened") as connection:
+        if _version(connection, database.name) == SCHEMA_VERSION:
+            return
+    with database.writing("opened") as connection:
+        database.take_turn(connection)
+        version = _version(connection, database.name)
+        metadata.create_all(connection)
+        if version is None:
+            connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
+        else:
+            connection.execute(sa.update(schema).values(version=SCHEMA_VERSION))
+
+
+def _version(connection: sa.Connection, name: str) -> int | None:
+    """The version of the tables that are there; None where there are none."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if not tables:
+        return None
+    if schema.name not in tables:
+        raise StoreError(f"the database {name} belongs to another program: name another file by --store")
+    version = connection.scalar(sa.select(schema.c.version))
+    if version is None or version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {name} has schema {version}, and this lrbench reads schema {SCHEMA_VERSION}: "
+            "upgrade lrbench, or name another file by --store"
+        )
+    return int(version)

@@ -1,0 +1,158 @@
+"""What a store is asked and told, in the terms of studies and runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from lrbench.errors import StoreError, did_you_mean
+from lrbench.study.store.database import Database
+from lrbench.study.store.lease import Lease, write_beginnings, write_failure, write_segments
+from lrbench.study.store.records import Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.study.store.schema import evaluations, runs, studies
+from lrbench.study.store.schema import members as places
+
+
+class Store:
+    """A database of runs, and a folder of checkpoints beside it.
+
+    Attributes:
+        name: where the database is: a file, or a URL without its password.
+        checkpoints: the folder of the states of unfinished runs.
+    """
+
+    def __init__(self, database: Database, checkpoints: Path) -> None:
+        self._database = database
+        self.checkpoints = checkpoints
+
+    @property
+    def name(self) -> str:
+        return self._database.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Writing -------------------------------------------------------------------------------------------------------
+
+    def lease(self) -> Lease:
+        """The right to write runs, to be used in a `with` block."""
+        return Lease(self._database)
+
+    def save_study(self, name: str, definition: Mapping[str, Any], members: Iterable[Member]) -> None:
+        """Say what a study asks for, in place of what it asked for before."""
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            connection.execute(sa.delete(places).where(places.c.study == name))
+            connection.execute(sa.delete(studies).where(studies.c.name == name))
+            connection.execute(sa.insert(studies).values(name=name, definition=json.dumps(definition)))
+            self._insert_members(connection, name, members)
+
+    def add_members(self, study: str, members: Iterable[Member]) -> None:
+        """Add places to a study that is there; those that it has already are filled anew."""
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            self._insert_members(connection, study, members)
+
+    def begin(self, begun: Iterable[NewRun]) -> None:
+        """As `Lease.begin`, whoever holds the runs."""
+        with self._database.writing() as connection:
+            write_beginnings(connection, self._database, tuple(begun))
+
+    def append(self, segments: Mapping[str, Segment]) -> None:
+        """As `Lease.append`, whoever holds the runs."""
+        with self._database.writing() as connection:
+            write_segments(connection, segments)
+
+    def fail(self, keys: Iterable[str], error: str) -> None:
+        """As `Lease.fail`, whoever holds the runs."""
+        with self._database.writing() as connection:
+            write_failure(connection, self._database, tuple(keys), error)
+
+    # Reading -------------------------------------------------------------------------------------------------------
+
+    def statuses(self) -> dict[str, Status]:
+        """The status of every run, by key."""
+        with self._database.reading() as connection:
+            return {row.key: row.status for row in connection.execute(sa.select(runs.c.key, runs.c.status))}
+
+    def checkpoints_in_use(self) -> set[str]:
+        """The file names of the checkpoints from which runs go on."""
+        with self._database.reading() as connection:
+            in_use = sa.select(runs.c.checkpoint).where(runs.c.checkpoint.is_not(None))
+            return {name for name in connection.scalars(in_use) if name is not None}
+
+    def runs(self, keys: Iterable[str]) -> dict[str, StoredRun]:
+        """The runs of these keys that the store has, with their evaluations."""
+        return self._runs(self._database.listed(keys))
+
+    def study_names(self) -> tuple[str, ...]:
+        with self._database.reading() as connection:
+            return tuple(connection.scalars(sa.select(studies.c.name).order_by(studies.c.name)))
+
+    def study(self, name: str) -> tuple[dict[str, Any], tuple[Member, ...]]:
+        """A study's definition and its members.
+
+        Raises:
+            StoreError: the store has no study of that name.
+        """
+        with self._database.reading() as connection:
+            definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
+            rows = connection.execute(sa.select(places).where(places.c.study == name)).all()
+        if definition is None:
+            names = self.study_names()
+            known = f"it has: {', '.join(names)}" if names else "it has none yet"
+            raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
+        return json.loads(definition), tuple(
+            Member(row.task, row.stage, row.entry, row.treatment, row.scale, row.seed, row.run) for row in rows
+        )
+
+    def study_runs(self, name: str) -> dict[str, StoredRun]:
+        """The runs that a study asks for, as far as they were begun, with their evaluations, by key."""
+        return self._runs(sa.select(places.c.run).where(places.c.study == name))
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
+        with self._database.reading() as connection:
+            scores: dict[str, list[Score]] = {}
+            for row in connection.execute(
+                sa.select(evaluations)
+                .where(evaluations.c.run.in_(keys))
+                .order_by(evaluations.c.run, evaluations.c.step)
+            ):
+                scores.setdefault(row.run, []).append(_score(row))
+            rows = connection.execute(sa.select(runs).where(runs.c.key.in_(keys)))
+            return {row.key: _stored_run(row, scores.get(row.key, ())) for row in rows}
+
+    def _insert_members(self, connection: sa.Connection, study: str, members: Iterable[Member]) -> None:
+        rows = [{"study": study, **vars(member)} for member in members]
+        if rows:
+            insert = self._database.insert(places)
+            place = list(places.primary_key)
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=place, set_={"run": insert.excluded.run}), rows
+            )
+
+
+def _score(row: sa.Row[Any]) -> Score:
+    return Score(row.step, row.train_loss, row.val_loss, row.val_score, row.test_loss, row.test_score)
+
+
+def _stored_run(row: sa.Row[Any], scores: Sequence[Score]) -> StoredRun:
+    values = dict(row._mapping)
+    values["final"] = None if row.final is None else json.loads(row.final)
+    values["provenance"] = json.loads(row.provenance)
+    return StoredRun(**values, scores=tuple(scores))
