@@ -35,3 +35,13 @@ def batch_indices(task: Task, seed: int, start: int, stop: int) -> Iterator[Tens
             order = batch_order(seed, epoch, len(task.data.train)).to(device, non_blocking=True)
         first = step % per_epoch * size
         yield order[first : first + size]
+
+
+def augmented(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
+    """The train inputs at `indices`, augmented as iteration `step` has them, not decoded; the generator is reseeded."""
+    inputs = task.data.train.inputs[indices]
+    if task.augment:
+        generator.manual_seed(stream_seed(seed, "augmentation", step))
+        for augment in task.augment:
+            inputs = augment(inputs, generator)
+    return inputs

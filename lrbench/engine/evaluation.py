@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -57,21 +58,38 @@ class Evaluation:
     watched: Mapping[str, Evaluation] = field(default_factory=dict)
     watching: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses on the validation and the test split are; a run whose are not has diverged."""
+        return math.isfinite(self.val.loss) and math.isfinite(self.test.loss)
+
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
     """The module's predictions on a split, in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
-    outputs, total = [], 0.0
     with torch.inference_mode():
-        for first in range(0, len(split), BATCH):
-            inputs, targets = split.inputs[first : first + BATCH], split.targets[first : first + BATCH]
-            output = forward(task, module, task.data.decode(inputs))
-            total += float(task.loss(output, targets)) * len(inputs)
-            outputs.append(output.cpu())
+        found = scored(task, split, (forward(task, module, inputs) for inputs in _batches(task, split)))
     for part, training in modes:
         part.training = training
-    return Predictions(torch.cat(outputs), split.targets.cpu(), total / len(split))
+    return found
+
+
+def scored(task: Task, split: Split, outputs: Iterable[Tensor]) -> Predictions:
+    """A split's predictions from its outputs, which come in batches of `BATCH` samples."""
+    kept, total, first = [], 0.0, 0
+    for output in outputs:
+        targets = split.targets[first : first + len(output)]
+        total += float(task.loss(output, targets)) * len(output)
+        kept.append(output.cpu())
+        first += len(output)
+    return Predictions(torch.cat(kept), split.targets.cpu(), total / len(split))
+
+
+def _batches(task: Task, split: Split) -> Iterator[Tensor]:
+    """The decoded inputs of a split."""
+    for first in range(0, len(split), BATCH):
+        yield task.data.decode(split.inputs[first : first + BATCH])
 
 
 def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:

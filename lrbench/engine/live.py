@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import batch_indices
+from lrbench.engine.batches import augmented, batch_indices
 from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
 from lrbench.engine.flops import features_flops, step_flops
 from lrbench.engine.frozen import extended_features, extends, frozen_features, split_network, stored_batch
-from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
+from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, up_to_divergence
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
@@ -91,12 +91,12 @@ class Training:
             for modifier, memory in self._modifiers:
                 own = modifier.evaluated(self, memory, own)
         evaluation = self._evaluation(own, seen.mean)
-        if not _has_finite_losses(evaluation):
+        if not evaluation.is_finite:
             self.diverged_at = self.step
             return
         watched = {name: self._watched(name, seen.mean) for name in self._watchers}
         watching, self._watching = self._watching, dict.fromkeys(self._watchers, 0.0)
-        finite = {name: beside for name, beside in watched.items() if _has_finite_losses(beside)}
+        finite = {name: beside for name, beside in watched.items() if beside.is_finite}
         yield replace(evaluation, watched=finite, watching=watching)
 
     def freeze(self, frozen: Frozen) -> None:
@@ -133,15 +133,7 @@ class Training:
     def state(self) -> State:
         """A copy of where training stands, that further training leaves as it is."""
         if self.diverged_at is not None:
-            return State(
-                seed=self.seed,
-                step=self.step,
-                model={},
-                optimizer={},
-                initial_loss=self._initial_loss,
-                flops=self.flops,
-                diverged_at=self.diverged_at,
-            )
+            return State.diverged(self.seed, self.step, self._initial_loss, self.flops)
         return State(
             seed=self.seed,
             step=self.step,
@@ -202,12 +194,7 @@ class Training:
         return stored_batch(self._features, self._views(len(indices)), indices)
 
     def _augmented(self, indices: Tensor) -> Tensor:
-        inputs = self.task.data.train.inputs[indices]
-        if self.task.augment:
-            self._augmentation.manual_seed(stream_seed(self.seed, "augmentation", self.step))
-            for augment in self.task.augment:
-                inputs = augment(inputs, self._augmentation)
-        return self.task.data.decode(inputs)
+        return self.task.data.decode(augmented(self.task, self.seed, self.step, indices, self._augmentation))
 
     def _views(self, samples: int) -> Tensor:
         """Which stored view each sample of this iteration's batch is taken from."""
@@ -253,13 +240,12 @@ class Training:
         return memory
 
     def _note(self, started: int, losses: list[float], costs: list[Flops]) -> None:
-        finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
-        if finite < len(losses):
-            losses = losses[: finite + 1]
-            self.step = self.diverged_at = started + len(losses)
-        for cost in costs[: len(losses)]:
+        made = up_to_divergence(losses)
+        if made and not math.isfinite(made[-1]):
+            self.step = self.diverged_at = started + len(made)
+        for cost in costs[: len(made)]:
             self.flops += cost
-        self._since_evaluation = self._since_evaluation.after(losses)
+        self._since_evaluation = self._since_evaluation.after(made)
 
 
 def copied(value: Any) -> Any:
@@ -277,10 +263,6 @@ def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
     """Each parameter group's learning rate over that of the first, as the optimizer was built."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     return [rate / rates[0] for rate in rates]
-
-
-def _has_finite_losses(evaluation: Evaluation) -> bool:
-    return math.isfinite(evaluation.val.loss) and math.isfinite(evaluation.test.loss)
 
 
 def _is_finite(module: nn.Module) -> bool:

@@ -108,9 +108,22 @@ class State:
     diverged_at: int | None = None
     features: Tensor | None = None
 
+    @classmethod
+    def diverged(cls, seed: int, step: int, initial_loss: float, flops: Flops) -> State:
+        """What is left of a run that was found to have diverged after `step` iterations."""
+        return cls(
+            seed=seed, step=step, model={}, optimizer={}, initial_loss=initial_loss, flops=flops, diverged_at=step
+        )
+
     def facts(self) -> dict[str, Any]:
         """Every field that makes the state what it is, by name."""
         return {name: value for name, value in vars(self).items() if name != "features"}
+
+
+def up_to_divergence(losses: Sequence[float]) -> Sequence[float]:
+    """The losses of iterations in a row, to the first one that is not finite: with it the run has diverged."""
+    first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+    return losses[: first + 1]
 
 
 def identical(one: Any, other: Any) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def begin(task: Task, seed: int) -> State:
     """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
-    with _deterministic():
+    with deterministic():
         torch.manual_seed(stream_seed(seed, "initial weights"))
         module = task.network()
         initial_loss = predict(task, module, task.data.val).loss
@@ -59,25 +59,31 @@ def advance(
         ValueError: `lrs` goes past the task's budget.
         TaskError: two of the modifiers exclude each other.
     """
-    if state.step + len(lrs) > task.steps:
-        raise ValueError(f"{len(lrs)} iterations from iteration {state.step} on exceed the budget of {task.steps}")
+    check_budget(task, state, lrs)
     evaluations: list[Evaluation] = []
-    with _deterministic():
+    with deterministic():
         training = Training(task, state, in_order(modifiers), watchers)
-        for stop in _stops(task, state.step, state.step + len(lrs)):
+        for stop in stops(task, state.step, state.step + len(lrs)):
             training.run(lrs[training.step - state.step : stop - state.step].tolist())
-            if training.diverged_at is None and _is_evaluated(task, stop):
+            if training.diverged_at is None and is_evaluated(task, stop):
                 evaluations.extend(training.evaluate())
             if training.diverged_at is not None:
                 break
         return training.state(), evaluations
 
 
-def _is_evaluated(task: Task, step: int) -> bool:
+def check_budget(task: Task, state: State, lrs: NDArray[np.float64]) -> None:
+    """Raise ValueError where the learning rates go past the task's budget."""
+    if state.step + len(lrs) > task.steps:
+        raise ValueError(f"{len(lrs)} iterations from iteration {state.step} on exceed the budget of {task.steps}")
+
+
+def is_evaluated(task: Task, step: int) -> bool:
+    """Whether an evaluation is made after so many iterations."""
     return step % task.eval_every == 0 or step == task.steps
 
 
-def _stops(task: Task, start: int, stop: int) -> Iterator[int]:
+def stops(task: Task, start: int, stop: int) -> Iterator[int]:
     """Where training pauses between two steps: at every evaluation, and at the end."""
     while start < stop:
         start = min(start - start % task.eval_every + task.eval_every, stop)
@@ -85,7 +91,7 @@ def _stops(task: Task, start: int, stop: int) -> Iterator[int]:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
