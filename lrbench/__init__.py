@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
+    from lrbench.search import range_test
     from lrbench.study.store import Store, open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
@@ -24,6 +25,7 @@ _HOMES = {
     "lrbench.errors": ("LRBenchError",),
     "lrbench.metrics": ("Scorecard",),
     "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
+    "lrbench.search": ("range_test",),
     "lrbench.study.store": ("Store", "open_store"),
     "lrbench.study.study": ("Entry", "Study"),
     "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
@@ -47,6 +49,7 @@ __all__ = [
     "load_task",
     "open_store",
     "parse",
+    "range_test",
     "run",
     "score",
 ]

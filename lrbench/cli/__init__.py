@@ -11,6 +11,7 @@ from lrbench.cli.comparing import compare
 from lrbench.cli.exits import OneSentenceGroup
 from lrbench.cli.exporting import export
 from lrbench.cli.listing import list_names
+from lrbench.cli.ranging import range_test
 from lrbench.cli.running import run
 from lrbench.cli.scoring import score
 from lrbench.cli.showing import show
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("run", rich_help_panel=TRAIN)(run)
 app.command("score", rich_help_panel=TRAIN)(score)
+app.command("range-test", rich_help_panel=TRAIN)(range_test)
 app.command("show", rich_help_panel=LOOK)(show)
 app.command("list", rich_help_panel=LOOK)(list_names)
 app.command("compare", rich_help_panel=ASK)(compare)

@@ -1,0 +1,49 @@
+"""The one place where a search trains: a store, and how runs are trained into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrbench.study.runner import Tally, run
+from lrbench.study.store import Store, open_store
+
+if TYPE_CHECKING:
+    from lrbench.study.study import Study
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where runs are stored, and how the missing ones are trained.
+
+    Attributes:
+        how: the keyword arguments of `lrbench.study.runner.run`: device, listener and the like.
+    """
+
+    store: Store
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    def train(self, study: Study) -> Tally:
+        """Train what the study asks for and the store does not have."""
+        return run(study, self.store, **self.how)
+
+
+@contextmanager
+def bench_at(store: Store | str | Path | None, how: Mapping[str, Any]) -> Iterator[Bench]:
+    """A bench on an open store, which stays open, or on a store that is opened for it.
+
+    Raises:
+        StoreError: the store cannot be opened.
+        TaskError: there is no such device.
+    """
+    from lrbench.engine import resolve_device
+
+    resolve_device(how.get("device", "auto"))
+    if isinstance(store, Store):
+        yield Bench(store, how)
+        return
+    with open_store(store) as opened:
+        yield Bench(opened, how)
