@@ -1,6 +1,15 @@
+import glob
+import os
+import shutil
+import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
 
+import psycopg
 import pytest
 import torch
 from torch import nn
@@ -44,7 +53,74 @@ def study(task: Task) -> Callable[..., Study]:
     return make
 
 
+class Server:
+    """A PostgreSQL server of its own in a new folder, reached by a socket there, run by `nobody` where we are root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._account = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        if self._account:
+            shutil.chown(folder, "nobody", "nogroup")
+        self._call("initdb", "--username=lrbench", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+
+    def start(self) -> None:
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
+        self._call("pg_ctl", "start", "--wait", f"--log={self.folder}/log", f"--options={settings}")
+
+    def stop(self) -> None:
+        self._call("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+    def url(self, schema: str) -> str:
+        """Where a schema is, which is made if it is not there."""
+        with psycopg.connect(host=str(self.folder), user="lrbench", dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        return f"postgresql://lrbench@/postgres?host={self.folder}&options=-csearch_path%3D{schema}"
+
+    def _call(self, program: str, *arguments: str) -> None:
+        folders = [os.environ["PATH"], *glob.glob("/usr/lib/postgresql/*/bin")]
+        found = shutil.which(program, path=os.pathsep.join(folders))
+        assert found is not None, f"the tests need {program}: install PostgreSQL's server (apt-get install postgresql)"
+        command = [found, f"--pgdata={self.folder}/data", *arguments]
+        with (self.folder / "said").open("w+") as said:
+            done = subprocess.run(command, stdout=said, stderr=said, cwd=self.folder, **self._account)
+            said.seek(0)
+            assert done.returncode == 0, said.read()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with TemporaryDirectory(prefix="lrbench-postgres-") as folder:
+        server = Server(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a store can be made: a file, or a schema of a server."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.db")
+    return request.getfixturevalue("server").url(f"s{uuid4().hex}")
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "runs.db") as store:
+def sql(location: str) -> Callable[[str], None]:
+    """Statements that reach a store behind its back."""
+
+    def execute(statements: str) -> None:
+        if location.startswith("postgresql:"):
+            with psycopg.connect(location) as connection:
+                connection.execute(statements)
+        else:
+            with closing(sqlite3.connect(location)) as connection:
+                connection.executescript(statements)
+
+    return execute
+
+
+@pytest.fixture
+def store(location: str) -> Iterator[Store]:
+    with open_store(location) as store:
         yield store

@@ -31,14 +31,14 @@ class Database:
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self.name = name
         self._engine = engine
+        self._reader = self._writer = engine
         self._in_sqlite = engine.dialect.name == "sqlite"
         if self._in_sqlite:
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
-        self._reader: sa.Engine = (
-            engine if self._in_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
-        )
-        self._writer: sa.Engine = engine.execution_options(immediate=True) if self._in_sqlite else engine
+            self._writer = engine.execution_options(immediate=True)
+        else:
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -92,7 +92,8 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            raise StoreError(f"the store {self.name} cannot be {purpose}: {error.orig}") from error
+            reason = str(error.orig).partition("\n")[0]
+            raise StoreError(f"the store {self.name} cannot be {purpose}: {reason}") from error
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -213,7 +213,8 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
 
 def write_failure(connection: sa.Connection, database: Database, keys: Sequence[str], error: str) -> None:
     failed = sa.update(runs).where(runs.c.key.in_(database.listed(keys)))
-    connection.execute(failed.values(status="failed", error=error))
+    storable = error.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    connection.execute(failed.values(status="failed", error=storable))
 
 
 def _text(facts: Mapping[str, Any] | None) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from hashlib import blake2b
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -26,23 +28,26 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
             or a newer lrbench wrote it.
     """
     url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
-    shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite":
         if not url.database:
-            raise StoreError(f"the store {shown} names no file: give a path such as lrbench.db")
+            raise StoreError(f"the store {url} names no file: give a path such as lrbench.db")
         path = Path(url.database)
-        shown = str(path)
+        name, checkpoints = str(path), path.with_name(f"{path.name}.checkpoints")
         if must_exist and not path.is_file():
             raise StoreError(f"there is no store at {path}: name one by --store, or make it by `lrbench run`")
-        checkpoints = path.with_name(f"{path.name}.checkpoints")
+        engine = sa.create_engine(url)
     else:
-        checkpoints = Path("lrbench.checkpoints")
+        name, checkpoints = _without_passwords(str(url)), _checkpoints_of_server(url)
+        try:
+            engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        except ImportError as error:
+            raise StoreError(
+                f"the store {name} needs the driver of PostgreSQL, which is not installed: "
+                "pip install 'lrbench[postgres]'"
+            ) from error
+    database = Database(engine, name)
     try:
-        database = Database(sa.create_engine(url), shown)
-    except ImportError as error:
-        raise StoreError(f"the store {shown} needs a database driver that is not installed: {error}") from error
-    try:
-        prepare(database)
+        prepare(database, must_exist=must_exist)
     except BaseException:
         database.close()
         raise
@@ -53,11 +58,25 @@ def _url(location: str | os.PathLike[str]) -> sa.URL:
     text = os.fspath(location)
     if "://" not in text:
         return sa.URL.create("sqlite", database=text)
+    shown = _without_passwords(text)
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise StoreError(f"'{text}' is not a store: give a file, sqlite:///FILE or postgresql://HOST/NAME") from error
+        raise StoreError(f"'{shown}' is not a store: give a file, sqlite:///FILE or postgresql://HOST/NAME") from error
     backend = url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
-        raise StoreError(f"a store is in SQLite or PostgreSQL, not in {backend}: '{text}'")
-    return url.set(drivername="postgresql+psycopg") if backend == "postgresql" else url
+        raise StoreError(f"a store is in SQLite or PostgreSQL, not in {backend}: '{shown}'")
+    if "@" in (url.host or ""):
+        raise StoreError(f"'{shown}' has an @ in its password, which a URL spells %40")
+    return url
+
+
+def _without_passwords(url: str) -> str:
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
+
+
+def _checkpoints_of_server(url: sa.URL) -> Path:
+    """A folder in the working directory, another one for each database, whoever logs in to it."""
+    place = (url.host, url.port, url.database, *(url.query.get(part) for part in ("host", "port", "dbname", "options")))
+    digest = blake2b(repr(place).encode(), digest_size=6).hexdigest()
+    return Path(f"lrbench-{url.host or 'local'}-{digest}.checkpoints")

@@ -85,15 +85,18 @@ leases = sa.Table(
 )
 
 
-def prepare(database: Database) -> None:
-    """Make the tables of a new store, or those that an older lrbench did not know.
+def prepare(database: Database, *, must_exist: bool) -> None:
+    """Make the tables of a new store, unless one must exist, or those that an older lrbench did not know.
 
     Raises:
-        StoreError: the database belongs to another program, or a newer lrbench wrote it.
+        StoreError: there is no store, it belongs to another program, or a newer lrbench wrote it.
     """
     with database.reading("opened") as connection:
-        if _version(connection, database.name) == SCHEMA_VERSION:
-            return
+        version = _version(connection, database.name)
+    if version == SCHEMA_VERSION:
+        return
+    if version is None and must_exist:
+        raise StoreError(f"there is no store in {database.name}: name one by --store, or make it by `lrbench run`")
     with database.writing("opened") as connection:
         database.take_turn(connection)
         version = _version(connection, database.name)
