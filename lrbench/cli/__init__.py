@@ -12,6 +12,7 @@ from lrbench.cli.exits import OneSentenceGroup
 from lrbench.cli.exporting import export
 from lrbench.cli.listing import list_names
 from lrbench.cli.ranging import range_test
+from lrbench.cli.reporting import plot, report
 from lrbench.cli.running import run
 from lrbench.cli.scoring import score
 from lrbench.cli.showing import show
@@ -33,6 +34,8 @@ app.command("range-test", rich_help_panel=TRAIN)(range_test)
 app.command("show", rich_help_panel=LOOK)(show)
 app.command("list", rich_help_panel=LOOK)(list_names)
 app.command("compare", rich_help_panel=ASK)(compare)
+app.command("report", rich_help_panel=ASK)(report)
+app.command("plot", rich_help_panel=ASK)(plot)
 app.command("export", rich_help_panel=ASK)(export)
 
 

@@ -36,3 +36,15 @@ def write_output(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise LRBenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none yet.
+
+    Raises:
+        LRBenchError: the file system refuses.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise LRBenchError(f"cannot make the folder {path}: {error.strerror or error}") from error

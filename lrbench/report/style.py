@@ -88,5 +88,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = {"Date": None} if form == "svg" else {}
     with rc_context({"svg.hashsalt": "lrbench", "svg.fonttype": "none"}):
         picture = BytesIO()
-        figure.savefig(picture, format=form, dpi=150, metadata=metadata)
+        figure.savefig(picture, format=form, dpi=120, metadata=metadata)
     write_output(path, picture.getvalue())

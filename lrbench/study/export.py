@@ -21,9 +21,13 @@ def export(study: str, store: Store) -> pandas.DataFrame:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
+    return runs_table(Evidence.of(study, store))
+
+
+def runs_table(evidence: Evidence) -> pandas.DataFrame:
+    """The table that `export` makes, of a study that was read already."""
     import pandas as pd
 
-    evidence = Evidence.of(study, store)
     texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
     order = {name: place for place, name in enumerate(texts)}
 

@@ -189,7 +189,11 @@ def results(study: str, store: Store) -> Results:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    evidence = Evidence.of(study, store)
+    return answer(Evidence.of(study, store))
+
+
+def answer(evidence: Evidence) -> Results:
+    """What `results` says, of a study that was read already."""
     margin, target = evidence.definition["margin"], evidence.definition["target"]
     answers = []
     for task in evidence.tasks:
@@ -208,7 +212,7 @@ def results(study: str, store: Store) -> Results:
                 interactions=tuple(_interactions(evidence, task, records)),
             )
         )
-    return Results(study, margin, target, tuple(answers))
+    return Results(evidence.name, margin, target, tuple(answers))
 
 
 def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:

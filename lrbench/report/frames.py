@@ -1,0 +1,274 @@
+"""A study as tables: all that plots and the report are drawn from.
+
+from lrbench.report.frames import frames
+from lrbench.report.ranking import ranking_figure
+
+with open_store() as store:
+    study = frames("quickstart", store)
+ranking_figure(study.policies)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lrbench.errors import StudyError, did_you_mean
+from lrbench.metrics import METRICS, Scorecard
+from lrbench.study.export import runs_table
+from lrbench.study.results import Evidence, Results, TaskResults, answer, label
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from lrbench.study.store import Member, Store, StoredRun
+
+POLICY = (
+    *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
+    *("objective", "chance", "margin", "target", "steps", "steps_per_epoch"),
+)
+CURVE = (
+    *("task", "stage", "label", "name", "modifier", "scale", "seed", "status", "diverged_at", "objective", "chance"),
+    *("step", "train_loss", "val_loss", "val_score", "test_loss", "test_score"),
+)
+RUN = (
+    *("task", "stage", "name", "policy", "modifier", "scale", "seed", "status", "step", "diverged_at", "seconds"),
+    *("flops", "run", "label", "objective", "chance", "val_score", "test_score", "class_confidence", "reliability"),
+)
+EFFECT = ("task", "name", "modifier", "figure", "difference", "low", "high", "seeds")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A study's runs and what they say, as pandas DataFrames; without runs they have their columns and no row.
+
+    A *label* is what a policy by a training method is called; the label of a policy by none is its name.
+
+    Attributes:
+        study: its name.
+        store: where the database is that it was read from.
+        definition: what the store knows of it beside its runs.
+        results: its answer, as `lrbench.study.results` gives it.
+        runs: a row for each run that the study asks for, with the columns of `lrbench.study.export.export`; and label,
+            objective, chance, `val_score` and `test_score` (the final objective on the two splits; chance for a run
+            that diverged, nan for one that has not ended), class_confidence (list [classes]) and reliability (dict of
+            lists [bins]) of a finished run of a classifier.
+        curves: a row for each evaluation of each run: `step` iterations were done when it was made. `train_loss` is the
+            mean since the evaluation before; the scores are the task's objective, higher is better.
+        policies: a row for each scorecard, best first (`place` 1, 2, ...): its verdict with the reason; over `seeds`
+            runs, of which `reached` reached the target, the mean of the objective as `val` and `test`, and of every
+            metric by its name, each with the ends of its interval as `<name>_low` and `<name>_high`.
+        effects: a row for each policy, training method and figure: the mean paired `difference`, with the method minus
+            without it, and the ends of its interval.
+    """
+
+    study: str
+    store: str
+    definition: Mapping[str, Any]
+    results: Results
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    policies: pd.DataFrame
+    effects: pd.DataFrame
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the study's tasks."""
+        return tuple(task["name"] for task in self.definition["tasks"])
+
+    def on(self, task: str) -> Frames:
+        """The same for one task alone.
+
+        Raises:
+            StudyError: the study has no such task.
+        """
+        if task not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise StudyError(
+                f"study '{self.study}' has no task '{task}'{did_you_mean(task, self.tasks)}; it has {known}"
+            )
+        tables = {name: getattr(self, name) for name in ("runs", "curves", "policies", "effects")}
+        return replace(
+            self,
+            definition={**self.definition, "tasks": [one for one in self.definition["tasks"] if one["name"] == task]},
+            results=replace(self.results, tasks=tuple(one for one in self.results.tasks if one.task == task)),
+            **{name: table[table["task"] == task].reset_index(drop=True) for name, table in tables.items()},
+        )
+
+
+def frames(study: str, store: Store) -> Frames:
+    """Read a study from a store.
+
+    Raises:
+        StoreError: the store has no study of that name, or cannot be read.
+    """
+    import pandas as pd
+
+    evidence = Evidence.of(study, store)
+    results = answer(evidence)
+    return Frames(
+        study,
+        store.name,
+        evidence.definition,
+        results,
+        _runs(evidence),
+        pd.DataFrame(_curves(evidence), columns=list(CURVE)),
+        pd.DataFrame(_policies(evidence, results), columns=_policy_columns(results)),
+        pd.DataFrame(_effects(results.tasks), columns=list(EFFECT)),
+    )
+
+
+def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
+    """The learning rates of a policy's text over a budget, float64 [steps].
+
+    None where they are not known without training, or where the text names a function that is not registered here.
+    """
+    from lrbench.errors import PolicyError
+    from lrbench.policy import parse
+
+    try:
+        bound = parse(policy).bind(int(steps), int(steps_per_epoch))
+    except PolicyError:
+        return None
+    return None if bound.reacts else bound.lrs(0, int(steps))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dicts, with None where a row has no value."""
+    columns = {str(name): table[name].astype(object).where(table[name].notna(), None).tolist() for name in table}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def one_task(table: pd.DataFrame) -> pd.DataFrame:
+    """The table itself.
+
+    Raises:
+        StudyError: it has rows of several tasks, which a figure of one task cannot show.
+    """
+    names = table["task"].unique()
+    if len(names) > 1:
+        raise StudyError(f"this figure shows one task, and the table has {', '.join(names)}: take frames.on(task)")
+    return table
+
+
+def objective_name(objective: str) -> str:
+    """What a task's objective is called on an axis."""
+    return "top-1 accuracy" if objective == "top1" else objective
+
+
+def _runs(evidence: Evidence) -> pd.DataFrame:
+    table = runs_table(evidence)
+    table = table.reindex(columns=list(dict.fromkeys((*table.columns, *RUN))))
+    tasks = {task["name"]: task for task in evidence.tasks}
+    stored = [evidence.runs.get(key) for key in table["run"]]
+    chance = [tasks[task]["chance"] for task in table["task"]]
+    columns: dict[str, list[Any]] = {
+        column: [_final(run, column, low) for run, low in zip(stored, chance, strict=True)]
+        for column in ("val_score", "test_score")
+    }
+    columns |= {
+        column: [((run and run.final) or {}).get(column) for run in stored]
+        for column in ("class_confidence", "reliability")
+    }
+    return table.assign(
+        label=[label(*names) for names in zip(table["name"], table["modifier"], strict=True)],
+        objective=[tasks[task]["objective"] for task in table["task"]],
+        chance=chance,
+        **columns,
+    )
+
+
+def _final(run: StoredRun | None, column: str, chance: float | None) -> float | None:
+    if run is None or not run.ended:
+        return None
+    return chance if run.status == "diverged" else getattr(run.scores[-1], column)
+
+
+def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    tasks = {task["name"]: task for task in evidence.tasks}
+    for member in evidence.members:
+        run = evidence.runs.get(member.run)
+        if run is not None:
+            place = _place(member, run, tasks[member.task])
+            for score in run.scores:
+                yield place | vars(score)
+
+
+def _place(member: Member, run: StoredRun, task: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "task": member.task,
+        "stage": member.stage,
+        "label": label(member.entry, member.treatment),
+        "name": member.entry,
+        "modifier": member.treatment,
+        "scale": member.scale,
+        "seed": member.seed,
+        "status": run.status,
+        "diverged_at": run.diverged_at,
+        "objective": task["objective"],
+        "chance": task["chance"],
+    }
+
+
+def _policy_columns(results: Results) -> list[str]:
+    metrics = dict.fromkeys(
+        (
+            "val",
+            "test",
+            *METRICS,
+            *(metric for task in results.tasks for card in task.scorecards for metric in card.metrics),
+        )
+    )
+    return [*POLICY, *(f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))]
+
+
+def _policies(evidence: Evidence, results: Results) -> Iterator[dict[str, Any]]:
+    places = evidence.places
+    for task, answered in zip(evidence.tasks, results.tasks, strict=True):
+        for place, card in enumerate(answered.scorecards, start=1):
+            name, treatment = places[card.name]
+            yield {
+                "task": task["name"],
+                "place": place,
+                "label": card.name,
+                "name": name,
+                "modifier": treatment,
+                "policy": card.policy,
+                "verdict": None if card.verdict is None else card.verdict.label,
+                "reason": None if card.verdict is None else card.verdict.reason,
+                "seeds": card.n,
+                "reached": card.reached,
+                "objective": task["objective"],
+                "chance": task["chance"],
+                "margin": results.margin,
+                "target": results.target,
+                "steps": task["steps"],
+                "steps_per_epoch": task["steps_per_epoch"],
+                **_figures(card),
+            }
+
+
+def _figures(card: Scorecard) -> dict[str, float | None]:
+    figures: dict[str, float | None] = {}
+    for name, interval in {"val": card.val, "test": card.test, **card.metrics}.items():
+        figures |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return figures
+
+
+def _effects(tasks: Iterable[TaskResults]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        for effect in task.effects:
+            for figure, interval in effect.differences.items():
+                yield {
+                    "task": task.task,
+                    "name": effect.policy,
+                    "modifier": effect.modifier,
+                    "figure": figure,
+                    "difference": interval.mean,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "seeds": interval.n,
+                }

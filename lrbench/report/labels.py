@@ -1,0 +1,32 @@
+"""What the rows and lines of figures are called: short, different from one another, and over few lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.treatment_names import JOINT, brief_treatment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_LINES = 3
+"""A name has no more lines than this; the rest of it is left out."""
+
+
+def row_labels(table: pd.DataFrame, width: int) -> dict[str, str]:
+    """By the label of each row what it is called, over lines of `width` characters.
+
+    Args:
+        table: with the columns label, name and modifier.
+    """
+    rows = table[["label", "name", "modifier"]].drop_duplicates("label")
+    policies = short_names(rows["name"], width).shown
+    brief = {modifier: brief_treatment(modifier) for modifier in rows["modifier"].unique() if modifier}
+    if len(set(brief.values())) < len(brief):
+        brief = {modifier: modifier for modifier in brief}
+    called = {
+        label: policies[name] + (f"{JOINT}{brief[modifier]}" if modifier else "")
+        for label, name, modifier in rows.itertuples(index=False)
+    }
+    return {label: wrapped(shortened(name, MOST_LINES * width), width) for label, name in called.items()}

@@ -1,0 +1,216 @@
+"""What the page shows of one task: a few policies by name at the top, and the data that its script draws from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lrbench.errors import PolicyError
+from lrbench.policy import parse, torch_code
+from lrbench.report.frames import objective_name, rates_of, records
+from lrbench.report.labels import row_labels
+from lrbench.report.lr_curves import simplified, stairs
+from lrbench.report.page.words import certainty, many
+from lrbench.report.training_curves import band
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from lrbench.report.frames import Frames
+
+MOST_CURVES = 24
+"""So many policies, the best ones, have their curves in the page."""
+
+MOST_NAMED = 6
+"""So many policies of a verdict are named in the answer; the table has all."""
+
+NAME = 60
+
+FIGURES = (
+    ("ac", "AC", "average confidence: mean probability of the predicted class over correct test samples", 3, 1),
+    ("test_loss", "test loss", "", 3, -1),
+    ("loss_difference", "loss diff", "test loss minus train loss", 3, -1),
+    ("volatility", "volatility", "how much the last fifth of the validation scores moves around its trend", 4, -1),
+    ("base_lr_retention", "retention", "what is left of the score at other base learning rates", 3, 1),
+    ("steps_to_target", "to target", "iterations to the target", 0, -1),
+    ("seconds", "seconds", "wall time of a run", 1, -1),
+    ("flops", "FLOPs", "floating-point operations of a run", -3, -1),
+)
+"""The columns after the scores: metric, title, what it means, digits (negative: significant ones), and the direction
+that is better."""
+
+
+def task_content(frames: Frames, number: int) -> dict[str, Any]:
+    """The template's context for one task.
+
+    Args:
+        frames: of that task alone.
+        number: which task of the study it is, from 0.
+    """
+    (task,) = frames.definition["tasks"]
+    policies = frames.policies
+    groups = [_group(policies, verdict) for verdict in ("good", "undecided", "avoid")]
+    return {
+        "id": f"task-{number}",
+        "name": task["name"],
+        "objective": objective_name(task["objective"]),
+        "count": len(policies),
+        "groups": [group for group in groups if group["count"]],
+        "certainty": certainty(policies),
+        "confirmed": _confirmed(frames),
+        "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
+        "drawn": min(len(policies), MOST_CURVES),
+        "data": _data(frames, f"task-{number}"),
+    }
+
+
+def _group(policies: pd.DataFrame, verdict: str) -> dict[str, Any]:
+    """The policies of a verdict, best first."""
+    rows = policies[policies["verdict"] == verdict]
+    named = [
+        {
+            "index": int(row["place"]) - 1,
+            "label": row["label"],
+            "policy": row["policy"],
+            "val": spread(row, "val"),
+            "test": spread(row, "test"),
+            "reason": row["reason"],
+        }
+        for row in records(rows.head(MOST_NAMED))
+    ]
+    return {"verdict": verdict, "count": len(rows), "named": named, "more": len(rows) - len(named)}
+
+
+def spread(row: dict[str, Any], figure: str) -> str:
+    """A mean and half the width of its interval."""
+    mean, low, high = (_number(row[name]) for name in (figure, f"{figure}_low", f"{figure}_high"))
+    if mean is None:
+        return "unknown"
+    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+
+
+def _confirmed(frames: Frames) -> list[dict[str, Any]]:
+    """The finalists on fresh seeds."""
+    return [
+        {
+            "label": one.card.name,
+            "seeds": many(one.card.n, "fresh seed"),
+            "val": _interval(one.card.val.mean, one.card.val.low, one.card.val.high),
+            "test": _interval(one.card.test.mean, one.card.test.low, one.card.test.high),
+            "search": _interval(one.search.mean, one.search.low, one.search.high),
+        }
+        for task in frames.results.tasks
+        for one in task.confirmed
+    ]
+
+
+def _interval(mean: float | None, low: float | None, high: float | None) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+
+
+def _data(frames: Frames, identity: str) -> dict[str, Any]:
+    """What the page's script reads, as JSON."""
+    policies = frames.policies
+    (task,) = frames.definition["tasks"]
+    columns: list[dict[str, Any]] = [
+        {"key": key, "title": title, "help": meaning, "digits": digits, "better": better}
+        for key, title, meaning, digits, better in FIGURES
+        if key in policies and policies[key].notna().any()
+    ]
+    codes: dict[tuple[str, str], int] = {}
+    runs = _runs(frames.runs)
+    rows = [
+        {
+            **{name: row[name] for name in ("place", "label", "name", "modifier", "policy", "verdict", "reason")},
+            "code": _code(row["policy"], codes),
+            "val": _triple(row, "val"),
+            "test": _triple(row, "test"),
+            "figures": [_number(row[column["key"]]) for column in columns],
+            "runs": runs.get(row["label"], []),
+        }
+        for row in records(policies)
+    ]
+    return {
+        "id": identity,
+        "objective": objective_name(task["objective"]),
+        "columns": columns,
+        "codes": [list(pair) for pair in codes],
+        "rows": rows,
+        "curves": _curves(frames),
+    }
+
+
+def _code(text: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:
+    """Where a policy's PyTorch code stands: which pair of beginning and end in `codes`, and what comes between."""
+    try:
+        code = torch_code(parse(text))
+    except PolicyError:
+        return None
+    before, after = code.split(repr(text), 1)
+    return [codes.setdefault((before, after), len(codes)), repr(text)]
+
+
+def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
+    """By label its runs: stage, base-LR scale, seed, status, validation and test score, key."""
+    columns = ["label", "stage", "scale", "seed", "status", "val_score", "test_score", "run"]
+    found: dict[str, list[list[Any]]] = {}
+    for label, *rest, val, test, key in table[table["run"].notna()][columns].itertuples(index=False):
+        found.setdefault(label, []).append([*rest, _rounded(val), _rounded(test), key])
+    return found
+
+
+def _curves(frames: Frames) -> list[dict[str, Any]]:
+    """Learning rate, score and loss of the best policies, against the iteration."""
+    best = frames.policies.head(MOST_CURVES)
+    if not len(best):
+        return []
+    names = row_labels(best, NAME)
+    main = frames.curves[(frames.curves["stage"] == "main") & frames.curves["label"].isin(best["label"])]
+    rows = dict(iter(main.groupby("label", sort=False)))
+    return [
+        {
+            "name": " ".join(names[row["label"]].split()),
+            "index": row["place"] - 1,
+            "lr": _rates(row),
+            "val": _band(rows.get(row["label"]), "val_score"),
+            "loss": _band(rows.get(row["label"]), "val_loss"),
+        }
+        for row in records(best)
+    ]
+
+
+def _rates(row: dict[str, Any]) -> dict[str, list[float]] | None:
+    lrs = rates_of(row["policy"], row["steps"], row["steps_per_epoch"])
+    if lrs is None:
+        return None
+    x, y = simplified(stairs(lrs), float(len(lrs)), float(lrs.max()) or 1.0)
+    return {"x": _list(x), "y": _list(y)}
+
+
+def _band(rows: pd.DataFrame | None, column: str) -> dict[str, Any] | None:
+    if rows is None:
+        return None
+    one = band(rows, column)
+    return {"x": _list(one.step), "y": _list(one.mean), "low": _list(one.low), "high": _list(one.high), "cut": one.cut}
+
+
+def _list(values: NDArray[np.float64]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
+
+
+def _triple(row: dict[str, Any], figure: str) -> list[float | None]:
+    return [_number(row[f"{figure}{end}"]) for end in ("", "_low", "_high")]
+
+
+def _rounded(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None else float(f"{number:.6g}")
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,68 @@
+"""From a study's tables to the text of its page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import lrbench
+from lrbench.report.page.content import task_content
+from lrbench.report.page.words import overview, protocol, provenance
+
+if TYPE_CHECKING:
+    from lrbench.report.frames import Frames
+
+FOLDER = Path(__file__).parent
+
+UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""What could end a script, or a line of one, inside JSON; all of it stands in strings there."""
+
+
+def report_page(frames: Frames) -> str:
+    """The HTML of a study's report: everything it needs is inside, and its policy lets the browser fetch nothing."""
+    from plotly.offline import get_plotlyjs
+
+    scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text()]
+    tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        study=frames.study,
+        version=lrbench.__version__,
+        security=_security_policy(scripts),
+        style=Markup((FOLDER / "report.css").read_text()),
+        scripts=[Markup(script) for script in scripts],
+        data=script_json({"tasks": [task["data"] for task in tasks]}),
+        tasks=tasks,
+        overview=overview(frames),
+        protocol=protocol(frames),
+        provenance=provenance(frames),
+    )
+
+
+def script_json(value: Any) -> Markup:
+    """A value as JSON that may stand in a script element: no string in it can end the element."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return Markup("".join(UNSAFE.get(character, character) for character in text))
+
+
+def _security_policy(scripts: list[str]) -> str:
+    """The Content-Security-Policy: these scripts by their hashes, and nothing from anywhere else."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

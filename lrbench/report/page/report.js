@@ -1,0 +1,285 @@
+"use strict";
+(() => {
+  const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7f7f7f", "#8C6D1F"];
+  const DASHES = ["solid", "dash", "dot"];
+  const SHOWN = 6;
+  const PAGE = 100;
+  const { tasks } = JSON.parse(document.getElementById("data").textContent);
+  const byId = Object.fromEntries(tasks.map((task) => [task.id, task]));
+
+  function element(tag, properties = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in made) made[name] = value;
+      else made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function drawn(tag, attributes, ...children) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  // Copying ----------------------------------------------------------------------------------------------------------
+
+  async function copy(text, what) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = element("textarea", { value: text });
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    const said = document.getElementById("said");
+    said.textContent = `${what} copied`;
+    clearTimeout(said.timer);
+    said.timer = setTimeout(() => (said.textContent = ""), 2500);
+  }
+
+  function copied(task, row, kind) {
+    if (kind === "text") return copy(row.policy, "Policy");
+    const [code, text] = row.code;
+    return copy(task.codes[code].join(text), "PyTorch code");
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    const task = byId[button.dataset.task];
+    copied(task, task.rows[Number(button.dataset.row)], button.dataset.copy);
+  });
+
+  function copyButtons(task, index) {
+    const button = (kind, text) => {
+      const made = element("button", { type: "button", textContent: text });
+      Object.assign(made.dataset, { copy: kind, task: task.id, row: index });
+      made.setAttribute("aria-label", `${text} ${kind === "code" ? "code of" : ""} ${task.rows[index].label}`);
+      return made;
+    };
+    const buttons = [button("text", "Copy policy")];
+    if (task.rows[index].code) buttons.push(button("code", "Copy PyTorch"));
+    return element("span", { className: "actions" }, ...buttons);
+  }
+
+  // Numbers ----------------------------------------------------------------------------------------------------------
+
+  function number(value, digits) {
+    if (value === null) return "–";
+    if (digits < 0) return value.toPrecision(-digits);
+    return digits ? value.toFixed(digits) : value.toLocaleString("en", { maximumFractionDigits: 0 });
+  }
+
+  function scoreCell([mean, low, high]) {
+    const cell = element("td", {}, number(mean, 3));
+    if (low !== null) cell.append(element("span", { className: "half" }, ` ± ${number((high - low) / 2, 3)}`));
+    return cell;
+  }
+
+  // The table --------------------------------------------------------------------------------------------------------
+
+  function intervalBar([mean, low, high], [from, to], verdict) {
+    const at = (value) => (100 * (value - from)) / (to - from || 1);
+    const tone = `var(--${verdict || "ink"})`;
+    const picture = drawn("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
+    picture.append(drawn("line", { x1: 0, x2: 100, y1: 5, y2: 5, stroke: "var(--line)", "stroke-width": 1 }));
+    if (low !== null) {
+      picture.append(drawn("line", { x1: at(low), x2: at(high), y1: 5, y2: 5, stroke: tone, "stroke-width": 3 }));
+    }
+    picture.append(drawn("rect", { x: at(mean) - 1.5, y: 0, width: 3, height: 10, fill: tone }));
+    return picture;
+  }
+
+  function whoCell(row) {
+    const cell = element("th", { scope: "row", className: "who" });
+    const keys = row.runs.map(([stage, scale, seed, status, val, test, key]) => {
+      const of = stage === "main" ? "" : stage === "scale" ? ` LR × ${scale}` : ` ${stage}`;
+      const scores = val === null ? "" : ` · validation ${number(val, 4)} · test ${number(test, 4)}`;
+      return element("span", {}, `seed ${seed}${of}: ${status}${scores} · `, element("code", {}, key));
+    });
+    const what = element("details", {}, element("summary", {}, row.label));
+    if (row.policy !== row.label) what.append(element("code", {}, row.policy));
+    if (row.reason) what.append(element("span", { className: "half" }, row.reason));
+    what.append(element("span", { className: "keys" }, ...keys));
+    cell.append(what);
+    if (row.policy !== row.label) cell.append(element("code", { className: "half" }, row.policy));
+    what.addEventListener("toggle", () => {
+      const below = cell.querySelector(":scope > code");
+      if (below) below.hidden = what.open;
+    });
+    return cell;
+  }
+
+  function table(task) {
+    const body = document.querySelector(`#${task.id}-policies tbody`);
+    const head = document.querySelector(`#${task.id}-policies thead`);
+    if (!body) return;
+    const known = task.rows.flatMap((row) => row.val).filter((value) => value !== null);
+    const range = [Math.min(...known), Math.max(...known)];
+    const ORDER = { good: 0, undecided: 1, avoid: 2 };
+    const columns = [
+      { title: "#", value: (row) => row.place, better: -1 },
+      { title: "policy", value: (row) => row.label, text: true },
+      { title: "verdict", value: (row) => ORDER[row.verdict] ?? 3, better: -1, className: "left" },
+      { title: "validation", value: (row) => row.val[0], better: 1, help: "what policies are ranked and judged by" },
+      { title: "test", value: (row) => row.test[0], better: 1, help: "reported, and chooses nothing" },
+      ...task.columns.map((column, place) => ({ ...column, value: (row) => row.figures[place] })),
+    ];
+    let sorted = { column: columns[0], up: true };
+    let shown = PAGE;
+
+    const titles = columns.map((column) => {
+      const button = element("button", { type: "button", textContent: column.title });
+      if (column.help) button.title = column.help;
+      button.addEventListener("click", () => {
+        const first = column.text || column.better === -1;
+        sorted = { column, up: sorted.column === column ? !sorted.up : first };
+        fill();
+      });
+      const title = element("th", { scope: "col", className: column.text ? "left" : column.className || "" }, button);
+      return title;
+    });
+    head.append(element("tr", {}, ...titles, element("th", { scope: "col" }, "copy")));
+
+    const rows = task.rows.map((row, index) => ({ row, index, made: null, sought: `${row.label} ${row.policy}`.toLowerCase() }));
+
+    function made(entry) {
+      if (entry.made) return entry.made;
+      const { row, index } = entry;
+      const val = scoreCell(row.val);
+      if (row.val[0] !== null) val.append(intervalBar(row.val, range, row.verdict));
+      entry.made = element(
+        "tr", {},
+        element("td", {}, String(row.place)),
+        whoCell(row),
+        element("td", { className: `verdict ${row.verdict || ""}` }, row.verdict || "–"),
+        val,
+        scoreCell(row.test),
+        ...row.figures.map((value, place) => element("td", {}, number(value, task.columns[place].digits))),
+        element("td", {}, copyButtons(task, index)),
+      );
+      return entry.made;
+    }
+
+    const filter = document.getElementById(`${task.id}-filter`);
+    const verdict = document.getElementById(`${task.id}-verdict`);
+    const found = document.getElementById(`${task.id}-found`);
+    const all = document.getElementById(`${task.id}-all`);
+
+    function fill() {
+      const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const kept = rows.filter(
+        ({ row, sought }) => (!verdict.value || row.verdict === verdict.value) && words.every((word) => sought.includes(word)),
+      );
+      const { column, up } = sorted;
+      kept.sort(({ row: a }, { row: b }) => {
+        const [x, y] = [column.value(a), column.value(b)];
+        if (x === null || y === null) return (x === null) - (y === null) || a.place - b.place;
+        const order = column.text ? x.localeCompare(y, "en", { numeric: true }) : x - y;
+        return (up ? order : -order) || a.place - b.place;
+      });
+      body.replaceChildren(...kept.slice(0, shown).map(made));
+      titles.forEach((title, place) => {
+        if (columns[place] === column) title.setAttribute("aria-sort", up ? "ascending" : "descending");
+        else title.removeAttribute("aria-sort");
+      });
+      found.textContent = `${kept.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} policies`;
+      all.hidden = kept.length <= shown;
+      all.textContent = `Show ${Math.min(PAGE, kept.length - shown)} more of ${(kept.length - shown).toLocaleString("en")}`;
+    }
+
+    filter.addEventListener("input", () => ((shown = PAGE), fill()));
+    verdict.addEventListener("change", () => ((shown = PAGE), fill()));
+    all.addEventListener("click", () => ((shown += PAGE), fill()));
+    fill();
+  }
+
+  // The curves -------------------------------------------------------------------------------------------------------
+
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const narrow = matchMedia("(max-width: 40rem)");
+
+  function layout(title) {
+    const style = getComputedStyle(document.documentElement);
+    const [ink, faint, line] = ["--ink", "--faint", "--line"].map((name) => style.getPropertyValue(name).trim());
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
+      font: { family: "system-ui, sans-serif", color: ink, size: narrow.matches ? 11 : 12 },
+      hoverlabel: { namelength: 60 }, dragmode: touch ? false : "zoom",
+      margin: { l: 48, r: 8, t: 8, b: 40 },
+      xaxis: { ...axis, title: { text: "iteration", font: { color: faint } } },
+      yaxis: { ...axis, title: { text: "" }, rangemode: title === "lr" ? "tozero" : "normal" },
+    };
+  }
+
+  // Plotly reads <b> and <a> in hover texts as markup; a policy's name has none.
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+  function look(place) {
+    return { color: COLORS[place % COLORS.length], dash: DASHES[Math.floor(place / COLORS.length) % DASHES.length] };
+  }
+
+  function traces(task, kind, on) {
+    return task.curves.flatMap((curve, place) => {
+      const line = curve[kind];
+      if (!line || !on[place]) return [];
+      const name = plain(curve.name);
+      const made = [];
+      if (line.low && line.x.length > 1) {
+        made.push({
+          x: [...line.x, ...line.x.toReversed()], y: [...line.high, ...line.low.toReversed()], fill: "toself",
+          fillcolor: `${look(place).color}1f`, line: { width: 0 }, hoverinfo: "skip", type: "scatter", mode: "lines",
+        });
+      }
+      made.push({
+        x: line.x, y: line.y, name, type: "scatter", mode: line.x.length > 1 ? "lines" : "markers",
+        line: { ...look(place), width: 2 },
+        hovertemplate: `${kind === "lr" ? "%{y:.4g}" : "%{y:.4f}"} at %{x:,}<extra>${name}</extra>`,
+      });
+      if (line.cut && line.x.length) {
+        made.push({
+          x: line.x.slice(-1), y: line.y.slice(-1), name, type: "scatter", mode: "markers",
+          marker: { symbol: "x", size: 9, color: look(place).color },
+          hovertemplate: `a seed diverged after this<extra>${name}</extra>`,
+        });
+      }
+      return made;
+    });
+  }
+
+  function curves(task) {
+    const place = document.getElementById(`${task.id}-toggles`);
+    if (!place) return;
+    const on = task.curves.map((_, index) => index < SHOWN);
+    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
+    const draw = () => {
+      for (const kind of ["lr", "val", "loss"]) {
+        Plotly.react(`${task.id}-${kind}`, traces(task, kind, on), layout(kind), config);
+      }
+    };
+    task.curves.forEach((curve, index) => {
+      const { color, dash } = look(index);
+      const box = element("input", { type: "checkbox", checked: on[index] });
+      box.addEventListener("change", () => ((on[index] = box.checked), draw()));
+      const swatch = drawn(
+        "svg", { viewBox: "0 0 24 10", "aria-hidden": "true" },
+        drawn("line", {
+          x1: 0, x2: 24, y1: 5, y2: 5, stroke: color, "stroke-width": 3,
+          "stroke-dasharray": { solid: "none", dash: "6 3", dot: "2 3" }[dash],
+        }),
+      );
+      place.append(element("label", {}, box, swatch, curve.name));
+    });
+    draw();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  }
+
+  tasks.forEach(table);
+  tasks.forEach(curves);
+})();

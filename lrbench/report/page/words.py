@@ -1,0 +1,179 @@
+"""What the report says in sentences: the answer, the protocol, where the numbers come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lrbench.report.frames import objective_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lrbench.report.frames import Frames
+
+ALPHA = "5%"
+"""The error rate of each kind of verdict, over a whole study."""
+
+RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precision", "device")
+"""What is stored beside each number, in the order of the table."""
+
+SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+class Cost(NamedTuple):
+    """What a study's runs took, each counted once however many policies share it."""
+
+    runs: int
+    iterations: int
+    seconds: float
+    flops: float
+
+
+def overview(frames: Frames) -> list[str]:
+    """What was asked, how far the study is, and what it cost: a sentence each."""
+    runs = frames.runs
+    counts = Counter(runs["status"])
+    policies, seeds = len(frames.definition["entries"]), len(frames.definition["seeds"])
+    tasks = frames.tasks
+    where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
+    said = [f"{many(policies, 'policy')} {where}, {many(seeds, 'seed')} each."]
+    unfinished = [
+        f"{count:,} {what}"
+        for status, what in (("missing", "not begun"), ("running", "not finished"), ("failed", "failed"))
+        if (count := counts[status])
+    ]
+    if unfinished:
+        said.append(f"This is a first look: of {many(len(runs), 'run')}, {_joined(unfinished)}.")
+    if counts["diverged"]:
+        said.append(f"{many(counts['diverged'], 'run')} of {len(runs):,} diverged.")
+    cost = cost_of(runs)
+    if cost.iterations:
+        said.append(
+            f"It cost {many(cost.iterations, 'iteration')} of training in {many(cost.runs, 'run')}: "
+            f"{duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
+        )
+    return said
+
+
+def cost_of(runs: pd.DataFrame) -> Cost:
+    """What the runs of a table took."""
+    begun = runs[runs["run"].notna()].drop_duplicates("run")
+    return Cost(
+        len(begun), int(begun["step"].sum()), float(begun["seconds"].sum()), float(begun["flops"].astype(float).sum())
+    )
+
+
+def certainty(policies: pd.DataFrame) -> str:
+    """How sure the verdicts of a task are."""
+    if not len(policies):
+        return "No run has ended yet, so nothing is known."
+    margin = f"{policies['margin'].iloc[0]:g}"
+    objective = objective_name(policies["objective"].iloc[0])
+    if not policies["verdict"].isin(["good", "avoid"]).any():
+        return "Nothing is decided yet: more seeds are needed before any policy can be called good, or one to avoid."
+    return (
+        f"Good means truly within {margin} of the best policy's validation {objective}, avoid truly worse by more than "
+        f"{margin} or diverged on a seed. The chance that any good here is wrong is at most {ALPHA}, and so it is for "
+        "any avoid."
+    )
+
+
+def protocol(frames: Frames) -> list[str]:
+    """How the numbers were made, in the order in which it happened."""
+    definition = frames.definition
+    said = []
+    for task in definition["tasks"]:
+        every = many(task["eval_every"], "iteration")
+        epoch = many(task["steps_per_epoch"], "iteration")
+        said.append(
+            f"On {task['name']} every policy was trained for {many(task['steps'], 'iteration')} (an epoch has {epoch}) "
+            f"and evaluated every {every} on {task['val_samples']:,} validation and {task['test_samples']:,} test "
+            "samples."
+        )
+    seeds = definition["seeds"]
+    numbers = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[0] + len(seeds))) else _joined(seeds)
+    said.append(
+        f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}): a seed's initial weights and "
+        "batch order are the same for all, so that differences are paired."
+    )
+    said.append(
+        f"Policies are ranked and judged by the last validation score ({_objectives(frames)}). The test score chose "
+        "nothing and says what the chosen policy is worth."
+    )
+    said.append(
+        "Intervals are 95% Student t intervals over seeds. Verdicts are multiple comparisons with the best by paired t "
+        f"tests with Holm's correction, with a margin of {definition['margin']:g}."
+    )
+    said.append(
+        "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
+        "it counts as chance in scores, and its policy is to be avoided."
+    )
+    if definition["target"] is not None:
+        said.append(
+            f"The target is a validation score of {definition['target']:g}. A policy has a mean number of iterations "
+            "to it only if all of its seeds reached it."
+        )
+    scales = definition["base_lr_scales"]
+    if scales:
+        said.append(
+            f"Every policy was also trained with its learning rates times {_joined(f'{scale:g}' for scale in scales)}: "
+            "retention is the mean over these of its validation score, as a fraction of that at its own."
+        )
+    if definition["confirm"]:
+        said.append(
+            f"The winner and its closest rivals were trained again with {many(definition['confirm'], 'fresh seed')}, "
+            "because the best of many looks better than it is."
+        )
+    if any(definition["treatments"]):
+        said.append(
+            "Every policy was trained with and without each training method, with the same seeds: an effect is the "
+            "paired difference."
+        )
+    return said
+
+
+def provenance(frames: Frames) -> dict[str, Any]:
+    """Which software and hardware made the numbers, in how many runs each, and where they are stored."""
+    runs = frames.runs[frames.runs["run"].notna()].drop_duplicates("run")
+    rows = []
+    for name in RECORDED:
+        if name in runs:
+            counts = Counter(str(value) for value in runs[name].dropna())
+            if counts:
+                rows.append((name, [(value, f"{many(count, 'run')}") for value, count in counts.most_common()]))
+    return {"store": frames.store, "rows": rows}
+
+
+def many(count: int, noun: str) -> str:
+    """A number and its noun: `1 policy`, `1,200 policies`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that it has at least one and a half of."""
+    for unit, length in SECONDS:
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}s"
+    return f"{seconds:.0f} seconds"
+
+
+def quantity(number: float) -> str:
+    """A large number and the prefix of its unit."""
+    for size, prefix in PREFIXES:
+        if number >= size:
+            return f"{number / size:.3g} {prefix}"
+    return f"{number:,.0f} "
+
+
+def _objectives(frames: Frames) -> str:
+    return _joined(dict.fromkeys(objective_name(task["objective"]) for task in frames.definition["tasks"]))
+
+
+def _joined(parts: Iterable[object]) -> str:
+    *most, last = map(str, parts)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,157 @@
+"""The picture of a study's answer: every policy with its interval and its verdict, best first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lrbench.report.frames import objective_name, one_task, rates_of, records
+from lrbench.report.labels import row_labels
+from lrbench.report.lr_curves import outline
+from lrbench.report.style import FAINT, INK, UNJUDGED, VERDICTS, WIDTH, blank, look_of, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+BEST, WORST = 25, 5
+"""Of more policies than both together, as many from the top and as many from the bottom are drawn."""
+
+NAME = 34
+"""How many characters of a name stand on one line."""
+
+ROW = 0.3
+"""The height of a row, in inches."""
+
+SPARKLINE_POINTS = 150
+BAND = 0.09
+
+
+def ranking_figure(policies: pd.DataFrame) -> Figure:
+    """Validation and test score of each policy, best first, with its verdict by colour, shape and word.
+
+    Left of each is the shape of its learning rate, from 0 to its own maximum; the band is as far below the best as the
+    study's margin, and there a policy is as good as the best.
+
+    Args:
+        policies: `Frames.policies` of one task.
+    """
+    if not len(one_task(policies)):
+        return blank("No run of this study has ended yet.")
+    shown = policies if len(policies) <= BEST + WORST else _ends(policies)
+    names = row_labels(shown, NAME)
+    lines = [name.count("\n") for name in names.values()]
+    height = ROW * (len(shown) + (len(shown) < len(policies))) + 0.13 * sum(lines) + 1.3
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    shapes, axes = figure.subplots(1, 2, sharey=True, width_ratios=(1, 7))
+    places = _places(shown, [1 + 0.45 * extra for extra in lines], gap=len(shown) < len(policies))
+    _draw_shapes(shapes, shown, places, names)
+    _draw_scores(axes, shown, places)
+    if len(shown) < len(policies):
+        middle = (places[BEST - 1] + places[BEST]) / 2
+        said = _left_out(policies.iloc[BEST:-WORST])
+        across = axes.get_yaxis_transform()
+        axes.text(0.5, middle, said, transform=across, ha="center", va="center", color=FAINT, fontsize=9)
+    axes.set_ylim(places[-1] + 0.8, places[0] - 0.8)
+    _explain(figure, policies)
+    return figure
+
+
+def _ends(policies: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([policies.iloc[:BEST], policies.iloc[-WORST:]])
+
+
+def _left_out(policies: pd.DataFrame) -> str:
+    counts = Counter(policies["verdict"].fillna("not judged"))
+    said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
+    return f"… {len(policies):,} more policies: {said} …"
+
+
+def _places(shown: pd.DataFrame, heights: list[float], *, gap: bool) -> list[float]:
+    """Where the middle of each row is, from 0 downwards, in rows of one line."""
+    ends = np.cumsum(heights)
+    middles = ends - np.array(heights) / 2
+    if gap:
+        middles[BEST:] += 1
+    return [float(middle) for middle in middles]
+
+
+def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: dict[str, str]) -> None:
+    for place, row in zip(places, records(shown), strict=True):
+        lrs = rates_of(row["policy"], row["steps"], row["steps_per_epoch"])
+        if lrs is None:
+            axes.text(0.5, place, "reacts", ha="center", va="center", color=FAINT, fontsize=8)
+            continue
+        steps, values = outline(lrs, SPARKLINE_POINTS)
+        high = float(values.max()) or 1.0
+        line = place + 0.34 - 0.68 * values / high
+        axes.plot(steps / max(len(lrs) - 1, 1), line, color=INK, linewidth=0.9, drawstyle="steps-post")
+    called = [f"{row['place']}. {names[row['label']]}" for row in records(shown)]
+    axes.set_yticks(places, called, parse_math=False, fontsize=9, color=INK)
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("learning rate", fontsize=9, color=INK)
+
+
+def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
+    best = shown["val"].iloc[0]
+    margin = shown["margin"].iloc[0]
+    if margin > 0 and best == best:
+        axes.axvspan(best - margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
+    for place, row in zip(places, records(shown), strict=True):
+        look = look_of(row["verdict"])
+        if row["val_low"] is not None:
+            axes.plot([row["val_low"], row["val_high"]], [place, place], color=look.color, linewidth=1.8, zorder=2)
+        axes.plot([row["val"]], [place], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
+        axes.plot([row["test"]], [place], "|", color=INK, markersize=9, markeredgewidth=1.2, zorder=4)
+        said = _verdict_of(row["verdict"], row["divergence_rate"])
+        across = axes.get_yaxis_transform()
+        axes.text(1.01, place, said, transform=across, va="center", color=look.color, fontsize=9)
+    tidy(axes, grid="x")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0, labelleft=False)
+    axes.set_xlabel(objective_name(shown["objective"].iloc[0]), color=INK)
+
+
+def _verdict_of(verdict: str | None, diverged: float | None) -> str:
+    said = verdict or "not judged"
+    return f"{said}, diverged" if diverged else said
+
+
+def _explain(figure: Figure, policies: pd.DataFrame) -> None:
+    seeds = sorted(policies["seeds"].unique())
+    n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    looks = {verdict: look for verdict, look in VERDICTS.items() if (policies["verdict"] == verdict).any()}
+    if policies["verdict"].isna().any():
+        looks["not judged"] = UNJUDGED
+    handles: list[Artist] = [
+        Line2D([], [], color=look.color, marker=look.marker, markersize=8, markeredgecolor="white", label=verdict)
+        for verdict, look in looks.items()
+    ]
+    handles.append(Line2D([], [], color=INK, marker="|", markersize=9, linestyle="", label="test"))
+    if policies["margin"].iloc[0] > 0:
+        within = f"within {policies['margin'].iloc[0]:g} of the best"
+        handles.append(Patch(color=VERDICTS["good"].color, alpha=BAND, label=within))
+    legend = figure.legend(
+        handles=handles,
+        loc="outside lower right",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        title=f"validation score: mean and 95% interval, n = {n} seeds",
+        title_fontproperties={"size": 9},
+        alignment="right",
+    )
+    legend.get_title().set_color(INK)
+    figure.suptitle(policies["task"].iloc[0], x=0.01, ha="left", fontsize=10, color=FAINT, parse_math=False)

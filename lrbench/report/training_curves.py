@@ -1,0 +1,113 @@
+"""The picture of training: score and loss against iteration, a line a policy, a band over its seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from lrbench.report.frames import objective_name, one_task
+from lrbench.report.labels import row_labels
+from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+NAME = 46
+"""How many characters of a name stand on one line of the legend."""
+
+MOST_OTHERS = 60
+"""No more lines than this stand in the background."""
+
+
+class Band(NamedTuple):
+    """One policy's evaluations over its seeds, each [evaluations]: as far as every seed has them."""
+
+    step: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    cut: bool
+    """Whether it ends before the budget because a seed diverged."""
+
+
+def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
+    """Validation score and loss against iteration: the mean over seeds in a band from the lowest to the highest.
+
+    The best policies have a colour each, the others stand behind them in grey. A line ends with a cross where one of
+    the policy's seeds diverged, since a mean over those that are left would flatter it.
+
+    Args:
+        curves: `Frames.curves` of one task.
+        policies: `Frames.policies` of the same task, for the order.
+    """
+    if not len(one_task(curves)) or not len(policies):
+        return blank("No evaluation of this study's runs is stored yet.")
+    main = curves[curves["stage"] == "main"]
+    order = list(policies["label"])
+    named, others = order[: len(PALETTE)], order[len(PALETTE) :]
+    names = row_labels(policies.iloc[: len(PALETTE)], NAME)
+    lines = sum(name.count("\n") + 1 for name in names.values()) / 2 + 1
+    figure = Figure(figsize=(WIDTH, 4.0 + 0.2 * lines), layout="constrained")
+    scores, losses = figure.subplots(1, 2)
+    for axes, column in ((scores, "val_score"), (losses, "val_loss")):
+        bands = {str(label): band(rows, column) for label, rows in main.groupby("label", sort=False)}
+        _draw(axes, bands, named, others)
+        axes.set_xlabel("iteration", color=INK)
+    scores.set_ylabel(f"validation {objective_name(curves['objective'].iloc[0])}", color=INK)
+    losses.set_ylabel("validation loss", color=INK)
+    handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
+    if others:
+        said = f"{len(others):,} others" if len(others) <= MOST_OTHERS else f"{MOST_OTHERS} of {len(others):,} others"
+        handles.append(Line2D([], [], color=OTHERS, label=said))
+    legend = figure.legend(
+        handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=9, labelcolor=INK
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def band(rows: pd.DataFrame, column: str) -> Band:
+    """Mean, lowest and highest value over seeds, at the steps where all seeds of a policy have a finite one.
+
+    Args:
+        rows: evaluations of one policy, one a seed and step.
+    """
+    table = rows.pivot_table(index="step", columns="seed", values=column, dropna=False)
+    values = table.to_numpy(dtype=np.float64)
+    whole = np.isfinite(values).all(axis=1)
+    values = values[whole]
+    cut = bool((rows["status"] == "diverged").any())
+    step = table.index.to_numpy(dtype=np.float64)[whole]
+    return Band(step, values.mean(axis=1), values.min(axis=1, initial=np.inf), values.max(axis=1, initial=-np.inf), cut)
+
+
+def _draw(axes: Axes, bands: dict[str, Band], named: list[str], others: list[str]) -> None:
+    behind = [bands[label] for label in others if label in bands]
+    step = max(1, -(-len(behind) // MOST_OTHERS))
+    lines = [np.column_stack((one.step, one.mean)) for one in behind[::step]]
+    axes.add_collection(LineCollection(lines, colors=OTHERS, linewidths=0.8, zorder=1))
+    for number, (label, color) in enumerate(zip(named, PALETTE, strict=False)):
+        if label not in bands:
+            continue
+        one, zorder = bands[label], 3 + len(named) - number
+        axes.plot(one.step, one.mean, color=color, linewidth=LINE, zorder=zorder)
+        axes.fill_between(one.step, one.low, one.high, color=color, alpha=FILL, linewidth=0, zorder=2)
+        if one.cut and len(one.step):
+            axes.plot(one.step[-1:], one.mean[-1:], "X", color=color, markersize=7, markeredgecolor="white", zorder=20)
+    tidy(axes)
+    axes.autoscale_view()
+    low = np.concatenate([bands[label].low for label in named if label in bands] or [np.zeros(0)])
+    high = np.concatenate([bands[label].high for label in named if label in bands] or [np.zeros(0)])
+    if len(low) and len(behind):
+        room = 0.05 * (high.max() - low.min()) or 0.05
+        axes.set_ylim(low.min() - room, high.max() + room)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

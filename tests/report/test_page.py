@@ -1,0 +1,224 @@
+"""The report in a real browser: headless Chromium, without a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lrbench.report.frames import Frames
+from lrbench.report.page import report_page
+from tests.report.conftest import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = "<script>alert(1)</script>"
+
+Study = Callable[..., Frames]
+Open = Callable[[Frames], Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def pages(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Open reports offline; in the end none of them may have asked for anything, nor said anything on the console."""
+    noise: list[str] = []
+    with browser.new_context(offline=True, viewport={"width": 1200, "height": 800}) as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(20_000)
+        context.on("console", lambda message: noise.append(message.text))
+        context.on("weberror", lambda error: noise.append(str(error.error)))
+        context.on("dialog", lambda dialog: (noise.append(dialog.message), dialog.dismiss()))
+        context.on("request", lambda request: noise.append(request.url))
+
+        def open_report(frames: Frames) -> Page:
+            file = folder / "report.html"
+            file.write_text(report_page(frames))
+            page = context.new_page()
+            page.goto(file.as_uri())
+            return page
+
+        yield open_report
+    own = ((folder / "report.html").as_uri(), "data:", "blob:")
+    assert [line for line in noise if not line.startswith(own)] == []
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    with pages(browser, tmp_path) as open_report:
+        yield open_report
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory, five: Frames) -> Iterator[Page]:
+    """The report of five policies; the tests share it, and set what they depend on."""
+    with pages(browser, tmp_path_factory.mktemp("page")) as open_report:
+        yield open_report(five)
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("table.policies tbody summary").all_inner_texts()
+
+
+def sort_by(page: Page, title: str) -> None:
+    page.get_by_role("button", name=title, exact=True).click()
+
+
+def test_all_of_it_is_reached_by_keyboard(page: Page) -> None:
+    reached = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent || document.activeElement.id"))
+
+    assert reached[0] == "Skip to the answer"
+    for stop in ("Copy PyTorch", "verdict", "task-0-filter"):
+        assert stop in reached
+    page.get_by_role("button", name="policy", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert names(page)[1] == "flat"
+
+
+def test_the_answer_comes_first(page: Page) -> None:
+    use, avoid = (page.get_by_role("region", name=verdict) for verdict in ("good", "avoid"))
+
+    assert use.locator("strong").all_inner_texts() == ["falling", "wave", "steps"]
+    assert avoid.locator("strong").all_inner_texts() == ["flat", "wild"]
+    assert "diverged on 3 of 3 seeds" in avoid.inner_text()
+
+
+def test_curves_are_drawn_and_each_can_be_switched_off(page: Page) -> None:
+    lines = page.locator("#task-0-lr .scatterlayer .trace")
+    before = lines.count()
+
+    page.get_by_role("checkbox", name="falling").uncheck()
+
+    assert (before, lines.count()) == (5, 4)
+
+
+def test_the_table_is_sorted_by_a_click_on_a_title_and_turned_round_by_another(page: Page) -> None:
+    sort_by(page, "verdict")
+    sort_by(page, "#")
+    assert names(page) == ["falling", "wave", "steps", "flat", "wild"]
+
+    sort_by(page, "policy")
+    assert names(page) == ["falling", "flat", "steps", "wave", "wild"]
+
+    sort_by(page, "policy")
+    assert names(page) == ["wild", "wave", "steps", "flat", "falling"]
+    assert page.locator("th[aria-sort=descending]").inner_text() == "policy"
+
+
+def test_what_is_unknown_is_sorted_last_either_way(page: Page) -> None:
+    for _ in range(2):
+        sort_by(page, "AC")
+        assert names(page)[-1] == "wild"
+
+
+def test_the_table_is_filtered_by_words_and_by_verdict(page: Page) -> None:
+    page.get_by_label("Filter").fill("fix")
+    assert sorted(names(page)) == ["flat", "wild"]
+
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("Verdict", exact=True).select_option("good")
+    assert sorted(names(page)) == ["falling", "steps", "wave"]
+
+
+def test_a_policy_is_copied_as_text_and_as_code_that_runs(page: Page) -> None:
+    page.get_by_role("button", name="Copy policy").first.click()
+    page.get_by_text("Policy copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == FIVE["falling"]
+
+    page.get_by_role("button", name="Copy PyTorch").first.click()
+    page.get_by_text("PyTorch code copied").wait_for()
+    code = page.evaluate("navigator.clipboard.readText()")
+    exec(compile(code, "copied", "exec"), {})
+    assert f"parse({FIVE['falling']!r})" in code
+
+
+def test_no_width_makes_the_page_scroll_sideways(opened: Open, study: Study) -> None:
+    page = opened(study({LONG: "FIX(k0=0.1)", **FIVE}, lambda place: 0.5 + 0.01 * place.seed))
+
+    for width in (1200, 375, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_stay_text(opened: Open, study: Study) -> None:
+    hostile = {HOSTILE: "FIX(k0=0.1)", "<img src=x onerror=alert(2)>": "FIX(k0=0.2)", "</script><b>": "FIX(k0=0.3)"}
+    frames = study(hostile, lambda place: 0.5 + 0.01 * place.seed, name=HOSTILE, tasks=(HOSTILE,))
+
+    page = opened(frames)
+
+    assert page.locator("h1").inner_text() == HOSTILE
+    assert sorted(names(page)) == sorted(hostile)
+    assert page.title().startswith(HOSTILE)
+    page.locator("#task-0-lr .nsewdrag").hover()
+
+
+def test_a_study_without_a_run_says_so(opened: Open, study: Study) -> None:
+    page = opened(study(FIVE, lambda place: MISSING))
+
+    assert "nothing is known" in page.inner_text("main")
+    assert "15 not begun" in page.inner_text("header")
+
+
+def test_a_study_of_one_run_shows_its_one_score(opened: Open, study: Study) -> None:
+    page = opened(study({"only": "FIX(k0=0.1)"}, lambda place: 0.5, seeds=(7,)))
+
+    assert names(page) == ["only"]
+    assert page.locator("table.policies td").nth(2).inner_text() == "0.500"
+
+
+def test_a_study_in_which_all_diverged_says_what_to_avoid(opened: Open, study: Study) -> None:
+    page = opened(study(FIVE, lambda place: None))
+
+    assert page.get_by_role("region", name="avoid").locator("strong").count() == 5
+    assert "15 runs of 15 diverged" in page.inner_text("header")
+
+
+def test_two_thousand_policies_are_all_in_the_table_and_a_few_in_the_curves(opened: Open, study: Study) -> None:
+    many = {f"FIX(k0={number / 1000})": f"FIX(k0={number / 1000})" for number in range(1, 2001)}
+
+    frames = study(many, lambda place: 0.5 + 0.0001 * (hash_of(place) % 1000), seeds=(0, 1))
+    size = len(report_page(frames))
+    page = opened(frames)
+
+    assert size < 8_000_000
+    assert "The best 24 of 2,000 policies are here" in page.inner_text("main")
+    assert len(names(page)) == 100
+    page.get_by_label("Filter").fill("k0=1.99")
+    assert sorted(names(page)) == sorted(f"FIX(k0={k0 / 1000})" for k0 in range(1990, 2000))
+
+
+def hash_of(place: Place) -> int:
+    return sum(map(ord, place.name)) * 7919 + place.seed
+
+
+def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
+    text = report_page(five)
+
+    start = text.index('id="data">') + len('id="data">')
+    data = json.loads(text[start : text.index("</script>", start)])
+    row = data["tasks"][0]["rows"][0]
+    assert row["val"][0] == pytest.approx(SCORES["falling"] + 0.001)
+    assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
+
+
+def test_two_tasks_have_an_answer_each(opened: Open, study: Study) -> None:
+    page = opened(study(FIVE, same_everywhere(SCORES), tasks=("one", "two")))
+
+    assert page.locator("section.task h2").all_inner_texts() == ["one", "two"]
+    assert page.get_by_role("navigation").get_by_role("link").count() == 2
