@@ -6,6 +6,7 @@ from lrbench.engine.evaluation import Evaluation, Predictions, predict
 from lrbench.engine.flops import step_flops
 from lrbench.engine.live import Training
 from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
+from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
 from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, identical
 from lrbench.engine.training import advance, begin
 from lrbench.engine.units import units_of
@@ -22,8 +23,10 @@ __all__ = [
     "TrainingLoss",
     "Watcher",
     "advance",
+    "advance_stacked",
     "begin",
     "describe_device",
+    "fastest_lanes",
     "identical",
     "in_order",
     "load_checkpoint",
@@ -32,4 +35,5 @@ __all__ = [
     "save_checkpoint",
     "step_flops",
     "units_of",
+    "why_not_stacked",
 ]

@@ -37,6 +37,16 @@ def batch_indices(task: Task, seed: int, start: int, stop: int) -> Iterator[Tens
         yield order[first : first + size]
 
 
+def batch_table(task: Task, seed: int, start: int, stop: int) -> Tensor:
+    """What `batch_indices` yields as one tensor on the CPU, int64 [stop - start, batch size]."""
+    size, per_epoch = task.batch_size, task.steps_per_epoch
+    pieces = []
+    for epoch in range(start // per_epoch, (stop - 1) // per_epoch + 1):
+        order = batch_order(seed, epoch, len(task.data.train))[: per_epoch * size].view(per_epoch, size)
+        pieces.append(order[max(0, start - epoch * per_epoch) : stop - epoch * per_epoch])
+    return torch.cat(pieces)
+
+
 def augmented(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
     """The train inputs at `indices`, augmented as iteration `step` has them, not decoded; the generator is reseeded."""
     inputs = task.data.train.inputs[indices]

@@ -1,0 +1,229 @@
+"""Which tasks can be stacked, and a task's network as stacked layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lrbench.engine.evaluation import forward
+from lrbench.engine.stacked.lanes import Layout, Live
+from lrbench.engine.stacked.layers import (
+    ELEMENTWISE,
+    PER_CHANNEL,
+    PER_SAMPLE,
+    BatchNorm,
+    Conv,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Layer,
+    Linear,
+    PerChannel,
+    PerSample,
+    Unflatten,
+    out_of_place,
+)
+from lrbench.engine.stacked.optimizers import STACKED
+from lrbench.engine.training import deterministic
+
+if TYPE_CHECKING:
+    from lrbench.engine.modifier import Modifier, Watcher
+    from lrbench.tasks import Task
+
+TOLERANCE = 1e-3
+"""How far the stacked outputs of one batch may lie from the serial ones, relative to the largest of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A task's network as stacked layers.
+
+    Attributes:
+        layers: in order.
+        layout: where its parameters lie in a lane's row.
+        names: its parameters and buffers, in the order of torch's `state_dict`.
+    """
+
+    layers: tuple[Layer, ...]
+    layout: Layout
+    names: tuple[str, ...]
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers in the forward pass."""
+        return any(isinstance(layer, Dropout) for layer in self.layers)
+
+    def __call__(self, inputs: Tensor, live: Live) -> Tensor:
+        """The outputs [K, B, ...] of K lanes for decoded inputs [K, B, ...]."""
+        x = inputs.movedim(1, -1)
+        for layer in self.layers:
+            x = layer(x, live)
+        return x.movedim(-1, 1)
+
+
+class RefusalError(Exception):
+    """Why a network cannot be stacked, as a clause."""
+
+
+def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Sequence[Watcher] = ()) -> str | None:
+    """Why the stacked engine cannot train a task with these methods, as a clause; None where it can.
+
+    It knows networks that are an `nn.Sequential` (of `nn.Sequential`s, to any depth) of the layers of
+    `lrbench.engine.stacked.layers`, whose outputs for a first batch it compares with those of the network itself; the
+    optimizers of `lrbench.tasks.optimizers`; any loss that draws no random numbers; any augmentation; float32; and no
+    training methods beside.
+    """
+    for method in (*modifiers, *watchers):
+        return f"{method} is not known to the stacked engine"
+    if type(task.optimizer) not in STACKED:
+        return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
+    if task.precision != "float32":
+        return f"the stacked engine trains in float32, not in {task.precision}"
+    try:
+        stacked_network(task)
+    except RefusalError as refusal:
+        return str(refusal)
+    return None
+
+
+def stacked_network(task: Task) -> Network:
+    """A task's network as stacked layers.
+
+    Raises:
+        RefusalError: it cannot be stacked.
+    """
+    found = _network(task)
+    if isinstance(found, RefusalError):
+        raise found
+    return found
+
+
+def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The task's loss in each lane, [K], for outputs and targets [K, B, ...]."""
+    if task.loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and not targets.is_floating_point():
+        return F.cross_entropy(outputs.mT, targets, reduction="none").mean(1)
+    return torch.stack([task.loss(*lane) for lane in zip(outputs.contiguous(), targets, strict=True)])
+
+
+@lru_cache(maxsize=64)
+def _network(task: Task) -> Network | RefusalError:
+    with deterministic():
+        torch.manual_seed(0)
+        module = task.network().to(memory_format=torch.channels_last)
+        inputs = task.data.decode(task.data.train.inputs[: task.batch_size])
+        before = {name: kept.clone() for name, kept in module.state_dict().items()}
+        try:
+            _check_weights(module)
+            layers = tuple(_layers(module, "", _dropout_inputs(task, module, inputs)))
+            layout = Layout({name: weight.shape for name, weight in module.named_parameters()})
+            network = Network(layers, layout, tuple(before))
+            module.load_state_dict(before)
+            _check_outputs(task, module, network, inputs)
+        except RefusalError as refusal:
+            return refusal
+    return network
+
+
+def _check_weights(module: nn.Module) -> None:
+    named = list(module.named_parameters(remove_duplicate=False))
+    if len(named) > len(list(module.parameters())):
+        raise RefusalError("two of its layers share a parameter")
+    for name, weight in named:
+        if not weight.requires_grad:
+            raise RefusalError(f"the parameter {name} is not trained")
+        if weight.dtype != torch.float32:
+            raise RefusalError(f"the parameter {name} is not float32")
+
+
+def _dropout_inputs(task: Task, module: nn.Module, inputs: Tensor) -> dict[nn.Module, Tensor]:
+    """A tensor like what each dropout layer is given when the serial engine trains."""
+    seen: dict[nn.Module, Tensor] = {}
+
+    def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen[layer] = torch.empty_like(given[0])
+
+    hooks = [layer.register_forward_pre_hook(look) for layer in module.modules() if isinstance(layer, nn.Dropout)]
+    if hooks:
+        with torch.no_grad():
+            forward(task, module.train(), inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def _layers(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor]) -> Iterator[Layer]:
+    kind = type(module)
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or "forward" in vars(module):
+        raise RefusalError(f"its layer {name or kind.__name__} has hooks")
+    if isinstance(module, nn.Sequential) and kind is nn.Sequential:
+        for child, layer in module._modules.items():
+            assert layer is not None
+            yield from _layers(layer, f"{name}{child}.", dropout_inputs)
+    else:
+        yield _layer(module, name, dropout_inputs)
+
+
+def _layer(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor]) -> Layer:
+    kind = type(module)
+    if kind in ELEMENTWISE:
+        return Elementwise(out_of_place(module))
+    if kind in PER_CHANNEL:
+        return PerChannel(module)
+    if kind in PER_SAMPLE:
+        return PerSample(module)
+    if isinstance(module, nn.Linear) and kind is nn.Linear:
+        return Linear(name, module.bias is not None)
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and kind in (nn.Conv1d, nn.Conv2d):
+        return _conv(module, name)
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and kind in (nn.BatchNorm1d, nn.BatchNorm2d):
+        return _batch_norm(module, name)
+    if isinstance(module, nn.Flatten) and kind is nn.Flatten and module.start_dim != 0:
+        return Flatten(module.start_dim, module.end_dim)
+    if isinstance(module, nn.Unflatten) and kind is nn.Unflatten and isinstance(module.dim, int) and module.dim != 0:
+        return Unflatten(module.dim, tuple(int(size) for size in module.unflattened_size))
+    if isinstance(module, nn.Dropout) and kind is nn.Dropout:
+        like = dropout_inputs[module]
+        if like.device.type != "cpu" and module.p:
+            raise RefusalError(f"dropout draws other numbers on {like.device.type} where lanes are stacked")
+        return Dropout(module.p, like)
+    raise RefusalError(f"the layer {kind.__name__} is not known to the stacked engine")
+
+
+def _conv(module: nn.Conv1d | nn.Conv2d, name: str) -> Conv:
+    if module.groups != 1 or module.padding_mode != "zeros":
+        raise RefusalError(f"its convolution {name.rstrip('.')} has groups, or another padding than zeros")
+    padding = tuple(module._reversed_padding_repeated_twice)
+    return Conv(name, module.bias is not None, module.kernel_size, module.stride, padding, module.dilation)
+
+
+def _batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, name: str) -> BatchNorm:
+    if module.momentum is None or not module.track_running_stats:
+        raise RefusalError(f"its batch normalisation {name.rstrip('.')} keeps no running average of its statistics")
+    return BatchNorm(name, module.eps, module.momentum, module.affine)
+
+
+def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tensor) -> None:
+    """Compare a batch's outputs and loss, in training and then in eval mode, with those of the network itself."""
+    live = Live.of(network.layout, [module.state_dict()], task.device)
+    for training in (True, False):
+        live.training = training
+        torch.manual_seed(1)
+        live.generators[0].manual_seed(1)
+        with torch.no_grad():
+            try:
+                expected, found = forward(task, module.train(training), inputs), network(inputs[None], live)[0]
+            except (RuntimeError, IndexError) as error:
+                raise RefusalError(f"its layers cannot be stacked: {' '.join(str(error).split())}") from error
+            before = torch.get_rng_state()
+            task.loss(expected, task.data.train.targets[: len(inputs)])
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RefusalError("its loss draws random numbers")
+        largest = float(expected.abs().max())
+        if expected.shape != found.shape or not float((expected - found).abs().max()) <= TOLERANCE * largest:
+            raise RefusalError("its stacked outputs are not those of the network")

@@ -1,0 +1,86 @@
+"""How many lanes to stack: measured, for it depends on the network, the batch and the machine."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from lrbench.engine.live import Training, copied
+from lrbench.engine.stacked.advance import Stack
+from lrbench.engine.stacked.network import why_not_stacked
+from lrbench.engine.state import State
+from lrbench.engine.training import deterministic
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+CLEARLY = 1.2
+"""How many times faster than the serial engine stacked lanes must be to be worth it."""
+ALIKE = 1.05
+"""Where more lanes are faster by less than this, fewer are taken: they need less memory."""
+HOPELESS = 4
+"""So many lanes must be faster than the serial engine at all, or no more are tried."""
+LANES = {"cpu": (2, 4, 8, 16, 32)}
+LANES_ON_A_GPU = (8, 32, 128, 512)
+ROUNDS = 5
+SECONDS = 0.005
+"""About how long the serial engine is timed in a round; at least one iteration, at most ten."""
+
+
+def fastest_lanes(task: Task, at_most: int) -> int:
+    """How many runs of a task, `at_most` or fewer, are trained fastest per run when stacked; 1: the serial engine is.
+
+    Both engines train some iterations, in turns, and the shortest time of each counts, so that a machine that is busy
+    now and then misleads neither; lanes are stacked only where that is clearly faster. It takes a fraction of a second
+    for small networks and some iterations for large ones, once a task.
+    """
+    if at_most < 2 or why_not_stacked(task) is not None:
+        return 1
+    gains = _gains(task)
+    best = min(lanes for lanes, gain in gains.items() if gain * ALIKE >= max(gains.values()))
+    measured = max(lanes for lanes in gains if lanes <= min(best, at_most))
+    return min(best, at_most) if gains[measured] >= CLEARLY else 1
+
+
+@lru_cache(maxsize=64)
+def _gains(task: Task) -> Mapping[int, float]:
+    """How many times faster per run so many lanes are than the serial engine, up to where stacking seems hopeless."""
+    with deterministic():
+        torch.manual_seed(0)
+        model = copied(task.network().state_dict())
+        state = State(seed=0, step=0, model=model, optimizer={}, initial_loss=math.nan)
+        serial = Training(task, state, (), ())
+        engines: dict[int, Callable[[int], object]] = {1: lambda iterations: serial.run([0.0] * iterations)}
+        alone = min(_seconds(engines[1], 1) for _ in range(2))
+        for lanes in LANES.get(task.device.type, LANES_ON_A_GPU):
+            try:
+                engine = _stacked(task, state, lanes)
+                together = min(_seconds(engine, 1) for _ in range(2))
+            except torch.OutOfMemoryError:
+                break
+            if lanes >= HOPELESS and together > alone * lanes:
+                break
+            engines[lanes] = engine
+        iterations = min(10, max(1, int(SECONDS / alone)))
+        seconds = dict.fromkeys(engines, math.inf)
+        for _ in range(ROUNDS):
+            for lanes, engine in engines.items():
+                seconds[lanes] = min(seconds[lanes], _seconds(engine, iterations))
+    return {lanes: seconds[1] * lanes / taken for lanes, taken in seconds.items()}
+
+
+def _stacked(task: Task, state: State, lanes: int) -> Callable[[int], object]:
+    stack = Stack(task, [state] * lanes)
+    return lambda iterations: stack.run(range(lanes), [0] * lanes, np.zeros((iterations, lanes)))
+
+
+def _seconds(train: Callable[[int], object], iterations: int) -> float:
+    began = time.perf_counter()
+    train(iterations)
+    return time.perf_counter() - began
