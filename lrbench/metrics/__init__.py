@@ -10,7 +10,7 @@ from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
 from lrbench.metrics.ranking import Contender, rank, score_table
 from lrbench.metrics.robustness import BASE_LR_SCALES, divergence_rate, loss_difference, retained_fraction
-from lrbench.metrics.runs import CurvePoint, RunRecord
+from lrbench.metrics.runs import Curve, RunRecord
 from lrbench.metrics.scorecard import METRICS, Scorecard, score_curves, summarise
 from lrbench.metrics.statistics import (
     Interval,
@@ -29,7 +29,7 @@ __all__ = [
     "Classification",
     "Confirmation",
     "Contender",
-    "CurvePoint",
+    "Curve",
     "Effect",
     "Interaction",
     "Interval",

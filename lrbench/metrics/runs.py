@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from lrbench.metrics.curves import steps_to_best, volatility
 
 TOP1 = "top1"
@@ -13,16 +11,13 @@ TOP1 = "top1"
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """One evaluation. A score is the task's objective, higher is better; what was not measured is None."""
+class Curve:
+    """A run's evaluations on the validation split."""
 
-    step: int
-    train_loss: float | None = None
-    """Mean training loss since the last evaluation."""
-    val_loss: float | None = None
-    val_score: float | None = None
-    test_loss: float | None = None
-    test_score: float | None = None
+    steps: Sequence[int]
+    """Iterations done, rising."""
+    scores: Sequence[float]
+    """The task's objective, higher is better; nan where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class RunRecord:
     status: Literal["finished", "diverged"]
     steps: int
     """Iterations done, fewer than the budget for a run that diverged."""
-    curve: tuple[CurvePoint, ...]
+    curve: Curve
     final: Mapping[str, float | None]
     """The figures of the trained network, by metric name: `val_<objective>`, `test_<objective>`, and those of a
     scorecard that are not read off the curve. Names that lrbench does not know are averaged over seeds like them."""
@@ -70,7 +65,4 @@ class RunRecord:
 
     def validation_curve(self) -> tuple[Sequence[int], Sequence[float]]:
         """The evaluated steps and the validation scores there, nan where one is unknown."""
-        return (
-            [point.step for point in self.curve],
-            [np.nan if point.val_score is None else point.val_score for point in self.curve],
-        )
+        return self.curve.steps, self.curve.scores

@@ -8,7 +8,7 @@ from typing import Any
 
 from lrbench.errors import StudyError
 from lrbench.metrics.curves import steps_to_target
-from lrbench.metrics.runs import TOP1, CurvePoint, RunRecord
+from lrbench.metrics.runs import TOP1, Curve, RunRecord
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, proportion_interval, t_interval
 from lrbench.metrics.verdict import Verdict
 
@@ -191,7 +191,7 @@ def _run_of_curve(seed: int, curve: Sequence[tuple[int, float]], objective: str,
         status="finished" if finished else "diverged",
         steps=last_step,
         diverged_at=None if finished else last_step,
-        curve=tuple(CurvePoint(step, val_score=float(score)) for step, score in curve),
+        curve=Curve(steps, [float(score) for _, score in curve]),
         final={f"val_{objective}": float(last_score)} if finished else {},
         chance=chance,
         objective=objective,

@@ -9,7 +9,7 @@ from typing import Any
 from lrbench.metrics import (
     Confirmation,
     Contender,
-    CurvePoint,
+    Curve,
     Effect,
     Interaction,
     RunRecord,
@@ -270,7 +270,7 @@ def _record(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[s
         seed=seed,
         status="finished" if run.status == "finished" else "diverged",
         steps=run.step,
-        curve=tuple(CurvePoint(**vars(score)) for score in run.scores),
+        curve=Curve(run.scores.steps(), run.scores.val_scores()),
         final={**final, **extra},
         diverged_at=run.diverged_at,
         seconds=run.seconds,

@@ -9,7 +9,7 @@ from lrbench.cli.effects import print_effects
 from lrbench.cli.exits import Session
 from lrbench.cli.ranking import print_ranking
 from lrbench.cli.row_names import RowNames
-from lrbench.metrics import Contender, CurvePoint, RunRecord, effect, interaction, rank
+from lrbench.metrics import Contender, Curve, RunRecord, effect, interaction, rank
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.results import Results, TaskResults, label
 
@@ -19,7 +19,7 @@ Figures = tuple[float, float, float, float]
 
 def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]:
     """A run a seed, that reaches a validation score of 0.9 at an iteration."""
-    curve = tuple(CurvePoint(step, val_score=0.9 if step >= reached else 0.1) for step in (10, 20, 30))
+    curve = Curve((10, 20, 30), [0.9 if step >= reached else 0.1 for step in (10, 20, 30)])
     return tuple(
         RunRecord(
             seed,

@@ -1,9 +1,10 @@
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from lrbench.metrics import CurvePoint, RunRecord
+from lrbench.metrics import Curve, RunRecord
 
 
 @pytest.fixture
@@ -17,10 +18,7 @@ def run() -> Callable[..., RunRecord]:
             "status": "finished" if finished else "diverged",
             "steps": 200 if finished else 40,
             "diverged_at": None if finished else 40,
-            "curve": (
-                CurvePoint(100, train_loss=1.0, val_loss=1.1, val_score=(val or 0) / 2),
-                CurvePoint(200, train_loss=0.5, val_loss=0.7, val_score=val),
-            ),
+            "curve": Curve((100, 200), ((val or 0) / 2, math.nan if val is None else val)),
             "final": {"val_top1": val, "test_top1": val if test is None else test, "ece": 0.05} if finished else {},
             "seconds": 3.0,
             "flops": 1e9,

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrbench.metrics import CurvePoint, RunRecord, effect, equal_means_p, interaction
+from lrbench.metrics import Curve, RunRecord, effect, equal_means_p, interaction
 
 
 def run(seed: int, test: float, seconds: float = 1.0, reached: int = 30, status: str = "finished") -> RunRecord:
-    curve = tuple(CurvePoint(step, val_score=0.9 if step >= reached else 0.1) for step in range(10, 60, 10))
+    curve = Curve(range(10, 60, 10), [0.9 if step >= reached else 0.1 for step in range(10, 60, 10)])
     final = {"val_top1": test, "test_top1": test, "test_loss": 1 - test} if status == "finished" else {}
     return RunRecord(seed, status, 50, curve, final, seconds=seconds, flops=100.0, chance=0.1)  # type: ignore[arg-type]
 

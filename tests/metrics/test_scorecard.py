@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.metrics import METRICS, CurvePoint, RunRecord, Scorecard, judge, score_curves, summarise
+from lrbench.metrics import METRICS, Curve, RunRecord, Scorecard, judge, score_curves, summarise
 
 MakeRun = Callable[..., RunRecord]
 ENTRY = {"name", "policy", "n", "verdict", "metrics"}
@@ -85,7 +85,7 @@ def test_steps_to_target_is_null_if_a_seed_missed_it_and_says_how_many_reached_i
 
 
 def test_a_run_that_touched_the_target_and_diverged_did_not_reach_it(run: MakeRun) -> None:
-    fell = run(1, None, curve=(CurvePoint(20, val_score=0.95),))
+    fell = run(1, None, curve=Curve([20], [0.95]))
     assert summarise("fix", "FIX(k0=0.1)", [run(0, 0.9), fell], target=0.8).reached == 1
 
 
@@ -118,8 +118,7 @@ def test_figures_that_lrbench_does_not_know_come_last(run: MakeRun) -> None:
 
 def test_volatility_is_that_of_the_validation_curve(run: MakeRun) -> None:
     scores = [0.5] * 12 + [0.0, 1.0, 0.0]
-    curve = tuple(CurvePoint(step, val_score=score) for step, score in enumerate(scores))
-    card = summarise("fix", "FIX(k0=0.1)", [run(0, 0.8, curve=curve)])
+    card = summarise("fix", "FIX(k0=0.1)", [run(0, 0.8, curve=Curve(range(len(scores)), scores))])
     assert card.metrics["volatility"].mean == pytest.approx(math.sqrt(2 / 3))
 
 

@@ -1,8 +1,10 @@
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+import sqlalchemy as sa
 from scipy import stats
 
 from lrbench.errors import StoreError, StudyError
@@ -147,6 +149,31 @@ def test_the_export_has_a_row_for_each_run_with_where_it_comes_from(study: Make,
     assert list(table["seed"]) == [0, 1, 0, 1]
     assert table["test_top1"].isna().tolist() == [False, False, True, True]
     assert {"torch", "device", "engine", "commit", "lrbench"} <= set(table.columns)
+
+
+def test_the_number_of_statements_does_not_grow_with_the_runs(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", name="few", seeds=(0, 1)), store)
+    run(study(*(f"FIX(k0={k0})" for k0 in (0.1, 0.05, 0.01)), name="many", seeds=(0, 1, 2, 3)), store)
+    with counted_statements() as few:
+        results("few", store), export("few", store), store.runs(store.statuses())
+    with counted_statements() as many:
+        results("many", store), export("many", store), store.runs(store.statuses())
+    assert len(few) == len(many) > 0
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """The statements that any database is told."""
+    told: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        told.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield told
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_an_unknown_study_is_said_to_be_unknown(store: Store) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 Status = Literal["running", "finished", "diverged", "failed"]
 
@@ -22,6 +25,48 @@ class Score:
     val_score: float
     test_loss: float
     test_score: float
+
+
+NO_EVALUATIONS = np.empty((0, len(fields(Score))))
+
+
+class Scores(Sequence[Score]):
+    """A run's evaluations by rising step, in one table of which a `Score` is made when it is asked for.
+
+    A store of 100,000 runs has millions of them.
+
+    Args:
+        table: float64 [evaluations, 6], the fields of `Score`.
+    """
+
+    def __init__(self, table: NDArray[np.float64] = NO_EVALUATIONS) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, place: int) -> Score: ...
+    @overload
+    def __getitem__(self, place: slice) -> Scores: ...
+    def __getitem__(self, place: int | slice) -> Score | Scores:
+        if isinstance(place, slice):
+            return Scores(self._table[place])
+        step, *figures = self._table[place].tolist()
+        return Score(int(step), *figures)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def steps(self) -> list[int]:
+        return [int(step) for step in self._table[:, 0].tolist()]
+
+    def val_scores(self) -> list[float]:
+        scores: list[float] = self._table[:, 3].tolist()
+        return scores
 
 
 @dataclass(frozen=True)
@@ -75,7 +120,7 @@ class StoredRun(NewRun):
     final: Mapping[str, Any] | None
     checkpoint: str | None
     created: float = field(compare=False)
-    scores: tuple[Score, ...] = ()
+    scores: Scores = field(default_factory=Scores)
 
     @property
     def ended(self) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import sqlalchemy as sa
 
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.database import Database
 from lrbench.study.store.lease import Lease, write_beginnings, write_failure, write_segments
-from lrbench.study.store.records import Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.study.store.records import Member, NewRun, Scores, Segment, Status, StoredRun
 from lrbench.study.store.schema import evaluations, runs, studies
 from lrbench.study.store.schema import members as places
 
@@ -127,15 +130,9 @@ class Store:
 
     def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
         with self._database.reading() as connection:
-            scores: dict[str, list[Score]] = {}
-            for row in connection.execute(
-                sa.select(evaluations)
-                .where(evaluations.c.run.in_(keys))
-                .order_by(evaluations.c.run, evaluations.c.step)
-            ):
-                scores.setdefault(row.run, []).append(_score(row))
+            scores = dict(_scores(connection, keys))
             rows = connection.execute(sa.select(runs).where(runs.c.key.in_(keys)))
-            return {row.key: _stored_run(row, scores.get(row.key, ())) for row in rows}
+            return {row.key: _stored_run(row, scores.get(row.key, Scores())) for row in rows}
 
     def _insert_members(self, connection: sa.Connection, study: str, members: Iterable[Member]) -> None:
         rows = [{"study": study, **vars(member)} for member in members]
@@ -147,12 +144,25 @@ class Store:
             )
 
 
-def _score(row: sa.Row[Any]) -> Score:
-    return Score(row.step, row.train_loss, row.val_loss, row.val_score, row.test_loss, row.test_score)
+def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[str, Scores]]:
+    run, *columns = evaluations.c
+    evaluated = run.in_(keys)
+    counts = connection.execute(sa.select(run, sa.func.count()).where(evaluated).group_by(run).order_by(run)).all()
+    rows = connection.execute(sa.select(*columns).where(evaluated).order_by(run, evaluations.c.step))
+    figures = chain.from_iterable(chain.from_iterable(rows.partitions(10_000)))
+    table = np.fromiter(figures, np.float64).reshape(-1, len(columns))
+    start = 0
+    for key, count in counts:
+        yield key, Scores(table[start : start + count])
+        start += count
 
 
-def _stored_run(row: sa.Row[Any], scores: Sequence[Score]) -> StoredRun:
+_provenance = lru_cache(maxsize=64)(json.loads)
+"""Most runs of a study have the same."""
+
+
+def _stored_run(row: sa.Row[Any], scores: Scores) -> StoredRun:
     values = dict(row._mapping)
     values["final"] = None if row.final is None else json.loads(row.final)
-    values["provenance"] = json.loads(row.provenance)
-    return StoredRun(**values, scores=tuple(scores))
+    values["provenance"] = _provenance(row.provenance)
+    return StoredRun(**values, scores=scores)
