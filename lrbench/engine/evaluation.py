@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,28 +68,16 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
     """The module's predictions on a split, in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
+    outputs, total = [], 0.0
     with torch.inference_mode():
-        found = scored(task, split, (forward(task, module, inputs) for inputs in _batches(task, split)))
+        for first in range(0, len(split), BATCH):
+            inputs, targets = split.inputs[first : first + BATCH], split.targets[first : first + BATCH]
+            output = forward(task, module, task.data.decode(inputs))
+            total += float(task.loss(output, targets)) * len(inputs)
+            outputs.append(output.cpu())
     for part, training in modes:
         part.training = training
-    return found
-
-
-def scored(task: Task, split: Split, outputs: Iterable[Tensor]) -> Predictions:
-    """A split's predictions from its outputs, which come in batches of `BATCH` samples."""
-    kept, total, first = [], 0.0, 0
-    for output in outputs:
-        targets = split.targets[first : first + len(output)]
-        total += float(task.loss(output, targets)) * len(output)
-        kept.append(output.cpu())
-        first += len(output)
-    return Predictions(torch.cat(kept), split.targets.cpu(), total / len(split))
-
-
-def _batches(task: Task, split: Split) -> Iterator[Tensor]:
-    """The decoded inputs of a split."""
-    for first in range(0, len(split), BATCH):
-        yield task.data.decode(split.inputs[first : first + BATCH])
+    return Predictions(torch.cat(outputs), split.targets.cpu(), total / len(split))
 
 
 def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lrbench.engine.batches import augmented, batch_table
-from lrbench.engine.evaluation import BATCH, Evaluation, Predictions, scored, train_subset
+from lrbench.engine.evaluation import BATCH, Evaluation, Predictions, train_subset
 from lrbench.engine.flops import step_flops
 from lrbench.engine.stacked.lanes import ALIGNMENT, Live
 from lrbench.engine.stacked.network import losses, stacked_network, why_not_stacked
@@ -238,23 +238,21 @@ class Stack:
         """Train without a word from the device; the losses [K] of each iteration."""
         live, task = self.live, self.task
         found = []
-        one = torch.ones(len(live), device=task.device)
-        rates = self._rates(lrs, steps)
-        for iteration, indices in enumerate(self._batches(seeds, steps, len(lrs))):
-            if self.network.draws:
-                for generator, seed, step in zip(live.generators, seeds, steps, strict=True):
-                    generator.manual_seed(stream_seed(seed, "forward", step + iteration))
-            outputs = self.network(self._inputs(seeds, steps, iteration, indices), live)
-            targets = task.data.train.targets.index_select(0, indices.view(-1)).unflatten(0, indices.shape)
-            loss = losses(task, outputs, targets)
-            torch.autograd.backward(loss, one)
-            with torch.no_grad():
+        rates = self._rates(lrs)
+        with torch.no_grad():
+            for iteration, indices in enumerate(self._batches(seeds, steps, len(lrs))):
+                if self.network.draws:
+                    for generator, seed, step in zip(live.generators, seeds, steps, strict=True):
+                        generator.manual_seed(stream_seed(seed, "forward", step + iteration))
+                inputs = self._inputs(seeds, steps, iteration, indices)
+                targets = task.data.train.targets.index_select(0, indices.view(-1))
+                targets = targets.view(*indices.shape, *targets.shape[1:])
+                found.append(self.network.backpropagate(task, inputs, targets, live))
                 self.optimizer.update(live.rows, live.gradient_rows, self.slots, [rate[iteration] for rate in rates])
-            found.append(loss.detach())
         return found
 
     def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
-        """The decoded batches [K, B, ...] of one iteration."""
+        """The decoded batches [K, ..., B] of one iteration."""
         if not self.task.augment:
             samples = self.task.data.train.inputs.index_select(0, indices.view(-1))
         else:
@@ -264,8 +262,8 @@ class Stack:
                     for seed, step, batch in zip(seeds, steps, indices, strict=True)
                 ]
             )
-        inputs: Tensor = self.task.data.decode(samples).unflatten(0, indices.shape)
-        return inputs
+        inputs = self.task.data.decode(samples)
+        return inputs.view(*indices.shape, *inputs.shape[1:]).movedim(1, -1)
 
     def _batches(self, seeds: Sequence[int], steps: Sequence[int], iterations: int) -> Iterator[Tensor]:
         """The sample indices [K, B] of each iteration, on the data's device."""
@@ -274,10 +272,9 @@ class Stack:
         table = torch.stack([tables[place] for place in places], 1)
         yield from _sent(table, self.task.device).unbind(0)
 
-    def _rates(self, lrs: NDArray[np.float64], steps: Sequence[int]) -> list[tuple[Tensor, ...]]:
+    def _rates(self, lrs: NDArray[np.float64]) -> list[tuple[Tensor, ...]]:
         """What the optimizer needs of the learning rates, each [K, 1] an iteration."""
-        done = self.updates
-        updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(done)
+        updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(self.updates)
         rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
         return [_sent(rate.float(), self.task.device).unbind(0) for rate in rates]
 
@@ -293,8 +290,13 @@ class Stack:
         for first in range(0, len(split), size):
             filled = torch.arange(first, min(first + size, len(split) + -len(split) % ALIGNMENT), device=task.device)
             inputs = task.data.decode(split.inputs.index_select(0, filled.clamp_(max=len(split) - 1)))
-            parts.append(self.network(inputs.expand(len(live), *inputs.shape), live))
-        return [scored(task, split, outputs[: len(split)].split(BATCH)) for outputs in torch.cat(parts, 1)]
+            parts.append(self.network.outputs(inputs.movedim(0, -1).expand(len(live), *inputs.shape[1:], -1), live))
+        outputs = torch.cat(parts, -1)[..., : len(split)]
+        totals = torch.zeros(len(live), dtype=torch.float64)
+        for part, wanted in zip(outputs.split(BATCH, -1), split.targets.split(BATCH), strict=True):
+            totals += losses(task, part, wanted.expand(len(live), *wanted.shape)).cpu() * len(wanted)
+        lanes = zip(outputs.movedim(-1, 1).cpu(), (totals / len(split)).tolist(), strict=True)
+        return [Predictions(lane.contiguous(), split.targets.cpu(), loss) for lane, loss in lanes]
 
     def _index(self, lanes: Sequence[int]) -> Tensor:
         return torch.tensor(lanes, device=self.task.device)

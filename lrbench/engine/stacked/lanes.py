@@ -60,7 +60,6 @@ class Live:
         weights, gradients: views of the rows, [K, *shape] by name.
         buffers: the running statistics and counters, [K, *shape] by name.
         generators: one random generator a lane, seeded anew for each iteration.
-        anchor: a tensor that needs a gradient, so that what depends on weights does too.
     """
 
     def __init__(self, layout: Layout, rows: Tensor, buffers: Mapping[str, Tensor]) -> None:
@@ -72,7 +71,6 @@ class Live:
         self.gradients = layout.views(self.gradient_rows)
         self.buffers = dict(buffers)
         self.generators = [torch.Generator() for _ in range(len(rows))]
-        self.anchor = torch.zeros((), device=rows.device, requires_grad=True)
 
     @classmethod
     def of(cls, layout: Layout, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> Live:

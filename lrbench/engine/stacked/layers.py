@@ -1,16 +1,18 @@
-"""Layers that many lanes go through at once.
+"""Layers that many lanes go through at once, forward and backward.
 
 Activations lie in memory as [K, features..., B]: K lanes, the features as the serial layer has them, and the batch
 last. So every matrix product is a batched one with the batch as its long inner side, whatever the layer's width, and
 elementwise work, pooling and batch statistics run over contiguous numbers.
 
-A layer with weights computes its own gradients and writes them where `Live` wants them; torch's autograd does the rest.
+Backward passes of layers with weights are written by hand: so gradients are written where the optimizer wants them,
+and an iteration costs half of what autograd's bookkeeping adds to small layers. Layers without weights leave it to
+autograd.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -21,9 +23,6 @@ from torch.nn import functional as F
 
 from lrbench.engine.stacked.lanes import Live
 from lrbench.tasks.models.cnn3 import Scale, WithinChannelLRN
-
-Layer = Callable[[Tensor, Live], Tensor]
-"""Takes the activations [K, features..., B] of K lanes, and their weights."""
 
 ELEMENTWISE = (
     nn.CELU,
@@ -37,7 +36,6 @@ ELEMENTWISE = (
     nn.LeakyReLU,
     nn.LogSigmoid,
     nn.Mish,
-    nn.ReLU,
     nn.ReLU6,
     nn.SELU,
     nn.SiLU,
@@ -65,78 +63,152 @@ PER_SAMPLE = (nn.LocalResponseNorm,)
 """Each sample by itself."""
 
 
+SMALL = 4096
+"""Numbers of a weight up to which its gradients are made side by side and then copied to where they belong: torch
+multiplies batches of matrices at once only into contiguous memory, and one by one elsewhere."""
+
+
+class Layer(ABC):
+    """What a layer does to the activations of K lanes, [K, features..., B]; no autograd graph is being recorded."""
+
+    has_weights = False
+    fresh = False
+    """Whether nothing else reads the outputs, so that the next layer may overwrite them."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        """The outputs, and what the backward pass needs."""
+
+    @abstractmethod
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        """The gradient of the inputs, from that of the outputs; gradients of weights are written into `live`.
+
+        Where the gradient of the inputs is not `wanted`, what is returned means nothing.
+        """
+
+
 @dataclass(frozen=True)
-class Elementwise:
+class WithoutWeights(Layer):
     """A module that treats each number by itself."""
 
     module: nn.Module
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
+    def apply(self, x: Tensor) -> Tensor:
         y: Tensor = self.module(x)
         return y
 
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        if not live.training:
+            return self.apply(x), None
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            y = self.apply(x)
+        return y.detach(), (x, y)
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        x, y = saved
+        dx: Tensor = torch.autograd.grad(y, x, dy)[0]
+        return dx
+
 
 @dataclass(frozen=True)
-class PerChannel:
+class PerChannel(WithoutWeights):
     """A module that treats each channel by itself: it is given the batch as the channels of K*C images."""
 
-    module: nn.Module
-
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        y: Tensor = self.module(x.flatten(0, 1).movedim(-1, 1)).movedim(1, -1).unflatten(0, x.shape[:2])
-        return y
+    def apply(self, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x.flatten(0, 1).movedim(-1, 1)).movedim(1, -1)
+        return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 @dataclass(frozen=True)
-class PerSample:
+class PerSample(WithoutWeights):
     """A module that treats each sample by itself: it is given the lanes as one batch."""
 
-    module: nn.Module
-
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        samples = x.movedim(-1, 1)
-        y: Tensor = self.module(samples.flatten(0, 1)).unflatten(0, samples.shape[:2]).movedim(1, -1)
-        return y
+    def apply(self, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x.movedim(-1, 1).flatten(0, 1))
+        return y.view(len(x), -1, *y.shape[1:]).movedim(1, -1)
 
 
 @dataclass(frozen=True)
-class Flatten:
-    """nn.Flatten; `first` and `last` are feature dimensions, counted from 1."""
+class ReLU(Layer):
+    """nn.ReLU."""
+
+    in_place: bool
+
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        y = x.relu_() if self.in_place else x.relu()
+        return y, y
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        dx: Tensor = torch.ops.aten.threshold_backward(dy, saved, 0)
+        return dx
+
+
+class View(Layer):
+    """A layer that only gives the features other dimensions."""
+
+    @abstractmethod
+    def apply(self, x: Tensor) -> Tensor: ...
+
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        return self.apply(x), x.shape
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        return dy.reshape(saved)
+
+
+@dataclass(frozen=True)
+class Flatten(View):
+    """nn.Flatten."""
 
     first: int
     last: int
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        features = x.dim() - 1
-        return x.flatten(self.first % features, self.last % features)
+    def apply(self, x: Tensor) -> Tensor:
+        dimensions = x.dim() - 1
+        return x.flatten(self.first % dimensions, self.last % dimensions)
 
 
 @dataclass(frozen=True)
-class Unflatten:
+class Unflatten(View):
     """nn.Unflatten."""
 
     dimension: int
     sizes: tuple[int, ...]
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
+    def apply(self, x: Tensor) -> Tensor:
         y: Tensor = x.unflatten(self.dimension % (x.dim() - 1), self.sizes)
         return y
 
 
 @dataclass(frozen=True)
-class Linear:
-    """nn.Linear on [K, in, B]; `name` is that of the module."""
+class Linear(Layer):
+    """nn.Linear on [K, in, B]; `name` is the beginning of its weights' names."""
 
     name: str
     has_bias: bool
+    has_weights = True
+    fresh = True
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        weight, into = live.weights[f"{self.name}weight"], live.gradients[f"{self.name}weight"]
-        return _product(self, x, weight, into, live)
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        weight = live.weights[f"{self.name}weight"].flatten(2)
+        if not self.has_bias:
+            return torch.bmm(weight, x), x
+        return torch.baddbmm(live.weights[f"{self.name}bias"].unsqueeze(2), weight, x), x
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        into = live.gradients[f"{self.name}weight"].flatten(2)
+        if into[0].numel() < SMALL:
+            into.copy_(torch.bmm(dy, saved.mT))
+        else:
+            torch.bmm(dy, saved.mT, out=into)
+        if self.has_bias:
+            torch.sum(dy, 2, out=live.gradients[f"{self.name}bias"])
+        return torch.bmm(live.weights[f"{self.name}weight"].flatten(2).mT, dy) if wanted else dy
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(Layer):
     """nn.Conv1d or nn.Conv2d on [K, C, (H,) W, B], as a matrix product with the patches under the kernel.
 
     `padding` is (left, right) or (left, right, top, bottom); the other lengths have one number a side of the image.
@@ -148,23 +220,39 @@ class Conv:
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    has_weights = True
+    fresh = True
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
         padded = F.pad(x, (0, 0, *self.padding)) if any(self.padding) else x
-        sides = tuple(
-            (length - dilation * (kernel - 1) - 1) // stride + 1
-            for length, kernel, stride, dilation in zip(
-                padded.shape[2:-1], self.kernel, self.stride, self.dilation, strict=True
-            )
-        )
-        patches = _Patches.apply(padded, self, sides)
-        weight, into = live.weights[f"{self.name}weight"], live.gradients[f"{self.name}weight"]
-        y = _product(self, patches, weight.flatten(2), into.flatten(2), live)
-        return y.view(*y.shape[:2], *sides, x.shape[-1])
+        windows = self._windows(padded)
+        taps = 2 + len(self.kernel)
+        patches = windows.reshape(len(x), windows.shape[1:taps].numel(), -1)
+        y, _ = self._product.forward(patches, live)
+        return y.view(*y.shape[:2], *windows.shape[taps:]), (patches, padded.shape)
 
-    def windows(self, padded: Tensor, sides: tuple[int, ...]) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        patches, shape = saved
+        gradients = self._product.backward(dy.flatten(2), patches, live, wanted)
+        if not wanted:
+            return dy
+        padded = dy.new_zeros(shape)
+        windows = self._windows(padded)
+        gradients = gradients.view(windows.shape)
+        for tap in product(*map(range, self.kernel)):
+            here: tuple[slice | int, ...] = (slice(None), slice(None), *tap)
+            windows[here].add_(gradients[here])
+        return F.pad(padded, (0, 0, *(-width for width in self.padding))) if any(self.padding) else padded
+
+    @property
+    def _product(self) -> Linear:
+        return Linear(self.name, self.has_bias)
+
+    def _windows(self, padded: Tensor) -> Tensor:
         """A view [K, C, kernel..., sides..., B] of what each output sees of [K, C, padded sides..., B]."""
         lane, channel, *steps, sample = padded.stride()
+        lengths = zip(padded.shape[2:-1], self.kernel, self.stride, self.dilation, strict=True)
+        sides = [(length - dilation * (kernel - 1) - 1) // stride + 1 for length, kernel, stride, dilation in lengths]
         under = [step * dilation for step, dilation in zip(steps, self.dilation, strict=True)]
         across = [step * stride for step, stride in zip(steps, self.stride, strict=True)]
         shape = (*padded.shape[:2], *self.kernel, *sides, padded.shape[-1])
@@ -172,32 +260,56 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(Layer):
     """nn.BatchNorm1d or 2d on [K, C, ..., B]: the lanes' channels are K*C channels of one."""
 
     name: str
     eps: float
     momentum: float
     affine: bool
+    has_weights = True
+    fresh = True
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        mean, variance = (live.buffers[f"{self.name}running_{kept}"].view(-1) for kept in ("mean", "var"))
-        live.buffers[f"{self.name}num_batches_tracked"].add_(int(live.training))
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        mean, variance = self._running(live)
+        weight, bias = self._affine(live)
         channels = x.reshape(1, x.shape[0] * x.shape[1], -1)
-        y = F.batch_norm(channels, mean, variance, None, None, live.training, self.momentum, self.eps).view(x.shape)
+        if not live.training:
+            return F.batch_norm(channels, mean, variance, weight, bias, False, 0.0, self.eps).view(x.shape), None
+        live.buffers[f"{self.name}num_batches_tracked"].add_(1)
+        y, *moments = torch.native_batch_norm(channels, weight, bias, mean, variance, True, self.momentum, self.eps)
+        return y.view(x.shape), (channels, *moments)
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        channels, *moments = saved
+        weight, _ = self._affine(live)
+        needed = [True, self.affine, self.affine]
+        dx, *of_weights = torch.ops.aten.native_batch_norm_backward(
+            dy.reshape(channels.shape), channels, weight, *self._running(live), *moments, True, self.eps, needed
+        )
+        if self.affine:
+            for kind, of_weight in zip(("weight", "bias"), of_weights, strict=True):
+                into = live.gradients[f"{self.name}{kind}"]
+                into.copy_(of_weight.view(into.shape))
+        gradient: Tensor = dx.view(dy.shape)
+        return gradient
+
+    def _running(self, live: Live) -> tuple[Tensor, Tensor]:
+        mean, variance = (live.buffers[f"{self.name}running_{kind}"].view(-1) for kind in ("mean", "var"))
+        return mean, variance
+
+    def _affine(self, live: Live) -> tuple[Tensor, Tensor] | tuple[None, None]:
         if not self.affine:
-            return y
-        names = f"{self.name}weight", f"{self.name}bias"
-        (weight, bias), (into, into_bias) = ([of[name] for name in names] for of in (live.weights, live.gradients))
-        return _apply(_Affine, y.flatten(2), live.anchor, weight, bias, into, into_bias).view(x.shape)
+            return None, None
+        return live.weights[f"{self.name}weight"].reshape(-1), live.weights[f"{self.name}bias"].reshape(-1)
 
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Layer):
     """nn.Dropout on the CPU, with the draws that the serial engine makes.
 
     Attributes:
-        p: the probability of 0.
+        p: the probability of 0, above 0.
         serial: a tensor of the shape and the strides that the serial engine's inputs to this layer have, which say in
             which order its numbers are drawn.
     """
@@ -205,19 +317,23 @@ class Dropout:
     p: float
     serial: Tensor
 
-    def __call__(self, x: Tensor, live: Live) -> Tensor:
-        if not live.training or self.p == 0:
-            return x
-        noise = torch.empty_like(x)
+    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+        if not live.training:
+            return x, None
+        noise = torch.empty(x.shape)
         for lane, generator in zip(noise, live.generators, strict=True):
             lane.copy_(self._draw(generator).movedim(0, -1))
-        return x * noise
+        return x * noise, noise
+
+    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+        dx: Tensor = dy * saved
+        return dx
 
     def _draw(self, generator: torch.Generator) -> Tensor:
-        noise = torch.empty_like(self.serial)
-        if self.p == 1:
-            return noise.zero_()
-        return noise.bernoulli_(1 - self.p, generator=generator).div_(1 - self.p)
+        noise = torch.zeros_like(self.serial)
+        if self.p < 1:
+            noise.bernoulli_(1 - self.p, generator=generator).div_(1 - self.p)
+        return noise
 
 
 def out_of_place(module: nn.Module) -> nn.Module:
@@ -227,79 +343,3 @@ def out_of_place(module: nn.Module) -> nn.Module:
     module = copy.copy(module)
     module.inplace = False  # type: ignore[assignment]
     return module
-
-
-class _Product(torch.autograd.Function):
-    """weight [K, out, in] @ x [K, in, n] + bias [K, out]; the gradients of weight and bias are written aside."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, anchor: Tensor, weight: Tensor, bias: Tensor | None, into: Tensor, into_bias: Tensor | None
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.into = into, into_bias
-        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, x)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        into, into_bias = ctx.into
-        torch.bmm(dy, x.mT, out=into)
-        if into_bias is not None:
-            torch.sum(dy, 2, out=into_bias)
-        return torch.bmm(weight.mT, dy) if ctx.needs_input_grad[0] else None, None, None, None, None, None
-
-
-class _Patches(torch.autograd.Function):
-    """[K, C, padded sides..., B] to the patches under a kernel, [K, C * kernel, sides * B]."""
-
-    @staticmethod
-    def forward(ctx: Any, padded: Tensor, conv: Conv, sides: tuple[int, ...]) -> Tensor:
-        ctx.conv, ctx.sides, ctx.shape = conv, sides, padded.shape
-        windows = conv.windows(padded, sides)
-        first = 2 + len(sides)
-        return windows.reshape(len(padded), windows.shape[1:first].numel(), windows.shape[first:].numel())
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        dx = dy.new_zeros(ctx.shape)
-        windows = ctx.conv.windows(dx, ctx.sides)
-        patches = dy.view(windows.shape)
-        for position in product(*map(range, ctx.conv.kernel)):
-            here: tuple[slice | int, ...] = (slice(None), slice(None), *position)
-            windows[here].add_(patches[here])
-        return dx, None, None
-
-
-class _Affine(torch.autograd.Function):
-    """x [K, C, n] * weight [K, C] + bias [K, C]; the gradients of weight and bias are written aside."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, anchor: Tensor, weight: Tensor, bias: Tensor, into: Tensor, into_bias: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.into = into, into_bias
-        return torch.addcmul(bias.unsqueeze(2), x, weight.unsqueeze(2))
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        into, into_bias = ctx.into
-        torch.sum(dy * x, 2, out=into)
-        torch.sum(dy, 2, out=into_bias)
-        return dy * weight.unsqueeze(2), None, None, None, None, None
-
-
-def _product(layer: Linear | Conv, x: Tensor, weight: Tensor, into: Tensor, live: Live) -> Tensor:
-    bias, into_bias = (
-        (live.weights[f"{layer.name}bias"], live.gradients[f"{layer.name}bias"]) if layer.has_bias else (None, None)
-    )
-    return _apply(_Product, x, live.anchor, weight, bias, into, into_bias)
-
-
-def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
-    result: Tensor = function.apply(*arguments)
-    return result

@@ -20,13 +20,14 @@ from lrbench.engine.stacked.layers import (
     BatchNorm,
     Conv,
     Dropout,
-    Elementwise,
     Flatten,
     Layer,
     Linear,
     PerChannel,
     PerSample,
+    ReLU,
     Unflatten,
+    WithoutWeights,
     out_of_place,
 )
 from lrbench.engine.stacked.optimizers import STACKED
@@ -59,12 +60,23 @@ class Network:
         """Whether training draws random numbers in the forward pass."""
         return any(isinstance(layer, Dropout) for layer in self.layers)
 
-    def __call__(self, inputs: Tensor, live: Live) -> Tensor:
-        """The outputs [K, B, ...] of K lanes for decoded inputs [K, B, ...]."""
-        x = inputs.movedim(1, -1)
+    def outputs(self, inputs: Tensor, live: Live) -> Tensor:
+        """The outputs [K, ..., B] of K lanes for decoded inputs [K, ..., B]."""
         for layer in self.layers:
-            x = layer(x, live)
-        return x.movedim(-1, 1)
+            inputs, _ = layer.forward(inputs, live)
+        return inputs
+
+    def backpropagate(self, task: Task, inputs: Tensor, targets: Tensor, live: Live) -> Tensor:
+        """The loss [K] of each lane for decoded inputs [K, ..., B] and targets [K, B, ...]; its gradients in `live`."""
+        x, saved = inputs, []
+        for layer in self.layers:
+            x, kept = layer.forward(x, live)
+            saved.append(kept)
+        losses, gradient = _losses_and_gradient(task, x, targets)
+        first = next(i for i, layer in enumerate(self.layers) if layer.has_weights)
+        for i in range(len(self.layers) - 1, first - 1, -1):
+            gradient = self.layers[i].backward(gradient, saved.pop(), live, wanted=i > first)
+        return losses
 
 
 class RefusalError(Exception):
@@ -105,10 +117,36 @@ def stacked_network(task: Task) -> Network:
 
 
 def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The task's loss in each lane, [K], for outputs and targets [K, B, ...]."""
-    if task.loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and not targets.is_floating_point():
-        return F.cross_entropy(outputs.mT, targets, reduction="none").mean(1)
-    return torch.stack([task.loss(*lane) for lane in zip(outputs.contiguous(), targets, strict=True)])
+    """The task's loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
+    if _is_cross_entropy(task, outputs, targets):
+        return _mean_surprise(outputs.log_softmax(1), targets)
+    lanes = zip(outputs.movedim(-1, 1).contiguous(), targets, strict=True)
+    return torch.stack([task.loss(lane, wanted) for lane, wanted in lanes])
+
+
+def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses, and their gradient with respect to the outputs."""
+    if not _is_cross_entropy(task, outputs, targets):
+        with torch.enable_grad():
+            outputs = outputs.detach().requires_grad_()
+            found = losses(task, outputs, targets)
+            gradient = torch.autograd.grad(found.sum(), outputs)[0]
+        return found.detach(), gradient
+    surprise = outputs.log_softmax(1)
+    found = _mean_surprise(surprise, targets)
+    gradient = surprise.exp_()
+    places = targets.unsqueeze(1)
+    gradient.scatter_add_(1, places, gradient.new_full((), -1).expand_as(places))
+    return found, gradient.div_(targets.shape[1])
+
+
+def _is_cross_entropy(task: Task, outputs: Tensor, targets: Tensor) -> bool:
+    return task.loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and targets.dtype == torch.int64
+
+
+def _mean_surprise(logarithms: Tensor, targets: Tensor) -> Tensor:
+    """Minus the mean logarithm of the probability of the target, [K], from logarithms [K, classes, B]."""
+    return logarithms.gather(1, targets.unsqueeze(1)).mean((1, 2)).neg_()
 
 
 @lru_cache(maxsize=64)
@@ -120,7 +158,7 @@ def _network(task: Task) -> Network | RefusalError:
         before = {name: kept.clone() for name, kept in module.state_dict().items()}
         try:
             _check_weights(module)
-            layers = tuple(_layers(module, "", _dropout_inputs(task, module, inputs)))
+            layers = _chained(_layers(module, "", _dropout_inputs(task, module, inputs)))
             layout = Layout({name: weight.shape for name, weight in module.named_parameters()})
             network = Network(layers, layout, tuple(before))
             module.load_state_dict(before)
@@ -169,10 +207,21 @@ def _layers(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor
         yield _layer(module, name, dropout_inputs)
 
 
+def _chained(layers: Iterator[Layer]) -> tuple[Layer, ...]:
+    """The layers, where one that may overwrite what it is given does."""
+    chain: list[Layer] = []
+    for layer in layers:
+        overwrites = isinstance(layer, ReLU) and bool(chain) and chain[-1].fresh
+        chain.append(ReLU(in_place=True) if overwrites else layer)
+    return tuple(chain)
+
+
 def _layer(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor]) -> Layer:
     kind = type(module)
+    if kind is nn.ReLU:
+        return ReLU(in_place=False)
     if kind in ELEMENTWISE:
-        return Elementwise(out_of_place(module))
+        return WithoutWeights(out_of_place(module))
     if kind in PER_CHANNEL:
         return PerChannel(module)
     if kind in PER_SAMPLE:
@@ -191,7 +240,7 @@ def _layer(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor]
         like = dropout_inputs[module]
         if like.device.type != "cpu" and module.p:
             raise RefusalError(f"dropout draws other numbers on {like.device.type} where lanes are stacked")
-        return Dropout(module.p, like)
+        return Dropout(module.p, like) if module.p else WithoutWeights(nn.Identity())
     raise RefusalError(f"the layer {kind.__name__} is not known to the stacked engine")
 
 
@@ -217,8 +266,11 @@ def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tens
         live.generators[0].manual_seed(1)
         with torch.no_grad():
             try:
-                expected, found = forward(task, module.train(training), inputs), network(inputs[None], live)[0]
-            except (RuntimeError, IndexError) as error:
+                expected, found = (
+                    forward(task, module.train(training), inputs),
+                    network.outputs(inputs.movedim(0, -1)[None], live)[0].movedim(-1, 0),
+                )
+            except (RuntimeError, IndexError, ValueError) as error:
                 raise RefusalError(f"its layers cannot be stacked: {' '.join(str(error).split())}") from error
             before = torch.get_rng_state()
             task.loss(expected, task.data.train.targets[: len(inputs)])
