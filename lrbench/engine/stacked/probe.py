@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from lrbench.engine.live import Training, copied
-from lrbench.engine.stacked.advance import Stack
 from lrbench.engine.stacked.network import why_not_stacked
+from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State
 from lrbench.engine.training import deterministic
 
@@ -27,7 +27,7 @@ ALIKE = 1.05
 HOPELESS = 4
 """So many lanes must be faster than the serial engine at all, or no more are tried."""
 LANES = {"cpu": (2, 4, 8, 16, 32)}
-LANES_ON_A_GPU = (8, 32, 128, 512)
+LANES_ON_A_GPU = (2, 8, 32, 128, 512)
 ROUNDS = 5
 SECONDS = 0.005
 """About how long the serial engine is timed in a round; at least one iteration, at most ten."""

@@ -1,0 +1,180 @@
+"""K training states come to life together: what one iteration does to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrbench.engine.batches import augmented, batch_table
+from lrbench.engine.evaluation import BATCH, Predictions
+from lrbench.engine.stacked.lanes import ALIGNMENT, Live
+from lrbench.engine.stacked.network import losses, stacked_network
+from lrbench.engine.stacked.optimizers import stacked_optimizer
+from lrbench.streams import stream_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lrbench.engine.state import State
+    from lrbench.tasks import Split, Task
+
+PLANNED = 256
+"""Iterations whose batches and learning rates are laid out at once."""
+
+
+class Stack:
+    """K training states come to life together."""
+
+    def __init__(self, task: Task, states: Sequence[State]) -> None:
+        self.task = task
+        self.network = stacked_network(task)
+        layout = self.network.layout
+        optimizer = stacked_optimizer(task.optimizer)
+        assert optimizer is not None
+        self.optimizer = optimizer
+        self.live = Live.of(layout, [state.model for state in states], task.device)
+        kept = [_by_name(layout.shapes, state.optimizer) for state in states]
+        self.slots = {
+            slot: layout.rows([{name: of[slot] for name, of in lane.items()} for lane in kept], task.device)
+            for slot in optimizer.slots
+        }
+        self.updates = [max((int(of.get("step", 0)) for of in lane.values()), default=0) for lane in kept]
+        self._augmentation = torch.Generator()
+
+    def run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[list[float]]:
+        """Train with the learning rates [iterations, K], and return the losses, [K][iterations]."""
+        found = []
+        for first in range(0, len(lrs), PLANNED):
+            planned = lrs[first : first + PLANNED]
+            found += self._run(seeds, [step + first for step in steps], planned)
+            self.updates = [updates + len(planned) for updates in self.updates]
+        seen: list[list[float]] = torch.stack(found, 1).tolist()
+        return seen
+
+    def predictions(self, lanes: Sequence[int], splits: Sequence[Split]) -> list[list[Predictions]]:
+        """For each of some lanes, what it predicts on each split."""
+        live = self.live if len(lanes) == len(self.live) else self.live.only(self._index(lanes))
+        live.training = False
+        with torch.inference_mode():
+            found = [self._predictions(live, split) for split in splits]
+        live.training = True
+        return [list(of_lane) for of_lane in zip(*found, strict=True)]
+
+    def keep(self, lanes: Sequence[int]) -> None:
+        """Go on with some of the lanes only."""
+        index = self._index(lanes)
+        self.live = self.live.only(index)
+        self.slots = {slot: rows.index_select(0, index) for slot, rows in self.slots.items()}
+        self.updates = [self.updates[lane] for lane in lanes]
+
+    def model(self, lane: int) -> dict[str, Tensor]:
+        """A copy of a lane's parameters and buffers, as torch's `state_dict` has them."""
+        kept = {**self.live.weights, **self.live.buffers}
+        return {name: _laid_out(kept[name][lane]) for name in self.network.names}
+
+    def optimizer_state(self, lane: int) -> dict[int, dict[str, Any]]:
+        """A copy of a lane's optimizer state, as torch's `state_dict()["state"]` has it."""
+        slots = {slot: self.network.layout.views(rows) for slot, rows in self.slots.items()}
+        if not slots:
+            return {}
+        device = self.task.device if self.optimizer.counter_on_device else "cpu"
+        counter = torch.tensor(float(self.updates[lane]), device=device)
+        return {
+            index: {
+                **({"step": counter.clone()} if self.optimizer.counted else {}),
+                **{slot: _laid_out(views[name][lane]) for slot, views in slots.items()},
+            }
+            for index, name in enumerate(self.network.layout.shapes)
+        }
+
+    def finite(self) -> list[bool]:
+        """Whether each lane's parameters and buffers are finite."""
+        return self.live.finite()
+
+    def _run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[Tensor]:
+        """Train without a word from the device; the losses [K] of each iteration."""
+        live, task = self.live, self.task
+        found = []
+        rates = self._rates(lrs)
+        with torch.no_grad():
+            for iteration, indices in enumerate(self._batches(seeds, steps, len(lrs))):
+                if self.network.draws:
+                    for generator, seed, step in zip(live.generators, seeds, steps, strict=True):
+                        generator.manual_seed(stream_seed(seed, "forward", step + iteration))
+                inputs = self._inputs(seeds, steps, iteration, indices)
+                targets = task.data.train.targets.index_select(0, indices.view(-1))
+                targets = targets.view(*indices.shape, *targets.shape[1:])
+                found.append(self.network.backpropagate(task, inputs, targets, live))
+                self.optimizer.update(live.rows, live.gradient_rows, self.slots, [rate[iteration] for rate in rates])
+        return found
+
+    def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
+        """The decoded batches [K, ..., B] of one iteration."""
+        if not self.task.augment:
+            samples = self.task.data.train.inputs.index_select(0, indices.view(-1))
+        else:
+            samples = torch.cat(
+                [
+                    augmented(self.task, seed, step + iteration, batch, self._augmentation)
+                    for seed, step, batch in zip(seeds, steps, indices, strict=True)
+                ]
+            )
+        inputs = self.task.data.decode(samples)
+        return inputs.view(*indices.shape, *inputs.shape[1:]).movedim(1, -1)
+
+    def _batches(self, seeds: Sequence[int], steps: Sequence[int], iterations: int) -> Iterator[Tensor]:
+        """The sample indices [K, B] of each iteration, on the data's device."""
+        places = list(zip(seeds, steps, strict=True))
+        tables = {place: batch_table(self.task, *place, place[1] + iterations) for place in dict.fromkeys(places)}
+        table = torch.stack([tables[place] for place in places], 1)
+        yield from _sent(table, self.task.device).unbind(0)
+
+    def _rates(self, lrs: NDArray[np.float64]) -> list[tuple[Tensor, ...]]:
+        """What the optimizer needs of the learning rates, each [K, 1] an iteration."""
+        updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(self.updates)
+        rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
+        return [_sent(rate.float(), self.task.device).unbind(0) for rate in rates]
+
+    def _predictions(self, live: Live, split: Split) -> list[Predictions]:
+        """Each lane's predictions on a split.
+
+        A pass takes about as many samples as an iteration, so that it needs no more memory; the last is filled up with
+        copies of the last sample, so that all lanes lie alike in memory.
+        """
+        task = self.task
+        size = ALIGNMENT * -(-min(BATCH, max(task.batch_size, 64)) // ALIGNMENT)
+        parts = []
+        for first in range(0, len(split), size):
+            filled = torch.arange(first, min(first + size, len(split) + -len(split) % ALIGNMENT), device=task.device)
+            inputs = task.data.decode(split.inputs.index_select(0, filled.clamp_(max=len(split) - 1)))
+            parts.append(self.network.outputs(inputs.movedim(0, -1).expand(len(live), *inputs.shape[1:], -1), live))
+        outputs = torch.cat(parts, -1)[..., : len(split)]
+        totals = torch.zeros(len(live), dtype=torch.float64)
+        for part, wanted in zip(outputs.split(BATCH, -1), split.targets.split(BATCH), strict=True):
+            totals += losses(task, part, wanted.expand(len(live), *wanted.shape)).cpu() * len(wanted)
+        lanes = zip(outputs.movedim(-1, 1).cpu(), (totals / len(split)).tolist(), strict=True)
+        return [Predictions(lane.contiguous(), split.targets.cpu(), loss) for lane, loss in lanes]
+
+    def _index(self, lanes: Sequence[int]) -> Tensor:
+        return torch.tensor(lanes, device=self.task.device)
+
+
+def _laid_out(tensor: Tensor) -> Tensor:
+    """A copy with the strides that the serial engine has, whose optimizers step through memory without asking."""
+    return tensor.clone(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
+
+
+def _by_name(names: Iterable[str], kept: Mapping[int, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """An optimizer's state by the name of the parameter."""
+    return {name: kept[index] for index, name in enumerate(names) if index in kept}
+
+
+def _sent(table: Tensor, device: torch.device) -> Tensor:
+    """A table on the device, without waiting for it."""
+    if device.type == "cuda":
+        table = table.pin_memory()
+    return table.to(device, non_blocking=True)
