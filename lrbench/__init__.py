@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
-    from lrbench.search import range_test
+    from lrbench.search import range_test, search
     from lrbench.study.store import Store, open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
@@ -52,10 +52,13 @@ __all__ = [
     "range_test",
     "run",
     "score",
+    "search",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "search":
+        return import_module("lrbench.search")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -15,6 +15,7 @@ from lrbench.cli.ranging import range_test
 from lrbench.cli.reporting import plot, report
 from lrbench.cli.running import run
 from lrbench.cli.scoring import score
+from lrbench.cli.searching import search
 from lrbench.cli.showing import show
 
 TRAIN = "Train and rank"
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("run", rich_help_panel=TRAIN)(run)
 app.command("score", rich_help_panel=TRAIN)(score)
 app.command("range-test", rich_help_panel=TRAIN)(range_test)
+app.command("search", rich_help_panel=TRAIN)(search)
 app.command("show", rich_help_panel=LOOK)(show)
 app.command("list", rich_help_panel=LOOK)(list_names)
 app.command("compare", rich_help_panel=ASK)(compare)

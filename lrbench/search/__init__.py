@@ -1,6 +1,44 @@
-"""Finding a good policy for a task: where the LR lives, a search that spends steps where they pay, evidence, proof."""
+"""Finding a good policy for a task: where the LR lives, a search that spends steps where they pay, evidence, proof.
 
-from lrbench.search.api import range_test
+import lrbench
+
+lrbench.range_test("mnist1d-mlp")                 # the range of learning rates in which a task learns
+lrbench.search("my_search.toml")                  # the best policy of a space, confirmed on fresh seeds
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from lrbench.search.api import range_test, search
+from lrbench.search.config import load_search
+from lrbench.search.domain import Between, OneOf
+from lrbench.search.driver import Found, Tried
 from lrbench.search.lr_range import Estimate, RangeTest
+from lrbench.search.question import Search
+from lrbench.search.space import Space, function_names
 
-__all__ = ["Estimate", "RangeTest", "range_test"]
+__all__ = [
+    "Between",
+    "Estimate",
+    "Found",
+    "OneOf",
+    "RangeTest",
+    "Search",
+    "Space",
+    "Tried",
+    "function_names",
+    "load_search",
+    "range_test",
+    "search",
+]
+
+
+class _Callable(ModuleType):
+    """This package, which is also the function `lrbench.search(...)`: both go by one name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Found:
+        return search(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -78,20 +78,22 @@ def load_study(
     file = find_study(path)
     raw = read_toml(file)
     where = str(file)
+    if "search" in raw and "policies" not in raw:
+        raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
     study = checked(StudyFile, raw, where)
     scales = _scales(study, where)
-    trained = _seeds(study.seeds if seeds is None else seeds, where)
+    trained = seeds_of(study.seeds if seeds is None else seeds, where)
     wanted = _task_tables(study, where)
     entries = entries_of(study.policies, file, most=MOST_RUNS)
     treatments = _treatments(study, where)
     scaled = 1 + sum(scale != 1 for scale in scales)
     _check_size(where, [len(entries), len(trained), len(wanted), scaled, 1 + len(treatments)])
     try:
-        tasks = [_task(task, data_root=data_root, download=download, steps=steps) for task in wanted]
+        tasks = [task_of(task, data_root=data_root, download=download, steps=steps) for task in wanted]
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
     for task in tasks:
-        _check_objective(study, task, where)
+        check_scores({"margin": study.margin, "target": study.target}, task, where)
         _check_policies(entries, task, where)
     try:
         return Study(
@@ -159,7 +161,8 @@ def _shipped_studies() -> Mapping[str, Path]:
     return {}
 
 
-def _seeds(seeds: int | list[int], where: str) -> tuple[int, ...]:
+def seeds_of(seeds: int | list[int], where: str) -> tuple[int, ...]:
+    """So many seeds from 0 on, or those that are given."""
     if isinstance(seeds, list):
         return tuple(seeds)
     if seeds > MOST_RUNS:
@@ -193,7 +196,8 @@ def _task_tables(study: StudyFile, where: str) -> list[str | Table]:
     raise StudyError(f'{where}: task is missing, say what is trained: task = "mnist1d-mlp"')
 
 
-def _task(task: str | Table, *, data_root: Path | str | None, download: bool, steps: int | None) -> Task:
+def task_of(task: str | Table, *, data_root: Path | str | None, download: bool, steps: int | None) -> Task:
+    """The task of a name or of a [task] table, with its data."""
     from lrbench.tasks import make_task, settings_from_dict
     from lrbench.tasks.registry import tasks
 
@@ -209,10 +213,15 @@ def _check_size(where: str, factors: list[int]) -> None:
         raise StudyError(f"{where} asks for {runs:,} runs, more than the {MOST_RUNS:,} that a study may have")
 
 
-def _check_objective(study: StudyFile, task: Task, where: str) -> None:
+def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> None:
+    """Refuse scores, by their keys, that an accuracy cannot have.
+
+    Raises:
+        StudyError: the task is judged by accuracy, and one of them is not a fraction.
+    """
     if task.metric is not None:
         return
-    for key, value in (("margin", study.margin), ("target", study.target)):
+    for key, value in scores.items():
         if value is not None and not 0 <= value <= 1:
             raise StudyError(f"{where}: {key} = {shown(value)} must be from 0 to 1: accuracy is a fraction")
 

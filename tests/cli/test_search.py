@@ -1,0 +1,94 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Command = Callable[..., Result]
+
+SEARCH = """
+task = { base = "mnist1d-mlp", steps = 60, eval_every = 30 }
+seeds = 1
+confirm = 2
+
+[search]
+policies = 6
+batch = 3
+rungs = 2
+
+[space]
+functions = ["FIX", "POLY"]
+lr = [0.02, 0.3]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "hunt.toml"
+    path.write_text(SEARCH)
+    return path
+
+
+def test_the_winner_is_printed_beside_its_search_score_and_the_second_time_for_nothing(
+    lrbench: Command, file: Path
+) -> None:
+    told = lrbench("search", file)
+
+    assert told.exit_code == 0, told.stderr
+    assert "hunt on mnist1d-mlp: the finalists on 2 fresh seeds" in told.stdout
+    assert "search val" in told.stdout
+    assert "the winner: " in told.stdout
+    again = lrbench("search", file)
+    assert again.stdout == told.stdout
+    assert ", 0 to train" in again.stderr.splitlines()[-1]
+
+
+def test_json_is_one_document_that_a_longer_search_goes_on_from(lrbench: Command, file: Path) -> None:
+    first = json.loads(lrbench("search", file, "--json").stdout)
+    longer = json.loads(lrbench("search", file, "--policies", "9", "--json").stdout)
+
+    assert first["winner"] in [one["policy"] for one in first["tried"]]
+    assert longer["tried"][:6] == first["tried"]
+    assert (len(first["tried"]), len(longer["tried"])) == (6, 9)
+    assert set(first["confirmed"][0]) >= {"search", "shrinkage", "metrics"}
+
+
+def test_the_whole_budget_policies_are_exported_and_compared_like_a_study(lrbench: Command, file: Path) -> None:
+    lrbench("search", file)
+
+    runs = json.loads(lrbench("export", "hunt", "--json").stdout)["runs"]
+
+    assert {run["status"] for run in runs} <= {"finished", "diverged"}
+    assert {run["step"] for run in runs} == {60}
+
+
+def test_a_front_of_two_objectives_is_a_table(lrbench: Command, file: Path) -> None:
+    file.write_text(
+        "target = 0.15\n"
+        + SEARCH.replace("rungs = 2", 'objectives = ["accuracy", "steps"]').replace("policies = 6", "policies = 4")
+    )
+    told = lrbench("search", file)
+    assert "no policy that was tried is better in both accuracy and steps" in told.stdout, told.stderr
+
+
+def test_nothing_found_is_an_answer_and_no_error(lrbench: Command, file: Path) -> None:
+    file.write_text("target = 0.99\n" + SEARCH)
+    told = lrbench("search", file)
+    assert told.exit_code == 0
+    assert "Nothing found within the budget of " in told.stdout
+    assert "the winner:" not in told.stdout
+
+
+def test_a_bad_file_or_storage_is_one_sentence_and_trains_nothing(lrbench: Command, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(SEARCH.replace("FIX", "FOX"))
+    for arguments, sentence in (
+        (("bad.toml",), "called 'FOX' (did you mean 'FIX'?)"),
+        (("missing.toml",), "there is no study file missing.toml"),
+        ((file, "--mirror", "nonsense"), "the Optuna storage nonsense cannot be used"),
+        ((file, "--policies", "0"), "whole number from 1"),
+    ):
+        result = lrbench("search", *arguments)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert "Traceback" not in result.stderr

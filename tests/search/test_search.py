@@ -1,0 +1,246 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from torch import nn
+
+import lrbench
+from lrbench.errors import LRBenchError, StudyError
+from lrbench.policy import parse
+from lrbench.search import Between, Search, Space, function_names
+from lrbench.search.bench import Bench
+from lrbench.search.driver import Found, find
+from lrbench.search.history import read_history
+from lrbench.search.ladder import Measured, promoted
+from lrbench.study.plan import PlannedRun
+from lrbench.study.results import results
+from lrbench.study.store import open_store
+from lrbench.study.study import Entry
+from lrbench.tasks import Task
+
+LR = Between(0.003, 1.0, log=True)
+
+Make = Callable[..., Search]
+
+
+@pytest.fixture
+def make(task: Task) -> Make:
+    """A small search of a small task."""
+
+    def search(**changes: object) -> Search:
+        space = Space(function_names(["FIX", "POLY", "STEP", "TRI"]), LR)
+        usual = {"policies": 12, "batch": 4, "rungs": 2, "reduction": 2, "confirm": 2}
+        return Search(**{"name": "hunt", "task": task, "space": space, **usual, **changes})
+
+    return search
+
+
+def identities(search: Search, found: Found) -> list[str]:
+    policies = [parse(one.policy) for one in found.tried]
+    return [PlannedRun(search.task, Entry(str(policy), policy), 0).training_key for policy in policies]
+
+
+def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(make: Make, bench: Bench) -> None:
+    search = make()
+
+    found = find(search, bench)
+
+    assert found.disappointment == ""
+    assert found.winner is not None
+    assert found.winner.val.mean > 0.8
+    assert found.winner.n == 2
+    best = max((one for one in found.tried if one.whole), key=lambda one: one.values["accuracy"])
+    assert found.front[0].values == best.values
+    assert found.confirmed[0].search.mean is not None
+    assert len(found.tried) == 12
+
+
+def test_only_the_better_half_of_what_was_seen_goes_on_to_the_whole_budget(make: Make, bench: Bench) -> None:
+    search = make()
+
+    found = find(search, bench)
+
+    whole = [one for one in found.tried if one.whole]
+    assert 0 < len(whole) <= 9
+    assert {one.steps for one in found.tried} == {20, 40}
+    whole_runs = len(whole) * 2 * 40 + len(found.confirmed) * 2 * 40
+    assert found.steps_nominal == 12 * 20 + whole_runs
+    assert 0 < found.steps_trained <= found.steps_nominal
+
+
+def test_who_goes_on_depends_on_nothing_that_was_asked_later(make: Make) -> None:
+    search = make(reduction=2)
+    early = {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2}
+    late = {"e": 0.9, "f": 0.8, "g": 0.1, "h": 0.7}
+    measured = {text: Measured((value,), 0.0) for text, value in (early | late).items()}
+    batch_of = dict.fromkeys(early, 0) | dict.fromkeys(late, 1)
+
+    assert promoted(search, list(early), measured, batch_of) == ["a", "b"]
+    assert promoted(search, list(batch_of), measured, batch_of) == ["a", "b", "e", "f", "h"]
+    measured["e"] = Measured((0.9,), 1.0)
+    assert "e" not in promoted(search, list(batch_of), measured, batch_of)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "cmaes", "gp", "nsga2"])
+def test_every_sampler_asks_nothing_twice_and_goes_on_after_a_stop(sampler: str, make: Make, tmp_path: Path) -> None:
+    space = Space(("POLY", "STEP"), LR, levels=4 if sampler == "grid" else None)
+    rungs = 1 if sampler in ("cmaes", "gp", "nsga2") else 2
+    search = make(sampler=sampler, space=space, rungs=rungs, policies=16, seeds=(0,), confirm=1)
+
+    with open_store(tmp_path / "whole.db") as store:
+        whole = find(search, Bench(store, {"device": "cpu"}))
+    with open_store(tmp_path / "stopped.db") as store:
+        find(replace(search, policies=8), Bench(store, {"device": "cpu"}))
+        stopped = find(search, Bench(store, {"device": "cpu"}))
+
+    assert len(set(identities(search, whole))) == 16
+    assert [one.policy for one in stopped.tried] == [one.policy for one in whole.tried]
+    assert stopped.winner == replace(whole.winner, metrics=stopped.winner.metrics)
+
+
+def test_other_seeds_of_the_sampler_ask_for_other_policies(make: Make, bench: Bench) -> None:
+    one, other = (find(make(name=f"hunt {seed}", seed=seed, policies=4), bench) for seed in (0, 1))
+    assert {tried.policy for tried in one.tried}.isdisjoint(tried.policy for tried in other.tried)
+
+
+def test_a_finite_space_is_searched_to_its_end(make: Make, bench: Bench) -> None:
+    search = make(sampler="grid", space=Space(("FIX",), LR, levels=5), policies=50, batch=4)
+
+    found = find(search, bench)
+
+    assert (len(found.tried), found.exhausted) == (5, True)
+    assert found.winner is not None
+
+
+def test_a_sampler_learns_where_training_diverges(task: Task, bench: Bench) -> None:
+    """With every rate above 1 beyond the cliff, TPE asks for fewer of them than chance does: the runs say so."""
+    space = Space(("FIX",), Between(0.01, 1e6, log=True))
+    search = Search(name="cliff", task=task, space=space, seeds=(0,), rungs=1, policies=40, batch=5, confirm=1)
+
+    found = find(search, bench)
+
+    diverged = [one.diverged for one in found.tried]
+    assert sum(diverged[:10]) >= 4
+    assert sum(diverged[-15:]) <= 3
+    assert all(one.values["accuracy"] == pytest.approx(task.chance) for one in found.tried if one.diverged)
+
+
+def test_two_objectives_end_in_a_front(make: Make, bench: Bench) -> None:
+    search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=12, sampler="nsga2")
+
+    found = find(search, bench)
+
+    points = [(one.values["accuracy"], one.values["steps"]) for one in found.front]
+    others = [tuple(one.values.values()) for one in found.tried]
+    for accuracy, steps in points:
+        assert not any(a >= accuracy and s <= steps and (a, s) != (accuracy, steps) for a, s in others)
+    assert points == sorted(points, reverse=True)
+    assert len(found.confirmed) == min(3, len(found.front))
+
+
+def test_robustness_over_the_base_lr_is_an_objective(make: Make, bench: Bench) -> None:
+    search = make(objectives=("robustness",), rungs=1, policies=4, seeds=(0,), confirm=1)
+
+    found = find(search, bench)
+
+    assert found.winner.metrics["base_lr_retention"].mean > 0
+    assert found.steps_nominal == (4 + len(found.confirmed)) * 5 * 40
+
+
+def test_second_stages_are_searched_from_the_best_first_stages(make: Make, bench: Bench) -> None:
+    search = make(staged=2, policies=16, rungs=1)
+
+    found = find(search, bench)
+
+    first, second = found.tried[:8], found.tried[8:]
+    assert len(second) == 8
+    best = sorted(first, key=lambda one: -one.values["accuracy"])[:2]
+    assert {str(parse(one.policy).policies[0]) for one in second} <= {one.policy for one in best}
+    assert [one.phase for one in read_history(search, bench.store).asked] == [1] * 8 + [2] * 8
+
+
+def test_learning_rates_can_come_from_a_range_test(make: Make, bench: Bench, task: Task) -> None:
+    search = make(space=Space(("FIX",), None), policies=4, rungs=1, seeds=(0,), confirm=1)
+
+    found = find(search, bench)
+
+    test = lrbench.range_test(task, seeds=3, store=bench.store, device="cpu")
+    assert found.lr == pytest.approx((test.low.value, test.cliff.value), rel=0.06)
+    assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.tried)
+
+
+def test_the_ranking_of_a_search_is_a_study_like_any_other(make: Make, bench: Bench) -> None:
+    found = find(make(), bench)
+    cards = results("hunt", bench.store).tasks[0].scorecards
+    assert {card.policy for card in cards} == {one.policy for one in found.tried if one.whole}
+
+
+def test_an_optuna_storage_mirrors_the_search(make: Make, bench: Bench, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    search = make(policies=8)
+
+    found = find(search, bench, mirror_to=url)
+    find(replace(search, policies=12), bench, mirror_to=url)
+
+    study = optuna.load_study(study_name="hunt", storage=url)
+    assert len(study.trials) == 12
+    assert [trial.user_attrs["policy"] for trial in study.trials[:8]] == [one.policy for one in found.tried]
+    assert study.best_value == pytest.approx(
+        max(one.values["accuracy"] for one in find(replace(search, policies=12), bench).tried if one.whole)
+    )
+    states = {trial.state.name for trial in study.trials}
+    assert states == {"COMPLETE", "PRUNED"}
+
+
+def test_a_storage_that_cannot_be_used_is_one_sentence(make: Make, bench: Bench) -> None:
+    with pytest.raises(LRBenchError, match="the Optuna storage nonsense://x cannot be used"):
+        find(make(policies=4), bench, mirror_to="nonsense://x")
+
+
+def test_another_search_of_the_same_name_is_refused(make: Make, bench: Bench) -> None:
+    find(make(policies=4), bench)
+    with pytest.raises(
+        StudyError, match="has a search 'hunt' with another space and seed: give this search another name"
+    ):
+        find(make(policies=4, seed=1, space=Space(("FIX",), LR)), bench)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"space": Space(("FIX",), Between(1e5, 1e9, log=True))}, "every one of the 4 policies diverged or failed"),
+        ({"space": Space(("FIX",), Between(1e-12, 1e-11, log=True))}, "does better than guessing"),
+        ({"target": 0.999}, r"that reaches 0.999: the best policy comes to 0\.\d+"),
+    ],
+)
+def test_nothing_found_is_said(changes: dict[str, object], sentence: str, task: Task, make: Make, bench: Bench) -> None:
+    untaught = {"task": task.with_(model=Untaught, version="u")} if "guessing" in sentence else {}
+    search = make(policies=4, rungs=1, seeds=(0,), **changes, **untaught)
+
+    found = find(search, bench)
+
+    assert found.winner is None
+    assert found.disappointment.startswith("nothing found within the budget of ")
+    assert re.search(sentence, found.disappointment)
+    assert found.to_json()["winner"] is None
+
+
+class Untaught(nn.Module):
+    """A network that always answers the same class, whatever it is taught."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Linear(8, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.bias(torch.zeros_like(inputs))
+
+
+def test_the_package_is_also_the_function(make: Make, tmp_path: Path) -> None:
+    search = make(policies=2, rungs=1, seeds=(0,), confirm=1)
+    assert lrbench.search(search, store=tmp_path / "runs.db", device="cpu").winner is not None
+    assert lrbench.search.Space is Space
