@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 ALIGNMENT = 16
-"""Numbers to which each parameter is padded, 64 bytes: every lane then lies alike in memory and sees one kernel."""
+"""Numbers to a multiple of which each parameter is padded: 64 bytes, so that every lane lies alike in memory. Where
+numbers lie decides how some kernels sum them up."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ class Live:
     @classmethod
     def of(cls, layout: Layout, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> Live:
         """The lanes whose modules have these parameters and buffers by name."""
-        buffers = {name: stacked(model[name] for model in models) for name in models[0] if name not in layout.shapes}
-        return cls(layout, layout.rows(models, device), {name: kept.to(device) for name, kept in buffers.items()})
+        names = [name for name in models[0] if name not in layout.shapes]
+        buffers = {name: torch.stack([model[name] for model in models]).to(device) for name in names}
+        return cls(layout, layout.rows(models, device), buffers)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,7 +95,3 @@ class Live:
         flags = torch.stack([tensor.isfinite().all(1) for tensor in numbers])
         answer: list[bool] = flags.all(0).tolist()
         return answer
-
-
-def stacked(tensors: Iterable[Tensor]) -> Tensor:
-    return torch.stack([tensor.contiguous() for tensor in tensors])

@@ -4,9 +4,9 @@ Activations lie in memory as [K, features..., B]: K lanes, the features as the s
 last. So every matrix product is a batched one with the batch as its long inner side, whatever the layer's width, and
 elementwise work, pooling and batch statistics run over contiguous numbers.
 
-Backward passes of layers with weights are written by hand: so gradients are written where the optimizer wants them,
-and an iteration costs half of what autograd's bookkeeping adds to small layers. Layers without weights leave it to
-autograd.
+Layers with weights have backward passes of their own: gradients go straight to where the optimizer wants them, and
+autograd's bookkeeping, which small layers take as long as their arithmetic, is spared. Other layers leave the backward
+pass to autograd.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ ELEMENTWISE = (
     nn.Tanhshrink,
     Scale,
 )
+"""Each number by itself."""
 PER_CHANNEL = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,

@@ -72,11 +72,11 @@ class Network:
         for layer in self.layers:
             x, kept = layer.forward(x, live)
             saved.append(kept)
-        losses, gradient = _losses_and_gradient(task, x, targets)
+        found, gradient = _losses_and_gradient(task, x, targets)
         first = next(i for i, layer in enumerate(self.layers) if layer.has_weights)
         for i in range(len(self.layers) - 1, first - 1, -1):
             gradient = self.layers[i].backward(gradient, saved.pop(), live, wanted=i > first)
-        return losses
+        return found
 
 
 class RefusalError(Exception):
@@ -91,8 +91,9 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
     optimizers of `lrbench.tasks.optimizers`; any loss that draws no random numbers; any augmentation; float32; and no
     training methods beside.
     """
-    for method in (*modifiers, *watchers):
-        return f"{method} is not known to the stacked engine"
+    methods = (*modifiers, *watchers)
+    if methods:
+        return f"{methods[0]} is not known to the stacked engine"
     if type(task.optimizer) not in STACKED:
         return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
     if task.precision != "float32":
@@ -258,7 +259,7 @@ def _batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, name: str) -> BatchNorm
 
 
 def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tensor) -> None:
-    """Compare a batch's outputs and loss, in training and then in eval mode, with those of the network itself."""
+    """Compare a batch's outputs, in training and then in eval mode, with those of the network itself."""
     live = Live.of(network.layout, [module.state_dict()], task.device)
     for training in (True, False):
         live.training = training
@@ -266,16 +267,14 @@ def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tens
         live.generators[0].manual_seed(1)
         with torch.no_grad():
             try:
-                expected, found = (
-                    forward(task, module.train(training), inputs),
-                    network.outputs(inputs.movedim(0, -1)[None], live)[0].movedim(-1, 0),
-                )
+                expected = forward(task, module.train(training), inputs)
+                found = network.outputs(inputs.movedim(0, -1)[None], live)[0].movedim(-1, 0)
             except (RuntimeError, IndexError, ValueError) as error:
                 raise RefusalError(f"its layers cannot be stacked: {' '.join(str(error).split())}") from error
-            before = torch.get_rng_state()
-            task.loss(expected, task.data.train.targets[: len(inputs)])
-        if not torch.equal(before, torch.get_rng_state()):
-            raise RefusalError("its loss draws random numbers")
         largest = float(expected.abs().max())
         if expected.shape != found.shape or not float((expected - found).abs().max()) <= TOLERANCE * largest:
             raise RefusalError("its stacked outputs are not those of the network")
+        before = torch.get_rng_state()
+        task.loss(expected, task.data.train.targets[: len(inputs)])
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RefusalError("its loss draws random numbers")
