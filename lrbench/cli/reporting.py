@@ -96,10 +96,10 @@ def plot(
         frames = frames.on(task)
     if kind == ALL:
         make_folder(output)
-        for name, figure in drawings(frames):
-            save_figure(figure, output / f"{name}.svg")
+        for drawing in drawings(frames):
+            save_figure(drawing.figure, output / f"{drawing.name}.svg")
         return
-    if len(frames.tasks) > 1:
+    if len(frames.tasks) > 1 and not PLOTS[kind].over_tasks:
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
     chosen = PLOTS[kind]
     if not chosen.applies(frames):

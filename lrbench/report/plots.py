@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from lrbench.report.confidence import confidence_figure, reliability_figure
+from lrbench.report.cost import cost_figure
+from lrbench.report.effects import effects_figure
+from lrbench.report.family_tree import family_tree_figure
 from lrbench.report.frames import Frames, rates_of, records
 from lrbench.report.lr_curves import lr_figure
+from lrbench.report.profile import profile_figure
+from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.ranking import ranking_figure
+from lrbench.report.robustness import robustness_figure
 from lrbench.report.style import blank
 from lrbench.report.training_curves import training_figure
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-MOST_RATES = 40
-"""The learning rates of no more policies than this, the best ones, are drawn in one figure."""
+MOST_CURVES, MOST_LEAVES = 20, 40
+"""The learning rates of no more policies than this, the best ones, are drawn as curves, and as a tree."""
 
 
 @dataclass(frozen=True)
@@ -26,48 +35,106 @@ class Plot:
 
     Attributes:
         title: what it shows, in a few words.
-        draw: from the tables of one task to the figure.
-        needs: what a study must have for it, in words, and whether the tables of a task have it.
+        draw: from the tables to the figure.
+        needs: what a study must have for it, in words, and whether the tables have it.
+        over_tasks: it is drawn from the tables of the whole study; all others are from those of one task.
     """
 
     title: str
     draw: Callable[[Frames], Figure]
     needs: tuple[str, Callable[[Frames], bool]] = ("a task", lambda frames: True)
+    over_tasks: bool = False
 
     def applies(self, frames: Frames) -> bool:
         """Whether there is something to see."""
         return self.needs[1](frames)
 
 
-def drawings(frames: Frames) -> Iterator[tuple[str, Figure]]:
-    """Every picture that a study has something for, by the name of its file without suffix.
+class Drawing(NamedTuple):
+    """A picture of a study.
 
-    In a study of several tasks the name says which task it is about.
+    Attributes:
+        name: of its file, without suffix; in a study of several tasks it says which task it is about.
+        task: that task; None for a picture of all of them.
     """
+
+    name: str
+    task: str | None
+    plot: Plot
+    figure: Figure
+
+
+def drawings(frames: Frames, *, without: Collection[str] = ()) -> Iterator[Drawing]:
+    """Every picture that a study has something for, but for the plots of some names."""
+    wanted = {name: plot for name, plot in PLOTS.items() if name not in without}
+    for name, plot in wanted.items():
+        if plot.over_tasks and plot.applies(frames):
+            yield Drawing(name, None, plot, plot.draw(frames))
     for task in frames.tasks:
         one = frames.on(task)
-        for name, plot in PLOTS.items():
-            if plot.applies(one):
-                yield (name if len(frames.tasks) == 1 else f"{name}_{_slug(task)}"), plot.draw(one)
+        for name, plot in wanted.items():
+            if not plot.over_tasks and plot.applies(one):
+                called = name if len(frames.tasks) == 1 else f"{name}_{_slug(task)}"
+                yield Drawing(called, task, plot, plot.draw(one))
 
 
 def _slug(task: str) -> str:
     return re.sub(r"[^\w.-]+", "_", task)[:80]
 
 
+def _rates(frames: Frames, most: int) -> dict[str, NDArray[np.float64]]:
+    """The learning rates of the best policies, as far as they are known without training."""
+    best = records(frames.policies.drop_duplicates("name").head(most))
+    known = {row["name"]: rates_of(row["policy"], row["steps"], row["steps_per_epoch"]) for row in best}
+    return {name: lrs for name, lrs in known.items() if lrs is not None}
+
+
 def _lr(frames: Frames) -> Figure:
-    curves = {}
-    for row in records(frames.policies.drop_duplicates("name").head(MOST_RATES)):
-        lrs = rates_of(row["policy"], row["steps"], row["steps_per_epoch"])
-        if lrs is not None:
-            curves[row["name"]] = lrs
+    curves = _rates(frames, MOST_CURVES)
     return lr_figure(curves) if curves else blank("No policy of this study has learning rates that are known yet.")
 
 
 PLOTS: Mapping[str, Plot] = {
-    "ranking": Plot("every policy with its interval and verdict", lambda frames: ranking_figure(frames.policies)),
-    "training": Plot(
-        "score and loss against iteration", lambda frames: training_figure(frames.curves, frames.policies)
+    "ranking": Plot("Every policy with its interval and its verdict", lambda f: ranking_figure(f.policies)),
+    "training": Plot("Score and loss against iteration", lambda f: training_figure(f.curves, f.policies)),
+    "lr": Plot("Learning rates, the best policies first", _lr),
+    "map": Plot(
+        "Good and bad ranges: the score over two parameters",
+        lambda f: range_map_figure(f.policies),
+        ("two values of two parameters of a function", lambda f: bool(grids(f.policies))),
     ),
-    "lr": Plot("learning rates, the best policies first", _lr),
+    "cost": Plot(
+        "What a score costs", lambda f: cost_figure(f.policies), ("a finished run", lambda f: len(f.policies) > 0)
+    ),
+    "robustness": Plot(
+        "Robustness: the score at other base learning rates",
+        lambda f: robustness_figure(f.runs, f.policies),
+        ("base_lr_scales", lambda f: bool((f.runs["stage"] == "scale").any())),
+    ),
+    "effects": Plot(
+        "What training methods change, policy by policy",
+        lambda f: effects_figure(f.effects, f.policies),
+        ("modifiers", lambda f: len(f.effects) > 0),
+    ),
+    "confidence": Plot(
+        "Confidence by class",
+        lambda f: confidence_figure(f.runs, f.policies),
+        ("a finished run of a classifier", lambda f: bool(f.runs["class_confidence"].notna().any())),
+    ),
+    "reliability": Plot(
+        "Is the network right as often as it is sure?",
+        lambda f: reliability_figure(f.runs, f.policies),
+        ("a finished run of a classifier", lambda f: bool(f.runs["reliability"].notna().any())),
+    ),
+    "tree": Plot(
+        "What policies share, and where they part",
+        lambda f: family_tree_figure(_rates(f, MOST_LEAVES)),
+        ("several policies", lambda f: f.policies["name"].nunique() > 1),
+    ),
+    "profile": Plot(
+        "How often each policy is near the best, over tasks and seeds",
+        lambda f: profile_figure(f.runs),
+        ("several tasks", lambda f: len(f.tasks) > 1),
+        over_tasks=True,
+    ),
 }

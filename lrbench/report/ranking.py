@@ -13,11 +13,10 @@ from matplotlib.patches import Patch
 from lrbench.report.frames import objective_name, one_task, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import outline
-from lrbench.report.style import FAINT, INK, UNJUDGED, VERDICTS, WIDTH, blank, look_of, tidy
+from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 BEST, WORST = 25, 5
@@ -131,27 +130,11 @@ def _verdict_of(verdict: str | None, diverged: float | None) -> str:
 def _explain(figure: Figure, policies: pd.DataFrame) -> None:
     seeds = sorted(policies["seeds"].unique())
     n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    looks = {verdict: look for verdict, look in VERDICTS.items() if (policies["verdict"] == verdict).any()}
-    if policies["verdict"].isna().any():
-        looks["not judged"] = UNJUDGED
-    handles: list[Artist] = [
-        Line2D([], [], color=look.color, marker=look.marker, markersize=8, markeredgecolor="white", label=verdict)
-        for verdict, look in looks.items()
-    ]
+    handles = verdict_handles(policies["verdict"])
     handles.append(Line2D([], [], color=INK, marker="|", markersize=9, linestyle="", label="test"))
     if policies["margin"].iloc[0] > 0:
         within = f"within {policies['margin'].iloc[0]:g} of the best"
         handles.append(Patch(color=VERDICTS["good"].color, alpha=BAND, label=within))
-    legend = figure.legend(
-        handles=handles,
-        loc="outside lower right",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-        title=f"validation score: mean and 95% interval, n = {n} seeds",
-        title_fontproperties={"size": 9},
-        alignment="right",
-    )
-    legend.get_title().set_color(INK)
+    said = f"validation score: mean and 95% interval, n = {n} seeds"
+    legend_below(figure, handles, columns=len(handles), title=said, right=True)
     figure.suptitle(policies["task"].iloc[0], x=0.01, ha="left", fontsize=10, color=FAINT, parse_math=False)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lrbench.report.output_file import write_output
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
@@ -30,6 +33,9 @@ WIDTH = 10.0
 
 LINE = 1.6
 FILL = 0.12
+
+PATH = re.compile(rb'(<path[^>]* d=")([^"]*)')
+DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 SUFFIXES = ("svg", "png")
 """What a figure can be written as."""
@@ -71,6 +77,40 @@ def titled(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10, fontweight="bold", color=INK, loc="left", parse_math=False)
 
 
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], *, columns: int = 1, title: str | None = None, right: bool = False
+) -> None:
+    """Set the legend under the axes, its names as plain text whatever they hold."""
+    place: Literal["outside lower right", "outside lower left"] = (
+        "outside lower right" if right else "outside lower left"
+    )
+    legend = figure.legend(
+        handles=handles,
+        loc=place,
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        title=title,
+        title_fontproperties={"size": 9},
+        alignment="right" if right else "left",
+    )
+    legend.get_title().set_color(INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def verdict_handles(verdicts: Iterable[object]) -> list[Artist]:
+    """A legend's entry for each verdict that occurs; whatever is none is a policy that was compared with none."""
+    found = {verdict if verdict in VERDICTS else "not judged" for verdict in verdicts}
+    looks = {**VERDICTS, "not judged": UNJUDGED}
+    return [
+        Line2D([], [], color=look.color, marker=look.marker, markersize=8, markeredgecolor="white", label=verdict)
+        for verdict, look in looks.items()
+        if verdict in found
+    ]
+
+
 def blank(sentence: str) -> Figure:
     """A figure that says why there is nothing to see."""
     figure = Figure(figsize=(WIDTH, 1.6))
@@ -84,9 +124,18 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         LRBenchError: the file cannot be written; what stood there is unchanged.
     """
-    form = path.suffix.lower().lstrip(".")
-    metadata = {"Date": None} if form == "svg" else {}
+    write_output(path, svg(figure) if path.suffix.lower() == ".svg" else _drawn(figure, "png"))
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG, with its text as text and no more decimals than an eye can see."""
+    return PATH.sub(
+        lambda path: path[1] + DECIMALS.sub(rb"\1", path[2]), _drawn(figure, "svg", metadata={"Date": None})
+    )
+
+
+def _drawn(figure: Figure, form: str, **options: Any) -> bytes:
     with rc_context({"svg.hashsalt": "lrbench", "svg.fonttype": "none"}):
         picture = BytesIO()
-        figure.savefig(picture, format=form, dpi=120, metadata=metadata)
-    write_output(path, picture.getvalue())
+        figure.savefig(picture, format=form, dpi=120, **options)
+    return picture.getvalue()

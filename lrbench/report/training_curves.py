@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name, one_task
 from lrbench.report.labels import row_labels
-from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, tidy
+from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +66,7 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if others:
         said = f"{len(others):,} others" if len(others) <= MOST_OTHERS else f"{MOST_OTHERS} of {len(others):,} others"
         handles.append(Line2D([], [], color=OTHERS, label=said))
-    legend = figure.legend(
-        handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=9, labelcolor=INK
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    legend_below(figure, handles, columns=2)
     return figure
 
 

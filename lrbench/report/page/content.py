@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from lrbench.policy import parse, torch_code
 from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.page.words import certainty, many
+from lrbench.report.page.words import certainty, headline, many, spread
 from lrbench.report.training_curves import band
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ NAME = 60
 
 FIGURES = (
     ("ac", "AC", "average confidence: mean probability of the predicted class over correct test samples", 3, 1),
-    ("test_loss", "test loss", "", 3, -1),
     ("loss_difference", "loss diff", "test loss minus train loss", 3, -1),
     ("volatility", "volatility", "how much the last fifth of the validation scores moves around its trend", 4, -1),
     ("base_lr_retention", "retention", "what is left of the score at other base learning rates", 3, 1),
@@ -52,28 +52,36 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
     """
     (task,) = frames.definition["tasks"]
     policies = frames.policies
-    groups = [_group(policies, verdict) for verdict in ("good", "undecided", "avoid")]
+    names = {label: " ".join(name.split()) for label, name in row_labels(policies, NAME).items()}
+    groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
     return {
         "id": f"task-{number}",
         "name": task["name"],
         "objective": objective_name(task["objective"]),
         "count": len(policies),
+        "headline": headline(policies, names),
         "groups": [group for group in groups if group["count"]],
         "certainty": certainty(policies),
         "confirmed": _confirmed(frames),
         "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
+        "interactions": [
+            {"modifier": one.modifier, "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
+            for results in frames.results.tasks
+            for one in results.interactions
+        ],
         "drawn": min(len(policies), MOST_CURVES),
-        "data": _data(frames, f"task-{number}"),
+        "data": _data(frames, f"task-{number}", names),
     }
 
 
-def _group(policies: pd.DataFrame, verdict: str) -> dict[str, Any]:
-    """The policies of a verdict, best first."""
+def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """The policies of a verdict, best first; those that one might use can be copied."""
     rows = policies[policies["verdict"] == verdict]
+    usable = "good" if (policies["verdict"] == "good").any() else "undecided"
     named = [
         {
             "index": int(row["place"]) - 1,
-            "label": row["label"],
+            "name": names[row["label"]],
             "policy": row["policy"],
             "val": spread(row, "val"),
             "test": spread(row, "test"),
@@ -81,15 +89,13 @@ def _group(policies: pd.DataFrame, verdict: str) -> dict[str, Any]:
         }
         for row in records(rows.head(MOST_NAMED))
     ]
-    return {"verdict": verdict, "count": len(rows), "named": named, "more": len(rows) - len(named)}
-
-
-def spread(row: dict[str, Any], figure: str) -> str:
-    """A mean and half the width of its interval."""
-    mean, low, high = (_number(row[name]) for name in (figure, f"{figure}_low", f"{figure}_high"))
-    if mean is None:
-        return "unknown"
-    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+    return {
+        "verdict": verdict,
+        "usable": verdict == usable,
+        "count": len(rows),
+        "named": named,
+        "more": len(rows) - len(named),
+    }
 
 
 def _confirmed(frames: Frames) -> list[dict[str, Any]]:
@@ -113,7 +119,13 @@ def _interval(mean: float | None, low: float | None, high: float | None) -> str:
     return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
 
 
-def _data(frames: Frames, identity: str) -> dict[str, Any]:
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, Any]:
     """What the page's script reads, as JSON."""
     policies = frames.policies
     (task,) = frames.definition["tasks"]
@@ -126,7 +138,8 @@ def _data(frames: Frames, identity: str) -> dict[str, Any]:
     runs = _runs(frames.runs)
     rows = [
         {
-            **{name: row[name] for name in ("place", "label", "name", "modifier", "policy", "verdict", "reason")},
+            **{name: row[name] for name in ("place", "label", "policy", "verdict", "reason")},
+            "name": names[row["label"]],
             "code": _code(row["policy"], codes),
             "val": _triple(row, "val"),
             "test": _triple(row, "test"),
@@ -141,7 +154,7 @@ def _data(frames: Frames, identity: str) -> dict[str, Any]:
         "columns": columns,
         "codes": [list(pair) for pair in codes],
         "rows": rows,
-        "curves": _curves(frames),
+        "curves": _curves(frames, names),
     }
 
 
@@ -164,18 +177,14 @@ def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _curves(frames: Frames) -> list[dict[str, Any]]:
+def _curves(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Learning rate, score and loss of the best policies, against the iteration."""
     best = frames.policies.head(MOST_CURVES)
-    if not len(best):
-        return []
-    names = row_labels(best, NAME)
     main = frames.curves[(frames.curves["stage"] == "main") & frames.curves["label"].isin(best["label"])]
     rows = dict(iter(main.groupby("label", sort=False)))
     return [
         {
-            "name": " ".join(names[row["label"]].split()),
-            "index": row["place"] - 1,
+            "name": names[row["label"]],
             "lr": _rates(row),
             "val": _band(rows.get(row["label"]), "val_score"),
             "loss": _band(rows.get(row["label"]), "val_loss"),

@@ -14,11 +14,16 @@ from markupsafe import Markup
 import lrbench
 from lrbench.report.page.content import task_content
 from lrbench.report.page.words import overview, protocol, provenance
+from lrbench.report.plots import drawings
+from lrbench.report.style import svg
 
 if TYPE_CHECKING:
     from lrbench.report.frames import Frames
 
 FOLDER = Path(__file__).parent
+
+INTERACTIVE = frozenset({"ranking", "training", "lr"})
+"""The plots that the page has to play with, in place of a picture."""
 
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """What could end a script, or a line of one, inside JSON; all of it stands in strings there."""
@@ -30,6 +35,7 @@ def report_page(frames: Frames) -> str:
 
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text()]
     tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
+    pictures = _pictures(frames)
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -45,10 +51,20 @@ def report_page(frames: Frames) -> str:
         scripts=[Markup(script) for script in scripts],
         data=script_json({"tasks": [task["data"] for task in tasks]}),
         tasks=tasks,
+        pictures=pictures,
         overview=overview(frames),
         protocol=protocol(frames),
         provenance=provenance(frames),
     )
+
+
+def _pictures(frames: Frames) -> dict[str | None, list[dict[str, str]]]:
+    """The pictures that are not drawn by the page itself, by task; None is all tasks together."""
+    found: dict[str | None, list[dict[str, str]]] = {}
+    for drawing in drawings(frames, without=INTERACTIVE):
+        source = f"data:image/svg+xml;base64,{base64.b64encode(svg(drawing.figure)).decode()}"
+        found.setdefault(drawing.task, []).append({"title": drawing.plot.title, "source": source})
+    return found
 
 
 def script_json(value: Any) -> Markup:

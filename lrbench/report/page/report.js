@@ -59,7 +59,7 @@
     const button = (kind, text) => {
       const made = element("button", { type: "button", textContent: text });
       Object.assign(made.dataset, { copy: kind, task: task.id, row: index });
-      made.setAttribute("aria-label", `${text} ${kind === "code" ? "code of" : ""} ${task.rows[index].label}`);
+      made.setAttribute("aria-label", `${text} ${kind === "code" ? "code of" : ""} ${task.rows[index].name}`);
       return made;
     };
     const buttons = [button("text", "Copy policy")];
@@ -71,7 +71,10 @@
 
   function number(value, digits) {
     if (value === null) return "–";
-    if (digits < 0) return value.toPrecision(-digits);
+    if (digits < 0) {
+      const power = Math.max(0, Math.min(6, Math.floor(Math.log10(value || 1) / 3)));
+      return `${(value / 1000 ** power).toPrecision(-digits)}${["", "k", "M", "G", "T", "P", "E"][power]}`;
+    }
     return digits ? value.toFixed(digits) : value.toLocaleString("en", { maximumFractionDigits: 0 });
   }
 
@@ -95,24 +98,18 @@
     return picture;
   }
 
-  function whoCell(row) {
-    const cell = element("th", { scope: "row", className: "who" });
+  function whoCell(task, row, index) {
     const keys = row.runs.map(([stage, scale, seed, status, val, test, key]) => {
       const of = stage === "main" ? "" : stage === "scale" ? ` LR × ${scale}` : ` ${stage}`;
       const scores = val === null ? "" : ` · validation ${number(val, 4)} · test ${number(test, 4)}`;
       return element("span", {}, `seed ${seed}${of}: ${status}${scores} · `, element("code", {}, key));
     });
-    const what = element("details", {}, element("summary", {}, row.label));
-    if (row.policy !== row.label) what.append(element("code", {}, row.policy));
+    const what = element("details", {}, element("summary", {}, row.name));
+    if (row.label !== row.name) what.append(element("span", {}, row.label));
+    what.append(element("code", {}, row.policy), copyButtons(task, index));
     if (row.reason) what.append(element("span", { className: "half" }, row.reason));
     what.append(element("span", { className: "keys" }, ...keys));
-    cell.append(what);
-    if (row.policy !== row.label) cell.append(element("code", { className: "half" }, row.policy));
-    what.addEventListener("toggle", () => {
-      const below = cell.querySelector(":scope > code");
-      if (below) below.hidden = what.open;
-    });
-    return cell;
+    return element("th", { scope: "row", className: "who" }, what);
   }
 
   function table(task) {
@@ -124,7 +121,7 @@
     const ORDER = { good: 0, undecided: 1, avoid: 2 };
     const columns = [
       { title: "#", value: (row) => row.place, better: -1 },
-      { title: "policy", value: (row) => row.label, text: true },
+      { title: "policy", value: (row) => row.name, text: true },
       { title: "verdict", value: (row) => ORDER[row.verdict] ?? 3, better: -1, className: "left" },
       { title: "validation", value: (row) => row.val[0], better: 1, help: "what policies are ranked and judged by" },
       { title: "test", value: (row) => row.test[0], better: 1, help: "reported, and chooses nothing" },
@@ -144,7 +141,7 @@
       const title = element("th", { scope: "col", className: column.text ? "left" : column.className || "" }, button);
       return title;
     });
-    head.append(element("tr", {}, ...titles, element("th", { scope: "col" }, "copy")));
+    head.append(element("tr", {}, ...titles));
 
     const rows = task.rows.map((row, index) => ({ row, index, made: null, sought: `${row.label} ${row.policy}`.toLowerCase() }));
 
@@ -156,12 +153,11 @@
       entry.made = element(
         "tr", {},
         element("td", {}, String(row.place)),
-        whoCell(row),
+        whoCell(task, row, index),
         element("td", { className: `verdict ${row.verdict || ""}` }, row.verdict || "–"),
         val,
         scoreCell(row.test),
         ...row.figures.map((value, place) => element("td", {}, number(value, task.columns[place].digits))),
-        element("td", {}, copyButtons(task, index)),
       );
       return entry.made;
     }

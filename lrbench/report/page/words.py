@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lrbench.report.frames import objective_name
+from lrbench.report.frames import objective_name, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
+
+MOST_NAMED = 5
+"""A sentence names no more policies than this."""
 
 RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precision", "device")
 """What is stored beside each number, in the order of the table."""
@@ -64,6 +67,51 @@ def cost_of(runs: pd.DataFrame) -> Cost:
     return Cost(
         len(begun), int(begun["step"].sum()), float(begun["seconds"].sum()), float(begun["flops"].astype(float).sum())
     )
+
+
+class Headline(NamedTuple):
+    """A task's answer in one breath: what to do, with which policy, why, and what else there is to say."""
+
+    verb: str
+    name: str
+    why: str
+    more: str
+
+
+def headline(policies: pd.DataFrame, names: Mapping[str, str]) -> Headline | None:
+    """What the ranking comes to; None where there is none.
+
+    Args:
+        policies: `Frames.policies` of one task.
+        names: what each label is called.
+    """
+    if not len(policies):
+        return None
+    called = {
+        verdict: [names[label] for label in policies.loc[policies["verdict"] == verdict, "label"]]
+        for verdict in ("good", "undecided", "avoid")
+    }
+    best = records(policies)[0]
+    objective = objective_name(best["objective"])
+    score = f"{spread(best, 'test')} test {objective} over {many(best['seeds'], 'seed')}"
+    avoid = f" Avoid {_some(called['avoid'])}." if called["avoid"] else ""
+    if called["good"]:
+        leader, *others = called["good"]
+        best = next(row for row in records(policies) if row["verdict"] == "good")
+        score = f"{spread(best, 'test')} test {objective} over {many(best['seeds'], 'seed')}"
+        also = f"As good, as far as can be told: {_some(others)}." if others else ""
+        return Headline("Use", leader, score, also + avoid)
+    if called["undecided"] or best["verdict"] is None:
+        return Headline("Not decided yet. In the lead is", names[best["label"]], score, avoid.strip())
+    return Headline("Avoid", _some(called["avoid"]), "none of them learned enough, or none held", "")
+
+
+def spread(row: Mapping[str, Any], figure: str) -> str:
+    """A mean and half the width of its interval, by the columns of `Frames.policies`."""
+    mean, low, high = (row[name] for name in (figure, f"{figure}_low", f"{figure}_high"))
+    if mean is None:
+        return "unknown"
+    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
 
 
 def certainty(policies: pd.DataFrame) -> str:
@@ -172,6 +220,12 @@ def quantity(number: float) -> str:
 
 def _objectives(frames: Frames) -> str:
     return _joined(dict.fromkeys(objective_name(task["objective"]) for task in frames.definition["tasks"]))
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return _joined(names if more <= 0 else [*names[:MOST_NAMED], f"{more:,} more"])
 
 
 def _joined(parts: Iterable[object]) -> str:

@@ -1,0 +1,105 @@
+"""The picture of what a score costs: final score against cost, with the policies that no other one beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.labels import row_labels
+from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COSTS = {
+    "steps_to_target": "iterations until every seed has reached the target, mean",
+    "steps_to_best": "iterations until a run's best validation score, mean",
+    "seconds": "seconds of training and evaluation, mean",
+    "flops": "floating-point operations of training, mean",
+}
+
+FRONT = "Pareto front: nothing is both cheaper and better"
+NAME = 50
+
+
+def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
+    """Validation score against what it cost, each policy by its verdict, and the Pareto front of the two.
+
+    Policies whose cost is not known, such as the iterations to a target that not every seed reached, stand in a strip
+    of their own on the right.
+
+    Args:
+        policies: `Frames.policies` of one task.
+        cost: a column of it, one of `COSTS`; by default the iterations to the target where a policy reached it, else
+            those to a run's best.
+    """
+    known = policies[one_task(policies)["val"].notna()]
+    if not len(known):
+        return blank("No run of this study has ended yet.")
+    column = cost or ("steps_to_target" if known["steps_to_target"].notna().any() else "steps_to_best")
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    costly, unknown = known[known[column].notna()], known[known[column].isna()]
+    axes, strip = figure.subplots(1, 2, sharey=True, width_ratios=(8, 1))
+    _scatter(axes, [(row[column], row) for row in records(costly)])
+    named = _draw_front(axes, costly, column)
+    tidy(axes)
+    axes.set_xlabel(COSTS.get(column, column), color=INK)
+    axes.set_ylabel(f"validation {objective_name(known['objective'].iloc[0])}", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.margins(x=0.08, y=0.1)
+    if len(unknown):
+        spots = np.linspace(-0.5, 0.5, min(len(unknown), 7))
+        _scatter(strip, [(spots[place % len(spots)], row) for place, row in enumerate(records(unknown))])
+        tidy(strip, grid="y")
+        strip.set_xlim(-1, 1)
+        strip.set_xticks([0], ["not all\nreached it" if column == "steps_to_target" else "unknown"], color=INK)
+        strip.tick_params(axis="y", length=0, labelleft=False)
+        strip.spines["left"].set_visible(False)
+    else:
+        strip.set_visible(False)
+    handles = [*verdict_handles(known["verdict"]), Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT)]
+    legend_below(figure, [*handles, *named], columns=2)
+    return figure
+
+
+def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """The places of the points than which none is as cheap and better, or as good and cheaper; by rising cost."""
+    front: list[int] = []
+    for place in sorted(range(len(costs)), key=lambda place: (costs[place], -scores[place])):
+        if not front or scores[place] > scores[front[-1]]:
+            front.append(place)
+    return front
+
+
+def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]]) -> None:
+    for x, row in points:
+        look = look_of(row["verdict"])
+        axes.plot([x], [row["val"]], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
+
+
+def _draw_front(axes: Axes, costly: pd.DataFrame, column: str) -> list[Line2D]:
+    """Draw the front, a letter at each of its policies, and return what the letters stand for."""
+    if not len(costly):
+        axes.text(0.5, 0.5, "no policy has this cost", transform=axes.transAxes, ha="center", color=FAINT)
+        return []
+    rows = records(costly)
+    front = [rows[place] for place in pareto([row[column] for row in rows], [row["val"] for row in rows])]
+    axes.plot([row[column] for row in front], [row["val"] for row in front], color=AXIS, linewidth=1.2,
+              drawstyle="steps-post", zorder=1)  # fmt: skip
+    names = row_labels(costly, NAME)
+    named = front[-len(ascii_lowercase) :]
+    for letter, row in zip(ascii_lowercase, named, strict=False):
+        place = (row[column], row["val"])
+        axes.annotate(letter, place, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=10, color=INK)
+    return [
+        Line2D([], [], linestyle="", label=f"{letter}  {names[row['label']]}")
+        for letter, row in zip(ascii_lowercase, named, strict=False)
+    ]

@@ -1,0 +1,106 @@
+"""The forest plot of training methods: what each changes, policy by policy, paired by seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
+from lrbench.report.treatment_names import brief_treatment
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+MOST_POLICIES = 8
+COLUMNS = 4
+METHOD, POLICY = 34, 26
+"""How many characters of a name stand on a line."""
+
+MOST = 102
+"""The longest name, in characters."""
+
+
+class Side(NamedTuple):
+    """On which side of no effect an interval lies, and how it is drawn."""
+
+    name: str
+    color: str
+    marker: str
+
+
+BETTER = Side("better", VERDICTS["good"].color, "o")
+WORSE = Side("worse", VERDICTS["avoid"].color, "X")
+OPEN = Side("no difference established", FAINT, "s")
+
+
+def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
+    """The change of the test score by each training method, with its 95% interval: a panel a policy, a row a method.
+
+    Args:
+        effects: `Frames.effects` of one task.
+        policies: `Frames.policies` of the same task, for its objective.
+    """
+    if not len(one_task(effects)) or not len(policies):
+        return blank("No policy of this study was trained with and without a training method.")
+    objective = policies["objective"].iloc[0]
+    shown = effects[effects["figure"] == f"test_{objective}"]
+    shown = shown[shown["difference"].notna()]
+    if not len(shown):
+        return blank("No run with a training method has a partner without it yet.")
+    methods = list(dict.fromkeys(shown["modifier"]))
+    names = list(dict.fromkeys(shown["name"]))
+    called = short_names([brief_treatment(method) for method in methods], METHOD).shown
+    rows = [wrapped(shortened(called[brief_treatment(method)], MOST), METHOD) for method in methods]
+    titles = short_names(names, POLICY).shown
+    drawn = names[:MOST_POLICIES]
+    columns = min(COLUMNS, len(drawn))
+    lines = -(-len(drawn) // columns)
+    height = lines * (0.27 * len(methods) + 0.13 * sum(row.count("\n") for row in rows) + 0.6) + 0.7
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(panels.flat, drawn, strict=False):
+        _draw(axes, records(shown[shown["name"] == name]), methods)
+        titled(axes, wrapped(shortened(titles[name], 2 * POLICY), POLICY))
+    for axes in panels.flat[len(drawn) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_yticks(range(len(methods)), rows, fontsize=9, color=INK, parse_math=False)
+    panels[0, 0].set_ylim(len(methods) - 0.4, -0.6)
+    for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
+        axes.set_xlabel(f"change of {objective_name(objective)}", fontsize=9, color=INK)
+        axes.tick_params(labelbottom=True)
+    said = "test score with minus without, paired by seed, and its 95% interval"
+    if len(names) > len(drawn):
+        said += f"; {len(drawn)} of {len(names):,} policies"
+    legend_below(figure, [_handle(side) for side in (BETTER, WORSE, OPEN)], columns=3, title=said, right=True)
+    return figure
+
+
+def side(low: float | None, high: float | None) -> Side:
+    """What an interval of a change says; more is better."""
+    if low is None or high is None or low <= 0 <= high:
+        return OPEN
+    return BETTER if low > 0 else WORSE
+
+
+def _draw(axes: Axes, rows: list[dict[str, Any]], methods: list[str]) -> None:
+    axes.axvline(0, color=INK, linewidth=0.9)
+    for row in rows:
+        place, said = methods.index(row["modifier"]), side(row["low"], row["high"])
+        if row["low"] is not None:
+            axes.plot([row["low"], row["high"]], [place, place], color=said.color, linewidth=1.6)
+        axes.plot([row["difference"]], [place], said.marker, color=said.color, markersize=7, markeredgecolor="white")
+    tidy(axes, grid="x")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, symmetric=True))
+
+
+def _handle(said: Side) -> Line2D:
+    return Line2D([], [], color=said.color, marker=said.marker, markersize=7, markeredgecolor="white", label=said.name)

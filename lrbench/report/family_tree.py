@@ -1,0 +1,141 @@
+"""The family tree of policies: up to which iteration their learning rates are the same, and where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.style import FAINT, INK, PALETTE, WIDTH, blank, legend_below, tidy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAME = 40
+SHARED, OWN = PALETTE[1], PALETTE[0]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A stretch of iterations that some policies share.
+
+    Attributes:
+        names: the policies; more than one where there are `children`, or where their learning rates are all the same.
+        start, stop: its iterations are start, ..., stop - 1.
+        children: the branches that go on from `stop`.
+    """
+
+    names: tuple[str, ...]
+    start: int
+    stop: int
+    children: tuple[Branch, ...] = ()
+
+    @property
+    def trained(self) -> int:
+        """The iterations of it and of all that follows, each counted once."""
+        return self.stop - self.start + sum(child.trained for child in self.children)
+
+    def leaves(self) -> Iterator[Branch]:
+        """The branches that nothing goes on from, in order."""
+        if not self.children:
+            yield self
+        for child in self.children:
+            yield from child.leaves()
+
+
+def prefix_tree(curves: Mapping[str, NDArray[np.float64]]) -> tuple[Branch, ...]:
+    """The policies by what they share from iteration 0 on; those that differ there are trees of their own.
+
+    Args:
+        curves: for each name the learning rates of iterations 0, 1, ...: float64 [steps], the same number for all.
+    """
+    return tuple(_branches(list(curves), curves, 0))
+
+
+def family_tree_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """The tree of the policies' learning rates: what several of them share has to be trained only once.
+
+    Args:
+        curves: as for `prefix_tree`, at least one.
+    """
+    if not curves:
+        return blank("No policy of this study has learning rates that are known before training.")
+    trees = prefix_tree(curves)
+    leaves = [leaf for tree in trees for leaf in tree.leaves()]
+    names = short_names(curves, NAME).shown
+    titles = [wrapped(shortened(" = ".join(names[name] for name in leaf.names), 2 * NAME), NAME) for leaf in leaves]
+    figure = Figure(
+        figsize=(WIDTH, 0.26 * len(leaves) + 0.13 * sum(t.count("\n") for t in titles) + 1.5), layout="constrained"
+    )
+    axes = figure.subplots()
+    heights = {leaf: float(place) for place, leaf in enumerate(leaves)}
+    level: list[list[tuple[float, float]]] = []
+    shared: list[list[tuple[float, float]]] = []
+    own: list[list[tuple[float, float]]] = []
+    for tree in trees:
+        _lay(tree, heights, shared, own, level)
+    axes.add_collection(LineCollection(level, colors=FAINT, linewidths=0.9))
+    axes.add_collection(LineCollection(own, colors=OWN, linewidths=2.0))
+    axes.add_collection(LineCollection(shared, colors=SHARED, linewidths=3.6))
+    tidy(axes, grid="x")
+    steps = len(next(iter(curves.values())))
+    axes.set_xlim(-0.01 * steps, steps)
+    axes.set_ylim(len(leaves) - 0.4, -0.6)
+    axes.yaxis.tick_right()
+    axes.set_yticks(range(len(leaves)), titles, fontsize=9, color=INK, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("iteration", color=INK)
+    trained, nominal = sum(tree.trained for tree in trees), steps * len(curves)
+    saved = f"a seed takes {trained:,} iterations instead of {nominal:,}: {1 - trained / nominal:.0%} less"
+    handles = [
+        Line2D([], [], color=SHARED, linewidth=3.6, label="learning rates that several policies share"),
+        Line2D([], [], color=OWN, linewidth=2.0, label="a policy's own"),
+    ]
+    legend_below(figure, handles, columns=2, title=saved)
+    return figure
+
+
+def _branches(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], start: int) -> Iterator[Branch]:
+    """The branches that begin at an iteration, of policies that were the same before it."""
+    groups: dict[float, list[str]] = {}
+    for name in names:
+        groups.setdefault(float(curves[name][start]), []).append(name)
+    for group in groups.values():
+        stop = _common(group, curves, start)
+        if stop == len(curves[group[0]]):
+            yield Branch(tuple(group), start, stop)
+        else:
+            yield Branch(tuple(group), start, stop, tuple(_branches(group, curves, stop)))
+
+
+def _common(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], start: int) -> int:
+    """The first iteration from `start` on at which the policies are not all the same."""
+    first = curves[names[0]]
+    stop = len(first)
+    for name in names[1:]:
+        differs = np.flatnonzero(curves[name][start:stop] != first[start:stop])
+        stop = start + int(differs[0]) if len(differs) else stop
+    return stop
+
+
+Lines = list[list[tuple[float, float]]]
+
+
+def _lay(branch: Branch, heights: dict[Branch, float], shared: Lines, own: Lines, level: Lines) -> float:
+    """Add the lines of a branch and of all that follows it, and return at which height it lies."""
+    below = [_lay(child, heights, shared, own, level) for child in branch.children]
+    height = sum(below) / len(below) if below else heights[branch]
+    (shared if len(branch.names) > 1 else own).append([(branch.start, height), (branch.stop, height)])
+    if below:
+        level.append([(branch.stop, min(below)), (branch.stop, max(below))])
+    return height

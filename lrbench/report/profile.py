@@ -1,0 +1,77 @@
+"""The performance profile: how often each policy is within a distance of the best, over tasks and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lrbench.errors import StudyError
+from lrbench.report.frames import objective_name
+from lrbench.report.labels import row_labels
+from lrbench.report.style import INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+NAME = 60
+
+
+def profile_figure(runs: pd.DataFrame) -> Figure:
+    """Of all tasks and seeds, the fraction on which each policy comes within a distance of the best policy there.
+
+    It is the profile of Dolan and More (2002) with differences of validation scores in place of ratios of costs; a run
+    that diverged counts as chance. A curve that is higher is better; at 0 it shows how often a policy was the best.
+
+    Args:
+        runs: `Frames.runs` of a study of several tasks.
+
+    Raises:
+        StudyError: the tasks are not scored by the same objective.
+    """
+    main = runs[(runs["stage"] == "main") & runs["val_score"].notna()]
+    objectives = list(main["objective"].unique())
+    if len(objectives) > 1:
+        raise StudyError(f"a profile compares scores of one kind, but the tasks have {', '.join(objectives)}")
+    distances = gaps(main)
+    if not distances:
+        return blank("No run of this study has ended yet.")
+    order = sorted(distances, key=lambda label: float(distances[label].mean()))
+    reach = max(float(np.quantile(values, 0.95)) for values in list(distances.values())[: len(PALETTE)]) or 0.01
+    reach = min(max(reach, 1e-6), max(float(distances[label].max()) for label in order) or 0.01)
+    figure = Figure(figsize=(WIDTH, 4.6 + 0.2 * min(len(order), len(PALETTE))), layout="constrained")
+    axes = figure.subplots()
+    names = row_labels(main[main["label"].isin(order[: len(PALETTE)])], NAME)
+    for place, label in reversed(list(enumerate(order))):
+        values = np.sort(distances[label])
+        x = np.concatenate([[0.0], values, [max(reach, values[-1])]])
+        y = np.concatenate([[0.0], np.arange(1, len(values) + 1) / len(values), [1.0]])
+        if place < len(PALETTE):
+            axes.step(x, y, where="post", color=PALETTE[place], linewidth=LINE, label=names[label], zorder=3)
+        elif place < 60:
+            axes.step(x, y, where="post", color=OTHERS, linewidth=0.8, zorder=1)
+    tidy(axes)
+    axes.set_xlim(0, reach)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    problems = main[["task", "seed"]].drop_duplicates()
+    axes.set_ylabel(f"of {problems['task'].nunique()} tasks, {len(problems)} tasks and seeds", color=INK)
+    axes.set_xlabel(f"validation {objective_name(objectives[0])} below that of the best policy, at most", color=INK)
+    handles = axes.get_legend_handles_labels()[0][::-1]
+    more = f"the best {len(PALETTE)} of {len(order):,} policies" if len(order) > len(PALETTE) else None
+    legend_below(figure, handles, columns=2, title=more)
+    return figure
+
+
+def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
+    """By label how far each of its runs is below the best run of the same task and seed, [tasks and seeds].
+
+    Policies that lack a run on one of them are left out: their fraction would be of something else.
+    """
+    table = runs.pivot_table(index=["task", "seed"], columns="label", values="val_score").dropna(axis="columns")
+    below = (-table.sub(table.max(axis="columns"), axis="index")).to_numpy(dtype=np.float64)
+    return {str(label): below[:, place] for place, label in enumerate(table.columns)}
