@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
-    from lrbench.search import range_test, search
+    from lrbench.search import range_test, recommend, search, verify
     from lrbench.study.store import Store, open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
@@ -25,7 +25,7 @@ _HOMES = {
     "lrbench.errors": ("LRBenchError",),
     "lrbench.metrics": ("Scorecard",),
     "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
-    "lrbench.search": ("range_test",),
+    "lrbench.search": ("range_test", "recommend", "verify"),
     "lrbench.study.store": ("Store", "open_store"),
     "lrbench.study.study": ("Entry", "Study"),
     "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
@@ -50,9 +50,11 @@ __all__ = [
     "open_store",
     "parse",
     "range_test",
+    "recommend",
     "run",
     "score",
     "search",
+    "verify",
 ]
 
 

@@ -12,11 +12,13 @@ from lrbench.cli.exits import OneSentenceGroup
 from lrbench.cli.exporting import export
 from lrbench.cli.listing import list_names
 from lrbench.cli.ranging import range_test
+from lrbench.cli.recommending import recommend
 from lrbench.cli.reporting import plot, report
 from lrbench.cli.running import run
 from lrbench.cli.scoring import score
 from lrbench.cli.searching import search
 from lrbench.cli.showing import show
+from lrbench.cli.verifying import verify
 
 TRAIN = "Train and rank"
 LOOK = "Look, without training"
@@ -33,6 +35,8 @@ app.command("run", rich_help_panel=TRAIN)(run)
 app.command("score", rich_help_panel=TRAIN)(score)
 app.command("range-test", rich_help_panel=TRAIN)(range_test)
 app.command("search", rich_help_panel=TRAIN)(search)
+app.command("recommend", rich_help_panel=TRAIN)(recommend)
+app.command("verify", rich_help_panel=TRAIN)(verify)
 app.command("show", rich_help_panel=LOOK)(show)
 app.command("list", rich_help_panel=LOOK)(list_names)
 app.command("compare", rich_help_panel=ASK)(compare)

@@ -4,33 +4,42 @@ import lrbench
 
 lrbench.range_test("mnist1d-mlp")                 # the range of learning rates in which a task learns
 lrbench.search("my_search.toml")                  # the best policy of a space, confirmed on fresh seeds
+lrbench.recommend("mnist1d-mlp")                  # policies to begin with, and what that advice stands on
+lrbench.verify("FIX(k0=0.1)", "mnist1d-mlp", target=0.5, budget=500)    # yes, no or undecided
 """
 
 import sys
 from types import ModuleType
 from typing import Any
 
-from lrbench.search.api import range_test, search
+from lrbench.search.advice import Advice, Recommendation
+from lrbench.search.api import range_test, recommend, search, verify
 from lrbench.search.config import load_search
 from lrbench.search.domain import Between, OneOf
 from lrbench.search.driver import Found, Tried
 from lrbench.search.lr_range import Estimate, RangeTest
 from lrbench.search.question import Search
 from lrbench.search.space import Space, function_names
+from lrbench.search.verification import Verification
 
 __all__ = [
+    "Advice",
     "Between",
     "Estimate",
     "Found",
     "OneOf",
     "RangeTest",
+    "Recommendation",
     "Search",
     "Space",
     "Tried",
+    "Verification",
     "function_names",
     "load_search",
     "range_test",
+    "recommend",
     "search",
+    "verify",
 ]
 
 

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrbench.api import Location
+from lrbench.errors import StudyError
+from lrbench.policy import Policy, parse
+from lrbench.search.advice import Advice, advise, verified
 from lrbench.search.bench import bench_at
 from lrbench.search.config import load_search
 from lrbench.search.driver import Found, find
 from lrbench.search.lr_range import RangeTest, Sweep, find_range
 from lrbench.search.question import Search
+from lrbench.search.verification import Verification, check_policy, with_budget
+from lrbench.study.config import check_scores
 from lrbench.tasks import Task, load_task
 
 if TYPE_CHECKING:
@@ -76,6 +81,75 @@ def search(
         what = load_search(what, data_root=data_root, download=download)
     with bench_at(store, how) as bench:
         return find(what, bench, mirror_to=mirror)
+
+
+def verify(
+    policy: Policy | str,
+    task: Task | str,
+    *,
+    target: float,
+    budget: int | None = None,
+    seeds: int | Sequence[int] = 5,
+    store: Store | Location | None = None,
+    data_root: Location | None = None,
+    download: bool = False,
+    **how: Any,
+) -> Verification:
+    """Train a policy with several seeds, and say whether it reaches a target: yes, no or undecided.
+
+    Args:
+        target: the validation objective to reach by the end of the budget, as a mean over seeds.
+        budget: in iterations; the task's own unless given. Lengths that are fractions of it follow it.
+        seeds: how many (0, 1, ...), or which; at least two.
+        store, data_root, download, how: as for `search`.
+
+    Raises:
+        LRBenchError: the policy, the task or the store cannot be used, or a run failed.
+    """
+    policy = parse(policy) if isinstance(policy, str) else policy
+    trained = task_named(task, data_root, download)
+    check_scores({"target": target}, trained, "verify")
+    with bench_at(store, how) as bench:
+        return check_policy(policy, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))
+
+
+def recommend(
+    task: Task | str,
+    *,
+    goal: str = "accuracy",
+    at_most: int = 3,
+    target: float | None = None,
+    budget: int | None = None,
+    seeds: int | Sequence[int] = 5,
+    store: Store | Location | None = None,
+    data_root: Location | None = None,
+    download: bool = False,
+    **how: Any,
+) -> Advice:
+    """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
+
+    Where nothing is known of the task or one like it, a range test is trained, and policies that are good beginnings
+    in general get its learning rates; the answer says so.
+
+    Args:
+        goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
+        at_most: how many policies.
+        target: train them on the task, in their order, until one is verified to reach this validation objective.
+        budget, seeds: of that verification, as for `verify`.
+        store, data_root, download, how: as for `search`.
+
+    Raises:
+        LRBenchError: the goal is unknown, the task or the store cannot be used, or nothing learns on the task.
+    """
+    if at_most < 1:
+        raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
+    trained = task_named(task, data_root, download)
+    check_scores({"target": target}, trained, "recommend")
+    with bench_at(store, how) as bench:
+        advice = advise(with_budget(trained, budget), bench, goal=goal, at_most=at_most)
+        if target is None:
+            return advice
+        return verified(advice, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))
 
 
 def task_named(task: Task | str, data_root: Location | None, download: bool) -> Task:

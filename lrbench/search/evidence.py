@@ -1,0 +1,168 @@
+"""What finished runs say of policies: those of a store, and those of the studies that ship with lrbench.
+
+Evidence is kept together as it was measured: the policies that were trained on one task with one budget are one body
+of evidence, within which they can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lrbench.errors import LRBenchError
+from lrbench.metrics import Contender, Curve, RunRecord
+from lrbench.study.config import find_study, read_toml, study_names
+from lrbench.study.results import Evidence
+
+if TYPE_CHECKING:
+    from lrbench.study.store import Store
+    from lrbench.tasks import TaskSettings
+
+SHIPPED = "shipped with lrbench"
+
+
+@dataclass(frozen=True)
+class Body:
+    """The runs of several policies on one task with one budget.
+
+    Attributes:
+        studies: the names of the studies that the runs were trained for.
+        where: the store's name, or `SHIPPED`.
+        fingerprint: of the task with its budget; None where it is not known.
+        settings: of the task, where it is one that is registered or that a shipped study describes.
+        resolution: the step of the objective's scale; None where it is not known.
+        runs: by the text of the policy and the seed.
+    """
+
+    task: str
+    steps: int
+    objective: str
+    where: str
+    studies: frozenset[str]
+    fingerprint: str | None
+    settings: TaskSettings | None
+    resolution: float | None
+    runs: Mapping[tuple[str, int], RunRecord] = field(repr=False)
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """The policies with their runs."""
+        runs: dict[str, list[RunRecord]] = {}
+        for (policy, _), run in self.runs.items():
+            runs.setdefault(policy, []).append(run)
+        return [Contender(policy, policy, tuple(own)) for policy, own in runs.items()]
+
+
+def bodies(store: Store | None) -> list[Body]:
+    """All evidence: that of a store, and what ships."""
+    return [*(() if store is None else stored(store)), *shipped()]
+
+
+def stored(store: Store) -> Iterator[Body]:
+    """The evidence of a store: of every study the runs without training methods, at the policies' own LRs."""
+    found: dict[tuple[str, int], Body] = {}
+    for name in store.study_names():
+        evidence = Evidence.of(name, store)
+        for task in evidence.tasks:
+            runs = {
+                (contender.policy, run.seed): run
+                for stage in ("main", "confirm")
+                for contender in evidence.contenders(unmodified(evidence.records(task, stage)))
+                for run in contender.runs
+            }
+            if runs:
+                body = Body(
+                    task["name"],
+                    task["steps"],
+                    task["objective"],
+                    store.name,
+                    frozenset([name]),
+                    task["key"],
+                    registered(task["name"]),
+                    1 / task["val_samples"] if task["objective"] == "top1" else None,
+                    runs,
+                )
+                key = (task["key"], task["steps"])
+                found[key] = body if key not in found else _joined(found[key], body)
+    yield from found.values()
+
+
+def shipped() -> Iterator[Body]:
+    """The evidence of the studies that ship, each a table of runs beside its file."""
+    import pandas as pd
+
+    found: dict[tuple[str, int], Body] = {}
+    for name in study_names():
+        file = find_study(name)
+        table = file.with_suffix(".csv")
+        if not table.is_file():
+            continue
+        settings = {one.name: one for one in _described(read_toml(file))}
+        frame = pd.read_csv(table)
+        frame = frame[frame["status"].isin(["finished", "diverged"]) & frame["modifier"].isna() & (frame["scale"] == 1)]
+        for task, rows in frame.groupby("task", sort=False):
+            described = settings.get(str(task))
+            steps = int(rows["step"].max()) if described is None else described.steps
+            runs = {(str(row["policy"]), int(row["seed"])): _record(row) for row in rows.to_dict(orient="records")}
+            body = Body(str(task), steps, "top1", SHIPPED, frozenset([name]), None, described, None, runs)
+            key = (str(task), steps)
+            found[key] = body if key not in found else _joined(found[key], body)
+    yield from found.values()
+
+
+def registered(task: str) -> TaskSettings | None:
+    """The settings of a registered task; None for a task that is none."""
+    from lrbench.tasks.registry import tasks
+
+    return tasks[task].build() if task in tasks else None
+
+
+def unmodified(records: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    """The records of training without a training method."""
+    return {(entry, treatment): runs for (entry, treatment), runs in records.items() if not treatment}
+
+
+def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
+    """The tasks of a shipped study; those that this installation cannot describe are left out."""
+    from lrbench.tasks import settings_from_dict
+
+    tables = raw.get("tasks") or [raw.get("task", {})]
+    for table in tables:
+        try:
+            yield settings_from_dict({"base": table} if isinstance(table, str) else table)
+        except LRBenchError:
+            continue
+
+
+def _joined(one: Body, other: Body) -> Body:
+    return Body(
+        one.task,
+        one.steps,
+        one.objective,
+        one.where,
+        one.studies | other.studies,
+        one.fingerprint,
+        one.settings,
+        one.resolution,
+        {**one.runs, **other.runs},
+    )
+
+
+def _record(row: Mapping[Any, Any]) -> RunRecord:
+    """A row of a table of runs."""
+    finished = row["status"] == "finished"
+    final = {
+        str(name): float(value)
+        for name, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    return RunRecord(
+        seed=int(row["seed"]),
+        status="finished" if finished else "diverged",
+        steps=int(row["step"]),
+        curve=Curve((), ()),
+        final={name: value for name, value in final.items() if name.startswith(("val_", "test_", "base_lr_"))},
+        diverged_at=None if math.isnan(row["diverged_at"]) else int(row["diverged_at"]),
+    )

@@ -1,0 +1,49 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+Command = Callable[..., Result]
+
+
+def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> None:
+    told = lrbench("recommend", "--task", "mnist1d-mlp")
+
+    assert told.exit_code == 0, told.stderr
+    assert "shipped with lrbench" in told.stdout
+    assert told.stdout.splitlines()[1].startswith("1. POLY(k0=0.2, p=1.2, l=1dur): validation score 0.6565 [")
+    assert told.stderr == ""
+
+
+def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
+    arguments = ("recommend", "--task", "mnist1d-mlp", "--budget", "60", "--seeds", "2", "--verify")
+
+    document = json.loads(lrbench(*arguments, "--target", "0.01", "--json").stdout)
+
+    assert [one["answer"] for one in document["verified"]] == ["yes"]
+    assert document["policy"] == document["verified"][0]["policy"]
+    assert document["verified"][0]["budget"] == 60
+
+
+def test_a_policy_is_verified_with_yes_and_with_no(lrbench: Command) -> None:
+    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--budget", "40", "--seeds", "2")
+
+    yes, no = lrbench(*arguments, "--target", "0.01"), lrbench(*arguments, "--target", "0.99", "--json")
+
+    assert yes.stdout.startswith("yes: FIX(k0=0.05) on mnist1d-mlp in 40 iterations: ")
+    assert json.loads(no.stdout)["answer"] == "no"
+
+
+def test_what_does_not_go_together_is_one_sentence(lrbench: Command, tmp_path: Path) -> None:
+    for arguments, sentence in (
+        (("recommend", "--task", "mnist1d-mlp", "--verify"), "--verify and --target SCORE are given together"),
+        (("recommend", "--task", "mnist1d-mlp", "--target", "0.5"), "--verify and --target SCORE are given together"),
+        (("recommend", "--task", "mnist1d-mlp", "--goal", "speed"), "there is no goal 'speed'"),
+        (("verify", "FIX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "7"), "target = 7.0 must be from 0 to 1"),
+        (("verify", "FOX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "0.5"), "did you mean 'FIX'?"),
+    ):
+        result = lrbench(*arguments)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1

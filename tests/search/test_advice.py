@@ -1,0 +1,133 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lrbench
+from lrbench.errors import StudyError
+from lrbench.policy import parse
+from lrbench.search.advice import advise, verified
+from lrbench.search.bench import Bench
+from lrbench.search.evidence import SHIPPED, Body, shipped, stored
+from lrbench.study.config import find_study
+from lrbench.study.study import Entry, Study
+from lrbench.tasks import Task
+
+POLICIES = (
+    "POLY(k0=0.1, p=1, l=1dur)",
+    "FIX(k0=0.05)",
+    "FIX(k0=1e-05)",
+    "FIX(k0=1e6)",
+    "STEP(k0=0.1, gamma=0.5, l=10)",
+)
+
+
+@pytest.fixture
+def known(task: Task, bench: Bench) -> list[Body]:
+    """A store that has five policies on the task: two that learn, one that does not, one that diverges, one fixed."""
+    entries = tuple(Entry(text, parse(text)) for text in POLICIES)
+    bench.train(Study(name="known", tasks=(task,), entries=entries, seeds=(0, 1, 2), base_lr_scales=(0.5, 1.0, 2.0)))
+    return list(stored(bench.store))
+
+
+@pytest.fixture(scope="module")
+def mnist1d() -> Task:
+    return lrbench.load_task("mnist1d-mlp")
+
+
+def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
+    task: Task, bench: Bench, known: list[Body]
+) -> None:
+    advice = advise(task, bench, evidence=known)
+
+    means = [one.value.mean for one in advice.recommendations]
+    assert advice.nearness == "the same task"
+    assert means == sorted(means, reverse=True)
+    assert not {"FIX(k0=1e-05)", "FIX(k0=1000000.0)"} & {one.policy for one in advice.recommendations}
+    assert advice.policy == advice.recommendations[0].policy
+    assert "15 runs of 5 policies on the same task: thirds, 40 iterations (known; " in advice.source
+    assert all(one.runs == 3 for one in advice.recommendations)
+
+
+def test_a_number_of_the_advice_is_one_that_was_measured(task: Task, bench: Bench, known: list[Body]) -> None:
+    best = advise(task, bench, evidence=known).recommendations[0]
+    card = lrbench.score(best.policy, task, seeds=3, store=bench.store, device="cpu")
+    assert (best.value.mean, best.value.low) == (card.val.mean, card.val.low)
+
+
+def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
+    task: Task, bench: Bench, known: list[Body]
+) -> None:
+    cost, robust = (advise(task, bench, goal=goal, evidence=known) for goal in ("cost", "robust"))
+
+    steps = [one.value.mean for one in cost.recommendations]
+    retained = [one.value.mean for one in robust.recommendations]
+    assert steps == sorted(steps)
+    assert retained == sorted(retained, reverse=True)
+    assert "FIX(k0=1000000.0)" not in {one.policy for one in (*cost.recommendations, *robust.recommendations)}
+
+
+def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
+    task: Task, bench: Bench, known: list[Body]
+) -> None:
+    longer = task.with_(steps=80)
+    theirs = [replace(body, fingerprint=longer.key) for body in known]
+    policies = {one.policy for one in advise(longer, bench, evidence=theirs, at_most=9).recommendations}
+    assert FIXED_STEPS not in policies
+    assert "POLY(k0=0.1, p=1.0, l=1dur)" in policies
+
+
+def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, bench: Bench) -> None:
+    advice = advise(task, bench, evidence=[])
+
+    test = lrbench.range_test(task, seeds=3, store=bench.store, device="cpu")
+    assert advice.nearness == "none"
+    assert advice.source.startswith("a range test alone")
+    assert parse(advice.policy).k0 == pytest.approx(test.high.value, rel=0.05)
+    assert all(one.runs == 0 and one.value is None for one in advice.recommendations)
+
+
+def test_verification_goes_on_until_a_policy_reaches_the_target(task: Task, bench: Bench, known: list[Body]) -> None:
+    advice = advise(task, bench, evidence=known)
+
+    easy = verified(advice, task, bench, target=0.5, budget=None, seeds=(10, 11))
+    never = verified(advice, task, bench, target=1.0, budget=None, seeds=(10, 11))
+
+    assert [one.answer for one in easy.verified] == ["yes"]
+    assert easy.policy == easy.verified[0].card.policy
+    assert len(never.verified) == len(advice.recommendations)
+    assert "nothing found that is verified" in str(never)
+
+
+def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, bench: Bench) -> None:
+    bodies = {body.task: body for body in shipped()}
+    table = pd.read_csv(find_study("quickstart").with_suffix(".csv"))
+
+    poly = table[(table["name"] == "POLY")]
+    found = [run for (policy, _), run in bodies["mnist1d-mlp"].runs.items() if policy == poly["policy"].iloc[0]]
+    assert sorted(run.score("val") for run in found) == sorted(poly["val_top1"])
+    advice = advise(mnist1d, bench, evidence=bodies.values())
+    assert (advice.nearness, advice.recommendations[0].policy) == ("the same task", "POLY(k0=0.2, p=1.2, l=1dur)")
+    assert SHIPPED in advice.source
+
+
+def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_near(bench: Bench) -> None:
+    bodies = list(shipped())
+    conv = lrbench.load_task("mnist1d-conv")
+    assert advise(conv, bench, evidence=bodies).nearness == "the same data"
+
+
+def test_rates_of_another_optimizer_are_no_evidence(mnist1d: Task, bench: Bench) -> None:
+    from lrbench.tasks import Adam
+
+    own = mnist1d.with_(name="mine", optimizer=Adam(), steps=100)
+    advice = advise(own, bench, evidence=list(shipped()))
+    assert advice.nearness == "none"
+
+
+def test_an_unknown_goal_is_one_sentence(task: Task, bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no goal 'acuracy' \(did you mean 'accuracy'\?\)"):
+        advise(task, bench, goal="acuracy", evidence=[])
+    with pytest.raises(StudyError, match="at_most = 0 must be at least 1"):
+        lrbench.recommend(task, at_most=0, store=tmp_path / "runs.db")
