@@ -14,13 +14,8 @@ from lrbench.study.config import find_study
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
 
-POLICIES = (
-    "POLY(k0=0.1, p=1, l=1dur)",
-    "FIX(k0=0.05)",
-    "FIX(k0=1e-05)",
-    "FIX(k0=1e6)",
-    "STEP(k0=0.1, gamma=0.5, l=10)",
-)
+FIXED_STEPS = "STEP(k0=0.1, gamma=0.5, l=10)"
+POLICIES = ("POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.05)", "FIX(k0=1e-05)", "FIX(k0=1e6)", FIXED_STEPS)
 
 
 @pytest.fixture
