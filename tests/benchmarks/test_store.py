@@ -67,7 +67,7 @@ def _whole_run(score: float) -> Segment:
     return Segment(STEPS, 1.0, 10**12, scores, "finished", final=dict.fromkeys(names, score))
 
 
-@pytest.fixture(scope="module", params=[1_000, 10_000, 100_000], ids=lambda runs: f"{runs:,} runs")
+@pytest.fixture(scope="module", params=[1_000, 10_000, 100_000], ids="{}-runs".format)
 def runs(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrbench.errors import LeaseLostError
+from lrbench.errors import LeaseLostError, StoreError
 from lrbench.study.store import NewRun, Score, Segment, Store, lease
 
 A, B, C = ("a" * 32, "b" * 32, "c" * 32)
@@ -127,6 +127,20 @@ def test_others_are_at_work_while_they_live(store: Store, short: None) -> None:
         with store.lease():
             time.sleep(0.3)
             assert not one.others_are_at_work()
+
+
+def test_a_lease_that_could_not_be_given_up_binds_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.lease() as one:
+        one.claim([A])
+        monkeypatch.setattr(store._database, "writing", unwritable)
+    monkeypatch.undo()
+    with store.lease() as other:
+        assert not other.others_are_at_work()
+        assert other.claim([A]) == {A}
+
+
+def unwritable() -> None:
+    raise StoreError("the disk is full")
 
 
 def test_a_segment_can_say_that_something_else_trained_it(store: Store) -> None:

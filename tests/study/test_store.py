@@ -197,3 +197,10 @@ def test_a_store_that_is_torn_while_open_says_so(store: Store, sql: Callable[[st
     sql("DROP TABLE evaluations")
     with pytest.raises(StoreError, match=r"the store .* cannot be read: [^\n]*evaluations[^\n]*$"):
         store.runs([KEY])
+
+
+def test_values_that_make_no_sense_are_refused(store: Store, sql: Callable[[str], None]) -> None:
+    store.begin([NEW])
+    sql("UPDATE runs SET final = 'torn {'")
+    with pytest.raises(StoreError, match=r"has values that cannot be read: put a whole copy"):
+        store.runs([KEY])

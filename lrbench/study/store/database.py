@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from lrbench.errors import StoreError
+from lrbench.study.store.torn import ADVICE
 
 TURN = 0x6C72_6265_6E63_68
 """The number of PostgreSQL's advisory lock that stores use: "lrbench" in ASCII."""
+
+REMEDIES = {
+    sqlite3.SQLITE_CORRUPT: f"; {ADVICE}",
+    sqlite3.SQLITE_FULL: "; make room and run the study again, which goes on from what was written",
+    sqlite3.SQLITE_IOERR: "; see to its disk and run the study again, which goes on from what was written",
+    sqlite3.SQLITE_READONLY: "; let it and its folder be written, or name another by --store",
+}
+"""What to do about an error of SQLite, by its primary code."""
 
 
 class Database:
@@ -51,6 +62,8 @@ class Database:
             StoreError: the store cannot be `purpose`.
         """
         with self._explained(purpose), self._writer.begin() as connection:
+            if self._in_sqlite:
+                connection.exec_driver_sql(f"PRAGMA user_version = {_transactions(connection) + 1}")
             yield connection
 
     @contextmanager
@@ -61,7 +74,22 @@ class Database:
             StoreError: the store cannot be `purpose`.
         """
         with self._explained(purpose), self._reader.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except ValueError as error:
+                raise StoreError(f"the store {self.name} has values that cannot be read: {ADVICE}") from error
+
+    def check_transactions(self, in_file: int) -> None:
+        """Refuse a file with transactions that its log has lost, which would be read as a mixture of old and new.
+
+        Raises:
+            StoreError: the log was cut off.
+        """
+        if not self._in_sqlite:
+            return
+        with self.reading("opened") as connection:
+            if _transactions(connection) < in_file:
+                raise StoreError(f"the log {self.name}-wal of the store {self.name} is cut off: {ADVICE}")
 
     def take_turn(self, connection: sa.Connection) -> None:
         """Wait until no other transaction has taken a turn; whoever takes one sees what those before it wrote."""
@@ -83,9 +111,9 @@ class Database:
             key = sa.func.unnest(sa.literal(ordered, postgresql.ARRAY(sa.Text))).column_valued("key")
         return sa.select(key).where(sa.true()).order_by(key)
 
-    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    def insert(self, table: sa.Table) -> sqlite_dialect.Insert | postgresql.Insert:
         """An insertion that knows `on_conflict_do_update`."""
-        return sqlite.insert(table) if self._in_sqlite else postgresql.insert(table)
+        return sqlite_dialect.insert(table) if self._in_sqlite else postgresql.insert(table)
 
     @contextmanager
     def _explained(self, purpose: str) -> Iterator[None]:
@@ -93,7 +121,13 @@ class Database:
             yield
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
-            raise StoreError(f"the store {self.name} cannot be {purpose}: {reason}") from error
+            remedy = REMEDIES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF, "")
+            raise StoreError(f"the store {self.name} cannot be {purpose}: {reason}{remedy}") from error
+
+
+def _transactions(connection: sa.Connection) -> int:
+    """How many transactions were written to a store in SQLite, where its files tell too (`torn`)."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

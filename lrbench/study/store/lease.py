@@ -29,6 +29,10 @@ LEASE_SECONDS = 60.0
 
 HEARTBEAT_SECONDS = LEASE_SECONDS / 4
 
+_entered: set[str] = set()
+"""The owners in this process: what another one holds in its name is left over from a lease that could not be given up,
+or from an earlier process of the same number."""
+
 
 class Lease:
     """What one coordinator may write, from entering the `with` block to leaving it.
@@ -46,6 +50,7 @@ class Lease:
     def __enter__(self) -> Self:
         with self._database.writing() as connection:
             connection.execute(sa.delete(coordinators).where(coordinators.c.expires < self._database.now()))
+        _entered.add(self.owner)
         self._beat()
         self._heart.start()
         return self
@@ -55,6 +60,7 @@ class Lease:
     ) -> None:
         self._left.set()
         self._heart.join()
+        _entered.discard(self.owner)
         with suppress(StoreError), self._database.writing() as connection:
             connection.execute(sa.delete(leases).where(leases.c.run.in_(self._locked(connection))))
             connection.execute(sa.delete(coordinators).where(coordinators.c.owner == self.owner))
@@ -120,7 +126,7 @@ class Lease:
 
     def others_are_at_work(self) -> bool:
         """Whether another coordinator is alive, and may have written files that the store does not tell of yet."""
-        with self._database.writing() as connection:
+        with self._database.reading() as connection:
             return bool(self._others(connection))
 
     # Inside --------------------------------------------------------------------------------------------------------
@@ -159,7 +165,13 @@ class Lease:
         alive = sa.select(coordinators).where(
             coordinators.c.owner != self.owner, coordinators.c.expires >= self._database.now()
         )
-        return [row.owner for row in connection.execute(alive) if not is_gone(row.place, row.process)]
+        return [row.owner for row in connection.execute(alive) if not self._is_gone(row)]
+
+    @staticmethod
+    def _is_gone(coordinator: sa.Row[Any]) -> bool:
+        if (coordinator.place, coordinator.process) == (place(), os.getpid()):
+            return coordinator.owner not in _entered
+        return is_gone(coordinator.place, coordinator.process)
 
     def _beat(self) -> None:
         with self._database.writing() as connection:

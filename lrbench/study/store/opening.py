@@ -13,6 +13,7 @@ from lrbench.errors import StoreError
 from lrbench.study.store.database import Database
 from lrbench.study.store.schema import prepare
 from lrbench.study.store.store import Store
+from lrbench.study.store.torn import transactions_in
 
 
 def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bool = False) -> Store:
@@ -35,8 +36,10 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
         name, checkpoints = str(path), path.with_name(f"{path.name}.checkpoints")
         if must_exist and not path.is_file():
             raise StoreError(f"there is no store at {path}: name one by --store, or make it by `lrbench run`")
+        transactions = transactions_in(path)
         engine = sa.create_engine(url)
     else:
+        transactions = 0
         name, checkpoints = _without_passwords(str(url)), _checkpoints_of_server(url)
         try:
             engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
@@ -47,6 +50,7 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
             ) from error
     database = Database(engine, name)
     try:
+        database.check_transactions(transactions)
         prepare(database, must_exist=must_exist)
     except BaseException:
         database.close()

@@ -56,6 +56,8 @@ class Scores(Sequence[Score]):
         return Score(int(step), *figures)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Scores):
+            return np.array_equal(self._table, other._table)
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def __repr__(self) -> str:

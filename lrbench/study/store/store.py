@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -113,14 +114,13 @@ class Store:
         """
         with self._database.reading() as connection:
             definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
-            rows = connection.execute(sa.select(places).where(places.c.study == name)).all()
-        if definition is None:
-            names = self.study_names()
-            known = f"it has: {', '.join(names)}" if names else "it has none yet"
-            raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
-        return json.loads(definition), tuple(
-            Member(row.task, row.stage, row.entry, row.treatment, row.scale, row.seed, row.run) for row in rows
-        )
+            if definition is not None:
+                columns = [places.c[field.name] for field in fields(Member)]
+                rows = connection.execute(sa.select(*columns).where(places.c.study == name))
+                return json.loads(definition), tuple(Member(*row) for row in rows)
+        names = self.study_names()
+        known = f"it has: {', '.join(names)}" if names else "it has none yet"
+        raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
 
     def study_runs(self, name: str) -> dict[str, StoredRun]:
         """The runs that a study asks for, as far as they were begun, with their evaluations, by key."""

@@ -1,0 +1,98 @@
+"""A disk that is full, read-only or damaged: one sentence, and nothing of what was written is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from lrbench.errors import StoreError
+from lrbench.study.store import NewRun, Score, Segment, Store, open_store
+
+KEY = "0" * 32
+NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", "", seed=0, steps=99_999, provenance={})
+
+
+@contextmanager
+def files_no_larger_than(limit: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Be somebody who may not write what its owner may not write either, which root may."""
+    before = os.geteuid()
+    os.seteuid(65534 if before == 0 else before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def segment(step: int) -> Segment:
+    return Segment(step, 1.0, step, tuple(Score(step - 9 + more, 1.0, 1.0, 0.5, 1.0, 0.5) for more in range(10)))
+
+
+def train(store: Store, steps: int) -> Iterator[int]:
+    """Add segments until so many iterations are done, and say how many are after each."""
+    with store.lease() as lease:
+        lease.claim([KEY])
+        lease.begin([NEW])
+        for step in range(10, steps + 10, 10):
+            lease.append({KEY: segment(step)})
+            yield step
+
+
+@pytest.mark.parametrize("limit", [150_000, 231_072, 300_001])
+def test_on_a_full_disk_what_was_written_stays_and_the_rest_can_follow(limit: int, tmp_path: Path) -> None:
+    seen: list[int] = []
+    sentence = r"^the store .* cannot be written: [^\n]*run the study again, which goes on from what was written$"
+    refusal = pytest.raises(StoreError, match=sentence)
+    with open_store(tmp_path / "runs.db") as store, files_no_larger_than(limit), refusal:
+        seen.extend(train(store, 9_990))
+    written = max(seen)
+    with open_store(tmp_path / "runs.db") as store, store.lease() as lease:
+        assert [score.step for score in store.runs([KEY])[KEY].scores] == list(range(1, written + 1))
+        lease.claim([KEY])
+        lease.append({KEY: segment(written + 10)})
+        assert store.runs([KEY])[KEY].step == written + 10
+
+
+@pytest.mark.parametrize("limit", [4096 * 10, 4096 * 20 + 1])
+def test_a_log_that_could_not_be_moved_to_the_file_for_want_of_room_is_read(limit: int, tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = open_store(path)
+    assert max(train(store, 500)) == 500
+    with files_no_larger_than(limit):
+        store.close()
+    assert path.stat().st_size <= limit
+    with open_store(path) as store:
+        assert len(store.runs([KEY])[KEY].scores) == 500
+
+
+def test_a_store_that_may_only_be_read_says_so() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.db"
+        with open_store(path) as store:
+            assert max(train(store, 20)) == 20
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        try:
+            with without_rights(), pytest.raises(StoreError) as refused, open_store(path) as store, store.lease():
+                pass
+        finally:
+            Path(folder).chmod(0o755)
+        assert str(refused.value).endswith("let it and its folder be written, or name another by --store")
+        assert "\n" not in str(refused.value)
+        with open_store(path) as store:
+            assert store.runs([KEY])[KEY].step == 20
