@@ -14,7 +14,7 @@ from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.domain import Between
-from lrbench.search.history import CONFIRMATION, Asked, read_history, write_history
+from lrbench.search.history import CONFIRMATION, Asked, read_history, write_asked, write_training
 from lrbench.search.ladder import climb, rung_study
 from lrbench.search.lr_range import find_range
 from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
@@ -143,7 +143,7 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
     while True:
         climbed, tally = climb(search, history.asked, bench)
         if tally.steps_trained:
-            history = write_history(search, history.counting(history.batches - 1, tally.steps_trained), bench.store)
+            history = write_training(search, history.batches - 1, tally.steps_trained, bench.store)
         known = Known(search, history.asked, climbed)
         if mirror_to is not None:
             mirror(search, known.rounds(), mirror_to)
@@ -151,10 +151,10 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
             break
         asked = _ask(known)
         exhausted = not asked
-        history = write_history(search, replace(history, asked=(*history.asked, *asked)), bench.store)
+        history = write_asked(search, (*history.asked, *asked), bench.store)
     confirmed, steps = _confirm(known, bench)
     if steps:
-        history = write_history(search, history.counting(CONFIRMATION, steps), bench.store)
+        history = write_training(search, CONFIRMATION, steps, bench.store)
     lr = search.space.lr
     assert lr is not None
     return Found(

@@ -6,7 +6,7 @@ answered is not written down: it is read off the runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +61,6 @@ class History:
         """The policies of a batch."""
         return tuple(one for one in self.asked if one.batch == number)
 
-    def counting(self, batch: int, steps: int) -> History:
-        """This history with so many more iterations trained for a batch."""
-        return replace(self, trained={**self.trained, batch: self.trained.get(batch, 0) + steps})
-
 
 def ledger_name(search: Search) -> str:
     """The name under which the store has the questions of a search."""
@@ -93,14 +89,24 @@ def read_history(search: Search, store: Store) -> History:
     )
 
 
-def write_history(search: Search, history: History, store: Store) -> History:
-    """Write down what a search asked for, and return what the store then has.
+def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> History:
+    """Write down all that a search has asked for, and return what the store then has.
 
     Of two processes that run the same search the one that is behind takes over what the other has asked for.
     """
     known = read_history(search, store)
-    if len(known.asked) > len(history.asked):
+    if len(known.asked) >= len(asked):
         return known
+    return _write(search, replace(known, asked=tuple(asked)), store)
+
+
+def write_training(search: Search, batch: int, steps: int, store: Store) -> History:
+    """Add to the iterations that a batch took, and return what the store then has."""
+    known = read_history(search, store)
+    return _write(search, replace(known, trained={**known.trained, batch: known.trained.get(batch, 0) + steps}), store)
+
+
+def _write(search: Search, history: History, store: Store) -> History:
     definition = {
         "search": search.identity(),
         "asked": [asdict(one) for one in history.asked],

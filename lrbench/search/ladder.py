@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from lrbench.errors import StoreError
 from lrbench.metrics import steps_to_target
 from lrbench.policy import parse
 from lrbench.study.results import Evidence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 UNREACHED = 2
 """A run that never reaches the target counts as so many times its budget."""
+
+MOST_READINGS = 5
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ def climb(search: Search, asked: Sequence[Asked], bench: Bench) -> tuple[Climbed
         if not going:
             rungs.append({})
             continue
-        study = rung_study(search, rung, going)
-        tally += bench.train(study)
-        rungs.append(measure(search, rung, going, bench))
+        evidence, trained = _train(rung_study(search, rung, going), bench)
+        tally += trained
+        rungs.append(_measure(search, rung, going, evidence))
         going = promoted(search, going, rungs[-1], batch_of)
     return Climbed(tuple(rungs)), tally
 
@@ -88,18 +91,6 @@ def rung_study(search: Search, rung: int, policies: Sequence[str]) -> Study:
     )
 
 
-def measure(search: Search, rung: int, policies: Sequence[str], bench: Bench) -> dict[str, Measured]:
-    """What the runs of policies at a rung say."""
-    evidence = Evidence.of(rung_study(search, rung, policies).name, bench.store)
-    records = evidence.records(evidence.tasks[0], "main")
-    seeds = len(search.seeds_at(rung))
-    objectives = search.objectives if rung == search.rungs - 1 else ("accuracy",)
-    return {
-        text: _measured(search, records.get((text, ""), []), objectives, seeds, search.budgets[rung])
-        for text in policies
-    }
-
-
 def promoted(
     search: Search, policies: Sequence[str], measured: Mapping[str, Measured], batch_of: Mapping[str, int]
 ) -> list[str]:
@@ -112,6 +103,28 @@ def promoted(
         if rank < math.ceil(len(seen) / search.reduction) and not measured[text].diverged:
             chosen.append(text)
     return chosen
+
+
+def _train(study: Study, bench: Bench) -> tuple[Evidence, Tally]:
+    """Train a study, and read it as it was asked: another process may have asked less of it under the same name."""
+    tally = Tally()
+    for _ in range(MOST_READINGS):
+        tally += bench.train(study)
+        evidence = Evidence.of(study.name, bench.store)
+        if {entry.name for entry in study.entries} <= {member.entry for member in evidence.members}:
+            return evidence, tally
+    raise StoreError(f"the study '{study.name}' in the store {bench.store.name} is changed again and again by others")
+
+
+def _measure(search: Search, rung: int, policies: Sequence[str], evidence: Evidence) -> dict[str, Measured]:
+    """What the runs of policies at a rung say."""
+    records = evidence.records(evidence.tasks[0], "main")
+    seeds = len(search.seeds_at(rung))
+    objectives = search.objectives if rung == search.rungs - 1 else ("accuracy",)
+    return {
+        text: _measured(search, records.get((text, ""), []), objectives, seeds, search.budgets[rung])
+        for text in policies
+    }
 
 
 def _measured(

@@ -14,7 +14,7 @@ from lrbench.policy import parse
 from lrbench.search import Between, Search, Space, function_names
 from lrbench.search.bench import Bench
 from lrbench.search.driver import Found, find
-from lrbench.search.history import read_history
+from lrbench.search.history import read_history, write_asked, write_training
 from lrbench.search.ladder import Measured, promoted
 from lrbench.study.plan import PlannedRun
 from lrbench.study.results import results
@@ -244,3 +244,15 @@ def test_the_package_is_also_the_function(make: Make, tmp_path: Path) -> None:
     search = make(policies=2, rungs=1, seeds=(0,), confirm=1)
     assert lrbench.search(search, store=tmp_path / "runs.db", device="cpu").winner is not None
     assert lrbench.search.Space is Space
+
+
+def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, bench: Bench) -> None:
+    search = make(policies=12)
+    behind = read_history(search, bench.store)
+    find(replace(search, policies=8), bench)
+    ahead = read_history(search, bench.store)
+
+    assert write_asked(search, (*behind.asked, *ahead.asked[:4]), bench.store) == ahead
+    counted = write_training(search, 0, 100, bench.store)
+    assert counted.trained[0] == ahead.trained[0] + 100
+    assert counted.asked == ahead.asked
