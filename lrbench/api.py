@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from lrbench.engine import resolve_device
 from lrbench.errors import TaskError
 from lrbench.policy import Policy, parse
 from lrbench.study.config import load_study
+from lrbench.study.engines import Engine
+from lrbench.study.listener import Listener
 from lrbench.study.results import Results, results
-from lrbench.study.runner import Listener, Tally
+from lrbench.study.runner import Tally, check_workers
 from lrbench.study.runner import run as train
 from lrbench.study.store import Store, open_store
 from lrbench.study.study import Entry, Study
+from lrbench.study.workers import Workers
 from lrbench.tasks import Task, make_task, settings_from_dict
 
 if TYPE_CHECKING:
@@ -25,6 +27,24 @@ if TYPE_CHECKING:
     from lrbench.metrics import Scorecard
 
 Location = str | Path
+
+
+class How(TypedDict, total=False):
+    """Where and how a study is trained; what is left out is chosen by what is there.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
+            enough to do; or a Ray cluster, "ray" or its address.
+        engine: "serial", one run after the other and exact to the bit; "stacked", many as one batched computation; or
+            "auto" for what a short probe finds faster, for each task whose runs can all be stacked.
+        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
+    """
+
+    device: str
+    workers: Workers
+    engine: Engine
+    gpus_per_worker: float
 
 
 @dataclass(frozen=True)
@@ -43,20 +63,20 @@ def run(
     study: Study | Location,
     *,
     store: Store | Location | None = None,
-    device: str = "auto",
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> Outcome:
     """Train what a study asks for and the store does not have yet, and rank its policies.
 
     Args:
         study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
         store: an open store or where it is; by default LRBENCH_STORE, else `lrbench.db` in the working directory.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         data_root: the folder of data sets, laid out as torchvision does.
         download: let torchvision download what is missing there.
         listener: is told of progress.
+        how: device, workers, engine and gpus_per_worker: see `How`.
 
     Raises:
         LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
@@ -64,9 +84,9 @@ def run(
     """
     if not isinstance(study, Study):
         study = load_study(study, data_root=data_root, download=download)
-    resolve_device(device)
+    check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     with _opened(store) as opened:
-        tally = train(study, opened, device=device, listener=listener)
+        tally = train(study, opened, listener=listener, **how)
         return Outcome(results(study.name, opened), tally)
 
 
@@ -79,10 +99,10 @@ def score(
     target: float | None = None,
     base_lr_scales: Sequence[float] = (),
     store: Store | Location | None = None,
-    device: str = "auto",
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> Scorecard:
     """Train one policy on a task with several seeds, and say what it is worth.
 
@@ -93,7 +113,7 @@ def score(
         steps: the budget in iterations, where it is not the task's own.
         target: the validation objective to reach, for `steps_to_target`.
         base_lr_scales: factors at which the policy is trained as well, for its robustness over the base LR.
-        store, device, data_root, download, listener: as for `run`.
+        store, data_root, download, listener, how: as for `run`.
 
     Raises:
         LRBenchError: the policy, the task or the store cannot be used; nothing is trained then.
@@ -113,7 +133,7 @@ def score(
         target=target,
         base_lr_scales=tuple(base_lr_scales),
     )
-    answer = run(study, store=store, device=device, listener=listener).results.tasks[0]
+    answer = run(study, store=store, listener=listener, **how).results.tasks[0]
     if not answer.scorecards:
         raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {answer.failures[0].error}")
     return replace(answer.scorecards[0], verdict=None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,10 +15,6 @@ from lrbench.cli.exits import session_of
 WHERE = "Where things are"
 HOW = "How to train"
 OUTPUT = "Output"
-
-
-def _only(allowed: str, option: str) -> str:
-    return f"this version trains with {option} {allowed} alone"
 
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int]:
@@ -36,15 +33,16 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int
     return parse
 
 
-def _one_worker(value: str) -> str:
-    if value != "1":
-        raise typer.BadParameter(f"{value!r} is not available, {_only('1', '--workers')}")
+def _known_workers(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*|auto|ray|.*:.*", value):
+        allowed = "a number of processes from 1 on, auto, ray, or a Ray cluster's address"
+        raise typer.BadParameter(f"{value!r} is not {allowed}")
     return value
 
 
-def _serial_engine(value: str) -> str:
-    if value != "serial":
-        raise typer.BadParameter(f"{value!r} is not available, {_only('serial', '--engine')}")
+def _share(value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{value} is not a number of GPUs from 0 on")
     return value
 
 
@@ -111,16 +109,29 @@ Device = Annotated[
 Workers = Annotated[
     str,
     typer.Option(
-        "--workers", metavar="N", help="How many processes train; 1 for now.", callback=_one_worker, rich_help_panel=HOW
+        "--workers",
+        metavar="N",
+        help="How many processes train; auto, one a core where there is enough to do; ray, or a Ray cluster's address.",
+        callback=_known_workers,
+        rich_help_panel=HOW,
+    ),
+]
+GpusPerWorker = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-worker",
+        metavar="X",
+        help="On Ray: the share of a GPU that each worker is given.",
+        callback=_share,
+        rich_help_panel=HOW,
     ),
 ]
 Engine = Annotated[
-    str,
+    Literal["auto", "serial", "stacked"],
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="How runs are trained; serial, one after the other, for now.",
-        callback=_serial_engine,
+        help="serial, run by run and exact to the bit; stacked, many at once; auto, what a probe finds faster.",
         rich_help_panel=HOW,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -16,8 +16,9 @@ from lrbench.report.names import shortened
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from lrbench.study.plan import Plan, PlannedRun
-    from lrbench.study.runner import Listener
+    from lrbench.study.listener import Listener
+    from lrbench.study.outlook import Outlook
+    from lrbench.study.plan import PlannedRun
     from lrbench.study.store import Store
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -40,17 +41,17 @@ class Tracker:
         self.runs = self.ended = 0
         self.total = self.done = 0
         self._store = store
-        self._steps: dict[str, int] = {}
         self._task = ""
         self._scores: dict[str, dict[str, dict[int, float]]] = {}
 
-    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+    def planned(self, outlook: Outlook) -> None:
         """A stage begins."""
+        plan = outlook.plan
         self.stage = STAGES[plan.runs[0].stage] if plan.runs else "training"
-        self.runs, self.ended = len(missing), 0
-        self.total, self.done = sum(run.task.steps for run in missing.values()), 0
+        self.runs, self.ended = len(outlook.missing), 0
+        self.total, self.done = outlook.steps_to_train, 0
         self._scores = {}
-        stored = self._store.study_runs(plan.study.name) if missing else {}
+        stored = self._store.study_runs(plan.study.name) if outlook.missing else {}
         for run in plan.runs:
             known = stored.get(run.key)
             if known is not None and known.status == "finished":
@@ -58,17 +59,18 @@ class Tracker:
             elif known is not None and known.status == "diverged":
                 self._take(run, run.task.chance)
 
+    def trained(self, iterations: int) -> None:
+        """So many more iterations are done, or need not be done."""
+        self.done += iterations
+
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """A run has come to a step."""
         self._task = run.task.name
-        self.done += step - self._steps.get(run.key, 0)
-        self._steps[run.key] = step
         if score is not None and step == run.task.steps:
             self._take(run, score)
 
     def finished(self, run: PlannedRun, status: str) -> None:
-        """A run has ended; one that ended early counts with all of its iterations."""
-        self.advanced(run, run.task.steps, None)
+        """A run has ended."""
         self.ended += 1
         if status == "diverged":
             self._take(run, run.task.chance)
@@ -95,11 +97,15 @@ class Lines:
         self._tracker = Tracker(store)
         self._began = self._printed = time.monotonic()
 
-    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+    def planned(self, outlook: Outlook) -> None:
         """A stage begins."""
-        self._tracker.planned(plan, missing)
+        self._tracker.planned(outlook)
         self._began = self._printed = time.monotonic()
-        _line(plan_sentence(plan, missing))
+        _line(plan_sentence(outlook))
+
+    def trained(self, iterations: int) -> None:
+        """So many more iterations are done."""
+        self._tracker.trained(iterations)
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """A run has come to a step."""
@@ -134,14 +140,18 @@ class Bar:
         self._progress = progress
         self._bar: TaskID | None = None
 
-    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
+    def planned(self, outlook: Outlook) -> None:
         """A stage begins."""
-        self._tracker.planned(plan, missing)
-        self._progress.console.print(plan_sentence(plan, missing), markup=False)
-        if missing:
+        self._tracker.planned(outlook)
+        self._progress.console.print(plan_sentence(outlook), markup=False)
+        if outlook.missing:
             self._bar = self._progress.add_task(
-                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(missing)} runs", leader=""
+                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(outlook.missing)} runs", leader=""
             )
+
+    def trained(self, iterations: int) -> None:
+        """So many more iterations are done."""
+        self._tracker.trained(iterations)
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """A run has come to a step."""
@@ -180,14 +190,14 @@ def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
         yield Bar(progress, store)
 
 
-def plan_sentence(plan: Plan, missing: Mapping[str, PlannedRun]) -> str:
+def plan_sentence(outlook: Outlook) -> str:
     """What a stage asks for and what of it has to be trained."""
-    study = plan.study
-    what = f"{study.name}: {len(plan.runs)} runs"
-    if plan.runs and plan.runs[0].stage == "confirm":
-        what = f"{study.name}: {len(plan.runs)} runs on fresh seeds to confirm the winner"
-    steps = sum(run.task.steps for run in missing.values())
-    return f"{what}, {len(plan.runs) - len(missing)} cached, {len(missing)} to train ({steps:,} iterations)"
+    runs, missing = outlook.plan.runs, len(outlook.missing)
+    what = f"{outlook.plan.study.name}: {len(runs)} runs"
+    if runs and runs[0].stage == "confirm":
+        what += " on fresh seeds to confirm the winner"
+    steps = f"{outlook.steps_to_train:,} of {outlook.steps_nominal:,} iterations"
+    return f"{what}, {len(runs) - missing} cached, {missing} to train ({steps})"
 
 
 def _line(text: str) -> None:

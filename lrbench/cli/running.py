@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +18,7 @@ from lrbench.cli.options import (
     Device,
     Download,
     Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
@@ -33,6 +34,7 @@ from lrbench.cli.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from lrbench.study.store import Store as StudyStore
+    from lrbench.study.study import Study
 
 
 def run(
@@ -58,9 +60,14 @@ def run(
             rich_help_panel=HOW,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be trained, and train nothing.", rich_help_panel=HOW),
+    ] = False,
     device: Device = "auto",
-    workers: Workers = "1",
-    engine: Engine = "serial",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -78,23 +85,29 @@ def run(
     Examples:
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
-      lrbench run mnist_lenet --data-root ~/data --json > ranking.json
+      lrbench run my_study.toml --dry-run
+      lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
     load_plugins(plugin)
 
+    from lrbench.api import How
     from lrbench.api import run as run_study
     from lrbench.cli.hints import say_where_to_go_on
     from lrbench.cli.outcome import print_outcome
-    from lrbench.engine import resolve_device
     from lrbench.study.config import load_study
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
 
     wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
-    resolve_device(device)
+    if dry_run:
+        print_plan(wanted, store, as_json=json)
+        return
+    how = How(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
+    check_workers(workers, device)
     with open_store(store) as opened:
         with resumable(), progress_on_stderr(session, opened) as listener:
-            outcome = run_study(wanted, store=opened, device=device, listener=listener)
+            outcome = run_study(wanted, store=opened, listener=listener, **how)
         if json:
             print_json(outcome.to_json())
         else:
@@ -104,6 +117,23 @@ def run(
         if outcome.tally.failed:
             report_failures(wanted.name, opened, session)
             raise typer.Exit(RUNS_FAILED)
+
+
+def print_plan(study: Study, store: str | None, *, as_json: bool) -> None:
+    """How many runs and iterations a study takes, beside what the store has of it; nothing is written."""
+    from lrbench.cli.progress import plan_sentence
+    from lrbench.study.plan import plan
+    from lrbench.study.runner import outlook
+    from lrbench.study.store import open_store, store_exists
+
+    with open_store(store) if store_exists(store) else nullcontext() as opened:
+        ahead = outlook(plan(study), opened)
+    if as_json:
+        print_json({"study": study.name, **ahead.to_json()})
+        return
+    print(plan_sentence(ahead))
+    if study.confirm:
+        print(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lrbench.cli.options import (
     Device,
     Download,
     Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
@@ -79,8 +80,9 @@ def score(
         ),
     ] = False,
     device: Device = "auto",
-    workers: Workers = "1",
-    engine: Engine = "serial",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -101,14 +103,14 @@ def score(
 
     from lrbench.api import score as score_policy
     from lrbench.cli.hints import say_where_to_go_on
-    from lrbench.engine import resolve_device
     from lrbench.metrics import BASE_LR_SCALES
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
     from lrbench.tasks import load_task
 
     session = session_of(context)
-    resolve_device(device)
     trained = load_task(task, data_root=data_root, download=download)
+    check_workers(workers, device)
     with open_store(store) as opened:
         with resumable(), progress_on_stderr(session, opened) as listener:
             card = score_policy(
@@ -120,6 +122,9 @@ def score(
                 base_lr_scales=BASE_LR_SCALES if base_lr_scales else (),
                 store=opened,
                 device=device,
+                workers=workers,
+                engine=engine,
+                gpus_per_worker=gpus_per_worker,
                 listener=listener,
             )
         if json:

@@ -1,6 +1,13 @@
 """The engine: training as a pure function over segments, exact to the bit on the CPU."""
 
-from lrbench.engine.checkpoint import load_checkpoint, save_checkpoint
+from lrbench.engine.checkpoint import (
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    state_from_bytes,
+    state_to_bytes,
+    write_checkpoint,
+)
 from lrbench.engine.device import describe_device, resolve_device
 from lrbench.engine.evaluation import Evaluation, Predictions, predict
 from lrbench.engine.flops import step_flops
@@ -31,9 +38,13 @@ __all__ = [
     "in_order",
     "load_checkpoint",
     "predict",
+    "read_checkpoint",
     "resolve_device",
     "save_checkpoint",
+    "state_from_bytes",
+    "state_to_bytes",
     "step_flops",
     "units_of",
     "why_not_stacked",
+    "write_checkpoint",
 ]

@@ -17,37 +17,22 @@ _MAGIC = b"lrbench checkpoint 1\n"
 _HEADER = len(_MAGIC) + sha256().digest_size
 
 
-def save_checkpoint(path: Path, state: State) -> None:
-    """Write a state to a file, atomically: a reader sees the old file or the whole new one.
-
-    Raises:
-        CheckpointError: the file cannot be written.
-    """
+def state_to_bytes(state: State) -> bytes:
+    """A state as it is written to a file or sent to another process, with a checksum."""
     buffer = io.BytesIO()
     plain = {"since_evaluation": vars(state.since_evaluation), "flops": vars(state.flops), "frozen": vars(state.frozen)}
     torch.save({**state.facts(), **plain}, buffer)
     content = buffer.getvalue()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _MAGIC + sha256(content).digest() + content)
-    except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+    return _MAGIC + sha256(content).digest() + content
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> State:
-    """Read a state from a file, onto a device.
+def state_from_bytes(content: bytes, device: torch.device | str = "cpu") -> State:
+    """The state that `state_to_bytes` was given, onto a device.
 
     Raises:
-        CheckpointError: the file is missing, torn, altered or not a checkpoint of this version.
+        CheckpointError: the content is torn, altered or not a checkpoint of this version.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    if not content.startswith(_MAGIC):
-        raise CheckpointError(f"{path} is not a checkpoint that this version of lrbench wrote")
-    if sha256(content[_HEADER:]).digest() != content[len(_MAGIC) : _HEADER]:
-        raise CheckpointError(f"the checkpoint {path} is torn or was altered: its checksum does not match")
+    check_checkpoint(content, "the state")
     fields: dict[str, Any] = torch.load(io.BytesIO(content[_HEADER:]), map_location=device, weights_only=True)
     return State(
         **{
@@ -57,3 +42,52 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> State:
             "frozen": Frozen(**fields["frozen"]),
         }
     )
+
+
+def check_checkpoint(content: bytes, name: str) -> None:
+    """Refuse what is not a whole checkpoint; `name` is what the error calls it.
+
+    Raises:
+        CheckpointError: the content is torn, altered or not a checkpoint of this version.
+    """
+    if not content.startswith(_MAGIC):
+        raise CheckpointError(f"{name} is not a checkpoint that this version of lrbench wrote")
+    if sha256(content[_HEADER:]).digest() != content[len(_MAGIC) : _HEADER]:
+        raise CheckpointError(f"{name} is torn or was altered: its checksum does not match")
+
+
+def write_checkpoint(path: Path, content: bytes) -> None:
+    """Write a state's bytes to a file, atomically: a reader sees the old file or the whole new one.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+
+
+def read_checkpoint(path: Path) -> bytes:
+    """A state's bytes from a file.
+
+    Raises:
+        CheckpointError: the file is missing, torn, altered or not a checkpoint of this version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    check_checkpoint(content, str(path))
+    return content
+
+
+def save_checkpoint(path: Path, state: State) -> None:
+    """`write_checkpoint` of a state."""
+    write_checkpoint(path, state_to_bytes(state))
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> State:
+    """The state that `read_checkpoint` reads, onto a device."""
+    return state_from_bytes(read_checkpoint(path), device)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lrbench.study.study import Entry, Study
 from lrbench.study.treatment import UNMODIFIED, Treatment
 from lrbench.tasks.fingerprint import fingerprint
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lrbench.engine import Watcher
     from lrbench.policy import Policy
     from lrbench.tasks import Task
@@ -47,6 +48,11 @@ class PlannedRun:
         policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
         return policy.bind(self.task.steps, self.task.steps_per_epoch)
 
+    @property
+    def lrs(self) -> NDArray[np.float64]:
+        """The learning rates of all iterations; a policy that reacts to evaluations has none before it is trained."""
+        return _lrs(self.policy, self.task.steps)
+
     @cached_property
     def training_key(self) -> str:
         """The hash of all that determines how the weights move: task, seed, learning rates and modifiers.
@@ -54,31 +60,26 @@ class PlannedRun:
         Two policies with equal learning rates share their training. A policy that reacts to evaluations has no
         learning rates before it is trained; there its text stands for them.
         """
-        if self.policy.reacts:
-            lrs = str(self.policy).encode()
-        else:
-            lrs = np.ascontiguousarray(self.policy.lrs(0, self.task.steps), dtype="<f8").tobytes()
-        modifiers = [_identity(modifier) for modifier in self.treatment.modifiers]
-        return _hash([NUMERICS, self.task.key, self.seed, blake2b(lrs, digest_size=16).hexdigest(), modifiers])
+        lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.tobytes()
+        digest = blake2b(lrs, digest_size=16).hexdigest()
+        return _hash([NUMERICS, self.task.key, self.seed, digest, [list(one) for one in self.modifiers]])
+
+    @cached_property
+    def trunk(self) -> Hashable:
+        """What runs must have in common to be trained together for as long as their learning rates agree."""
+        return (self.task.key, self.seed, self.modifiers, self.training_key if self.policy.reacts else None)
+
+    @cached_property
+    def modifiers(self) -> tuple[tuple[str, str], ...]:
+        """What identifies the modifiers: the text and the code of each."""
+        return tuple(_identity(modifier) for modifier in self.treatment.modifiers)
 
     @cached_property
     def key(self) -> str:
         """The hash of all that determines the run's numbers: its training, and what watches it."""
         if self.treatment.watcher is None:
             return self.training_key
-        return _hash([self.training_key, _identity(self.treatment.watcher)])
-
-
-@dataclass(frozen=True)
-class Job:
-    """Runs that one training answers: the same weights, watched in different ways, or not at all."""
-
-    runs: tuple[PlannedRun, ...]
-
-    @property
-    def training(self) -> PlannedRun:
-        """One of the runs, for what they share: task, seed, policy and modifiers."""
-        return self.runs[0]
+        return _hash([self.training_key, list(_identity(self.treatment.watcher))])
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,6 @@ def fresh_seeds(study: Study) -> tuple[int, ...]:
     return tuple(range(first, first + study.confirm))
 
 
-def jobs(runs: Iterable[PlannedRun]) -> list[Job]:
-    """The training that answers the runs, in their order; a run that only watches shares that of the run it watches."""
-    together: dict[str, list[PlannedRun]] = {}
-    for run in runs:
-        together.setdefault(run.training_key, []).append(run)
-    return [Job(tuple(shared)) for shared in together.values()]
-
-
 def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
@@ -142,9 +135,16 @@ def _runs(
                         yield PlannedRun(task, entry, seed, stage, scale, arm)
 
 
-def _identity(method: Watcher) -> list[object]:
+@lru_cache(maxsize=4096)
+def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
+    lrs = policy.lrs(0, steps).astype("<f8", order="C")
+    lrs.flags.writeable = False
+    return lrs
+
+
+def _identity(method: Watcher) -> tuple[str, str]:
     """A method's settings and its code, so that a changed method of the user's own is another one."""
-    return [str(method), fingerprint(type(method))]
+    return str(method), fingerprint(type(method))
 
 
 def _hash(what: list[object]) -> str:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 
-def provenance(task: Task) -> dict[str, str | None]:
-    """Versions, commit, engine, precision and device of a run of a task that is trained now, here."""
+def provenance(task: Task, engine: str) -> dict[str, str | None]:
+    """Versions, commit, engine, precision and device of a run of a task that is trained here and now by an engine."""
     return {
         "lrbench": lrbench.__version__,
         "commit": _commit(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "python": platform.python_version(),
-        "engine": "serial",
+        "engine": engine,
         "precision": task.precision,
         "device": describe_device(task.device),
     }

@@ -4,49 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import resolve_device
-from lrbench.errors import CheckpointError, StoreError
-from lrbench.study.plan import Job, Plan, PlannedRun, confirmation, jobs, plan
-from lrbench.study.provenance import provenance
+from lrbench.study.coordinator import Coordinator, Trained
+from lrbench.study.engines import Engine, Engines
+from lrbench.study.listener import Listener, Silence
+from lrbench.study.outlook import Outlook
+from lrbench.study.plan import Plan, confirmation, plan
 from lrbench.study.results import finalists
-from lrbench.study.segments import resumable_state, segments
-from lrbench.study.store import ENDED, Member, NewRun, Store
+from lrbench.study.store import ENDED, Lease, Member, Store
+from lrbench.study.work import Setup
+from lrbench.study.workers import Workers, open_pool, parse_workers, room, worthwhile
 
 if TYPE_CHECKING:
     from lrbench.study.study import Study
 
-
-class Listener(Protocol):
-    """Whoever watches a study being run, a progress bar for one."""
-
-    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
-        """A stage begins: all of its runs, and those by key that have to be trained."""
-
-    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        """A run has come to a step; its latest validation objective, once there is one."""
-
-    def ended(self, run: PlannedRun, status: str) -> None:
-        """A run has ended as "finished", "diverged" or "failed"."""
-
-
-class Silence:
-    """A listener that does nothing."""
-
-    def planned(self, plan: Plan, missing: Mapping[str, PlannedRun]) -> None:
-        pass
-
-    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        pass
-
-    def ended(self, run: PlannedRun, status: str) -> None:
-        pass
+SECONDS_AT_RISK = 5.0
+"""A run that takes longer leaves a checkpoint about this often: what a killed worker loses at most."""
 
 
 @dataclass(frozen=True)
@@ -82,87 +61,111 @@ class Tally:
         }
 
 
-def run(study: Study, store: Store, *, device: str = "auto", listener: Listener | None = None) -> Tally:
+def run(
+    study: Study,
+    store: Store,
+    *,
+    device: str = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: float = 0.0,
+    listener: Listener | None = None,
+) -> Tally:
     """Train every run of a study that the store does not have, and write down what is seen.
 
-    What is trained already is not trained again, in this study or another; a run that was cut off goes on from its
-    checkpoint; a run that failed is tried again. A run whose model or data raises an error is stored as failed,
-    with its traceback, and the others go on.
+    What is trained already is not trained again, in this study or another, and runs that agree on their learning rates
+    are trained together for as long as they do. A run that was cut off goes on from its checkpoint; a run that failed
+    is tried again. A run whose model or data raises an error is stored as failed, with its traceback, and the others
+    go on. Several calls of `run`, of one study or of several, can share a store: none trains what another is training.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
+            enough to do; or a Ray cluster, "ray" or its address.
+        engine: "serial", exact to the bit; "stacked", many runs as one batched computation; or "auto" for what a probe
+            finds faster, for each task whose runs can all be stacked.
+        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once the segment in flight is written; at once after a second Ctrl-C.
+        KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C.
         StoreError, CheckpointError: the store cannot be written; what was written stays.
+        StudyError: there are no such workers, or the engine cannot train the study.
         TaskError: there is no such device.
     """
-    where = resolve_device(device)
-    study = replace(study, tasks=tuple(task.to(where) for task in study.tasks))
+    workers = check_workers(workers, device)
     listener = Silence() if listener is None else listener
+    setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
     first = plan(study)
+    engines = Engines.chosen(engine, first.runs)
     store.save_study(study.name, _definition(study, first), _members(first))
-    with _interruptible() as interrupted:
-        tally = _train(first, store, listener, interrupted)
+    with store.lease() as lease, _interruptible() as interrupted:
+        _sweep(store, lease)
+
+        def train(stage: Plan) -> Tally:
+            ahead = outlook(stage, store)
+            listener.planned(ahead)
+            if not ahead.missing:
+                return _tally(ahead, Trained(), store)
+            with open_pool(_crew(workers, ahead, device), setup, gpus_per_worker=gpus_per_worker) as pool:
+                trained = Coordinator(store, lease, pool, engines, listener).train(ahead.missing.values(), interrupted)
+            return _tally(ahead, trained, store)
+
+        tally = train(first)
         if study.confirm:
             second = confirmation(study, finalists(study.name, store))
             store.add_members(study.name, _members(second))
-            tally += _train(second, store, listener, interrupted)
+            tally += train(second)
     return tally
 
 
-def _train(plan: Plan, store: Store, listener: Listener, interrupted: Callable[[], bool]) -> Tally:
-    before = store.statuses()
-    _sweep(store)
-    missing = {key: run for key, run in plan.by_key.items() if before.get(key) not in ENDED}
-    listener.planned(plan, missing)
-    steps = sum(_train_job(job, store, listener, interrupted) for job in jobs(missing.values()))
-    after = store.statuses()
+def check_workers(workers: Workers, device: str) -> Workers:
+    """The workers that were asked for, once they are known to make sense.
+
+    Raises:
+        StudyError: there are no such workers.
+        TaskError: they are of this machine, and it has no such device.
+    """
+    known = parse_workers(workers)
+    if known == "auto" or isinstance(known, int):
+        resolve_device(device)
+    return known
+
+
+def _crew(workers: Workers, ahead: Outlook, device: str) -> Workers:
+    """The workers that have something to do."""
+    if workers == "auto":
+        return min(worthwhile(ahead.seconds, room(resolve_device(device))), len(ahead.missing))
+    return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
+
+
+def outlook(plan: Plan, store: Store | None) -> Outlook:
+    """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
+    statuses = {} if store is None else store.statuses()
+    missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
+    begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
+    return Outlook(plan, {} if store is None else store.runs(begun), missing)
+
+
+def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:
+    runs, after = ahead.plan.runs, store.statuses()
     return Tally(
-        total=len(plan.runs),
-        trained=len(missing),
-        cached=len(plan.runs) - len(missing),
-        diverged=sum(after[run.key] == "diverged" for run in plan.runs),
-        failed=sum(after[run.key] == "failed" for run in plan.runs),
-        steps_nominal=sum(run.task.steps for run in plan.runs),
-        steps_trained=steps,
+        total=len(runs),
+        trained=len(done.ended),
+        cached=len(runs) - len(done.ended),
+        diverged=sum(after[run.key] == "diverged" for run in runs),
+        failed=sum(after[run.key] == "failed" for run in runs),
+        steps_nominal=ahead.steps_nominal,
+        steps_trained=done.iterations,
     )
 
 
-def _train_job(job: Job, store: Store, listener: Listener, interrupted: Callable[[], bool]) -> int:
-    """Train the runs of a job to their end, and return how many iterations that took."""
-    stored = store.runs(run.key for run in job.runs)
-    state = resumable_state(job, stored, store.checkpoints)
-    if state is None:
-        store.begin(_new_run(run) for run in job.runs)
-    started = step = 0 if state is None else state.step
-    superseded = None if state is None else stored[job.training.key].checkpoint
-    ends = dict.fromkeys((run.key for run in job.runs), "failed")
-    try:
-        with closing(segments(job, state, stored, store.checkpoints)) as training:
-            for segment in training:
-                store.append(segment)
-                one = segment[job.training.key]
-                if superseded is not None:
-                    (store.checkpoints / superseded).unlink(missing_ok=True)
-                step, superseded = one.step, one.checkpoint
-                for run in job.runs:
-                    scores = segment[run.key].scores
-                    ends[run.key] = segment[run.key].status
-                    listener.advanced(run, step, scores[-1].val_score if scores else None)
-                if interrupted():
-                    raise KeyboardInterrupt
-    except (StoreError, CheckpointError):
-        raise
-    except Exception:
-        store.fail(ends, traceback.format_exc())
-        ends = dict.fromkeys(ends, "failed")
-    for run in job.runs:
-        listener.ended(run, ends[run.key])
-    return step - started
-
-
-def _sweep(store: Store) -> None:
+def _sweep(store: Store, lease: Lease) -> None:
     """Delete the checkpoints that no run goes on from: what a process left that was killed before it could tidy up."""
+    files = list(store.checkpoints.glob("*"))
+    if not files or lease.others_are_at_work():
+        return
     needed = store.checkpoints_in_use()
-    for file in store.checkpoints.glob("*"):
+    for file in files:
         if file.name not in needed:
             file.unlink(missing_ok=True)
 
@@ -184,11 +187,6 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _new_run(run: PlannedRun) -> NewRun:
-    task, methods = run.task, " + ".join(map(str, run.treatment.methods))
-    return NewRun(run.key, task.name, task.key, str(run.policy), methods, run.seed, task.steps, provenance(task))
 
 
 def _members(plan: Plan) -> list[Member]:

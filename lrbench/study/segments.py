@@ -1,119 +1,136 @@
-"""One training as the segments that the store is told of."""
+"""Lanes of training as the segments that the store is told of."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.engine import advance, begin, load_checkpoint, save_checkpoint
-from lrbench.errors import CheckpointError
+from lrbench.engine import advance, advance_stacked, begin, state_from_bytes, state_to_bytes
+from lrbench.policy import Policy
 from lrbench.study.measure import final, score
-from lrbench.study.store import Score, Segment, StoredRun
+from lrbench.study.provenance import provenance
+from lrbench.study.store import Score, Segment
+from lrbench.study.work import Progress, Step
 
 if TYPE_CHECKING:
-    from lrbench.engine import Evaluation, State
-    from lrbench.study.plan import Job, PlannedRun
+    import numpy as np
+    from numpy.typing import NDArray
 
-SECONDS_AT_RISK = 5.0
-"""A run that takes longer leaves a checkpoint about this often: what a killed process loses at most."""
+    from lrbench.engine import Evaluation, State, Watcher
+    from lrbench.study.work import Lane, Work
+    from lrbench.tasks import Task
 
 
-def resumable_state(job: Job, stored: Mapping[str, StoredRun], checkpoints: Path) -> State | None:
-    """The state from which unfinished runs can go on together, or None where they must start over.
+class Run:
+    """A lane while it is trained: its state, and what has been seen since the last message about it.
 
-    They stand at the same checkpoint or they start over, and so they do where the checkpoint is missing, torn, or not
-    what the store says it is; and where the policy reacts to evaluations that were not stored, those of a network
-    that is not watched.
+    Attributes:
+        seconds: the wall time that it has taken since the last message; its share, where lanes are trained together.
     """
-    places = {(stored[run.key].step, stored[run.key].checkpoint) if run.key in stored else None for run in job.runs}
-    place = places.pop()
-    if places or place is None or (job.training.policy.reacts and _unwatched(job) is None):
-        return None
-    step, checkpoint = place
-    if checkpoint is None:
-        return None
-    try:
-        state = load_checkpoint(checkpoints / checkpoint, job.training.task.device)
-    except CheckpointError:
-        return None
-    return state if (state.seed, state.step) == (job.training.seed, step) else None
 
+    def __init__(self, lane: Lane, task: Task) -> None:
+        began = time.perf_counter()
+        self.lane = lane
+        self.task = task
+        self.state = begin(task, lane.seed) if lane.state is None else state_from_bytes(lane.state, task.device)
+        self._history = list(lane.history)
+        self._scores: dict[str, list[Score]] = {key: [] for key in lane.watchers}
+        self._watching = {str(watcher): 0.0 for watcher in lane.watchers.values() if watcher is not None}
+        self._last: Evaluation | None = None
+        self.seconds = time.perf_counter() - began
 
-def segments(
-    job: Job, state: State | None, stored: Mapping[str, StoredRun], checkpoints: Path
-) -> Generator[Mapping[str, Segment]]:
-    """Train a job from a state (or from its beginning) to its end: the segments of each of its runs, by key.
+    @property
+    def watchers(self) -> list[Watcher]:
+        """Each once, in the order of the runs."""
+        return list({str(one): one for one in self.lane.watchers.values() if one is not None}.values())
 
-    A segment that does not end the runs has left a checkpoint, under the name that it carries, before it is yielded.
-    Closing the generator between two segments loses nothing.
+    @property
+    def done(self) -> bool:
+        return self.state.diverged_at is not None or self.state.step == self.lane.stop
 
-    Raises:
-        CheckpointError: a checkpoint cannot be written.
-    """
-    run, unwatched = job.training, _unwatched(job)
-    task, modifiers = run.task, run.treatment.modifiers
-    watchers = [one.treatment.watcher for one in job.runs if one.treatment.watcher is not None]
-    history: list[tuple[int, float]] = []
-    if state is not None and unwatched is not None:
-        history = [(known.step, known.val_score) for known in stored[unwatched.key].scores]
-    started = time.perf_counter()
-    state = begin(task, run.seed) if state is None else state
-    fresh: dict[str, list[Score]] = {one.key: [] for one in job.runs}
-    watching = dict.fromkeys(map(str, watchers), 0.0)
-    while True:
-        stop = min(state.step - state.step % task.eval_every + task.eval_every, task.steps)
-        lrs = run.policy.lrs(state.step, stop, history)
-        state, evaluations = advance(task, state, lrs, modifiers, watchers)
+    def lrs(self) -> NDArray[np.float64]:
+        """The learning rates up to the next evaluation, or to the lane's end if that comes first."""
+        every, start = self.task.eval_every, self.state.step
+        stop = min(start - start % every + every, self.lane.stop)
+        lrs = self.lane.lrs
+        if isinstance(lrs, Policy):
+            return lrs.lrs(start, stop, self._history)
+        return lrs[start - self.lane.start : stop - self.lane.start]
+
+    def take(self, state: State, evaluations: Sequence[Evaluation]) -> None:
+        """Go on from a state, which these evaluations led to."""
+        self.state = state
         for evaluation in evaluations:
-            watching = {name: spent + evaluation.watching[name] for name, spent in watching.items()}
-            own = score(task, evaluation)
-            history.append((own.step, own.val_score))
-            for one in job.runs:
-                if seen := _seen_by(one, evaluation):
-                    fresh[one.key].append(own if seen is evaluation else score(task, seen))
-        elapsed = time.perf_counter() - started
-        seconds = {one.key: elapsed - sum(watching.values()) + watching.get(_watcher(one), 0.0) for one in job.runs}
-        facts = {
-            key: Segment(state.step, seconds[key], state.flops.total, tuple(scores)) for key, scores in fresh.items()
-        }
-        if state.diverged_at is not None or state.step == task.steps:
-            last = evaluations[-1] if state.diverged_at is None else None
-            yield {one.key: _ended(facts[one.key], one, state, last) for one in job.runs}
-            return
-        if elapsed >= SECONDS_AT_RISK:
-            name = f"{run.training_key}-{state.step}.pt"
-            save_checkpoint(checkpoints / name, state)
-            yield {key: replace(segment, checkpoint=name) for key, segment in facts.items()}
-            started, watching = time.perf_counter(), dict.fromkeys(watching, 0.0)
-            for scores in fresh.values():
-                scores.clear()
+            self._last = evaluation
+            for name, spent in evaluation.watching.items():
+                self._watching[name] += spent
+            own = score(self.task, evaluation)
+            self._history.append((own.step, own.val_score))
+            for key, watcher in self.lane.watchers.items():
+                if seen := _seen(evaluation, watcher):
+                    self._scores[key].append(own if seen is evaluation else score(self.task, seen))
+
+    def step(self, origin: Mapping[str, str | None]) -> Step:
+        """What there is to tell since the last time."""
+        ended = self.state.diverged_at is not None or self.state.step == self.task.steps
+        shared = self.seconds - sum(self._watching.values())
+        segments = {}
+        for key, watcher in self.lane.watchers.items():
+            seconds = shared + (0.0 if watcher is None else self._watching[str(watcher)])
+            scores = tuple(self._scores[key])
+            segment = Segment(self.state.step, seconds, self.state.flops.total, scores, provenance=origin)
+            segments[key] = self._ended(segment, watcher) if ended else segment
+            self._scores[key].clear()
+        self._watching = dict.fromkeys(self._watching, 0.0)
+        self.seconds = 0.0
+        return Step(segments, None if ended else state_to_bytes(self.state), self.done)
+
+    def _ended(self, segment: Segment, watcher: Watcher | None) -> Segment:
+        """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""
+        state = self.state
+        seen = None if state.diverged_at is not None or self._last is None else _seen(self._last, watcher)
+        if seen is None:
+            return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
+        costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
+        numbers = final(self.task, seen) | costs
+        for method in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
+            numbers |= method.facts(state.memories[str(method)])
+        return replace(segment, status="finished", final=numbers)
 
 
-def _ended(segment: Segment, run: PlannedRun, state: State, last: Evaluation | None) -> Segment:
-    """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""
-    seen = None if last is None else _seen_by(run, last)
-    if seen is None:
-        return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
-    costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
-    numbers = final(run.task, seen) | costs
-    for method in run.treatment.methods:
-        numbers |= method.facts(state.memories[str(method)])
-    return replace(segment, status="finished", final=numbers)
+def segments(work: Work, task: Task, seconds_at_risk: float) -> Generator[Progress]:
+    """Train lanes to their ends, and tell of each when it gets there, and of all when work worth keeping was done.
+
+    Whoever stops listening between two messages loses what came after the last one, and nothing else.
+    """
+    origin = provenance(task, work.engine)
+    going = [Run(lane, task) for lane in work.lanes]
+    told = time.perf_counter()
+    while going:
+        began = time.perf_counter()
+        advanced = _advanced(work, task, going)
+        for run, (state, evaluations) in zip(going, advanced, strict=True):
+            run.take(state, evaluations)
+        now = time.perf_counter()
+        for run in going:
+            run.seconds += (now - began) / len(going)
+        due = now - told >= seconds_at_risk
+        if steps := {run.lane.name: run.step(origin) for run in going if due or run.done}:
+            yield Progress(steps)
+        if due:
+            told = time.perf_counter()
+        going = [run for run in going if not run.done]
 
 
-def _unwatched(job: Job) -> PlannedRun | None:
-    """The run of a job whose evaluations are those of the network in training, to which a policy may react."""
-    return next((run for run in job.runs if run.treatment.watcher is None), None)
+def _advanced(work: Work, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
+    if work.engine == "serial":
+        return [advance(task, run.state, run.lrs(), run.lane.modifiers, run.watchers) for run in runs]
+    methods = runs[0].lane.modifiers, runs[0].watchers
+    return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *methods)
 
 
-def _seen_by(run: PlannedRun, evaluation: Evaluation) -> Evaluation | None:
+def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:
     """An evaluation of the network that a run is about; None where that network's losses are not finite."""
-    return evaluation if run.treatment.watcher is None else evaluation.watched.get(_watcher(run))
-
-
-def _watcher(run: PlannedRun) -> str:
-    """By what text an evaluation knows the network that a run is about; empty for the one in training."""
-    return "" if run.treatment.watcher is None else str(run.treatment.watcher)
+    return evaluation if watcher is None else evaluation.watched.get(str(watcher))

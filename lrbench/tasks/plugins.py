@@ -5,8 +5,16 @@ import sys
 import traceback
 from hashlib import blake2b
 from pathlib import Path
+from types import ModuleType
 
 from lrbench.errors import LRBenchError, TaskError
+
+PREFIX = "lrbench_plugin_"
+
+
+def plugin_modules() -> list[ModuleType]:
+    """The plugins that are loaded."""
+    return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
 
 
 def load_plugin(path: Path | str) -> None:
@@ -15,7 +23,7 @@ def load_plugin(path: Path | str) -> None:
     Raises TaskError where there is no such file or where it fails, naming its line.
     """
     file = Path(path).expanduser().resolve()
-    module_name = f"lrbench_plugin_{blake2b(str(file).encode(), digest_size=8).hexdigest()}"
+    module_name = f"{PREFIX}{blake2b(str(file).encode(), digest_size=8).hexdigest()}"
     if module_name in sys.modules:
         return
     if not file.is_file():

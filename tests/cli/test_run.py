@@ -98,7 +98,7 @@ def test_a_diverged_run_is_a_result_and_no_error(lrbench: Command, tmp_path: Pat
 def test_progress_goes_to_stderr_as_plain_lines_in_a_pipe(lrbench: Command, tiny_study: Path) -> None:
     result = lrbench("run", tiny_study, "--json")
 
-    assert "tiny: 4 runs, 0 cached, 4 to train (160 iterations)\n" in result.stderr
+    assert "tiny: 4 runs, 0 cached, 4 to train (160 of 160 iterations)\n" in result.stderr
     assert "training: 4 of 4 runs" in result.stderr
     assert "\x1b" not in result.stderr
 
@@ -346,10 +346,12 @@ def test_debug_shows_the_traceback_of_a_failed_run(
 def test_ctrl_c_keeps_what_was_trained_says_how_to_go_on_and_exits_with_130(
     lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_model(tiny_study, "interrupting", '(os.environ.pop("BROKEN"), signal.raise_signal(signal.SIGINT))')
+    press = "(os.environ.pop('BROKEN'), signal.raise_signal(signal.SIGINT))"
+    count_down = "os.environ.update(BROKEN=str(int(os.environ['BROKEN']) - 1))"
+    with_model(tiny_study, "interrupting", f"{press} if os.environ['BROKEN'] == '0' else {count_down}")
     arguments = ["run", str(tiny_study), "--plugin", "interrupting.py"]
     monkeypatch.setattr("sys.argv", ["lrbench", *arguments])
-    monkeypatch.setenv("BROKEN", "1")
+    monkeypatch.setenv("BROKEN", "5")
     tiny_study.write_text(tiny_study.read_text().replace("eval_every = 20", "eval_every = 1"))
 
     stopped = lrbench(*arguments)

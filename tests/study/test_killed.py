@@ -10,17 +10,17 @@ from lrbench.study.store import open_store
 STUDY = """
 import sys
 import lrbench
-import lrbench.study.segments
+import lrbench.study.runner
 from lrbench.policy import parse
 from lrbench.study.study import Entry
 
-lrbench.study.segments.SECONDS_AT_RISK = 0.05
+lrbench.study.runner.SECONDS_AT_RISK = 0.05
 task = lrbench.load_task("mnist1d-mlp").with_(steps=500, eval_every=25)
 texts = ("FIX(k0=0.1)", "TRI(k0=0.01, k1=0.2, l=0.1dur)", "FIX(k0=1e30)")
 entries = tuple(Entry(text, parse(text)) for text in texts)
 study = lrbench.Study(name="killed", tasks=(task,), entries=entries, seeds=(0, 1))
 print("begun", flush=True)
-lrbench.run(study, store=sys.argv[1], device="cpu")
+lrbench.run(study, store=sys.argv[1], device="cpu", engine="serial")
 """
 
 KILLS = 4

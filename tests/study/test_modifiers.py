@@ -1,27 +1,31 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import lrbench.study.segments
+import lrbench.study.runner
 from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop
 from lrbench.study.config import load_study
 from lrbench.study.export import export
+from lrbench.study.listener import Silence
 from lrbench.study.plan import plan
 from lrbench.study.results import results
-from lrbench.study.runner import Silence, run
+from lrbench.study.runner import run as run_study
 from lrbench.study.store import Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.treatment import Treatment
 from lrbench.tasks import Task
 
 Make = Callable[..., Study]
+
+run = partial(run_study, engine="serial")
 ALL = (Treatment.of([PLP()]), Treatment.of([PSWA(p=0.5)]), Treatment.of([EMA(decay=0.9)]), Treatment.of([LAWA()]))
 
 
@@ -90,7 +94,7 @@ def test_the_control_of_plp_is_the_policy_at_seven_sixths(study: Make) -> None:
 def test_modifiers_change_the_numbers_and_have_runs_of_their_own(study: Make, store: Store) -> None:
     asked = study("FIX(k0=0.1)", seeds=(0,), treatments=ALL)
     run(asked, store)
-    curves = [one.scores for one in numbers(asked, store).values()]
+    curves = [tuple(one.scores) for one in numbers(asked, store).values()]
     assert len(set(curves)) == len(curves) == 6
 
 
@@ -100,7 +104,7 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
     treatments = (*ALL, Treatment.of([PLP(), PSWM(p=0.5), EMA(decay=0.9)]))
     asked = study("TRI(k0=0.01, k1=0.2, l=5)", seeds=(0,), treatments=treatments)
     run(asked, store)
-    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "cut.db") as cut:
         for at in (5, 10, 25, 35):
             with pytest.raises(KeyboardInterrupt):

@@ -1,21 +1,27 @@
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import lrbench.study.segments
+import lrbench.study.runner
 from lrbench.errors import CheckpointError
-from lrbench.study.plan import Plan, PlannedRun, fresh_seeds, plan
-from lrbench.study.runner import Silence, Tally, run
+from lrbench.study.listener import Silence
+from lrbench.study.outlook import Outlook
+from lrbench.study.plan import PlannedRun, fresh_seeds, plan
+from lrbench.study.runner import Tally
+from lrbench.study.runner import run as run_study
 from lrbench.study.store import Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.tasks import Task
 
 Make = Callable[..., Study]
+
+run = partial(run_study, engine="serial")
 POLICIES = ("FIX(k0=0.1)", "EXP(k0=0.1, gamma=0.01 per 1dur)")
 
 
@@ -41,7 +47,7 @@ class Interrupter(Silence):
 
 @pytest.fixture
 def checkpoint_at_every_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
 
 
 def test_every_policy_is_trained_with_every_seed(study: Make, store: Store) -> None:
@@ -196,7 +202,7 @@ def test_a_policy_that_reacts_to_evaluations_is_trained_and_resumed(
 ) -> None:
     asked = study("REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)", seeds=(0,))
     run(asked, store)
-    monkeypatch.setattr(lrbench.study.segments, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "resumed.db") as resumed:
         with pytest.raises(KeyboardInterrupt):
             run(asked, resumed, listener=Interrupter(at=20))
@@ -208,8 +214,8 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
     heard: list[str] = []
 
     class Recorder(Silence):
-        def planned(self, plan: Plan, missing: object) -> None:
-            heard.append(f"{len(plan.runs)} planned")
+        def planned(self, outlook: Outlook) -> None:
+            heard.append(f"{len(outlook.missing)} planned")
 
         def ended(self, run: PlannedRun, status: str) -> None:
             heard.append(f"{run.entry.name} {run.seed} {status}")

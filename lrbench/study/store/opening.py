@@ -58,6 +58,12 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
     return Store(database, checkpoints)
 
 
+def store_exists(location: str | os.PathLike[str] | None = None) -> bool:
+    """Whether `open_store(location)` would open a store that is there rather than make a file."""
+    url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
 def _url(location: str | os.PathLike[str]) -> sa.URL:
     text = os.fspath(location)
     if "://" not in text:

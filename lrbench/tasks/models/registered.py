@@ -1,7 +1,7 @@
 """A registered model with its options and the data's shape: a factory whose identity is what it says, not its code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
@@ -31,8 +31,18 @@ class RegisteredModel:
     def __call__(self) -> nn.Module:
         return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the registered function, so that a process can build the model that has not registered it."""
+        return _restored, (registry.models.find(self.name), *(getattr(self, field.name) for field in fields(self)))
+
     def __fingerprint__(self) -> tuple[Any, ...]:
         """What its fingerprint is made of: the version of the registered function, or its code if it has none."""
         entry = registry.models.find(self.name)
         code: Any = entry.build if entry.version is None else entry.version
         return (self.name, self.input_shape, self.num_classes, self.options, code)
+
+
+def _restored(entry: registry.Entry[Any], *values: Any) -> RegisteredModel:
+    if entry.name not in registry.models:
+        registry.models.add(entry)
+    return RegisteredModel(*values)

@@ -1,0 +1,37 @@
+"""What a worker does with an order, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lrbench.engine import fastest_lanes, resolve_device
+from lrbench.study.segments import segments
+from lrbench.study.work import Lanes, Message, Order, Probe, Setup
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.tasks import Task
+
+
+class Worker:
+    """A worker that knows its tasks, and has those that it was asked about on its device."""
+
+    def __init__(self, setup: Setup, device: torch.device | None = None) -> None:
+        self._setup = setup
+        self._device = resolve_device(setup.device) if device is None else device
+        self._tasks: dict[str, Task] = {}
+
+    def carry_out(self, order: Order) -> Iterator[Message]:
+        """Do what is ordered, telling of it as it goes on; errors of a model or of data are raised."""
+        task = self._task(order.task)
+        if isinstance(order, Probe):
+            yield Lanes(fastest_lanes(task, order.at_most))
+        else:
+            yield from segments(order, task, self._setup.seconds_at_risk)
+
+    def _task(self, key: str) -> Task:
+        if key not in self._tasks:
+            self._tasks[key] = self._setup.tasks[key].to(self._device)
+        return self._tasks[key]

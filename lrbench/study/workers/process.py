@@ -1,0 +1,78 @@
+"""The life of a worker process: `python -m lrbench.study.workers.process NUMBER`.
+
+It reads pickles from its standard input, first what it is to know and then orders, and writes pickles to what was its
+standard output; what a model prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, BinaryIO
+
+from lrbench.study.work import Failed, Idle
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.study.work import Message, Order, Setup
+
+LOST_COORDINATOR = 3
+"""The exit code of a worker whose coordinator is gone."""
+
+
+def main(number: int) -> None:
+    """Carry out orders one by one, until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inbox, outbox = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    setup: Setup = pickle.load(inbox)
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inbox, orders), daemon=True).start()
+
+    from lrbench.study.workers.carrying_out import Worker
+
+    worker = Worker(setup, _device(setup.device, number))
+    _say(outbox, Idle())
+    while True:
+        order = orders.get()
+        try:
+            for message in worker.carry_out(order):
+                _say(outbox, message)
+            _say(outbox, Idle())
+        except Exception:
+            _say(outbox, Failed(traceback.format_exc()))
+
+
+def _listen(inbox: BinaryIO, orders: queue.SimpleQueue[Order]) -> None:
+    while True:
+        try:
+            orders.put(pickle.load(inbox))
+        except (EOFError, OSError):
+            os._exit(LOST_COORDINATOR)
+
+
+def _say(outbox: BinaryIO, message: Message) -> None:
+    outbox.write(pickle.dumps(message))
+    outbox.flush()
+
+
+def _device(name: str, number: int) -> torch.device:
+    """Where this worker trains; where no GPU is named, the workers are spread over all there are."""
+    import torch
+
+    from lrbench.engine import resolve_device
+
+    device = resolve_device(name)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", number % torch.cuda.device_count())
+    return device
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

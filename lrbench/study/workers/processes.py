@@ -1,0 +1,104 @@
+"""Workers that are processes of this machine, one thread each.
+
+A worker is a new Python (never a fork, which torch's threads and CUDA do not survive) that does not import the
+caller's main module, so that a script needs no `if __name__ == "__main__"`. It ends when its standard input does, so
+that a killed coordinator leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from lrbench.errors import StudyError
+from lrbench.study.work import Died, Idle
+from lrbench.study.workers.pickling import pickled, pickled_setup
+
+if TYPE_CHECKING:
+    from lrbench.study.work import Message, Order, Setup
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class ProcessPool:
+    """So many processes; a thread for each puts what it says into one queue."""
+
+    def __init__(self, size: int, setup: Setup) -> None:
+        self.size = size
+        self._setup = pickled_setup(setup)
+        self._messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._ready: set[int] = set()
+        self._closing = False
+        for worker in range(size):
+            self._start(worker)
+
+    def give(self, worker: int, order: Order) -> None:
+        _send(self._processes[worker], pickled(order))
+
+    def receive(self, timeout: float) -> tuple[int, Message] | None:
+        try:
+            worker, message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(message, Died):
+            if worker not in self._ready:
+                raise StudyError(f"a worker process could not be started, it {message.reason}: see what it said above")
+            self._ready.discard(worker)
+            self._start(worker)
+        elif isinstance(message, Idle):
+            self._ready.add(worker)
+        return worker, message
+
+    def close(self) -> None:
+        """End all workers at once."""
+        self._closing = True
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+
+    def _start(self, worker: int) -> None:
+        command = [sys.executable, "-m", "lrbench.study.workers.process", str(worker)]
+        paths = os.pathsep.join(filter(None, sys.path))
+        environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": paths}
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._processes[worker] = process
+        threading.Thread(target=self._attend, args=(worker, process), daemon=True).start()
+
+    def _attend(self, worker: int, process: subprocess.Popen[bytes]) -> None:
+        """Tell a new process what it is to know, and pass on what it says until it ends."""
+        _send(process, self._setup)
+        assert process.stdout is not None
+        with process.stdout as pipe, suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                self._messages.put((worker, pickle.load(pipe)))
+        code = process.wait()
+        if not self._closing:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            self._messages.put((worker, Died(how)))
+
+
+def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
+    """Write to a process; that it is gone is for those to tell who read from it."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(content)
+        process.stdin.flush()
+
+
+@contextmanager
+def process_pool(size: int, setup: Setup) -> Iterator[ProcessPool]:
+    """Worker processes, which are gone when the context ends."""
+    pool = ProcessPool(size, setup)
+    try:
+        yield pool
+    finally:
+        pool.close()

@@ -1,0 +1,142 @@
+"""Workers that are actors of a Ray cluster: on this machine or on many, with CPUs or shares of GPUs."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lrbench.errors import StudyError
+from lrbench.study.work import Died, Failed, Idle
+from lrbench.study.workers.pickling import pickled, pickled_setup
+
+if TYPE_CHECKING:
+    from lrbench.study.work import Message, Order, Setup
+    from lrbench.study.workers.serial import SerialPool
+
+
+class Actor:
+    """One worker of the cluster: a serial pool of its own, asked from afar for its next message."""
+
+    def __init__(self, setup: bytes) -> None:
+        from lrbench.study.workers.serial import SerialPool
+
+        self._pool: SerialPool = SerialPool(pickle.loads(setup))
+
+    def give(self, order: bytes) -> None:
+        self._pool.give(0, pickle.loads(order))
+
+    def receive(self) -> Message:
+        answer = self._pool.receive(0)
+        assert answer is not None
+        return answer[1]
+
+
+class RayPool:
+    """As many actors as the cluster has room for; each is asked for one message at a time."""
+
+    def __init__(self, ray: Any, size: int, setup: bytes, resources: dict[str, float]) -> None:
+        self.size = size
+        self._ray = ray
+        self._setup = ray.put(setup)
+        self._actor = ray.remote(**resources, max_restarts=0)(Actor)
+        self._actors: dict[int, Any] = {}
+        self._asked: dict[Any, int] = {}
+        for worker in range(size):
+            self._start(worker)
+
+    def give(self, worker: int, order: Order) -> None:
+        self._actors[worker].give.remote(pickled(order))
+        self._ask(worker)
+
+    def receive(self, timeout: float) -> tuple[int, Message] | None:
+        answered, _ = self._ray.wait(list(self._asked), num_returns=1, timeout=timeout)
+        if not answered:
+            return None
+        worker = self._asked.pop(answered[0])
+        try:
+            message: Message = self._ray.get(answered[0])
+        except self._ray.exceptions.RayTaskError as error:
+            raise StudyError(f"a Ray worker could not be started: {_last_line(error)}") from error
+        except self._ray.exceptions.RayError as error:
+            self._start(worker)
+            return worker, Died(f"was lost with its Ray node or process ({_last_line(error)})")
+        if not isinstance(message, Idle | Failed):
+            self._ask(worker)
+        return worker, message
+
+    def close(self) -> None:
+        """End all actors at once."""
+        for actor in self._actors.values():
+            self._ray.kill(actor)
+
+    def _start(self, worker: int) -> None:
+        self._actors[worker] = self._actor.remote(self._setup)
+        self._ask(worker)
+
+    def _ask(self, worker: int) -> None:
+        self._asked[self._actors[worker].receive.remote()] = worker
+
+
+@contextmanager
+def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[RayPool]:
+    """Actors of the cluster at `address`, or with "ray" of the one at hand, begun on this machine if there is none.
+
+    Raises:
+        StudyError: Ray is not installed, the cluster cannot be reached or has no room, or a task cannot be sent.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise StudyError("workers on Ray need it installed: pip install 'lrbench[ray]'") from error
+    content = pickled_setup(setup)
+    ours = not ray.is_initialized()
+    if ours and address != "ray":
+        _check_reachable(address)
+    try:
+        if ours:
+            environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+            where = None if address == "ray" else address
+            ray.init(where, runtime_env=environment, logging_level=logging.ERROR, include_dashboard=None)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise StudyError(f"there is no Ray cluster at '{address}': {_last_line(error)}") from error
+    try:
+        pool = RayPool(ray, _room(ray, gpus_per_worker), content, _resources(gpus_per_worker))
+        try:
+            yield pool
+        finally:
+            pool.close()
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens, which Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise StudyError(f"there is no Ray cluster at '{address}': {error}") from error
+
+
+def _resources(gpus_per_worker: float) -> dict[str, float]:
+    return {"num_cpus": 1, "num_gpus": gpus_per_worker}
+
+
+def _room(ray: Any, gpus_per_worker: float) -> int:
+    """How many actors fit into the cluster."""
+    resources = ray.cluster_resources()
+    room = int(resources.get("CPU", 0))
+    if gpus_per_worker:
+        room = min(room, int(resources.get("GPU", 0) / gpus_per_worker))
+    if room < 1:
+        raise StudyError(f"the Ray cluster has no room for a worker with 1 CPU and {gpus_per_worker:g} GPUs")
+    return room
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__

@@ -1,0 +1,45 @@
+"""One worker: this process."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lrbench.study.work import Failed, Idle
+from lrbench.study.workers.carrying_out import Worker
+
+if TYPE_CHECKING:
+    from lrbench.study.work import Message, Order, Setup
+
+
+class SerialPool:
+    """Trains between two questions for messages."""
+
+    size = 1
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = Worker(setup)
+        self._messages: Iterator[Message] | None = iter(())
+
+    def give(self, worker: int, order: Order) -> None:
+        self._messages = self._worker.carry_out(order)
+
+    def receive(self, timeout: float) -> tuple[int, Message] | None:
+        if self._messages is None:
+            time.sleep(timeout)
+            return None
+        try:
+            message = next(self._messages, Idle())
+        except Exception:
+            message = Failed(traceback.format_exc())
+        if isinstance(message, Idle | Failed):
+            self._messages = None
+        return 0, message
+
+
+@contextmanager
+def serial_pool(setup: Setup) -> Iterator[SerialPool]:
+    yield SerialPool(setup)

@@ -1,0 +1,133 @@
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lrbench.study.estimate
+from lrbench.modifiers import EMA, PLP
+from lrbench.policy import FIX, parse
+from lrbench.study.plan import PlannedRun, plan
+from lrbench.study.study import Entry, Study
+from lrbench.study.treatment import Treatment
+from lrbench.study.tree import Branch, forest
+from lrbench.tasks import Task
+
+Make = Callable[..., Study]
+
+
+def beginning(run: PlannedRun) -> tuple[int, None]:
+    return 0, None
+
+
+def trees(study: Study) -> list[Branch]:
+    return forest(plan(study).by_key.values(), beginning)
+
+
+def branches(tree: Branch) -> Iterator[Branch]:
+    yield tree
+    for child in tree.children:
+        yield from branches(child)
+
+
+def shape(branch: Branch) -> tuple[object, ...]:
+    """Where a branch begins and ends, and its children, in the order of their sizes."""
+    return (branch.start, branch.stop, *sorted((shape(child) for child in branch.children), key=str))
+
+
+@pytest.fixture(autouse=True)
+def _every_shared_iteration_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_OF_A_FORK", 1e-9)
+
+
+def test_steps_of_different_lengths_share_what_comes_before_the_first_one(study: Make) -> None:
+    steps = [f"STEP(k0=0.1, gamma=0.1, l={length})" for length in (10, 25, 30)]
+    (tree,) = trees(study(*steps, "FIX(k0=0.1)", seeds=(0,)))
+    # the budget is 40; l=10 leaves at 10, l=25 at 25, l=30 at 30
+    assert shape(tree) == (0, 10, (10, 25, (25, 30, (30, 40), (30, 40)), (25, 40)), (10, 40))
+    assert tree.steps == 40 + 30 + 15 + 10
+
+
+def test_warmups_to_different_rates_share_nothing_but_their_first_iteration(study: Make) -> None:
+    (tree,) = trees(study("FIX(k0=0.1).warmup(10)", "FIX(k0=0.2).warmup(10)", seeds=(0,)))
+    assert shape(tree) == (0, 1, (1, 40), (1, 40))
+
+
+def test_seeds_tasks_and_modifiers_share_nothing(study: Make, task: Task) -> None:
+    other = task.with_(name="other", batch_size=8)
+    asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), treatments=(Treatment.of([PLP()]),))
+    # PLP brings its control, which is trained at another learning rate
+    assert [tree.steps for tree in trees(asked)] == [40] * (2 * 2 * 3)
+
+
+def test_what_only_watches_rides_along(study: Make) -> None:
+    watched = (Treatment.of([EMA(decay=0.9)]), Treatment.of([EMA(decay=0.5)]))
+    (tree,) = trees(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,), treatments=watched))
+    assert (len(tree.runs), tree.steps) == (6, 60)
+    assert [len(child.runs) for child in tree.children] == [3, 3]
+
+
+def test_policies_that_react_to_evaluations_share_nothing_with_others(study: Make) -> None:
+    reactive = [f"REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience={patience})" for patience in (0, 1)]
+    assert [tree.steps for tree in trees(study(*reactive, "FIX(k0=0.1)", seeds=(0,)))] == [40, 40, 40]
+
+
+def test_runs_that_stand_elsewhere_are_not_trained_together(study: Make) -> None:
+    runs = plan(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,))).runs
+    places = {runs[0].key: (10, "a.pt"), runs[1].key: (10, "a.pt")}
+    (tree,) = forest(runs, lambda run: places[run.key])
+    assert shape(tree) == (10, 20, (20, 40), (20, 40))
+    places[runs[1].key] = (5, "b.pt")
+    assert [shape(tree) for tree in forest(runs, lambda run: places[run.key])] == [(10, 40), (5, 40)]
+
+
+def test_forks_that_would_cost_more_than_they_save_are_not_made(study: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_AT_LEAST", 1e-3)
+    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_OF_A_FORK", 12e-3)
+    steps = [f"STEP(k0=0.1, gamma=0.1, l={length})" for length in (11, 25, 30)]
+    first, second = trees(study(*steps, seeds=(0,)))
+    assert shape(first) == (0, 40)
+    assert shape(second) == (0, 24, (24, 40), (24, 40))
+
+
+def test_thousands_of_forks_behind_each_other(study: Make, task: Task) -> None:
+    long = task.with_(steps=3000, eval_every=1000)
+    steps = [f"STEP(k0=0.1, gamma=0.1, l={length})" for length in range(1, 3000)]
+    (tree,) = trees(study(*steps, tasks=(long,), seeds=(0,)))
+    assert tree.steps == sum(3000 - length for length in range(1, 3000)) + 2999
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    changes=st.lists(
+        st.lists(st.tuples(st.integers(1, 39), st.sampled_from([0.1, 0.2])), max_size=4), min_size=1, max_size=8
+    )
+)
+def test_every_run_passes_through_branches_that_have_its_learning_rates(
+    task: Task, changes: list[list[tuple[int, float]]]
+) -> None:
+    entries = {}
+    for change in changes:
+        places = dict(sorted(change))
+        policy = parse("FIX(k0=0.3)")
+        for at, rate in places.items():
+            policy = policy.then(FIX(k0=rate), at=at)
+        entries[str(policy)] = Entry(str(policy), policy)
+    asked = Study(name="any", tasks=(task,), entries=tuple(entries.values()), seeds=(0,))
+    runs = plan(asked).by_key
+    forest_ = forest(runs.values(), beginning)
+    covered = dict.fromkeys(runs, 0)
+    trained = set()
+    for tree in forest_:
+        for branch in branches(tree):
+            assert branch.children or branch.stop == task.steps
+            assert len(branch.children) != 1
+            for run in branch.runs:
+                assert covered[run.key] == branch.start
+                covered[run.key] = branch.stop
+                trained |= {(step, run.lrs[: step + 1].tobytes()) for step in range(branch.start, branch.stop)}
+            first = branch.training.lrs[: branch.stop].tobytes()
+            assert all(run.lrs[: branch.stop].tobytes() == first for run in branch.runs)
+    assert set(covered.values()) == {task.steps}
+    # no iteration is trained twice: as many are trained as there are different prefixes of learning rates
+    assert sum(tree.steps for tree in forest_) == len(trained)
