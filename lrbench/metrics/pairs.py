@@ -4,6 +4,7 @@ A pair of policies is compared by the differences between their scores on the se
 own: no spread is pooled over pairs, so policies may be as unequally noisy and as correlated as they like.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ SAME_SCORE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """The paired differences of k policies, as arrays [..., k, k]; element [j, i] is about j minus i."""
+    """The paired differences of k policies, as arrays [..., rows, k]; element [j, i] is about the row's j minus i."""
 
     gap: FloatArray
     """Mean of score of j minus score of i, nan where they share no seed."""
@@ -27,7 +28,7 @@ class Pairs:
     """How many seeds they share."""
 
     @classmethod
-    def of(cls, scores: FloatArray, resolution: float = 0.0) -> "Pairs":
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Pairs":
         """Compare the policies of `scores` [..., k, seeds], where a value that is not finite is a missing run.
 
         Args:
@@ -36,6 +37,7 @@ class Pairs:
                 read to half a step each leave their difference an interval of two steps, in which it may have a
                 spread of up to one step (Popoviciu's inequality) without showing any; so no spread is taken to be
                 less than one step.
+            rows: which of the policies are compared with all of them, by default all.
         """
         seen = np.isfinite(scores)
         shared = seen.astype(np.float64)
@@ -44,7 +46,7 @@ class Pairs:
         rest = np.where(seen, known - means, 0.0)
 
         def over_shared_seeds(a: FloatArray, b: FloatArray) -> FloatArray:
-            product: FloatArray = a @ np.swapaxes(b, -1, -2)
+            product: FloatArray = a[..., rows, :] @ np.swapaxes(b, -1, -2)
             return product
 
         n = over_shared_seeds(shared, shared)
@@ -55,7 +57,7 @@ class Pairs:
         scatter = np.maximum(squares - n * shift**2, 0.0)
         variance = np.divide(scatter, n - 1.0, out=np.full_like(n, np.nan), where=n > 1)
         return cls(
-            gap=means - np.swapaxes(means, -1, -2) + shift,
+            gap=means[..., rows, :] - np.swapaxes(means, -1, -2) + shift,
             sd=np.maximum(np.sqrt(variance), resolution),
             n=n,
         )

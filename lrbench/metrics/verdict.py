@@ -55,6 +55,9 @@ Label = Literal["good", "avoid", "undecided"]
 PLANNED_POWER = 0.8
 MOST_SEEDS = 1000
 
+ROWS_AT_ONCE = 1024
+"""Of the matrix of all pairs of policies no more rows than these are in memory."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -133,17 +136,25 @@ def judge(
 
 def familywise_p(pairs: Pairs, margin: float) -> tuple[FloatArray, FloatArray]:
     """The familywise p-values (p_good, p_avoid), each [..., k], of k >= 2 policies; the module's text proves them."""
-    k = pairs.gap.shape[-1]
-    others = ~np.eye(k, dtype=bool)
-    lead = pairs.gap.shape[:-2]
+    p_good, beyond = _over_rows(pairs, margin, first=0)
+    return p_good, _p_avoid(beyond)
 
-    within = pairs.p_within(margin)[..., others].reshape(*lead, k, k - 1)
+
+def _over_rows(pairs: Pairs, margin: float, first: int) -> tuple[FloatArray, FloatArray]:
+    """The largest q_c(i) and the smallest p(j, i) over the rows c and j of the pairs, each [..., k].
+
+    `first` is the policy of the first row.
+    """
+    *lead, rows, k = pairs.gap.shape
+    others = ~np.eye(rows, k, first, dtype=bool)
+    within = pairs.p_within(margin)[..., others].reshape(*lead, rows, k - 1)
     by_best = np.zeros_like(pairs.gap)
-    by_best[..., others] = holm(within).reshape(*lead, k * (k - 1))
+    by_best[..., others] = holm(within).reshape(*lead, rows * (k - 1))
+    return by_best.max(axis=-2), np.where(others, pairs.p_beyond(margin), 1.0).min(axis=-2)
 
-    beyond = np.where(others, pairs.p_beyond(margin), 1.0)
-    not_close = np.minimum((k - 1) * beyond.min(axis=-2), 1.0)
-    return by_best.max(axis=-2), holm(not_close)
+
+def _p_avoid(beyond: FloatArray) -> FloatArray:
+    return holm(np.minimum((beyond.shape[-1] - 1) * beyond, 1.0))
 
 
 @dataclass(frozen=True)
@@ -155,17 +166,22 @@ class _Evidence:
 
 def _evidence(scores: FloatArray, margin: float, alpha: float, resolution: float) -> list[_Evidence]:
     k, seeds = scores.shape
-    pairs = Pairs.of(scores, resolution)
-    p_good, p_avoid = familywise_p(pairs, margin)
-    effect = pairs.effect(margin)
-    np.fill_diagonal(effect, -np.inf)
-    nearest_to_beating_it = effect.max(axis=0)
+    p_good, beyond, nearest_to_beating_it = np.zeros(k), np.ones(k), np.full(k, -np.inf)
+    for first in range(0, k, ROWS_AT_ONCE):
+        pairs = Pairs.of(scores, resolution, slice(first, first + ROWS_AT_ONCE))
+        largest, smallest = _over_rows(pairs, margin, first)
+        p_good, beyond = np.maximum(p_good, largest), np.minimum(beyond, smallest)
+        effect = pairs.effect(margin)
+        np.fill_diagonal(effect[:, first:], -np.inf)
+        nearest_to_beating_it = np.maximum(nearest_to_beating_it, effect.max(axis=0))
+    p_avoid = _p_avoid(beyond)
     best, second = _best_two(scores, np.full(k, True))
+    behind_best, behind_second = Pairs.of(scores, resolution, [best, second]).effect(margin)
 
     def needed(i: int) -> int | None:
         if min(p_good[i], p_avoid[i]) <= alpha:
             return None
-        behind = float(effect[second if i == best else best, i])
+        behind = float((behind_second if i == best else behind_best)[i])
         to_avoid = seeds_to_decide(behind, alpha / (k * (k - 1)), PLANNED_POWER, MOST_SEEDS)
         to_accept = seeds_to_decide(float(-nearest_to_beating_it[i]), alpha / (k - 1), PLANNED_POWER, MOST_SEEDS)
         return min((max(plan, seeds + 1) for plan in (to_avoid, to_accept) if plan is not None), default=None)

@@ -37,7 +37,8 @@ def fill(store: Store, policies: int) -> None:
     }
     names = [f"FIX(k0={policy + 1}e-6)" for policy in range(policies)]
     members = [Member("task", "main", names[policy], "", 1.0, seed, key) for key, (policy, seed, _) in runs.items()]
-    task = {"name": "task", "objective": "top1", "chance": 0.1, "val_samples": SAMPLES, "test_samples": SAMPLES}
+    task = {"name": "task", "objective": "top1", "chance": 0.1, "steps": STEPS, "steps_per_epoch": 100}
+    task |= {"val_samples": SAMPLES, "test_samples": SAMPLES}
     definition = {
         "margin": 0.01,
         "target": 0.8,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from lrbench.metrics import judge, verdict
 from lrbench.metrics.pairs import Pairs, resolution_of
 
 
@@ -78,3 +81,30 @@ def test_rounding_noise_is_no_step() -> None:
 def test_equal_scores_show_no_resolution() -> None:
     assert resolution_of(np.array([[0.9, 0.9], [0.9, np.nan]])) == 0.0
     assert resolution_of(np.array([[np.nan]])) == 0.0
+
+
+def test_some_rows_are_those_of_the_whole() -> None:
+    scores = np.random.default_rng(0).normal(size=(9, 4))
+    scores[3, 1] = np.nan
+    whole = Pairs.of(scores, 0.1)
+    for rows in (slice(3, 7), [8, 0]):
+        some = Pairs.of(scores, 0.1, rows)
+        for name in ("gap", "sd", "n"):
+            np.testing.assert_allclose(getattr(some, name), getattr(whole, name)[rows], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 100])
+def test_a_study_is_judged_the_same_however_many_rows_are_in_memory(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    scores = 0.9 - 0.01 * np.arange(20)[:, None] + draw.normal(0, 0.01, (20, 6))
+    scores[4, 2], scores[7, :5], diverged = np.nan, np.nan, np.zeros((20, 6), dtype=bool)
+    diverged[15, 3] = True
+    whole = judge(scores, 0.01, diverged=diverged, resolution=0.001)
+    monkeypatch.setattr(verdict, "ROWS_AT_ONCE", rows)
+    parts = judge(scores, 0.01, diverged=diverged, resolution=0.001)
+    assert {one.label for one in whole} == {"good", "avoid", "undecided"}
+    for one, other in zip(whole, parts, strict=True):
+        assert replace(one, p_good=None, p_avoid=None) == replace(other, p_good=None, p_avoid=None)
+        assert (one.p_good is None) == (other.p_good is None)
+        if one.p_good is not None:
+            assert (one.p_good, one.p_avoid) == pytest.approx((other.p_good, other.p_avoid), rel=1e-9)
