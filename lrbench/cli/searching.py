@@ -123,13 +123,12 @@ def print_found(found: Found, session: Session) -> None:
         print(paragraph(found.disappointment[:1].upper() + found.disappointment[1:] + ".", width))
     elif found.winner is not None:
         print(f"the winner: {found.winner.policy}")
-    diverged = sum(one.diverged > 0 for one in found.tried)
-    end = "; no further policy was found that is new" if found.exhausted else ""
-    sentence = (
-        f"{len(found.tried)} policies with LRs up to {low:.3g} to {high:.3g}, {whole} of them at the whole budget, "
-        f"{diverged} diverged{end}; {found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
-    )
-    print(paragraph(sentence, width))
+    counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.tried)} diverged"]
+    if found.exhausted:
+        counts.append("no further one is new")
+    steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
+    policies = f"{len(found.tried)} policies, their highest LRs from {low:.3g} to {high:.3g}"
+    print(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
 
 
 def _print_confirmed(found: Found, session: Session, title: str) -> None:

@@ -1,9 +1,9 @@
 """Which policy to begin with on a task, and what that advice stands on.
 
-The nearest evidence speaks: runs on the same task; else runs on the same data or with the same kind of model, where
-the optimizer is the same, since learning rates of different optimizers have nothing in common; else none, and policies
-that are good beginnings in general get the learning rates of a range test on the task. Which of these it was is part
-of the answer, and a number of it is always one that was measured.
+The nearest evidence speaks: runs on the same task; else runs on the same data or with the same kind of model, as the
+registered tasks' names say, where the optimizer is the same, since learning rates of different optimizers have nothing
+in common; else none, and policies that are good beginnings in general get the learning rates of a range test on the
+task. Which of these it was is part of the answer, and a number of it is always one that was measured.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def advise(
         hint = did_you_mean(goal, GOALS) or f"; there are {', '.join(GOALS)}"
         raise StudyError(f"there is no goal '{goal}'{hint}")
     known = bodies(bench.store) if evidence is None else list(evidence)
-    for nearness, body in _nearest(task, known):
+    for nearness, body in nearest(task, known):
         found = _recommended(task, body, goal)
         if found:
             runs = len(body.runs)
@@ -171,7 +171,7 @@ def verified(
     return replace(advice, verified=tuple(checks))
 
 
-def _nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
+def nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
     """The bodies of evidence that say something of a task, nearest first, and of those as near the largest."""
     settings = registered(task.name)
     order: list[Nearness] = [
@@ -193,17 +193,24 @@ def _nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
 def _nearness(task: Task, settings: TaskSettings | None, body: Body) -> Nearness | None:
     if body.objective != task.objective:
         return None
-    if body.fingerprint == task.key:
-        return "the same task"
+    if _is_same(task, settings, body):
+        return "the same task" if body.steps == task.steps else "the same task with another budget"
     theirs = body.settings
     if settings is None or theirs is None or type(settings.optimizer) is not type(theirs.optimizer):
         return None
-    same_data, same_model = settings.dataset == theirs.dataset, settings.model == theirs.model
-    if same_data and same_model:
-        return "the same task" if body.steps == task.steps else "the same task with another budget"
-    if same_data:
+    if settings.dataset == theirs.dataset:
         return "the same data"
     return "the same kind of model" if settings.model.kind == theirs.model.kind else None
+
+
+def _is_same(task: Task, settings: TaskSettings | None, body: Body) -> bool:
+    """Whether evidence is of the task, at whatever budget: by its key, or for shipped studies by all settings."""
+    if body.key is not None:
+        return body.key == task.with_(steps=body.steps, eval_every=body.eval_every).key
+    if settings is None or body.settings is None:
+        return False
+    mine, theirs = (replace(one, name="", steps=1, eval_every=None) for one in (settings, body.settings))
+    return mine == theirs
 
 
 def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError
@@ -30,7 +30,7 @@ class Body:
     Attributes:
         studies: the names of the studies that the runs were trained for.
         where: the store's name, or `SHIPPED`.
-        fingerprint: of the task with its budget; None where it is not known.
+        key, eval_every: of the task with its budget; None where they are not known.
         settings: of the task, where it is one that is registered or that a shipped study describes.
         resolution: the step of the objective's scale; None where it is not known.
         runs: by the text of the policy and the seed.
@@ -41,7 +41,8 @@ class Body:
     objective: str
     where: str
     studies: frozenset[str]
-    fingerprint: str | None
+    key: str | None
+    eval_every: int | None
     settings: TaskSettings | None
     resolution: float | None
     runs: Mapping[tuple[str, int], RunRecord] = field(repr=False)
@@ -80,6 +81,7 @@ def stored(store: Store) -> Iterator[Body]:
                     store.name,
                     frozenset([name]),
                     task["key"],
+                    task["eval_every"],
                     registered(task["name"]),
                     1 / task["val_samples"] if task["objective"] == "top1" else None,
                     runs,
@@ -106,7 +108,7 @@ def shipped() -> Iterator[Body]:
             described = settings.get(str(task))
             steps = int(rows["step"].max()) if described is None else described.steps
             runs = {(str(row["policy"]), int(row["seed"])): _record(row) for row in rows.to_dict(orient="records")}
-            body = Body(str(task), steps, "top1", SHIPPED, frozenset([name]), None, described, None, runs)
+            body = Body(str(task), steps, "top1", SHIPPED, frozenset([name]), None, None, described, None, runs)
             key = (str(task), steps)
             found[key] = body if key not in found else _joined(found[key], body)
     yield from found.values()
@@ -137,17 +139,7 @@ def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
 
 
 def _joined(one: Body, other: Body) -> Body:
-    return Body(
-        one.task,
-        one.steps,
-        one.objective,
-        one.where,
-        one.studies | other.studies,
-        one.fingerprint,
-        one.settings,
-        one.resolution,
-        {**one.runs, **other.runs},
-    )
+    return replace(one, studies=one.studies | other.studies, runs={**one.runs, **other.runs})
 
 
 def _record(row: Mapping[Any, Any]) -> RunRecord:

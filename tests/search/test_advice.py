@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -7,12 +6,12 @@ import pytest
 import lrbench
 from lrbench.errors import StudyError
 from lrbench.policy import parse
-from lrbench.search.advice import advise, verified
+from lrbench.search.advice import advise, nearest, verified
 from lrbench.search.bench import Bench
 from lrbench.search.evidence import SHIPPED, Body, shipped, stored
 from lrbench.study.config import find_study
 from lrbench.study.study import Entry, Study
-from lrbench.tasks import Task
+from lrbench.tasks import Adam, Task
 
 FIXED_STEPS = "STEP(k0=0.1, gamma=0.5, l=10)"
 POLICIES = ("POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.05)", "FIX(k0=1e-05)", "FIX(k0=1e6)", FIXED_STEPS)
@@ -66,9 +65,10 @@ def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
 def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
     task: Task, bench: Bench, known: list[Body]
 ) -> None:
-    longer = task.with_(steps=80)
-    theirs = [replace(body, fingerprint=longer.key) for body in known]
-    policies = {one.policy for one in advise(longer, bench, evidence=theirs, at_most=9).recommendations}
+    longer = task.with_(steps=80, eval_every=20)
+    advice = advise(longer, bench, evidence=known, at_most=9)
+    policies = {one.policy for one in advice.recommendations}
+    assert advice.nearness == "the same task with another budget"
     assert FIXED_STEPS not in policies
     assert "POLY(k0=0.1, p=1.0, l=1dur)" in policies
 
@@ -113,12 +113,11 @@ def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_nea
     assert advise(conv, bench, evidence=bodies).nearness == "the same data"
 
 
-def test_rates_of_another_optimizer_are_no_evidence(mnist1d: Task, bench: Bench) -> None:
-    from lrbench.tasks import Adam
-
-    own = mnist1d.with_(name="mine", optimizer=Adam(), steps=100)
-    advice = advise(own, bench, evidence=list(shipped()))
-    assert advice.nearness == "none"
+def test_a_task_of_the_same_name_with_another_setting_is_another_task(
+    task: Task, bench: Bench, known: list[Body]
+) -> None:
+    assert nearest(task.with_(optimizer=Adam()), known) == []
+    assert [nearness for nearness, _ in nearest(task, known)] == ["the same task"]
 
 
 def test_an_unknown_goal_is_one_sentence(task: Task, bench: Bench, tmp_path: Path) -> None:
