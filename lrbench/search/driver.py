@@ -142,16 +142,16 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
     exhausted = False
     while True:
         climbed, tally = climb(search, history.asked, bench)
+        known = Known(search, history.asked, climbed)
         if tally.steps_trained:
             history = write_training(search, history.batches - 1, tally.steps_trained, bench.store)
-        known = Known(search, history.asked, climbed)
         if mirror_to is not None:
             mirror(search, known.rounds(), mirror_to)
         if exhausted or known.spent():
             break
         asked = _ask(known)
         exhausted = not asked
-        history = write_asked(search, (*history.asked, *asked), bench.store)
+        history = write_asked(search, (*known.asked, *asked), bench.store)
     confirmed, steps = _confirm(known, bench)
     if steps:
         history = write_training(search, CONFIRMATION, steps, bench.store)
@@ -168,8 +168,7 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         front=known.front(),
         confirmed=confirmed,
         failures=tuple(_failures(known, bench)),
-        steps_nominal=known.steps_nominal()
-        + len(confirmed) * search.confirm * search.task.steps * (len(search.base_lr_scales) or 1),
+        steps_nominal=known.steps_nominal() + len(confirmed) * search.confirm * search.steps_a_seed,
         steps_trained=sum(history.trained.values()),
         exhausted=exhausted,
     )
