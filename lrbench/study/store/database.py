@@ -44,6 +44,7 @@ class Database:
         self._engine = engine
         self._reader = self._writer = engine
         self._in_sqlite = engine.dialect.name == "sqlite"
+        self._advice = ADVICE if self._in_sqlite else "bring it back from a backup"
         if self._in_sqlite:
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
@@ -77,7 +78,7 @@ class Database:
             try:
                 yield connection
             except ValueError as error:
-                raise StoreError(f"the store {self.name} has values that cannot be read: {ADVICE}") from error
+                raise StoreError(f"the store {self.name} has values that cannot be read: {self._advice}") from error
 
     def check_transactions(self, in_file: int) -> None:
         """Refuse a file with transactions that its log has lost, which would be read as a mixture of old and new.

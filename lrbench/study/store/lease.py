@@ -49,6 +49,7 @@ class Lease:
 
     def __enter__(self) -> Self:
         with self._database.writing() as connection:
+            self._database.take_turn(connection)
             connection.execute(sa.delete(coordinators).where(coordinators.c.expires < self._database.now()))
         _entered.add(self.owner)
         self._beat()
@@ -62,7 +63,7 @@ class Lease:
         self._heart.join()
         _entered.discard(self.owner)
         with suppress(StoreError), self._database.writing() as connection:
-            connection.execute(sa.delete(leases).where(leases.c.run.in_(self._locked(connection))))
+            self._release(connection, self._locked(connection))
             connection.execute(sa.delete(coordinators).where(coordinators.c.owner == self.owner))
 
     def claim(self, keys: Iterable[str]) -> set[str]:
