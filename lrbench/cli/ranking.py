@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lrbench.cli.cells import UNKNOWN, mean, spread
 from lrbench.cli.columns import GAP, Figures, leaving_room
 from lrbench.cli.exits import Session
-from lrbench.cli.output import Cell, Column, Row, line_width, print_table
+from lrbench.cli.output import Cell, Column, Row, console_for, line_width, print_table
 from lrbench.cli.row_names import RowNames, widths_for
 from lrbench.report.names import paragraph, unbroken, wrapped
 
@@ -22,6 +23,8 @@ NAME_STYLES = ("bold", "cyan")
 MOST_NAMES = 8
 """A sentence below the ranking names no more policies than this."""
 
+SPARKLINE = 10
+"""The width of a learning-rate curve, in characters."""
 
 RETENTION = "base_lr_retention"
 
@@ -34,7 +37,8 @@ def print_ranking(results: Results, task: TaskResults, names: RowNames, session:
     width = line_width(session)
     title = f"{results.study} on {task.task}, margin {results.margin:g}"
     title += "" if results.target is None else f", target {results.target:g}"
-    _print_cards(task.scorecards, _figures(task, results.target), names, session, title)
+    figures = (*_shapes(task, session), *_figures(task, results.target))
+    _print_cards(task.scorecards, figures, names, session, title)
     for line in (*_undecided(task.scorecards, names), *names.legend()):
         print(paragraph(line, width))
     if task.confirmed:
@@ -92,6 +96,19 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
         Figures("to target", [Cell(_arrival(card)) for card in cards], dispensable=4 if target is None else 0),
         Figures("seconds", means("seconds", ".1f"), dispensable=3),
     )
+
+
+def _shapes(task: TaskResults, session: Session) -> Iterator[Figures]:
+    """The learning rate of each policy in one line, on a terminal that can show it."""
+    console = console_for(sys.stdout, session)
+    if console is None or not console.encoding.lower().startswith("utf") or not task.steps or not task.steps_per_epoch:
+        return
+    from lrbench.report.frames import rates_of
+    from lrbench.report.terminal_plot import sparkline
+
+    curves = [rates_of(card.policy, task.steps, task.steps_per_epoch) for card in task.scorecards]
+    shapes = ["" if lrs is None else sparkline(lrs, SPARKLINE) for lrs in curves]
+    yield Figures("LR", [Cell(shape, "cyan") for shape in shapes], dispensable=1, right=False)
 
 
 def _verdict(card: Scorecard) -> Cell:

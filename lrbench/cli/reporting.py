@@ -13,7 +13,13 @@ from lrbench.errors import StudyError, did_you_mean
 if TYPE_CHECKING:
     from lrbench.report.frames import Frames
 
-ALL = "all"
+ALL, LANDSCAPE = "all", "landscape"
+
+
+def _complete_kind(incomplete: str) -> list[str]:
+    from lrbench.report.plots import PLOTS
+
+    return [kind for kind in (*PLOTS, ALL, LANDSCAPE) if kind.startswith(incomplete)]
 
 
 def report(
@@ -52,18 +58,25 @@ def plot(
         str,
         typer.Argument(metavar="KIND", help="What to draw, such as ranking; all for everything.", show_default=False),
     ],
-    study: StoredStudy,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study in the store, by its name or by the file that it was run from; landscape takes none.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write this file, .svg or .png; for all a folder.",
-            show_default=False,
+            help="Write this file, .svg or .png, or .gif for landscape; for all a folder.",
+            show_default="KIND.svg, for all STUDY",
             rich_help_panel=OUTPUT,
         ),
-    ],
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option("--task", metavar="TASK", help="Which task of a study that has several.", show_default=False),
@@ -73,38 +86,71 @@ def plot(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Draw a picture of a study from the store.
+    """Draw a picture of a study from the store, or every picture that it has something for.
+
+    \b
+    Kinds: ranking, training, lr, map, cost, robustness, effects, confidence, reliability, tree, profile (over several
+    tasks), all; and landscape, which shows how policies move over a loss of two weights, and takes no study.
 
     \b
     Examples:
       lrbench plot ranking quickstart -o ranking.svg
       lrbench plot all quickstart -o figures
+      lrbench plot landscape -o landscape.gif
     """
-    from lrbench.report.output_file import check_output, make_folder
-    from lrbench.report.plots import PLOTS, drawings
+    from lrbench.report.plots import PLOTS
+
+    if kind not in (*PLOTS, ALL, LANDSCAPE):
+        kinds = (*PLOTS, ALL, LANDSCAPE)
+        raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, kinds)}: there are {', '.join(kinds)}")
+    if kind == LANDSCAPE:
+        _draw_landscape(output or Path("landscape.svg"))
+        return
+    if study is None:
+        raise StudyError(f"the plot '{kind}' is drawn of a study: name one, as in 'lrbench plot {kind} quickstart'")
+    load_plugins(plugin)
+    if kind == ALL:
+        _draw_all(study, task, output or Path(study_name(study)), store)
+    else:
+        _draw(kind, study, task, output or Path(f"{kind}.svg"), store)
+
+
+def _draw_landscape(output: Path) -> None:
+    from lrbench.report.landscape import landscape_animation, landscape_figure
+    from lrbench.report.output_file import check_output, write_output
     from lrbench.report.style import SUFFIXES, save_figure
 
-    if kind != ALL and kind not in PLOTS:
-        raise StudyError(
-            f"there is no plot '{kind}'{did_you_mean(kind, PLOTS)}: there are {', '.join(PLOTS)} and {ALL}"
-        )
-    if kind != ALL:
-        check_output(output, SUFFIXES)
-    load_plugins(plugin)
+    if check_output(output, (*SUFFIXES, "gif")) == "gif":
+        write_output(output, landscape_animation())
+    else:
+        save_figure(landscape_figure(), output)
+
+
+def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> None:
+    from lrbench.report.output_file import make_folder
+    from lrbench.report.plots import drawings
+    from lrbench.report.style import save_figure
+
     frames = _frames(study, store)
+    make_folder(folder)
+    for drawing in drawings(frames if task is None else frames.on(task)):
+        save_figure(drawing.figure, folder / f"{drawing.name}.svg")
+
+
+def _draw(kind: str, study: str, task: str | None, output: Path, store: str | None) -> None:
+    from lrbench.report.output_file import check_output
+    from lrbench.report.plots import PLOTS
+    from lrbench.report.style import SUFFIXES, save_figure
+
+    check_output(output, SUFFIXES)
+    frames, plot = _frames(study, store), PLOTS[kind]
     if task is not None:
         frames = frames.on(task)
-    if kind == ALL:
-        make_folder(output)
-        for drawing in drawings(frames):
-            save_figure(drawing.figure, output / f"{drawing.name}.svg")
-        return
-    if len(frames.tasks) > 1 and not PLOTS[kind].over_tasks:
+    if len(frames.tasks) > 1 and not plot.over_tasks:
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
-    chosen = PLOTS[kind]
-    if not chosen.applies(frames):
-        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {chosen.needs[0]}")
-    save_figure(chosen.draw(frames), output)
+    if not plot.applies(frames):
+        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs[0]}")
+    save_figure(plot.draw(frames), output)
 
 
 def _frames(study: str, store: str | None) -> Frames:

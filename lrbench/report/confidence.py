@@ -28,8 +28,11 @@ WRITTEN = 20
 LEAST = 10
 """The accuracy of fewer samples than this is not drawn."""
 
-NAME, TITLE = 34, 28
+NAME, TITLE = 34, 25
 """How many characters of a name stand on a line of a row, and of a panel's title."""
+
+LOWEST = 3.0
+"""The height that the name of the colours takes, in inches."""
 
 MAP = "viridis"
 
@@ -64,7 +67,7 @@ def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     names = row_labels(policies[policies["label"].isin(shown)], NAME)
     means = np.array([_means(by_class[label]) for label in shown])
     height = 0.32 * len(shown) + 0.14 * sum(names[label].count("\n") for label in shown) + 1.5
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, max(height, LOWEST)), layout="constrained")
     axes = figure.subplots()
     low = float(np.nanmin(means)) if np.isfinite(means).any() else 0.0
     image = axes.imshow(means, cmap=MAP, vmin=low, vmax=1.0, aspect="auto")

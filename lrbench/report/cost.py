@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lrbench.report.frames import objective_name, one_task, records
 from lrbench.report.labels import row_labels
@@ -28,6 +28,8 @@ COSTS = {
 
 FRONT = "Pareto front: nothing is both cheaper and better"
 NAME = 50
+MOST_POINTS = 1500
+"""More policies than this, the best ones, are not drawn."""
 
 
 def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
@@ -41,7 +43,7 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
         cost: a column of it, one of `COSTS`; by default the iterations to the target where a policy reached it, else
             those to a run's best.
     """
-    known = policies[one_task(policies)["val"].notna()]
+    known = policies[one_task(policies)["val"].notna()].head(MOST_POINTS)
     if not len(known):
         return blank("No run of this study has ended yet.")
     column = cost or ("steps_to_target" if known["steps_to_target"].notna().any() else "steps_to_best")
@@ -53,7 +55,7 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     tidy(axes)
     axes.set_xlabel(COSTS.get(column, column), color=INK)
     axes.set_ylabel(f"validation {objective_name(known['objective'].iloc[0])}", color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6) if len(costly) else NullLocator())
     axes.margins(x=0.08, y=0.1)
     if len(unknown):
         spots = np.linspace(-0.5, 0.5, min(len(unknown), 7))
@@ -66,7 +68,8 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     else:
         strip.set_visible(False)
     handles = [*verdict_handles(known["verdict"]), Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT)]
-    legend_below(figure, [*handles, *named], columns=2)
+    more = f"the best {len(known):,} of {len(policies):,} policies" if len(known) < len(policies) else None
+    legend_below(figure, [*handles, *named], columns=2, title=more)
     return figure
 
 
@@ -80,15 +83,19 @@ def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
 
 
 def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]]) -> None:
-    for x, row in points:
-        look = look_of(row["verdict"])
-        axes.plot([x], [row["val"]], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
+    """Draw policies at their costs and scores, the good ones on top."""
+    for verdict in (None, "avoid", "undecided", "good"):
+        x = [cost for cost, row in points if row["verdict"] == verdict]
+        y = [row["val"] for _, row in points if row["verdict"] == verdict]
+        look = look_of(verdict)
+        axes.plot(x, y, look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
 
 
 def _draw_front(axes: Axes, costly: pd.DataFrame, column: str) -> list[Line2D]:
     """Draw the front, a letter at each of its policies, and return what the letters stand for."""
     if not len(costly):
         axes.text(0.5, 0.5, "no policy has this cost", transform=axes.transAxes, ha="center", color=FAINT)
+        axes.set_xlim(0, 1)
         return []
     rows = records(costly)
     front = [rows[place] for place in pareto([row[column] for row in rows], [row["val"] for row in rows])]

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.report.frames import objective_name, one_task, records
-from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.labels import fitted
+from lrbench.report.names import short_names
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 from lrbench.report.treatment_names import brief_treatment
 
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
 
 MOST_POLICIES = 8
 COLUMNS = 4
-METHOD, POLICY = 34, 26
+METHOD, POLICY = 34, 22
 """How many characters of a name stand on a line."""
-
-MOST = 102
-"""The longest name, in characters."""
 
 
 class Side(NamedTuple):
@@ -56,7 +54,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     methods = list(dict.fromkeys(shown["modifier"]))
     names = list(dict.fromkeys(shown["name"]))
     called = short_names([brief_treatment(method) for method in methods], METHOD).shown
-    rows = [wrapped(shortened(called[brief_treatment(method)], MOST), METHOD) for method in methods]
+    rows = [fitted(called[brief_treatment(method)], METHOD) for method in methods]
     titles = short_names(names, POLICY).shown
     drawn = names[:MOST_POLICIES]
     columns = min(COLUMNS, len(drawn))
@@ -66,7 +64,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, drawn, strict=False):
         _draw(axes, records(shown[shown["name"] == name]), methods)
-        titled(axes, wrapped(shortened(titles[name], 2 * POLICY), POLICY))
+        titled(axes, fitted(titles[name], POLICY))
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.labels import fitted
+from lrbench.report.names import short_names
 from lrbench.report.style import FAINT, INK, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def family_tree_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     trees = prefix_tree(curves)
     leaves = [leaf for tree in trees for leaf in tree.leaves()]
     names = short_names(curves, NAME).shown
-    titles = [wrapped(shortened(" = ".join(names[name] for name in leaf.names), 2 * NAME), NAME) for leaf in leaves]
+    titles = [fitted(" = ".join(names[name] for name in leaf.names), NAME) for leaf in leaves]
     figure = Figure(
         figsize=(WIDTH, 0.26 * len(leaves) + 0.13 * sum(t.count("\n") for t in titles) + 1.5), layout="constrained"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,13 +92,18 @@ def landscape_figure(steps: int = STEPS) -> Figure:
     return figure
 
 
-def save_landscape_animation(file: Path) -> None:
-    """Write the way of the policies as an animated GIF."""
+def landscape_animation() -> bytes:
+    """The way of the policies, step by step, as an animated GIF."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     figure, draw = _canvas()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     film = FuncAnimation(figure, draw, frames=[*range(STEPS + 1), *[STEPS] * FRAMES_A_SECOND], blit=False)
-    film.save(file, writer=PillowWriter(fps=FRAMES_A_SECOND), dpi=64)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "landscape.gif"
+        film.save(file, writer=PillowWriter(fps=FRAMES_A_SECOND), dpi=64)
+        return file.read_bytes()
 
 
 def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:

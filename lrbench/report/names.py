@@ -69,6 +69,13 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(textwrap.wrap(name, max(width, 4), subsequent_indent="  ", break_on_hyphens=False))
 
 
+def many(count: int, noun: str) -> str:
+    """A number and its noun: `1 policy`, `1,200 policies`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+
+
 def unbroken(phrase: str) -> str:
     """The phrase with spaces at which `paragraph` breaks a line only if a line cannot hold it."""
     return phrase.replace(" ", UNBREAKABLE)

@@ -72,6 +72,6 @@ def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
 
     Policies that lack a run on one of them are left out: their fraction would be of something else.
     """
-    table = runs.pivot_table(index=["task", "seed"], columns="label", values="val_score").dropna(axis="columns")
-    below = (-table.sub(table.max(axis="columns"), axis="index")).to_numpy(dtype=np.float64)
-    return {str(label): below[:, place] for place, label in enumerate(table.columns)}
+    table = runs.pivot_table(index=["task", "seed"], columns="label", values="val_score")
+    below = -table.sub(table.max(axis="columns"), axis="index").dropna(axis="columns")
+    return {str(label): below[label].to_numpy(dtype=np.float64) for label in below}

@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrbench.report.frames import objective_name, one_task, rates_of, records
-from lrbench.report.labels import row_labels
+from lrbench.report.labels import fitted, row_labels
 from lrbench.report.lr_curves import outline
+from lrbench.report.names import many
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 BEST, WORST = 25, 5
 """Of more policies than both together, as many from the top and as many from the bottom are drawn."""
 
-NAME = 34
-"""How many characters of a name stand on one line."""
+NAME, TITLE = 34, 110
+"""How many characters of a policy's name stand on one line, and of the task's."""
 
 ROW = 0.3
 """The height of a row, in inches."""
@@ -105,7 +106,7 @@ def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: di
 def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
     best = shown["val"].iloc[0]
     margin = shown["margin"].iloc[0]
-    if margin > 0 and best == best:
+    if margin > 0 and not shown["divergence_rate"].iloc[0]:
         axes.axvspan(best - margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
     for place, row in zip(places, records(shown), strict=True):
         look = look_of(row["verdict"])
@@ -129,12 +130,14 @@ def _verdict_of(verdict: str | None, diverged: float | None) -> str:
 
 def _explain(figure: Figure, policies: pd.DataFrame) -> None:
     seeds = sorted(policies["seeds"].unique())
-    n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    n = many(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     handles = verdict_handles(policies["verdict"])
     handles.append(Line2D([], [], color=INK, marker="|", markersize=9, linestyle="", label="test"))
     if policies["margin"].iloc[0] > 0:
         within = f"within {policies['margin'].iloc[0]:g} of the best"
         handles.append(Patch(color=VERDICTS["good"].color, alpha=BAND, label=within))
-    said = f"validation score: mean and 95% interval, n = {n} seeds"
+    said = f"validation score: mean and 95% interval, n = {n}"
     legend_below(figure, handles, columns=len(handles), title=said, right=True)
-    figure.suptitle(policies["task"].iloc[0], x=0.01, ha="left", fontsize=10, color=FAINT, parse_math=False)
+    figure.suptitle(
+        fitted(policies["task"].iloc[0], TITLE), x=0.01, ha="left", fontsize=10, color=FAINT, parse_math=False
+    )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, [row, column]; U+2800 is the character without dots."""
 
+BLOCKS = "▁▂▃▄▅▆▇█"
+
 PANEL_WIDTH = 32
 GAP = "  "
 
@@ -37,6 +39,15 @@ def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, lo
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     drawn = [GAP.join(line).rstrip() for row in rows for line in zip(*row, strict=True)]
     return "\n".join([*drawn, *(f"in full: {pattern}" for pattern in names.patterns)])
+
+
+def sparkline(lrs: NDArray[np.float64], width: int) -> str:
+    """A curve as one line of at most `width` characters, from 0 to its own maximum: the mean of each stretch."""
+    width = min(width, len(lrs))
+    starts = np.arange(width) * len(lrs) // width
+    means = np.add.reduceat(lrs, starts) / np.diff(starts, append=len(lrs))
+    levels = np.rint(means / (float(lrs.max()) or 1.0) * (len(BLOCKS) - 1)).astype(int)
+    return "".join(BLOCKS[level] for level in levels)
 
 
 def braille(lrs: NDArray[np.float64], width: int, height: int, limits: tuple[float, float], *, log: bool) -> list[str]:

@@ -49,22 +49,23 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     """
     if not len(one_task(curves)) or not len(policies):
         return blank("No evaluation of this study's runs is stored yet.")
-    main = curves[curves["stage"] == "main"]
     order = list(policies["label"])
     named, others = order[: len(PALETTE)], order[len(PALETTE) :]
+    behind = others[:: max(1, -(-len(others) // MOST_OTHERS))]
+    main = curves[(curves["stage"] == "main") & curves["label"].isin([*named, *behind])]
+    runs = {str(label): rows for label, rows in main.groupby("label", sort=False)}
     names = row_labels(policies.iloc[: len(PALETTE)], NAME)
     lines = sum(name.count("\n") + 1 for name in names.values()) / 2 + 1
     figure = Figure(figsize=(WIDTH, 4.0 + 0.2 * lines), layout="constrained")
     scores, losses = figure.subplots(1, 2)
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):
-        bands = {str(label): band(rows, column) for label, rows in main.groupby("label", sort=False)}
-        _draw(axes, bands, named, others)
+        _draw(axes, {label: band(rows, column) for label, rows in runs.items()}, named, behind)
         axes.set_xlabel("iteration", color=INK)
     scores.set_ylabel(f"validation {objective_name(curves['objective'].iloc[0])}", color=INK)
     losses.set_ylabel("validation loss", color=INK)
     handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
     if others:
-        said = f"{len(others):,} others" if len(others) <= MOST_OTHERS else f"{MOST_OTHERS} of {len(others):,} others"
+        said = f"{len(others):,} others" if len(behind) == len(others) else f"{len(behind)} of {len(others):,} others"
         handles.append(Line2D([], [], color=OTHERS, label=said))
     legend_below(figure, handles, columns=2)
     return figure
@@ -85,10 +86,8 @@ def band(rows: pd.DataFrame, column: str) -> Band:
     return Band(step, values.mean(axis=1), values.min(axis=1, initial=np.inf), values.max(axis=1, initial=-np.inf), cut)
 
 
-def _draw(axes: Axes, bands: dict[str, Band], named: list[str], others: list[str]) -> None:
-    behind = [bands[label] for label in others if label in bands]
-    step = max(1, -(-len(behind) // MOST_OTHERS))
-    lines = [np.column_stack((one.step, one.mean)) for one in behind[::step]]
+def _draw(axes: Axes, bands: dict[str, Band], named: list[str], behind: list[str]) -> None:
+    lines = [np.column_stack((bands[label].step, bands[label].mean)) for label in behind if label in bands]
     axes.add_collection(LineCollection(lines, colors=OTHERS, linewidths=0.8, zorder=1))
     for number, (label, color) in enumerate(zip(named, PALETTE, strict=False)):
         if label not in bands:
@@ -102,7 +101,7 @@ def _draw(axes: Axes, bands: dict[str, Band], named: list[str], others: list[str
     axes.autoscale_view()
     low = np.concatenate([bands[label].low for label in named if label in bands] or [np.zeros(0)])
     high = np.concatenate([bands[label].high for label in named if label in bands] or [np.zeros(0)])
-    if len(low) and len(behind):
+    if len(low) and behind:
         room = 0.05 * (high.max() - low.min()) or 0.05
         axes.set_ylim(low.min() - room, high.max() + room)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -53,6 +53,7 @@ class TaskResults:
         modifiers: by the name of a scorecard, the training method that its runs were trained with, if any.
         effects: for each policy and training method, the paired differences that the method makes.
         interactions: for each training method, whether its effect on the test objective depends on the policy.
+        steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
     """
 
     task: str
@@ -63,6 +64,8 @@ class TaskResults:
     modifiers: Mapping[str, str] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
     interactions: tuple[Interaction, ...] = ()
+    steps: int | None = None
+    steps_per_epoch: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
@@ -210,6 +213,8 @@ def answer(evidence: Evidence) -> Results:
                 modifiers=evidence.modifiers(),
                 effects=tuple(_effects(evidence, records)),
                 interactions=tuple(_interactions(evidence, task, records)),
+                steps=task["steps"],
+                steps_per_epoch=task["steps_per_epoch"],
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))

@@ -187,3 +187,17 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     with open_store(tmp_path_factory.mktemp("five") / "runs.db") as store:
         write_study(store, FIVE, same_everywhere(SCORES))
         return frames("a-study", store)
+
+
+@pytest.fixture(scope="session")
+def two_thousand(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    """As many policies, a grid over two parameters."""
+    grid = [f"STEP(k0={k0 / 100}, gamma=0.1, l={length})" for k0 in range(1, 41) for length in range(10, 60)]
+
+    def outcome(place: Place) -> Outcome:
+        place_in_grid = grid.index(place.name)
+        return None if place_in_grid > 1900 else 0.3 + place_in_grid / 5000 + 0.003 * (place.seed - 0.5)
+
+    with open_store(tmp_path_factory.mktemp("many") / "runs.db") as store:
+        write_study(store, {text: text for text in grid}, outcome, seeds=(0, 1))
+        return frames("a-study", store)

@@ -13,7 +13,8 @@ from lrbench.policy import parse, torch_code
 from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.page.words import certainty, headline, many, spread
+from lrbench.report.names import many
+from lrbench.report.page.words import certainty, headline, spread
 from lrbench.report.training_curves import band
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.report.frames import objective_name, records
+from lrbench.report.names import many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,13 +194,6 @@ def provenance(frames: Frames) -> dict[str, Any]:
             if counts:
                 rows.append((name, [(value, f"{many(count, 'run')}") for value, count in counts.most_common()]))
     return {"store": frames.store, "rows": rows}
-
-
-def many(count: int, noun: str) -> str:
-    """A number and its noun: `1 policy`, `1,200 policies`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
 
 
 def duration(seconds: float) -> str:

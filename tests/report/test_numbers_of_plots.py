@@ -1,0 +1,160 @@
+"""What plots compute before they draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrbench.report.confidence import pooled
+from lrbench.report.cost import pareto
+from lrbench.report.effects import BETTER, OPEN, WORSE, side
+from lrbench.report.frames import Frames, records
+from lrbench.report.labels import fitted
+from lrbench.report.profile import gaps
+from lrbench.report.range_map import grids
+from lrbench.report.search import importances, search_progress_figure
+from lrbench.report.terminal_plot import sparkline
+from lrbench.report.training_curves import band
+
+Study = Callable[..., Frames]
+
+points = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30)
+
+
+@given(points)
+def test_a_point_is_on_the_front_if_and_only_if_no_other_is_cheaper_and_better(found: list[tuple[int, int]]) -> None:
+    costs, scores = zip(*found, strict=True)
+
+    front = {found[place] for place in pareto(costs, scores)}
+
+    beaten = {
+        (cost, score)
+        for cost, score in found
+        if any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in found)
+    }
+    assert front == set(found) - beaten
+
+
+def test_a_grid_is_ordered_by_what_lengths_come_to(study: Study) -> None:
+    texts = [f"STEP(k0={k0}, gamma=0.1, l={length})" for k0 in (0.1, 0.02) for length in (5, "0.5dur", "2ep")]
+
+    (grid,) = grids(study({text: text for text in texts}, lambda place: 0.5).policies)
+
+    assert (grid.x, grid.y, grid.rest) == ("l", "k0", "gamma=0.1")
+    assert grid.x_values == ("5", "2ep", "0.5dur")
+    assert grid.y_values == ("0.02", "0.1")
+    assert grid.cells[1, 2]["label"] == "STEP(k0=0.1, gamma=0.1, l=0.5dur)"
+
+
+def test_a_cell_of_several_policies_shows_the_best(study: Study) -> None:
+    texts = [f"TRI(k0={k0}, k1={k1}, l={l_})" for k0 in (0.01, 0.02, 0.03) for k1 in (0.1, 0.2, 0.3) for l_ in (5, 10)]
+
+    (grid,) = grids(study({text: text for text in texts}, lambda p: 0.6 if "l=10" in p.name else 0.4).policies)
+
+    assert grid.rest == "best over l"
+    assert all("l=10" in cell["label"] for cell in grid.cells.flat)
+
+
+@pytest.mark.parametrize(
+    "texts", [["FIX(k0=0.1)", "FIX(k0=0.2)"], ["STEP(k0=0.1, gamma=0.1, l=5)"] * 1, ["PLATEAU(k0=1)"]]
+)
+def test_less_than_two_values_of_two_parameters_make_no_grid(study: Study, texts: list[str]) -> None:
+    assert grids(study({text: text for text in texts}, lambda place: 0.5).policies) == []
+
+
+def test_a_band_goes_as_far_as_every_seed_has_a_value() -> None:
+    rows = pd.DataFrame(
+        {
+            "step": [10, 20, 30, 10, 20],
+            "seed": [0, 0, 0, 1, 1],
+            "val_score": [0.1, 0.3, 0.5, 0.2, 0.4],
+            "status": ["finished"] * 3 + ["diverged"] * 2,
+        }
+    )
+
+    found = band(rows, "val_score")
+
+    assert found.step.tolist() == [10, 20]
+    np.testing.assert_allclose([found.mean, found.low, found.high], [[0.15, 0.35], [0.1, 0.3], [0.2, 0.4]])
+    assert found.cut
+
+
+def test_pooled_bins_are_those_of_all_samples_together() -> None:
+    one = {"count": [10, 0], "confidence": [0.2, None], "accuracy": [0.1, None]}
+    other = {"count": [30, 20], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.7]}
+
+    both = pooled([one, other])
+
+    np.testing.assert_allclose(both.confidence, [(10 * 0.2 + 30 * 0.4) / 40, 0.9])
+    np.testing.assert_allclose(both.accuracy, [(10 * 0.1 + 30 * 0.5) / 40, 0.7])
+    assert both.calibration_error == pytest.approx((40 * 0.05 + 20 * 0.2) / 60)
+
+
+def test_a_gap_is_the_distance_to_the_best_of_the_same_task_and_seed() -> None:
+    runs = pd.DataFrame(
+        [("a", "t", 0, 0.5), ("b", "t", 0, 0.6), ("a", "t", 1, 0.7), ("b", "t", 1, 0.4), ("c", "t", 0, 0.9)],
+        columns=["label", "task", "seed", "val_score"],
+    )
+
+    found = gaps(runs)
+
+    assert found.keys() == {"a", "b"}
+    np.testing.assert_allclose(found["a"], [0.4, 0.0])
+    np.testing.assert_allclose(found["b"], [0.3, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.01, 0.02, BETTER), (-0.02, -0.01, WORSE), (-0.01, 0.02, OPEN), (None, None, OPEN)]
+)
+def test_only_an_interval_without_zero_says_something(low: float, high: float, said: object) -> None:
+    assert side(low, high) == said
+
+
+def test_the_parameter_that_decides_the_score_is_the_most_important() -> None:
+    random = np.random.default_rng(0)
+    trials = pd.DataFrame(
+        {
+            "k0": 10 ** random.uniform(-4, 0, 200),
+            "l": random.integers(10, 100, 200),
+            "function": random.choice(["TRI", "SIN"], 200),
+            "same": 1.0,
+        }
+    )
+    scores = pd.Series(-np.abs(np.log10(trials["k0"]) + 2))
+    scores[3] = np.nan
+
+    found = importances(trials, scores)
+
+    assert next(iter(found)) == "k0"
+    assert found["k0"] > 0.8
+    assert found.keys() == {"k0", "l", "function"}
+    assert importances(trials.head(5), scores.head(5)) == {}
+
+
+def test_progress_never_falls() -> None:
+    figure = search_progress_figure(pd.DataFrame({"steps": [10, 20, 30], "score": [0.4, np.nan, 0.3]}))
+
+    best = figure.axes[0].lines[-1]
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([10, 30, 60], [0.4, 0.4, 0.4])
+
+
+def test_a_sparkline_shows_the_shape_in_one_line() -> None:
+    assert sparkline(np.repeat([1.0, 0.5, 0.0], 30), 6) == "██▅▅▁▁"
+    assert sparkline(np.zeros(5), 10) == "▁▁▁▁▁"
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
+    name = fitted("the beginning " + "and so on " * 40 + "the end", 30)
+
+    assert len(name.splitlines()) <= 2
+    assert name.startswith("the beginning")
+    assert name.endswith("the end")
+
+
+def test_records_of_an_empty_table_are_none(study: Study) -> None:
+    assert records(study({"a": "FIX(k0=0.1)"}, lambda place: 0.5).effects) == []

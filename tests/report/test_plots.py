@@ -1,0 +1,112 @@
+"""Every plot of a study, of studies that are hard to draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from lrbench.report.frames import Frames
+from lrbench.report.plots import PLOTS, drawings
+from lrbench.report.style import svg
+from tests.report.conftest import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
+
+Study = Callable[..., Frames]
+
+SLACK = 0.08
+"""In inches: letters are a little wider at one resolution than at another."""
+
+SMALL = ["empty", "one run", "all diverged", "long names", "hostile names", "two tasks"]
+
+
+@pytest.fixture
+def hard(study: Study, request: pytest.FixtureRequest) -> Frames:
+    """A study that is hard to draw, by its name."""
+    rich = {"treatments": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
+    match request.param:
+        case "empty":
+            return study(FIVE, lambda place: MISSING)
+        case "one run":
+            return study({"only": "FIX(k0=0.1)"}, lambda place: 0.5, seeds=(7,))
+        case "all diverged":
+            return study(FIVE, lambda place: None, **rich)
+        case "long names":
+            named = {f"{LONG}{number}": text for number, text in enumerate(grid())}
+            return study(named, by_name(named), name=LONG, tasks=(LONG,), **rich)
+        case "hostile names":
+            names = ("$\\frac{1}{$", "_hidden", "<b>&amp;", "a\nb", "{x}", "%s", "STEP(k0=…, l=…)", "è—ß", " ")
+            named = dict(zip(names, grid(), strict=True))
+            return study(named, by_name(named))
+        case "two tasks":
+            return study(FIVE, same_everywhere(SCORES), tasks=("one", "two / three"))
+        case other:
+            raise AssertionError(other)
+
+
+def grid() -> list[str]:
+    return [f"STEP(k0={k0}, gamma=0.1, l={length}dur)" for k0 in (0.1, 0.2, 0.3) for length in (0.25, 0.5, 0.75)]
+
+
+def by_name(named: dict[str, str]) -> Callable[[Place], float | None]:
+    order = list(named)
+    return lambda place: (
+        None if order.index(place.name) > 6 else 0.3 + 0.05 * order.index(place.name) + 0.01 * place.seed
+    )
+
+
+def is_cut_off(figure: Figure) -> bool:
+    """Whether something that is drawn reaches over an edge of a figure that was drawn."""
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return box.x0 < -SLACK or box.y0 < -SLACK or box.x1 > width + SLACK or box.y1 > height + SLACK
+
+
+@pytest.mark.parametrize("hard", SMALL, indirect=True)
+def test_hard_studies_have_small_pictures_with_nothing_cut_off(hard: Frames) -> None:
+    drawn = {drawing.name: drawing.figure for drawing in drawings(hard)}
+    pictures = {name: svg(figure) for name, figure in drawn.items()}
+
+    assert {"ranking", "training", "lr"} <= {name.partition("_")[0] for name in drawn}
+    assert [name for name, picture in pictures.items() if len(picture) > 300_000] == []
+    assert [name for name, figure in drawn.items() if is_cut_off(figure)] == []
+    for picture in pictures.values():
+        ElementTree.fromstring(picture)
+
+
+def test_two_thousand_policies_have_small_pictures_that_say_how_many_are_left_out(two_thousand: Frames) -> None:
+    drawn = {drawing.name: drawing.figure for drawing in drawings(two_thousand)}
+    sizes = {name: len(svg(figure)) for name, figure in drawn.items()}
+
+    assert {name: size for name, size in sizes.items() if size > 300_000} == {}
+    assert re.search(r"1,970 more policies: .*\d avoid", said(drawn["ranking"]))
+    assert "of 1,992 others" in said(drawn["training"])
+
+
+def said(figure: Figure) -> str:
+    return " | ".join(text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize("hard", ["empty"], indirect=True)
+def test_a_plot_that_has_nothing_to_show_says_why(hard: Frames) -> None:
+    for plot in PLOTS.values():
+        assert re.search(r"\b(No|Nothing)\b", said(plot.draw(hard)))
+
+
+@pytest.mark.parametrize("hard", ["hostile names"], indirect=True)
+def test_names_are_text_however_they_look(hard: Frames) -> None:
+    ranking, training = (said(PLOTS[name].draw(hard)) for name in ("ranking", "training"))
+
+    for name in ("$\\frac{1}{$", "_hidden", "<b>&amp;", "{x}"):
+        assert name in ranking
+        assert name in training
+
+
+def test_a_study_of_several_tasks_is_drawn_task_by_task_and_together(study: Study) -> None:
+    both = study(FIVE, same_everywhere(SCORES), tasks=("one", "two / three"))
+
+    names = {drawing.name for drawing in drawings(both)}
+
+    assert {"profile", "ranking_one", "ranking_two_three"} <= names
