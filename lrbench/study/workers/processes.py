@@ -13,16 +13,20 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
-from lrbench.study.work import Died, Idle
+from lrbench.study.work import Died
 from lrbench.study.workers.pickling import pickled, pickled_setup
 
 if TYPE_CHECKING:
     from lrbench.study.work import Message, Order, Setup
+
+STARTS = 3
+"""How often in a row a worker may end before it has begun."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -35,7 +39,7 @@ class ProcessPool:
         self._setup = pickled_setup(setup)
         self._messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._ready: set[int] = set()
+        self._stillborn: Counter[int] = Counter()
         self._closing = False
         for worker in range(size):
             self._start(worker)
@@ -49,12 +53,12 @@ class ProcessPool:
         except queue.Empty:
             return None
         if isinstance(message, Died):
-            if worker not in self._ready:
+            self._stillborn[worker] += 1
+            if self._stillborn[worker] > STARTS:
                 raise StudyError(f"a worker process could not be started, it {message.reason}: see what it said above")
-            self._ready.discard(worker)
             self._start(worker)
-        elif isinstance(message, Idle):
-            self._ready.add(worker)
+        else:
+            self._stillborn[worker] = 0
         return worker, message
 
     def close(self) -> None:
