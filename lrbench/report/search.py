@@ -87,20 +87,24 @@ def importances(parameters: pd.DataFrame, scores: pd.Series[float]) -> dict[str,
     """
     import optuna
 
+    from lrbench.search.sampling import quiet
+
     kept = np.isfinite(scores.to_numpy(dtype=np.float64))
     table = parameters[kept].dropna(axis="columns")
     table = table[[name for name in table if table[name].nunique() > 1]]
     if len(table) < LEAST_TRIALS or not len(table.columns):
         return {}
     space = {str(name): _distribution(table[name]) for name in table}
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.create_trial(params=dict(zip(space, row, strict=True)), distributions=space, value=float(score))
-            for row, score in zip(table.itertuples(index=False), scores[kept], strict=True)
-        ]
-    )
-    found = optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    with quiet():
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(
+            [
+                optuna.create_trial(params=dict(zip(space, row, strict=True)), distributions=space, value=float(score))
+                for row, score in zip(table.itertuples(index=False), scores[kept], strict=True)
+            ]
+        )
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lrbench.report.frames import Frames
 from lrbench.report.page import report_page
-from tests.report.conftest import FIVE, LONG, MISSING, SCORES, same_everywhere
+from tests.report.conftest import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script>"
@@ -175,6 +175,10 @@ def test_a_study_without_a_run_says_so(opened: Open, study: Study) -> None:
     assert "15 not begun" in page.inner_text("header")
 
 
+def test_a_study_that_asks_for_nothing_says_so(study: Study) -> None:
+    assert "This study asks for no run." in report_page(study({}, lambda place: None, seeds=(), tasks=()))
+
+
 def test_a_study_of_one_run_shows_its_one_score(opened: Open, study: Study) -> None:
     page = opened(study({"only": "FIX(k0=0.1)"}, lambda place: 0.5, seeds=(7,)))
 
@@ -207,6 +211,23 @@ def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
     row = data["tasks"][0]["rows"][0]
     assert row["val"][0] == pytest.approx(SCORES["falling"] + 0.001)
     assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
+
+
+def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_policy(study: Study) -> None:
+    frames = study(
+        {"flat": "FIX(k0=0.1)", "wave": "TRI(k0=0.001, k1=0.2, l=0.25dur)"},
+        lambda place: (
+            0.5 + 0.01 * place.seed + (0.1 + 0.01 * place.seed) * (place.treatment != "" and place.name == "flat")
+        ),
+        treatments=("EMA(decay=0.9)",),
+    )
+
+    page = report_page(frames)
+
+    assert "2 policies, with and without 1 training method, on a-task" in page
+    # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
+    assert "EMA(decay=0.9)</th><td>0.003</td>" in page
+    assert "What training methods change, policy by policy" in page
 
 
 def test_two_tasks_have_an_answer_each(opened: Open, study: Study) -> None:

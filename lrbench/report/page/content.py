@@ -16,6 +16,7 @@ from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import many
 from lrbench.report.page.words import certainty, headline, spread
 from lrbench.report.training_curves import band
+from lrbench.report.treatment_names import brief_treatment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "confirmed": _confirmed(frames),
         "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
         "interactions": [
-            {"modifier": one.modifier, "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
+            {"modifier": brief_treatment(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
             for results in frames.results.tasks
             for one in results.interactions
         ],

@@ -38,12 +38,15 @@ class Cost(NamedTuple):
 
 def overview(frames: Frames) -> list[str]:
     """What was asked, how far the study is, and what it cost: a sentence each."""
-    runs = frames.runs
+    runs, tasks = frames.runs, frames.tasks
+    if not len(runs):
+        return ["This study asks for no run."]
     counts = Counter(runs["status"])
     policies, seeds = len(frames.definition["entries"]), len(frames.definition["seeds"])
-    tasks = frames.tasks
+    methods = sum(map(bool, frames.definition["treatments"]))
+    without = f", with and without {many(methods, 'training method')}," if methods else ""
     where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
-    said = [f"{many(policies, 'policy')} {where}, {many(seeds, 'seed')} each."]
+    said = [f"{many(policies, 'policy')}{without} {where}, {many(seeds, 'seed')} each."]
     unfinished = [
         f"{count:,} {what}"
         for status, what in (("missing", "not begun"), ("running", "not finished"), ("failed", "failed"))
@@ -133,6 +136,8 @@ def certainty(policies: pd.DataFrame) -> str:
 def protocol(frames: Frames) -> list[str]:
     """How the numbers were made, in the order in which it happened."""
     definition = frames.definition
+    if not len(frames.runs):
+        return []
     said = []
     for task in definition["tasks"]:
         every = many(task["eval_every"], "iteration")
