@@ -27,7 +27,9 @@ class Pool(Protocol):
     or has died; one that has died is replaced by another under the same number.
     """
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many workers there are; a cluster may grow."""
 
     def give(self, worker: int, order: Order) -> None:
         """Let an idle worker begin."""

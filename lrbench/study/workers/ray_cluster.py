@@ -36,17 +36,22 @@ class Actor:
 
 
 class RayPool:
-    """As many actors as the cluster has room for; each is asked for one message at a time."""
+    """As many actors as the cluster has room for, also when it grows; each is asked for one message at a time."""
 
-    def __init__(self, ray: Any, size: int, setup: bytes, resources: dict[str, float]) -> None:
-        self.size = size
+    def __init__(self, ray: Any, setup: bytes, gpus_per_worker: float) -> None:
         self._ray = ray
+        self._gpus_per_worker = gpus_per_worker
         self._setup = ray.put(setup)
-        self._actor = ray.remote(**resources, max_restarts=0)(Actor)
+        self._actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker, max_restarts=0)(Actor)
         self._actors: dict[int, Any] = {}
         self._asked: dict[Any, int] = {}
-        for worker in range(size):
-            self._start(worker)
+        self._fill()
+        if not self._actors:
+            raise StudyError(f"the Ray cluster has no room for a worker with 1 CPU and {gpus_per_worker:g} GPUs")
+
+    @property
+    def size(self) -> int:
+        return len(self._actors)
 
     def give(self, worker: int, order: Order) -> None:
         self._actors[worker].give.remote(pickled(order))
@@ -55,6 +60,7 @@ class RayPool:
     def receive(self, timeout: float) -> tuple[int, Message] | None:
         answered, _ = self._ray.wait(list(self._asked), num_returns=1, timeout=timeout)
         if not answered:
+            self._fill()
             return None
         worker = self._asked.pop(answered[0])
         try:
@@ -72,6 +78,15 @@ class RayPool:
         """End all actors at once."""
         for actor in self._actors.values():
             self._ray.kill(actor)
+
+    def _fill(self) -> None:
+        """Start as many actors as there is room for and are not there yet."""
+        resources = self._ray.cluster_resources()
+        room = int(resources.get("CPU", 0))
+        if self._gpus_per_worker:
+            room = min(room, int(resources.get("GPU", 0) / self._gpus_per_worker))
+        for worker in range(self.size, room):
+            self._start(worker)
 
     def _start(self, worker: int) -> None:
         self._actors[worker] = self._actor.remote(self._setup)
@@ -104,7 +119,7 @@ def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[Ray
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise StudyError(f"there is no Ray cluster at '{address}': {_last_line(error)}") from error
     try:
-        pool = RayPool(ray, _room(ray, gpus_per_worker), content, _resources(gpus_per_worker))
+        pool = RayPool(ray, content, gpus_per_worker)
         try:
             yield pool
         finally:
@@ -121,21 +136,6 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise StudyError(f"there is no Ray cluster at '{address}': {error}") from error
-
-
-def _resources(gpus_per_worker: float) -> dict[str, float]:
-    return {"num_cpus": 1, "num_gpus": gpus_per_worker}
-
-
-def _room(ray: Any, gpus_per_worker: float) -> int:
-    """How many actors fit into the cluster."""
-    resources = ray.cluster_resources()
-    room = int(resources.get("CPU", 0))
-    if gpus_per_worker:
-        room = min(room, int(resources.get("GPU", 0) / gpus_per_worker))
-    if room < 1:
-        raise StudyError(f"the Ray cluster has no room for a worker with 1 CPU and {gpus_per_worker:g} GPUs")
-    return room
 
 
 def _last_line(error: Exception) -> str:
