@@ -25,8 +25,8 @@ from lrbench.study.workers.pickling import pickled, pickled_setup
 if TYPE_CHECKING:
     from lrbench.study.work import Message, Order, Setup
 
-STARTS = 3
-"""How often in a row a worker may end before it has begun."""
+STARTS = 10
+"""How often in a row a worker may be killed before it has begun."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -54,7 +54,8 @@ class ProcessPool:
             return None
         if isinstance(message, Died):
             self._stillborn[worker] += 1
-            if self._stillborn[worker] > STARTS:
+            killed = self._processes[worker].wait() < 0
+            if self._stillborn[worker] > (STARTS if killed else 1):
                 raise StudyError(f"a worker process could not be started, it {message.reason}: see what it said above")
             self._start(worker)
         else:
