@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lrbench.cli.exits import Session, session_of
 from lrbench.cli.options import OUTPUT, Debug, NoColor, Plugins, Store, StoredStudy, load_plugins, study_name
+from lrbench.cli.output import console_for
 from lrbench.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ def _complete_kind(incomplete: str) -> list[str]:
 
 
 def report(
+    context: typer.Context,
     study: StoredStudy,
     output: Annotated[
         Path,
@@ -51,9 +55,11 @@ def report(
     from lrbench.report.page import report_page
 
     write_output(output, report_page(_frames(study, store)).encode())
+    _say_written(output, session_of(context))
 
 
 def plot(
+    context: typer.Context,
     kind: Annotated[
         str,
         typer.Argument(metavar="KIND", help="What to draw, such as ranking; all for everything.", show_default=False),
@@ -103,16 +109,26 @@ def plot(
     if kind not in (*PLOTS, ALL, LANDSCAPE):
         kinds = (*PLOTS, ALL, LANDSCAPE)
         raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, kinds)}: there are {', '.join(kinds)}")
-    if kind == LANDSCAPE:
-        _draw_landscape(output or Path("landscape.svg"))
-        return
-    if study is None:
-        raise StudyError(f"the plot '{kind}' is drawn of a study: name one, as in 'lrbench plot {kind} quickstart'")
     load_plugins(plugin)
-    if kind == ALL:
-        _draw_all(study, task, output or Path(study_name(study)), store)
+    if kind == LANDSCAPE:
+        output = output or Path("landscape.svg")
+        _draw_landscape(output)
+    elif study is None:
+        raise StudyError(f"the plot '{kind}' is drawn of a study: name one, as in 'lrbench plot {kind} quickstart'")
+    elif kind == ALL:
+        output = output or Path(study_name(study))
+        _draw_all(study, task, output, store)
     else:
-        _draw(kind, study, task, output or Path(f"{kind}.svg"), store)
+        output = output or Path(f"{kind}.svg")
+        _draw(kind, study, task, output, store)
+    _say_written(output, session_of(context))
+
+
+def _say_written(output: Path, session: Session) -> None:
+    """Where the result is; nothing but on a terminal."""
+    console = console_for(sys.stdout, session)
+    if console is not None:
+        console.print(f"Written to {output}", style="dim", markup=False, soft_wrap=True)
 
 
 def _draw_landscape(output: Path) -> None:
@@ -149,7 +165,7 @@ def _draw(kind: str, study: str, task: str | None, output: Path, store: str | No
     if len(frames.tasks) > 1 and not plot.over_tasks:
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
     if not plot.applies(frames):
-        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs[0]}")
+        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs}")
     save_figure(plot.draw(frames), output)
 
 

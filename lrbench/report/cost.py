@@ -99,8 +99,8 @@ def _draw_front(axes: Axes, costly: pd.DataFrame, column: str) -> list[Line2D]:
         return []
     rows = records(costly)
     front = [rows[place] for place in pareto([row[column] for row in rows], [row["val"] for row in rows])]
-    axes.plot([row[column] for row in front], [row["val"] for row in front], color=AXIS, linewidth=1.2,
-              drawstyle="steps-post", zorder=1)  # fmt: skip
+    x, y = [row[column] for row in front], [row["val"] for row in front]
+    axes.plot(x, y, color=AXIS, linewidth=1.2, drawstyle="steps-post", zorder=1)
     names = row_labels(costly, NAME)
     named = front[-len(ascii_lowercase) :]
     for letter, row in zip(ascii_lowercase, named, strict=False):

@@ -1,11 +1,15 @@
 """A study as tables: all that plots and the report are drawn from.
 
-from lrbench.report.frames import frames
-from lrbench.report.ranking import ranking_figure
+In a notebook
 
-with open_store() as store:
-    study = frames("quickstart", store)
-ranking_figure(study.policies)
+    from lrbench.report.frames import frames
+    from lrbench.report.ranking import ranking_figure
+
+    with open_store() as store:
+        study = frames("quickstart", store)
+    ranking_figure(study.policies)
+
+draws the ranking of a study in the store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rows and lines of figures are called: short, different from one another, and over few lines."""
+"""What the rows and lines of figures are called: without what they share, and over few lines."""
 
 from __future__ import annotations
 

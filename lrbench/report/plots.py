@@ -36,18 +36,16 @@ class Plot:
     Attributes:
         title: what it shows, in a few words.
         draw: from the tables to the figure.
-        needs: what a study must have for it, in words, and whether the tables have it.
+        needs, applies: what a study must have so that there is something to see, in words, and whether the tables have
+            it.
         over_tasks: it is drawn from the tables of the whole study; all others are from those of one task.
     """
 
     title: str
     draw: Callable[[Frames], Figure]
-    needs: tuple[str, Callable[[Frames], bool]] = ("a task", lambda frames: True)
+    needs: str = "a task"
+    applies: Callable[[Frames], bool] = lambda frames: True
     over_tasks: bool = False
-
-    def applies(self, frames: Frames) -> bool:
-        """Whether there is something to see."""
-        return self.needs[1](frames)
 
 
 class Drawing(NamedTuple):
@@ -101,40 +99,47 @@ PLOTS: Mapping[str, Plot] = {
     "map": Plot(
         "Good and bad ranges: the score over two parameters",
         lambda f: range_map_figure(f.policies),
-        ("two values of two parameters of a function", lambda f: bool(grids(f.policies))),
+        "two values of two parameters of a function",
+        lambda f: bool(grids(f.policies)),
     ),
     "cost": Plot(
-        "What a score costs", lambda f: cost_figure(f.policies), ("a finished run", lambda f: len(f.policies) > 0)
+        "What a score costs", lambda f: cost_figure(f.policies), "a run that has ended", lambda f: len(f.policies) > 0
     ),
     "robustness": Plot(
         "Robustness: the score at other base learning rates",
         lambda f: robustness_figure(f.runs, f.policies),
-        ("base_lr_scales", lambda f: bool((f.runs["stage"] == "scale").any())),
+        "base_lr_scales",
+        lambda f: bool((f.runs["stage"] == "scale").any()),
     ),
     "effects": Plot(
         "What training methods change, policy by policy",
         lambda f: effects_figure(f.effects, f.policies),
-        ("modifiers", lambda f: len(f.effects) > 0),
+        "modifiers",
+        lambda f: len(f.effects) > 0,
     ),
     "confidence": Plot(
         "Confidence by class",
         lambda f: confidence_figure(f.runs, f.policies),
-        ("a finished run of a classifier", lambda f: bool(f.runs["class_confidence"].notna().any())),
+        "a finished run of a classifier",
+        lambda f: bool(f.runs["class_confidence"].notna().any()),
     ),
     "reliability": Plot(
         "Is the network right as often as it is sure?",
         lambda f: reliability_figure(f.runs, f.policies),
-        ("a finished run of a classifier", lambda f: bool(f.runs["reliability"].notna().any())),
+        "a finished run of a classifier",
+        lambda f: bool(f.runs["reliability"].notna().any()),
     ),
     "tree": Plot(
         "What policies share, and where they part",
         lambda f: family_tree_figure(_rates(f, MOST_LEAVES)),
-        ("several policies", lambda f: f.policies["name"].nunique() > 1),
+        "several policies",
+        lambda f: f.policies["name"].nunique() > 1,
     ),
     "profile": Plot(
         "How often each policy is near the best, over tasks and seeds",
         lambda f: profile_figure(f.runs),
-        ("several tasks", lambda f: len(f.tasks) > 1),
+        "several tasks",
+        lambda f: len(f.tasks) > 1,
         over_tasks=True,
     ),
 }

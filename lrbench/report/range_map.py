@@ -73,19 +73,19 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     Args:
         policies: `Frames.policies` of one task.
     """
-    one_task(policies)
+    scores = one_task(policies)["val"].dropna()
     maps = sorted(grids(policies), key=lambda grid: -sum(cell is not None for cell in grid.cells.flat))
-    if not maps:
-        return blank("No function stands in this study with two values of two of its parameters.")
+    if not maps or not len(scores):
+        return blank("No function has two values of two of its parameters in this study, and a score for them.")
     drawn = maps[:MOST_MAPS]
     columns = 1 if len(drawn) == 1 else 2
     rows = -(-len(drawn) // columns)
     tallest = max(len(grid.y_values) for grid in drawn)
     figure = Figure(figsize=(WIDTH, rows * (1.5 + 0.42 * min(tallest, 12)) + 0.9), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
-    best = float(policies["val"].max())
-    chance = policies["chance"].iloc[0]
-    low = float(policies["val"].min()) if chance is None or np.isnan(chance) else float(chance)
+    best = float(scores.max())
+    chance = records(policies)[0]["chance"]
+    low = float(scores.min()) if chance is None else min(chance, best)
     proven = bool((policies["verdict"] == "good").any())
     margin = float(policies["margin"].iloc[0])
     for axes, grid in zip(panels.flat, drawn, strict=False):
@@ -135,7 +135,7 @@ def _grid(function: str, modifier: str, members: Sequence[Member]) -> Grid | Non
     cells = np.full((len(y_values), len(x_values)), None, dtype=object)
     for row, texts, _ in members:
         place = y_values.index(texts[y]), x_values.index(texts[x])
-        if cells[place] is None or (row["val"] or -np.inf) > (cells[place]["val"] or -np.inf):
+        if cells[place] is None or _score(row) > _score(cells[place]):
             cells[place] = row
     fixed = [
         f"{parameter.name}={members[0][1][parameter.name]}"
@@ -160,7 +160,11 @@ def _in_order(name: str, members: Iterable[Member]) -> tuple[str, ...]:
 def _is_good(cell: Mapping[str, Any] | None, proven: bool, least: float) -> bool:
     if cell is None:
         return False
-    return cell["verdict"] == "good" if proven else not cell["divergence_rate"] and (cell["val"] or -np.inf) >= least
+    return cell["verdict"] == "good" if proven else not cell["divergence_rate"] and _score(cell) >= least
+
+
+def _score(row: Mapping[str, Any]) -> float:
+    return -np.inf if row["val"] is None else float(row["val"])
 
 
 def _draw(axes: Axes, grid: Grid, good: NDArray[np.bool_], limits: tuple[float, float]) -> None:

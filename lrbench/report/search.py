@@ -36,8 +36,8 @@ def search_progress_figure(trials: pd.DataFrame) -> Figure:
     floor = float(trials["score"].min())
     avoid = VERDICTS["avoid"]
     if lost.any():
-        axes.plot(spent[lost], [floor] * int(lost.sum()), avoid.marker, color=avoid.color, markersize=5,
-                  label="diverged or cut off")  # fmt: skip
+        at_floor = [floor] * int(lost.sum())
+        axes.plot(spent[lost], at_floor, avoid.marker, color=avoid.color, markersize=5, label="diverged or cut off")
     axes.step(spent, best, where="post", color=PALETTE[0], linewidth=LINE + 0.4, label="best so far")
     tidy(axes)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -8,7 +8,7 @@ from lrbench.report.frames import Frames, rates_of, records
 from lrbench.report.ranking import ranking_figure
 from lrbench.study.export import export
 from lrbench.study.store import Store
-from tests.report.conftest import CHANCE, FAILED, FIVE, MISSING, SCORES, STEPS, same_everywhere
+from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, STEPS, same_everywhere
 
 Study = Callable[..., Frames]
 

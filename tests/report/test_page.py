@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lrbench.report.frames import Frames
 from lrbench.report.page import report_page
-from tests.report.conftest import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
+from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script>"
@@ -92,7 +92,7 @@ def test_all_of_it_is_reached_by_keyboard(page: Page) -> None:
 
 
 def test_the_answer_comes_first(page: Page) -> None:
-    use, avoid = (page.get_by_role("region", name=verdict) for verdict in ("good", "avoid"))
+    use, avoid = (page.get_by_role("region", name=verdict) for verdict in ("Use", "Avoid"))
 
     assert use.locator("strong").all_inner_texts() == ["falling", "wave", "steps"]
     assert avoid.locator("strong").all_inner_texts() == ["flat", "wild"]
@@ -189,8 +189,14 @@ def test_a_study_of_one_run_shows_its_one_score(opened: Open, study: Study) -> N
 def test_a_study_in_which_all_diverged_says_what_to_avoid(opened: Open, study: Study) -> None:
     page = opened(study(FIVE, lambda place: None))
 
-    assert page.get_by_role("region", name="avoid").locator("strong").count() == 5
+    assert page.get_by_role("region", name="Avoid").locator("strong").count() == 5
     assert "15 runs of 15 diverged" in page.inner_text("header")
+
+
+def test_scores_that_are_not_known_are_dashes(opened: Open, study: Study) -> None:
+    page = opened(study(FIVE, lambda place: None, objective="R2", chance=None))
+
+    assert page.locator("table.policies td").nth(2).inner_text() == "–"
 
 
 def test_two_thousand_policies_are_all_in_the_table_and_a_few_in_the_curves(opened: Open, two_thousand: Frames) -> None:
@@ -211,6 +217,18 @@ def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
     row = data["tasks"][0]["rows"][0]
     assert row["val"][0] == pytest.approx(SCORES["falling"] + 0.001)
     assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
+
+
+def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study: Study) -> None:
+    def outcome(place: Place) -> float:
+        lucky = place.name == "falling" and place.stage == "main"
+        return (0.71 if lucky else 0.66 if place.name == "falling" else 0.70) + 0.001 * (place.seed % 3)
+
+    policies = {name: FIVE[name] for name in ("falling", "wave")}
+    page = report_page(study(policies, outcome, finalists=("falling", "wave")))
+
+    assert "Use <strong>wave</strong>: 0.691 ± 0.002 test top-1 accuracy over 3 fresh seeds." in page
+    assert "As good, as far as can be told: falling." in page
 
 
 def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_policy(study: Study) -> None:

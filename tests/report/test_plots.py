@@ -13,14 +13,14 @@ from matplotlib.text import Text
 from lrbench.report.frames import Frames
 from lrbench.report.plots import PLOTS, drawings
 from lrbench.report.style import svg
-from tests.report.conftest import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
+from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
 
 Study = Callable[..., Frames]
 
 SLACK = 0.08
 """In inches: letters are a little wider at one resolution than at another."""
 
-SMALL = ["empty", "one run", "all diverged", "long names", "hostile names", "two tasks"]
+SMALL = ["empty", "one run", "all diverged", "own metric, all diverged", "long names", "hostile names", "two tasks"]
 
 
 @pytest.fixture
@@ -34,6 +34,9 @@ def hard(study: Study, request: pytest.FixtureRequest) -> Frames:
             return study({"only": "FIX(k0=0.1)"}, lambda place: 0.5, seeds=(7,))
         case "all diverged":
             return study(FIVE, lambda place: None, **rich)
+        case "own metric, all diverged":
+            named = {text: text for text in grid()}
+            return study(named, lambda place: None, objective="R2", chance=None)
         case "long names":
             named = {f"{LONG}{number}": text for number, text in enumerate(grid())}
             return study(named, by_name(named), name=LONG, tasks=(LONG,), **rich)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import many
-from lrbench.report.page.words import certainty, headline, spread
+from lrbench.report.page.words import certainty, headline, plus_minus, spread
 from lrbench.report.training_curves import band
 from lrbench.report.treatment_names import brief_treatment
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from lrbench.metrics import Confirmation
     from lrbench.report.frames import Frames
 
 MOST_CURVES = 24
@@ -32,17 +33,33 @@ MOST_NAMED = 6
 
 NAME = 60
 
-FIGURES = (
-    ("ac", "AC", "average confidence: mean probability of the predicted class over correct test samples", 3, 1),
-    ("loss_difference", "loss diff", "test loss minus train loss", 3, -1),
-    ("volatility", "volatility", "how much the last fifth of the validation scores moves around its trend", 4, -1),
-    ("base_lr_retention", "retention", "what is left of the score at other base learning rates", 3, 1),
-    ("steps_to_target", "to target", "iterations to the target", 0, -1),
-    ("seconds", "seconds", "wall time of a run", 1, -1),
-    ("flops", "FLOPs", "floating-point operations of a run", -3, -1),
+
+class Column(NamedTuple):
+    """A column of the table after the scores.
+
+    Attributes:
+        key: the metric.
+        help: what it means.
+        digits: behind the point; where negative, how many in all.
+        better: 1 where more is better, -1 where less is.
+    """
+
+    key: str
+    title: str
+    help: str
+    digits: int
+    better: int
+
+
+COLUMNS = (
+    Column("ac", "AC", "average confidence: mean probability of predictions that are right, on test", 3, 1),
+    Column("loss_difference", "loss diff", "test loss minus train loss", 3, -1),
+    Column("volatility", "volatility", "how much the last validation scores move around their trend", 4, -1),
+    Column("base_lr_retention", "retention", "what is left of the score at other base learning rates", 3, 1),
+    Column("steps_to_target", "to target", "iterations to the target", 0, -1),
+    Column("seconds", "seconds", "wall time of a run", 1, -1),
+    Column("flops", "FLOPs", "floating-point operations of a run", -3, -1),
 )
-"""The columns after the scores: metric, title, what it means, digits (negative: significant ones), and the direction
-that is better."""
 
 
 def task_content(frames: Frames, number: int) -> dict[str, Any]:
@@ -55,16 +72,17 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
     (task,) = frames.definition["tasks"]
     policies = frames.policies
     names = {label: " ".join(name.split()) for label, name in row_labels(policies, NAME).items()}
+    confirmed = [one for results in frames.results.tasks for one in results.confirmed]
     groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
     return {
         "id": f"task-{number}",
         "name": task["name"],
         "objective": objective_name(task["objective"]),
         "count": len(policies),
-        "headline": headline(policies, names),
+        "headline": headline(policies, names, confirmed),
         "groups": [group for group in groups if group["count"]],
         "certainty": certainty(policies),
-        "confirmed": _confirmed(frames),
+        "confirmed": [_finalist(one) for one in confirmed],
         "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
         "interactions": [
             {"modifier": brief_treatment(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
@@ -100,25 +118,11 @@ def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> di
     }
 
 
-def _confirmed(frames: Frames) -> list[dict[str, Any]]:
-    """The finalists on fresh seeds."""
-    return [
-        {
-            "label": one.card.name,
-            "seeds": many(one.card.n, "fresh seed"),
-            "val": _interval(one.card.val.mean, one.card.val.low, one.card.val.high),
-            "test": _interval(one.card.test.mean, one.card.test.low, one.card.test.high),
-            "search": _interval(one.search.mean, one.search.low, one.search.high),
-        }
-        for task in frames.results.tasks
-        for one in task.confirmed
-    ]
-
-
-def _interval(mean: float | None, low: float | None, high: float | None) -> str:
-    if mean is None:
-        return "–"
-    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+def _finalist(one: Confirmation) -> dict[str, str]:
+    """A finalist on fresh seeds."""
+    scores = {"val": one.card.val, "test": one.card.test, "search": one.search}
+    said = {name: plus_minus(score.mean, score.low, score.high) for name, score in scores.items()}
+    return {"label": one.card.name, "seeds": many(one.card.n, "fresh seed"), **said}
 
 
 def _p(value: float | None) -> str:
@@ -131,11 +135,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     """What the page's script reads, as JSON."""
     policies = frames.policies
     (task,) = frames.definition["tasks"]
-    columns: list[dict[str, Any]] = [
-        {"key": key, "title": title, "help": meaning, "digits": digits, "better": better}
-        for key, title, meaning, digits, better in FIGURES
-        if key in policies and policies[key].notna().any()
-    ]
+    columns = [column for column in COLUMNS if column.key in policies and policies[column.key].notna().any()]
     codes: dict[tuple[str, str], int] = {}
     runs = _runs(frames.runs)
     rows = [
@@ -145,7 +145,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
             "code": _code(row["policy"], codes),
             "val": _triple(row, "val"),
             "test": _triple(row, "test"),
-            "figures": [_number(row[column["key"]]) for column in columns],
+            "figures": [_number(row[column.key]) for column in columns],
             "runs": runs.get(row["label"], []),
         }
         for row in records(policies)
@@ -153,7 +153,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     return {
         "id": identity,
         "objective": objective_name(task["objective"]),
-        "columns": columns,
+        "columns": [column._asdict() for column in columns],
         "codes": [list(pair) for pair in codes],
         "rows": rows,
         "curves": _curves(frames, names),

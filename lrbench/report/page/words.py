@@ -12,6 +12,7 @@ from lrbench.report.names import many
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lrbench.metrics import Confirmation
     from lrbench.report.frames import Frames
 
 ALPHA = "5%"
@@ -82,39 +83,52 @@ class Headline(NamedTuple):
     more: str
 
 
-def headline(policies: pd.DataFrame, names: Mapping[str, str]) -> Headline | None:
+def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequence[Confirmation]) -> Headline | None:
     """What the ranking comes to; None where there is none.
+
+    Where finalists were trained again with fresh seeds, the best of them is named, with its fresh score alone.
 
     Args:
         policies: `Frames.policies` of one task.
         names: what each label is called.
+        confirmed: the finalists on fresh seeds, best first.
     """
     if not len(policies):
         return None
     called = {
-        verdict: [names[label] for label in policies.loc[policies["verdict"] == verdict, "label"]]
+        verdict: list(policies.loc[policies["verdict"] == verdict, "label"])
         for verdict in ("good", "undecided", "avoid")
     }
-    best = records(policies)[0]
-    objective = objective_name(best["objective"])
-    score = f"{spread(best, 'test')} test {objective} over {many(best['seeds'], 'seed')}"
-    avoid = f" Avoid {_some(called['avoid'])}." if called["avoid"] else ""
-    if called["good"]:
-        leader, *others = called["good"]
-        best = next(row for row in records(policies) if row["verdict"] == "good")
-        score = f"{spread(best, 'test')} test {objective} over {many(best['seeds'], 'seed')}"
-        also = f"As good, as far as can be told: {_some(others)}." if others else ""
-        return Headline("Use", leader, score, also + avoid)
-    if called["undecided"] or best["verdict"] is None:
-        return Headline("Not decided yet. In the lead is", names[best["label"]], score, avoid.strip())
-    return Headline("Avoid", _some(called["avoid"]), "none of them learned enough, or none held", "")
+    if not called["good"] and not called["undecided"]:
+        return Headline("Avoid", _some([names[label] for label in called["avoid"]]), "each diverged on a seed", "")
+    able = called["good"] or called["undecided"]
+    fresh = {one.card.name: one.card for one in confirmed if one.card.name in able}
+    leader = next(iter(fresh), able[0])
+    row = records(policies[policies["label"] == leader])[0]
+    score, seeds = spread(row, "test"), many(row["seeds"], "seed")
+    if leader in fresh:
+        test = fresh[leader].test
+        score, seeds = plus_minus(test.mean, test.low, test.high), many(fresh[leader].n, "fresh seed")
+    others = [names[label] for label in called["good"] if label != leader]
+    more = [
+        *([f"As good, as far as can be told: {_some(others)}."] if others else []),
+        *([f"Avoid {_some([names[label] for label in called['avoid']])}."] if called["avoid"] else []),
+    ]
+    verb = "Use" if called["good"] else "Not decided yet. In the lead is"
+    return Headline(
+        verb, names[leader], f"{score} test {objective_name(row['objective'])} over {seeds}", " ".join(more)
+    )
 
 
 def spread(row: Mapping[str, Any], figure: str) -> str:
     """A mean and half the width of its interval, by the columns of `Frames.policies`."""
-    mean, low, high = (row[name] for name in (figure, f"{figure}_low", f"{figure}_high"))
+    return plus_minus(row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
+
+
+def plus_minus(mean: float | None, low: float | None, high: float | None) -> str:
+    """A mean and half the width of its interval, as far as they are known."""
     if mean is None:
-        return "unknown"
+        return "–"
     return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
 
 
