@@ -15,10 +15,13 @@ from lrbench.cli.options import (
     Debug,
     Device,
     Download,
+    Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
     Store,
+    Workers,
     load_plugins,
     whole_number,
 )
@@ -66,6 +69,9 @@ def range_test(
         ),
     ] = None,
     device: Device = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -88,12 +94,12 @@ def range_test(
 
         check_output(output, ("png", "svg"))
 
-    from lrbench.engine import resolve_device
     from lrbench.search import range_test as find_range
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
     from lrbench.tasks import load_task
 
-    resolve_device(device)
+    check_workers(workers, device)
     trained = load_task(task, data_root=data_root, download=download)
     with open_store(store) as opened, resumable(), progress_on_stderr(session, opened) as listener:
         found = find_range(
@@ -103,6 +109,9 @@ def range_test(
             sweep="linear" if linear else "exponential",
             store=opened,
             device=device,
+            workers=workers,
+            engine=engine,
+            gpus_per_worker=gpus_per_worker,
             listener=listener,
         )
     if output is not None:

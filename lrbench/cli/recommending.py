@@ -13,10 +13,13 @@ from lrbench.cli.options import (
     Debug,
     Device,
     Download,
+    Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
     Store,
+    Workers,
     load_plugins,
     whole_number,
 )
@@ -84,6 +87,9 @@ def recommend(
         ),
     ] = 3,
     device: Device = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -107,10 +113,12 @@ def recommend(
         raise typer.BadParameter("--verify and --target SCORE are given together")
 
     from lrbench.search import recommend as advise
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
     from lrbench.tasks import load_task
 
     trained = load_task(task, data_root=data_root, download=download)
+    check_workers(workers, device)
     session = session_of(context)
     with open_store(store) as opened, resumable(), progress_on_stderr(session, opened) as listener:
         advice = advise(
@@ -122,6 +130,9 @@ def recommend(
             seeds=seeds,
             store=opened,
             device=device,
+            workers=workers,
+            engine=engine,
+            gpus_per_worker=gpus_per_worker,
             listener=listener,
         )
     if json:

@@ -16,11 +16,14 @@ from lrbench.cli.options import (
     Debug,
     Device,
     Download,
+    Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
     Steps,
     Store,
+    Workers,
     load_plugins,
     whole_number,
 )
@@ -65,6 +68,9 @@ def search(
         ),
     ] = None,
     device: Device = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -86,16 +92,25 @@ def search(
     load_plugins(plugin)
 
     from lrbench.cli.hints import say_where_to_go_on
-    from lrbench.engine import resolve_device
     from lrbench.search import load_search
     from lrbench.search import search as find
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
 
     wanted = load_search(study, data_root=data_root, download=download, steps=steps, policies=policies)
-    resolve_device(device)
+    check_workers(workers, device)
     with open_store(store) as opened:
         with resumable(), progress_on_stderr(session, opened) as listener:
-            found = find(wanted, store=opened, device=device, listener=listener, mirror=mirror)
+            found = find(
+                wanted,
+                store=opened,
+                mirror=mirror,
+                device=device,
+                workers=workers,
+                engine=engine,
+                gpus_per_worker=gpus_per_worker,
+                listener=listener,
+            )
         if json:
             print_json(found.to_json())
         else:

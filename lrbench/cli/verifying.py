@@ -13,10 +13,13 @@ from lrbench.cli.options import (
     Debug,
     Device,
     Download,
+    Engine,
+    GpusPerWorker,
     Json,
     NoColor,
     Plugins,
     Store,
+    Workers,
     complete_policy,
     load_plugins,
     whole_number,
@@ -64,6 +67,9 @@ def verify(
         typer.Option("--seeds", metavar="N", parser=whole_number(2, 10_000), help="Train N runs.", rich_help_panel=HOW),
     ] = 5,
     device: Device = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
     store: Store = None,
     data_root: DataRoot = None,
     download: Download = False,
@@ -83,10 +89,12 @@ def verify(
     value = one_policy(policy)
 
     from lrbench.search import verify as check
+    from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
     from lrbench.tasks import load_task
 
     trained = load_task(task, data_root=data_root, download=download)
+    check_workers(workers, device)
     session = session_of(context)
     with open_store(store) as opened, resumable(), progress_on_stderr(session, opened) as listener:
         checked = check(
@@ -97,6 +105,9 @@ def verify(
             seeds=seeds,
             store=opened,
             device=device,
+            workers=workers,
+            engine=engine,
+            gpus_per_worker=gpus_per_worker,
             listener=listener,
         )
     if json:

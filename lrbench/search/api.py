@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from lrbench.api import Location
+from lrbench.api import How, Location
 from lrbench.errors import StudyError
 from lrbench.policy import Policy, parse
 from lrbench.search.advice import Advice, advise, verified
@@ -19,6 +19,7 @@ from lrbench.study.config import check_scores
 from lrbench.tasks import Task, load_task
 
 if TYPE_CHECKING:
+    from lrbench.study.listener import Listener
     from lrbench.study.store import Store
 
 
@@ -32,7 +33,8 @@ def range_test(
     store: Store | Location | None = None,
     data_root: Location | None = None,
     download: bool = False,
-    **how: Any,
+    listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> RangeTest:
     """Find the range of constant learning rates in which a task learns, and where it stops to learn.
 
@@ -42,14 +44,13 @@ def range_test(
         steps: iterations of each run; by default a fifth of the task's own, from 100 to 500.
         sweep: "exponential" or "linear": how the LR rises in the runs that say about where to look.
         sweep_range: from where to where it rises.
-        store, data_root, download: as for `lrbench.run`.
-        how: how runs are trained, as for `lrbench.run`: device, listener.
+        store, data_root, download, listener, how: as for `lrbench.run`.
 
     Raises:
         LRBenchError: the task or the store cannot be used, or no learning rate learns anything.
     """
     task = task_named(task, data_root, download)
-    with bench_at(store, how) as bench:
+    with bench_at(store, listener, how) as bench:
         return find_range(task, bench, seeds=seed_tuple(seeds), steps=steps, sweep=sweep, sweep_range=sweep_range)
 
 
@@ -60,7 +61,8 @@ def search(
     data_root: Location | None = None,
     download: bool = False,
     mirror: str | None = None,
-    **how: Any,
+    listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> Found:
     """Search a space of policies for the best one on a task, and confirm it on fresh seeds.
 
@@ -70,8 +72,7 @@ def search(
         what: a `Search`, a TOML file with a [search] table, or the name of one that ships with lrbench.
         mirror: the URL of an Optuna storage, such as "sqlite:///optuna.db", that is kept up to date for
             optuna-dashboard; the search itself needs none.
-        store, data_root, download: as for `lrbench.run`.
-        how: how runs are trained, as for `lrbench.run`: device, listener.
+        store, data_root, download, listener, how: as for `lrbench.run`.
 
     Raises:
         LRBenchError: the search, its data or the store cannot be used.
@@ -79,7 +80,7 @@ def search(
     """
     if not isinstance(what, Search):
         what = load_search(what, data_root=data_root, download=download)
-    with bench_at(store, how) as bench:
+    with bench_at(store, listener, how) as bench:
         return find(what, bench, mirror_to=mirror)
 
 
@@ -93,7 +94,8 @@ def verify(
     store: Store | Location | None = None,
     data_root: Location | None = None,
     download: bool = False,
-    **how: Any,
+    listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> Verification:
     """Train a policy with several seeds, and say whether it reaches a target: yes, no or undecided.
 
@@ -101,7 +103,7 @@ def verify(
         target: the validation objective to reach by the end of the budget, as a mean over seeds.
         budget: in iterations; the task's own unless given. Lengths that are fractions of it follow it.
         seeds: how many (0, 1, ...), or which; at least two.
-        store, data_root, download, how: as for `search`.
+        store, data_root, download, listener, how: as for `lrbench.run`.
 
     Raises:
         LRBenchError: the policy, the task or the store cannot be used, or a run failed.
@@ -109,7 +111,7 @@ def verify(
     policy = parse(policy) if isinstance(policy, str) else policy
     trained = task_named(task, data_root, download)
     check_scores({"target": target}, trained, "verify")
-    with bench_at(store, how) as bench:
+    with bench_at(store, listener, how) as bench:
         return check_policy(policy, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))
 
 
@@ -124,7 +126,8 @@ def recommend(
     store: Store | Location | None = None,
     data_root: Location | None = None,
     download: bool = False,
-    **how: Any,
+    listener: Listener | None = None,
+    **how: Unpack[How],
 ) -> Advice:
     """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
 
@@ -136,7 +139,7 @@ def recommend(
         at_most: how many policies.
         target: train them on the task, in their order, until one is verified to reach this validation objective.
         budget, seeds: of that verification, as for `verify`.
-        store, data_root, download, how: as for `search`.
+        store, data_root, download, listener, how: as for `lrbench.run`.
 
     Raises:
         LRBenchError: the goal is unknown, the task or the store cannot be used, or nothing learns on the task.
@@ -145,7 +148,7 @@ def recommend(
         raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
     trained = task_named(task, data_root, download)
     check_scores({"target": target}, trained, "recommend")
-    with bench_at(store, how) as bench:
+    with bench_at(store, listener, how) as bench:
         advice = advise(with_budget(trained, budget), bench, goal=goal, at_most=at_most)
         if target is None:
             return advice

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.study.runner import Tally, run
+from lrbench.study.runner import Tally, check_workers, run
 from lrbench.study.store import Store, open_store
 
 if TYPE_CHECKING:
+    from lrbench.api import How
+    from lrbench.study.listener import Listener
     from lrbench.study.study import Study
 
 
@@ -20,7 +22,7 @@ class Bench:
     """Where runs are stored, and how the missing ones are trained.
 
     Attributes:
-        how: the keyword arguments of `lrbench.study.runner.run`: device, listener and the like.
+        how: the keyword arguments of `lrbench.study.runner.run`: device, workers, engine, listener and the like.
     """
 
     store: Store
@@ -32,18 +34,16 @@ class Bench:
 
 
 @contextmanager
-def bench_at(store: Store | str | Path | None, how: Mapping[str, Any]) -> Iterator[Bench]:
+def bench_at(store: Store | str | Path | None, listener: Listener | None, how: How) -> Iterator[Bench]:
     """A bench on an open store, which stays open, or on a store that is opened for it.
 
     Raises:
         StoreError: the store cannot be opened.
-        TaskError: there is no such device.
+        TaskError: there is no such device, or there are no such workers.
     """
-    from lrbench.engine import resolve_device
-
-    resolve_device(how.get("device", "auto"))
+    check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     if isinstance(store, Store):
-        yield Bench(store, how)
+        yield Bench(store, {"listener": listener, **how})
         return
     with open_store(store) as opened:
-        yield Bench(opened, how)
+        yield Bench(opened, {"listener": listener, **how})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
@@ -130,10 +131,15 @@ class Search:
 
     def task_at(self, rung: int) -> Task:
         """The task with the budget of a rung, evaluated as often as at the whole budget."""
-        steps = self.budgets[rung]
-        if steps == self.task.steps:
-            return self.task
-        return self.task.with_(steps=steps, eval_every=max(1, round(self.task.eval_every * steps / self.task.steps)))
+        return self._tasks[rung]
+
+    @cached_property
+    def _tasks(self) -> tuple[Task, ...]:
+        share = [(steps, steps / self.task.steps) for steps in self.budgets[:-1]]
+        shorter = [
+            self.task.with_(steps=steps, eval_every=max(1, round(self.task.eval_every * part))) for steps, part in share
+        ]
+        return (*shorter, self.task)
 
     def seeds_at(self, rung: int) -> tuple[int, ...]:
         """The seeds with which policies are trained at a rung."""

@@ -36,4 +36,4 @@ def task() -> Task:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with open_store(tmp_path / "runs.db") as store:
-        yield Bench(store, {"device": "cpu"})
+        yield Bench(store, {"device": "cpu", "workers": 1, "engine": "serial"})

@@ -46,7 +46,7 @@ def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
 
 def test_a_number_of_the_advice_is_one_that_was_measured(task: Task, bench: Bench, known: list[Body]) -> None:
     best = advise(task, bench, evidence=known).recommendations[0]
-    card = lrbench.score(best.policy, task, seeds=3, store=bench.store, device="cpu")
+    card = lrbench.score(best.policy, task, seeds=3, store=bench.store, **bench.how)
     assert (best.value.mean, best.value.low) == (card.val.mean, card.val.low)
 
 
@@ -76,7 +76,7 @@ def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
 def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, bench: Bench) -> None:
     advice = advise(task, bench, evidence=[])
 
-    test = lrbench.range_test(task, seeds=3, store=bench.store, device="cpu")
+    test = lrbench.range_test(task, seeds=3, store=bench.store, **bench.how)
     assert advice.nearness == "none"
     assert advice.source.startswith("a range test alone")
     assert parse(advice.policy).k0 == pytest.approx(test.high.value, rel=0.05)

@@ -14,6 +14,8 @@ from lrbench.errors import TaskError
 from lrbench.policy import FIX
 from lrbench.search.bench import Bench
 from lrbench.search.lr_range import Estimate, below, find_range
+from lrbench.study.listener import Silence
+from lrbench.study.outlook import Outlook
 from lrbench.study.results import results
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Data, Metric, Task
@@ -73,15 +75,11 @@ def test_the_same_seeds_give_the_same_range_and_the_second_time_for_nothing(task
     first = find_range(task, bench, seeds=(0, 1))
     told = []
 
-    class Listener:
-        def planned(self, plan, missing):
-            told.append(len(missing))
+    class Listener(Silence):
+        def planned(self, outlook: Outlook) -> None:
+            told.append(len(outlook.missing))
 
-        def advanced(self, run, step, score): ...
-
-        def ended(self, run, status): ...
-
-    again = find_range(task, Bench(bench.store, {"device": "cpu", "listener": Listener()}), seeds=(0, 1))
+    again = find_range(task, Bench(bench.store, {**bench.how, "listener": Listener()}), seeds=(0, 1))
 
     assert again == first
     assert set(told) == {0}

@@ -23,6 +23,7 @@ from lrbench.study.study import Entry
 from lrbench.tasks import Task
 
 LR = Between(0.003, 1.0, log=True)
+SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
 
 Make = Callable[..., Search]
 
@@ -92,10 +93,10 @@ def test_every_sampler_asks_nothing_twice_and_goes_on_after_a_stop(sampler: str,
     search = make(sampler=sampler, space=space, rungs=rungs, policies=16, seeds=(0,), confirm=1)
 
     with open_store(tmp_path / "whole.db") as store:
-        whole = find(search, Bench(store, {"device": "cpu"}))
+        whole = find(search, Bench(store, SERIAL))
     with open_store(tmp_path / "stopped.db") as store:
-        find(replace(search, policies=8), Bench(store, {"device": "cpu"}))
-        stopped = find(search, Bench(store, {"device": "cpu"}))
+        find(replace(search, policies=8), Bench(store, SERIAL))
+        stopped = find(search, Bench(store, SERIAL))
 
     assert len(set(identities(search, whole))) == 16
     assert [one.policy for one in stopped.tried] == [one.policy for one in whole.tried]
@@ -168,7 +169,7 @@ def test_learning_rates_can_come_from_a_range_test(make: Make, bench: Bench, tas
 
     found = find(search, bench)
 
-    test = lrbench.range_test(task, seeds=3, store=bench.store, device="cpu")
+    test = lrbench.range_test(task, seeds=3, store=bench.store, **bench.how)
     assert found.lr == pytest.approx((test.low.value, test.cliff.value), rel=0.06)
     assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.tried)
 

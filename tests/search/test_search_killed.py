@@ -16,7 +16,7 @@ task = lrbench.load_task("mnist1d-mlp").with_(steps=120, eval_every=40)
 space = Space(("POLY", "STEP", "SIN"), Between(0.01, 0.5, log=True))
 search = Search(name="killed", task=task, space=space, policies=12, batch=4, rungs=2, confirm=1, seeds=(0,))
 print("begun", flush=True)
-found = lrbench.search(search, store=sys.argv[1], device="cpu")
+found = lrbench.search(search, store=sys.argv[1], device="cpu", workers=1, engine="serial")
 print([one.policy for one in found.tried], found.winner.policy, found.winner.val.mean)
 """
 
