@@ -31,7 +31,10 @@ def main(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inbox, outbox = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    setup: Setup = pickle.load(inbox)
+    try:
+        setup: Setup = pickle.load(inbox)
+    except (EOFError, pickle.UnpicklingError):
+        sys.exit(LOST_COORDINATOR)
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, orders), daemon=True).start()
 
