@@ -9,11 +9,11 @@ steps of SGD with Nesterov momentum 0.9. The wells are so narrow that learning r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from lrbench.policy import parse
@@ -38,10 +38,16 @@ WELLS = ((1.0, -0.5, 0.25), (-1.0, 0.5, 0.2))
 """The x, y and standard deviation of the two narrow wells."""
 
 EXTENT = 1.6
-PIXELS = 121
-LEVELS = 20
+PIXELS = 300
+SHADES = 20
 MARKERS = "osD"
-FRAMES_A_SECOND = 10
+
+STEPS_A_FRAME = 2
+FRAME, LAST_FRAME = 180, 2000
+"""How long each picture of the animation stands, and the last, in milliseconds."""
+
+PIXELS_AN_INCH = 64
+COLORS = 64
 
 
 def loss(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
@@ -93,17 +99,24 @@ def landscape_figure(steps: int = STEPS) -> Figure:
 
 
 def landscape_animation() -> bytes:
-    """The way of the policies, step by step, as an animated GIF."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    """The way of the policies as an animated GIF."""
+    from PIL import Image
 
     figure, draw = _canvas()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    film = FuncAnimation(figure, draw, frames=[*range(STEPS + 1), *[STEPS] * FRAMES_A_SECOND], blit=False)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "landscape.gif"
-        film.save(file, writer=PillowWriter(fps=FRAMES_A_SECOND), dpi=64)
-        return file.read_bytes()
+    width, height = (int(inches * PIXELS_AN_INCH) for inches in figure.get_size_inches())
+    shown = range(0, STEPS + 1, STEPS_A_FRAME)
+    pictures = []
+    for steps in shown:
+        draw(steps)
+        pixels = BytesIO()
+        figure.savefig(pixels, format="raw", dpi=PIXELS_AN_INCH)
+        figure.set_layout_engine("none")
+        picture = Image.frombytes("RGBA", (width, height), pixels.getvalue()).convert("RGB")
+        pictures.append(picture.quantize(COLORS, dither=Image.Dither.NONE))
+    film = BytesIO()
+    durations = [FRAME] * (len(shown) - 1) + [LAST_FRAME]
+    pictures[0].save(film, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    return film.getvalue()
 
 
 def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:
@@ -146,16 +159,16 @@ def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:
 def _ended(name: str, end: NDArray[np.float64]) -> str:
     """Where a policy has come to in the end."""
     where = "" if np.abs(end).max() <= EXTENT else ", off the map"
-    return f"{name}: in the end a loss of {loss(end[0], end[1]):.2f}{where}"
+    return f"{name}: in the end a loss of {round(float(loss(*end)), 2) + 0.0:.2f}{where}"
 
 
 def _draw_land(axes: Axes) -> None:
     side = np.linspace(-EXTENT, EXTENT, PIXELS)
     heights = loss(*np.meshgrid(side, side))
-    axes.contourf(side, side, heights, levels=LEVELS, cmap="Greys_r")
+    shades = colormaps["Greys_r"].resampled(SHADES)
+    axes.imshow(heights, shades, extent=(-EXTENT, EXTENT, -EXTENT, EXTENT), origin="lower")
     axes.plot(*START, "*", color=INK, markersize=11, markeredgecolor="white")
     axes.annotate("start", START, xytext=(8, 4), textcoords="offset points", fontsize=9, color=INK)
-    axes.set_aspect("equal")
     axes.set_xlim(-EXTENT, EXTENT)
     axes.set_ylim(-EXTENT, EXTENT)
     axes.set_xticks([])
