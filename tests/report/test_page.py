@@ -157,7 +157,8 @@ def test_no_width_makes_the_page_scroll_sideways(opened: Open, study: Study) -> 
 
 
 def test_names_stay_text(opened: Open, study: Study) -> None:
-    hostile = {HOSTILE: "FIX(k0=0.1)", "<img src=x onerror=alert(2)>": "FIX(k0=0.2)", "</script><b>": "FIX(k0=0.3)"}
+    texts = (HOSTILE, "<img src=x onerror=alert(2)>", "</script><b>", "%{x} &amp;")
+    hostile = {name: f"FIX(k0={number}.0)" for number, name in enumerate(texts, start=1)}
     frames = study(hostile, lambda place: 0.5 + 0.01 * place.seed, name=HOSTILE, tasks=(HOSTILE,))
 
     page = opened(frames)
@@ -165,7 +166,9 @@ def test_names_stay_text(opened: Open, study: Study) -> None:
     assert page.locator("h1").inner_text() == HOSTILE
     assert sorted(names(page)) == sorted(hostile)
     assert page.title().startswith(HOSTILE)
-    page.locator("#task-0-lr .nsewdrag").hover()
+    for curve in range(len(hostile)):
+        page.evaluate(f"Plotly.Fx.hover('task-0-lr', [{{curveNumber: {curve}, pointNumber: 0}}])")
+        assert page.locator("#task-0-lr .hoverlayer .name").text_content() in hostile
 
 
 def test_a_study_without_a_run_says_so(opened: Open, study: Study) -> None:

@@ -236,13 +236,13 @@
       made.push({
         x: line.x, y: line.y, name, type: "scatter", mode: line.x.length > 1 ? "lines" : "markers",
         line: { ...look(place), width: 2 },
-        hovertemplate: `${kind === "lr" ? "%{y:.4g}" : "%{y:.4f}"} at %{x:,}<extra>${name}</extra>`,
+        hovertemplate: `${kind === "lr" ? "%{y:.4g}" : "%{y:.4f}"} at %{x:,}<extra>%{fullData.name}</extra>`,
       });
       if (line.cut && line.x.length) {
         made.push({
           x: line.x.slice(-1), y: line.y.slice(-1), name, type: "scatter", mode: "markers",
           marker: { symbol: "x", size: 9, color: look(place).color },
-          hovertemplate: `a seed diverged after this<extra>${name}</extra>`,
+          hovertemplate: "a seed diverged after this<extra>%{fullData.name}</extra>",
         });
       }
       return made;
