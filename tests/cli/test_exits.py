@@ -155,7 +155,7 @@ def test_completion_knows_commands_nouns_studies_and_policies(lrbench: Command, 
         )
         return process.stdout.split()
 
-    assert completed("lrbench s") == ["score", "show"]
+    assert completed("lrbench s") == ["score", "search", "show"]
     assert completed("lrbench list t") == ["tasks"]
     assert completed("lrbench run quick") == ["quickstart"]
     assert completed("lrbench show lrbench1") == ["lrbench13"]

@@ -263,7 +263,7 @@ def test_a_terminal_says_in_one_dim_line_where_the_runs_are_and_how_to_see_more(
 
     last = terminal.splitlines()[-1]
     assert last.startswith("\x1b[2mStored in my runs.db")
-    assert "lrbench export tiny -o runs.csv --store 'my runs.db'" in last
+    assert "lrbench report tiny -o report.html --store 'my runs.db'" in last
     assert "lrbench compare tiny" in last
     assert "Stored in" not in piped + document
 
