@@ -5,46 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lrbench.errors import TaskError
 from lrbench.policy import Policy, parse
 from lrbench.study.config import load_study
-from lrbench.study.engines import Engine
+from lrbench.study.how import How, Location
 from lrbench.study.listener import Listener
 from lrbench.study.results import Results, results
 from lrbench.study.runner import Tally, check_workers
 from lrbench.study.runner import run as train
 from lrbench.study.store import Store, open_store
 from lrbench.study.study import Entry, Study
-from lrbench.study.workers import Workers
 from lrbench.tasks import Task, make_task, settings_from_dict
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lrbench.metrics import Scorecard
-
-Location = str | Path
-
-
-class How(TypedDict, total=False):
-    """Where and how a study is trained; what is left out is chosen by what is there.
-
-    Attributes:
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
-            enough to do; or a Ray cluster, "ray" or its address.
-        engine: "serial", one run after the other and exact to the bit; "stacked", many as one batched computation; or
-            "auto" for what a short probe finds faster, for each task whose runs can all be stacked.
-        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
-    """
-
-    device: str
-    workers: Workers
-    engine: Engine
-    gpus_per_worker: float
 
 
 @dataclass(frozen=True)

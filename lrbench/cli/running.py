@@ -91,11 +91,11 @@ def run(
     session = session_of(context)
     load_plugins(plugin)
 
-    from lrbench.api import How
     from lrbench.api import run as run_study
     from lrbench.cli.hints import say_where_to_go_on
     from lrbench.cli.outcome import print_outcome
     from lrbench.study.config import load_study
+    from lrbench.study.how import How
     from lrbench.study.runner import check_workers
     from lrbench.study.store import open_store
 
@@ -112,7 +112,7 @@ def run(
             print_json(outcome.to_json())
         else:
             print_outcome(outcome, session)
-            more = [("compare", wanted.name, "A", "B"), ("export", wanted.name, "-o", "runs.csv")]
+            more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
             say_where_to_go_on(opened, store, more, session)
         if outcome.tally.failed:
             report_failures(wanted.name, opened, session)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
-`robust`: what other base LRs leave of it."""
+`robust`: the mean of the objective over base LRs from a tenth to ten times the policy's own; what they leave of it would
+praise a policy that is bad at its own."""
 
 Nearness = Literal[
     "the same task", "the same task with another budget", "the same data", "the same kind of model", "none"
@@ -235,7 +236,7 @@ def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:
 WORDS: Mapping[str, str] = {
     "accuracy": "validation score",
     "cost": "iterations to within a twentieth of the best",
-    "robust": "of the score that other base LRs leave",
+    "robust": "mean validation score over base LRs",
 }
 
 
@@ -247,7 +248,7 @@ def _value(goal: str, contender: Contender, best: float | None) -> Interval | No
         case "accuracy":
             known = [run.score("val") for run in finished]
         case "robust":
-            known = [run.final.get("base_lr_retention") for run in finished]
+            known = [_mean_over_scales(run.score("val"), run.final.get("base_lr_retention")) for run in finished]
         case _:
             if best is None:
                 return None
@@ -255,6 +256,10 @@ def _value(goal: str, contender: Contender, best: float | None) -> Interval | No
             known = [steps_to_target(*run.validation_curve(), near) for run in finished]
     values = [value for value in known if value is not None]
     return t_interval(values) if values and len(values) == len(contender.runs) else None
+
+
+def _mean_over_scales(score: float | None, retention: float | None) -> float | None:
+    return None if score is None or retention is None else score * retention
 
 
 def _cost(goal: str, value: Interval | None) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
-from lrbench.api import How, Location
 from lrbench.errors import StudyError
 from lrbench.policy import Policy, parse
 from lrbench.search.advice import Advice, advise, verified
@@ -16,6 +15,7 @@ from lrbench.search.lr_range import RangeTest, Sweep, find_range
 from lrbench.search.question import Search
 from lrbench.search.verification import Verification, check_policy, with_budget
 from lrbench.study.config import check_scores
+from lrbench.study.how import How, Location
 from lrbench.tasks import Task, load_task
 
 if TYPE_CHECKING:

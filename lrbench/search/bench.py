@@ -12,7 +12,7 @@ from lrbench.study.runner import Tally, check_workers, run
 from lrbench.study.store import Store, open_store
 
 if TYPE_CHECKING:
-    from lrbench.api import How
+    from lrbench.study.how import How
     from lrbench.study.listener import Listener
     from lrbench.study.study import Study
 

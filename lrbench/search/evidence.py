@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError
-from lrbench.metrics import Contender, Curve, RunRecord
+from lrbench.metrics import Contender, Curve, RunRecord, retained_fraction
 from lrbench.study.config import find_study, read_toml, study_names
 from lrbench.study.results import Evidence
 
 if TYPE_CHECKING:
+    import pandas
+
     from lrbench.study.store import Store
     from lrbench.tasks import TaskSettings
 
@@ -95,21 +97,25 @@ def shipped() -> Iterator[Body]:
     """The evidence of the studies that ship, each a table of runs beside its file."""
     import pandas as pd
 
-    found: dict[tuple[str, int], Body] = {}
+    found: dict[tuple[str, int, str], Body] = {}
     for name in study_names():
         file = find_study(name)
         table = file.with_suffix(".csv")
         if not table.is_file():
             continue
         settings = {one.name: one for one in _described(read_toml(file))}
-        frame = pd.read_csv(table)
-        frame = frame[frame["status"].isin(["finished", "diverged"]) & frame["modifier"].isna() & (frame["scale"] == 1)]
-        for task, rows in frame.groupby("task", sort=False):
+        every = pd.read_csv(table)
+        every = every[every["status"].isin(["finished", "diverged"]) & every["modifier"].isna()]
+        retained = _retained(every)
+        for task, rows in every[every["scale"] == 1].groupby("task", sort=False):
             described = settings.get(str(task))
             steps = int(rows["step"].max()) if described is None else described.steps
-            runs = {(str(row["policy"]), int(row["seed"])): _record(row) for row in rows.to_dict(orient="records")}
+            runs = {
+                (str(row["policy"]), int(row["seed"])): _record(row, retained.get(_place(row)))
+                for row in rows.to_dict(orient="records")
+            }
             body = Body(str(task), steps, "top1", SHIPPED, frozenset([name]), None, None, described, None, runs)
-            key = (str(task), steps)
+            key = (str(task), steps, repr(described))
             found[key] = body if key not in found else _joined(found[key], body)
     yield from found.values()
 
@@ -142,7 +148,26 @@ def _joined(one: Body, other: Body) -> Body:
     return replace(one, studies=one.studies | other.studies, runs={**one.runs, **other.runs})
 
 
-def _record(row: Mapping[Any, Any]) -> RunRecord:
+def _place(row: Mapping[Any, Any]) -> tuple[str, str, int]:
+    return str(row["task"]), str(row["policy"]), int(row["seed"])
+
+
+def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | None]:
+    """By task, policy and seed, what other base LRs leave of the validation score.
+
+    Those that diverged at one of them are left out: a table does not say what chance is.
+    """
+    scores: dict[tuple[str, str, int], dict[float, float]] = {}
+    for row in frame[frame["stage"].isin(["main", "scale"])].to_dict(orient="records"):
+        scores.setdefault(_place(row), {})[float(row["scale"])] = float(row["val_top1"])
+    return {
+        place: retained_fraction(known, math.nan)
+        for place, known in scores.items()
+        if len(known) > 1 and 1.0 in known and all(map(math.isfinite, known.values()))
+    }
+
+
+def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
     """A row of a table of runs."""
     finished = row["status"] == "finished"
     final = {
@@ -155,6 +180,9 @@ def _record(row: Mapping[Any, Any]) -> RunRecord:
         status="finished" if finished else "diverged",
         steps=int(row["step"]),
         curve=Curve((), ()),
-        final={name: value for name, value in final.items() if name.startswith(("val_", "test_", "base_lr_"))},
+        final={
+            **{name: value for name, value in final.items() if name.startswith(("val_", "test_"))},
+            "base_lr_retention": retention,
+        },
         diverged_at=None if math.isnan(row["diverged_at"]) else int(row["diverged_at"]),
     )
