@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
-`robust`: the mean of the objective over base LRs from a tenth to ten times the policy's own; what they leave of it would
-praise a policy that is bad at its own."""
+`robust`: the mean of the objective over the base LRs that were tried; the share that they leave of it would praise a
+policy that is bad at its own."""
 
 Nearness = Literal[
     "the same task", "the same task with another budget", "the same data", "the same kind of model", "none"
