@@ -1,21 +1,33 @@
-"""What a store costs with 1,000, 10,000 and 100,000 runs: each figure should grow with the runs and no faster.
+"""What a run costs in stores of 1,000, 10,000 and 100,000 runs: the same, where nothing grows faster than the runs.
 
 The runs are made up: policies of known quality on common seeds, with noise, read as the accuracy over 1,000 samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import numpy as np
-import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
+from harness import Candidate, Comparison, Settings, Size, alternate, timed
 
 from lrbench.study.export import export
 from lrbench.study.results import finalists, results
 from lrbench.study.store import Member, NewRun, Score, Segment, Store, open_store
 
+RUNS = {Size.FULL: (1_000, 10_000, 100_000), Size.QUICK: (1_000, 10_000), Size.TOY: (100, 200)}
+ROUNDS = {Size.FULL: 3, Size.QUICK: 3, Size.TOY: 1}
+QUESTIONS: dict[str, Callable[[Store], object]] = {
+    "statuses": lambda store: store.statuses(),
+    "study_runs": lambda store: store.study_runs("generated"),
+    "finalists": lambda store: finalists("generated", store),
+    "results": lambda store: results("generated", store),
+    "export": lambda store: export("generated", store),
+}
 SEEDS = 50
 EVALUATIONS = 20
 STEPS = 2000
@@ -23,6 +35,39 @@ SAMPLES = 1000
 RUNS_A_TRANSACTION = 1000
 
 PROVENANCE = {"lrbench": "1.0", "commit": "0" * 12, "torch": "2.9", "engine": "serial", "device": "cpu"}
+
+
+def compare(settings: Settings) -> list[Comparison]:
+    sizes, rounds = RUNS[settings.size], settings.rounds_or(ROUNDS)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as open_stores:
+        places = (Path(folder) / f"{number}.db" for number in count())
+        stores = {runs: open_stores.enter_context(open_store(next(places))) for runs in sizes}
+
+        def writing(runs: int) -> Candidate:
+            return lambda: {"seconds": _seconds_of_writing(runs, next(places)) / runs}
+
+        def asking(runs: int, question: Callable[[Store], object]) -> Candidate:
+            return lambda: {"seconds": timed(lambda: question(stores[runs])) / runs}
+
+        for runs, store in stores.items():
+            fill(store, runs // SEEDS)
+        compared = _compared("writing", {runs: writing(runs) for runs in sizes}, rounds)
+        for name, question in QUESTIONS.items():
+            compared += _compared(name, {runs: asking(runs, question) for runs in sizes}, rounds)
+    return compared
+
+
+def _compared(operation: str, candidates: dict[int, Candidate], rounds: int) -> list[Comparison]:
+    print(f" {operation}", file=sys.stderr)
+    names = {runs: f"{operation} at {runs:,} runs, a run" for runs in candidates}
+    measured = alternate({names[runs]: candidate for runs, candidate in candidates.items()}, rounds)
+    fewest, *more = names.values()
+    return [measured.compare(name, fewest) for name in more]
+
+
+def _seconds_of_writing(runs: int, place: Path) -> float:
+    with open_store(place) as store:
+        return timed(lambda: fill(store, runs // SEEDS))
 
 
 def fill(store: Store, policies: int) -> None:
@@ -66,36 +111,3 @@ def _whole_run(score: float) -> Segment:
     scores = tuple(Score(step, 1 - at, 1 - at, at, 1 - at, at) for step, at in zip(steps, curve, strict=True))
     names = ("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference")
     return Segment(STEPS, 1.0, 10**12, scores, "finished", final=dict.fromkeys(names, score))
-
-
-@pytest.fixture(scope="module", params=[1_000, 10_000, 100_000], ids="{}-runs".format)
-def runs(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
-@pytest.fixture(scope="module")
-def store(runs: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with open_store(tmp_path_factory.mktemp("store") / "generated.db") as store:
-        fill(store, runs // SEEDS)
-        yield store
-
-
-def test_writing(runs: int, tmp_path: Path, benchmark: BenchmarkFixture) -> None:
-    with open_store(tmp_path / "generated.db") as store:
-        benchmark.pedantic(fill, args=(store, runs // SEEDS), rounds=1)
-        assert len(store.statuses()) == runs
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        lambda store: store.statuses(),
-        lambda store: store.study_runs("generated"),
-        lambda store: finalists("generated", store),
-        lambda store: results("generated", store),
-        lambda store: export("generated", store),
-    ],
-    ids=["statuses", "study_runs", "finalists", "results", "export"],
-)
-def test_reading(store: Store, question: Callable[[Store], object], benchmark: BenchmarkFixture) -> None:
-    benchmark.pedantic(question, args=(store,), rounds=3)

@@ -1,0 +1,86 @@
+"""How fast lrbench is beside other ways to do the same, measured here and now: `python tests/benchmarks`.
+
+    python tests/benchmarks                                    all benchmarks; hours
+    python tests/benchmarks --quick --json ratios.json         all of them, smaller; the baselines of the quickstart
+                                                               train a sample of its runs
+    python tests/benchmarks engine tree --data-root DATA       some of them, on the real MNIST under DATA
+
+It prints a Markdown table of ratios, and with --json writes everything that was measured. A ratio is what a baseline
+needs over what lrbench needs. Both have their turn in each round, in the same minutes on the same machine; the table
+has the median over the rounds with the lowest and the highest. Run it on a machine that does nothing else. It takes
+what `pip install -e '.[dev]'` installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import mnist
+from document import document, table
+from harness import Comparison, Settings, Size
+
+CASES = {
+    "engine": "one thread training LeNet, beside a hand-written loop and the official PyTorch example's",
+    "quickstart": "the quickstart as a user runs it, beside Optuna, Ray Tune and Lightning training the same runs",
+    "tree": "a study of step parameters as a tree, beside each of its runs trained for itself",
+    "stacked": "K runs as one batched computation, beside the serial engine",
+    "workers": "two worker processes, beside one",
+    "store": "what a run costs in a store of 100,000 runs, beside one of 1,000",
+    "startup": "how soon commands are there, beside a bare Python and `import torch`",
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        data_root, data = arguments.data_root, mnist.REAL
+        if not mnist.there(data_root):
+            data_root, data = Path(scratch), mnist.SYNTHETIC
+            mnist.write_synthetic(data_root)
+        settings = Settings(arguments.size, arguments.rounds, data_root.resolve())
+        found: dict[str, list[Comparison]] = {}
+        for name in arguments.names or CASES:
+            print(f"{name}: {CASES[name]}", file=sys.stderr, flush=True)
+            found[name] = importlib.import_module(f"cases.{name}").compare(settings)
+            made = document(shlex.join(["python", *sys.argv]), data, found)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(made, indent=2) + "\n")
+    print(table(made))
+
+
+def _known(name: str) -> str:
+    if name not in CASES:
+        raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(CASES)}")
+    return name
+
+
+def _parser() -> argparse.ArgumentParser:
+    listing = "\n".join(f"  {name:12}{about}" for name, about in CASES.items())
+    parser = argparse.ArgumentParser(
+        prog="python tests/benchmarks",
+        description=f"{__doc__}\nbenchmarks:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="which; all unless given")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all that was measured")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds, in place of each benchmark's own")
+    parser.add_argument(
+        "--data-root", type=Path, default=Path("data"), metavar="DIR", help="where MNIST/raw lies (default: data)"
+    )
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK, help="minutes, not hours")
+    sizes.add_argument(
+        "--toy", dest="size", action="store_const", const=Size.TOY, help="seconds; only shows that everything runs"
+    )
+    parser.set_defaults(size=Size.FULL)
+    return parser
+
+
+if __name__ == "__main__":
+    main()
