@@ -1,8 +1,8 @@
 """How fast lrbench is beside other ways to do the same, measured here and now: `python tests/benchmarks`.
 
-    python tests/benchmarks                                    all benchmarks; hours
-    python tests/benchmarks --quick --json ratios.json         all of them, smaller; the baselines of the quickstart
-                                                               train a sample of its runs
+    python tests/benchmarks --json ratios.json                 all benchmarks; an hour or two
+    python tests/benchmarks --quick                            all of them, smaller; the baselines of the quickstart
+                                                               train a sample of its runs; half an hour
     python tests/benchmarks engine tree --data-root DATA       some of them, on the real MNIST under DATA
 
 It prints a Markdown table of ratios, and with --json writes everything that was measured. A ratio is what a baseline
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root", type=Path, default=Path("data"), metavar="DIR", help="where MNIST/raw lies (default: data)"
     )
     sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK, help="minutes, not hours")
+    sizes.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK, help="smaller, for a first impression")
     sizes.add_argument(
         "--toy", dest="size", action="store_const", const=Size.TOY, help="seconds; only shows that everything runs"
     )

@@ -50,8 +50,8 @@ def table(document: Mapping[str, Any]) -> str:
     machine, versions = document["machine"], document["versions"]
     about = (
         f"*Made by `{document['command']}` at commit {document['commit']} on {machine['class']}, "
-        f"{machine['cores']} cores, Python {versions['python']}, torch {versions['torch']}; MNIST: {document['mnist']}. "
-        f"A ratio is {document['ratio']}: over 1, lrbench needs less.*"
+        f"{machine['cores']} cores, Python {versions['python']}, torch {versions['torch']}; "
+        f"MNIST: {document['mnist']}. A ratio is {document['ratio']}: over 1, lrbench needs less.*"
     )
     return "\n".join([*lines, "", about])
 

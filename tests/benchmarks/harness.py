@@ -159,7 +159,6 @@ def served(module: str, *arguments: str) -> Iterator[Candidate]:
             return {"seconds": float(said)}
 
         yield once
-        stdin.close()
 
 
 def serve(work: Callable[[], object]) -> None:

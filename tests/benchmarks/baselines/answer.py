@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from statistics import mean
 
@@ -16,9 +15,14 @@ def parse_runs(text: str) -> list[Run]:
     return [(name, seed) for name, seed in json.loads(text)]
 
 
-def say(began: float, accuracies: Sequence[float]) -> None:
-    """Print as one line of JSON how long training took until now, and the mean of the runs' test accuracies.
+FIRST = 2
+"""As many runs as any baseline trains at once; they are slower than others, as libraries prepare much on first use."""
 
-    `began` is when the first run began, by `time.time()`: what came before does not grow with the number of runs.
+
+def say(ended: Sequence[float], accuracies: Sequence[float]) -> None:
+    """Print one line of JSON: the seconds that all runs but the first took, and the mean of all test accuracies.
+
+    `ended` is when each run ended, in seconds.
     """
-    print(json.dumps({"training": time.time() - began, "accuracy": mean(accuracies)}))
+    in_order = sorted(ended)
+    print(json.dumps({"further": in_order[-1] - in_order[FIRST - 1], "accuracy": mean(accuracies)}))

@@ -41,8 +41,8 @@ class Classifier(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def train(data: Data, schedule: Schedule, seed: int) -> float:
-    """The accuracy on the test split after 1,000 iterations, with an evaluation of both splits every 50."""
+def train(data: Data, schedule: Schedule, seed: int) -> tuple[float, float]:
+    """Train 1,000 iterations and evaluate both splits every 50; when that ended, and the accuracy on the test split."""
     lightning.seed_everything(seed, verbose=False)
     trainer = lightning.Trainer(
         accelerator="cpu",
@@ -57,14 +57,15 @@ def train(data: Data, schedule: Schedule, seed: int) -> float:
     )
     splits = [DataLoader(TensorDataset(*split), batch_size=1000) for split in (data.val, data.test)]
     trainer.fit(Classifier(schedule), by_loader(data.train), splits)
-    return float(trainer.callback_metrics["test"])
+    return time.time(), float(trainer.callback_metrics["test"])
 
 
 def main() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    data, began = Data.made(), time.time()
-    say(began, [train(data, SCHEDULES[name], seed) for name, seed in parse_runs(sys.argv[1])])
+    data = Data.made()
+    trained = [train(data, SCHEDULES[name], seed) for name, seed in parse_runs(sys.argv[1])]
+    say(*zip(*trained, strict=True))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 import optuna
 
@@ -28,13 +27,13 @@ def main() -> None:
         trial.set_user_attr("test", test)
         return val
 
-    began = time.time()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for name, seed in arguments.runs:
         study.enqueue_trial({"policy": name, "seed": seed})
     study.optimize(objective, n_trials=len(arguments.runs), n_jobs=arguments.jobs)
-    say(began, [trial.user_attrs["test"] for trial in study.trials])
+    ended = [trial.datetime_complete.timestamp() for trial in study.trials]
+    say(ended, [trial.user_attrs["test"] for trial in study.trials])
 
 
 if __name__ == "__main__":
