@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root", type=Path, default=Path("data"), metavar="DIR", help="where MNIST/raw lies (default: data)"
     )
     sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--quick", dest="size", action="store_const", const=Size.QUICK, help="smaller, for a first impression")
+    sizes.add_argument(
+        "--quick", dest="size", action="store_const", const=Size.QUICK, help="smaller, for a first impression"
+    )
     sizes.add_argument(
         "--toy", dest="size", action="store_const", const=Size.TOY, help="seconds; only shows that everything runs"
     )

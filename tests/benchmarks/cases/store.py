@@ -53,6 +53,7 @@ def compare(settings: Settings) -> list[Comparison]:
             fill(store, runs // SEEDS)
         compared = _compared("writing", {runs: writing(runs) for runs in sizes}, rounds)
         for name, question in QUESTIONS.items():
+            question(stores[sizes[0]])
             compared += _compared(name, {runs: asking(runs, question) for runs in sizes}, rounds)
     return compared
 
