@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from lrbench.study.estimate import seconds_of_an_iteration
+from lrbench.study.estimate import STACKED_GAIN, seconds_of_an_iteration
 from lrbench.study.plan import Plan, PlannedRun
 from lrbench.study.standing import standing
 from lrbench.study.store import StoredRun
@@ -42,10 +42,14 @@ class Outlook:
         """The iterations that are left, each counted once."""
         return sum(tree.steps for tree in self.trees)
 
-    @property
-    def seconds(self) -> float:
-        """About how long one core trains these."""
-        return sum(tree.steps * seconds_of_an_iteration(tree.training.task) for tree in self.trees)
+    def seconds(self, stackable: Container[str] = ()) -> float:
+        """About how long one core trains these, where the tasks of these keys may be stacked."""
+        return sum(
+            tree.steps
+            * seconds_of_an_iteration(tree.training.task)
+            / (STACKED_GAIN if tree.training.task.key in stackable else 1)
+            for tree in self.trees
+        )
 
     def to_json(self) -> dict[str, dict[str, int]]:
         """The `runs` and `steps` of what `lrbench run --dry-run --json` prints."""

@@ -106,7 +106,7 @@ def run(
             listener.planned(ahead)
             if not ahead.missing:
                 return _tally(ahead, Trained(), store)
-            with open_pool(_crew(workers, ahead, device), setup, gpus_per_worker=gpus_per_worker) as pool:
+            with open_pool(_crew(workers, ahead, engines, device), setup, gpus_per_worker=gpus_per_worker) as pool:
                 trained = Coordinator(store, lease, pool, engines, listener).train(ahead.missing.values(), interrupted)
             return _tally(ahead, trained, store)
 
@@ -131,10 +131,10 @@ def check_workers(workers: Workers, device: str) -> Workers:
     return known
 
 
-def _crew(workers: Workers, ahead: Outlook, device: str) -> Workers:
+def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Workers:
     """The workers that have something to do."""
     if workers == "auto":
-        return min(worthwhile(ahead.seconds, room(resolve_device(device))), len(ahead.missing))
+        return min(worthwhile(ahead.seconds(engines.stackable), room(resolve_device(device))), len(ahead.missing))
     return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
 
 

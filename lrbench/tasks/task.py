@@ -19,7 +19,7 @@ from lrbench.tasks.fingerprint import fingerprint, text_digest
 from lrbench.tasks.limits import Precision, check_budget, check_numerics
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.models.registered import RegisteredModel
-from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
+from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,6 +194,8 @@ class Task:
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if not parameters:
             raise TaskError(f"{where}: the model has no parameters to train")
+        if type(self.optimizer) in OPTIMIZERS.values():
+            return
         optimizer = _attempt(f"{where}: the optimizer function fails", self.optimizer.build, parameters)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
