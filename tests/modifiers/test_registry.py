@@ -204,7 +204,7 @@ def test_every_method_accepts_an_ordinary_task_with_its_defaults(mlp_task: Task)
 def test_a_users_own_modifier_takes_ten_lines(mlp_task: Task) -> None:
     @register_modifier
     @dataclass(frozen=True)
-    class Shrink(Modifier):
+    class Dwindle(Modifier):
         """Multiply every weight by a factor after each iteration."""
 
         factor: float = number("what it is multiplied by", bounds=Bounds(0.0, 1.0), default=0.999)
@@ -213,7 +213,7 @@ def test_a_users_own_modifier_takes_ten_lines(mlp_task: Task) -> None:
             for weight in training.weights.values():
                 weight.mul_(self.factor)
 
-    state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05), [parse_modifier("Shrink(factor=0.5)")])
+    state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05), [parse_modifier("Dwindle(factor=0.5)")])
     plain, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05))
     assert torch.equal(state.model["0.weight"], 0.5 * plain.model["0.weight"])
 

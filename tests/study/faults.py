@@ -101,7 +101,7 @@ def kill_workers(store: Path, size: Size, duration: float, draw: random.Random) 
     """Random workers are killed at random times, while their coordinator goes on; how many were."""
     killed, process = 0, begin(store, size)
     while killed < size.faults:
-        time.sleep(draw.uniform(0, 2 * duration / size.faults))
+        time.sleep(draw.uniform(0, 0.5 * duration / size.faults))
         if process.poll() is not None:
             break
         if alive := workers_of(process.pid):
@@ -117,7 +117,7 @@ def kill_coordinators(store: Path, size: Size, duration: float, draw: random.Ran
     for _ in range(size.faults):
         process = begin(store, size)
         try:
-            process.wait(draw.uniform(0, 2 * duration / size.faults) + 1)
+            process.wait(draw.uniform(0, 0.5 * duration / size.faults) + 1)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

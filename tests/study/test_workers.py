@@ -93,11 +93,12 @@ class Killer(Silence):
             os.kill(next(iter(children())), signal.SIGKILL)
 
 
-def children() -> Iterator[int]:
-    """The worker processes that this process has begun."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+def children(called: str = "lrbench.study.workers.process", parent: int | None = None) -> Iterator[int]:
+    """The processes that this one (or another) has begun by such a command."""
+    of = str(os.getpid() if parent is None else parent)
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", of], capture_output=True, text=True)
     for line in listed.stdout.splitlines():
-        if "lrbench.study.workers.process" in line:
+        if called in line:
             yield int(line.split()[0])
 
 
@@ -205,7 +206,6 @@ def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
     study: Make, store: Store, separate: Callable[[Study], Numbers]
 ) -> None:
     import ray
-    from ray.util.state import list_actors
 
     class Loser(Silence):
         lost = False
@@ -213,11 +213,11 @@ def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
         def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
             if step == 15 and not self.lost:
                 self.lost = True
-                actors = [one for one in list_actors() if one.state == "ALIVE"]
-                os.kill(actors[0].pid, signal.SIGKILL)
+                (raylet,) = children("raylet/raylet")
+                os.kill(next(children("ray::Actor", raylet)), signal.SIGKILL)
 
     asked = study(*POLICIES[:3])
-    ray.init(num_cpus=2, include_dashboard=True, logging_level="ERROR", log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     try:
         loser = Loser()
         tally = run(asked, store, workers="ray", engine="serial", listener=loser)
