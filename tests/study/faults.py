@@ -81,7 +81,9 @@ def numbers(store: Path) -> Numbers:
 
 def workers_of(coordinator: int) -> list[int]:
     """The worker processes of a coordinator."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(coordinator)], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(coordinator)], capture_output=True, text=True
+    )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "lrbench.study.workers.process" in line]
 
 

@@ -96,7 +96,7 @@ class Killer(Silence):
 def children(called: str = "lrbench.study.workers.process", parent: int | None = None) -> Iterator[int]:
     """The processes that this one (or another) has begun by such a command."""
     of = str(os.getpid() if parent is None else parent)
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", of], capture_output=True, text=True)
+    listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", of], capture_output=True, text=True)
     for line in listed.stdout.splitlines():
         if called in line:
             yield int(line.split()[0])
