@@ -111,18 +111,19 @@ def rows_of(study: str, budget: int, store: Store) -> pd.DataFrame:
 def stored(table: pd.DataFrame, location: Path) -> None:
     """A store that has the runs of the table, so that a search finds all that it asks for."""
     search = question()
-    with open_store(location) as store:
+    with open_store(location) as store, store.lease() as lease:
         for row in table[table["seed"].isin(SEEN)].itertuples():
             task = search.task_at(search.budgets.index(row.steps))
             policy = parse(row.policy)
             key = PlannedRun(task, Entry(row.policy, policy), row.seed).key
-            store.begin([NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})])
+            lease.claim([key])
+            lease.begin([NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})])
             if row.status == "finished":
                 score = Score(row.steps, 0.0, 0.0, row.val, 0.0, row.test)
                 segment = Segment(row.steps, 0.0, 0, (score,), "finished", final={})
             else:
                 segment = Segment(row.steps, 0.0, 0, (), "diverged", diverged_at=row.steps)
-            store.append({key: segment})
+            lease.append({key: segment})
 
 
 def worths(table: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -85,9 +85,11 @@ def write_study(
     members = [Member(*vars(place).values(), _key(name, place)) for place in places]
     store.save_study(name, definition, members)
     begun = {place: result for place, result in known.items() if result != MISSING}
-    store.begin(_new_run(name, place, policies[place.name]) for place in begun)
-    store.fail([_key(name, place) for place, result in begun.items() if result == FAILED], "ValueError: no luck")
-    store.append({_key(name, place): _segment(result) for place, result in begun.items() if result != FAILED})
+    with store.lease() as lease:
+        lease.claim(_key(name, place) for place in begun)
+        lease.begin(_new_run(name, place, policies[place.name]) for place in begun)
+        lease.fail([_key(name, place) for place, result in begun.items() if result == FAILED], "ValueError: no luck")
+        lease.append({_key(name, place): _segment(result) for place, result in begun.items() if result != FAILED})
 
 
 def _key(study: str, place: Place) -> str:

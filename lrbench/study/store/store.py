@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.database import Database
-from lrbench.study.store.lease import Lease, write_beginnings, write_failure, write_segments
-from lrbench.study.store.records import Member, NewRun, Scores, Segment, Status, StoredRun
+from lrbench.study.store.lease import Lease
+from lrbench.study.store.records import Member, Scores, Status, StoredRun
 from lrbench.study.store.schema import evaluations, runs, studies
 from lrbench.study.store.schema import members as places
 
@@ -69,21 +69,6 @@ class Store:
         with self._database.writing() as connection:
             self._database.take_turn(connection)
             self._insert_members(connection, study, members)
-
-    def begin(self, begun: Iterable[NewRun]) -> None:
-        """As `Lease.begin`, whoever holds the runs."""
-        with self._database.writing() as connection:
-            write_beginnings(connection, self._database, tuple(begun))
-
-    def append(self, segments: Mapping[str, Segment]) -> None:
-        """As `Lease.append`, whoever holds the runs."""
-        with self._database.writing() as connection:
-            write_segments(connection, segments)
-
-    def fail(self, keys: Iterable[str], error: str) -> None:
-        """As `Lease.fail`, whoever holds the runs."""
-        with self._database.writing() as connection:
-            write_failure(connection, self._database, tuple(keys), error)
 
     # Reading -------------------------------------------------------------------------------------------------------
 
