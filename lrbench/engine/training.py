@@ -91,12 +91,18 @@ def stops(task: Task, start: int, stop: int) -> Iterator[int]:
 
 
 @contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many of torch's threads, and then again as many as there were."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def deterministic() -> Iterator[None]:
     """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with threads(1), torch.random.fork_rng():
+        yield

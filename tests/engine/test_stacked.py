@@ -23,6 +23,7 @@ from lrbench.engine import (
     save_checkpoint,
     why_not_stacked,
 )
+from lrbench.engine.training import threads
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
@@ -203,6 +204,29 @@ def test_which_lanes_are_trained_together_and_how_they_are_cut_changes_no_bit(mo
     first = advance_stacked(task, states, [rates[: len(rates) // 2] for rates in lrs])
     then = advance_stacked(task, [state for state, _ in first], [rates[len(rates) // 2 :] for rates in lrs])
     assert same(whole, [(state, [*seen, *more]) for (_, seen), (state, more) in zip(first, then, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "build"),
+    [
+        ((40,), lambda: mlp((40,), 3, hidden=(100, 100))),
+        ((1, 40), lambda: conv1d((1, 40), 3, channels=25)),
+        ((1, 20, 20), lambda: lenet((1, 20, 20), 3)),
+        ((3, 12, 12), lambda: cnn3((3, 12, 12), 3)),
+    ],
+    ids=["mlp", "conv1d", "lenet", "cnn3"],
+)
+def test_how_many_threads_torch_has_changes_no_bit(shape: tuple[int, ...], build: Callable[[], nn.Module]) -> None:
+    data = Data.from_arrays(samples(shape, 128, 1), samples(shape, 64, 2))
+    task = Task(name="large", model=build, data=data, batch_size=64, steps=3, eval_every=3, optimizer=Adam())
+    lanes = 13
+    states = states_of(task, list(range(lanes)))
+    found = []
+    for number in (1, 2, 3):
+        with threads(number):
+            found.append(advance_stacked(task, states, [np.full(3, 0.01)] * lanes))
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
 
 
 @pytest.mark.parametrize("optimizer", [Adam(), RMSprop(momentum=0.5)], ids=str)

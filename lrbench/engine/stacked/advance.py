@@ -14,7 +14,7 @@ from lrbench.engine.flops import step_flops
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import Frozen, State, TrainingLoss, up_to_divergence
-from lrbench.engine.training import advance, check_budget, deterministic, is_evaluated, stops
+from lrbench.engine.training import advance, check_budget, is_evaluated, stops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,8 @@ def advance_stacked(
     numbers are those of the serial engine but for rounding, which training amplifies: after a few iterations weights
     differ by about 1e-6 of the largest, more where an optimizer divides by gradients that are nearly 0. A state goes
     from either engine to the other at any step. On the CPU, where the batch size is a multiple of 16, how a lane is cut
-    into segments and which lanes are trained beside it changes no bit of it; for other sizes that, too, is rounding.
+    into segments, which lanes are trained beside it and in how many threads changes no bit of it; for other sizes that,
+    too, is rounding. It takes the threads that torch has (`torch.get_num_threads`), where the serial engine takes one.
     A lane that diverges ends by the rules of `advance`, and touches no other.
 
     Where the device's memory does not hold them all, each half of the lanes is trained by itself.
@@ -83,7 +84,7 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
             results[place] = advance(task, state, rates[:0])
         else:
             lanes.append(Lane(task, place, state, rates))
-    with deterministic():
+    with torch.random.fork_rng():
         stack = Stack(task, [lane.start for lane in lanes]) if lanes else None
         while stack is not None and lanes:
             iterations = min(lane.until_stop for lane in lanes)

@@ -51,12 +51,11 @@ def fastest_lanes(task: Task, at_most: int) -> int:
 @lru_cache(maxsize=64)
 def _gains(task: Task) -> Mapping[int, float]:
     """How many times faster per run so many lanes are than the serial engine, up to where stacking seems hopeless."""
-    with deterministic():
+    with torch.random.fork_rng():
         torch.manual_seed(0)
         model = copied(task.network().state_dict())
         state = State(seed=0, step=0, model=model, optimizer={}, initial_loss=math.nan)
-        serial = Training(task, state, (), ())
-        engines: dict[int, Callable[[int], object]] = {1: lambda iterations: serial.run([0.0] * iterations)}
+        engines = {1: _serial(task, state)}
         alone = min(_seconds(engines[1], 1) for _ in range(2))
         for lanes in LANES.get(task.device.type, LANES_ON_A_GPU):
             try:
@@ -73,6 +72,16 @@ def _gains(task: Task) -> Mapping[int, float]:
             for lanes, engine in engines.items():
                 seconds[lanes] = min(seconds[lanes], _seconds(engine, iterations))
     return {lanes: seconds[1] * lanes / taken for lanes, taken in seconds.items()}
+
+
+def _serial(task: Task, state: State) -> Callable[[int], object]:
+    serial = Training(task, state, (), ())
+
+    def train(iterations: int) -> None:
+        with deterministic():
+            serial.run([0.0] * iterations)
+
+    return train
 
 
 def _stacked(task: Task, state: State, lanes: int) -> Callable[[int], object]:

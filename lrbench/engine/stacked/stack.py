@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lrbench.engine.evaluation import BATCH, Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, Live
 from lrbench.engine.stacked.network import losses, stacked_network
 from lrbench.engine.stacked.optimizers import stacked_optimizer
+from lrbench.engine.training import threads
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 PLANNED = 256
 """Iterations whose batches and learning rates are laid out at once."""
+LANES_A_THREAD = 4
+"""With fewer, the products of a lane's matrices are divided among threads, and their sums are other sums."""
 
 
 class Stack:
@@ -48,10 +52,11 @@ class Stack:
     def run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[list[float]]:
         """Train with the learning rates [iterations, K], and return the losses, [K][iterations]."""
         found = []
-        for first in range(0, len(lrs), PLANNED):
-            planned = lrs[first : first + PLANNED]
-            found += self._run(seeds, [step + first for step in steps], planned)
-            self.updates = [updates + len(planned) for updates in self.updates]
+        with _threads_for(len(self.live)):
+            for first in range(0, len(lrs), PLANNED):
+                planned = lrs[first : first + PLANNED]
+                found += self._run(seeds, [step + first for step in steps], planned)
+                self.updates = [updates + len(planned) for updates in self.updates]
         seen: list[list[float]] = torch.stack(found, 1).tolist()
         return seen
 
@@ -59,7 +64,7 @@ class Stack:
         """For each of some lanes, what it predicts on each split."""
         live = self.live if len(lanes) == len(self.live) else self.live.only(self._index(lanes))
         live.training = False
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads_for(len(live)):
             found = [self._predictions(live, split) for split in splits]
         live.training = True
         return [list(of_lane) for of_lane in zip(*found, strict=True)]
@@ -161,6 +166,11 @@ class Stack:
 
     def _index(self, lanes: Sequence[int]) -> Tensor:
         return torch.tensor(lanes, device=self.task.device)
+
+
+def _threads_for(lanes: int) -> AbstractContextManager[None]:
+    """As many of torch's threads as divide so many lanes among them, each lane's sums undivided."""
+    return threads(max(1, min(torch.get_num_threads(), lanes // LANES_A_THREAD)))
 
 
 def _laid_out(tensor: Tensor) -> Tensor:
