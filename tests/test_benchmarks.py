@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import lrbench
 from lrbench.study.config import load_study
 from lrbench.tasks.models.lenet import lenet
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
+MODULES = ("baselines", "fewer_samples", "harness", "range_stability", "search_regret")
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("baselines", "harness"):
+        if name.partition(".")[0] in MODULES:
             del sys.modules[name]
 
 
@@ -75,3 +79,56 @@ def test_the_baselines_train_the_networks_of_the_tasks() -> None:
     for theirs, ours in ((plain.lenet(), lenet((1, 28, 28), 10)), (plain_loop.mlp(), task.network())):
         assert [weight.shape for weight in theirs.parameters()] == [weight.shape for weight in ours.parameters()]
     assert (task.batch_size, task.eval_every) == (plain_loop.BATCH, plain_loop.EVERY)
+
+
+@pytest.mark.usefixtures("importable")
+@pytest.mark.parametrize("task", ["mnist1d-mlp", "mnist-lenet"])
+def test_a_table_has_every_run_that_a_search_may_ask_for(task: str) -> None:
+    from search_regret import QUESTIONS, every_policy
+
+    question = QUESTIONS[task]
+    table = pd.read_csv(question.table)
+    whole = table["steps"].max()
+    policies, (first, *_) = every_policy(question.space), question.seen
+
+    budgets = [(round(whole / 9), (first,)), (round(whole / 3), (first,)), (whole, question.seen)]
+    asked = {(policy, steps, seed) for steps, seeds in budgets for policy in policies for seed in seeds}
+    searched = table[table["seed"].isin(question.seen)]
+    rows = list(searched[["policy", "steps", "seed"]].itertuples(index=False, name=None))
+    assert set(rows) == asked
+    assert len(rows) == len(asked)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_search_is_near_the_best_once_it_stays_there() -> None:
+    from search_regret import needed, regrets
+
+    worth = {"good": 0.95, "bad": 0.9}
+    trace = [(10.0, "bad"), (20.0, "good"), (30.0, "bad"), (40.0, "good")]
+    assert needed(trace, worth, 0.005) == 40
+    assert needed(trace, worth, 0.06) == 10
+    assert needed(trace[:3], worth, 0.005) == math.inf
+    np.testing.assert_allclose(regrets(trace, worth, np.array([5, 10, 25, 99])), [np.nan, 0.05, 0, 0])
+
+
+@pytest.mark.usefixtures("importable")
+def test_fewer_samples_change_what_is_evaluated_on_and_nothing_that_is_trained_on() -> None:
+    from fewer_samples import with_fewer
+
+    task = lrbench.load_task("mnist1d-mlp")
+    fewer = with_fewer(task, val=30, test=20)
+    assert [len(split) for split in (fewer.data.val, fewer.data.test)] == [30, 20]
+    assert fewer.data.train.inputs.equal(task.data.train.inputs)
+    assert fewer.data.val.targets.equal(task.data.val.targets[:30])
+    assert fewer.key != task.key
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_ends_of_a_range_are_told_apart(tmp_path: Path) -> None:
+    from range_stability import trained_ends
+
+    task = lrbench.load_task("mnist1d-mlp")
+    upper, beyond = trained_ends(task, 100, 0.2, tmp_path / "runs.db")
+    assert (upper["lr"], beyond["lr"]) == (0.2, 2.0)
+    assert beyond["verdict"] == "avoid"
+    assert upper["accuracy"]["low"] > 2 * task.chance

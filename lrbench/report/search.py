@@ -1,63 +1,143 @@
-"""Two pictures of a search: the best score so far against what it cost, and which parameters made the difference."""
+"""Two pictures of a search: the best score so far against what it cost, and which parameters made the difference.
+
+In a notebook
+
+    from lrbench.report.search import search_frames, search_progress_figure
+
+    with open_store() as store:
+        hunt = search_frames("my_search", store)
+    search_progress_figure(hunt)
+
+draws the progress of a search in the store, which may be under way.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, tidy
+from lrbench.report.frames import objective_name
+from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, tidy, titled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from optuna.distributions import BaseDistribution
+
+    from lrbench.study.store import Store
 
 LEAST_TRIALS = 10
 """Fewer trials than this say nothing about the importance of parameters."""
 
+TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
 
-def search_progress_figure(trials: pd.DataFrame) -> Figure:
-    """Every trial's score, and the best one so far, against the iterations that were trained up to its end.
+OBJECTIVES: Mapping[str, str] = {
+    "steps": "iterations to the target",
+    "robustness": "share that other base LRs leave",
+}
+"""What an objective is called on an axis; the accuracy is called what the task calls it."""
 
-    Args:
-        trials: a row a trial in the order in which they ended, with the columns steps (iterations that the trial took)
-            and score (higher is better; nan for a trial that diverged or was cut off).
+
+@dataclass(frozen=True)
+class SearchFrames:
+    """A search's trials as pandas DataFrames, a row a policy, in the order in which they were asked for.
+
+    Attributes:
+        search: its name.
+        objectives: what it looks for: "accuracy" (higher is better), "steps" (lower) or "robustness" (higher).
+        accuracy: what the task calls its validation objective.
+        trials: `policy`; `batch`, the number of the batch that it was asked for in; `iterations` of all its runs that
+            were asked for; `budget`, the longest in iterations at which they are over, and whether that is the `whole`
+            one; the share of them that `diverged` or failed; and by its name each objective, nan where it is not known.
+        parameters: a column a dimension of the space: numbers, or text for a choice; nan where a policy has no such
+            dimension.
     """
-    if not trials["score"].notna().any():
-        return blank("No trial of this search has ended with a score yet.")
-    spent = trials["steps"].cumsum()
-    best = trials["score"].cummax().ffill()
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(spent, trials["score"], "o", color=AXIS, markersize=3.5, alpha=0.7, label="a trial")
-    lost = trials["score"].isna()
-    floor = float(trials["score"].min())
-    avoid = VERDICTS["avoid"]
+
+    search: str
+    objectives: tuple[str, ...]
+    accuracy: str
+    trials: pd.DataFrame
+    parameters: pd.DataFrame
+
+
+def search_frames(search: str, store: Store) -> SearchFrames:
+    """Read a search from a store.
+
+    Raises:
+        StudyError: the store has no search of that name.
+        StoreError: the store cannot be read.
+    """
+    import pandas as pd
+
+    from lrbench.search.trials import read_search
+
+    found = read_search(search, store)
+    rows = [{name: getattr(trial, name) for name in TRIAL} | dict(trial.values) for trial in found.trials]
+    trials = pd.DataFrame(rows, columns=[*TRIAL, *found.objectives])
+    return SearchFrames(
+        search,
+        found.objectives,
+        "score" if found.accuracy is None else objective_name(found.accuracy),
+        trials.astype(dict.fromkeys(("budget", *found.objectives), np.float64)),
+        pd.DataFrame([_readable(trial.params) for trial in found.trials], index=trials.index),
+    )
+
+
+def search_progress_figure(search: SearchFrames) -> Figure:
+    """Every trial's figure, and the best one so far, against the iterations that were asked for up to its end.
+
+    There is a panel for each objective. The best is one of the whole budget none of whose runs diverged.
+    """
+    trials = search.trials
+    if not (trials["budget"].notna() & (trials["diverged"] == 0)).any():
+        return blank(f"No trial of {search.search} has ended without diverging yet.")
+    count = len(search.objectives)
+    figure = Figure(figsize=(WIDTH, 0.8 + 3.4 * count), layout="constrained")
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+    for axes, objective in zip(panels, search.objectives, strict=True):
+        _panel(axes, search, objective)
+    titled(panels[0], f"{search.search}: {len(trials):,} policies")
+    panels[-1].set_xlabel("iterations asked for", color=INK)
+    return figure
+
+
+def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
+    trials, values = search.trials, search.trials[objective]
+    spent = trials["iterations"].cumsum()
+    lost = trials["diverged"] > 0
+    scored = trials["whole"] & ~lost
+    shorter = trials["budget"].notna() & ~trials["whole"] & ~lost
+    lower = _lower_is_better(objective)
+    best = values.where(scored)
+    best = (best.cummin() if lower else best.cummax()).ffill()
+    dots: dict[str, Any] = {"color": AXIS, "markersize": 3.5, "alpha": 0.7}
+    if shorter.any():
+        axes.plot(spent[shorter], values[shorter], "o", fillstyle="none", label="at a shorter budget", **dots)
+    axes.plot(spent[scored], values[scored], "o", label="at the whole budget", **dots)
     if lost.any():
-        at_floor = [floor] * int(lost.sum())
-        axes.plot(spent[lost], at_floor, avoid.marker, color=avoid.color, markersize=5, label="diverged or cut off")
+        shown = values[scored | shorter]
+        worst = shown.max() if lower else shown.min()
+        avoid = VERDICTS["avoid"]
+        axes.plot(spent[lost], [worst] * int(lost.sum()), avoid.marker, color=avoid.color, markersize=5, label="diverged")
     axes.step(spent, best, where="post", color=PALETTE[0], linewidth=LINE + 0.4, label="best so far")
     tidy(axes)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_xlabel("iterations trained", color=INK)
-    axes.set_ylabel("score of the trial", color=INK)
-    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
-    return figure
+    axes.set_ylabel(OBJECTIVES.get(objective, f"validation {search.accuracy}"), color=INK, parse_math=False)
+    axes.legend(loc="upper right" if lower else "lower right", frameon=False, fontsize=9, labelcolor=INK)
 
 
-def importance_figure(parameters: pd.DataFrame, scores: pd.Series[float]) -> Figure:
-    """How much each parameter decides whether a trial is among the best tenth.
-
-    Args:
-        parameters, scores: as for `importances`.
-    """
-    found = importances(parameters, scores)
+def importance_figure(search: SearchFrames) -> Figure:
+    """How much each parameter decides whether a trial is among the best tenth, by the first objective."""
+    found = importances(search.parameters, standing(search))
     if not found:
-        return blank(f"The importance of parameters takes {LEAST_TRIALS} scored trials that have them in common.")
-    figure = Figure(figsize=(WIDTH, 0.34 * len(found) + 1.1), layout="constrained")
+        return blank(f"The importance of parameters takes {LEAST_TRIALS} trials that have them in common.")
+    figure = Figure(figsize=(WIDTH, 0.34 * len(found) + 1.5), layout="constrained")
     axes = figure.subplots()
     places = range(len(found))
     axes.barh(places, list(found.values()), color=PALETTE[0], height=0.62)
@@ -69,7 +149,23 @@ def importance_figure(parameters: pd.DataFrame, scores: pd.Series[float]) -> Fig
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("importance for being among the best tenth (PED-ANOVA), all together 1", color=INK)
     axes.set_xlim(0, max(found.values()) * 1.12 or 1)
+    titled(axes, f"{search.search}: what decides {search.objectives[0]}, over {len(search.trials):,} policies")
     return figure
+
+
+def standing(search: SearchFrames) -> pd.Series[float]:
+    """Where each trial stands among the others, [trials]: higher is better, nan for one of which no run is over.
+
+    What diverged stands below what did not, what was left at a shorter budget below what went on, and within a budget
+    the first objective decides.
+    """
+    import pandas as pd
+
+    first = search.objectives[0]
+    known = search.trials[search.trials["budget"].notna()]
+    figures = -known[first] if _lower_is_better(first) else known[first]
+    order = known.assign(sound=known["diverged"] == 0, figure=figures).sort_values(["sound", "budget", "figure"])
+    return pd.Series(np.arange(len(order), dtype=np.float64), order.index).reindex(search.trials.index)
 
 
 def importances(parameters: pd.DataFrame, scores: pd.Series[float]) -> dict[str, float]:
@@ -116,3 +212,37 @@ def _distribution(values: pd.Series[float]) -> BaseDistribution:
         return CategoricalDistribution(tuple(dict.fromkeys(map(str, values))))
     low, high = float(values.min()), float(values.max())
     return FloatDistribution(low, high, log=low > 0 and high > 100 * low)
+
+
+def _readable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with every choice but numbers as text."""
+    numbers = {name: value for name, value in params.items() if not isinstance(value, bool | str)}
+    return {name: numbers.get(name, str(value)) for name, value in params.items()}
+
+
+def _lower_is_better(objective: str) -> bool:
+    from lrbench.search.sampling import DIRECTIONS
+
+    return DIRECTIONS[objective] == "minimize"
+
+
+@dataclass(frozen=True)
+class SearchPlot:
+    """One kind of picture of a search.
+
+    Attributes:
+        title: what it shows, in a few words.
+        draw: from the tables to the figure.
+        applies: whether there is something to see.
+    """
+
+    title: str
+    draw: Callable[[SearchFrames], Figure]
+    applies: Callable[[SearchFrames], bool] = lambda search: len(search.trials) > 0
+
+
+SEARCH_PLOTS: Mapping[str, SearchPlot] = {
+    "progress": SearchPlot("The best policy so far against what it cost", search_progress_figure),
+    "importance": SearchPlot("Which parameters make the difference", importance_figure),
+}
+"""The plots of a search, by the names that the command line knows them by."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrbench.errors import StoreError
+from lrbench.study.results import Evidence
 from lrbench.study.runner import Tally, check_workers, run
 from lrbench.study.store import Store, open_store
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from lrbench.study.how import How
     from lrbench.study.listener import Listener
     from lrbench.study.study import Study
+
+MOST_READINGS = 5
+"""So often a study is read, before those who change it in between are too many."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,21 @@ class Bench:
     def train(self, study: Study) -> Tally:
         """Train what the study asks for and the store does not have."""
         return run(study, self.store, **self.how)
+
+    def trained(self, study: Study) -> tuple[Evidence, Tally]:
+        """Train a study, and read it as it was asked: another process may have asked less of it under the same name.
+
+        Raises:
+            StoreError: others ask less of it again and again.
+        """
+        asked = {(entry.name, seed) for entry in study.entries for seed in study.seeds}
+        tally = Tally()
+        for _ in range(MOST_READINGS):
+            tally += self.train(study)
+            evidence = Evidence.of(study.name, self.store)
+            if asked <= {(member.entry, member.seed) for member in evidence.members}:
+                return evidence, tally
+        raise StoreError(f"the study '{study.name}' in the store {self.store.name} is changed again and again by others")
 
 
 @contextmanager

@@ -9,18 +9,17 @@ from functools import cached_property
 from operator import le
 from typing import TYPE_CHECKING, Any
 
-from lrbench.errors import PolicyError
 from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.domain import Between
 from lrbench.search.history import CONFIRMATION, Asked, read_history, write_asked, write_training
-from lrbench.search.ladder import climb, rung_study
+from lrbench.search.ladder import climb
 from lrbench.search.lr_range import find_range
 from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
 from lrbench.search.staging import onwards
 from lrbench.study.plan import PlannedRun
-from lrbench.study.results import FINALISTS, Evidence, Failure
+from lrbench.study.results import FINALISTS, Failure
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         history = write_asked(search, (*known.asked, *asked), bench.store)
     confirmed, steps = _confirm(known, bench)
     if steps:
-        history = write_training(search, CONFIRMATION, steps, bench.store)
+        write_training(search, CONFIRMATION, steps, bench.store)
     lr = search.space.lr
     assert lr is not None
     return Found(
@@ -167,9 +166,9 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         tried=known.tried,
         front=known.front(),
         confirmed=confirmed,
-        failures=tuple(_failures(known, bench)),
+        failures=tuple(_failures(climbed)),
         steps_nominal=known.steps_nominal() + len(confirmed) * search.confirm * search.steps_a_seed,
-        steps_trained=sum(history.trained.values()),
+        steps_trained=sum(read_history(search, bench.store).trained.values()),
         exhausted=exhausted,
     )
 
@@ -293,12 +292,9 @@ def _ask(known: Known) -> list[Asked]:
     seen = {_identity(search, parse(one.policy)) for one in known.asked}
 
     def is_new(policy: Policy) -> bool:
-        try:
-            for rung in range(search.rungs):
-                task = search.task_at(rung)
-                policy.bind(task.steps, task.steps_per_epoch)
-        except PolicyError:
-            return False
+        for rung in range(search.rungs):
+            task = search.task_at(rung)
+            policy.bind(task.steps, task.steps_per_epoch)
         identity = _identity(search, policy)
         fresh = identity not in seen
         seen.add(identity)
@@ -320,8 +316,8 @@ def _confirm(known: Known, bench: Bench) -> tuple[tuple[Confirmation, ...], int]
     search = known.search
     if not known.front():
         return (), 0
-    whole = Evidence.of(search.name, bench.store)
-    task = whole.tasks[0]
+    whole = known.climbed.evidence[-1]
+    (task,) = whole.tasks
     searched = whole.contenders(whole.records(task, "main"))
     resolution = 1 / len(search.task.data.val) if search.task.metric is None else None
     if search.objectives == ("accuracy",):
@@ -337,8 +333,7 @@ def _confirm(known: Known, bench: Bench) -> tuple[tuple[Confirmation, ...], int]
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
-    tally = bench.train(study)
-    fresh = Evidence.of(study.name, bench.store)
+    fresh, tally = bench.trained(study)
     runs = fresh.contenders(fresh.records(task, "main"))
     confirmed = confirm(searched, runs, margin=search.margin, target=search.target, resolution=resolution)
     best_first = sorted(confirmed, key=lambda one: _confirmed_cost(search.objectives[0], one.card))
@@ -353,8 +348,6 @@ def _confirmed_cost(objective: str, card: Scorecard) -> float:
     return value if DIRECTIONS[objective] == "minimize" else -value
 
 
-def _failures(known: Known, bench: Bench) -> Iterator[Failure]:
-    for rung, measured in enumerate(known.climbed.rungs):
-        if measured:
-            evidence = Evidence.of(rung_study(known.search, rung, list(measured)).name, bench.store)
-            yield from evidence.failures(evidence.tasks[0])
+def _failures(climbed: Climbed) -> Iterator[Failure]:
+    for evidence in climbed.evidence:
+        yield from evidence.failures(evidence.tasks[0])

@@ -6,7 +6,7 @@ answered is not written down: it is read off the runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lrbench.search.question import Search
     from lrbench.study.store import Store
 
+
+LEDGER = ": what was asked"
 
 CONFIRMATION = -1
 """Where a batch has its number, the confirmation of the winner has this one."""
@@ -57,14 +59,15 @@ class History:
         """How many batches were asked for."""
         return self.asked[-1].batch + 1 if self.asked else 0
 
-    def batch(self, number: int) -> tuple[Asked, ...]:
-        """The policies of a batch."""
-        return tuple(one for one in self.asked if one.batch == number)
 
-
-def ledger_name(search: Search) -> str:
+def ledger_name(search: str) -> str:
     """The name under which the store has the questions of a search."""
-    return f"{search.name}: what was asked"
+    return search + LEDGER
+
+
+def searches_of(names: Iterable[str]) -> list[str]:
+    """The searches of a store, by the names of all of its studies."""
+    return [name.removesuffix(LEDGER) for name in names if name.endswith(LEDGER)]
 
 
 def read_history(search: Search, store: Store) -> History:
@@ -73,20 +76,8 @@ def read_history(search: Search, store: Store) -> History:
     Raises:
         StudyError: a search of that name was begun with another task, space, sampler or seeds.
     """
-    if ledger_name(search) not in store.study_names():
-        return History()
-    definition, _ = store.study(ledger_name(search))
-    begun, wanted = definition["search"], search.identity()
-    different = [name for name, value in wanted.items() if begun.get(name) != value]
-    if different:
-        raise StudyError(
-            f"the store {store.name} has a search '{search.name}' with another {' and '.join(different)}: "
-            "give this search another name, or go on with that one as it was"
-        )
-    return History(
-        tuple(Asked(**one) for one in definition["asked"]),
-        {int(batch): steps for batch, steps in definition["trained"].items()},
-    )
+    name = ledger_name(search.name)
+    return _history(search, store.study(name)[0] if name in store.study_names() else None, store)
 
 
 def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> History:
@@ -94,23 +85,52 @@ def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> History
 
     Of two processes that run the same search the one that is behind takes over what the other has asked for.
     """
-    known = read_history(search, store)
-    if len(known.asked) >= len(asked):
-        return known
-    return _write(search, replace(known, asked=tuple(asked)), store)
+    return _revised(
+        search, store, lambda known: known if len(known.asked) >= len(asked) else replace(known, asked=tuple(asked))
+    )
 
 
 def write_training(search: Search, batch: int, steps: int, store: Store) -> History:
     """Add to the iterations that a batch took, and return what the store then has."""
-    known = read_history(search, store)
-    return _write(search, replace(known, trained={**known.trained, batch: known.trained.get(batch, 0) + steps}), store)
+
+    def counted(known: History) -> History:
+        return replace(known, trained={**known.trained, batch: known.trained.get(batch, 0) + steps})
+
+    return _revised(search, store, counted)
 
 
-def _write(search: Search, history: History, store: Store) -> History:
-    definition = {
+def _revised(search: Search, store: Store, change: Callable[[History], History]) -> History:
+    """Change what the store knows of a search, so that nothing is lost of what another process writes meanwhile."""
+
+    def revise(definition: dict[str, Any] | None) -> dict[str, Any]:
+        return _definition(search, change(_history(search, definition, store)))
+
+    return _history(search, store.revise_study(ledger_name(search.name), revise), store)
+
+
+def _history(search: Search, definition: Mapping[str, Any] | None, store: Store) -> History:
+    if definition is None:
+        return History()
+    begun, wanted = definition["search"], search.identity()
+    different = [name for name, value in wanted.items() if begun.get(name) != value]
+    if different:
+        raise StudyError(
+            f"the store {store.name} has a search '{search.name}' with another {' and '.join(different)}: "
+            "give this search another name, or go on with that one as it was"
+        )
+    return History(read_asked(definition), {int(batch): steps for batch, steps in definition["trained"].items()})
+
+
+def read_asked(definition: Mapping[str, Any]) -> tuple[Asked, ...]:
+    """The policies that a search asked for, from what the store has of it."""
+    return tuple(Asked(**one) for one in definition["asked"])
+
+
+def _definition(search: Search, history: History) -> dict[str, Any]:
+    return {
         "search": search.identity(),
         "asked": [asdict(one) for one in history.asked],
-        "trained": history.trained,
+        "trained": dict(history.trained),
         "margin": search.margin,
         "target": search.target,
         "confirm": 0,
@@ -120,5 +140,3 @@ def _write(search: Search, history: History, store: Store) -> History:
         "treatments": [],
         "tasks": [],
     }
-    store.save_study(ledger_name(search), definition, ())
-    return history

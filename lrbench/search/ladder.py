@@ -9,15 +9,14 @@ al. 2020, arXiv 1810.05934), but without chance: who goes on follows from the ba
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lrbench.errors import StoreError
 from lrbench.metrics import steps_to_target
 from lrbench.policy import parse
-from lrbench.study.results import Evidence
 from lrbench.study.runner import Tally
 from lrbench.study.study import Entry, Study
 
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
     from lrbench.search.bench import Bench
     from lrbench.search.history import Asked
     from lrbench.search.question import Search
+    from lrbench.study.results import Evidence
 
 UNREACHED = 2
 """A run that never reaches the target counts as so many times its budget."""
-
-MOST_READINGS = 5
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,11 @@ class Climbed:
 
     Attributes:
         rungs: for each rung, what was measured there, by the text of the policy.
+        evidence: the runs that it was read off, for each rung that a policy has come to.
     """
 
     rungs: tuple[Mapping[str, Measured], ...]
+    evidence: tuple[Evidence, ...]
 
     def highest(self, policy: str) -> int:
         """The last rung at which a policy was measured."""
@@ -66,19 +66,26 @@ def climb(search: Search, asked: Sequence[Asked], bench: Bench) -> tuple[Climbed
     batch_of = {one.policy: one.batch for one in asked}
     going, tally = list(batch_of), Tally()
     rungs: list[Mapping[str, Measured]] = []
+    read: list[Evidence] = []
     for rung in range(search.rungs):
         if not going:
             rungs.append({})
             continue
-        evidence, trained = _train(rung_study(search, rung, going), bench)
+        evidence, trained = bench.trained(_study(search, rung, going))
         tally += trained
-        rungs.append(_measure(search, rung, going, evidence))
+        read.append(evidence)
+        rungs.append(measure(evidence, search.objectives_at(rung), going))
         going = promoted(search, going, rungs[-1], batch_of)
-    return Climbed(tuple(rungs)), tally
+    return Climbed(tuple(rungs), tuple(read)), tally
 
 
-def rung_study(search: Search, rung: int, policies: Sequence[str]) -> Study:
-    """The study that trains policies at the budget of a rung; at the whole budget it has the search's own name."""
+def studies_of(search: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that are studies of a search, one a budget."""
+    return [name for name in names if re.fullmatch(re.escape(search) + r"( at \d+ iterations)?", name)]
+
+
+def _study(search: Search, rung: int, policies: Sequence[str]) -> Study:
+    """The study that trains policies at the budget of a rung; at the whole one it has the search's own name."""
     whole = rung == search.rungs - 1
     return Study(
         name=search.name if whole else f"{search.name} at {search.budgets[rung]} iterations",
@@ -105,50 +112,33 @@ def promoted(
     return chosen
 
 
-def _train(study: Study, bench: Bench) -> tuple[Evidence, Tally]:
-    """Train a study, and read it as it was asked: another process may have asked less of it under the same name."""
-    tally = Tally()
-    for _ in range(MOST_READINGS):
-        tally += bench.train(study)
-        evidence = Evidence.of(study.name, bench.store)
-        if {entry.name for entry in study.entries} <= {member.entry for member in evidence.members}:
-            return evidence, tally
-    raise StoreError(f"the study '{study.name}' in the store {bench.store.name} is changed again and again by others")
-
-
-def _measure(search: Search, rung: int, policies: Sequence[str], evidence: Evidence) -> dict[str, Measured]:
-    """What the runs of policies at a rung say."""
+def measure(evidence: Evidence, objectives: Sequence[str], policies: Iterable[str]) -> dict[str, Measured]:
+    """What the runs of policies at the budget of a study say; what failed counts as what diverged does."""
     records = evidence.records(evidence.tasks[0], "main")
-    seeds = len(search.seeds_at(rung))
-    objectives = search.objectives if rung == search.rungs - 1 else ("accuracy",)
-    return {
-        text: _measured(search, records.get((text, ""), []), objectives, seeds, search.budgets[rung])
-        for text in policies
-    }
+    return {text: _measured(evidence, records.get((text, ""), []), objectives) for text in policies}
 
 
-def _measured(
-    search: Search, runs: Sequence[RunRecord], objectives: Sequence[str], seeds: int, budget: int
-) -> Measured:
-    fallen = seeds - sum(not run.diverged for run in runs)
-    return Measured(tuple(_value(search, runs, name, seeds, budget) for name in objectives), fallen / seeds)
-
-
-def _value(search: Search, runs: Sequence[RunRecord], objective: str, seeds: int, budget: int) -> float:
-    """The mean of an objective over the seeds; what has diverged or failed counts as the worst that it can be."""
+def _measured(evidence: Evidence, runs: Sequence[RunRecord], objectives: Sequence[str]) -> Measured:
     finished = [run for run in runs if not run.diverged]
-    missing = seeds - len(finished)
+    seeds = len(evidence.definition["seeds"])
+    fallen = seeds - len(finished)
+    values = tuple(fmean(_values(evidence, finished, objective, fallen)) for objective in objectives)
+    return Measured(values, fallen / seeds)
+
+
+def _values(evidence: Evidence, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:
+    """An objective by seed; what has fallen counts as the worst that it can be."""
+    (task,) = evidence.tasks
     match objective:
         case "accuracy":
             known = [run.score("val") for run in finished]
-            worst = search.task.chance
+            worst = task["chance"]
         case "robustness":
             known = [run.final.get("base_lr_retention") for run in finished]
             worst = 0.0
         case _:
-            assert search.target is not None
-            worst = float(UNREACHED * budget)
-            arrivals = [steps_to_target(*run.validation_curve(), search.target) for run in finished]
-            known = [worst if steps is None else float(steps) for steps in arrivals]
-    values = [worst if value is None or not math.isfinite(value) else value for value in known]
-    return fmean([*values, *[worst] * missing])
+            worst = float(UNREACHED * task["steps"])
+            target = evidence.definition["target"]
+            known = [steps_to_target(*run.validation_curve(), target) for run in finished]
+    values = [worst if value is None or not math.isfinite(value) else float(value) for value in known]
+    return [*values, *[worst] * fallen]

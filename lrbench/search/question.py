@@ -145,6 +145,10 @@ class Search:
         """The seeds with which policies are trained at a rung."""
         return self.seeds if rung == self.rungs - 1 else self.seeds[:1]
 
+    def objectives_at(self, rung: int) -> tuple[str, ...]:
+        """What policies are measured by at a rung: shorter budgets tell of the validation objective alone."""
+        return self.objectives if rung == self.rungs - 1 else ("accuracy",)
+
     def identity(self) -> dict[str, Any]:
         """What must be the same for a search to be gone on with: all but how long it goes on."""
         return {

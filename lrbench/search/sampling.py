@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from lrbench.errors import LRBenchError, PolicyError
+from lrbench.errors import LRBenchError, PolicyError, StudyError
 from lrbench.search.question import Search
 
 if TYPE_CHECKING:
@@ -94,25 +94,33 @@ def suggest(
 
     Args:
         asked: how many policies the search has asked for, which seeds the sampler.
-        is_new: says whether a policy can be trained and was not asked for before; it is asked once for each.
+        is_new: says whether a policy was not asked for before, or raises a `PolicyError` where it cannot be trained; it
+            is asked once for each.
+
+    Raises:
+        StudyError: the search has asked for none, and not one can be trained.
     """
     with quiet():
         study = rebuilt(search, policies, told, asked)
         found: list[Suggestion] = []
+        refused: PolicyError | None = None
         tries = 0
         while len(found) < count and tries < MOST_TRIES:
             trial = study.ask()
             try:
                 policy = policies.policy(trial)
-            except PolicyError:
-                policy = None
-            if policy is None or not is_new(policy):
+                new = is_new(policy)
+            except PolicyError as error:
+                refused, new = error, False
+            if not new:
                 tries += 1
                 continue
             tries = 0
             attributes = study.get_trials(deepcopy=False)[trial.number].system_attrs
             notes = {name: value for name, value in attributes.items() if name.endswith(GENERATION)}
             found.append(Suggestion(policy, dict(trial.params), notes))
+    if not found and not asked and refused is not None:
+        raise StudyError(f"search '{search.name}': no policy of its space can be trained, as {refused}")
     return found
 
 

@@ -7,112 +7,179 @@ costs seconds. What a policy is truly worth is its mean over seeds that no searc
     python tests/benchmarks/search_regret.py train     trains the table (resumes; about 1.4 million iterations)
     python tests/benchmarks/search_regret.py replay    replays the searches, and writes down regret against iterations
     python tests/benchmarks/search_regret.py draw      draws what the replay wrote down
+
+Each takes the name of a task: mnist1d-mlp unless it is given, or mnist-lenet, which needs MNIST under --data-root (its
+table takes about 110 thousand iterations).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pandas as pd
+from fewer_samples import with_fewer
 
 import lrbench
 from lrbench.metrics import t_interval
 from lrbench.policy import parse
 from lrbench.search import Between, Search, Space
 from lrbench.search.bench import Bench
+from lrbench.search.domain import OneOf
 from lrbench.search.driver import find
-from lrbench.study.plan import PlannedRun
+from lrbench.study.plan import PlannedRun, plan
 from lrbench.study.results import Evidence
+from lrbench.study.runner import outlook
 from lrbench.study.store import NewRun, Score, Segment, Store, open_store
 from lrbench.study.study import Entry, Study
 
-HERE = Path(__file__).parent
-TABLE = HERE / "search_regret_table.csv"
-ANSWER = HERE / "search_regret.json"
-FIGURE = HERE.parents[1] / "figures" / "search" / "regret.svg"
+KEPT = Path(__file__).with_suffix("")
+FIGURES = Path(__file__).parents[2] / "figures" / "search"
 
-SPACE = Space(
-    functions=("FIX", "STEP", "EXP", "POLY", "TRI", "SIN", "COSINE"),
-    lr=Between(0.0075, 0.5, log=True),  # from `lrbench range-test --task mnist1d-mlp`
-    levels=5,
-)
-TASK = "mnist1d-mlp"
-SEEN = (0, 1, 2)
-UNSEEN = (100, 101, 102, 103, 104)
-CONTENDERS = 80
-"""So many of the best policies of the table are trained with the unseen seeds; no other is within reach of the best."""
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which searches are compared.
+
+    Attributes:
+        task: a registered one.
+        settings: what of it is changed, as in the [task] table of a study.
+        test: how many samples of the test split, which no search looks at, are evaluated on; None for all of them.
+        seen: the seeds that searches train with.
+        unseen: those that tell what a policy is worth.
+        contenders: so many of the best policies of the table are trained with the unseen seeds.
+    """
+
+    task: str
+    settings: Mapping[str, int] = field(default_factory=dict)
+    test: int | None = None
+    space: Space
+    seen: tuple[int, ...]
+    unseen: tuple[int, ...]
+    contenders: int
+    figure: str
+
+    @property
+    def table(self) -> Path:
+        return KEPT / f"{self.task}.csv"
+
+    @property
+    def answer(self) -> Path:
+        return KEPT / f"{self.task}.json"
+
+    def search(self, data_root: Path) -> Search:
+        task = lrbench.load_task(self.task, data_root=data_root, **self.settings)
+        if self.test is not None:
+            task = with_fewer(task, test=self.test)
+        usual = {"policies": 120, "batch": 8, "confirm": 1, "rungs": 3, "reduction": 3}
+        return Search(name="regret", task=task, space=self.space, seeds=self.seen, **usual)
+
+
+QUESTIONS = {
+    question.task: question
+    for question in (
+        Question(
+            task="mnist1d-mlp",
+            space=Space(
+                functions=("FIX", "STEP", "EXP", "POLY", "TRI", "SIN", "COSINE"),
+                lr=Between(0.0075, 0.5, log=True),  # from `lrbench range-test --task mnist1d-mlp`
+                levels=5,
+            ),
+            seen=(0, 1, 2),
+            unseen=(100, 101, 102, 103, 104),
+            contenders=80,
+            figure="regret.svg",
+        ),
+        Question(
+            task="mnist-lenet",
+            settings={"steps": 300, "eval_every": 300},
+            test=1000,
+            space=Space(
+                functions=("FIX", "STEP", "POLY", "TRI", "COSINE"),
+                lr=Between(0.0005, 0.5, log=True),  # from far too low to far too high
+                narrowed={
+                    "STEP": {"gamma": OneOf((0.1, 0.5)), "l": OneOf(("0.25dur", "0.5dur", "0.75dur"))},
+                    "POLY": {"p": OneOf((1.0, 2.0)), "l": OneOf(("0.5dur", "1dur"))},
+                    "TRI": {"k0": OneOf((0.0001,)), "l": OneOf(("0.125dur", "0.25dur", "0.5dur", "1dur"))},
+                    "COSINE": {"l": OneOf(("0.5dur", "0.75dur", "1dur"))},
+                },
+                levels=7,
+            ),
+            seen=(0, 1),
+            unseen=(2, 3, 4),  # from 2 on, the seeds that the search confirms with, so that a replay trains nothing
+            contenders=24,
+            figure="regret_mnist_lenet.svg",
+        ),
+    )
+}
 
 CHANCE = 0.1
+"""What a run that diverged counts as: both tasks have ten classes."""
+
 MOST_TRIALS = 300
 REPEATS = 10
-WITHIN = 0.005
-GRID = np.geomspace(3_000, 900_000, 60)
+WITHIN = (0.005, 0.002)
+"""How near the best a policy is to be."""
 
 
-def question(**changes: object) -> Search:
-    usual = {"seeds": SEEN, "policies": 120, "batch": 8, "confirm": 1, "rungs": 3, "reduction": 3}
-    return Search(**{"name": "regret", "task": lrbench.load_task(TASK), "space": SPACE, **usual, **changes})
-
-
-def every_policy() -> list[str]:
-    """The texts of all policies of the space."""
+def every_policy(space: Space) -> list[str]:
+    """The texts of all policies of a finite space."""
     study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
     texts: dict[str, None] = {}
 
     def note(trial: optuna.Trial) -> float:
-        texts[str(SPACE.policy(trial))] = None
+        texts[str(space.policy(trial))] = None
         return 0.0
 
     study.optimize(note)
     return list(texts)
 
 
-def train(location: Path) -> None:
+def train(question: Question, data_root: Path, location: Path) -> None:
     """Train the table into a store, and write it down."""
-    search, policies = question(), every_policy()
-    entries = tuple(Entry(text, parse(text)) for text in policies)
+    search = question.search(data_root)
+    entries = tuple(Entry(text, parse(text)) for text in every_policy(search.space))
     with open_store(location) as store:
-        bench = Bench(store, {"device": "cpu"})
         frames = []
         for rung, budget in enumerate(search.budgets):
-            study = Study(
-                name=f"table at {budget}", tasks=(search.task_at(rung),), entries=entries, seeds=search.seeds_at(rung)
-            )
-            bench.train(study)
-            frames.append(rows_of(study.name, budget, store))
+            task, seeds = search.task_at(rung), search.seeds_at(rung)
+            study = Study(name=f"table at {budget}", tasks=(task,), entries=entries, seeds=seeds)
+            frames.append(trained(study, store))
         means = frames[-1].groupby("policy")["val"].mean().sort_values(ascending=False)
-        best = tuple(Entry(text, parse(text)) for text in means.index[:CONTENDERS])
-        study = Study(name="unseen", tasks=(search.task,), entries=best, seeds=UNSEEN)
-        bench.train(study)
-        frames.append(rows_of(study.name, search.budgets[-1], store))
-    pd.concat(frames).to_csv(TABLE, index=False)
+        best = tuple(Entry(text, parse(text)) for text in means.index[: question.contenders])
+        frames.append(trained(Study(name="unseen", tasks=(search.task,), entries=best, seeds=question.unseen), store))
+    pd.concat(frames).to_csv(question.table, index=False)
 
 
-def rows_of(study: str, budget: int, store: Store) -> pd.DataFrame:
-    evidence = Evidence.of(study, store)
+def trained(study: Study, store: Store) -> pd.DataFrame:
+    """The runs of a study as rows of the table, trained where they were not."""
+    ahead = outlook(plan(study), store)
+    left, whole = ahead.steps_to_train, ahead.steps_nominal
+    print(f"{study.name}: {len(ahead.missing)} runs to train, {left:,} of {whole:,} iterations", flush=True)
+    Bench(store, {"device": "cpu"}).train(study)
+    evidence = Evidence.of(study.name, store)
     rows = []
     for member in evidence.members:
         run = evidence.runs[member.run]
         last = run.scores[-1] if run.status == "finished" else None
         values = (None, None) if last is None else (last.val_score, last.test_score)
-        rows.append((member.entry, budget, member.seed, run.status, *values))
+        rows.append((member.entry, run.steps, member.seed, run.status, *values))
     return pd.DataFrame(rows, columns=["policy", "steps", "seed", "status", "val", "test"]).sort_values("policy")
 
 
-def stored(table: pd.DataFrame, location: Path) -> None:
+def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     """A store that has the runs of the table, so that a search finds all that it asks for."""
-    search = question()
     with open_store(location) as store, store.lease() as lease:
-        for row in table[table["seed"].isin(SEEN)].itertuples():
+        for row in table.itertuples():
             task = search.task_at(search.budgets.index(row.steps))
             policy = parse(row.policy)
             key = PlannedRun(task, Entry(row.policy, policy), row.seed).key
@@ -126,30 +193,45 @@ def stored(table: pd.DataFrame, location: Path) -> None:
             lease.append({key: segment})
 
 
-def worths(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+def worths(search: Search, table: pd.DataFrame) -> dict[str, pd.Series]:
     """What each policy is worth: by the table that the searches see, and by seeds that none of them sees.
 
-    Policies that were not trained with the unseen seeds are out of reach, and count as they were seen.
+    Policies that were not trained with the unseen seeds count as they were seen, but as no better than the worst of
+    those that were.
     """
-    whole = table[(table["steps"] == table["steps"].max())].fillna({"val": CHANCE})
-    seen = whole[whole["seed"].isin(SEEN)].groupby("policy")["val"].mean()
-    unseen = whole[whole["seed"].isin(UNSEEN)].groupby("policy")["val"].mean()
-    floor = float(unseen.min())
-    others = {policy: min(value, floor) for policy, value in seen.items()}
-    return {"by the table": seen.to_dict(), "by unseen seeds": {**others, **unseen.to_dict()}}
+    whole = table[table["steps"] == search.task.steps].fillna({"val": CHANCE})
+    by_search = whole["seed"].isin(search.seeds)
+    seen = whole[by_search].groupby("policy")["val"].mean()
+    unseen = whole[~by_search].groupby("policy")["val"].mean()
+    return {"by the table": seen, "by unseen seeds": unseen.reindex(seen.index).fillna(seen.clip(upper=unseen.min()))}
+
+
+def shares(worth: pd.Series) -> dict[str, float]:
+    """How many policies of the table are how near the best of it."""
+    return {str(within): float((worth >= worth.max() - within).mean()) for within in WITHIN}
+
+
+def noise(search: Search, table: pd.DataFrame) -> dict[str, float]:
+    """The standard errors of what the best policies are worth: by the validation split, and by the unseen seeds."""
+    unseen = table[~table["seed"].isin(search.seeds)].fillna({"val": CHANCE}).groupby("policy")["val"]
+    best = float(unseen.mean().max())
+    return {
+        "of the validation split": math.sqrt(best * (1 - best) / len(search.task.data.val)),
+        "of the unseen seeds": math.sqrt(float(unseen.var().mean()) / int(unseen.count().max())),
+    }
 
 
 Trace = list[tuple[float, str]]
 """Iterations spent, and the policy that the search would then have given."""
 
 
-def ours(location: Path, repeat: int, **changes: object) -> Trace:
+def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trace:
     """The real search, which finds every run in the store that the table was written into."""
-    search = question(name=f"ours {repeat} {sorted(changes)}", seed=repeat, **changes)
+    search = replace(search, name=f"ours {repeat} {sorted(changes)}", seed=repeat, **changes)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(location, folder))
         with open_store(copy) as store:
-            found = find(replace(search, confirm=1), Bench(store, {"device": "cpu"}))
+            found = find(search, Bench(store, {"device": "cpu"}))
     trace: Trace = []
     spent, best, value = 0.0, "", -1.0
     budgets = list(search.budgets)
@@ -165,84 +247,99 @@ def ours(location: Path, repeat: int, **changes: object) -> Trace:
     return trace
 
 
-def plain(table: pd.DataFrame, sampler: optuna.samplers.BaseSampler) -> Trace:
+def plain(search: Search, seen: Mapping[str, float], sampler: optuna.samplers.BaseSampler) -> Trace:
     """Optuna as its tutorial has it: one policy after another at the whole budget; a known one costs nothing."""
-    whole = table[(table["steps"] == table["steps"].max()) & table["seed"].isin(SEEN)]
-    seen = whole.groupby("policy")["val"].mean().fillna(CHANCE).to_dict()
     known: dict[str, None] = {}
     trace: Trace = []
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(MOST_TRIALS):
         trial = study.ask()
-        policy = str(SPACE.policy(trial))
+        policy = str(search.space.policy(trial))
         known[policy] = None
         study.tell(trial, seen[policy])
-        spent = len(known) * len(SEEN) * float(table["steps"].max())
-        trace.append((spent, max(known, key=lambda text: seen[text])))
+        trace.append((len(known) * cost(search), max(known, key=lambda text: seen[text])))
     return trace
 
 
-def regrets(trace: Trace, value: Mapping[str, float]) -> np.ndarray:
-    """What is lost against the best policy of the table after so many iterations of the grid; nan before the first."""
-    best = max(value.values())
-    steps = np.array([spent for spent, _ in trace])
-    losses = np.array([best - value[policy] for _, policy in trace])
-    places = np.searchsorted(steps, GRID, side="right") - 1
+def cost(search: Search) -> float:
+    """The iterations of a policy at the whole budget, with every seed."""
+    return float(len(search.seeds) * search.task.steps)
+
+
+def grid(search: Search, policies: int) -> np.ndarray:
+    """The iterations at which regret is written down: from those of one policy to those of all that are tried."""
+    return np.geomspace(1, min(policies, MOST_TRIALS), 60) * cost(search)
+
+
+def regrets(trace: Trace, worth: Mapping[str, float], steps: np.ndarray) -> np.ndarray:
+    """What is lost against the best policy of the table after so many iterations; nan before the first."""
+    best = max(worth.values())
+    spent = np.array([spent for spent, _ in trace])
+    losses = np.array([best - worth[policy] for _, policy in trace])
+    places = np.searchsorted(spent, steps, side="right") - 1
     return np.where(places >= 0, losses[np.maximum(places, 0)], np.nan)
 
 
-def needed(trace: Trace, value: Mapping[str, float]) -> float:
-    """The iterations after which the search's policy is, and stays, within half a point of the best."""
-    best = max(value.values())
-    beyond = [spent for spent, policy in trace if best - value[policy] > WITHIN]
-    within = [spent for spent, policy in trace if best - value[policy] <= WITHIN and spent > max(beyond, default=0.0)]
-    return min(within, default=float("inf"))
+def needed(trace: Trace, worth: Mapping[str, float], within: float) -> float:
+    """The iterations after which the search's policy is, and stays, so near the best."""
+    best = max(worth.values())
+    beyond = [spent for spent, policy in trace if best - worth[policy] > within]
+    near = [spent for spent, policy in trace if best - worth[policy] <= within and spent > max(beyond, default=0.0)]
+    return min(near, default=math.inf)
 
 
-def traces(table: pd.DataFrame, location: Path, repeats: int) -> Iterator[tuple[str, list[Trace]]]:
+def traces(search: Search, seen: Mapping[str, float], location: Path, repeats: int) -> Iterator[tuple[str, list[Trace]]]:
     random, tpe = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
-    yield "random search", [plain(table, random(seed)) for seed in range(repeats)]
-    yield "plain Optuna TPE", [plain(table, tpe(seed=seed)) for seed in range(repeats)]
-    yield "lrbench search", [ours(location, seed) for seed in range(repeats)]
-    yield "lrbench search, one budget", [ours(location, seed, rungs=1) for seed in range(repeats)]
+    yield "random search", [plain(search, seen, random(seed)) for seed in range(repeats)]
+    yield "plain Optuna TPE", [plain(search, seen, tpe(seed=seed)) for seed in range(repeats)]
+    yield "lrbench search", [ours(search, location, seed) for seed in range(repeats)]
+    yield "lrbench search, one budget", [ours(search, location, seed, rungs=1) for seed in range(repeats)]
 
 
-def replay(repeats: int) -> None:
-    table = pd.read_csv(TABLE)
-    answer: dict[str, object] = {"steps": GRID.tolist(), "repeats": repeats}
+def replay(question: Question, data_root: Path, repeats: int) -> None:
+    search, table = question.search(data_root), pd.read_csv(question.table)
+    measures = worths(search, table)
+    seen = measures["by the table"].to_dict()
+    steps = grid(search, len(seen))
+    near = {measure: shares(worth) for measure, worth in measures.items()}
+    answer: dict[str, object] = {"repeats": repeats, "policies": len(seen), "steps": steps.tolist()}
+    answer |= {"share of policies": near, "standard error": noise(search, table)}
+    print(f"share of {len(seen)} policies: {near}\nstandard error: {answer['standard error']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         location = Path(folder) / "table.db"
-        stored(table, location)
-        for name, found in traces(table, location, repeats):
-            for measure, value in worths(table).items():
-                answer[f"{name}, {measure}"] = told(f"{name}, {measure}", found, value)
-    ANSWER.write_text(json.dumps(answer))
+        stored(search, table, location)
+        for name, found in traces(search, seen, location, repeats):
+            for measure, worth in measures.items():
+                answer[f"{name}, {measure}"] = told(f"{name}, {measure}", found, worth.to_dict(), steps)
+    question.answer.write_text(json.dumps(answer))
 
 
-def told(name: str, found: list[Trace], value: Mapping[str, float]) -> dict[str, object]:
+def told(name: str, found: list[Trace], worth: Mapping[str, float], steps: np.ndarray) -> dict[str, object]:
     """The regret curve of a search over its repeats, with 95% intervals, and how soon it was near the best."""
-    curves = np.array([regrets(trace, value) for trace in found])
-    spent = [needed(trace, value) for trace in found]
+    curves = np.array([regrets(trace, worth, steps) for trace in found])
     bands = [t_interval(column[np.isfinite(column)]) for column in curves.T]
-    print(f"{name}: median iterations to within half a point {np.median(spent):,.0f}", flush=True)
-    for steps in (10_000, 30_000, 100_000, 300_000):
-        band = bands[int(np.searchsorted(GRID, steps))]
+    soon = {within: [needed(trace, worth, within) for trace in found] for within in WITHIN}
+    for within, spent in soon.items():
+        reached = f"{np.isfinite(spent).sum()} of {len(spent)} repeats"
+        print(f"{name}: within {within} after {np.median(spent):,.0f} iterations (median; {reached})", flush=True)
+    for place in range(0, len(steps), 12):
+        band = bands[place]
         if band.low is not None:
-            print(f"    regret after {steps:>7,}: {band.mean:.4f} [{band.low:.4f}, {band.high:.4f}], n = {band.n}")
+            print(f"    {steps[place]:>9,.0f}: {band.mean:.4f} [{band.low:.4f}, {band.high:.4f}], n = {band.n}")
     return {
-        "needed": [None if np.isinf(one) else one for one in spent],
+        "needed": {str(near): [None if np.isinf(one) else one for one in spent] for near, spent in soon.items()},
         "mean": [band.mean for band in bands],
         "low": [band.low for band in bands],
         "high": [band.high for band in bands],
     }
 
 
-def draw() -> None:
+def draw(question: Question) -> None:
     from matplotlib.figure import Figure
 
     from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, save_figure, tidy, titled
 
-    answer = json.loads(ANSWER.read_text())
+    answer = json.loads(question.answer.read_text())
     measure = ", by unseen seeds"
     figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -251,33 +348,36 @@ def draw() -> None:
         mean, low, high = (np.array(curve[key], dtype=np.float64) for key in ("mean", "low", "high"))
         axes.plot(answer["steps"], mean, color=color, linewidth=LINE, label=name)
         axes.fill_between(answer["steps"], np.maximum(low, 0), high, color=color, alpha=FILL, linewidth=0)
-    axes.axhline(WITHIN, color=INK, linestyle=":", linewidth=1.0)
+    axes.axhline(WITHIN[0], color=INK, linestyle=":", linewidth=1.0)
     axes.set_xscale("log")
     axes.set_ylim(0, None)
     axes.set_xlabel("training iterations", color=INK)
     axes.set_ylabel("lost accuracy beside the best policy", color=INK)
-    titled(axes, f"{TASK}: mean of {answer['repeats']} repeats with 95% intervals")
+    titled(axes, f"{question.task}: mean of {answer['repeats']} repeats with 95% intervals")
     tidy(axes)
     axes.legend(frameon=False, labelcolor=INK)
-    FIGURE.parent.mkdir(exist_ok=True)
-    save_figure(figure, FIGURE)
+    FIGURES.mkdir(exist_ok=True)
+    save_figure(figure, FIGURES / question.figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("train", "replay", "draw"))
-    parser.add_argument("--store", type=Path, default=Path("search_regret.db"))
+    parser.add_argument("task", nargs="?", choices=QUESTIONS, default="mnist1d-mlp")
+    parser.add_argument("--store", type=Path, default=Path("search_regret.db"), help="where `train` keeps its runs")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    question = QUESTIONS[given.task]
     match given.what:
         case "train":
-            train(given.store)
+            train(question, given.data_root, given.store)
         case "replay":
-            replay(given.repeats)
+            replay(question, given.data_root, given.repeats)
         case _:
-            draw()
+            draw(question)
 
 
 if __name__ == "__main__":

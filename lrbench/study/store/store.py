@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
@@ -63,6 +63,21 @@ class Store:
             connection.execute(sa.delete(studies).where(studies.c.name == name))
             connection.execute(sa.insert(studies).values(name=name, definition=json.dumps(definition)))
             self._insert_members(connection, name, members)
+
+    def revise_study(self, name: str, revise: Callable[[dict[str, Any] | None], dict[str, Any]]) -> dict[str, Any]:
+        """Put what `revise` makes of a study's definition in its place, and return it; its members stay as they are.
+
+        Nobody else changes the study in between. `revise` is given None where there is no study of that name.
+        """
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            before = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
+            text = json.dumps(revise(None if before is None else json.loads(before)))
+            insert = self._database.insert(studies).values(name=name, definition=text)
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[studies.c.name], set_={"definition": text})
+            )
+            return dict(json.loads(text))
 
     def add_members(self, study: str, members: Iterable[Member]) -> None:
         """Add places to a study that is there; those that it has already are filled anew."""

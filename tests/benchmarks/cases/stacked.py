@@ -71,9 +71,12 @@ TOY = {"mlp 32-32": Trained(lambda: mlp(32, 32), 10)}
 
 
 def compare(settings: Settings) -> list[Comparison]:
+    from lrbench.engine.training import threads
+
     tasks, lanes = (TOY, LANES[:2]) if settings.size is Size.TOY else (TASKS, LANES)
     rounds = settings.rounds_or(ROUNDS)
-    return list(chain.from_iterable(_compared(name, trained, lanes, rounds) for name, trained in tasks.items()))
+    with threads(1):
+        return list(chain.from_iterable(_compared(name, trained, lanes, rounds) for name, trained in tasks.items()))
 
 
 def _compared(name: str, trained: Trained, lanes: tuple[int, ...], rounds: int) -> list[Comparison]:
