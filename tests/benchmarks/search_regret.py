@@ -288,7 +288,9 @@ def needed(trace: Trace, worth: Mapping[str, float], within: float) -> float:
     return min(near, default=math.inf)
 
 
-def traces(search: Search, seen: Mapping[str, float], location: Path, repeats: int) -> Iterator[tuple[str, list[Trace]]]:
+def traces(
+    search: Search, seen: Mapping[str, float], location: Path, repeats: int
+) -> Iterator[tuple[str, list[Trace]]]:
     random, tpe = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
     yield "random search", [plain(search, seen, random(seed)) for seed in range(repeats)]
     yield "plain Optuna TPE", [plain(search, seen, tpe(seed=seed)) for seed in range(repeats)]
