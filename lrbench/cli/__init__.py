@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from lrbench import __version__
 from lrbench.cli.comparing import compare
 from lrbench.cli.exits import OneSentenceGroup
 from lrbench.cli.exporting import export
@@ -19,6 +18,7 @@ from lrbench.cli.scoring import score
 from lrbench.cli.searching import search
 from lrbench.cli.showing import show
 from lrbench.cli.verifying import verify
+from lrbench.version import __version__
 
 TRAIN = "Train and rank"
 LOOK = "Look, without training"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy
 import torch
 
-import lrbench
 from lrbench.engine import describe_device
+from lrbench.version import __version__
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def provenance(task: Task, engine: str) -> dict[str, str | None]:
     """Versions, commit, engine, precision and device of a run of a task that is trained here and now by an engine."""
     return {
-        "lrbench": lrbench.__version__,
+        "lrbench": __version__,
         "commit": _commit(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
@@ -35,7 +35,7 @@ def provenance(task: Task, engine: str) -> dict[str, str | None]:
 @cache
 def _commit() -> str | None:
     """The commit of lrbench's own checkout, with "+" where it was changed; None for an installed package."""
-    root = Path(lrbench.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import lrbench
 from lrbench.report.page.content import task_content
 from lrbench.report.page.words import overview, protocol, provenance
 from lrbench.report.plots import drawings
 from lrbench.report.style import svg
+from lrbench.version import __version__
 
 if TYPE_CHECKING:
     from lrbench.report.frames import Frames
@@ -45,7 +45,7 @@ def report_page(frames: Frames) -> str:
     )
     return environment.get_template("report.html.j2").render(
         study=frames.study,
-        version=lrbench.__version__,
+        version=__version__,
         security=_security_policy(scripts),
         style=Markup((FOLDER / "report.css").read_text()),
         scripts=[Markup(script) for script in scripts],
