@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 ALL, LANDSCAPE = "all", "landscape"
 
 
-def _complete_kind(incomplete: str) -> list[str]:
+def _kinds() -> tuple[str, ...]:
     from lrbench.report.plots import PLOTS
+    from lrbench.report.search import SEARCH_PLOTS
 
-    return [kind for kind in (*PLOTS, ALL, LANDSCAPE) if kind.startswith(incomplete)]
+    return (*PLOTS, *SEARCH_PLOTS, ALL, LANDSCAPE)
+
+
+def _complete_kind(incomplete: str) -> list[str]:
+    return [kind for kind in _kinds() if kind.startswith(incomplete)]
 
 
 def report(
@@ -62,13 +67,18 @@ def plot(
     context: typer.Context,
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help="What to draw, such as ranking; all for everything.", show_default=False),
+        typer.Argument(
+            metavar="KIND",
+            help="What to draw, such as ranking; all for everything.",
+            show_default=False,
+            autocompletion=_complete_kind,
+        ),
     ],
     study: Annotated[
         str | None,
         typer.Argument(
             metavar="STUDY",
-            help="A study in the store, by its name or by the file that it was run from; landscape takes none.",
+            help="A study or search in the store, by its name or its file; landscape takes none.",
             show_default=False,
         ),
     ] = None,
@@ -96,28 +106,35 @@ def plot(
 
     \b
     Kinds: ranking, training, lr, map, cost, robustness, effects, confidence, reliability, tree, profile (over several
-    tasks), all; and landscape, which shows how policies move over a loss of two weights, and takes no study.
+    tasks), all; of a search also progress (the best policy so far against its cost) and importance (of parameters);
+    and landscape, which shows how policies move over a loss of two weights, and takes no study.
 
     \b
     Examples:
       lrbench plot ranking quickstart -o ranking.svg
+      lrbench plot progress my_search.toml -o progress.svg
       lrbench plot all quickstart -o figures
       lrbench plot landscape -o landscape.gif
     """
-    from lrbench.report.plots import PLOTS
+    from lrbench.report.search import SEARCH_PLOTS
 
-    if kind not in (*PLOTS, ALL, LANDSCAPE):
-        kinds = (*PLOTS, ALL, LANDSCAPE)
-        raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, kinds)}: there are {', '.join(kinds)}")
+    if kind not in _kinds():
+        raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, _kinds())}: there are {', '.join(_kinds())}")
     load_plugins(plugin)
     if kind == LANDSCAPE:
         output = output or Path("landscape.svg")
         _draw_landscape(output)
     elif study is None:
-        raise StudyError(f"the plot '{kind}' is drawn of a study: name one, as in 'lrbench plot {kind} quickstart'")
+        what, example = ("search", "my_search.toml") if kind in SEARCH_PLOTS else ("study", "quickstart")
+        raise StudyError(f"the plot '{kind}' is drawn of a {what}: name one, as in 'lrbench plot {kind} {example}'")
     elif kind == ALL:
         output = output or Path(study_name(study))
         _draw_all(study, task, output, store)
+    elif kind in SEARCH_PLOTS:
+        if task is not None:
+            raise StudyError(f"the plot '{kind}' is drawn of a search, which has one task: leave out --task")
+        output = output or Path(f"{kind}.svg")
+        _draw_search(kind, study, output, store)
     else:
         output = output or Path(f"{kind}.svg")
         _draw(kind, study, task, output, store)
@@ -143,14 +160,27 @@ def _draw_landscape(output: Path) -> None:
 
 
 def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> None:
+    from lrbench.report.frames import frames
     from lrbench.report.output_file import make_folder
     from lrbench.report.plots import drawings
+    from lrbench.report.search import SEARCH_PLOTS, search_frames
     from lrbench.report.style import save_figure
+    from lrbench.search.history import searches_of
+    from lrbench.study.store import open_store
 
-    frames = _frames(study, store)
+    name = study_name(study)
+    with open_store(store, must_exist=True) as opened:
+        names = opened.study_names()
+        search = search_frames(name, opened) if name in searches_of(names) else None
+        tables = None if search is not None and name not in names else frames(name, opened)
     make_folder(folder)
-    for drawing in drawings(frames if task is None else frames.on(task)):
-        save_figure(drawing.figure, folder / f"{drawing.name}.svg")
+    if tables is not None:
+        for drawing in drawings(tables if task is None else tables.on(task)):
+            save_figure(drawing.figure, folder / f"{drawing.name}.svg")
+    if search is not None:
+        for kind, plot in SEARCH_PLOTS.items():
+            if plot.applies(search):
+                save_figure(plot.draw(search), folder / f"{kind}.svg")
 
 
 def _draw(kind: str, study: str, task: str | None, output: Path, store: str | None) -> None:
@@ -166,6 +196,20 @@ def _draw(kind: str, study: str, task: str | None, output: Path, store: str | No
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
     if not plot.applies(frames):
         raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs}")
+    save_figure(plot.draw(frames), output)
+
+
+def _draw_search(kind: str, search: str, output: Path, store: str | None) -> None:
+    from lrbench.report.output_file import check_output
+    from lrbench.report.search import SEARCH_PLOTS, search_frames
+    from lrbench.report.style import SUFFIXES, save_figure
+    from lrbench.study.store import open_store
+
+    check_output(output, SUFFIXES)
+    with open_store(store, must_exist=True) as opened:
+        frames, plot = search_frames(study_name(search), opened), SEARCH_PLOTS[kind]
+    if not plot.applies(frames):
+        raise StudyError(f"there is no plot '{kind}' of search '{frames.search}': it takes {plot.needs}")
     save_figure(plot.draw(frames), output)
 
 

@@ -115,7 +115,8 @@ def search(
             print_json(found.to_json())
         else:
             print_found(found, session)
-            say_where_to_go_on(opened, store, [("export", wanted.name, "-o", "runs.csv")], session)
+            more = [("plot", "progress", wanted.name), ("export", wanted.name, "-o", "runs.csv")]
+            say_where_to_go_on(opened, store, more, session)
     if found.failures:
         for failure in found.failures:
             say_error(f"Failed: {failure.name}, seed {failure.seed}: {failure.error}")

@@ -123,7 +123,9 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
         shown = values[scored | shorter]
         worst = shown.max() if lower else shown.min()
         avoid = VERDICTS["avoid"]
-        axes.plot(spent[lost], [worst] * int(lost.sum()), avoid.marker, color=avoid.color, markersize=5, label="diverged")
+        axes.plot(
+            spent[lost], [worst] * int(lost.sum()), avoid.marker, color=avoid.color, markersize=5, label="diverged"
+        )
     axes.step(spent, best, where="post", color=PALETTE[0], linewidth=LINE + 0.4, label="best so far")
     tidy(axes)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -231,18 +233,22 @@ class SearchPlot:
     """One kind of picture of a search.
 
     Attributes:
-        title: what it shows, in a few words.
         draw: from the tables to the figure.
-        applies: whether there is something to see.
+        needs, applies: what a search must have so that there is something to see, in words, and whether the tables have
+            it.
     """
 
-    title: str
     draw: Callable[[SearchFrames], Figure]
-    applies: Callable[[SearchFrames], bool] = lambda search: len(search.trials) > 0
+    needs: str
+    applies: Callable[[SearchFrames], bool]
 
 
 SEARCH_PLOTS: Mapping[str, SearchPlot] = {
-    "progress": SearchPlot("The best policy so far against what it cost", search_progress_figure),
-    "importance": SearchPlot("Which parameters make the difference", importance_figure),
+    "progress": SearchPlot(search_progress_figure, "a policy", lambda search: len(search.trials) > 0),
+    "importance": SearchPlot(
+        importance_figure,
+        f"{LEAST_TRIALS} policies that have been trained",
+        lambda search: search.trials["budget"].notna().sum() >= LEAST_TRIALS,
+    ),
 }
 """The plots of a search, by the names that the command line knows them by."""

@@ -17,7 +17,7 @@ from lrbench.errors import PolicyError, StudyError, did_you_mean
 from lrbench.metrics import Contender, Interval, rank, steps_to_target, t_interval
 from lrbench.policy import FIX, parse
 from lrbench.search.evidence import Body, bodies, registered
-from lrbench.search.lr_range import find_range
+from lrbench.search.lr_range import RANGE_SEEDS, find_range
 from lrbench.search.verification import Verification, check_policy
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ NEAR_THE_BEST = 0.05
 
 FEWEST_POLICIES = 3
 """Fewer policies with several runs than these on a task are no comparison; evidence from farther away goes first."""
-
-RANGE_SEEDS = (0, 1, 2)
 
 GENERAL = (
     ("POLY(k0={high}, p=1, l=1dur)", "a straight line to zero"),
@@ -106,10 +104,7 @@ class Advice:
             "nearness": self.nearness,
             "source": self.source,
             "policy": self.policy,
-            "recommendations": [
-                {**vars(one), "value": None if one.value is None else one.value.to_json()}
-                for one in self.recommendations
-            ],
+            "recommendations": [one.to_json() for one in self.recommendations],
             "verified": [one.to_json() for one in self.verified],
         }
 

@@ -50,7 +50,9 @@ class Bench:
             evidence = Evidence.of(study.name, self.store)
             if asked <= {(member.entry, member.seed) for member in evidence.members}:
                 return evidence, tally
-        raise StoreError(f"the study '{study.name}' in the store {self.store.name} is changed again and again by others")
+        raise StoreError(
+            f"the study '{study.name}' in the store {self.store.name} is changed again and again by others"
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lrbench.policy import Parameter, functions
 from lrbench.policy.budget import read_length, read_per_length
 from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
 from lrbench.search.domain import Between, Domain, OneOf
-from lrbench.search.question import OBJECTIVES, SAMPLERS, Search
+from lrbench.search.question import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.search.space import Space, domain_of, function_names
 from lrbench.study.config import Seed, Table, check_scores, find_study, read_toml, seeds_of, task_of
 from lrbench.study.fields import checked, shown
@@ -130,7 +130,7 @@ def load_search(
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
     check_scores({"margin": given.margin, "target": given.target}, task, where)
-    single = how.objectives == ["accuracy"] and how.sampler not in ("cmaes", "gp", "nsga2")
+    many = how.objectives == ["accuracy"] and how.sampler in RUNGED
     try:
         return Search(
             name=file.stem,
@@ -142,7 +142,7 @@ def load_search(
             policies=how.policies if policies is None else policies,
             steps=how.steps,
             batch=how.batch,
-            rungs=how.rungs or (DEFAULT_RUNGS if single else 1),
+            rungs=how.rungs or (DEFAULT_RUNGS if many else 1),
             reduction=how.reduction,
             staged=how.staged,
             seed=how.seed,

@@ -13,9 +13,9 @@ from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.domain import Between
-from lrbench.search.history import CONFIRMATION, Asked, read_history, write_asked, write_training
+from lrbench.search.history import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
 from lrbench.search.ladder import climb
-from lrbench.search.lr_range import find_range
+from lrbench.search.lr_range import RANGE_SEEDS, find_range
 from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
 from lrbench.search.staging import onwards
 from lrbench.study.plan import PlannedRun
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.search.bench import Bench
     from lrbench.search.ladder import Climbed
+    from lrbench.search.lr_range import RangeTest
     from lrbench.search.question import Search
     from lrbench.search.sampling import Policies
 
-RANGE_SEEDS = (0, 1, 2)
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to so many times its upper end are searched."""
 
@@ -65,9 +65,9 @@ class Found:
         front: of those at the whole budget that did not diverge, the best one; with two objectives all that no other
             is at least as good as in both.
         confirmed: the winner and its closest rivals on fresh seeds, best first.
-        steps_nominal: the iterations of all runs that the search asked for, those that confirm its winner among them,
+        steps_nominal: the iterations of all runs that the search asked for, of its range test and of the confirmation,
             had each been trained for itself.
-        steps_trained: those that this and earlier calls trained, as far as they were counted.
+        steps_trained: those that this and other calls trained, as far as they were counted.
         exhausted: whether the sampler found no further policy that was not tried.
     """
 
@@ -136,8 +136,10 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
     """
     if mirror_to is not None:
         mirror(search, [], mirror_to)
-    search = _with_range(search, bench)
+    search, test = _with_range(search, bench)
     history = read_history(search, bench.store)
+    if test is not None and test.steps_trained:
+        history = write_training(search, RANGE_TEST, test.steps_trained, bench.store)
     exhausted = False
     while True:
         climbed, tally = climb(search, history.asked, bench)
@@ -151,9 +153,11 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         asked = _ask(known)
         exhausted = not asked
         history = write_asked(search, (*known.asked, *asked), bench.store)
-    confirmed, steps = _confirm(known, bench)
-    if steps:
-        write_training(search, CONFIRMATION, steps, bench.store)
+    confirmed, steps_trained = _confirm(known, bench)
+    if steps_trained:
+        write_training(search, CONFIRMATION, steps_trained, bench.store)
+    of_range_test = 0 if test is None else test.steps_spent
+    of_confirmation = len(confirmed) * search.confirm * search.steps_a_seed
     lr = search.space.lr
     assert lr is not None
     return Found(
@@ -167,7 +171,7 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         front=known.front(),
         confirmed=confirmed,
         failures=tuple(_failures(climbed)),
-        steps_nominal=known.steps_nominal() + len(confirmed) * search.confirm * search.steps_a_seed,
+        steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, bench.store).trained.values()),
         exhausted=exhausted,
     )
@@ -276,14 +280,14 @@ def _guessing(search: Search) -> float:
     return chance + 2 * math.sqrt(chance * (1 - chance) / len(search.task.data.val))
 
 
-def _with_range(search: Search, bench: Bench) -> Search:
-    """The search with learning rates from a range test, where it leaves them to one."""
+def _with_range(search: Search, bench: Bench) -> tuple[Search, RangeTest | None]:
+    """The search with learning rates from a range test, and the test, where it leaves them to one."""
     if search.space.lr is not None:
-        return search
+        return search, None
     test = find_range(search.task, bench, seeds=RANGE_SEEDS)
     highest = BEYOND_HIGH * test.high.value if test.cliff is None else test.cliff.value
     lr = Between(float(f"{test.low.value:.2g}"), float(f"{highest:.2g}"), log=True)
-    return replace(search, space=replace(search.space, lr=lr))
+    return replace(search, space=replace(search.space, lr=lr)), test
 
 
 def _ask(known: Known) -> list[Asked]:

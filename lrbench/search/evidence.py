@@ -77,16 +77,16 @@ def stored(store: Store) -> Iterator[Body]:
             }
             if runs:
                 body = Body(
-                    task["name"],
-                    task["steps"],
-                    task["objective"],
-                    store.name,
-                    frozenset([name]),
-                    task["key"],
-                    task["eval_every"],
-                    registered(task["name"]),
-                    1 / task["val_samples"] if task["objective"] == "top1" else None,
-                    runs,
+                    task=task["name"],
+                    steps=task["steps"],
+                    objective=task["objective"],
+                    where=store.name,
+                    studies=frozenset([name]),
+                    key=task["key"],
+                    eval_every=task["eval_every"],
+                    settings=registered(task["name"]),
+                    resolution=1 / task["val_samples"] if task["objective"] == "top1" else None,
+                    runs=runs,
                 )
                 key = (task["key"], task["steps"])
                 found[key] = body if key not in found else _joined(found[key], body)
@@ -114,7 +114,18 @@ def shipped() -> Iterator[Body]:
                 (str(row["policy"]), int(row["seed"])): _record(row, retained.get(_place(row)))
                 for row in rows.to_dict(orient="records")
             }
-            body = Body(str(task), steps, "top1", SHIPPED, frozenset([name]), None, None, described, None, runs)
+            body = Body(
+                task=str(task),
+                steps=steps,
+                objective="top1",
+                where=SHIPPED,
+                studies=frozenset([name]),
+                key=None,
+                eval_every=None,
+                settings=described,
+                resolution=None,
+                runs=runs,
+            )
             key = (str(task), steps, repr(described))
             found[key] = body if key not in found else _joined(found[key], body)
     yield from found.values()

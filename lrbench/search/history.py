@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LEDGER = ": what was asked"
 
-CONFIRMATION = -1
-"""Where a batch has its number, the confirmation of the winner has this one."""
+RANGE_TEST, CONFIRMATION = -2, -1
+"""Where a batch has its number, the range test before the first and the confirmation of the winner have these."""
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import TaskError
 from lrbench.policy import FIX, GEOMETRIC, LINEAR
-from lrbench.study.results import Evidence
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -44,6 +43,9 @@ SLOW, FULL, DEAD = 0.5, 0.9, 0.1
 
 DIVERGED = -1.0
 """The fall of a run that diverged."""
+
+RANGE_SEEDS = (0, 1, 2)
+"""The seeds of a range test that something else asks for, so that all that do share its runs."""
 
 FEWEST_STEPS = 20
 FEWEST_DEFAULT_STEPS, MOST_DEFAULT_STEPS = 100, 500
@@ -127,6 +129,7 @@ class RangeTest:
         steps: iterations of each run.
         low, high, cliff: as the module says; `cliff` is None where no rate that was tried is too high.
         steps_spent: the iterations of all runs together, whenever they were trained.
+        steps_trained: those that this call trained.
     """
 
     task: str
@@ -139,6 +142,7 @@ class RangeTest:
     constant: tuple[ConstantRun, ...]
     sweeps: tuple[SweepRun, ...]
     steps_spent: int
+    steps_trained: int = field(default=0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench range-test --json`."""
@@ -194,10 +198,13 @@ def find_range(
     _check(task, seeds, steps, sweep, sweep_range)
     short = task.with_(steps=steps, eval_every=max(1, steps // RUN_EVALUATIONS))
     watched = task.with_(steps=steps, eval_every=max(1, steps // SWEEP_EVALUATIONS))
-    sweeps = _swept(watched, bench, seeds, sweep, sweep_range)
+    sweeps, steps_trained = _swept(watched, bench, seeds, sweep, sweep_range)
 
     def tried(exponents: Iterable[int]) -> tuple[ConstantRun, ...]:
-        return _constant(short, bench, seeds, sorted(exponents))
+        nonlocal steps_trained
+        runs, trained = _constant(short, bench, seeds, sorted(exponents))
+        steps_trained += trained
+        return runs
 
     exponents = _decades(sweeps)
     runs = tried(exponents)
@@ -220,6 +227,7 @@ def find_range(
         constant=runs,
         sweeps=sweeps,
         steps_spent=sum(run.steps for run in runs) + sum(run.steps for run in sweeps),
+        steps_trained=steps_trained,
     )
 
 
@@ -258,11 +266,12 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
 
 def _swept(
     task: Task, bench: Bench, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
-) -> tuple[SweepRun, ...]:
+) -> tuple[tuple[SweepRun, ...], int]:
+    """The sweeps, and how many iterations were trained for them now."""
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
     bound = policy.bind(task.steps, task.steps_per_epoch)
-    runs = _trained(f"{sweep} sweep of {task.name}, {task.steps} steps", task, bench, seeds, {"sweep": policy})
+    runs, trained = _trained(f"{sweep} sweep of {task.name}, {task.steps} steps", task, bench, seeds, {"sweep": policy})
 
     def swept(seed: int, run: StoredRun) -> SweepRun:
         middles = [(before + after) // 2 for before, after in pairwise([0, *(score.step for score in run.scores)])]
@@ -275,13 +284,16 @@ def _swept(
             run.step,
         )
 
-    return tuple(swept(seed, run) for (_, seed), run in runs.items())
+    return tuple(swept(seed, run) for (_, seed), run in runs.items()), trained
 
 
-def _constant(task: Task, bench: Bench, seeds: Sequence[int], exponents: Sequence[int]) -> tuple[ConstantRun, ...]:
+def _constant(
+    task: Task, bench: Bench, seeds: Sequence[int], exponents: Sequence[int]
+) -> tuple[tuple[ConstantRun, ...], int]:
+    """The runs with constant rates, and how many iterations were trained for them now."""
     rates = {f"{_rate(exponent):.4g}": _rate(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
-    runs = _trained(f"range test of {task.name}, {task.steps} steps", task, bench, seeds, policies)
+    runs, trained = _trained(f"range test of {task.name}, {task.steps} steps", task, bench, seeds, policies)
 
     def measured(name: str, seed: int, run: StoredRun) -> ConstantRun:
         if run.status != "finished":
@@ -289,24 +301,24 @@ def _constant(task: Task, bench: Bench, seeds: Sequence[int], exponents: Sequenc
         loss = fmean(score.train_loss for score in run.scores[-LAST_EVALUATIONS:])
         return ConstantRun(rates[name], seed, loss, run.scores[-1].val_score, run.step)
 
-    return tuple(measured(name, seed, run) for (name, seed), run in runs.items())
+    return tuple(measured(name, seed, run) for (name, seed), run in runs.items()), trained
 
 
 def _trained(
     name: str, task: Task, bench: Bench, seeds: Sequence[int], policies: Mapping[str, Policy]
-) -> dict[tuple[str, int], StoredRun]:
-    """The runs of policies by their names and seeds, trained where they were not.
+) -> tuple[dict[tuple[str, int], StoredRun], int]:
+    """The runs of policies by their names and seeds, trained where they were not, and how many iterations that took.
 
     Raises:
         TaskError: one of them failed.
     """
     entries = tuple(Entry(name, policy) for name, policy in policies.items())
-    bench.train(Study(name=name, tasks=(task,), entries=entries, seeds=tuple(seeds)))
-    evidence = Evidence.of(name, bench.store)
+    evidence, tally = bench.trained(Study(name=name, tasks=(task,), entries=entries, seeds=tuple(seeds)))
     for failure in evidence.failures(evidence.tasks[0]):
         raise TaskError(f"{name}: LR {failure.name}, seed {failure.seed} failed: {failure.error}")
-    found = {(member.entry, member.seed): evidence.runs[member.run] for member in evidence.members}
-    return {(entry.name, seed): found[entry.name, seed] for entry in entries for seed in seeds}
+    keys = {(member.entry, member.seed): member.run for member in evidence.members}
+    runs = {(name, seed): evidence.runs[keys[name, seed]] for name in policies for seed in seeds}
+    return runs, tally.steps_trained
 
 
 def _rate(exponent: int) -> float:
@@ -383,16 +395,18 @@ def _between(exponents: set[int], falls: Mapping[int, Falls], width: int) -> set
 
 
 def _check_learnt(task: Task, runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> None:
+    rates = [run.lr for run in runs]
+    where, tried = f"range test of '{task.name}'", f"learning rate from {min(rates):.3g} to {max(rates):.3g}"
+    if all(run.loss is None for run in runs):
+        raise TaskError(f"{where}: training diverges with every {tried}: look at the loss, the model and the data")
     initial = _initial_losses(runs, sweeps)
     shares = []
     for seed, loss in initial.items():
         best = min((run.loss for run in runs if run.seed == seed and run.loss is not None), default=loss)
         shares.append((loss - best) / max(abs(loss), 1e-12))
     if not shares or median(shares) < LEAST_FALL:
-        rates = [run.lr for run in runs]
         raise TaskError(
-            f"range test of '{task.name}': no learning rate from {min(rates):.3g} to {max(rates):.3g} "
-            f"lowers the training loss within {task.steps} iterations: give it more steps"
+            f"{where}: no {tried} lowers the training loss within {task.steps} iterations: give it more steps"
         )
 
 

@@ -38,15 +38,25 @@ from lrbench.policy.kind import Bounds, DecayRate, LengthKind, LengthsKind, Numb
 from lrbench.search.domain import Between, Chooser, Domain, OneOf, rounded
 
 LR_SHARE = Between(1e-3, 0.5, log=True)
+"""Of the highest LR: another LR of the policy."""
+
 LENGTH = Between(0.05, 1.0)
+"""Of the budget, or of the stage: a length that is alone."""
+
 SEVERAL = Between(0.05, 1.0)
+"""The weights by which several lengths share the budget or the stage."""
+
 MOST_CUTS = 3
 FACTOR = Between(0.05, 0.9, log=True)
+"""Of its upper bound: a number between 0 and a bound."""
+
 LEFT = Between(1e-4, 0.5, log=True)
 STEEPNESS = Between(1.0, 1000.0, log=True)
 SIGNED_STEEPNESS = Between(-50.0, 50.0)
 EXPONENT = Between(0.25, 4.0, log=True)
 START = Between(0.1, 0.9)
+"""Of what is left of the budget: where the next stage begins."""
+
 MOST_STAGES = 3
 SHORTEST = 0.01
 """No length is a smaller fraction of the budget."""

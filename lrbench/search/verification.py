@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import Scorecard, seeds_to_decide, summarise
-from lrbench.study.results import Evidence
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def check_policy(
         seeds=tuple(seeds),
         target=target,
     )
-    tally = bench.train(study)
-    evidence = Evidence.of(study.name, bench.store)
+    evidence, tally = bench.trained(study)
     where = evidence.tasks[0]
     runs = evidence.records(where, "main").get((str(policy), ""), [])
     failures = list(evidence.failures(where))

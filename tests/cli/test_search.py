@@ -92,3 +92,35 @@ def test_a_bad_file_or_storage_is_one_sentence_and_trains_nothing(lrbench: Comma
         assert result.exit_code == 2
         assert sentence in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_the_progress_of_a_search_and_the_importance_of_its_parameters_are_drawn(
+    lrbench: Command, file: Path, tmp_path: Path
+) -> None:
+    lrbench("search", file, "--policies", "12", "--json")
+
+    assert lrbench("plot", "progress", file, "-o", "progress.svg").exit_code == 0
+    assert lrbench("plot", "importance", "hunt", "-o", "importance.png").exit_code == 0
+    assert lrbench("plot", "all", "hunt", "-o", "figures").exit_code == 0
+
+    drawn = {drawing.name for drawing in (tmp_path / "figures").iterdir()}
+    assert {"ranking.svg", "progress.svg", "importance.svg"} <= drawn
+    assert (tmp_path / "figures" / "progress.svg").read_bytes() == (tmp_path / "progress.svg").read_bytes()
+    assert (tmp_path / "importance.png").stat().st_size > 1000
+
+
+def test_what_is_no_search_has_no_progress(lrbench: Command, file: Path, tiny_study: Path) -> None:
+    lrbench("run", tiny_study)
+    lrbench("search", file)
+    for arguments, sentence in (
+        (("progress",), "the plot 'progress' is drawn of a search: name one"),
+        (("progress", "tiny"), "'tiny' in the store lrbench.db is a study of given policies"),
+        (("progress", "hnt"), "has no search 'hnt' (did you mean 'hunt'?); it has: hunt"),
+        (("progress", "hunt", "--task", "mnist1d-mlp"), "leave out --task"),
+        (("importance", "hunt"), "there is no plot 'importance' of search 'hunt': it takes 10 policies"),
+        (("progress", "hunt", "-o", "progress.pdf"), "the name must end in .svg or .png"),
+    ):
+        result = lrbench("plot", *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert sentence in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1

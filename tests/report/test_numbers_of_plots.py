@@ -17,7 +17,6 @@ from lrbench.report.frames import Frames, records
 from lrbench.report.labels import fitted
 from lrbench.report.profile import gaps
 from lrbench.report.range_map import grids
-from lrbench.report.search import importances, search_progress_figure
 from lrbench.report.terminal_plot import sparkline
 from lrbench.report.training_curves import band
 
@@ -113,34 +112,6 @@ def test_a_gap_is_the_distance_to_the_best_of_the_same_task_and_seed() -> None:
 )
 def test_only_an_interval_without_zero_says_something(low: float, high: float, said: object) -> None:
     assert side(low, high) == said
-
-
-def test_the_parameter_that_decides_the_score_is_the_most_important() -> None:
-    random = np.random.default_rng(0)
-    trials = pd.DataFrame(
-        {
-            "k0": 10 ** random.uniform(-4, 0, 200),
-            "l": random.integers(10, 100, 200),
-            "function": random.choice(["TRI", "SIN"], 200),
-            "same": 1.0,
-        }
-    )
-    scores = pd.Series(-np.abs(np.log10(trials["k0"]) + 2))
-    scores[3] = np.nan
-
-    found = importances(trials, scores)
-
-    assert next(iter(found)) == "k0"
-    assert found["k0"] > 0.8
-    assert found.keys() == {"k0", "l", "function"}
-    assert importances(trials.head(5), scores.head(5)) == {}
-
-
-def test_progress_never_falls() -> None:
-    figure = search_progress_figure(pd.DataFrame({"steps": [10, 20, 30], "score": [0.4, np.nan, 0.3]}))
-
-    best = figure.axes[0].lines[-1]
-    assert (list(best.get_xdata()), list(best.get_ydata())) == ([10, 30, 60], [0.4, 0.4, 0.4])
 
 
 def test_a_sparkline_shows_the_shape_in_one_line() -> None:

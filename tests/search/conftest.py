@@ -1,13 +1,16 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from lrbench.search import Between, Search, Space, function_names
 from lrbench.search.bench import Bench
 from lrbench.study.store import open_store
 from lrbench.tasks import SGD, Data, Task
+
+LR = Between(0.003, 1.0, log=True)
 
 
 def vectors(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,6 +34,18 @@ def task() -> Task:
         steps=40,
         eval_every=10,
     )
+
+
+@pytest.fixture
+def make(task: Task) -> Callable[..., Search]:
+    """A small search of a small task, with changes."""
+
+    def search(**changes: object) -> Search:
+        space = Space(function_names(["FIX", "POLY", "STEP", "TRI"]), LR)
+        usual = {"policies": 12, "batch": 4, "rungs": 2, "reduction": 2, "confirm": 2}
+        return Search(**{"name": "hunt", "task": task, "space": space, **usual, **changes})
+
+    return search
 
 
 @pytest.fixture

@@ -155,3 +155,10 @@ def test_a_range_without_a_cliff_says_so_and_is_a_document(task: Task, bench: Be
     assert json.loads(json.dumps(open_ended.to_json()))["cliff"] is None
     assert found.to_json()["high"]["per_seed"] == list(found.high.per_seed)
     assert Estimate(2.0, (1.0, 4.0)).spread == 4.0
+
+
+def test_a_task_that_diverges_at_every_rate_has_no_range(task: Task, bench: Bench) -> None:
+    huge = task.with_(loss=lambda outputs, targets: 1e30 * nn.functional.cross_entropy(outputs, targets), version="h")
+
+    with pytest.raises(TaskError, match=r"training diverges with every learning rate from 1e-08 to .*: look at"):
+        find_range(huge, bench, seeds=(0,))

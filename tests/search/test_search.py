@@ -11,7 +11,7 @@ from torch import nn
 import lrbench
 from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import parse
-from lrbench.search import Between, Search, Space, function_names
+from lrbench.search import Between, OneOf, Search, Space
 from lrbench.search.bench import Bench
 from lrbench.search.driver import Found, find
 from lrbench.search.history import read_history, write_asked, write_training
@@ -26,18 +26,6 @@ LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
 
 Make = Callable[..., Search]
-
-
-@pytest.fixture
-def make(task: Task) -> Make:
-    """A small search of a small task."""
-
-    def search(**changes: object) -> Search:
-        space = Space(function_names(["FIX", "POLY", "STEP", "TRI"]), LR)
-        usual = {"policies": 12, "batch": 4, "rungs": 2, "reduction": 2, "confirm": 2}
-        return Search(**{"name": "hunt", "task": task, "space": space, **usual, **changes})
-
-    return search
 
 
 def identities(search: Search, found: Found) -> list[str]:
@@ -257,3 +245,12 @@ def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, 
     counted = write_training(search, 0, 100, bench.store)
     assert counted.trained[0] == ahead.trained[0] + 100
     assert counted.asked == ahead.asked
+
+
+def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, bench: Bench) -> None:
+    narrowed = {"TRI": {"k0": OneOf((0.5,))}}
+    search = make(space=Space(("TRI",), Between(0.01, 0.1, log=True), narrowed))
+
+    with pytest.raises(StudyError, match="search 'hunt': no policy of its space can be trained, as TRI: k1"):
+        find(search, bench)
+    assert bench.store.study_names() == ()

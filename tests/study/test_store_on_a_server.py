@@ -12,7 +12,7 @@ from lrbench.errors import StoreError
 from lrbench.study.store import open_store
 
 if TYPE_CHECKING:
-    from conftest import Server
+    from tests.conftest import Server
 
 
 def test_a_server_that_stops_is_named_in_one_sentence_and_found_again(server: Server) -> None:

@@ -74,9 +74,7 @@ class Store:
             before = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
             text = json.dumps(revise(None if before is None else json.loads(before)))
             insert = self._database.insert(studies).values(name=name, definition=text)
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=[studies.c.name], set_={"definition": text})
-            )
+            connection.execute(insert.on_conflict_do_update(index_elements=[studies.c.name], set_={"definition": text}))
             return dict(json.loads(text))
 
     def add_members(self, study: str, members: Iterable[Member]) -> None:

@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lrbench.errors import StudyError
+from lrbench.policy import parse
+from lrbench.search import Between, Search, Space
+from lrbench.search.bench import Bench
+from lrbench.search.driver import find
+from lrbench.search.history import read_history, write_asked
+from lrbench.search.trials import read_search
+from lrbench.study.store import open_store
+from lrbench.study.study import Entry, Study
+from lrbench.tasks import Task
+
+Make = Callable[..., Search]
+
+
+def test_a_stored_search_has_what_the_search_found(make: Make, bench: Bench) -> None:
+    found = find(make(), bench)
+
+    stored = read_search("hunt", bench.store)
+
+    assert (stored.name, stored.objectives, stored.accuracy) == ("hunt", ("accuracy",), "top1")
+    told = [(one.policy, one.budget, one.whole, one.values, one.diverged) for one in stored.trials]
+    assert told == [(one.policy, one.steps, one.whole, one.values, one.diverged) for one in found.tried]
+    assert {one.iterations for one in stored.trials} == {20, 20 + 2 * 40}
+    confirmation = len(found.confirmed) * 2 * 40
+    assert sum(one.iterations for one in stored.trials) == found.steps_nominal - confirmation
+    functions = [type(parse(one.policy)).__name__ for one in found.tried]
+    assert [one.params["function"] for one in stored.trials] == functions
+
+
+def test_two_objectives_are_known_by_their_names(make: Make, bench: Bench) -> None:
+    search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=4, sampler="nsga2")
+    found = find(search, bench)
+    assert [one.values for one in read_search("hunt", bench.store).trials] == [one.values for one in found.tried]
+
+
+def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(make: Make, bench: Bench, tmp_path: Path) -> None:
+    search = make(policies=4)
+    find(search, bench)
+    asked = read_history(search, bench.store).asked
+
+    with open_store(tmp_path / "begun.db") as store:
+        write_asked(search, asked, store)
+        begun = read_search("hunt", store)
+
+    assert begun.accuracy is None
+    told = [(one.policy, one.iterations, one.budget) for one in begun.trials]
+    assert told == [(one.policy, 0, None) for one in asked]
+
+
+def test_where_all_diverge_no_trial_comes_to_the_whole_budget(make: Make, bench: Bench) -> None:
+    find(make(space=Space(("FIX",), Between(1e5, 1e9, log=True)), policies=4), bench)
+
+    trials = read_search("hunt", bench.store).trials
+
+    assert {(one.budget, one.whole, one.diverged, one.iterations) for one in trials} == {(20, False, 1.0, 20)}
+
+
+def test_what_is_no_search_is_said_in_one_sentence(make: Make, bench: Bench, task: Task) -> None:
+    with pytest.raises(StudyError, match=r"has no search 'hunt'; it has none yet$"):
+        read_search("hunt", bench.store)
+    find(make(policies=2, confirm=1), bench)
+    bench.train(Study(name="known", tasks=(task,), entries=(Entry("flat", parse("FIX(k0=0.1)")),), seeds=(0,)))
+
+    with pytest.raises(StudyError, match=r"has no search 'hnt' \(did you mean 'hunt'\?\); it has: hunt$"):
+        read_search("hnt", bench.store)
+    with pytest.raises(StudyError, match=r"'known' in the store .* is a study of given policies"):
+        read_search("known", bench.store)
