@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 import torch
 
@@ -17,11 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the store or cache of the person who runs it; decoded data is shared by the tests."""
-    monkeypatch.delenv("LRBENCH_STORE", raising=False)
-    monkeypatch.setenv("LRBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "lrbench-cache"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("LRBENCH_STORE", raising=False)
+        environment.setenv("LRBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "lrbench-cache"))
+        yield
 
 
 class Server:
@@ -43,8 +46,6 @@ class Server:
 
     def url(self, schema: str) -> str:
         """Where a schema is, which is made if it is not there."""
-        import psycopg
-
         with psycopg.connect(host=str(self.folder), user="lrbench", dbname="postgres", autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         return f"postgresql://lrbench@/postgres?host={self.folder}&options=-csearch_path%3D{schema}"
