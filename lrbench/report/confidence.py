@@ -64,7 +64,7 @@ def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if not by_class:
         return blank("No finished run of this study says how sure it is of each class.")
     shown = list(by_class)[:MOST_ROWS]
-    names = row_labels(policies[policies["label"].isin(shown)], NAME)
+    names = row_labels(policies, NAME)
     means = np.array([_means(by_class[label]) for label in shown])
     height = 0.32 * len(shown) + 0.14 * sum(names[label].count("\n") for label in shown) + 1.5
     figure = Figure(figsize=(WIDTH, max(height, LOWEST)), layout="constrained")
@@ -105,7 +105,7 @@ def reliability_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if not found:
         return blank("No finished run of this study has a reliability diagram.")
     shown = list(found)[:MOST_PANELS]
-    names = row_labels(policies[policies["label"].isin(shown)], TITLE)
+    names = row_labels(policies, TITLE)
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(WIDTH, rows * 2.75 + 0.8), layout="constrained")

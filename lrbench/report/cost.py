@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name, one_task, records
 from lrbench.report.labels import row_labels
@@ -51,11 +51,14 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     costly, unknown = known[known[column].notna()], known[known[column].isna()]
     axes, strip = figure.subplots(1, 2, sharey=True, width_ratios=(8, 1))
     _scatter(axes, [(row[column], row) for row in records(costly)])
-    named = _draw_front(axes, costly, column)
+    named = _draw_front(axes, costly, column, row_labels(known, NAME))
     tidy(axes)
-    axes.set_xlabel(COSTS.get(column, column), color=INK)
+    target = records(known)[0]["target"]
+    goal = f" (the target is {target:g})" if column == "steps_to_target" and target is not None else ""
+    axes.set_xlabel(COSTS.get(column, column) + goal, color=INK)
     axes.set_ylabel(f"validation {objective_name(known['objective'].iloc[0])}", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6) if len(costly) else NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.margins(x=0.08, y=0.1)
     if len(unknown):
         spots = np.linspace(-0.5, 0.5, min(len(unknown), 7))
@@ -91,7 +94,7 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]]) -> None
         axes.plot(x, y, look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
 
 
-def _draw_front(axes: Axes, costly: pd.DataFrame, column: str) -> list[Line2D]:
+def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[str, str]) -> list[Line2D]:
     """Draw the front, a letter at each of its policies, and return what the letters stand for."""
     if not len(costly):
         axes.text(0.5, 0.5, "no policy has this cost", transform=axes.transAxes, ha="center", color=FAINT)
@@ -101,7 +104,6 @@ def _draw_front(axes: Axes, costly: pd.DataFrame, column: str) -> list[Line2D]:
     front = [rows[place] for place in pareto([row[column] for row in rows], [row["val"] for row in rows])]
     x, y = [row[column] for row in front], [row["val"] for row in front]
     axes.plot(x, y, color=AXIS, linewidth=1.2, drawstyle="steps-post", zorder=1)
-    names = row_labels(costly, NAME)
     named = front[-len(ascii_lowercase) :]
     for letter, row in zip(ascii_lowercase, named, strict=False):
         place = (row[column], row["val"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NAME = 40
 SHARED, OWN = PALETTE[1], PALETTE[0]
+
+LEAST = 0.01
+"""Policies that share no more of the budget than this from the start are drawn as trees of their own."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,19 @@ def prefix_tree(curves: Mapping[str, NDArray[np.float64]]) -> tuple[Branch, ...]
     return tuple(_branches(list(curves), curves, 0))
 
 
-def family_tree_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
+def family_tree_figure(curves: Mapping[str, NDArray[np.float64]], of: int | None = None) -> Figure:
     """The tree of the policies' learning rates: what several of them share has to be trained only once.
 
     Args:
         curves: as for `prefix_tree`, at least one.
+        of: how many policies there are, where these are the best of them.
     """
     if not curves:
         return blank("No policy of this study has learning rates that are known before training.")
     trees = prefix_tree(curves)
+    steps = len(next(iter(curves.values())))
+    trained, nominal = sum(tree.trained for tree in trees), steps * len(curves)
+    trees = tuple(_apart(trees, LEAST * steps))
     leaves = [leaf for tree in trees for leaf in tree.leaves()]
     names = short_names(curves, NAME).shown
     titles = [fitted(" = ".join(names[name] for name in leaf.names), NAME) for leaf in leaves]
@@ -86,7 +93,6 @@ def family_tree_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes.add_collection(LineCollection(own, colors=OWN, linewidths=2.0))
     axes.add_collection(LineCollection(shared, colors=SHARED, linewidths=3.6))
     tidy(axes, grid="x")
-    steps = len(next(iter(curves.values())))
     axes.set_xlim(-0.01 * steps, steps)
     axes.set_ylim(len(leaves) - 0.4, -0.6)
     axes.yaxis.tick_right()
@@ -96,8 +102,8 @@ def family_tree_figure(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("iteration", color=INK)
-    trained, nominal = sum(tree.trained for tree in trees), steps * len(curves)
-    saved = f"a seed takes {trained:,} iterations instead of {nominal:,}: {1 - trained / nominal:.0%} less"
+    who = "These policies" if of in (None, len(curves)) else f"{len(curves)} of {of:,} policies"
+    saved = f"{who} have {trained:,} different iterations of {nominal:,}: a seed takes {1 - trained / nominal:.0%} less"
     handles = [
         Line2D([], [], color=SHARED, linewidth=3.6, label="learning rates that several policies share"),
         Line2D([], [], color=OWN, linewidth=2.0, label="a policy's own"),
@@ -117,6 +123,15 @@ def _branches(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], s
             yield Branch(tuple(group), start, stop)
         else:
             yield Branch(tuple(group), start, stop, tuple(_branches(group, curves, stop)))
+
+
+def _apart(trees: Iterable[Branch], least: float) -> Iterator[Branch]:
+    """The trees without the trunks that end before an iteration."""
+    for tree in trees:
+        if tree.children and tree.stop < least:
+            yield from _apart(tree.children, least)
+        else:
+            yield tree
 
 
 def _common(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], start: int) -> int:

@@ -13,6 +13,7 @@ from lrbench.report.effects import effects_figure
 from lrbench.report.family_tree import family_tree_figure
 from lrbench.report.frames import Frames, rates_of, records
 from lrbench.report.lr_curves import lr_figure
+from lrbench.report.names import short_names
 from lrbench.report.profile import profile_figure
 from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.ranking import ranking_figure
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+NAME = 38
+"""Names of more characters are shortened, where others of the study say the rest."""
 
 MOST_CURVES, MOST_LEAVES = 20, 40
 """The learning rates of no more policies than this, the best ones, are drawn as curves, and as a tree."""
@@ -82,8 +86,10 @@ def _slug(task: str) -> str:
 
 def _rates(frames: Frames, most: int) -> dict[str, NDArray[np.float64]]:
     """The learning rates of the best policies, as far as they are known without training."""
-    best = records(frames.policies.drop_duplicates("name").head(most))
-    known = {row["name"]: rates_of(row["policy"], row["steps"], row["steps_per_epoch"]) for row in best}
+    policies = frames.policies.drop_duplicates("name")
+    called = short_names(policies["name"], NAME).shown
+    best = records(policies.head(most))
+    known = {called[row["name"]]: rates_of(row["policy"], row["steps"], row["steps_per_epoch"]) for row in best}
     return {name: lrs for name, lrs in known.items() if lrs is not None}
 
 
@@ -131,7 +137,7 @@ PLOTS: Mapping[str, Plot] = {
     ),
     "tree": Plot(
         "What policies share, and where they part",
-        lambda f: family_tree_figure(_rates(f, MOST_LEAVES)),
+        lambda f: family_tree_figure(_rates(f, MOST_LEAVES), f.policies["name"].nunique()),
         "several policies",
         lambda f: f.policies["name"].nunique() > 1,
     ),

@@ -17,18 +17,20 @@ from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
 from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.labels import fitted
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 MOST_MAPS = 6
 """A figure has no more maps than this, those with the most policies."""
 
-LEAST = 4
-"""Fewer policies than this, two values by two, make no map."""
+LEAST, FILLED = 4, 0.5
+"""Fewer policies than this, two values by two, make no map, and neither do those that fill less of it."""
 
 WRITTEN = 80
 """The scores are written into the cells of maps with no more cells than this."""
@@ -37,6 +39,15 @@ COLORS = "viridis"
 HATCH, HATCH_COLOR = "////", "#ffffff99"
 BORDER = VERDICTS["avoid"].color
 """Of the good region: what stands out best on the colours of the map."""
+
+ROW, MOST_ROWS = 0.42, 12
+"""The height of a row in inches; the rows of maps with more of them share the height of so many."""
+
+MOST_LETTERS = 60
+"""More of them than this side by side below a map are set aslant."""
+
+ACROSS, UP = 48, 26
+"""How many characters of what a parameter means stand on one line, beside the map and below it."""
 
 Member = tuple[dict[str, Any], dict[str, str], Named]
 """A row of the table of policies, its parameters as text, and the policy."""
@@ -49,6 +60,7 @@ class Grid:
     Attributes:
         function: its name.
         x, y: the names of the two parameters; y comes first in the function.
+        x_doc, y_doc: what they mean.
         x_values, y_values: their values in rising order, as they are written in the study.
         rest: what the other parameters are, where all policies agree, and which differ.
         cells: [y, x], the row of each policy in `Frames.policies`, the one with the highest score where several
@@ -58,6 +70,8 @@ class Grid:
     function: str
     x: str
     y: str
+    x_doc: str
+    y_doc: str
     x_values: tuple[str, ...]
     y_values: tuple[str, ...]
     rest: str
@@ -68,7 +82,8 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     """The mean validation score over two parameters of each function that has a grid in the study.
 
     The good region is outlined: the policies with that verdict, or, where no verdict of the study is good, those within
-    the margin of the best. Policies that diverged on a seed are hatched.
+    the margin of the best. What lies beyond the cliff is hatched: the policies that diverged on a seed, and those whose
+    interval reaches down to chance.
 
     Args:
         policies: `Frames.policies` of one task.
@@ -80,9 +95,12 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     drawn = maps[:MOST_MAPS]
     columns = 1 if len(drawn) == 1 else 2
     rows = -(-len(drawn) // columns)
-    tallest = max(len(grid.y_values) for grid in drawn)
-    figure = Figure(figsize=(WIDTH, rows * (1.5 + 0.42 * min(tallest, 12)) + 0.9), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
+    heights = [
+        1.5 + ROW * min(max(len(grid.y_values) for grid in drawn[first : first + columns]), MOST_ROWS)
+        for first in range(0, len(drawn), columns)
+    ]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.9), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     best = float(scores.max())
     chance = records(policies)[0]["chance"]
     low = float(scores.min()) if chance is None else min(chance, best)
@@ -93,10 +111,12 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
         _draw(axes, grid, np.array(good), (low, best))
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
-    scale = figure.colorbar(panels.flat[0].images[0], ax=panels, shrink=0.8, pad=0.02)
+    scale = figure.colorbar(panels.flat[0].images[0], ax=panels, shrink=0.8, pad=0.02, aspect=40)
     scale.set_label(f"validation {objective_name(policies['objective'].iloc[0])}", color=INK)
     scale.outline.set_visible(False)
-    _explain(figure, "verdict good" if proven else f"within {margin:g} of the best", len(maps) - len(drawn))
+    _explain(
+        figure, policies, drawn, "verdict good" if proven else f"within {margin:g} of the best", len(maps) - len(drawn)
+    )
     return figure
 
 
@@ -127,10 +147,11 @@ def _grid(function: str, modifier: str, members: Sequence[Member]) -> Grid | Non
     names = [parameter.name for parameter in members[0][2].parameters]
     values = {name: {texts[name] for _, texts, _ in members} for name in names}
     varied = [name for name in names if len(values[name]) > 1]
-    pairs = sorted(combinations(varied, 2), key=lambda pair: -len({(t[pair[0]], t[pair[1]]) for _, t, _ in members}))
-    if not pairs or len({(texts[pairs[0][0]], texts[pairs[0][1]]) for _, texts, _ in members}) < LEAST:
+    held = {(y, x): len({(texts[y], texts[x]) for _, texts, _ in members}) for y, x in combinations(varied, 2)}
+    dense = {(y, x): count for (y, x), count in held.items() if count >= FILLED * len(values[y]) * len(values[x])}
+    if not dense or max(dense.values()) < LEAST:
         return None
-    y, x = pairs[0]
+    y, x = max(dense, key=dense.__getitem__)
     y_values, x_values = (_in_order(name, members) for name in (y, x))
     cells = np.full((len(y_values), len(x_values)), None, dtype=object)
     for row, texts, _ in members:
@@ -145,7 +166,8 @@ def _grid(function: str, modifier: str, members: Sequence[Member]) -> Grid | Non
     others = [name for name in varied if name not in (x, y)]
     over = [f"best over {' and '.join(others)}"] if others else []
     rest = ", ".join([*fixed, *over, *([modifier] if modifier else [])])
-    return Grid(function, x, y, x_values, y_values, rest, cells)
+    docs = {parameter.name: parameter.doc for parameter in members[0][2].parameters}
+    return Grid(function, x, y, docs[x], docs[y], x_values, y_values, rest, cells)
 
 
 def _in_order(name: str, members: Iterable[Member]) -> tuple[str, ...]:
@@ -163,6 +185,14 @@ def _is_good(cell: Mapping[str, Any] | None, proven: bool, least: float) -> bool
     return cell["verdict"] == "good" if proven else not cell["divergence_rate"] and _score(cell) >= least
 
 
+def _is_lost(cell: Mapping[str, Any] | None) -> bool:
+    """Whether a policy diverged on a seed, or its interval, or the one score it has, reaches down to chance."""
+    if cell is None:
+        return False
+    low = cell["val"] if cell["val_low"] is None else cell["val_low"]
+    return bool(cell["divergence_rate"]) or (cell["chance"] is not None and low <= cell["chance"])
+
+
 def _score(row: Mapping[str, Any]) -> float:
     return -np.inf if row["val"] is None else float(row["val"])
 
@@ -171,25 +201,45 @@ def _draw(axes: Axes, grid: Grid, good: NDArray[np.bool_], limits: tuple[float, 
     scores = np.array([[np.nan if cell is None else cell["val"] for cell in line] for line in grid.cells], dtype=float)
     axes.imshow(scores, cmap=COLORS, vmin=limits[0], vmax=limits[1], origin="lower", aspect="auto")
     for (y, x), cell in np.ndenumerate(grid.cells):
-        if cell is not None and cell["divergence_rate"]:
+        if _is_lost(cell):
             corner = (x - 0.5, y - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch=HATCH, edgecolor=HATCH_COLOR, linewidth=0))
-        elif cell is not None and cell["val"] is not None and grid.cells.size <= WRITTEN:
+        if cell is not None and cell["val"] is not None and grid.cells.size <= WRITTEN:
             dark = (cell["val"] - limits[0]) < 0.6 * (limits[1] - limits[0])
             ink = "white" if dark else "black"
-            axes.text(x, y, f"{cell['val']:.2f}", ha="center", va="center", fontsize=8, color=ink)
+            ground = {"facecolor": axes.images[0].to_rgba(cell["val"]), "linewidth": 0, "pad": 1.5}
+            said = axes.text(x, y, f"{cell['val']:.2f}", ha="center", va="center", fontsize=8, color=ink)
+            if _is_lost(cell):
+                said.set_bbox(ground)
+    _label(axes, grid)
     border = _border(good)
     axes.add_collection(LineCollection(border, colors="white", linewidths=5, capstyle="round"))
     axes.add_collection(LineCollection(border, colors=BORDER, linewidths=2.4, capstyle="round"))
-    axes.set_xticks(range(len(grid.x_values)), grid.x_values, fontsize=8, color=INK, parse_math=False)
-    axes.set_yticks(range(len(grid.y_values)), grid.y_values, fontsize=8, color=INK, parse_math=False)
-    if max(map(len, grid.x_values)) * len(grid.x_values) > 60:
-        axes.tick_params(axis="x", rotation=45)
-    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(grid.x, color=INK)
-    axes.set_ylabel(grid.y, color=INK)
     titled(axes, grid.function + (f"  ({grid.rest})" if grid.rest else ""))
+
+
+def _label(axes: Axes, grid: Grid) -> None:
+    """Write the values of the two parameters at the sides, and what the parameters mean."""
+    for axis, name, doc, values, width in (
+        (axes.xaxis, grid.x, grid.x_doc, grid.x_values, ACROSS),
+        (axes.yaxis, grid.y, grid.y_doc, grid.y_values, UP),
+    ):
+        unit = _shared_unit(values)
+        shown = [value.removesuffix(unit) for value in values]
+        axis.set_ticks(range(len(values)), shown, fontsize=8, color=INK, parse_math=False)
+        axis.set_label_text(fitted(f"{name},{unit}" if unit else f"{name}: {doc}", width), fontsize=9, color=INK)
+        if axis is axes.xaxis and max(map(len, shown)) * len(shown) > MOST_LETTERS:
+            axis.set_tick_params(rotation=30)
+            for text in axis.get_ticklabels():
+                text.set(ha="right", rotation_mode="anchor")
+    axes.tick_params(length=0)
+
+
+def _shared_unit(values: Sequence[str]) -> str:
+    """What stands behind the first word of all values alike: ` per 1dur`."""
+    units = {value[len(value.split(" ")[0]) :] for value in values}
+    return units.pop() if len(units) == 1 else ""
 
 
 def _border(inside: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
@@ -209,10 +259,18 @@ def _border(inside: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
     return sides
 
 
-def _explain(figure: Figure, good: str, left_out: int) -> None:
-    handles = [
-        Line2D([], [], color=BORDER, linewidth=2.4, label=good),
-        Patch(facecolor="#440154", hatch=HATCH, edgecolor=HATCH_COLOR, linewidth=0, label="diverged on a seed"),
+def _explain(figure: Figure, policies: pd.DataFrame, drawn: Sequence[Grid], good: str, left_out: int) -> None:
+    handles: list[Artist] = [Line2D([], [], color=BORDER, linewidth=2.4, label=good)]
+    if any(_is_lost(cell) for grid in drawn for _, cell in np.ndenumerate(grid.cells)):
+        label = "diverged on a seed" if policies["chance"].isna().all() else "diverged, or not told from chance"
+        handles.append(Patch(facecolor="#440154", hatch=HATCH, edgecolor=HATCH_COLOR, linewidth=0, label=label))
+    notes = [
+        *([f"dur: the budget, {policies['steps'].iloc[0]:,} iterations"] if _in_budgets(drawn) else []),
+        *([f"{left_out} smaller maps are left out"] if left_out else []),
     ]
-    more = f"{left_out} smaller maps are left out" if left_out else None
-    legend_below(figure, handles, columns=2, title=more)
+    legend_below(figure, handles, columns=2, title="; ".join(notes) or None)
+
+
+def _in_budgets(drawn: Iterable[Grid]) -> bool:
+    """Whether a length stands there as a part of the budget."""
+    return any("dur" in text for grid in drawn for text in (*grid.x_values, *grid.y_values, grid.rest))

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from lrbench.report.frames import objective_name, one_task, rates_of, records
 from lrbench.report.labels import fitted, row_labels
-from lrbench.report.lr_curves import outline
+from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import many
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
@@ -29,8 +29,10 @@ NAME, TITLE = 34, 110
 ROW = 0.3
 """The height of a row, in inches."""
 
-SPARKLINE_POINTS = 150
 BAND = 0.09
+
+SHAPE = 5
+"""How many times as coarse as a plot's the shape of a learning rate is drawn."""
 
 
 def ranking_figure(policies: pd.DataFrame) -> Figure:
@@ -45,8 +47,8 @@ def ranking_figure(policies: pd.DataFrame) -> Figure:
     if not len(one_task(policies)):
         return blank("No run of this study has ended yet.")
     shown = policies if len(policies) <= BEST + WORST else _ends(policies)
-    names = row_labels(shown, NAME)
-    lines = [name.count("\n") for name in names.values()]
+    names = row_labels(policies, NAME)
+    lines = [names[label].count("\n") for label in shown["label"]]
     height = ROW * (len(shown) + (len(shown) < len(policies))) + 0.13 * sum(lines) + 1.3
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     shapes, axes = figure.subplots(1, 2, sharey=True, width_ratios=(1, 7))
@@ -90,10 +92,9 @@ def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: di
         if lrs is None:
             axes.text(0.5, place, "reacts", ha="center", va="center", color=FAINT, fontsize=8)
             continue
-        steps, values = outline(lrs, SPARKLINE_POINTS)
-        high = float(values.max()) or 1.0
-        line = place + 0.34 - 0.68 * values / high
-        axes.plot(steps / max(len(lrs) - 1, 1), line, color=INK, linewidth=0.9, drawstyle="steps-post")
+        high = float(lrs.max()) or 1.0
+        steps, values = simplified(stairs(lrs), SHAPE * len(lrs), SHAPE * high)
+        axes.plot(steps / len(lrs), place + 0.34 - 0.68 * values / high, color=INK, linewidth=0.9)
     called = [f"{row['place']}. {names[row['label']]}" for row in records(shown)]
     axes.set_yticks(places, called, parse_math=False, fontsize=9, color=INK)
     axes.set_xlim(-0.04, 1.04)

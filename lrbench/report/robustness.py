@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 NAME = 60
 MARKERS = "osD^vP*h"
 
+MOST = 2 * len(PALETTE)
+"""No more policies than this are drawn; the second half of them is dashed."""
+
+ACROSS = 120
+"""How many characters of the legend stand side by side."""
+
 
 def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     """Final validation score against the factor on the base learning rate, the best policies in a colour each.
@@ -32,16 +38,19 @@ def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
         return blank("No policy of this study was trained at other base learning rates.")
     scales = sorted(scaled["scale"].unique())
     known = policies[policies["label"].isin(scaled.loc[scaled["stage"] == "scale", "label"])]
-    shown = known.head(len(PALETTE))
-    names = row_labels(shown, NAME)
-    figure = Figure(
-        figsize=(WIDTH, 4.2 + 0.2 * sum(name.count("\n") + 1 for name in names.values())), layout="constrained"
-    )
+    shown = known.head(MOST)
+    names = row_labels(known, NAME)
+    called = [names[label] for label in shown["label"]]
+    columns = max(1, min(5, ACROSS // (max(map(len, called)) + 6)))
+    lines = sum(name.count("\n") + 1 for name in called) / columns + 1
+    figure = Figure(figsize=(WIDTH, 4.4 + 0.2 * lines), layout="constrained")
     axes = figure.subplots()
-    for (label, name), color, marker in zip(names.items(), PALETTE, MARKERS, strict=False):
+    for place, (label, name) in enumerate(zip(shown["label"], called, strict=True)):
+        color, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+        dashes = "-" if place < len(PALETTE) else "--"
         over = scaled[scaled["label"] == label].groupby("scale")["val_score"]
         mean, low, high = over.mean(), over.min(), over.max()
-        axes.plot(mean.index, mean, color=color, marker=marker, markersize=5, linewidth=LINE, label=name)
+        axes.plot(mean.index, mean, dashes, color=color, marker=marker, markersize=5, linewidth=LINE, label=name)
         axes.fill_between(mean.index, low, high, color=color, alpha=FILL, linewidth=0)
     chance = policies["chance"].iloc[0]
     if chance is not None and chance == chance:
@@ -55,5 +64,5 @@ def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     axes.set_xlabel("factor on every learning rate of the policy", color=INK)
     axes.set_ylabel(f"validation {objective_name(policies['objective'].iloc[0])}", color=INK)
     title = None if len(known) == len(shown) else f"the best {len(shown)} of {len(known):,} policies"
-    legend_below(figure, axes.get_legend_handles_labels()[0], title=title)
+    legend_below(figure, axes.get_legend_handles_labels()[0], columns=columns, title=title)
     return figure

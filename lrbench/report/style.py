@@ -105,7 +105,16 @@ def verdict_handles(verdicts: Iterable[object]) -> list[Artist]:
     found = {verdict if verdict in VERDICTS else "not judged" for verdict in verdicts}
     looks = {**VERDICTS, "not judged": UNJUDGED}
     return [
-        Line2D([], [], color=look.color, marker=look.marker, markersize=8, markeredgecolor="white", label=verdict)
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            color=look.color,
+            marker=look.marker,
+            markersize=8,
+            markeredgecolor="white",
+            label=verdict,
+        )
         for verdict, look in looks.items()
         if verdict in found
     ]

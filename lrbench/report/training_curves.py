@@ -54,8 +54,8 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     behind = others[:: max(1, -(-len(others) // MOST_OTHERS))]
     main = curves[(curves["stage"] == "main") & curves["label"].isin([*named, *behind])]
     runs = {str(label): rows for label, rows in main.groupby("label", sort=False)}
-    names = row_labels(policies.iloc[: len(PALETTE)], NAME)
-    lines = sum(name.count("\n") + 1 for name in names.values()) / 2 + 1
+    names = row_labels(policies, NAME)
+    lines = sum(names[label].count("\n") + 1 for label in named) / 2 + 1
     figure = Figure(figsize=(WIDTH, 4.0 + 0.2 * lines), layout="constrained")
     scores, losses = figure.subplots(1, 2)
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):

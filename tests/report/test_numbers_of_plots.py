@@ -16,9 +16,10 @@ from lrbench.report.effects import BETTER, OPEN, WORSE, side
 from lrbench.report.frames import Frames, records
 from lrbench.report.labels import fitted
 from lrbench.report.profile import gaps
-from lrbench.report.range_map import grids
+from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.terminal_plot import sparkline
 from lrbench.report.training_curves import band
+from tests.report.made_studies import CHANCE, Place
 
 Study = Callable[..., Frames]
 
@@ -64,6 +65,41 @@ def test_a_cell_of_several_policies_shows_the_best(study: Study) -> None:
 )
 def test_less_than_two_values_of_two_parameters_make_no_grid(study: Study, texts: list[str]) -> None:
     assert grids(study({text: text for text in texts}, lambda place: 0.5).policies) == []
+
+
+def test_a_grid_that_is_mostly_empty_is_none(study: Study) -> None:
+    stages = [(0.55, 0.4), (0.65, 0.3), (0.75, 0.2), (0.85, 0.1)]
+    texts = [f"WSD(k0=0.2, up=0.05dur, stable={stable}dur, down={down}dur)" for stable, down in stages]
+
+    assert grids(study({text: text for text in texts}, lambda place: 0.5).policies) == []
+
+
+def test_beyond_the_cliff_a_map_is_hatched(study: Study) -> None:
+    grid = [f"TRI(k0={k0}, k1={k1}, l=10)" for k0 in (0.01, 0.02) for k1 in (0.1, 0.2, 0.5, 1.0)]
+
+    def outcome(place: Place) -> float | None:
+        if "k1=1.0" in place.name:
+            return None
+        if "k1=0.5" in place.name:
+            return CHANCE + 0.01 * (place.seed - 1)
+        return 0.6 + 0.01 * place.seed
+
+    figure = range_map_figure(study({text: text for text in grid}, outcome).policies)
+
+    (axes, _) = figure.axes
+    hatched = [(round(patch.get_x() + 0.5), round(patch.get_y() + 0.5)) for patch in axes.patches if patch.get_hatch()]
+    assert sorted(hatched) == [(2, 0), (2, 1), (3, 0), (3, 1)]
+    assert "diverged, or not told from chance" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_values_in_one_unit_stand_without_it(study: Study) -> None:
+    grid = [f"EXP(k0={k0}, gamma={gamma} per 1dur)" for k0 in (0.1, 0.2) for gamma in (0.1, 0.01)]
+
+    axes = range_map_figure(study({text: text for text in grid}, lambda place: 0.5).policies).axes[0]
+
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.01", "0.1"]
+    assert axes.get_xlabel() == "gamma, per 1dur"
+    assert axes.get_ylabel() == "k0: LR at the start"
 
 
 def test_a_band_goes_as_far_as_every_seed_has_a_value() -> None:
