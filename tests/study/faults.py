@@ -137,7 +137,7 @@ def lose_ray_nodes(store: Path, size: Size, duration: float, draw: random.Random
         cluster.wait_for_nodes()
         process, lost = begin(store, size, cluster.address), 0
         while lost < max(1, size.faults // 4):
-            time.sleep(draw.uniform(0, 4 * duration / size.faults) + 4)
+            time.sleep(draw.uniform(0, duration / size.faults) + 4)
             if process.poll() is not None:
                 break
             cluster.remove_node(node, allow_graceful=False)
