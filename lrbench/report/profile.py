@@ -41,7 +41,8 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
     if not distances:
         return blank("No run of this study has ended yet.")
     order = sorted(distances, key=lambda label: float(distances[label].mean()))
-    reach = max(float(np.quantile(values, 0.95)) for values in list(distances.values())[: len(PALETTE)]) or 0.01
+    ahead = order[: -(-min(len(order), len(PALETTE)) // 2)]
+    reach = max(float(np.quantile(distances[label], 0.95)) for label in ahead) or 0.01
     reach = min(max(reach, 1e-6), max(float(distances[label].max()) for label in order) or 0.01)
     figure = Figure(figsize=(WIDTH, 4.6 + 0.2 * min(len(order), len(PALETTE))), layout="constrained")
     axes = figure.subplots()
@@ -59,7 +60,7 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     problems = main[["task", "seed"]].drop_duplicates()
-    axes.set_ylabel(f"of {problems['task'].nunique()} tasks, {len(problems)} tasks and seeds", color=INK)
+    axes.set_ylabel(f"share of {len(problems)} pairs of a task and a seed", color=INK)
     axes.set_xlabel(f"validation {objective_name(objectives[0])} below that of the best policy, at most", color=INK)
     handles = axes.get_legend_handles_labels()[0][::-1]
     more = f"the best {len(PALETTE)} of {len(order):,} policies" if len(order) > len(PALETTE) else None

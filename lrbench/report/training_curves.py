@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name, one_task
 from lrbench.report.labels import row_labels
+from lrbench.report.names import many
 from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 NAME = 46
 """How many characters of a name stand on one line of the legend."""
+
+SPIKES = 0.01
+"""The highest and the lowest part of all bands, so large, may reach out of the axes."""
 
 MOST_OTHERS = 60
 """No more lines than this stand in the background."""
@@ -65,7 +69,7 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     losses.set_ylabel("validation loss", color=INK)
     handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
     if others:
-        said = f"{len(others):,} others" if len(behind) == len(others) else f"{len(behind)} of {len(others):,} others"
+        said = many(len(others), "other") if len(behind) == len(others) else f"{len(behind)} of {len(others):,} others"
         handles.append(Line2D([], [], color=OTHERS, label=said))
     legend_below(figure, handles, columns=2)
     return figure
@@ -101,8 +105,9 @@ def _draw(axes: Axes, bands: dict[str, Band], named: list[str], behind: list[str
     axes.autoscale_view()
     low = np.concatenate([bands[label].low for label in named if label in bands] or [np.zeros(0)])
     high = np.concatenate([bands[label].high for label in named if label in bands] or [np.zeros(0)])
-    if len(low) and behind:
-        room = 0.05 * (high.max() - low.min()) or 0.05
-        axes.set_ylim(low.min() - room, high.max() + room)
+    if len(low):
+        bottom, top = np.quantile(low, SPIKES), np.quantile(high, 1 - SPIKES)
+        room = 0.05 * (top - bottom) or 0.05
+        axes.set_ylim(bottom - room, top + room)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -156,6 +156,36 @@ def test_no_width_makes_the_page_scroll_sideways(opened: Open, study: Study) -> 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_phone_shows_name_verdict_and_score_of_a_policy_without_scrolling(opened: Open, study: Study) -> None:
+    grid = [f"FIX(k0=0.2).then(COSINE(k0=0.2, l=0.{part}dur), at=0.{10 - part}dur)" for part in range(1, 6)]
+    page = opened(study({text: text for text in grid}, lambda place: 0.5 + 0.01 * place.seed))
+
+    page.set_viewport_size({"width": 375, "height": 800})
+
+    row = page.locator("table.policies tbody tr").first
+    for column in (row.locator("th"), row.locator("td.verdict"), row.locator("td.verdict + td")):
+        box = column.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 375
+
+
+def test_where_not_all_seeds_reach_the_target_the_table_says_how_many_did(page: Page) -> None:
+    page.get_by_label("Filter").fill("flat")
+    page.get_by_label("Verdict", exact=True).select_option("")
+
+    assert page.get_by_role("cell", name="0 of 3", exact=True).count() == 1
+    page.get_by_label("Filter").fill("")
+
+
+def test_columns_functions_and_units_are_explained(page: Page) -> None:
+    page.get_by_text("What the columns say").click()
+    assert page.get_by_text("test loss minus train loss").is_visible()
+
+    page.get_by_text("How to read a policy").click()
+    assert page.get_by_text("dur: the budget, here 100 iterations").is_visible()
+    assert page.get_by_text("FIX: The same LR throughout.").is_visible()
+
+
 def test_names_stay_text(opened: Open, study: Study) -> None:
     texts = (HOSTILE, "<img src=x onerror=alert(2)>", "</script><b>", "%{x} &amp;")
     hostile = {name: f"FIX(k0={number}.0)" for number, name in enumerate(texts, start=1)}
@@ -256,3 +286,18 @@ def test_two_tasks_have_an_answer_each(opened: Open, study: Study) -> None:
 
     assert page.locator("section.task h2").all_inner_texts() == ["one", "two"]
     assert page.get_by_role("navigation").get_by_role("link").count() == 2
+
+
+def test_a_study_of_several_tasks_begins_with_what_to_use_on_each(opened: Open, study: Study) -> None:
+    better = {"one": "falling", "two": "flat"}
+    page = opened(
+        study(
+            {name: FIVE[name] for name in better.values()},
+            lambda place: (0.6 if better[place.task] == place.name else 0.4) + 0.001 * place.seed,
+            tasks=tuple(better),
+        )
+    )
+
+    said = page.get_by_role("navigation").get_by_role("listitem").all_inner_texts()
+
+    assert [line.split(",")[0] for line in said] == ["one: Use falling", "two: Use flat"]

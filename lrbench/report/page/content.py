@@ -14,7 +14,7 @@ from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import many
-from lrbench.report.page.words import certainty, headline, plus_minus, spread
+from lrbench.report.page.words import certainty, headline, plus_minus, reading, spread
 from lrbench.report.training_curves import band
 from lrbench.report.treatment_names import brief_treatment
 
@@ -31,7 +31,10 @@ MOST_CURVES = 24
 MOST_NAMED = 6
 """So many policies of a verdict are named in the answer; the table has all."""
 
-NAME = 60
+NAME, ROW = 60, 34
+"""How many characters a name has on one line of the answer, and in a row of the table."""
+
+TO_TARGET = "steps_to_target"
 
 
 class Column(NamedTuple):
@@ -52,12 +55,20 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("ac", "AC", "average confidence: mean probability of predictions that are right, on test", 3, 1),
-    Column("loss_difference", "loss diff", "test loss minus train loss", 3, -1),
+    Column("ac", "AC", "average confidence: the mean probability that right predictions on test were given", 3, 1),
+    Column("loss_difference", "loss diff", "test loss minus train loss: how much was learned by heart", 3, -1),
     Column("volatility", "volatility", "how much the last validation scores move around their trend", 4, -1),
-    Column("base_lr_retention", "retention", "what is left of the score at other base learning rates", 3, 1),
-    Column("steps_to_target", "to target", "iterations to the target", 0, -1),
-    Column("seconds", "seconds", "wall time of a run", 1, -1),
+    Column(
+        "base_lr_retention", "retention", "what is left of the score at other base learning rates, as a fraction", 3, 1
+    ),
+    Column(
+        TO_TARGET,
+        "to target",
+        "iterations to the target, mean over seeds; else how many of the seeds reached it",
+        0,
+        -1,
+    ),
+    Column("seconds", "seconds", "wall time of a run, whatever ran beside it", 1, -1),
     Column("flops", "FLOPs", "floating-point operations of a run", -3, -1),
 )
 
@@ -71,7 +82,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
     """
     (task,) = frames.definition["tasks"]
     policies = frames.policies
-    names = {label: " ".join(name.split()) for label, name in row_labels(policies, NAME).items()}
+    names, rows = (_names(policies, width) for width in (NAME, ROW))
     confirmed = [one for results in frames.results.tasks for one in results.confirmed]
     groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
     return {
@@ -90,8 +101,15 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
             for one in results.interactions
         ],
         "drawn": min(len(policies), MOST_CURVES),
-        "data": _data(frames, f"task-{number}", names),
+        "columns": _columns(policies),
+        "reading": reading(policies),
+        "data": _data(frames, f"task-{number}", rows),
     }
+
+
+def _names(policies: pd.DataFrame, width: int) -> dict[str, str]:
+    """What each policy is called, on one line, however long it is."""
+    return {label: " ".join(name.split()) for label, name in row_labels(policies, width).items()}
 
 
 def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -135,7 +153,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     """What the page's script reads, as JSON."""
     policies = frames.policies
     (task,) = frames.definition["tasks"]
-    columns = [column for column in COLUMNS if column.key in policies and policies[column.key].notna().any()]
+    columns = _columns(policies)
     codes: dict[tuple[str, str], int] = {}
     runs = _runs(frames.runs)
     rows = [
@@ -146,6 +164,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
             "val": _triple(row, "val"),
             "test": _triple(row, "test"),
             "figures": [_number(row[column.key]) for column in columns],
+            "reached": _reached(row),
             "runs": runs.get(row["label"], []),
         }
         for row in records(policies)
@@ -158,6 +177,21 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
         "rows": rows,
         "curves": _curves(frames, names),
     }
+
+
+def _columns(policies: pd.DataFrame) -> list[Column]:
+    """Those that the study has something for; of the target also that some seeds reached it."""
+    seen = {column.key for column in COLUMNS if column.key in policies and policies[column.key].notna().any()}
+    if policies["reached"].notna().any():
+        seen.add(TO_TARGET)
+    return [column for column in COLUMNS if column.key in seen]
+
+
+def _reached(row: Mapping[str, Any]) -> str | None:
+    """How many of a policy's seeds reached the target, where there is one and not all did."""
+    if row["reached"] is None or row["steps_to_target"] is not None:
+        return None
+    return f"{row['reached']:.0f} of {row['seeds']}"
 
 
 def _code(text: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:

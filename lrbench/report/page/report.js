@@ -78,6 +78,10 @@
     return digits ? value.toFixed(digits) : value.toLocaleString("en", { maximumFractionDigits: 0 });
   }
 
+  function figure(row, value, column) {
+    return value === null && column.key === "steps_to_target" && row.reached ? row.reached : number(value, column.digits);
+  }
+
   function scoreCell([mean, low, high]) {
     const cell = element("td", {}, number(mean, 3));
     if (low !== null) cell.append(element("span", { className: "half" }, ` ± ${number((high - low) / 2, 3)}`));
@@ -98,13 +102,18 @@
     return picture;
   }
 
+  // A line may end behind a bracket too.
+  function breakable(name) {
+    return name.split(/(?<=\()/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
+  }
+
   function whoCell(task, row, index) {
     const keys = row.runs.map(([stage, scale, seed, status, val, test, key]) => {
       const of = stage === "main" ? "" : stage === "scale" ? ` LR × ${scale}` : ` ${stage}`;
       const scores = val === null ? "" : ` · validation ${number(val, 4)} · test ${number(test, 4)}`;
       return element("span", {}, `seed ${seed}${of}: ${status}${scores} · `, element("code", {}, key));
     });
-    const what = element("details", {}, element("summary", {}, row.name));
+    const what = element("details", {}, element("summary", {}, ...breakable(row.name)));
     if (row.label !== row.name) what.append(element("span", {}, row.label));
     what.append(element("code", {}, row.policy), copyButtons(task, index));
     if (row.reason) what.append(element("span", { className: "half" }, row.reason));
@@ -157,7 +166,7 @@
         element("td", { className: `verdict ${row.verdict || ""}` }, row.verdict || "–"),
         val,
         scoreCell(row.test),
-        ...row.figures.map((value, place) => element("td", {}, number(value, task.columns[place].digits))),
+        ...row.figures.map((value, place) => element("td", {}, figure(row, value, task.columns[place]))),
       );
       return entry.made;
     }

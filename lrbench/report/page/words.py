@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
 from lrbench.report.names import many
 
@@ -25,6 +28,9 @@ RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precisio
 """What is stored beside each number, in the order of the table."""
 
 SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+WORD = re.compile(r"\b[A-Z]\w*(?=\()")
+"""A function's name in the text of a policy."""
+
 PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
@@ -60,8 +66,8 @@ def overview(frames: Frames) -> list[str]:
     cost = cost_of(runs)
     if cost.iterations:
         said.append(
-            f"It cost {many(cost.iterations, 'iteration')} of training in {many(cost.runs, 'run')}: "
-            f"{duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
+            f"Its {many(cost.runs, 'run')} have {many(cost.iterations, 'iteration')}, those that runs share counted in "
+            f"each: {duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
         )
     return said
 
@@ -145,6 +151,19 @@ def certainty(policies: pd.DataFrame) -> str:
         f"{margin} or diverged on a seed. The chance that any good here is wrong is at most {ALPHA}, and so it is for "
         "any avoid."
     )
+
+
+def reading(policies: pd.DataFrame) -> list[str]:
+    """What the functions and the units in the policies of a task mean, one of them each."""
+    texts = list(dict.fromkeys(policies["policy"]))
+    known = functions()
+    named = sorted({word for text in texts for word in WORD.findall(text) if word in known})
+    said = [f"{name}: {inspect.getdoc(known[name])}".partition("\n\n")[0].replace("\n", " ") for name in named]
+    if any("dur" in text for text in texts):
+        said.append(f"dur: the budget, here {many(int(policies['steps'].iloc[0]), 'iteration')}; 0.5dur is half of it.")
+    if any(re.search(r"\dep\b", text) for text in texts):
+        said.append(f"ep: an epoch, here {many(int(policies['steps_per_epoch'].iloc[0]), 'iteration')}.")
+    return said
 
 
 def protocol(frames: Frames) -> list[str]:
