@@ -11,6 +11,7 @@ from lrbench.study.store import open_store
 from lrbench.tasks import SGD, Data, Task
 
 LR = Between(0.003, 1.0, log=True)
+SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
 
 
 def vectors(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,7 +37,7 @@ def task() -> Task:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make(task: Task) -> Callable[..., Search]:
     """A small search of a small task, with changes."""
 
@@ -51,4 +52,11 @@ def make(task: Task) -> Callable[..., Search]:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with open_store(tmp_path / "runs.db") as store:
-        yield Bench(store, {"device": "cpu", "workers": 1, "engine": "serial"})
+        yield Bench(store, SERIAL)
+
+
+@pytest.fixture(scope="module")
+def lasting_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A bench that keeps what the tests of a module have trained."""
+    with open_store(tmp_path_factory.mktemp("lasting") / "runs.db") as store:
+        yield Bench(store, SERIAL)

@@ -17,12 +17,14 @@ FIXED_STEPS = "STEP(k0=0.1, gamma=0.5, l=10)"
 POLICIES = ("POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.05)", "FIX(k0=1e-05)", "FIX(k0=1e6)", FIXED_STEPS)
 
 
-@pytest.fixture
-def known(task: Task, bench: Bench) -> list[Body]:
+@pytest.fixture(scope="module")
+def known(task: Task, lasting_bench: Bench) -> list[Body]:
     """A store that has five policies on the task: two that learn, one that does not, one that diverges, one fixed."""
     entries = tuple(Entry(text, parse(text)) for text in POLICIES)
-    bench.train(Study(name="known", tasks=(task,), entries=entries, seeds=(0, 1, 2), base_lr_scales=(0.5, 1.0, 2.0)))
-    return list(stored(bench.store))
+    lasting_bench.train(
+        Study(name="known", tasks=(task,), entries=entries, seeds=(0, 1, 2), base_lr_scales=(0.5, 1.0, 2.0))
+    )
+    return list(stored(lasting_bench.store))
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,9 @@ def mnist1d() -> Task:
 
 
 def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
-    task: Task, bench: Bench, known: list[Body]
+    task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
-    advice = advise(task, bench, evidence=known)
+    advice = advise(task, lasting_bench, evidence=known)
 
     means = [one.value.mean for one in advice.recommendations]
     assert advice.nearness == "the same task"
@@ -44,16 +46,16 @@ def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
     assert all(one.runs == 3 for one in advice.recommendations)
 
 
-def test_a_number_of_the_advice_is_one_that_was_measured(task: Task, bench: Bench, known: list[Body]) -> None:
-    best = advise(task, bench, evidence=known).recommendations[0]
-    card = lrbench.score(best.policy, task, seeds=3, store=bench.store, **bench.how)
+def test_a_number_of_the_advice_is_one_that_was_measured(task: Task, lasting_bench: Bench, known: list[Body]) -> None:
+    best = advise(task, lasting_bench, evidence=known).recommendations[0]
+    card = lrbench.score(best.policy, task, seeds=3, store=lasting_bench.store, **lasting_bench.how)
     assert (best.value.mean, best.value.low) == (card.val.mean, card.val.low)
 
 
 def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
-    task: Task, bench: Bench, known: list[Body]
+    task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
-    cost, robust = (advise(task, bench, goal=goal, evidence=known) for goal in ("cost", "robust"))
+    cost, robust = (advise(task, lasting_bench, goal=goal, evidence=known) for goal in ("cost", "robust"))
 
     steps = [one.value.mean for one in cost.recommendations]
     retained = [one.value.mean for one in robust.recommendations]
@@ -63,31 +65,33 @@ def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
 
 
 def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
-    task: Task, bench: Bench, known: list[Body]
+    task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
     longer = task.with_(steps=80, eval_every=20)
-    advice = advise(longer, bench, evidence=known, at_most=9)
+    advice = advise(longer, lasting_bench, evidence=known, at_most=9)
     policies = {one.policy for one in advice.recommendations}
     assert advice.nearness == "the same task with another budget"
     assert FIXED_STEPS not in policies
     assert "POLY(k0=0.1, p=1.0, l=1dur)" in policies
 
 
-def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, bench: Bench) -> None:
-    advice = advise(task, bench, evidence=[])
+def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, lasting_bench: Bench) -> None:
+    advice = advise(task, lasting_bench, evidence=[])
 
-    test = lrbench.range_test(task, seeds=3, store=bench.store, **bench.how)
+    test = lrbench.range_test(task, seeds=3, store=lasting_bench.store, **lasting_bench.how)
     assert advice.nearness == "none"
     assert advice.source.startswith("a range test alone")
     assert parse(advice.policy).k0 == pytest.approx(test.high.value, rel=0.05)
     assert all(one.runs == 0 and one.value is None for one in advice.recommendations)
 
 
-def test_verification_goes_on_until_a_policy_reaches_the_target(task: Task, bench: Bench, known: list[Body]) -> None:
-    advice = advise(task, bench, evidence=known)
+def test_verification_goes_on_until_a_policy_reaches_the_target(
+    task: Task, lasting_bench: Bench, known: list[Body]
+) -> None:
+    advice = advise(task, lasting_bench, evidence=known)
 
-    easy = verified(advice, task, bench, target=0.5, budget=None, seeds=(10, 11))
-    never = verified(advice, task, bench, target=1.0, budget=None, seeds=(10, 11))
+    easy = verified(advice, task, lasting_bench, target=0.5, budget=None, seeds=(10, 11))
+    never = verified(advice, task, lasting_bench, target=1.0, budget=None, seeds=(10, 11))
 
     assert [one.answer for one in easy.verified] == ["yes"]
     assert easy.policy == easy.verified[0].card.policy
@@ -95,40 +99,40 @@ def test_verification_goes_on_until_a_policy_reaches_the_target(task: Task, benc
     assert "nothing found that is verified" in str(never)
 
 
-def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, bench: Bench) -> None:
+def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, lasting_bench: Bench) -> None:
     bodies = [body for body in shipped() if "quickstart" in body.studies]
     tables = pd.concat(pd.read_csv(find_study(name).with_suffix(".csv")) for name in bodies[0].studies)
     plain = tables[(tables["task"] == "mnist1d-mlp") & (tables["scale"] == 1) & tables["modifier"].isna()]
 
     told = plain.groupby(["policy", "seed"])["val_top1"].agg(set)
     assert all(bodies[0].runs[place].score("val") in values for place, values in told.items())
-    advice = advise(mnist1d, bench, evidence=bodies)
+    advice = advise(mnist1d, lasting_bench, evidence=bodies)
     assert advice.nearness == "the same task"
     assert SHIPPED in advice.source
 
 
-def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_near(bench: Bench) -> None:
+def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_near(lasting_bench: Bench) -> None:
     bodies = list(shipped())
     conv = lrbench.load_task("mnist1d-conv")
-    assert advise(conv, bench, evidence=bodies).nearness == "the same data"
+    assert advise(conv, lasting_bench, evidence=bodies).nearness == "the same data"
 
 
 def test_a_task_of_the_same_name_with_another_setting_is_another_task(
-    task: Task, bench: Bench, known: list[Body]
+    task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
     assert nearest(task.with_(optimizer=Adam()), known) == []
     assert [nearness for nearness, _ in nearest(task, known)] == ["the same task"]
 
 
-def test_an_unknown_goal_is_one_sentence(task: Task, bench: Bench, tmp_path: Path) -> None:
+def test_an_unknown_goal_is_one_sentence(task: Task, lasting_bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no goal 'acuracy' \(did you mean 'accuracy'\?\)"):
-        advise(task, bench, goal="acuracy", evidence=[])
+        advise(task, lasting_bench, goal="acuracy", evidence=[])
     with pytest.raises(StudyError, match="at_most = 0 must be at least 1"):
         lrbench.recommend(task, at_most=0, store=tmp_path / "runs.db")
 
 
-def test_shipped_runs_at_other_base_lrs_are_evidence_of_robustness(mnist1d: Task, bench: Bench) -> None:
-    advice = advise(mnist1d, bench, goal="robust", evidence=list(shipped()))
+def test_shipped_runs_at_other_base_lrs_are_evidence_of_robustness(mnist1d: Task, lasting_bench: Bench) -> None:
+    advice = advise(mnist1d, lasting_bench, goal="robust", evidence=list(shipped()))
     table = pd.read_csv(find_study("robustness").with_suffix(".csv"))
 
     rows = table[(table["policy"] == advice.policy) & table["modifier"].isna()]

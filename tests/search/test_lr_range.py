@@ -47,9 +47,9 @@ def test_a_crossing_lies_between_the_best_rate_and_the_first_that_is_below(heigh
         assert 10.0 ** (under[0] - 1) * 0.999 <= crossing <= 10.0 ** under[0] * 1.001
 
 
-def test_disjoint_seeds_agree_on_the_range_within_a_factor_of_two(mnist1d: Task, bench: Bench) -> None:
-    one = find_range(mnist1d, bench, seeds=(0, 1, 2), steps=100)
-    other = find_range(mnist1d, bench, seeds=(3, 4, 5), steps=100)
+def test_disjoint_seeds_agree_on_the_range_within_a_factor_of_two(mnist1d: Task, lasting_bench: Bench) -> None:
+    one = find_range(mnist1d, lasting_bench, seeds=(0, 1, 2), steps=100)
+    other = find_range(mnist1d, lasting_bench, seeds=(3, 4, 5), steps=100)
 
     for mine, theirs in ((one.low, other.low), (one.high, other.high), (one.cliff, other.cliff)):
         assert mine is not None
@@ -59,36 +59,36 @@ def test_disjoint_seeds_agree_on_the_range_within_a_factor_of_two(mnist1d: Task,
     assert one.low.value < one.high.value < one.cliff.value
 
 
-def test_the_upper_end_trains_and_ten_times_beyond_is_to_be_avoided(mnist1d: Task, bench: Bench) -> None:
-    high = find_range(mnist1d, bench, seeds=(0, 1, 2), steps=100).high.value
+def test_the_upper_end_trains_and_ten_times_beyond_is_to_be_avoided(mnist1d: Task, lasting_bench: Bench) -> None:
+    high = find_range(mnist1d, lasting_bench, seeds=(0, 1, 2), steps=100).high.value
     task = mnist1d.with_(steps=300)
     entries = (Entry("high", FIX(k0=high)), Entry("beyond", FIX(k0=10 * high)))
 
-    bench.train(Study(name="ends", tasks=(task,), entries=entries, seeds=(10, 11, 12), margin=0.05))
+    lasting_bench.train(Study(name="ends", tasks=(task,), entries=entries, seeds=(10, 11, 12), margin=0.05))
 
-    best, worst = results("ends", bench.store).tasks[0].scorecards
+    best, worst = results("ends", lasting_bench.store).tasks[0].scorecards
     assert (best.name, worst.verdict.label) == ("high", "avoid")
     assert best.val.mean > 3 * task.chance
 
 
-def test_the_same_seeds_give_the_same_range_and_the_second_time_for_nothing(task: Task, bench: Bench) -> None:
-    first = find_range(task, bench, seeds=(0, 1))
+def test_the_same_seeds_give_the_same_range_and_the_second_time_for_nothing(task: Task, lasting_bench: Bench) -> None:
+    first = find_range(task, lasting_bench, seeds=(0, 1))
     told = []
 
     class Listener(Silence):
         def planned(self, outlook: Outlook) -> None:
             told.append(len(outlook.missing))
 
-    again = find_range(task, Bench(bench.store, {**bench.how, "listener": Listener()}), seeds=(0, 1))
+    again = find_range(task, Bench(lasting_bench.store, {**lasting_bench.how, "listener": Listener()}), seeds=(0, 1))
 
     assert again == first
     assert set(told) == {0}
     assert first.steps_spent == sum(run.steps for run in (*first.constant, *first.sweeps))
 
 
-def test_a_linear_sweep_leads_to_the_same_rates(task: Task, bench: Bench) -> None:
-    geometric = find_range(task, bench, seeds=(0, 1))
-    linear = find_range(task, bench, seeds=(0, 1), sweep="linear", sweep_range=(1e-3, 10.0))
+def test_a_linear_sweep_leads_to_the_same_rates(task: Task, lasting_bench: Bench) -> None:
+    geometric = find_range(task, lasting_bench, seeds=(0, 1))
+    linear = find_range(task, lasting_bench, seeds=(0, 1), sweep="linear", sweep_range=(1e-3, 10.0))
 
     assert linear.high.value == pytest.approx(geometric.high.value, rel=0.3)
     assert linear.sweeps != geometric.sweeps
@@ -147,8 +147,8 @@ def test_a_bad_argument_is_one_sentence(changes: dict[str, object], sentence: st
         lrbench.range_test(task, **{"store": tmp_path / "runs.db", **changes})
 
 
-def test_a_range_without_a_cliff_says_so_and_is_a_document(task: Task, bench: Bench) -> None:
-    found = find_range(task, bench, seeds=(0, 1))
+def test_a_range_without_a_cliff_says_so_and_is_a_document(task: Task, lasting_bench: Bench) -> None:
+    found = find_range(task, lasting_bench, seeds=(0, 1))
     open_ended = replace(found, cliff=None)
 
     assert "is too high" in str(open_ended)

@@ -33,11 +33,13 @@ def identities(search: Search, found: Found) -> list[str]:
     return [PlannedRun(search.task, Entry(str(policy), policy), 0).training_key for policy in policies]
 
 
-def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(make: Make, bench: Bench) -> None:
-    search = make()
+@pytest.fixture(scope="module")
+def found(make: Make, lasting_bench: Bench) -> Found:
+    """What the small search finds; its store is that of the lasting bench."""
+    return find(make(), lasting_bench)
 
-    found = find(search, bench)
 
+def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: Found) -> None:
     assert found.disappointment == ""
     assert found.winner is not None
     assert found.winner.val.mean > 0.8
@@ -48,11 +50,7 @@ def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(make: Make, bench: Be
     assert len(found.tried) == 12
 
 
-def test_only_the_better_half_of_what_was_seen_goes_on_to_the_whole_budget(make: Make, bench: Bench) -> None:
-    search = make()
-
-    found = find(search, bench)
-
+def test_only_the_better_half_of_what_was_seen_goes_on_to_the_whole_budget(found: Found) -> None:
     whole = [one for one in found.tried if one.whole]
     assert 0 < len(whole) <= 9
     assert {one.steps for one in found.tried} == {20, 40}
@@ -76,17 +74,18 @@ def test_who_goes_on_depends_on_nothing_that_was_asked_later(make: Make) -> None
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "cmaes", "gp", "nsga2"])
 def test_every_sampler_asks_nothing_twice_and_goes_on_after_a_stop(sampler: str, make: Make, tmp_path: Path) -> None:
+    """Samplers begin to learn after ten policies, so the second batch is one that they have learnt for."""
     space = Space(("POLY", "STEP"), LR, levels=4 if sampler == "grid" else None)
     rungs = 1 if sampler in ("cmaes", "gp", "nsga2") else 2
-    search = make(sampler=sampler, space=space, rungs=rungs, policies=16, seeds=(0,), confirm=1)
+    search = make(sampler=sampler, space=space, rungs=rungs, policies=12, batch=10, seeds=(0,), confirm=1)
 
     with open_store(tmp_path / "whole.db") as store:
         whole = find(search, Bench(store, SERIAL))
     with open_store(tmp_path / "stopped.db") as store:
-        find(replace(search, policies=8), Bench(store, SERIAL))
+        find(replace(search, policies=10), Bench(store, SERIAL))
         stopped = find(search, Bench(store, SERIAL))
 
-    assert len(set(identities(search, whole))) == 16
+    assert len(set(identities(search, whole))) == 12
     assert [one.policy for one in stopped.tried] == [one.policy for one in whole.tried]
     assert stopped.winner == replace(whole.winner, metrics=stopped.winner.metrics)
 
@@ -162,9 +161,8 @@ def test_learning_rates_can_come_from_a_range_test(make: Make, bench: Bench, tas
     assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.tried)
 
 
-def test_the_ranking_of_a_search_is_a_study_like_any_other(make: Make, bench: Bench) -> None:
-    found = find(make(), bench)
-    cards = results("hunt", bench.store).tasks[0].scorecards
+def test_the_ranking_of_a_search_is_a_study_like_any_other(found: Found, lasting_bench: Bench) -> None:
+    cards = results("hunt", lasting_bench.store).tasks[0].scorecards
     assert {card.policy for card in cards} == {one.policy for one in found.tried if one.whole}
 
 
