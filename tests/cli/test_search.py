@@ -1,11 +1,16 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
+
+from lrbench.cli import app
 
 Command = Callable[..., Result]
+
+SERIAL = ("--engine", "serial")
 
 SEARCH = """
 task = { base = "mnist1d-mlp", steps = 60, eval_every = 30 }
@@ -30,10 +35,28 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the search."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "hunt.toml").write_text(SEARCH)
+    store = folder / "lrbench.db"
+    told = CliRunner().invoke(app, ["search", str(folder / "hunt.toml"), "--store", str(store), *SERIAL])
+    assert told.exit_code == 0, told.stderr
+    return store
+
+
+@pytest.fixture
+def searched(done: Path, file: Path) -> Path:
+    """The file of the search, beside a store that has it."""
+    shutil.copy(done, file.parent)
+    return file
+
+
 def test_the_winner_is_printed_beside_its_search_score_and_the_second_time_for_nothing(
     lrbench: Command, file: Path
 ) -> None:
-    told = lrbench("search", file)
+    told = lrbench("search", file, *SERIAL)
 
     assert told.exit_code == 0, told.stderr
     assert "hunt on mnist1d-mlp: the finalists on 2 fresh seeds" in told.stdout
@@ -44,9 +67,9 @@ def test_the_winner_is_printed_beside_its_search_score_and_the_second_time_for_n
     assert ", 0 to train" in again.stderr.splitlines()[-1]
 
 
-def test_json_is_one_document_that_a_longer_search_goes_on_from(lrbench: Command, file: Path) -> None:
-    first = json.loads(lrbench("search", file, "--json").stdout)
-    longer = json.loads(lrbench("search", file, "--policies", "9", "--json").stdout)
+def test_json_is_one_document_that_a_longer_search_goes_on_from(lrbench: Command, searched: Path) -> None:
+    first = json.loads(lrbench("search", searched, "--json").stdout)
+    longer = json.loads(lrbench("search", searched, "--policies", "9", "--json", *SERIAL).stdout)
 
     assert first["winner"] in [one["policy"] for one in first["tried"]]
     assert longer["tried"][:6] == first["tried"]
@@ -54,9 +77,8 @@ def test_json_is_one_document_that_a_longer_search_goes_on_from(lrbench: Command
     assert set(first["confirmed"][0]) >= {"search", "shrinkage", "metrics"}
 
 
-def test_the_whole_budget_policies_are_exported_and_compared_like_a_study(lrbench: Command, file: Path) -> None:
-    lrbench("search", file)
-
+@pytest.mark.usefixtures("searched")
+def test_the_whole_budget_policies_are_exported_and_compared_like_a_study(lrbench: Command) -> None:
     runs = json.loads(lrbench("export", "hunt", "--json").stdout)["runs"]
 
     assert {run["status"] for run in runs} <= {"finished", "diverged"}
@@ -68,13 +90,13 @@ def test_a_front_of_two_objectives_is_a_table(lrbench: Command, file: Path) -> N
         "target = 0.15\n"
         + SEARCH.replace("rungs = 2", 'objectives = ["accuracy", "steps"]').replace("policies = 6", "policies = 4")
     )
-    told = lrbench("search", file)
+    told = lrbench("search", file, *SERIAL)
     assert "no policy that was tried is better in both accuracy and steps" in told.stdout, told.stderr
 
 
-def test_nothing_found_is_an_answer_and_no_error(lrbench: Command, file: Path) -> None:
-    file.write_text("target = 0.99\n" + SEARCH)
-    told = lrbench("search", file)
+def test_nothing_found_is_an_answer_and_no_error(lrbench: Command, searched: Path) -> None:
+    searched.write_text("target = 0.99\n" + SEARCH)
+    told = lrbench("search", searched)
     assert told.exit_code == 0
     assert "Nothing found within the budget of " in told.stdout
     assert "the winner:" not in told.stdout
@@ -95,11 +117,11 @@ def test_a_bad_file_or_storage_is_one_sentence_and_trains_nothing(lrbench: Comma
 
 
 def test_the_progress_of_a_search_and_the_importance_of_its_parameters_are_drawn(
-    lrbench: Command, file: Path, tmp_path: Path
+    lrbench: Command, searched: Path, tmp_path: Path
 ) -> None:
-    lrbench("search", file, "--policies", "12", "--json")
+    lrbench("search", searched, "--policies", "10", *SERIAL)
 
-    assert lrbench("plot", "progress", file, "-o", "progress.svg").exit_code == 0
+    assert lrbench("plot", "progress", searched, "-o", "progress.svg").exit_code == 0
     assert lrbench("plot", "importance", "hunt", "-o", "importance.png").exit_code == 0
     assert lrbench("plot", "all", "hunt", "-o", "figures").exit_code == 0
 
@@ -109,9 +131,9 @@ def test_the_progress_of_a_search_and_the_importance_of_its_parameters_are_drawn
     assert (tmp_path / "importance.png").stat().st_size > 1000
 
 
-def test_what_is_no_search_has_no_progress(lrbench: Command, file: Path, tiny_study: Path) -> None:
-    lrbench("run", tiny_study)
-    lrbench("search", file)
+@pytest.mark.usefixtures("searched")
+def test_what_is_no_search_has_no_progress(lrbench: Command, tiny_study: Path) -> None:
+    lrbench("run", tiny_study, *SERIAL)
     for arguments, sentence in (
         (("progress",), "the plot 'progress' is drawn of a search: name one"),
         (("progress", "tiny"), "'tiny' in the store lrbench.db is a study of given policies"),
