@@ -28,6 +28,9 @@ COSTS = {
 
 FRONT = "Pareto front: nothing is both cheaper and better"
 NAME = 50
+LARGE, SMALL, CROWDED = 8, 4, 200
+"""The size of a marker, and that of one among more than so many."""
+
 MOST_POINTS = 1500
 """More policies than this, the best ones, are not drawn."""
 
@@ -91,7 +94,8 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]]) -> None
         x = [cost for cost, row in points if row["verdict"] == verdict]
         y = [row["val"] for _, row in points if row["verdict"] == verdict]
         look = look_of(verdict)
-        axes.plot(x, y, look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
+        size = LARGE if len(points) <= CROWDED else SMALL
+        axes.plot(x, y, look.marker, color=look.color, markersize=size, markeredgecolor="white", zorder=3)
 
 
 def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[str, str]) -> list[Line2D]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.report.frames import objective_name, one_task, records
-from lrbench.report.labels import fitted
-from lrbench.report.names import short_names
+from lrbench.report.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 from lrbench.report.treatment_names import brief_treatment
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_POLICIES = 8
 COLUMNS = 4
+NOTHING = 1e-9
+"""Changes of a score that are smaller than this are none."""
+
 METHOD, POLICY = 34, 22
 """How many characters of a name stand on a line."""
 
@@ -70,6 +73,8 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     for axes in panels[:, 0]:
         axes.set_yticks(range(len(methods)), rows, fontsize=9, color=INK, parse_math=False)
     panels[0, 0].set_ylim(len(methods) - 0.4, -0.6)
+    if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
+        panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
         axes.set_xlabel(f"change of {objective_name(objective)}", fontsize=9, color=INK)
         axes.tick_params(labelbottom=True)

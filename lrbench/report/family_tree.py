@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.report.labels import fitted
-from lrbench.report.names import short_names
+from lrbench.report.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:

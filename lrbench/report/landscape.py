@@ -134,7 +134,9 @@ def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:
         heads += land.plot(
             [], [], marker, color=color, markersize=8, markeredgecolor="white", label=_ended(name, paths[name][-1])
         )
-        lines += rates.plot([], [], color=color, marker=marker, markevery=[-1], markersize=6, linewidth=1.8)
+        lines += rates.plot(
+            [], [], color=color, marker=marker, markevery=[-1], markersize=6, linewidth=1.8, clip_on=False
+        )
         rates.plot(lrs, color=color, linewidth=0.8, alpha=0.35)
     tidy(rates)
     rates.set_xlim(0, STEPS)
@@ -167,7 +169,7 @@ def _draw_land(axes: Axes) -> None:
     heights = loss(*np.meshgrid(side, side))
     shades = colormaps["Greys_r"].resampled(SHADES)
     axes.imshow(heights, shades, extent=(-EXTENT, EXTENT, -EXTENT, EXTENT), origin="lower")
-    axes.plot(*START, "*", color=INK, markersize=11, markeredgecolor="white")
+    axes.plot(*START, "*", color=INK, markersize=13, markeredgecolor="white", zorder=5)
     axes.annotate("start", START, xytext=(8, 4), textcoords="offset points", fontsize=9, color=INK)
     axes.set_xlim(-EXTENT, EXTENT)
     axes.set_ylim(-EXTENT, EXTENT)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from lrbench.report.lr_axis import lr_limits
-from lrbench.report.names import short_names, shortened, wrapped
+from lrbench.report.names import fitted, short_names, wrapped
 from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, tidy
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _panels(curves: Mapping[str, NDArray[np.float64]], log: bool) -> Figure:
         line = _draw(axes, lrs, PALETTE[0], log)
         if not log:
             axes.fill_between(*line.get_data(), color=PALETTE[0], alpha=FILL, linewidth=0)
-        title = wrapped(shortened(names[name], MOST_LINES * LONGEST_TITLE[columns]), LONGEST_TITLE[columns])
+        title = fitted(names[name], LONGEST_TITLE[columns], MOST_LINES)
         axes.set_title(title, fontsize=9, fontweight="bold", color=INK, loc="left", parse_math=False)
     for axes in grid.flat[len(curves) :]:
         axes.set_visible(False)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 DIFFERS = "…"
+MOST_LINES = 2
+"""A name that is fitted has no more lines than this; its middle is left out where it would."""
+
 UNBREAKABLE = "\N{NO-BREAK SPACE}"
 ARGUMENT = re.compile(r"(\w+)=('[^']*'|\[[^][]*]|[^][,()']+)")
 """A name and its value in the text of a policy or of a training method."""
@@ -67,6 +70,14 @@ def wrapped(name: str, width: int) -> str:
     if len(name) <= width:
         return name
     return "\n".join(textwrap.wrap(name, max(width, 4), subsequent_indent="  ", break_on_hyphens=False))
+
+
+def fitted(name: str, width: int, lines: int = MOST_LINES) -> str:
+    """A name over at most so many lines of `width` characters: its beginning and its end, where it is longer."""
+    kept = min(len(name), lines * width)
+    while (text := wrapped(_without_middle(name, kept), width)).count("\n") >= lines:
+        kept -= 2
+    return text
 
 
 def many(count: int, noun: str) -> str:
@@ -130,3 +141,7 @@ def _pattern(names: Sequence[str], shared: frozenset[Place]) -> str:
             pieces += [fullest[end : match.start(2)], DIFFERS]
             end = match.end()
     return "".join([*pieces, fullest[end:]])
+
+
+def _without_middle(name: str, kept: int) -> str:
+    return name if kept >= len(name) else f"{name[: kept // 2]}{DIFFERS}{name[-(kept // 2) :]}"

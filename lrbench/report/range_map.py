@@ -17,7 +17,7 @@ from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
 from lrbench.report.frames import objective_name, one_task, records
-from lrbench.report.labels import fitted
+from lrbench.report.names import fitted
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ BORDER = VERDICTS["avoid"].color
 
 ROW, MOST_ROWS = 0.42, 12
 """The height of a row in inches; the rows of maps with more of them share the height of so many."""
+
+MOST_TICKS = 25
+"""Of more values than this not all are written at the side of a map."""
 
 MOST_LETTERS = 60
 """More of them than this side by side below a map are set aslant."""
@@ -227,7 +230,9 @@ def _label(axes: Axes, grid: Grid) -> None:
     ):
         unit = _shared_unit(values)
         shown = [value.removesuffix(unit) for value in values]
-        axis.set_ticks(range(len(values)), shown, fontsize=8, color=INK, parse_math=False)
+        apart = -(-len(values) // MOST_TICKS)
+        shown = shown[::apart]
+        axis.set_ticks(range(0, len(values), apart), shown, fontsize=8, color=INK, parse_math=False)
         axis.set_label_text(fitted(f"{name},{unit}" if unit else f"{name}: {doc}", width), fontsize=9, color=INK)
         if axis is axes.xaxis and max(map(len, shown)) * len(shown) > MOST_LETTERS:
             axis.set_tick_params(rotation=30)

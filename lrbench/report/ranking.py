@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrbench.report.frames import objective_name, one_task, rates_of, records
-from lrbench.report.labels import fitted, row_labels
+from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.names import many
+from lrbench.report.names import fitted, many
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:

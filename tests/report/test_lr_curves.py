@@ -7,6 +7,7 @@ import pytest
 from lrbench.errors import LRBenchError
 from lrbench.report.lr_curves import lr_figure, outline, simplified, stairs
 from lrbench.report.style import save_figure
+from tests.report.made_studies import LONG
 
 
 def curves(count: int) -> dict[str, np.ndarray]:
@@ -132,3 +133,9 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_behind(tmp_p
         save_figure(lr_figure(curves(1)), tmp_path / "file" / "curves.png")
 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_long_names_over_panels_keep_what_tells_them_apart() -> None:
+    figure = lr_figure({f"{LONG}{number}": np.full(10, 0.1) for number in range(9)})
+
+    assert len({axes.get_title(loc="left") for axes in figure.axes}) == 9

@@ -14,7 +14,7 @@ from lrbench.report.confidence import pooled
 from lrbench.report.cost import pareto
 from lrbench.report.effects import BETTER, OPEN, WORSE, side
 from lrbench.report.frames import Frames, records
-from lrbench.report.labels import fitted
+from lrbench.report.names import fitted
 from lrbench.report.profile import gaps
 from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.terminal_plot import sparkline

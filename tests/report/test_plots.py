@@ -86,6 +86,7 @@ def test_two_thousand_policies_have_small_pictures_that_say_how_many_are_left_ou
     assert {name: size for name, size in sizes.items() if size > 300_000} == {}
     assert re.search(r"1,970 more policies: .*\d avoid", said(drawn["ranking"]))
     assert "of 1,992 others" in said(drawn["training"])
+    assert len(drawn["map"].axes[0].get_xticks()) <= 25
 
 
 def said(figure: Figure) -> str:

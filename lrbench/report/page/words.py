@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.policy import functions
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
 
-MOST_NAMED = 5
-"""A sentence names no more policies than this."""
+MOST_NAMED, MOST_LETTERS = 5, 250
+"""A sentence names no more policies than this, and after the first none whose names make so many letters."""
 
 RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precision", "device")
 """What is stored beside each number, in the order of the table."""
@@ -66,8 +67,8 @@ def overview(frames: Frames) -> list[str]:
     cost = cost_of(runs)
     if cost.iterations:
         said.append(
-            f"Its {many(cost.runs, 'run')} have {many(cost.iterations, 'iteration')}, those that runs share counted in "
-            f"each: {duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
+            f"{many(cost.iterations, 'iteration')} in {many(cost.runs, 'run')}, shared ones counted in each: "
+            f"{duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
         )
     return said
 
@@ -256,8 +257,10 @@ def _objectives(frames: Frames) -> str:
 
 def _some(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    return _joined(names if more <= 0 else [*names[:MOST_NAMED], f"{more:,} more"])
+    fitting = sum(length <= MOST_LETTERS for length in accumulate(map(len, names)))
+    named = names[: max(1, min(MOST_NAMED, fitting))]
+    more = len(names) - len(named)
+    return _joined([*named, f"{more:,} more"] if more else named)
 
 
 def _joined(parts: Iterable[object]) -> str:
