@@ -134,7 +134,8 @@ def print_found(found: Found, session: Session) -> None:
         _print_confirmed(found, session, f"{found.search} on {found.task}: the finalists on {seeds} fresh seeds")
     if len(found.objectives) > 1 and found.front:
         _print_front(found, session)
-    print()
+    if found.front:
+        print()
     if found.disappointment:
         print(paragraph(found.disappointment[:1].upper() + found.disappointment[1:] + ".", width))
     elif found.winner is not None:
@@ -143,7 +144,8 @@ def print_found(found: Found, session: Session) -> None:
     if found.exhausted:
         counts.append("no further one is new")
     steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
-    policies = f"{len(found.tried)} policies, their highest LRs from {low:.3g} to {high:.3g}"
+    count = len(found.tried)
+    policies = f"{count} {'policy' if count == 1 else 'policies'}, the highest LRs from {low:.3g} to {high:.3g}"
     print(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
 
 

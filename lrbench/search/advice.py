@@ -210,12 +210,15 @@ def _is_same(task: Task, settings: TaskSettings | None, body: Body) -> bool:
 
 
 def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:
-    """The policies of a body of evidence that can be trained on a task, best first, without those to be avoided."""
+    """The policies of a body of evidence that can be trained on a task, best first, without those to be avoided.
+
+    Where the best of them does no better than guessing, nothing was learnt, and none is recommended.
+    """
     contenders = {one.policy: one for one in body.contenders if _fits(one.policy, task, body)}
     cards = rank(list(contenders.values()), margin=MARGIN, resolution=body.resolution)
-    if not cards:
+    best = cards[0].val.mean if cards else None
+    if best is None or (body.guessing is not None and best <= body.guessing):
         return []
-    best = cards[0].val.mean
     recommendations = []
     for card in cards:
         value = _value(goal, contenders[card.policy], best)
@@ -235,7 +238,7 @@ WORDS: Mapping[str, str] = {
 }
 
 
-def _value(goal: str, contender: Contender, best: float | None) -> Interval | None:
+def _value(goal: str, contender: Contender, best: float) -> Interval | None:
     """The goal's number over the seeds of a policy; None where its runs do not tell."""
     finished = [run for run in contender.runs if not run.diverged]
     known: list[float | None]
@@ -245,8 +248,6 @@ def _value(goal: str, contender: Contender, best: float | None) -> Interval | No
         case "robust":
             known = [_mean_over_scales(run.score("val"), run.final.get("base_lr_retention")) for run in finished]
         case _:
-            if best is None:
-                return None
             near = best - NEAR_THE_BEST * abs(best)
             known = [steps_to_target(*run.validation_curve(), near) for run in finished]
     values = [value for value in known if value is not None]

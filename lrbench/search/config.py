@@ -14,7 +14,7 @@ from lrbench.policy.budget import read_length, read_per_length
 from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
 from lrbench.search.domain import Between, Domain, OneOf
 from lrbench.search.question import OBJECTIVES, RUNGED, SAMPLERS, Search
-from lrbench.search.space import Space, domain_of, function_names
+from lrbench.search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.config import Seed, Table, check_scores, find_study, read_toml, seeds_of, task_of
 from lrbench.study.fields import checked, shown
 
@@ -66,14 +66,14 @@ class SpaceTable(BaseModel):
     functions: Annotated[list[str], Field(min_length=1, description="a list of functions and catalogs")] = ["lrbench13"]
     lr: Annotated[
         Literal["auto"] | Annotated[list[Rate], Field(min_length=2, max_length=2)],
-        Field(description='"auto", or a list of the lowest and the highest'),
+        Field(description='"auto", or a list of the lowest and the highest, both positive'),
     ] = "auto"
     stages: Annotated[
         int | Annotated[list[int], Field(min_length=1)], Field(description="a number of stages, or a list of them")
     ] = 1
     warmup: Annotated[
         bool | Annotated[list[Fraction], Field(min_length=2, max_length=2)],
-        Field(description="true, false, or a list of the least and the largest fraction of the budget"),
+        Field(description="true, false, or a list of the least and the largest fraction of the budget, from 0 to 1"),
     ] = False
     levels: Annotated[int | None, Field(ge=2, le=1000, description="a number of values from 2 on")] = None
 
@@ -184,18 +184,29 @@ def _warmup(given: bool | list[float]) -> Between | None:
 
 
 def _narrowed(name: str, table: Any, names: tuple[str, ...], where: str) -> dict[str, Domain]:
-    if name not in functions() or not isinstance(table, dict):
+    if name not in functions():
         keys = [*SpaceTable.model_fields, *names]
         raise StudyError(f"{where}: unknown key {name!r}{did_you_mean(name, keys)}; allowed are {', '.join(keys)}")
+    if not isinstance(table, dict):
+        raise StudyError(f"{where}: {name} = {shown(table)} must be a table of its parameters, as [space.{name}]")
     declared = {parameter.name: parameter for parameter in functions()[name].parameters}
     for key in table:
         if key not in declared:
             hint = did_you_mean(key, declared)
             raise StudyError(f"{where}: {name} has no parameter '{key}'{hint}: it takes {', '.join(declared)}")
-    return {key: _domain(name, declared[key], value, f"{where}: {name}") for key, value in table.items()}
+    try:
+        return {key: _domain(name, declared[key], value, f"{where}: {name}") for key, value in table.items()}
+    except PolicyError as error:
+        raise StudyError(f"{where}: {error}") from error
 
 
 def _domain(function: str, parameter: Parameter, value: Any, where: str) -> Domain:
+    """What a parameter is narrowed to.
+
+    Raises:
+        StudyError: that is no value, list or range, or does not follow the budget.
+        PolicyError: the parameter does not allow a value.
+    """
     if isinstance(value, dict):
         return _range(function, parameter, checked(RangeTable, value, f"{where}.{parameter.name}"), where)
     lists = isinstance(parameter.kind, LengthsKind)
@@ -206,10 +217,7 @@ def _domain(function: str, parameter: Parameter, value: Any, where: str) -> Doma
         raise StudyError(
             f"{where}: {parameter.name} = [] must be a value, a list of at least one or a table of low and high"
         )
-    try:
-        read = [parameter.read(function, one) for one in values]
-    except PolicyError as error:
-        raise StudyError(f"{where}: {error}") from error
+    read = [parameter.read(function, one) for one in values]
     for one in read:
         _check_portable(parameter, one, where)
     return OneOf(tuple(read))
@@ -224,12 +232,8 @@ def _range(function: str, parameter: Parameter, table: RangeTable, where: str) -
             f"{where}: {parameter.name} must go from a low to a higher value, not {table.low} to {table.high}"
         )
     for end in (low, high):
-        if isinstance(parameter.kind, LengthKind | DecayRate | SlopeRate):
-            continue
-        try:
+        if not isinstance(parameter.kind, LengthKind | DecayRate | SlopeRate):
             parameter.read(function, end)
-        except PolicyError as error:
-            raise StudyError(f"{where}: {error}") from error
     log = table.log
     if log is None:
         usual = domain_of(function, parameter) if parameter.required or parameter.role == "range" else None
@@ -244,7 +248,9 @@ def _number(parameter: Parameter, end: float | str, where: str) -> float:
     kind = parameter.kind
     if isinstance(kind, LengthKind):
         if isinstance(end, str) and isinstance(read_length(end), str) and end.strip().endswith("dur"):
-            return float(end.strip().removesuffix("dur"))
+            share = float(end.strip().removesuffix("dur"))
+            _check_length(parameter, share, where)
+            return share
         raise StudyError(f"{where}: the ends of {parameter.name} must be fractions of the budget, such as '0.1dur'")
     if isinstance(kind, DecayRate | SlopeRate):
         per = read_per_length(end)
@@ -256,6 +262,12 @@ def _number(parameter: Parameter, end: float | str, where: str) -> float:
     return end
 
 
+def _check_length(parameter: Parameter, share: float, where: str) -> None:
+    """Refuse what a search would make longer."""
+    if share < SHORTEST:
+        raise StudyError(f"{where}: {parameter.name} must be at least {SHORTEST}dur, not {share:g}dur")
+
+
 def _check_portable(parameter: Parameter, value: Any, where: str) -> None:
     """Refuse what does not scale with the budget: a search tries policies at several budgets."""
     kind = parameter.kind
@@ -263,5 +275,7 @@ def _check_portable(parameter: Parameter, value: Any, where: str) -> None:
         lengths = value if isinstance(value, tuple) else (value,)
         if not all(isinstance(length, str) and length.endswith("dur") for length in lengths):
             raise StudyError(f"{where}: {parameter.name} must be a fraction of the budget, such as '0.25dur'")
+        for length in lengths:
+            _check_length(parameter, float(length.removesuffix("dur")), where)
     if isinstance(kind, DecayRate | SlopeRate) and not (isinstance(value, str) and value.endswith("dur")):
         raise StudyError(f"{where}: {parameter.name} must be a rate over the budget, such as '0.1 per 1dur'")

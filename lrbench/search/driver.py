@@ -13,6 +13,7 @@ from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.domain import Between
+from lrbench.search.evidence import guessing
 from lrbench.search.history import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
 from lrbench.search.ladder import climb
 from lrbench.search.lr_range import RANGE_SEEDS, find_range
@@ -275,9 +276,7 @@ def _cost(objective: str, tried: Tried) -> float:
 
 def _guessing(search: Search) -> float:
     chance = search.task.chance
-    if search.task.metric is not None:
-        return chance
-    return chance + 2 * math.sqrt(chance * (1 - chance) / len(search.task.data.val))
+    return chance if search.task.metric is not None else guessing(chance, len(search.task.data.val))
 
 
 def _with_range(search: Search, bench: Bench) -> tuple[Search, RangeTest | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError
 from lrbench.metrics import Contender, Curve, RunRecord, retained_fraction
+from lrbench.search.lr_range import belongs_to_a_range_test
 from lrbench.study.config import find_study, read_toml, study_names
 from lrbench.study.results import Evidence
 
@@ -57,6 +58,17 @@ class Body:
             runs.setdefault(policy, []).append(run)
         return [Contender(policy, policy, tuple(own)) for policy, own in runs.items()]
 
+    @property
+    def guessing(self) -> float | None:
+        """The validation objective that guessing comes to; None where it is not known."""
+        chance = next(iter(self.runs.values())).chance
+        return None if chance is None or self.resolution is None else guessing(chance, round(1 / self.resolution))
+
+
+def guessing(chance: float, samples: int) -> float:
+    """The accuracy on so many samples that guessing comes to: chance, and two standard errors more."""
+    return chance + 2 * math.sqrt(chance * (1 - chance) / samples)
+
 
 def bodies(store: Store | None) -> list[Body]:
     """All evidence: that of a store, and what ships."""
@@ -64,9 +76,14 @@ def bodies(store: Store | None) -> list[Body]:
 
 
 def stored(store: Store) -> Iterator[Body]:
-    """The evidence of a store: of every study the runs without training methods, at the policies' own LRs."""
+    """The evidence of a store: of every study the runs without training methods, at the policies' own LRs.
+
+    Range tests are none: their constant rates over few iterations would pass for what is good on a task.
+    """
     found: dict[tuple[str, int], Body] = {}
     for name in store.study_names():
+        if belongs_to_a_range_test(name):
+            continue
         evidence = Evidence.of(name, store)
         for task in evidence.tasks:
             runs = {

@@ -47,6 +47,9 @@ DIVERGED = -1.0
 RANGE_SEEDS = (0, 1, 2)
 """The seeds of a range test that something else asks for, so that all that do share its runs."""
 
+CONSTANT, SWEEP = "range test of ", " sweep of "
+"""What the names of its studies begin with, and what follows how a sweep rises in theirs."""
+
 FEWEST_STEPS = 20
 FEWEST_DEFAULT_STEPS, MOST_DEFAULT_STEPS = 100, 500
 SWEEP_EVALUATIONS = 25
@@ -63,6 +66,7 @@ LEAST_FALL = 0.02
 """A loss that no rate lowers by this share of it has not begun to fall."""
 
 Sweep = Literal["exponential", "linear"]
+SWEEPS: tuple[Sweep, ...] = ("exponential", "linear")
 
 Falls = Sequence[tuple[float, float]]
 """Learning rates, rising, and how far each lowers the loss: 1 as far as the best of them, 0 not at all."""
@@ -231,6 +235,11 @@ def find_range(
     )
 
 
+def belongs_to_a_range_test(study: str) -> bool:
+    """Whether a study was trained to find a range: it compares constant rates over few iterations, not policies."""
+    return study.startswith((CONSTANT, *(sweep + SWEEP for sweep in SWEEPS)))
+
+
 def default_steps(task: Task) -> int:
     """Iterations of each run of a range test unless they are given."""
     return min(max(task.steps // 5, FEWEST_DEFAULT_STEPS), MOST_DEFAULT_STEPS)
@@ -257,7 +266,7 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
         raise TaskError(f"{where}: give at least one seed")
     if steps < FEWEST_STEPS:
         raise TaskError(f"{where}: steps = {steps} must be at least {FEWEST_STEPS}")
-    if sweep not in ("exponential", "linear"):
+    if sweep not in SWEEPS:
         raise TaskError(f"{where}: a sweep is exponential or linear, not {sweep!r}")
     low, high = sweep_range
     if not 0 < low < high < math.inf:
@@ -271,7 +280,7 @@ def _swept(
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
     bound = policy.bind(task.steps, task.steps_per_epoch)
-    runs, trained = _trained(f"{sweep} sweep of {task.name}, {task.steps} steps", task, bench, seeds, {"sweep": policy})
+    runs, trained = _trained(f"{sweep}{SWEEP}{task.name}, {task.steps} steps", task, bench, seeds, {"sweep": policy})
 
     def swept(seed: int, run: StoredRun) -> SweepRun:
         middles = [(before + after) // 2 for before, after in pairwise([0, *(score.step for score in run.scores)])]
@@ -293,7 +302,7 @@ def _constant(
     """The runs with constant rates, and how many iterations were trained for them now."""
     rates = {f"{_rate(exponent):.4g}": _rate(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
-    runs, trained = _trained(f"range test of {task.name}, {task.steps} steps", task, bench, seeds, policies)
+    runs, trained = _trained(f"{CONSTANT}{task.name}, {task.steps} steps", task, bench, seeds, policies)
 
     def measured(name: str, seed: int, run: StoredRun) -> ConstantRun:
         if run.status != "finished":

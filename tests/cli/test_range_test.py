@@ -6,7 +6,7 @@ from typer.testing import Result
 
 Command = Callable[..., Result]
 
-TEST = ("range-test", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "2")
+TEST = ("range-test", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "2", "--engine", "serial")
 
 
 def test_the_range_is_printed_drawn_and_a_document(lrbench: Command, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typer.testing import Result
 
 Command = Callable[..., Result]
 
+SERIAL = ("--engine", "serial")
+
 
 def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> None:
     told = lrbench("recommend", "--task", "mnist1d-mlp")
@@ -19,7 +21,7 @@ def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> N
 
 
 def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
-    arguments = ("recommend", "--task", "mnist1d-mlp", "--budget", "60", "--seeds", "2", "--verify")
+    arguments = ("recommend", "--task", "mnist1d-mlp", "--budget", "60", "--seeds", "2", *SERIAL, "--verify")
 
     document = json.loads(lrbench(*arguments, "--target", "0.01", "--json").stdout)
 
@@ -29,7 +31,7 @@ def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
 
 
 def test_a_policy_is_verified_with_yes_and_with_no(lrbench: Command) -> None:
-    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--budget", "40", "--seeds", "2")
+    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--budget", "40", "--seeds", "2", *SERIAL)
 
     yes, no = lrbench(*arguments, "--target", "0.01"), lrbench(*arguments, "--target", "0.99", "--json")
 

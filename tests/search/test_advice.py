@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torch import nn
 
 import lrbench
-from lrbench.errors import StudyError
+from lrbench.errors import StudyError, TaskError
 from lrbench.policy import parse
 from lrbench.search.advice import advise, nearest, verified
 from lrbench.search.bench import Bench
@@ -83,6 +84,16 @@ def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, l
     assert advice.source.startswith("a range test alone")
     assert parse(advice.policy).k0 == pytest.approx(test.high.value, rel=0.05)
     assert all(one.runs == 0 and one.value is None for one in advice.recommendations)
+    assert {body.steps for body in stored(lasting_bench.store)}.isdisjoint({test.steps}), "its runs are no evidence"
+
+
+def test_where_nothing_was_learnt_nothing_is_recommended(task: Task, bench: Bench) -> None:
+    dead = task.with_(loss=lambda outputs, targets: nn.functional.cross_entropy(outputs * 0.0, targets), version="dead")
+    entries = tuple(Entry(text, parse(text)) for text in POLICIES[:3])
+    bench.train(Study(name="in vain", tasks=(dead,), entries=entries, seeds=(0, 1)))
+
+    with pytest.raises(TaskError, match=r"no learning rate from .* lowers the training loss within 100 iterations"):
+        advise(dead, bench, evidence=stored(bench.store))
 
 
 def test_verification_goes_on_until_a_policy_reaches_the_target(
