@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name
-from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, tidy, titled
+from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ LEAST_TRIALS = 10
 TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
 
 OBJECTIVES: Mapping[str, str] = {
-    "steps": "iterations to the target",
+    "steps": "iterations to the target (never: twice the budget)",
     "robustness": "share that other base LRs leave",
 }
 """What an objective is called on an axis; the accuracy is called what the task calls it."""
@@ -91,18 +91,21 @@ def search_frames(search: str, store: Store) -> SearchFrames:
 def search_progress_figure(search: SearchFrames) -> Figure:
     """Every trial's figure, and the best one so far, against the iterations that were asked for up to its end.
 
-    There is a panel for each objective. The best is one of the whole budget none of whose runs diverged.
+    There is a panel for each objective. The best is one of the whole budget none of whose runs diverged. What a range
+    test took before the search, and the confirmation after it, is not among the iterations.
     """
     trials = search.trials
     if not (trials["budget"].notna() & (trials["diverged"] == 0)).any():
         return blank(f"No trial of {search.search} has ended without diverging yet.")
     count = len(search.objectives)
-    figure = Figure(figsize=(WIDTH, 0.8 + 3.4 * count), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.1 + 3.4 * count), layout="constrained")
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for axes, objective in zip(panels, search.objectives, strict=True):
         _panel(axes, search, objective)
     titled(panels[0], f"{search.search}: {len(trials):,} policies")
     panels[-1].set_xlabel("iterations asked for", color=INK)
+    handles, _ = panels[0].get_legend_handles_labels()
+    legend_below(figure, handles, columns=len(handles))
     return figure
 
 
@@ -131,7 +134,6 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylabel(OBJECTIVES.get(objective, f"validation {search.accuracy}"), color=INK, parse_math=False)
-    axes.legend(loc="upper right" if lower else "lower right", frameon=False, fontsize=9, labelcolor=INK)
 
 
 def importance_figure(search: SearchFrames) -> Figure:
