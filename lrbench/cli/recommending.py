@@ -86,6 +86,16 @@ def recommend(
             "--at-most", metavar="N", parser=whole_number(1, 100), help="Recommend N policies.", rich_help_panel=HOW
         ),
     ] = 3,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="STUDY",
+            help="Leave a study out of the evidence, as to see what the others say; may repeat.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     device: Device = "auto",
     workers: Workers = "auto",
     engine: Engine = "auto",
@@ -125,6 +135,7 @@ def recommend(
             trained,
             goal=goal,
             at_most=at_most,
+            without=without or (),
             target=target,
             budget=budget,
             seeds=seeds,

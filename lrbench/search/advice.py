@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lrbench.errors import PolicyError, StudyError, did_you_mean
 from lrbench.metrics import Contender, Interval, rank, steps_to_target, t_interval
 from lrbench.policy import FIX, parse
-from lrbench.search.evidence import Body, bodies, registered
+from lrbench.search.evidence import Body, registered
 from lrbench.search.lr_range import RANGE_SEEDS, find_range
 from lrbench.search.verification import Verification, check_policy
 
@@ -120,15 +120,12 @@ class Advice:
 def advise(
     task: Task,
     bench: Bench,
+    evidence: Iterable[Body],
     *,
     goal: str = "accuracy",
     at_most: int = 3,
-    evidence: Iterable[Body] | None = None,
 ) -> Advice:
-    """Recommend policies from the nearest evidence, or from a range test where there is none.
-
-    Args:
-        evidence: what to go by; the bench's store and the shipped studies unless given.
+    """Recommend policies from the nearest evidence, or from a range test, trained on the bench, where there is none.
 
     Raises:
         StudyError: there is no such goal.
@@ -137,8 +134,7 @@ def advise(
     if goal not in GOALS:
         hint = did_you_mean(goal, GOALS) or f"; there are {', '.join(GOALS)}"
         raise StudyError(f"there is no goal '{goal}'{hint}")
-    known = bodies(bench.store) if evidence is None else list(evidence)
-    for nearness, body in nearest(task, known):
+    for nearness, body in nearest(task, list(evidence)):
         found = _recommended(task, body, goal)
         if found:
             runs = len(body.runs)

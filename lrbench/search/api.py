@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from lrbench.errors import StudyError
@@ -11,6 +11,7 @@ from lrbench.search.advice import Advice, advise, verified
 from lrbench.search.bench import bench_at
 from lrbench.search.config import load_search
 from lrbench.search.driver import Found, find
+from lrbench.search.evidence import bodies
 from lrbench.search.lr_range import RangeTest, Sweep, find_range
 from lrbench.search.question import Search
 from lrbench.search.verification import Verification, check_policy, with_budget
@@ -120,6 +121,7 @@ def recommend(
     *,
     goal: str = "accuracy",
     at_most: int = 3,
+    without: Collection[str] = (),
     target: float | None = None,
     budget: int | None = None,
     seeds: int | Sequence[int] = 5,
@@ -137,19 +139,22 @@ def recommend(
     Args:
         goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
         at_most: how many policies.
+        without: the names of studies to leave out of the evidence, as to see what the others say.
         target: train them on the task, in their order, until one is verified to reach this validation objective.
         budget, seeds: of that verification, as for `verify`.
         store, data_root, download, listener, how: as for `lrbench.run`.
 
     Raises:
-        LRBenchError: the goal is unknown, the task or the store cannot be used, or nothing learns on the task.
+        LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, or nothing
+            learns on the task.
     """
     if at_most < 1:
         raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
     trained = task_named(task, data_root, download)
     check_scores({"target": target}, trained, "recommend")
     with bench_at(store, listener, how) as bench:
-        advice = advise(with_budget(trained, budget), bench, goal=goal, at_most=at_most)
+        evidence = bodies(bench.store, without)
+        advice = advise(with_budget(trained, budget), bench, evidence, goal=goal, at_most=at_most)
         if target is None:
             return advice
         return verified(advice, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))

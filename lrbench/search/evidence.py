@@ -7,11 +7,11 @@ of evidence, within which they can be compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lrbench.errors import LRBenchError
+from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import Contender, Curve, RunRecord, retained_fraction
 from lrbench.search.lr_range import belongs_to_a_range_test
 from lrbench.study.config import find_study, read_toml, study_names
@@ -70,19 +70,28 @@ def guessing(chance: float, samples: int) -> float:
     return chance + 2 * math.sqrt(chance * (1 - chance) / samples)
 
 
-def bodies(store: Store | None) -> list[Body]:
-    """All evidence: that of a store, and what ships."""
-    return [*(() if store is None else stored(store)), *shipped()]
+def bodies(store: Store, without: Collection[str] = ()) -> list[Body]:
+    """All evidence, that of a store and what ships, but for some studies.
+
+    Raises:
+        StudyError: one of those is no study at all.
+    """
+    names = {*store.study_names(), *study_names()}
+    for name in without:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            raise StudyError(f"there is no study '{name}' to leave out, in {store.name} or shipped with lrbench{hint}")
+    return [*stored(store, without), *shipped(without)]
 
 
-def stored(store: Store) -> Iterator[Body]:
+def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
     """The evidence of a store: of every study the runs without training methods, at the policies' own LRs.
 
     Range tests are none: their constant rates over few iterations would pass for what is good on a task.
     """
     found: dict[tuple[str, int], Body] = {}
     for name in store.study_names():
-        if belongs_to_a_range_test(name):
+        if name in without or belongs_to_a_range_test(name):
             continue
         evidence = Evidence.of(name, store)
         for task in evidence.tasks:
@@ -110,7 +119,7 @@ def stored(store: Store) -> Iterator[Body]:
     yield from found.values()
 
 
-def shipped() -> Iterator[Body]:
+def shipped(without: Collection[str] = ()) -> Iterator[Body]:
     """The evidence of the studies that ship, each a table of runs beside its file."""
     import pandas as pd
 
@@ -118,7 +127,7 @@ def shipped() -> Iterator[Body]:
     for name in study_names():
         file = find_study(name)
         table = file.with_suffix(".csv")
-        if not table.is_file():
+        if name in without or not table.is_file():
             continue
         settings = {one.name: one for one in _described(read_toml(file))}
         every = pd.read_csv(table)

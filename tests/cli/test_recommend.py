@@ -20,6 +20,12 @@ def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> N
     assert told.stderr == ""
 
 
+def test_a_study_that_is_left_out_is_no_evidence(lrbench: Command) -> None:
+    arguments = ("recommend", "--task", "mnist1d-mlp", "--json")
+    assert "quickstart" in json.loads(lrbench(*arguments).stdout)["source"]
+    assert "quickstart" not in json.loads(lrbench(*arguments, "--without", "quickstart").stdout)["source"]
+
+
 def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
     arguments = ("recommend", "--task", "mnist1d-mlp", "--budget", "60", "--seeds", "2", *SERIAL, "--verify")
 
@@ -44,6 +50,7 @@ def test_what_does_not_go_together_is_one_sentence(lrbench: Command, tmp_path: P
         (("recommend", "--task", "mnist1d-mlp", "--verify"), "--verify and --target SCORE are given together"),
         (("recommend", "--task", "mnist1d-mlp", "--target", "0.5"), "--verify and --target SCORE are given together"),
         (("recommend", "--task", "mnist1d-mlp", "--goal", "speed"), "there is no goal 'speed'"),
+        (("recommend", "--task", "mnist1d-mlp", "--without", "quikstart"), "did you mean 'quickstart'?"),
         (("verify", "FIX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "7"), "target = 7.0 must be from 0 to 1"),
         (("verify", "FOX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "0.5"), "did you mean 'FIX'?"),
     ):

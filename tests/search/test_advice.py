@@ -9,7 +9,7 @@ from lrbench.errors import StudyError, TaskError
 from lrbench.policy import parse
 from lrbench.search.advice import advise, nearest, verified
 from lrbench.search.bench import Bench
-from lrbench.search.evidence import SHIPPED, Body, shipped, stored
+from lrbench.search.evidence import SHIPPED, Body, bodies, shipped, stored
 from lrbench.study.config import find_study
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Adam, Task
@@ -36,7 +36,7 @@ def mnist1d() -> Task:
 def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
     task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
-    advice = advise(task, lasting_bench, evidence=known)
+    advice = advise(task, lasting_bench, known)
 
     means = [one.value.mean for one in advice.recommendations]
     assert advice.nearness == "the same task"
@@ -48,15 +48,23 @@ def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
 
 
 def test_a_number_of_the_advice_is_one_that_was_measured(task: Task, lasting_bench: Bench, known: list[Body]) -> None:
-    best = advise(task, lasting_bench, evidence=known).recommendations[0]
+    best = advise(task, lasting_bench, known).recommendations[0]
     card = lrbench.score(best.policy, task, seeds=3, store=lasting_bench.store, **lasting_bench.how)
     assert (best.value.mean, best.value.low) == (card.val.mean, card.val.low)
+
+
+def test_studies_that_are_left_out_say_nothing(lasting_bench: Bench, known: list[Body]) -> None:
+    studies = {name for body in bodies(lasting_bench.store) for name in body.studies}
+    rest = bodies(lasting_bench.store, without=["known", "quickstart"])
+    assert {name for body in rest for name in body.studies} == studies - {"known", "quickstart"}
+    with pytest.raises(StudyError, match=r"there is no study 'knwon' to leave out, .*did you mean 'known'"):
+        bodies(lasting_bench.store, without=["knwon"])
 
 
 def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
     task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
-    cost, robust = (advise(task, lasting_bench, goal=goal, evidence=known) for goal in ("cost", "robust"))
+    cost, robust = (advise(task, lasting_bench, known, goal=goal) for goal in ("cost", "robust"))
 
     steps = [one.value.mean for one in cost.recommendations]
     retained = [one.value.mean for one in robust.recommendations]
@@ -69,7 +77,7 @@ def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
     task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
     longer = task.with_(steps=80, eval_every=20)
-    advice = advise(longer, lasting_bench, evidence=known, at_most=9)
+    advice = advise(longer, lasting_bench, known, at_most=9)
     policies = {one.policy for one in advice.recommendations}
     assert advice.nearness == "the same task with another budget"
     assert FIXED_STEPS not in policies
@@ -77,7 +85,7 @@ def test_at_another_budget_policies_that_do_not_follow_it_are_left_out(
 
 
 def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, lasting_bench: Bench) -> None:
-    advice = advise(task, lasting_bench, evidence=[])
+    advice = advise(task, lasting_bench, [])
 
     test = lrbench.range_test(task, seeds=3, store=lasting_bench.store, **lasting_bench.how)
     assert advice.nearness == "none"
@@ -93,13 +101,13 @@ def test_where_nothing_was_learnt_nothing_is_recommended(task: Task, bench: Benc
     bench.train(Study(name="in vain", tasks=(dead,), entries=entries, seeds=(0, 1)))
 
     with pytest.raises(TaskError, match=r"no learning rate from .* lowers the training loss within 100 iterations"):
-        advise(dead, bench, evidence=stored(bench.store))
+        advise(dead, bench, stored(bench.store))
 
 
 def test_verification_goes_on_until_a_policy_reaches_the_target(
     task: Task, lasting_bench: Bench, known: list[Body]
 ) -> None:
-    advice = advise(task, lasting_bench, evidence=known)
+    advice = advise(task, lasting_bench, known)
 
     easy = verified(advice, task, lasting_bench, target=0.5, budget=None, seeds=(10, 11))
     never = verified(advice, task, lasting_bench, target=1.0, budget=None, seeds=(10, 11))
@@ -111,21 +119,21 @@ def test_verification_goes_on_until_a_policy_reaches_the_target(
 
 
 def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, lasting_bench: Bench) -> None:
-    bodies = [body for body in shipped() if "quickstart" in body.studies]
-    tables = pd.concat(pd.read_csv(find_study(name).with_suffix(".csv")) for name in bodies[0].studies)
+    known = [body for body in shipped() if "quickstart" in body.studies]
+    tables = pd.concat(pd.read_csv(find_study(name).with_suffix(".csv")) for name in known[0].studies)
     plain = tables[(tables["task"] == "mnist1d-mlp") & (tables["scale"] == 1) & tables["modifier"].isna()]
 
     told = plain.groupby(["policy", "seed"])["val_top1"].agg(set)
-    assert all(bodies[0].runs[place].score("val") in values for place, values in told.items())
-    advice = advise(mnist1d, lasting_bench, evidence=bodies)
+    assert all(known[0].runs[place].score("val") in values for place, values in told.items())
+    advice = advise(mnist1d, lasting_bench, known)
     assert advice.nearness == "the same task"
     assert SHIPPED in advice.source
 
 
 def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_near(lasting_bench: Bench) -> None:
-    bodies = list(shipped())
+    known = list(shipped())
     conv = lrbench.load_task("mnist1d-conv")
-    assert advise(conv, lasting_bench, evidence=bodies).nearness == "the same data"
+    assert advise(conv, lasting_bench, known).nearness == "the same data"
 
 
 def test_a_task_of_the_same_name_with_another_setting_is_another_task(
@@ -137,13 +145,13 @@ def test_a_task_of_the_same_name_with_another_setting_is_another_task(
 
 def test_an_unknown_goal_is_one_sentence(task: Task, lasting_bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"no goal 'acuracy' \(did you mean 'accuracy'\?\)"):
-        advise(task, lasting_bench, goal="acuracy", evidence=[])
+        advise(task, lasting_bench, [], goal="acuracy")
     with pytest.raises(StudyError, match="at_most = 0 must be at least 1"):
         lrbench.recommend(task, at_most=0, store=tmp_path / "runs.db")
 
 
 def test_shipped_runs_at_other_base_lrs_are_evidence_of_robustness(mnist1d: Task, lasting_bench: Bench) -> None:
-    advice = advise(mnist1d, lasting_bench, goal="robust", evidence=list(shipped()))
+    advice = advise(mnist1d, lasting_bench, shipped(), goal="robust")
     table = pd.read_csv(find_study("robustness").with_suffix(".csv"))
 
     rows = table[(table["policy"] == advice.policy) & table["modifier"].isna()]
