@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name
+from lrbench.report.names import fitted
 from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 LEAST_TRIALS = 10
 """Fewer trials than this say nothing about the importance of parameters."""
+
+LONGEST_NAME = 60
+"""A search's name is put into lines of so many characters."""
 
 TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
 
@@ -102,7 +106,7 @@ def search_progress_figure(search: SearchFrames) -> Figure:
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for axes, objective in zip(panels, search.objectives, strict=True):
         _panel(axes, search, objective)
-    titled(panels[0], f"{search.search}: {len(trials):,} policies")
+    titled(panels[0], f"{fitted(search.search, LONGEST_NAME)}: {len(trials):,} policies")
     panels[-1].set_xlabel("iterations asked for", color=INK)
     handles, _ = panels[0].get_legend_handles_labels()
     legend_below(figure, handles, columns=len(handles))
@@ -153,7 +157,8 @@ def importance_figure(search: SearchFrames) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("importance for being among the best tenth (PED-ANOVA), all together 1", color=INK)
     axes.set_xlim(0, max(found.values()) * 1.12 or 1)
-    titled(axes, f"{search.search}: what decides {search.objectives[0]}, over {len(search.trials):,} policies")
+    name = fitted(search.search, LONGEST_NAME)
+    titled(axes, f"{name}: what decides {search.objectives[0]}, over {len(search.trials):,} policies")
     return figure
 
 

@@ -223,3 +223,25 @@ def test_values_that_make_no_sense_are_refused(store: Store, lease: Lease, sql: 
     sql("UPDATE runs SET final = 'torn {'")
     with pytest.raises(StoreError, match=r"has values that cannot be read: (put a whole copy|bring it back)"):
         store.runs([KEY])
+
+
+def test_what_two_processes_add_to_a_study_is_all_there(location: str) -> None:
+    def add(name: str) -> None:
+        with open_store(location) as store:
+            for number in range(10):
+                entry = f"{name}{number}"
+                store.revise_study("sum", lambda known, entry=entry: {"all": [*(known or {"all": []})["all"], entry]})
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(add, "ab"))
+
+    with open_store(location) as store:
+        assert sorted(store.study("sum")[0]["all"]) == [f"{name}{number}" for name in "ab" for number in range(10)]
+
+
+def test_a_study_whose_definition_is_revised_keeps_its_members(store: Store) -> None:
+    member = Member("task", "main", "FIX", "", 1.0, 0, KEY)
+    store.save_study("known", {"margin": 0.1}, [member])
+
+    assert store.revise_study("known", lambda known: {**known, "target": 0.5}) == {"margin": 0.1, "target": 0.5}
+    assert store.study("known") == ({"margin": 0.1, "target": 0.5}, (member,))
