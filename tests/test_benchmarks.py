@@ -82,7 +82,7 @@ def test_the_baselines_train_the_networks_of_the_tasks() -> None:
 
 
 @pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("task", ["mnist1d-mlp"])
+@pytest.mark.parametrize("task", sorted(file.stem for file in (BENCHMARKS / "search_regret").glob("*.csv")))
 def test_a_table_has_every_run_that_a_search_may_ask_for(task: str) -> None:
     from search_regret import QUESTIONS, every_policy
 
