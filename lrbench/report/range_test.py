@@ -53,7 +53,7 @@ def _panel(axes: Axes, test: RangeTest, what: str, name: str) -> None:
     axes.plot(rates, middles, color=PALETTE[0], linewidth=LINE, label="constant rates, median over seeds")
     if what == "loss":
         low = min(middles)
-        high = max(middles[0], *(sweep.losses[0] for sweep in test.sweeps if sweep.losses))
+        high = max([middles[0], *(sweep.losses[0] for sweep in test.sweeps if sweep.losses)])
         axes.set_ylim(low - 0.15 * (high - low), high + 0.35 * (high - low))
     tidy(axes)
     axes.set_xlabel("learning rate", color=INK)

@@ -50,3 +50,8 @@ def test_a_range_without_a_cliff_has_no_dashed_line(found: RangeTest, tmp_path: 
     assert not [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     save_figure(figure, tmp_path / "range.svg")
     assert "small: 100 iterations a run, 2 seeds" in (tmp_path / "range.svg").read_text()
+
+
+def test_sweeps_that_diverge_at_once_are_no_lines(found: RangeTest) -> None:
+    at_once = replace(found, sweeps=(SweepRun(0, (), (), (), 1e-6, 1),))
+    assert range_figure(at_once).axes[0].get_ylim()[1] > 2.25
