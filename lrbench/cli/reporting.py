@@ -102,12 +102,14 @@ def plot(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Draw a picture of a study from the store, or every picture that it has something for.
+    """Draw a picture of a study or a search from the store, or every picture that it has something for.
 
     \b
-    Kinds: ranking, training, lr, map, cost, robustness, effects, confidence, reliability, tree, profile (over several
-    tasks), all; of a search also progress (the best policy so far against its cost) and importance (of parameters);
-    and landscape, which shows how policies move over a loss of two weights, and takes no study.
+    Of a study: ranking, training, lr, map, cost, robustness, effects, confidence,
+      reliability, tree, profile (over several tasks)
+    Of a search: progress (the best so far against its cost), importance (of parameters)
+    Of either: all
+    Of neither: landscape (how policies move over a loss of two weights)
 
     \b
     Examples:
