@@ -33,6 +33,7 @@ from lrbench.cli.output import print_json
 from lrbench.cli.progress import progress_on_stderr
 
 if TYPE_CHECKING:
+    from lrbench.study.engines import Engine as EngineName
     from lrbench.study.store import Store as StudyStore
     from lrbench.study.study import Study
 
@@ -101,7 +102,7 @@ def run(
 
     wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
     if dry_run:
-        print_plan(wanted, store, as_json=json)
+        print_plan(wanted, store, engine, as_json=json)
         return
     how = How(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
     check_workers(workers, device)
@@ -119,15 +120,17 @@ def run(
             raise typer.Exit(RUNS_FAILED)
 
 
-def print_plan(study: Study, store: str | None, *, as_json: bool) -> None:
+def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
     """How many runs and iterations a study takes, beside what the store has of it; nothing is written."""
     from lrbench.cli.progress import plan_sentence
+    from lrbench.study.engines import Engines
     from lrbench.study.plan import plan
     from lrbench.study.runner import outlook
     from lrbench.study.store import open_store, store_exists
 
     with open_store(store) if store_exists(store) else nullcontext() as opened:
-        ahead = outlook(plan(study), opened)
+        planned = plan(study)
+        ahead = outlook(planned, opened, Engines.chosen(engine, planned.runs))
     if as_json:
         print_json({"study": study.name, **ahead.to_json()})
         return

@@ -196,10 +196,11 @@ class Coordinator:
     def _claim(self, trees: Iterable[Branch]) -> None:
         """Make trees ready, as far as nobody else trains their runs or has trained them in the meantime."""
         wanted = {run.key: run for tree in trees for run in tree.runs}
-        mine = self._lease.claim(wanted)
+        exact = self._engines.exact(wanted.values())
+        mine = self._lease.claim(wanted, exact)
         self._elsewhere |= {key: run for key, run in wanted.items() if key not in mine}
         runs = [run for key, run in wanted.items() if key in mine]
-        stored = self._store.runs({key for run in runs for key in (run.key, run.training_key)})
+        stored = self._store.runs({key for run in runs for key in (run.key, run.training_key)}, exact)
         places = {run.key: standing(run, stored, self._is_whole) for run in runs}
         for run in runs:
             if (left := stored.get(run.key)) is not None and left.checkpoint is not None:
@@ -217,7 +218,7 @@ class Coordinator:
         if not self._elsewhere or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
-        statuses = self._store.statuses()
+        statuses = self._store.statuses(self._engines.exact(self._elsewhere.values()))
         for key, run in list(self._elsewhere.items()):
             status = statuses.get(key)
             if status in ENDED:

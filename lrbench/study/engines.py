@@ -28,12 +28,17 @@ class Engines:
     stackable: frozenset[str]
     probed: bool
 
+    def exact(self, runs: Iterable[PlannedRun]) -> set[str]:
+        """The keys of those of the runs, and of what they watch, whose numbers have to be the serial engine's."""
+        return {key for run in runs if run.task.key not in self.stackable for key in (run.key, run.training_key)}
+
     @classmethod
     def chosen(cls, engine: Engine, runs: Iterable[PlannedRun]) -> Engines:
         """The engines for the runs of a study.
 
         With "auto" a task is stacked only where all of its runs can be: what a training method does is the difference
-        between two runs, and rounding must have no part in it.
+        between two runs, and rounding must have no part in it. For the same reason runs of a task that is not stacked
+        are trained again where another study had them stacked.
 
         Raises:
             StudyError: "stacked" is asked for, and cannot train one of the runs.

@@ -73,10 +73,11 @@ def run(
 ) -> Tally:
     """Train every run of a study that the store does not have, and write down what is seen.
 
-    What is trained already is not trained again, in this study or another, and runs that agree on their learning rates
-    are trained together for as long as they do. A run that was cut off goes on from its checkpoint; a run that failed
-    is tried again. A run whose model or data raises an error is stored as failed, with its traceback, and the others
-    go on. Several calls of `run`, of one study or of several, can share a store: none trains what another is training.
+    What is trained already is not trained again, in this study or another, but for a run that was stacked and has to be
+    exact to the bit. Runs that agree on their learning rates are trained together for as long as they do. A run that
+    was cut off goes on from its checkpoint; a run that failed is tried again. A run whose model or data raises an error
+    is stored as failed, with its traceback, and the others go on. Several calls of `run`, of one study or of several,
+    can share a store: none trains what another is training.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -102,7 +103,7 @@ def run(
         _sweep(store, lease)
 
         def train(stage: Plan) -> Tally:
-            ahead = outlook(stage, store)
+            ahead = outlook(stage, store, engines)
             listener.planned(ahead)
             if not ahead.missing:
                 return _tally(ahead, Trained(), store)
@@ -138,12 +139,15 @@ def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Wo
     return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
 
 
-def outlook(plan: Plan, store: Store | None) -> Outlook:
+def outlook(plan: Plan, store: Store | None, engines: Engines) -> Outlook:
     """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
-    statuses = {} if store is None else store.statuses()
+    if store is None:
+        return Outlook(plan, {}, plan.by_key)
+    exact = engines.exact(plan.runs)
+    statuses = store.statuses(exact)
     missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
     begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
-    return Outlook(plan, {} if store is None else store.runs(begun), missing)
+    return Outlook(plan, store.runs(begun, exact), missing)
 
 
 def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:

@@ -10,13 +10,15 @@ from torch import nn
 
 import lrbench.study.runner
 from lrbench.errors import CheckpointError
+from lrbench.modifiers import EMA
 from lrbench.study.listener import Silence
 from lrbench.study.outlook import Outlook
 from lrbench.study.plan import PlannedRun, fresh_seeds, plan
 from lrbench.study.runner import Tally
 from lrbench.study.runner import run as run_study
-from lrbench.study.store import Store, StoredRun, open_store
+from lrbench.study.store import NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
+from lrbench.study.treatment import Treatment
 from lrbench.tasks import Task
 
 Make = Callable[..., Study]
@@ -65,6 +67,42 @@ def test_a_finished_run_is_never_trained_again(study: Make, store: Store) -> Non
     before = store.study_runs("small")
     assert run(asked, store) == Tally(total=4, cached=4, steps_nominal=160)
     assert store.study_runs("small") == before
+
+
+def test_what_was_stacked_is_trained_again_where_it_has_to_be_exact_and_never_the_other_way_round(
+    study: Make, store: Store, tmp_path: Path
+) -> None:
+    asked = study(*POLICIES)
+    run_study(asked, store, engine="stacked", workers=1)
+    assert {one.provenance["engine"] for one in store.study_runs("small").values()} == {"stacked"}
+    assert run_study(asked, store, workers=1).cached == 4
+
+    assert run(asked, store).trained == 4
+    with open_store(tmp_path / "other.db") as other:
+        run(asked, other)
+        assert stored(asked, store) == stored(asked, other)
+    assert run_study(asked, store, engine="stacked", workers=1).cached == 4
+    assert run(asked, store).cached == 4
+
+
+def test_a_training_method_is_compared_with_runs_of_its_own_engine(study: Make, store: Store) -> None:
+    run_study(study(*POLICIES, name="without"), store, engine="stacked", workers=1)
+    run_study(study(*POLICIES, treatments=(Treatment.of([EMA(decay=0.9)]),)), store, workers=1)
+    assert {one.provenance["engine"] for one in store.study_runs("small").values()} == {"serial"}
+
+
+def test_a_run_that_was_stacked_for_a_while_is_not_exact(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,))
+    key = plan(asked).runs[0].key
+    with store.lease() as lease:
+        lease.claim([key])
+        lease.begin([NewRun(key, "t", "t", "FIX(k0=0.1)", "", 0, 40, {})])
+        lease.append({key: Segment(20, 0.0, 0, (), provenance={"engine": "stacked"})})
+        lease.append({key: Segment(40, 0.0, 0, (), "finished", final={}, provenance={"engine": "serial"})})
+        assert lease.claim([key]) == set()
+        assert lease.claim([key], exact=[key]) == {key}
+    assert store.statuses() == {key: "finished"}
+    assert store.statuses(exact=[key]) == store.runs([key], exact=[key]) == {}
 
 
 def test_another_study_finds_the_runs_whatever_the_order_of_its_policies(study: Make, store: Store) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,7 @@ from lrbench.errors import LeaseLostError, StoreError
 from lrbench.study.store.database import Database
 from lrbench.study.store.processes import is_gone, place
 from lrbench.study.store.records import ENDED, NewRun, Segment
-from lrbench.study.store.schema import coordinators, evaluations, leases, runs
+from lrbench.study.store.schema import ROUNDED, coordinators, evaluations, leases, runs
 
 LEASE_SECONDS = 60.0
 """A coordinator that was not heard of for so long holds nothing that others cannot take."""
@@ -66,11 +66,14 @@ class Lease:
             self._release(connection, self._locked(connection))
             connection.execute(sa.delete(coordinators).where(coordinators.c.owner == self.owner))
 
-    def claim(self, keys: Iterable[str]) -> set[str]:
+    def claim(self, keys: Iterable[str], exact: Collection[str] = ()) -> set[str]:
         """Hold those of the runs that nobody else holds and that have not ended, and say which these are.
 
         A run is free where its coordinator was not heard of for `LEASE_SECONDS`, or was a process of this machine that
         is no more. What is known of a claimed run has to be read after the claim.
+
+        Args:
+            exact: those of them for which an end does not count that the stacked engine had a part in.
         """
         database = self._database
         wanted = database.listed(keys)
@@ -86,7 +89,11 @@ class Lease:
                 .returning(leases.c.run)
             )
             claimed = set(connection.scalars(claim))
-            ended = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(claimed)), runs.c.status.in_(ENDED))
+            ended = sa.select(runs.c.key).where(
+                runs.c.key.in_(database.listed(claimed)),
+                runs.c.status.in_(ENDED),
+                sa.not_(sa.and_(ROUNDED, runs.c.key.in_(database.listed(exact)))),
+            )
             return claimed - self._release(connection, connection.scalars(ended))
 
     def begin(self, new_runs: Iterable[NewRun]) -> None:
@@ -216,7 +223,8 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
     ]
     scores = [{"run": key, **vars(score)} for key, segment in segments.items() for score in segment.scores]
     seconds = runs.c.seconds + sa.bindparam("more_seconds", type_=sa.Double)
-    provenance = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
+    other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
+    provenance = sa.case((ROUNDED, runs.c.provenance), else_=other)
     if facts:
         update = sa.update(runs).where(runs.c.key == sa.bindparam("of"))
         connection.execute(update.values(seconds=seconds, provenance=provenance, error=None), facts)

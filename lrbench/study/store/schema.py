@@ -36,6 +36,9 @@ runs = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
 )
 
+ROUNDED = runs.c.provenance.contains('"engine": "stacked"')
+"""Whether the stacked engine had a part in a run, so that its numbers are those of the serial one but for rounding."""
+
 evaluations = sa.Table(
     "evaluations",
     metadata,

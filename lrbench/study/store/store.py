@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
@@ -18,7 +18,7 @@ from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.database import Database
 from lrbench.study.store.lease import Lease
 from lrbench.study.store.records import Member, Scores, Status, StoredRun
-from lrbench.study.store.schema import evaluations, runs, studies
+from lrbench.study.store.schema import ROUNDED, evaluations, runs, studies
 from lrbench.study.store.schema import members as places
 
 
@@ -85,10 +85,15 @@ class Store:
 
     # Reading -------------------------------------------------------------------------------------------------------
 
-    def statuses(self) -> dict[str, Status]:
-        """The status of every run, by key."""
+    def statuses(self, exact: Collection[str] = ()) -> dict[str, Status]:
+        """The status of every run, by key.
+
+        Args:
+            exact: keys of runs that count only where no part of them was stacked.
+        """
         with self._database.reading() as connection:
-            return {row.key: row.status for row in connection.execute(sa.select(runs.c.key, runs.c.status))}
+            counted = sa.select(runs.c.key, runs.c.status).where(self._counts(exact))
+            return {row.key: row.status for row in connection.execute(counted)}
 
     def checkpoints_in_use(self) -> set[str]:
         """The file names of the checkpoints from which runs go on."""
@@ -96,9 +101,10 @@ class Store:
             in_use = sa.select(runs.c.checkpoint).where(runs.c.checkpoint.is_not(None))
             return {name for name in connection.scalars(in_use) if name is not None}
 
-    def runs(self, keys: Iterable[str]) -> dict[str, StoredRun]:
-        """The runs of these keys that the store has, with their evaluations."""
-        return self._runs(self._database.listed(keys))
+    def runs(self, keys: Iterable[str], exact: Collection[str] = ()) -> dict[str, StoredRun]:
+        """The runs of these keys that the store has, with their evaluations; `exact` as for `statuses`."""
+        counted = sa.select(runs.c.key).where(runs.c.key.in_(self._database.listed(keys)), self._counts(exact))
+        return self._runs(counted)
 
     def study_names(self) -> tuple[str, ...]:
         with self._database.reading() as connection:
@@ -125,6 +131,9 @@ class Store:
         return self._runs(sa.select(places.c.run).where(places.c.study == name))
 
     # Inside --------------------------------------------------------------------------------------------------------
+
+    def _counts(self, exact: Collection[str]) -> sa.ColumnElement[bool]:
+        return sa.not_(sa.and_(ROUNDED, runs.c.key.in_(self._database.listed(exact)))) if exact else sa.true()
 
     def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
         with self._database.reading() as connection:
