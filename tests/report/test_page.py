@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -280,16 +279,6 @@ def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_pol
     # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
     assert "EMA(decay=0.9)</th><td>0.003</td>" in page
     assert "What training methods change, policy by policy" in page
-
-
-def test_effects_between_runs_of_two_engines_are_warned_of(study: Study) -> None:
-    frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5 + 0.01 * place.seed, treatments=("EMA(decay=0.9)",))
-    assert "different engines" not in report_page(frames)
-
-    borrowed = (frames.runs["modifier"] == "") & (frames.runs["seed"] == 0)
-    runs = frames.runs.assign(engine=frames.runs["engine"].mask(borrowed, "stacked"))
-
-    assert "In 1 of 3 such pairs the two runs come from different engines" in report_page(replace(frames, runs=runs))
 
 
 def test_two_tasks_have_an_answer_each(opened: Open, study: Study) -> None:

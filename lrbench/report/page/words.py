@@ -220,27 +220,7 @@ def protocol(frames: Frames) -> list[str]:
             "Every policy was trained with and without each training method, with the same seeds: an effect is the "
             "paired difference."
         )
-        pairs = paired_engines(frames.runs)
-        if mixed := sum(len(set(pair)) > 1 for pair in pairs):
-            said.append(
-                f"In {mixed:,} of {many(len(pairs), 'such pair')} the two runs come from different engines, whose "
-                "rounding grows in training: their differences hold more than the method's effect. Train such a study "
-                "with one --engine in a store of its own."
-            )
     return said
-
-
-def paired_engines(runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """For each run with a training method its engine, and that of the run without it that it is compared with.
-
-    Args:
-        runs: `Frames.runs`.
-    """
-    found = runs[(runs["stage"] == "main") & runs["run"].notna()]
-    partners = ["task", "name", "seed"]
-    plain, treated = found[found["modifier"] == ""], found[found["modifier"] != ""]
-    both = treated[[*partners, "engine"]].merge(plain[[*partners, "engine"]], on=partners, suffixes=("", "_without"))
-    return list(zip(both["engine"].astype(str), both["engine_without"].astype(str), strict=True))
 
 
 def provenance(frames: Frames) -> dict[str, Any]:
