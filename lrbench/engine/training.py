@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from lrbench.engine.evaluation import Evaluation, predict
 from lrbench.engine.live import Training, copied
@@ -23,11 +25,21 @@ if TYPE_CHECKING:
 
 def begin(task: Task, seed: int) -> State:
     """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
+    weights = copied(_initial_network(task, seed).state_dict())
+    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
+
+
+def _initial_network(task: Task, seed: int) -> nn.Module:
     with deterministic():
         torch.manual_seed(stream_seed(seed, "initial weights"))
-        module = task.network()
-        initial_loss = predict(task, module, task.data.val).loss
-    return State(seed=seed, step=0, model=copied(module.state_dict()), optimizer={}, initial_loss=initial_loss)
+        return task.network()
+
+
+@lru_cache(maxsize=64)
+def _initial_loss(task: Task, seed: int) -> float:
+    """The validation loss before the first iteration, which is the same for all policies."""
+    with deterministic():
+        return predict(task, _initial_network(task, seed), task.data.val).loss
 
 
 def advance(

@@ -127,7 +127,9 @@ class Task:
         return network.train()
 
     def to(self, device: torch.device | str) -> "Task":
-        """The same task with its data on `device`."""
+        """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""
+        if self.device == torch.device(device):
+            return self
         moved = copy.copy(self)
         object.__setattr__(moved, "data", self.data.to(device))
         return moved

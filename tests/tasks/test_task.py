@@ -237,3 +237,9 @@ def test_what_could_not_be_trained_is_refused_when_the_task_is_built(changes: di
     with pytest.raises(TaskError, match=message) as refusal:
         make(**changes)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_task_that_is_on_its_device_already_is_itself() -> None:
+    task = make()
+    assert task.to("cpu") is task
+    assert task.to("meta").device.type == "meta"
