@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,6 +30,10 @@ ROW = 0.3
 """The height of a row, in inches."""
 
 BAND = 0.09
+
+CROWDED, ROOM = 0.05, 5
+"""Where the better half of the policies would lie on less than this share of the axis, the axis is so many times as
+wide as what they lie on, and the scores below it are written at its edge."""
 
 SHAPE = 5
 """How many times as coarse as a plot's the shape of a learning rate is drawn."""
@@ -109,19 +113,35 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
     margin = shown["margin"].iloc[0]
     if margin > 0 and not shown["divergence_rate"].iloc[0]:
         axes.axvspan(best - margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
+    edge = _edge(shown["val"])
     for place, row in zip(places, records(shown), strict=True):
         look = look_of(row["verdict"])
+        beside: dict[str, Any] = {
+            "transform": axes.get_yaxis_transform(),
+            "va": "center",
+            "color": look.color,
+            "fontsize": 9,
+        }
+        axes.text(1.01, place, _verdict_of(row["verdict"], row["divergence_rate"]), **beside)
+        if row["val"] < edge:
+            axes.text(0.01, place, f"\N{LEFTWARDS ARROW} {row['val']:.3f}", **beside)
+            continue
         if row["val_low"] is not None:
             axes.plot([row["val_low"], row["val_high"]], [place, place], color=look.color, linewidth=1.8, zorder=2)
         axes.plot([row["val"]], [place], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
         axes.plot([row["test"]], [place], "|", color=INK, markersize=9, markeredgewidth=1.2, zorder=4)
-        said = _verdict_of(row["verdict"], row["divergence_rate"])
-        across = axes.get_yaxis_transform()
-        axes.text(1.01, place, said, transform=across, va="center", color=look.color, fontsize=9)
+    if np.isfinite(edge):
+        axes.set_xlim(left=edge)
     tidy(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.set_xlabel(objective_name(shown["objective"].iloc[0]), color=INK)
+
+
+def _edge(scores: pd.Series[float]) -> float:
+    """Where the axis begins; minus infinity where all scores have room on it."""
+    best, middle, worst = scores.max(), scores.median(), scores.min()
+    return float(best - ROOM * (best - middle)) if 0 < best - middle < CROWDED * (best - worst) else -np.inf
 
 
 def _verdict_of(verdict: str | None, diverged: float | None) -> str:

@@ -17,6 +17,7 @@ from lrbench.report.frames import Frames, records
 from lrbench.report.names import fitted
 from lrbench.report.profile import gaps
 from lrbench.report.range_map import grids, range_map_figure
+from lrbench.report.ranking import ranking_figure
 from lrbench.report.terminal_plot import sparkline
 from lrbench.report.training_curves import band
 from tests.report.made_studies import CHANCE, Place
@@ -65,6 +66,19 @@ def test_a_cell_of_several_policies_shows_the_best(study: Study) -> None:
 )
 def test_less_than_two_values_of_two_parameters_make_no_grid(study: Study, texts: list[str]) -> None:
     assert grids(study({text: text for text in texts}, lambda place: 0.5).policies) == []
+
+
+@pytest.mark.parametrize(("worst", "cut"), [(0.1, True), (0.88, False)])
+def test_a_score_far_below_the_others_is_written_at_the_edge_of_a_ranking(
+    study: Study, worst: float, cut: bool
+) -> None:
+    scores = {"a": 0.91, "b": 0.905, "c": 0.9, "d": worst}
+    policies = study({name: "FIX(k0=0.1)" for name in scores}, lambda place: scores[place.name]).policies
+
+    axes = ranking_figure(policies).axes[1]
+
+    assert ("\N{LEFTWARDS ARROW} 0.100" in {text.get_text() for text in axes.texts}) is cut
+    assert axes.get_xlim()[0] > 0.8
 
 
 def test_a_grid_that_is_mostly_empty_is_none(study: Study) -> None:
