@@ -55,6 +55,8 @@ FEWEST_DEFAULT_STEPS, MOST_DEFAULT_STEPS = 100, 500
 SWEEP_EVALUATIONS = 25
 RUN_EVALUATIONS = 5
 LAST_EVALUATIONS = 2
+EVALUATED_SAMPLES = 1000
+"""The range comes from the losses of training; accuracies, shown beside it, are of so many samples at most."""
 
 PER_DECADE = 4
 """Rates are powers of 10^(1/4), and known by their exponents in quarters: 0 is 1, 4 is 10, -8 is 0.01."""
@@ -200,8 +202,9 @@ def find_range(
     """
     steps = default_steps(task) if steps is None else steps
     _check(task, seeds, steps, sweep, sweep_range)
-    short = task.with_(steps=steps, eval_every=max(1, steps // RUN_EVALUATIONS))
-    watched = task.with_(steps=steps, eval_every=max(1, steps // SWEEP_EVALUATIONS))
+    light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES))
+    short = light.with_(steps=steps, eval_every=max(1, steps // RUN_EVALUATIONS))
+    watched = light.with_(steps=steps, eval_every=max(1, steps // SWEEP_EVALUATIONS))
     sweeps, steps_trained = _swept(watched, bench, seeds, sweep, sweep_range)
 
     def tried(exponents: Iterable[int]) -> tuple[ConstantRun, ...]:

@@ -132,6 +132,14 @@ class Data:
         """The shape of one input, without the batch dimension."""
         return tuple(self.train.inputs.shape[1:])
 
+    def evaluated_on(self, samples: int) -> "Data":
+        """The same data with at most so many validation and test samples, evenly picked from those that there are."""
+        if len(self.val) <= samples and len(self.test) <= samples:
+            return self
+        val, test = (split.take(_evenly(len(split), samples)) for split in (self.val, self.test))
+        checksum = text_digest(self.checksum, f"evaluated on {samples}")
+        return replace(self, val=val, test=test, checksum=checksum)
+
     def to(self, device: torch.device | str) -> "Data":
         mean = None if self.mean is None else self.mean.to(device)
         std = None if self.std is None else self.std.to(device)
@@ -152,6 +160,11 @@ class Data:
             return None
         shape = (-1, *(1 for _ in self.input_shape[1:]))
         return (1 / (255 * self.std)).reshape(shape), (-self.mean / self.std).reshape(shape)
+
+
+def _evenly(length: int, samples: int) -> Tensor:
+    """At most so many places of a list of this length, from its first to its last."""
+    return torch.linspace(0, length - 1, min(length, samples), dtype=torch.float64).round().long()
 
 
 def as_split(arrays: Arrays, where: str) -> Split:

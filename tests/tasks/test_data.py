@@ -146,6 +146,19 @@ def test_a_dataset_with_its_own_validation_split_keeps_it() -> None:
     assert (len(data.train), len(data.val)) == (40, 7)
 
 
+def test_data_evaluated_on_fewer_samples_have_some_of_all_of_a_sorted_split_and_are_other_data() -> None:
+    inputs, labels = torch.arange(100.0)[:, None], torch.arange(100) // 10
+    data = Data.from_arrays((inputs, labels), (inputs, labels), (inputs[:15], labels[:15]))
+
+    fewer = data.evaluated_on(20)
+
+    assert (len(fewer.train), len(fewer.val), len(fewer.test)) == (100, 15, 20)
+    assert fewer.test.targets.bincount().tolist() == [2] * 10
+    assert torch.equal(fewer.test.inputs[:, 0].long() // 10, fewer.test.targets)
+    assert fewer.checksum != data.checksum
+    assert data.evaluated_on(100) is data
+
+
 @pytest.mark.gpu
 def test_data_moves_to_a_device_and_decodes_there() -> None:
     data = Data.from_arrays((PHOTOS, LABELS), (PHOTOS, LABELS))
