@@ -180,19 +180,21 @@ def trained(study: Study, store: Store) -> pd.DataFrame:
 
 def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     """A store that has the runs of the table, so that a search finds all that it asks for."""
+    runs: dict[str, NewRun] = {}
+    ends: dict[str, Segment] = {}
+    for row in table.itertuples():
+        task = search.task_at(search.budgets.index(row.steps))
+        key = PlannedRun(task, Entry(row.policy, parse(row.policy)), row.seed).key
+        runs[key] = NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})
+        if row.status == "finished":
+            score = Score(row.steps, 0.0, 0.0, row.val, 0.0, row.test)
+            ends[key] = Segment(row.steps, 0.0, 0, (score,), "finished", final={})
+        else:
+            ends[key] = Segment(row.steps, 0.0, 0, (), "diverged", diverged_at=row.steps)
     with open_store(location) as store, store.lease() as lease:
-        for row in table.itertuples():
-            task = search.task_at(search.budgets.index(row.steps))
-            policy = parse(row.policy)
-            key = PlannedRun(task, Entry(row.policy, policy), row.seed).key
-            lease.claim([key])
-            lease.begin([NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})])
-            if row.status == "finished":
-                score = Score(row.steps, 0.0, 0.0, row.val, 0.0, row.test)
-                segment = Segment(row.steps, 0.0, 0, (score,), "finished", final={})
-            else:
-                segment = Segment(row.steps, 0.0, 0, (), "diverged", diverged_at=row.steps)
-            lease.append({key: segment})
+        lease.claim(runs)
+        lease.begin(runs.values())
+        lease.append(ends)
 
 
 def worths(search: Search, table: pd.DataFrame) -> dict[str, pd.Series]:
