@@ -4,6 +4,7 @@ A registration is a function with keyword-only options. Its signature is the dec
 first line of its docstring is what `lrbench list` prints.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -137,10 +138,23 @@ def register_dataset(name: str, *, version: int | None = None, sources: Sources 
 
 
 def register_task(name: str) -> Callable[[F], F]:
-    """Register `f() -> TaskSettings` under `name`; listing tasks calls it, so it must load no data."""
+    """Register `f() -> TaskSettings` under `name`; listing tasks calls it, so it must load no data.
+
+    What uses the task raises TaskError where `f` returns something else.
+    """
 
     def register(build: F) -> F:
-        tasks.add(Entry(name, build))
+        @functools.wraps(build)
+        def checked() -> "TaskSettings":
+            from lrbench.tasks.settings import TaskSettings
+
+            settings = build()
+            if not isinstance(settings, TaskSettings):
+                kind = type(settings).__name__
+                raise TaskError(f"the function that is registered as task '{name}' returns {kind}, not TaskSettings")
+            return settings
+
+        tasks.add(Entry(name, checked))
         return build
 
     return register

@@ -101,6 +101,19 @@ def test_a_plugins_task_is_listed(lrbench: Command, tmp_path: Path) -> None:
     assert (mine["steps"], mine["description"]) == (10, "A task of my own.")
 
 
+def test_a_registered_task_that_is_no_settings_is_one_sentence(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "no_settings.py").write_text(
+        "from lrbench.tasks import register_task\n\n\n"
+        '@register_task("no-settings")\ndef no_settings():\n    """A task of my own."""\n    return 3\n'
+    )
+
+    for arguments in (("list", "tasks"), ("score", "FIX(k0=0.1)", "--task", "no-settings")):
+        result = lrbench(*arguments, "--plugin", "no_settings.py")
+        assert result.exit_code == 2
+        sentence = "the function that is registered as task 'no-settings' returns int, not TaskSettings"
+        assert result.stderr.strip() == f"Error: {sentence}"
+
+
 def test_studies_are_those_that_ship_and_those_of_the_store(lrbench: Command, tiny_study: Path) -> None:
     before = {item["name"]: item for item in items(lrbench, "studies")}
     lrbench("run", tiny_study, "--steps", "5", "--seeds", "1")

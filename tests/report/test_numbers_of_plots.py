@@ -73,7 +73,7 @@ def test_a_score_far_below_the_others_is_written_at_the_edge_of_a_ranking(
     study: Study, worst: float, cut: bool
 ) -> None:
     scores = {"a": 0.91, "b": 0.905, "c": 0.9, "d": worst}
-    policies = study({name: "FIX(k0=0.1)" for name in scores}, lambda place: scores[place.name]).policies
+    policies = study(dict.fromkeys(scores, "FIX(k0=0.1)"), lambda place: scores[place.name]).policies
 
     axes = ranking_figure(policies).axes[1]
 
