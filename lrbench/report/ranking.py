@@ -123,7 +123,7 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
             "fontsize": 9,
         }
         axes.text(1.01, place, _verdict_of(row["verdict"], row["divergence_rate"]), **beside)
-        if row["val"] < edge:
+        if row["val"] is not None and row["val"] < edge:
             axes.text(0.01, place, f"\N{LEFTWARDS ARROW} {row['val']:.3f}", **beside)
             continue
         if row["val_low"] is not None:
