@@ -22,7 +22,7 @@ from lrbench.errors import LeaseLostError, StoreError
 from lrbench.study.store.database import Database
 from lrbench.study.store.processes import is_gone, place
 from lrbench.study.store.records import ENDED, NewRun, Segment
-from lrbench.study.store.schema import ROUNDED, coordinators, evaluations, leases, runs
+from lrbench.study.store.schema import ROUNDED, coordinators, counts, evaluations, leases, runs
 
 LEASE_SECONDS = 60.0
 """A coordinator that was not heard of for so long holds nothing that others cannot take."""
@@ -92,7 +92,7 @@ class Lease:
             ended = sa.select(runs.c.key).where(
                 runs.c.key.in_(database.listed(claimed)),
                 runs.c.status.in_(ENDED),
-                sa.not_(sa.and_(ROUNDED, runs.c.key.in_(database.listed(exact)))),
+                counts(database, exact),
             )
             return claimed - self._release(connection, connection.scalars(ended))
 

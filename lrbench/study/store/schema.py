@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from lrbench.errors import StoreError
@@ -86,6 +88,11 @@ leases = sa.Table(
     sa.Column("run", sa.String(32), primary_key=True),
     sa.Column("owner", sa.String(32), nullable=False, index=True),
 )
+
+
+def counts(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a run counts: each does but those of the keys in `exact` that the stacked engine had a part in."""
+    return sa.not_(sa.and_(ROUNDED, runs.c.key.in_(database.listed(exact)))) if exact else sa.true()
 
 
 def prepare(database: Database, *, must_exist: bool) -> None:

@@ -18,7 +18,7 @@ from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.database import Database
 from lrbench.study.store.lease import Lease
 from lrbench.study.store.records import Member, Scores, Status, StoredRun
-from lrbench.study.store.schema import ROUNDED, evaluations, runs, studies
+from lrbench.study.store.schema import counts, evaluations, runs, studies
 from lrbench.study.store.schema import members as places
 
 
@@ -92,7 +92,7 @@ class Store:
             exact: keys of runs that count only where no part of them was stacked.
         """
         with self._database.reading() as connection:
-            counted = sa.select(runs.c.key, runs.c.status).where(self._counts(exact))
+            counted = sa.select(runs.c.key, runs.c.status).where(counts(self._database, exact))
             return {row.key: row.status for row in connection.execute(counted)}
 
     def checkpoints_in_use(self) -> set[str]:
@@ -103,7 +103,8 @@ class Store:
 
     def runs(self, keys: Iterable[str], exact: Collection[str] = ()) -> dict[str, StoredRun]:
         """The runs of these keys that the store has, with their evaluations; `exact` as for `statuses`."""
-        counted = sa.select(runs.c.key).where(runs.c.key.in_(self._database.listed(keys)), self._counts(exact))
+        database = self._database
+        counted = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(keys)), counts(database, exact))
         return self._runs(counted)
 
     def study_names(self) -> tuple[str, ...]:
@@ -131,9 +132,6 @@ class Store:
         return self._runs(sa.select(places.c.run).where(places.c.study == name))
 
     # Inside --------------------------------------------------------------------------------------------------------
-
-    def _counts(self, exact: Collection[str]) -> sa.ColumnElement[bool]:
-        return sa.not_(sa.and_(ROUNDED, runs.c.key.in_(self._database.listed(exact)))) if exact else sa.true()
 
     def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
         with self._database.reading() as connection:
