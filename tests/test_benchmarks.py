@@ -18,7 +18,7 @@ from lrbench.study.config import load_study
 from lrbench.tasks.models.lenet import lenet
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-MODULES = ("baselines", "fewer_samples", "harness", "range_stability", "search_regret")
+MODULES = ("baselines", "harness", "range_stability", "search_regret")
 
 
 @pytest.fixture
@@ -112,14 +112,15 @@ def test_a_search_is_near_the_best_once_it_stays_there() -> None:
 
 
 @pytest.mark.usefixtures("importable")
-def test_fewer_samples_change_what_is_evaluated_on_and_nothing_that_is_trained_on() -> None:
-    from fewer_samples import with_fewer
+def test_fewer_test_samples_change_nothing_that_a_search_looks_at() -> None:
+    from search_regret import tested_on
 
     task = lrbench.load_task("mnist1d-mlp")
-    fewer = with_fewer(task, val=30, test=20)
-    assert [len(split) for split in (fewer.data.val, fewer.data.test)] == [30, 20]
-    assert fewer.data.train.inputs.equal(task.data.train.inputs)
-    assert fewer.data.val.targets.equal(task.data.val.targets[:30])
+    fewer = tested_on(task, 20)
+    assert fewer.data.test.targets.equal(task.data.test.targets[:20])
+    for one, other in ((fewer.data.train, task.data.train), (fewer.data.val, task.data.val)):
+        assert one.inputs.equal(other.inputs)
+        assert one.targets.equal(other.targets)
     assert fewer.key != task.key
 
 

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewer_samples import with_fewer
-
 import lrbench
 from lrbench.metrics import Scorecard
 from lrbench.policy import FIX
@@ -55,7 +53,8 @@ CASES = {
 def examined(name: str, data_root: Path, store: Path) -> dict[str, object]:
     """The two ranges of a task, how far they are apart, and what becomes of their upper end."""
     case = CASES[name]
-    task = with_fewer(case.task(data_root), val=SAMPLES, test=SAMPLES)
+    task = case.task(data_root)
+    task = task.with_(data=task.data.evaluated_on(SAMPLES))
     tests = [lrbench.range_test(task, seeds=seeds, steps=case.steps, store=store, device="cpu") for seeds in SEEDS]
     for test in tests:
         print(test, flush=True)

@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from fewer_samples import with_fewer
 
 import lrbench
 from lrbench.metrics import t_interval
@@ -42,6 +41,7 @@ from lrbench.study.results import Evidence
 from lrbench.study.runner import outlook
 from lrbench.study.store import NewRun, Score, Segment, Store, open_store
 from lrbench.study.study import Entry, Study
+from lrbench.tasks import Data, Task
 
 KEPT = Path(__file__).with_suffix("")
 FIGURES = Path(__file__).parents[2] / "figures" / "search"
@@ -80,9 +80,16 @@ class Question:
     def search(self, data_root: Path) -> Search:
         task = lrbench.load_task(self.task, data_root=data_root, **self.settings)
         if self.test is not None:
-            task = with_fewer(task, test=self.test)
+            task = tested_on(task, self.test)
         usual = {"policies": 120, "batch": 8, "confirm": 1, "rungs": 3, "reduction": 3}
         return Search(name="regret", task=task, space=self.space, seeds=self.seen, **usual)
+
+
+def tested_on(task: Task, samples: int) -> Task:
+    """The task with the first so many samples of its test split only: searches look at the validation split."""
+    train, val, test = ((split.inputs, split.targets) for split in (task.data.train, task.data.val, task.data.test))
+    fewer = test[0][:samples], test[1][:samples]
+    return task.with_(data=Data.from_arrays(train, fewer, val, num_classes=task.data.num_classes))
 
 
 QUESTIONS = {
