@@ -138,6 +138,9 @@ REPEATS = 10
 WITHIN = (0.005, 0.002)
 """How near the best a policy is to be."""
 
+REGRETS = (0, *sorted(WITHIN), 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""The ticks of the drawing, whose axis is linear to the larger of those and logarithmic from there on."""
+
 
 def every_policy(space: Space) -> list[str]:
     """The texts of all policies of a finite space."""
@@ -366,7 +369,9 @@ def draw(question: Question) -> None:
         axes.fill_between(answer["steps"], np.maximum(low, 0), high, color=color, alpha=FILL, linewidth=0)
     axes.axhline(WITHIN[0], color=INK, linestyle=":", linewidth=1.0)
     axes.set_xscale("log")
-    axes.set_ylim(0, None)
+    axes.set_yscale("symlog", linthresh=WITHIN[0], linscale=0.8)
+    axes.set_yticks(REGRETS, [f"{regret:g}" for regret in REGRETS])
+    axes.set_ylim(0, REGRETS[-1])
     axes.set_xlabel("training iterations", color=INK)
     axes.set_ylabel("lost accuracy beside the best policy", color=INK)
     titled(axes, f"{question.task}: mean of {answer['repeats']} repeats with 95% intervals")
