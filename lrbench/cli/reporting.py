@@ -14,6 +14,8 @@ from lrbench.cli.output import console_for
 from lrbench.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lrbench.report.frames import Frames
 
 ALL, LANDSCAPE = "all", "landscape"
@@ -132,11 +134,6 @@ def plot(
     elif kind == ALL:
         output = output or Path(study_name(study))
         _draw_all(study, task, output, store)
-    elif kind in SEARCH_PLOTS:
-        if task is not None:
-            raise StudyError(f"the plot '{kind}' is drawn of a search, which has one task: leave out --task")
-        output = output or Path(f"{kind}.svg")
-        _draw_search(kind, study, output, store)
     else:
         output = output or Path(f"{kind}.svg")
         _draw(kind, study, task, output, store)
@@ -185,12 +182,19 @@ def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> 
                 save_figure(plot.draw(search), folder / f"{kind}.svg")
 
 
-def _draw(kind: str, study: str, task: str | None, output: Path, store: str | None) -> None:
+def _draw(kind: str, name: str, task: str | None, output: Path, store: str | None) -> None:
     from lrbench.report.output_file import check_output
-    from lrbench.report.plots import PLOTS
+    from lrbench.report.search import SEARCH_PLOTS
     from lrbench.report.style import SUFFIXES, save_figure
 
     check_output(output, SUFFIXES)
+    figure_of = _figure_of_search if kind in SEARCH_PLOTS else _figure_of_study
+    save_figure(figure_of(kind, name, task, store), output)
+
+
+def _figure_of_study(kind: str, study: str, task: str | None, store: str | None) -> Figure:
+    from lrbench.report.plots import PLOTS
+
     frames, plot = _frames(study, store), PLOTS[kind]
     if task is not None:
         frames = frames.on(task)
@@ -198,21 +202,20 @@ def _draw(kind: str, study: str, task: str | None, output: Path, store: str | No
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
     if not plot.applies(frames):
         raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs}")
-    save_figure(plot.draw(frames), output)
+    return plot.draw(frames)
 
 
-def _draw_search(kind: str, search: str, output: Path, store: str | None) -> None:
-    from lrbench.report.output_file import check_output
+def _figure_of_search(kind: str, search: str, task: str | None, store: str | None) -> Figure:
     from lrbench.report.search import SEARCH_PLOTS, search_frames
-    from lrbench.report.style import SUFFIXES, save_figure
     from lrbench.study.store import open_store
 
-    check_output(output, SUFFIXES)
+    if task is not None:
+        raise StudyError(f"the plot '{kind}' is drawn of a search, which has one task: leave out --task")
     with open_store(store, must_exist=True) as opened:
         frames, plot = search_frames(study_name(search), opened), SEARCH_PLOTS[kind]
     if not plot.applies(frames):
         raise StudyError(f"there is no plot '{kind}' of search '{frames.search}': it takes {plot.needs}")
-    save_figure(plot.draw(frames), output)
+    return plot.draw(frames)
 
 
 def _frames(study: str, store: str | None) -> Frames:

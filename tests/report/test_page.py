@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -242,12 +243,14 @@ def test_two_thousand_policies_are_all_in_the_table_and_a_few_in_the_curves(open
     assert names(page) == ["STEP(k0=0.07, gamma=0.1, l=33)"]
 
 
-def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
-    text = report_page(five)
+def data_of(page: str) -> Any:
+    """What the script of a page reads."""
+    start = page.index('id="data">') + len('id="data">')
+    return json.loads(page[start : page.index("</script>", start)])
 
-    start = text.index('id="data">') + len('id="data">')
-    data = json.loads(text[start : text.index("</script>", start)])
-    row = data["tasks"][0]["rows"][0]
+
+def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
+    row = data_of(report_page(five))["tasks"][0]["rows"][0]
     assert row["val"][0] == pytest.approx(SCORES["falling"] + 0.001)
     assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
 
@@ -279,6 +282,18 @@ def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_pol
     # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
     assert "EMA(decay=0.9)</th><td>0.003</td>" in page
     assert "What training methods change, policy by policy" in page
+
+
+@pytest.mark.parametrize("treatment", ["EMA(decay=0.9)", "two\nlines = not_python"])
+def test_code_says_that_a_training_method_is_not_in_it(study: Study, treatment: str) -> None:
+    frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5, treatments=(treatment,))
+
+    (task,) = data_of(report_page(frames))["tasks"]
+    for row in task["rows"]:
+        which, policy = row["code"]
+        before, after = task["codes"][which]
+        compile(before + policy + after, "copied", "exec")
+        assert before.startswith("# This is the policy alone") == (row["label"] != "flat")
 
 
 def test_two_tasks_have_an_answer_each(opened: Open, study: Study) -> None:

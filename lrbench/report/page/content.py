@@ -160,7 +160,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
         {
             **{name: row[name] for name in ("place", "label", "policy", "verdict", "reason")},
             "name": names[row["label"]],
-            "code": _code(row["policy"], codes),
+            "code": _code(row["policy"], row["modifier"], codes),
             "val": _triple(row, "val"),
             "test": _triple(row, "test"),
             "figures": [_number(row[column.key]) for column in columns],
@@ -194,13 +194,20 @@ def _reached(row: Mapping[str, Any]) -> str | None:
     return f"{row['reached']:.0f} of {row['seeds']}"
 
 
-def _code(text: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:
-    """Where a policy's PyTorch code stands: which pair of beginning and end in `codes`, and what comes between."""
+def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:
+    """Where a policy's PyTorch code stands: which pair of beginning and end in `codes`, and what comes between.
+
+    A training method beside the policy is not in it, and it says so.
+    """
     try:
         code = torch_code(parse(text))
     except PolicyError:
         return None
     before, after = code.split(repr(text), 1)
+    if modifier:
+        before = (
+            f"# This is the policy alone: the training method beside it, {modifier!r}, is not in this code.\n{before}"
+        )
     return [codes.setdefault((before, after), len(codes)), repr(text)]
 
 
