@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import le
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
@@ -20,7 +20,7 @@ from lrbench.search.lr_range import RANGE_SEEDS, find_range
 from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
 from lrbench.search.staging import onwards
 from lrbench.study.plan import PlannedRun
-from lrbench.study.results import FINALISTS, Failure
+from lrbench.study.results import FINALISTS, Evidence, Failure
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Found:
         if not self.front:
             why = f" ({self.failures[0].error})" if self.failures else ""
             return f"{budget}: every one of the {len(self.tried)} policies diverged or failed{why}"
+        if not self.confirmed and self.failures:
+            return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
         if best is not None and best <= self.guessing:
             return f"{budget}: none of the {len(self.tried)} policies does better than guessing ({self.guessing:.3g})"
@@ -154,11 +156,11 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         asked = _ask(known)
         exhausted = not asked
         history = write_asked(search, (*known.asked, *asked), bench.store)
-    confirmed, steps_trained = _confirm(known, bench)
-    if steps_trained:
-        write_training(search, CONFIRMATION, steps_trained, bench.store)
+    finalists = _confirm(known, bench)
+    if finalists.steps_trained:
+        write_training(search, CONFIRMATION, finalists.steps_trained, bench.store)
     of_range_test = 0 if test is None else test.steps_spent
-    of_confirmation = len(confirmed) * search.confirm * search.steps_a_seed
+    of_confirmation = len(finalists.confirmed) * search.confirm * search.steps_a_seed
     lr = search.space.lr
     assert lr is not None
     return Found(
@@ -170,8 +172,8 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         lr=(lr.low, lr.high),
         tried=known.tried,
         front=known.front(),
-        confirmed=confirmed,
-        failures=tuple(_failures(climbed)),
+        confirmed=finalists.confirmed,
+        failures=(*_failures(*climbed.evidence), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, bench.store).trained.values()),
         exhausted=exhausted,
@@ -314,11 +316,18 @@ def _identity(search: Search, policy: Policy) -> str:
     return PlannedRun(search.task, Entry(str(policy), policy), search.seeds[0]).training_key
 
 
-def _confirm(known: Known, bench: Bench) -> tuple[tuple[Confirmation, ...], int]:
-    """The finalists on fresh seeds, best first by the first objective, and how many iterations that took."""
+class Finalists(NamedTuple):
+    """The finalists on fresh seeds, best first by the first objective; what of it failed, and what it took."""
+
+    confirmed: tuple[Confirmation, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    steps_trained: int = 0
+
+
+def _confirm(known: Known, bench: Bench) -> Finalists:
     search = known.search
     if not known.front():
-        return (), 0
+        return Finalists()
     whole = known.climbed.evidence[-1]
     (task,) = whole.tasks
     searched = whole.contenders(whole.records(task, "main"))
@@ -340,7 +349,7 @@ def _confirm(known: Known, bench: Bench) -> tuple[tuple[Confirmation, ...], int]
     runs = fresh.contenders(fresh.records(task, "main"))
     confirmed = confirm(searched, runs, margin=search.margin, target=search.target, resolution=resolution)
     best_first = sorted(confirmed, key=lambda one: _confirmed_cost(search.objectives[0], one.card))
-    return tuple(best_first), tally.steps_trained
+    return Finalists(tuple(best_first), tuple(_failures(fresh)), tally.steps_trained)
 
 
 def _confirmed_cost(objective: str, card: Scorecard) -> float:
@@ -351,6 +360,6 @@ def _confirmed_cost(objective: str, card: Scorecard) -> float:
     return value if DIRECTIONS[objective] == "minimize" else -value
 
 
-def _failures(climbed: Climbed) -> Iterator[Failure]:
-    for evidence in climbed.evidence:
+def _failures(*read: Evidence) -> Iterator[Failure]:
+    for evidence in read:
         yield from evidence.failures(evidence.tasks[0])

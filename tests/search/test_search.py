@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import lrbench
+from lrbench.engine import begin
 from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import parse
 from lrbench.search import Between, OneOf, Search, Space
@@ -214,6 +215,24 @@ def test_nothing_found_is_said(changes: dict[str, object], sentence: str, task: 
     assert found.disappointment.startswith("nothing found within the budget of ")
     assert re.search(sentence, found.disappointment)
     assert found.to_json()["winner"] is None
+
+
+def test_finalists_that_fail_on_fresh_seeds_are_told(task: Task, make: Make, bench: Bench) -> None:
+    search = make(policies=4, rungs=1, seeds=(0,), confirm=1)
+    fresh = begin(task, seed=1).model["0.weight"][0, 0].item()
+
+    def unlucky() -> nn.Module:
+        network = task.model()
+        if network[0].weight[0, 0].item() == fresh:
+            raise RuntimeError("out of luck")
+        return network
+
+    found = find(replace(search, task=task.with_(model=unlucky, version="unlucky")), bench)
+
+    assert found.front
+    assert (found.winner, found.confirmed) == (None, ())
+    assert {(failure.seed, failure.error) for failure in found.failures} == {(1, "RuntimeError: out of luck")}
+    assert "the finalists failed on fresh seeds (RuntimeError: out of luck)" in found.disappointment
 
 
 class Untaught(nn.Module):
