@@ -17,7 +17,8 @@ from lrbench.search.api import range_test, recommend, search, verify
 from lrbench.search.config import load_search
 from lrbench.search.domain import Between, OneOf
 from lrbench.search.driver import Found, Tried
-from lrbench.search.lr_range import Estimate, RangeTest
+from lrbench.search.lr_falls import Estimate
+from lrbench.search.lr_range import RangeTest
 from lrbench.search.question import Search
 from lrbench.search.space import Space, function_names
 from lrbench.search.verification import Verification

@@ -5,18 +5,7 @@ too high (Smith 2017, arXiv 1506.01186): a few runs tell about where to look, bu
 depends on what came before it. *Constant* rates, each trained from the start, have no such memory: LRBench tries the
 powers of ten and refines between them, and the range is read off these runs.
 
-How it is read is our reconstruction. Per seed, let L(k) be the mean training loss over the last two fifths of the run
-with the constant LR k, L0 the loss before anything is learnt, and fall(k) = (L0 - L(k)) / (L0 - min L): 1 for the rate
-that learns most in so many iterations, 0 for one that learns nothing, -1 where the run diverged. Then, each by linear
-interpolation in log k between neighbouring rates,
-
-    low     the least rate with fall >= 1/2, below it training is slow
-    high    the largest rate with fall >= 9/10, above it learning suffers
-    cliff   the rate from which on fall < 1/10: nothing is learnt, or training diverges
-
-and the reported figure is the median over seeds. The loss is steep where it crosses these levels, so that noise in it
-moves a crossing little; a median does not follow one odd seed; and training loss does not mistake overfitting for
-instability. That is what makes two sets of seeds agree.
+How the range is read off is in `lr_falls`.
 """
 
 from __future__ import annotations
@@ -30,6 +19,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import TaskError
 from lrbench.policy import FIX, GEOMETRIC, LINEAR
+from lrbench.search.lr_falls import (
+    PER_DECADE,
+    ConstantRun,
+    Estimate,
+    SweepRun,
+    between,
+    beyond,
+    decades,
+    ends,
+    falls_by_seed,
+    initial_losses,
+    lr_of,
+)
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -38,11 +40,8 @@ if TYPE_CHECKING:
     from lrbench.study.store import StoredRun
     from lrbench.tasks import Task
 
-SLOW, FULL, DEAD = 0.5, 0.9, 0.1
-"""The falls at which the range begins, at which it ends, and below which nothing is learnt."""
-
-DIVERGED = -1.0
-"""The fall of a run that diverged."""
+LEAST_FALL = 0.02
+"""A loss that no rate lowers by this share of it has not begun to fall."""
 
 RANGE_SEEDS = (0, 1, 2)
 """The seeds of a range test that something else asks for, so that all that do share its runs."""
@@ -58,73 +57,8 @@ LAST_EVALUATIONS = 2
 EVALUATED_SAMPLES = 1000
 """The range comes from the losses of training; accuracies, shown beside it, are of so many samples at most."""
 
-PER_DECADE = 4
-"""Rates are powers of 10^(1/4), and known by their exponents in quarters: 0 is 1, 4 is 10, -8 is 0.01."""
-
-LOWEST, HIGHEST = -8 * PER_DECADE, 3 * PER_DECADE
-"""No rate outside of these is tried."""
-
-LEAST_FALL = 0.02
-"""A loss that no rate lowers by this share of it has not begun to fall."""
-
 Sweep = Literal["exponential", "linear"]
 SWEEPS: tuple[Sweep, ...] = ("exponential", "linear")
-
-Falls = Sequence[tuple[float, float]]
-"""Learning rates, rising, and how far each lowers the loss: 1 as far as the best of them, 0 not at all."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A learning rate with its spread: the median over seeds, and what each seed alone says."""
-
-    value: float
-    per_seed: tuple[float, ...]
-
-    @property
-    def spread(self) -> float:
-        """The factor between the largest and the least estimate of a seed, at least 1."""
-        return max(self.per_seed) / min(self.per_seed)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"value": self.value, "per_seed": list(self.per_seed), "spread": self.spread}
-
-
-@dataclass(frozen=True)
-class ConstantRun:
-    """A short run with one learning rate.
-
-    Attributes:
-        loss: mean training loss over the last two fifths of the run; None where it diverged.
-        score: the validation objective at the end; None where it diverged.
-        steps: the iterations that were trained.
-    """
-
-    lr: float
-    seed: int
-    loss: float | None
-    score: float | None
-    steps: int
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """A run through all learning rates.
-
-    Attributes:
-        lrs: for each evaluation, the rate half way since the evaluation before.
-        losses: mean training loss since the evaluation before.
-        scores: the validation objective.
-        diverged_at: the rate at which training diverged, if it did.
-        steps: the iterations that were trained.
-    """
-
-    seed: int
-    lrs: tuple[float, ...]
-    losses: tuple[float, ...]
-    scores: tuple[float, ...]
-    diverged_at: float | None
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +67,7 @@ class RangeTest:
 
     Attributes:
         steps: iterations of each run.
-        low, high, cliff: as the module says; `cliff` is None where no rate that was tried is too high.
+        low, high, cliff: as `lr_falls` says; `cliff` is None where no rate that was tried is too high.
         steps_spent: the iterations of all runs together, whenever they were trained.
         steps_trained: those that this call trained.
     """
@@ -213,24 +147,24 @@ def find_range(
         steps_trained += trained
         return runs
 
-    exponents = _decades(sweeps)
+    exponents = decades(sweeps)
     runs = tried(exponents)
-    while beyond := _beyond(exponents, _falls(runs, sweeps)):
-        exponents |= beyond
+    while outside := beyond(exponents, falls_by_seed(runs, sweeps)):
+        exponents |= outside
         runs = tried(exponents)
     _check_learnt(short, runs, sweeps)
     for width in (PER_DECADE, PER_DECADE // 2):
-        exponents |= _between(exponents, _falls(runs, sweeps), width)
+        exponents |= between(exponents, falls_by_seed(runs, sweeps), width)
         runs = tried(exponents)
-    falls = _falls(runs, sweeps).values()
+    low, high, cliff = ends(falls_by_seed(runs, sweeps).values())
     return RangeTest(
         task=task.name,
         objective=task.objective,
         steps=steps,
         seeds=tuple(seeds),
-        low=_estimate([below(fall, SLOW, upwards=False) or fall[0][0] for fall in falls]),
-        high=_estimate([below(fall, FULL, upwards=True) or fall[-1][0] for fall in falls]),
-        cliff=_cliff([below(fall, DEAD, upwards=True) for fall in falls]),
+        low=low,
+        high=high,
+        cliff=cliff,
         constant=runs,
         sweeps=sweeps,
         steps_spent=sum(run.steps for run in runs) + sum(run.steps for run in sweeps),
@@ -246,21 +180,6 @@ def belongs_to_a_range_test(study: str) -> bool:
 def default_steps(task: Task) -> int:
     """Iterations of each run of a range test unless they are given."""
     return min(max(task.steps // 5, FEWEST_DEFAULT_STEPS), MOST_DEFAULT_STEPS)
-
-
-def below(falls: Falls, level: float, *, upwards: bool) -> float | None:
-    """The learning rate at which the fall sinks below a level on the way up (or down) from the best rate.
-
-    Returns:
-        It, interpolated in the logarithm of the rate; None where the fall stays at or above the level.
-    """
-    best = max(range(len(falls)), key=lambda place: falls[place][1])
-    way = falls[best:] if upwards else falls[best::-1]
-    for (inner, high), (outer, low) in pairwise(way):
-        if low < level:
-            share = (high - level) / (high - low) if high > level else 0.0
-            return math.exp((1 - share) * math.log(inner) + share * math.log(outer))
-    return None
 
 
 def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range: tuple[float, float]) -> None:
@@ -303,7 +222,7 @@ def _constant(
     task: Task, bench: Bench, seeds: Sequence[int], exponents: Sequence[int]
 ) -> tuple[tuple[ConstantRun, ...], int]:
     """The runs with constant rates, and how many iterations were trained for them now."""
-    rates = {f"{_rate(exponent):.4g}": _rate(exponent) for exponent in exponents}
+    rates = {f"{lr_of(exponent):.4g}": lr_of(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
     runs, trained = _trained(f"{CONSTANT}{task.name}, {task.steps} steps", task, bench, seeds, policies)
 
@@ -333,85 +252,12 @@ def _trained(
     return runs, tally.steps_trained
 
 
-def _rate(exponent: int) -> float:
-    return float(10.0 ** (exponent / PER_DECADE))
-
-
-def _decades(sweeps: Iterable[SweepRun]) -> set[int]:
-    """The powers of ten from where the sweeps begin to learn to where they stop, and one more on either side."""
-    starts, ends = zip(*(_bracket(sweep) for sweep in sweeps), strict=True)
-    low, high = math.floor(math.log10(min(starts))) - 1, math.ceil(math.log10(max(ends))) + 1
-    return {place * PER_DECADE for place in range(low, high + 1) if LOWEST <= place * PER_DECADE <= HIGHEST}
-
-
-def _bracket(sweep: SweepRun) -> tuple[float, float]:
-    """Where a sweep's loss has begun to fall, and where it is back at where it was; its ends where it never is."""
-    if not sweep.losses:
-        rate = sweep.diverged_at or 1.0
-        return rate, rate
-    first, best = sweep.losses[0], min(sweep.losses)
-    begun = next(lr for lr, loss in zip(sweep.lrs, sweep.losses, strict=True) if loss <= first - DEAD * (first - best))
-    after = list(zip(sweep.lrs, sweep.losses, strict=True))[sweep.losses.index(best) :]
-    over = next((lr for lr, loss in after if loss > first), sweep.diverged_at or sweep.lrs[-1])
-    return begun, over
-
-
-def _initial_losses(runs: Sequence[ConstantRun], sweeps: Iterable[SweepRun]) -> dict[int, float]:
-    """By seed, the loss before anything is learnt: the sweep's first, or that of the least rate where it is more."""
-    initial = {sweep.seed: sweep.losses[0] for sweep in sweeps if sweep.losses}
-    least = min(run.lr for run in runs)
-    for run in runs:
-        if run.lr == least and run.loss is not None:
-            initial[run.seed] = max(run.loss, initial.get(run.seed, -math.inf))
-    return initial
-
-
-def _falls(runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> dict[int, Falls]:
-    """By seed, how far each rate lowers the loss."""
-    initial = _initial_losses(runs, sweeps)
-    falls: dict[int, Falls] = {}
-    for seed in dict.fromkeys(run.seed for run in runs):
-        own = sorted((run for run in runs if run.seed == seed), key=lambda run: run.lr)
-        best = min((run.loss for run in own if run.loss is not None), default=math.inf)
-        depth = initial.get(seed, -math.inf) - best
-        falls[seed] = [
-            (run.lr, DIVERGED if run.loss is None else (initial[seed] - run.loss) / depth if depth > 0 else 0.0)
-            for run in own
-        ]
-    return falls
-
-
-def _beyond(exponents: set[int], falls: Mapping[int, Falls]) -> set[int]:
-    """The next power of ten on a side where some seed's crossing lies outside of the rates that were tried."""
-    beyond = set()
-    lowest, highest = min(exponents), max(exponents)
-    if lowest > LOWEST and any(below(fall, SLOW, upwards=False) is None for fall in falls.values()):
-        beyond.add(lowest - PER_DECADE)
-    if highest < HIGHEST and any(below(fall, DEAD, upwards=True) is None for fall in falls.values()):
-        beyond.add(highest + PER_DECADE)
-    return beyond
-
-
-def _between(exponents: set[int], falls: Mapping[int, Falls], width: int) -> set[int]:
-    """The middles of the gaps of a width in which some seed has a crossing, and of those beside its best rate."""
-    wanted = set()
-    for fall in falls.values():
-        best = max(fall, key=lambda point: point[1])[0]
-        crossings = (below(fall, SLOW, upwards=False), *(below(fall, level, upwards=True) for level in (FULL, DEAD)))
-        for rate in (best / 1.01, best * 1.01, *(crossing for crossing in crossings if crossing is not None)):
-            place = PER_DECADE * math.log10(rate)
-            for left, right in pairwise(sorted(exponents)):
-                if left <= place <= right and right - left == width:
-                    wanted.add((left + right) // 2)
-    return wanted
-
-
 def _check_learnt(task: Task, runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> None:
     rates = [run.lr for run in runs]
     where, tried = f"range test of '{task.name}'", f"learning rate from {min(rates):.3g} to {max(rates):.3g}"
     if all(run.loss is None for run in runs):
         raise TaskError(f"{where}: training diverges with every {tried}: look at the loss, the model and the data")
-    initial = _initial_losses(runs, sweeps)
+    initial = initial_losses(runs, sweeps)
     shares = []
     for seed, loss in initial.items():
         best = min((run.loss for run in runs if run.seed == seed and run.loss is not None), default=loss)
@@ -420,12 +266,3 @@ def _check_learnt(task: Task, runs: Sequence[ConstantRun], sweeps: Sequence[Swee
         raise TaskError(
             f"{where}: no {tried} lowers the training loss within {task.steps} iterations: give it more steps"
         )
-
-
-def _estimate(per_seed: Sequence[float]) -> Estimate:
-    return Estimate(math.exp(median(math.log(rate) for rate in per_seed)), tuple(per_seed))
-
-
-def _cliff(per_seed: Sequence[float | None]) -> Estimate | None:
-    known = [rate for rate in per_seed if rate is not None]
-    return _estimate(known) if len(known) == len(per_seed) else None

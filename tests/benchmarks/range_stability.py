@@ -20,7 +20,8 @@ from pathlib import Path
 import lrbench
 from lrbench.metrics import Scorecard
 from lrbench.policy import FIX
-from lrbench.search.lr_range import Estimate, RangeTest
+from lrbench.search.lr_falls import Estimate
+from lrbench.search.lr_range import RangeTest
 from lrbench.study.config import load_study
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task

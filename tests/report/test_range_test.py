@@ -5,7 +5,8 @@ import pytest
 
 from lrbench.report.range_test import range_figure
 from lrbench.report.style import save_figure
-from lrbench.search.lr_range import ConstantRun, Estimate, RangeTest, SweepRun
+from lrbench.search.lr_falls import ConstantRun, Estimate, SweepRun
+from lrbench.search.lr_range import RangeTest
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import lrbench
 from lrbench.errors import TaskError
 from lrbench.policy import FIX
 from lrbench.search.bench import Bench
-from lrbench.search.lr_range import Estimate, below, find_range
+from lrbench.search.lr_falls import Estimate, below
+from lrbench.search.lr_range import find_range
 from lrbench.study.listener import Silence
 from lrbench.study.outlook import Outlook
 from lrbench.study.results import results
