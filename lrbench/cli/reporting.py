@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lrbench.report.frames import Frames
+    from lrbench.report.search import SearchFrames
+    from lrbench.study.store import Store as StudyStore
 
 ALL, LANDSCAPE = "all", "landscape"
 
@@ -44,7 +46,7 @@ def report(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Write a study's report: one page that opens in any browser, without a network.
+    """Write the report of a study or a search: one page that opens in any browser, without a network.
 
     It answers first, then shows curves, a table of all policies to sort and filter, how it was measured, and where the
     numbers come from.
@@ -59,9 +61,14 @@ def report(
     check_output(output, ("html",))
     load_plugins(plugin)
 
+    from lrbench.report.frames import frames
     from lrbench.report.page import report_page
+    from lrbench.study.store import open_store
 
-    write_output(output, report_page(_frames(study, store)).encode())
+    name = study_name(study)
+    with open_store(store, must_exist=True) as opened:
+        tables, search = frames(name, opened), _search(name, opened)
+    write_output(output, report_page(tables, search).encode())
     _say_written(output, session_of(context))
 
 
@@ -162,16 +169,14 @@ def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> 
     from lrbench.report.frames import frames
     from lrbench.report.output_file import make_folder
     from lrbench.report.plots import drawings
-    from lrbench.report.search import SEARCH_PLOTS, search_frames
+    from lrbench.report.search import SEARCH_PLOTS
     from lrbench.report.style import save_figure
-    from lrbench.search.history import searches_of
     from lrbench.study.store import open_store
 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
-        names = opened.study_names()
-        search = search_frames(name, opened) if name in searches_of(names) else None
-        tables = None if search is not None and name not in names else frames(name, opened)
+        search = _search(name, opened)
+        tables = None if search is not None and name not in opened.study_names() else frames(name, opened)
     make_folder(folder)
     if tables is not None:
         for drawing in drawings(tables if task is None else tables.on(task)):
@@ -224,3 +229,11 @@ def _frames(study: str, store: str | None) -> Frames:
 
     with open_store(store, must_exist=True) as opened:
         return frames(study_name(study), opened)
+
+
+def _search(name: str, store: StudyStore) -> SearchFrames | None:
+    """The tables of a search; None where the store has none of that name."""
+    from lrbench.report.search import search_frames
+    from lrbench.search.history import searches_of
+
+    return search_frames(name, store) if name in searches_of(store.study_names()) else None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from lrbench.metrics import Confirmation
     from lrbench.study.store import Member, Store, StoredRun
 
 POLICY = (
@@ -122,6 +123,18 @@ def frames(study: str, store: Store) -> Frames:
         pd.DataFrame(_curves(evidence), columns=list(CURVE)),
         pd.DataFrame(_policies(evidence, results), columns=_policy_columns(results)),
         pd.DataFrame(_effects(results.tasks), columns=list(EFFECT)),
+    )
+
+
+def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frames:
+    """A study of one task with its finalists on fresh seeds, trained by another study, best first."""
+    if not confirmed:
+        return frames
+    (task,) = frames.results.tasks
+    return replace(
+        frames,
+        definition={**frames.definition, "confirm": confirmed[0].card.n},
+        results=replace(frames.results, tasks=(replace(task, confirmed=confirmed),)),
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from optuna.distributions import BaseDistribution
 
+    from lrbench.metrics import Confirmation
     from lrbench.study.store import Store
 
 LEAST_TRIALS = 10
@@ -60,6 +61,7 @@ class SearchFrames:
             one; the share of them that `diverged` or failed; and by its name each objective, nan where it is not known.
         parameters: a column a dimension of the space: numbers, or text for a choice; nan where a policy has no such
             dimension.
+        confirmed: the finalists on fresh seeds, best first; empty before they were trained.
     """
 
     search: str
@@ -67,6 +69,7 @@ class SearchFrames:
     accuracy: str
     trials: pd.DataFrame
     parameters: pd.DataFrame
+    confirmed: tuple[Confirmation, ...] = ()
 
 
 def search_frames(search: str, store: Store) -> SearchFrames:
@@ -89,6 +92,7 @@ def search_frames(search: str, store: Store) -> SearchFrames:
         "score" if found.accuracy is None else objective_name(found.accuracy),
         trials.astype(dict.fromkeys(("budget", *found.objectives), np.float64)),
         pd.DataFrame([_readable(trial.params) for trial in found.trials], index=trials.index),
+        found.confirmed,
     )
 
 
@@ -240,19 +244,27 @@ class SearchPlot:
     """One kind of picture of a search.
 
     Attributes:
+        title: what it shows, in a few words.
         draw: from the tables to the figure.
         needs, applies: what a search must have so that there is something to see, in words, and whether the tables have
             it.
     """
 
+    title: str
     draw: Callable[[SearchFrames], Figure]
     needs: str
     applies: Callable[[SearchFrames], bool]
 
 
 SEARCH_PLOTS: Mapping[str, SearchPlot] = {
-    "progress": SearchPlot(search_progress_figure, "a policy", lambda search: len(search.trials) > 0),
+    "progress": SearchPlot(
+        "The best policy so far, against what it cost",
+        search_progress_figure,
+        "a policy",
+        lambda search: len(search.trials) > 0,
+    ),
     "importance": SearchPlot(
+        "Which parameters decided it",
         importance_figure,
         f"{LEAST_TRIALS} policies that have been trained",
         lambda search: search.trials["budget"].notna().sum() >= LEAST_TRIALS,

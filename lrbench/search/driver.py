@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import le
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from lrbench.metrics import Confirmation, confirm
-from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.domain import Between
 from lrbench.search.evidence import guessing
+from lrbench.search.finalists import Finalists, confirm_finalists
 from lrbench.search.history import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
 from lrbench.search.ladder import climb
 from lrbench.search.lr_range import RANGE_SEEDS, find_range
 from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
 from lrbench.search.staging import onwards
 from lrbench.study.plan import PlannedRun
-from lrbench.study.results import FINALISTS, Evidence, Failure
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Entry
 
 if TYPE_CHECKING:
-    from lrbench.metrics import Scorecard
+    from lrbench.metrics import Confirmation, Scorecard
     from lrbench.policy import Policy
     from lrbench.search.bench import Bench
     from lrbench.search.ladder import Climbed
     from lrbench.search.lr_range import RangeTest
     from lrbench.search.question import Search
     from lrbench.search.sampling import Policies
+    from lrbench.study.results import Failure
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to so many times its upper end are searched."""
@@ -156,7 +154,10 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         asked = _ask(known)
         exhausted = not asked
         history = write_asked(search, (*known.asked, *asked), bench.store)
-    finalists = _confirm(known, bench)
+    front = known.front()
+    finalists = Finalists()
+    if front:
+        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], bench)
     if finalists.steps_trained:
         write_training(search, CONFIRMATION, finalists.steps_trained, bench.store)
     of_range_test = 0 if test is None else test.steps_spent
@@ -171,9 +172,9 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         guessing=_guessing(search),
         lr=(lr.low, lr.high),
         tried=known.tried,
-        front=known.front(),
+        front=front,
         confirmed=finalists.confirmed,
-        failures=(*_failures(*climbed.evidence), *finalists.failures),
+        failures=(*_failures(climbed), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, bench.store).trained.values()),
         exhausted=exhausted,
@@ -316,50 +317,6 @@ def _identity(search: Search, policy: Policy) -> str:
     return PlannedRun(search.task, Entry(str(policy), policy), search.seeds[0]).training_key
 
 
-class Finalists(NamedTuple):
-    """The finalists on fresh seeds, best first by the first objective; what of it failed, and what it took."""
-
-    confirmed: tuple[Confirmation, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    steps_trained: int = 0
-
-
-def _confirm(known: Known, bench: Bench) -> Finalists:
-    search = known.search
-    if not known.front():
-        return Finalists()
-    whole = known.climbed.evidence[-1]
-    (task,) = whole.tasks
-    searched = whole.contenders(whole.records(task, "main"))
-    resolution = 1 / len(search.task.data.val) if search.task.metric is None else None
-    if search.objectives == ("accuracy",):
-        best = [one.name for one in choose_finalists(searched, at_most=FINALISTS, resolution=resolution)]
-    else:
-        best = [one.policy for one in known.front()[:FINALISTS]]
-    study = Study(
-        name=f"{search.name}: confirmed",
-        tasks=(search.task,),
-        entries=tuple(Entry(text, parse(text)) for text in best),
-        seeds=tuple(range(max(search.seeds) + 1, max(search.seeds) + 1 + search.confirm)),
-        margin=search.margin,
-        target=search.target,
-        base_lr_scales=search.base_lr_scales,
-    )
-    fresh, tally = bench.trained(study)
-    runs = fresh.contenders(fresh.records(task, "main"))
-    confirmed = confirm(searched, runs, margin=search.margin, target=search.target, resolution=resolution)
-    best_first = sorted(confirmed, key=lambda one: _confirmed_cost(search.objectives[0], one.card))
-    return Finalists(tuple(best_first), tuple(_failures(fresh)), tally.steps_trained)
-
-
-def _confirmed_cost(objective: str, card: Scorecard) -> float:
-    metric = {"accuracy": f"val_{card.objective}", "steps": "steps_to_target", "robustness": "base_lr_retention"}
-    value = card.metrics[metric[objective]].mean if metric[objective] in card.metrics else None
-    if value is None:
-        return math.inf
-    return value if DIRECTIONS[objective] == "minimize" else -value
-
-
-def _failures(*read: Evidence) -> Iterator[Failure]:
-    for evidence in read:
+def _failures(climbed: Climbed) -> Iterator[Failure]:
+    for evidence in climbed.evidence:
         yield from evidence.failures(evidence.tasks[0])

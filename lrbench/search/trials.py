@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
+from lrbench.search.finalists import confirmations, fresh_name
 from lrbench.search.history import ledger_name, read_asked, searches_of
 from lrbench.search.ladder import measure, studies_of
 from lrbench.study.results import Evidence
 
 if TYPE_CHECKING:
+    from lrbench.metrics import Confirmation
     from lrbench.search.history import Asked
     from lrbench.search.ladder import Measured
     from lrbench.study.store import Store, StoredRun
@@ -50,12 +52,14 @@ class StoredSearch:
         objectives: what it looks for, of `lrbench.search.question.OBJECTIVES`.
         accuracy: the name of the task's validation objective, such as "top1"; None before a run was asked for.
         trials: in the order in which they were asked for.
+        confirmed: the finalists on fresh seeds, best first; empty before they were trained.
     """
 
     name: str
     objectives: tuple[str, ...]
     accuracy: str | None
     trials: tuple[Trial, ...]
+    confirmed: tuple[Confirmation, ...]
 
 
 def read_search(name: str, store: Store) -> StoredSearch:
@@ -74,7 +78,10 @@ def read_search(name: str, store: Store) -> StoredSearch:
     rungs = [_rung(study, objectives if study.name == name else ("accuracy",)) for study in studies]
     rungs.sort(key=lambda rung: rung.budget)
     trials = tuple(_trial(asked, rungs, name) for asked in read_asked(definition))
-    return StoredSearch(name, objectives, studies[0].tasks[0]["objective"] if studies else None, trials)
+    confirmed: tuple[Confirmation, ...] = ()
+    if {name, fresh_name(name)} <= set(names):
+        confirmed = confirmations(Evidence.of(name, store), Evidence.of(fresh_name(name), store), objectives[0])
+    return StoredSearch(name, objectives, studies[0].tasks[0]["objective"] if studies else None, trials, confirmed)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def answer(evidence: Evidence) -> Results:
     for task in evidence.tasks:
         records = evidence.records(task, "main")
         main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
-        terms = {"margin": margin, "target": target, "resolution": _resolution(task)}
+        terms = {"margin": margin, "target": target, "resolution": resolution(task)}
         answers.append(
             TaskResults(
                 task=task["name"],
@@ -227,7 +227,7 @@ def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
         task["name"]: [
             evidence.places[contender.name]
             for contender in choose_finalists(
-                evidence.contenders(evidence.records(task, "main")), at_most=FINALISTS, resolution=_resolution(task)
+                evidence.contenders(evidence.records(task, "main")), at_most=FINALISTS, resolution=resolution(task)
             )
         ]
         for task in evidence.tasks
@@ -257,7 +257,8 @@ def _interactions(evidence: Evidence, task: Mapping[str, Any], records: Records)
             yield interaction(treatment, f"test_{task['objective']}", pairs)
 
 
-def _resolution(task: Mapping[str, Any]) -> float | None:
+def resolution(task: Mapping[str, Any]) -> float | None:
+    """The step of the objective's scale, of a task as a study's definition has it; None where it is not known."""
     return 1 / task["val_samples"] if task["objective"] == "top1" else None
 
 

@@ -131,6 +131,19 @@ def test_the_progress_of_a_search_and_the_importance_of_its_parameters_are_drawn
     assert (tmp_path / "importance.png").stat().st_size > 1000
 
 
+def test_the_report_of_a_search_names_its_finalists_on_fresh_seeds(
+    lrbench: Command, searched: Path, tmp_path: Path
+) -> None:
+    found = json.loads(lrbench("search", searched, "--json", *SERIAL).stdout)
+
+    assert lrbench("report", searched, "-o", "hunt.html").exit_code == 0
+
+    page = (tmp_path / "hunt.html").read_text()
+    assert f"A search asked for {len(found['tried'])} policies" in page
+    assert f"<strong>{found['confirmed'][0]['policy']}</strong>" in page
+    assert "over 2 fresh seeds" in page
+
+
 @pytest.mark.usefixtures("searched")
 def test_what_is_no_search_has_no_progress(lrbench: Command, tiny_study: Path) -> None:
     lrbench("run", tiny_study, *SERIAL)

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lrbench.report.frames import Frames
 from lrbench.report.page import report_page
+from lrbench.report.search import SearchFrames
 from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -265,6 +267,33 @@ def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study
 
     assert "Use <strong>wave</strong>: 0.691 ± 0.002 test top-1 accuracy over 3 fresh seeds." in page
     assert "As good, as far as can be told: falling." in page
+
+
+def test_the_page_of_a_search_answers_with_fresh_seeds_and_shows_how_it_went(study: Study) -> None:
+    policies = {name: FIVE[name] for name in ("falling", "wave")}
+    tables = study(policies, lambda place: (0.7 if place.name == "falling" else 0.69) + 0.001 * place.seed)
+    confirmed = study(
+        policies,
+        lambda place: (0.66 if place.name == "falling" and place.stage != "main" else 0.68) + 0.001 * place.seed,
+        name="hunt: confirmed",
+        finalists=tuple(policies),
+    ).results.tasks[0]
+    trials = pd.DataFrame(
+        {"iterations": 40, "budget": [40.0, 40.0, 10.0], "whole": [True, True, False], "diverged": [0.0, 0.0, 0.5]}
+        | {"accuracy": [0.7, 0.69, 0.3]}
+    )
+    search = SearchFrames("hunt", ("accuracy",), "top-1 accuracy", trials, pd.DataFrame(), confirmed.confirmed)
+
+    page = report_page(tables, search)
+
+    (best, _) = confirmed.confirmed
+    assert best.card.name == "wave"
+    assert f"<strong>wave</strong>: {best.card.test.mean:.3f} ±" in page
+    assert f"over {best.card.n} fresh seeds" in page
+    assert "A search asked for 3 policies, of which 2 were trained for the whole budget" in page
+    assert "On some seed 1 policy diverged or failed." in page
+    assert "The best policy so far, against what it cost" in page
+    assert "How the search went" not in report_page(tables)
 
 
 def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_policy(study: Study) -> None:

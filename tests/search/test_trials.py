@@ -30,12 +30,16 @@ def test_a_stored_search_has_what_the_search_found(make: Make, bench: Bench) -> 
     assert sum(one.iterations for one in stored.trials) == found.steps_nominal - confirmation
     functions = [type(parse(one.policy)).__name__ for one in found.tried]
     assert [one.params["function"] for one in stored.trials] == functions
+    assert stored.confirmed == found.confirmed
+    assert stored.confirmed
 
 
 def test_two_objectives_are_known_by_their_names(make: Make, bench: Bench) -> None:
     search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=4, sampler="nsga2")
     found = find(search, bench)
-    assert [one.values for one in read_search("hunt", bench.store).trials] == [one.values for one in found.tried]
+    stored = read_search("hunt", bench.store)
+    assert [one.values for one in stored.trials] == [one.values for one in found.tried]
+    assert stored.confirmed == found.confirmed
 
 
 def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(make: Make, bench: Bench, tmp_path: Path) -> None:
@@ -47,7 +51,7 @@ def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(make: Make,
         write_asked(search, asked, store)
         begun = read_search("hunt", store)
 
-    assert begun.accuracy is None
+    assert (begun.accuracy, begun.confirmed) == (None, ())
     told = [(one.policy, one.iterations, one.budget) for one in begun.trials]
     assert told == [(one.policy, 0, None) for one in asked]
 

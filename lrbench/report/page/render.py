@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lrbench.report.frames import with_finalists
 from lrbench.report.page.content import task_content
-from lrbench.report.page.words import overview, protocol, provenance
+from lrbench.report.page.words import overview, protocol, provenance, searched
 from lrbench.report.plots import drawings
+from lrbench.report.search import SEARCH_PLOTS
 from lrbench.report.style import svg
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lrbench.report.frames import Frames
+    from lrbench.report.search import SearchFrames
 
 FOLDER = Path(__file__).parent
 
@@ -29,10 +34,17 @@ UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "
 """What could end a script, or a line of one, inside JSON; all of it stands in strings there."""
 
 
-def report_page(frames: Frames) -> str:
-    """The HTML of a study's report: everything it needs is inside, and its policy lets the browser fetch nothing."""
+def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
+    """The HTML of a study's report: everything it needs is inside, and its policy lets the browser fetch nothing.
+
+    Args:
+        search: the search whose policies at the whole budget the study has, if it is one; its answer is then what the
+            finalists came to on fresh seeds, and how it went is shown too.
+    """
     from plotly.offline import get_plotlyjs
 
+    if search is not None:
+        frames = with_finalists(frames, search.confirmed)
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text()]
     tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
     pictures = _pictures(frames)
@@ -52,6 +64,8 @@ def report_page(frames: Frames) -> str:
         data=script_json({"tasks": [task["data"] for task in tasks]}),
         tasks=tasks,
         pictures=pictures,
+        searched=searched(search) if search is not None else [],
+        progress=_search_pictures(search) if search is not None else [],
         overview=overview(frames),
         protocol=protocol(frames),
         provenance=provenance(frames),
@@ -62,9 +76,16 @@ def _pictures(frames: Frames) -> dict[str | None, list[dict[str, str]]]:
     """The pictures that are not drawn by the page itself, by task; None is all tasks together."""
     found: dict[str | None, list[dict[str, str]]] = {}
     for drawing in drawings(frames, without=INTERACTIVE):
-        source = f"data:image/svg+xml;base64,{base64.b64encode(svg(drawing.figure)).decode()}"
-        found.setdefault(drawing.task, []).append({"title": drawing.plot.title, "source": source})
+        found.setdefault(drawing.task, []).append(_picture(drawing.plot.title, drawing.figure))
     return found
+
+
+def _search_pictures(search: SearchFrames) -> list[dict[str, str]]:
+    return [_picture(plot.title, plot.draw(search)) for plot in SEARCH_PLOTS.values() if plot.applies(search)]
+
+
+def _picture(title: str, figure: Figure) -> dict[str, str]:
+    return {"title": title, "source": f"data:image/svg+xml;base64,{base64.b64encode(svg(figure)).decode()}"}
 
 
 def script_json(value: Any) -> Markup:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lrbench.metrics import Confirmation
     from lrbench.report.frames import Frames
+    from lrbench.report.search import SearchFrames
 
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
@@ -182,7 +183,8 @@ def protocol(frames: Frames) -> list[str]:
             "samples."
         )
     seeds = definition["seeds"]
-    numbers = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[0] + len(seeds))) else _joined(seeds)
+    in_a_row = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+    numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else _joined(seeds)
     said.append(
         f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}): a seed's initial weights and "
         "batch order are the same for all, so that differences are paired."
@@ -223,6 +225,19 @@ def protocol(frames: Frames) -> list[str]:
     return said
 
 
+def searched(search: SearchFrames) -> list[str]:
+    """What a search asked for, and what of it is on the page: a sentence each."""
+    trials = search.trials
+    whole = int(trials["whole"].sum())
+    said = [
+        f"A search asked for {many(len(trials), 'policy')}, of which {whole:,} "
+        f"{'was' if whole == 1 else 'were'} trained for the whole budget: this page is about those."
+    ]
+    if lost := int((trials["diverged"] > 0).sum()):
+        said.append(f"On some seed {many(lost, 'policy')} diverged or failed.")
+    return said
+
+
 def provenance(frames: Frames) -> dict[str, Any]:
     """Which software and hardware made the numbers, in how many runs each, and where they are stored."""
     runs = frames.runs[frames.runs["run"].notna()].drop_duplicates("run")
@@ -240,7 +255,7 @@ def duration(seconds: float) -> str:
     for unit, length in SECONDS:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}s"
-    return f"{seconds:.0f} seconds"
+    return many(round(seconds), "second")
 
 
 def quantity(number: float) -> str:
