@@ -221,7 +221,11 @@ def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:
         verdict = None if card.verdict is None else card.verdict.label
         if value is None or verdict == "avoid":
             continue
-        judged = f"{verdict} among {len(cards)} policies" if len(cards) > 1 else "the only policy of the evidence"
+        judged = (
+            f"{verdict} among {len(cards)} policies, margin {MARGIN:g}"
+            if len(cards) > 1
+            else "the only policy of the evidence"
+        )
         reason = f"{WORDS[goal]} {_shown(value)}, n = {value.n}; {judged}"
         recommendations.append(Recommendation(card.policy, card.n, value, verdict, reason))
     return sorted(recommendations, key=lambda one: _cost(goal, one.value))

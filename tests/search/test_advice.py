@@ -130,6 +130,13 @@ def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, la
     assert SHIPPED in advice.source
 
 
+def test_shipped_studies_that_only_look_more_or_less_often_are_one_body_of_evidence() -> None:
+    (body,) = (body for body in shipped() if "fashion_lenet" in body.studies)
+
+    assert body.studies == {"fashion_lenet", "fashion_lenet_fresh"}
+    assert {seed for policy, seed in body.runs if policy == "POLY(k0=0.03, p=1.2, l=1dur)"} == set(range(15))
+
+
 def test_another_model_on_the_same_data_and_the_same_model_on_other_data_are_near(lasting_bench: Bench) -> None:
     known = list(shipped())
     conv = lrbench.load_task("mnist1d-conv")
