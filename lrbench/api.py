@@ -58,12 +58,18 @@ def run(
 
     Raises:
         LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
+        TaskError: policies take their peak from a range test, and no learning rate learns anything.
         KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
     """
     if not isinstance(study, Study):
         study = load_study(study, data_root=data_root, download=download)
     check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     with _opened(store) as opened:
+        if study.auto_peaks:
+            from lrbench.search.auto_peak import with_auto_peaks
+            from lrbench.search.bench import Bench
+
+            study = with_auto_peaks(study, Bench(opened, {"listener": listener, **how}))
         tally = train(study, opened, listener=listener, **how)
         return Outcome(results(study.name, opened), tally)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.errors import PolicyError, did_you_mean
+from lrbench.errors import PolicyError, StudyError, did_you_mean
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
@@ -93,7 +93,14 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
         from lrbench.study.config import MOST_RUNS
         from lrbench.study.entries import entries_of
 
-        return {entry.name: entry.policy for entry in entries_of(_read(file).policies, file, most=MOST_RUNS)}
+        entries = entries_of(_read(file).policies, file, most=MOST_RUNS)
+        for entry in entries:
+            if entry.auto_peak:
+                raise StudyError(
+                    f"{file}: the peak of '{entry.name}' comes from a range test, which `lrbench run` trains first: "
+                    "its learning rates are not known yet"
+                )
+        return {entry.name: entry.policy for entry in entries}
     if name.endswith(".toml"):
         return {key: entry.policy for key, entry in load_catalog(name).items()}
     return None

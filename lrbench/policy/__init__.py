@@ -69,6 +69,7 @@ from lrbench.policy.parameter import (
     rate,
     slope,
 )
+from lrbench.policy.peak import with_peak
 from lrbench.policy.policy import History, Policy
 from lrbench.policy.toml_catalog import Catalog, CatalogEntry, catalog, catalogs, load_catalog
 from lrbench.policy.torch_code import torch_code
@@ -155,6 +156,7 @@ __all__ = [
     "register_function",
     "slope",
     "torch_code",
+    "with_peak",
 ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,9 @@ from lrbench.study.fields import checked, shown
 from lrbench.study.study import Entry
 
 Names = list[str] | None
+Peak = Annotated[
+    Literal["auto"] | None, Field(description='"auto", the upper end of a range test of the task, or be left out')
+]
 Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
 
 
@@ -29,6 +33,7 @@ class FromCatalog(BaseModel):
     catalog: Annotated[str, Field(min_length=1, description="the name of a catalog, or a TOML file beside the study")]
     only: Annotated[Names, Field(min_length=1, description="a list of names of entries")] = None
     excluded: Annotated[Names, Field(alias="except", min_length=1, description="a list of names of entries")] = None
+    peak: Peak = None
 
 
 class FromText(BaseModel):
@@ -38,6 +43,7 @@ class FromText(BaseModel):
 
     policy: Annotated[str, Field(description='a policy as text, such as "FIX(k0=0.1)"')]
     name: Name = None
+    peak: Peak = None
 
 
 class FromLRBench(BaseModel):
@@ -50,6 +56,7 @@ class FromLRBench(BaseModel):
     ]
     boundaries: Annotated[list[int], Field(description="a list of iterations, one for each part but the first")] = []
     name: Name = None
+    peak: Peak = None
 
 
 class FromFunction(BaseModel):
@@ -59,9 +66,12 @@ class FromFunction(BaseModel):
 
     function: Annotated[str, Field(description="the name of a function")]
     name: Name = None
+    peak: Peak = None
 
 
-KINDS: Mapping[str, type[BaseModel]] = {
+Form = FromCatalog | FromText | FromLRBench | FromFunction
+
+KINDS: Mapping[str, type[Form]] = {
     "catalog": FromCatalog,
     "policy": FromText,
     "lrbench": FromLRBench,
@@ -91,17 +101,20 @@ def _entries(table: Mapping[str, Any], where: str, folder: Path, most: int) -> l
     if len(kinds) != 1:
         given = " and ".join(kinds) if kinds else "none of them"
         raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
-    match checked(KINDS[kinds[0]], table, where):
-        case FromCatalog() as form:
+    form = checked(KINDS[kinds[0]], table, where)
+    return [replace(entry, auto_peak=form.peak == "auto") for entry in _as_written(form, where, folder, most)]
+
+
+def _as_written(form: Form, where: str, folder: Path, most: int) -> Iterable[Entry]:
+    match form:
+        case FromCatalog():
             return _from_catalog(form, where, folder)
-        case FromFunction() as form:
-            return list(_from_function(form, where, most))
+        case FromFunction():
+            return _from_function(form, where, most)
         case FromText(policy=text, name=name):
             return [_entry(name, parse(text))]
         case FromLRBench(lrbench=source, boundaries=boundaries, name=name):
             return [_entry(name, from_lrbench(source, boundaries))]
-        case form:
-            raise AssertionError(form)
 
 
 def _entry(name: str | None, policy: Policy) -> Entry:

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from lrbench.errors import StudyError
 from lrbench.study.study import Entry, Study
 from lrbench.study.treatment import UNMODIFIED, Treatment
 from lrbench.tasks.fingerprint import fingerprint
@@ -99,7 +100,16 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """All runs of a study but those that confirm its winner, which depend on how these end."""
+    """All runs of a study but those that confirm its winner, which depend on how these end.
+
+    Raises:
+        StudyError: the peak of a policy is not known yet.
+    """
+    if study.auto_peaks:
+        raise StudyError(
+            f"study '{study.name}': the peak of '{study.auto_peaks[0]}' comes from a range test, which `lrbench run` "
+            "trains first: what the study takes is known after that"
+        )
     scales = [scale for scale in study.base_lr_scales if scale != 1]
     return Plan(study, (*_runs(study, study.seeds), *_runs(study, study.seeds, "scale", scales)))
 

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One policy of a study, under the name that its results carry."""
+    """One policy of a study, under the name that its results carry.
+
+    Attributes:
+        auto_peak: whether the policy is still to be multiplied, so that its highest LR is the upper end of a range
+            test of the study's one task. `lrbench.run` does so before anything else.
+    """
 
     name: str
     policy: Policy
+    auto_peak: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +85,19 @@ class Study:
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
                 raise StudyError(f"{where}: {noun} {name!r} is given {count} times, each may stand only once")
+        if self.auto_peaks and len(self.tasks) > 1:
+            raise StudyError(
+                f"{where}: the peak of '{self.auto_peaks[0]}' comes from a range test, and each of the "
+                f"{len(self.tasks)} tasks has its own: make a study of each"
+            )
         for task in self.tasks:
             for arm in self.arms:
                 arm.check(task)
+
+    @property
+    def auto_peaks(self) -> tuple[str, ...]:
+        """The names of the policies whose peak a range test is still to find."""
+        return tuple(entry.name for entry in self.entries if entry.auto_peak)
 
     @property
     def arms(self) -> tuple[Treatment, ...]:

@@ -139,6 +139,8 @@ POLICIES = {
     "only is empty": policy('catalog = "lrbench13"\nonly = []', "only = []"),
     "nothing is left": policy('catalog = "lrbench13"\nonly = ["FIX"]\nexcept = ["FIX"]', "leave no entry"),
     "policy is a number": policy("policy = 0.1", "policy = 0.1"),
+    "peak is a number": policy('policy = "FIX(k0=0.1)"\npeak = 0.3', "peak = 0.3", '"auto"', "range test"),
+    "peak is another word": policy('catalog = "lrbench13"\npeak = "high"', 'peak = "high"', '"auto"'),
     "policy is empty": policy('policy = ""', "[[policies]] 1"),
     "policy is cut off": policy('policy = "FIX(k0=0.1"', "FIX(k0=0.1"),
     "unknown function in a text": policy('policy = "TRIEX(k0=0.1)"', "'TRIEX'", "did you mean 'TRIEXP'?"),

@@ -14,6 +14,7 @@ from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
 from lrbench.study.config import StudyFile, find_study, load_study, study_names
 from lrbench.study.entries import KINDS
 from lrbench.study.fields import checked
+from lrbench.study.plan import plan
 
 TASK = 'task = "mnist1d-mlp"\n'
 POLICY = '[[policies]]\npolicy = "FIX(k0=0.1)"\n'
@@ -132,6 +133,23 @@ def test_only_and_except_choose_among_a_catalogs_entries(written: Writer, choice
     entries = load_study(written(TASK + f'[[policies]]\ncatalog = "house.toml"\n{choice}\n')).entries
 
     assert [entry.name for entry in entries] == names
+
+
+def test_the_peak_of_every_kind_of_policy_can_be_left_to_a_range_test(written: Writer) -> None:
+    tables = [
+        'catalog = "lrbench13"\nonly = ["TRI"]',
+        'policy = "FIX(k0=0.1)"',
+        'function = "POLY"\nk0 = [0.1, 0.2]\np = 1\nl = "1dur"',
+        'lrbench = { lrPolicy = "FIX", k0 = 0.01 }',
+    ]
+    written_tables = "".join(f'[[policies]]\n{table}\npeak = "auto"\n' for table in tables)
+
+    study = load_study(written(TASK + written_tables + '[[policies]]\npolicy = "FIX(k0=0.3)"\n'))
+
+    assert [entry.auto_peak for entry in study.entries] == [True] * 5 + [False]
+    assert study.auto_peaks == tuple(entry.name for entry in study.entries[:5])
+    with pytest.raises(StudyError, match="study 'mine': the peak of 'TRI' comes from a range test"):
+        plan(study)
 
 
 def test_every_list_of_a_function_is_an_axis_of_a_grid(written: Writer) -> None:

@@ -1,0 +1,56 @@
+"""A policy at another peak: the same shape, with another highest learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrbench.errors import PolicyError
+from lrbench.policy.policy import Policy
+
+SAME = 1e-4
+"""Rates that differ by less than this share of them are the same."""
+
+
+def with_peak(policy: Policy, peak: float, *, steps: int, steps_per_epoch: int) -> Policy:
+    """The policy with every LR multiplied by one number, so that the highest within a budget is `peak`.
+
+    Where multiplying the range parameters of a function does the same, to six digits, they are multiplied, which reads
+    better than `.scaled(...)`.
+
+    Args:
+        steps, steps_per_epoch: the budget in iterations, and how many of them are an epoch.
+
+    Raises:
+        PolicyError: the policy does not fit the budget, its LRs are all zero, or `peak` is not a positive number.
+    """
+    highest = _highest(policy, steps, steps_per_epoch)
+    if not highest > 0:
+        raise PolicyError(f"{policy} has no positive LR within {steps:,} iterations, and so no peak to move")
+    if not 0 < peak < np.inf:
+        raise PolicyError(f"a peak must be a positive LR, not {peak}")
+    scaled = policy.scaled(peak / highest)
+    rewritten = _with_rates(policy, peak / highest)
+    if rewritten is None or policy.reacts:
+        return scaled
+    ours, exact = (one.bind(steps, steps_per_epoch).lrs(0, steps) for one in (rewritten, scaled))
+    return rewritten if np.allclose(ours, exact, rtol=SAME, atol=0.0) else scaled
+
+
+def _highest(policy: Policy, steps: int, steps_per_epoch: int) -> float:
+    bound = policy.bind(steps, steps_per_epoch)
+    return float(bound.bounds[1] if bound.reacts else bound.lrs(0, steps).max())
+
+
+def _with_rates(policy: Policy, factor: float) -> Policy | None:
+    """The policy with its own range parameters multiplied; None where it has none, or parts that have."""
+    if any(parameter.role == "part" for parameter in policy.parameters):
+        return None
+    rates = {
+        parameter.name: float(f"{getattr(policy, parameter.name) * factor:.6g}")
+        for parameter in policy.parameters
+        if parameter.role == "range"
+    }
+    try:
+        return type(policy)(**{**policy.__getstate__(), **rates}) if rates else None
+    except PolicyError:
+        return None

@@ -1,0 +1,54 @@
+"""Studies whose policies take their peak from a range test."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import lrbench
+from lrbench.errors import StudyError
+from lrbench.policy import FIX, POLY, TRI
+from lrbench.search.auto_peak import with_auto_peaks
+from lrbench.search.bench import Bench
+from lrbench.study.study import Entry, Study
+from lrbench.tasks import Task
+
+
+@pytest.fixture
+def study(task: Task) -> Study:
+    entries = (
+        Entry("wave", TRI(k0=0.01, k1=0.1, l="0.25dur"), auto_peak=True),
+        Entry("line", POLY(k0=1.0, p=1, l="1dur"), auto_peak=True),
+        Entry("flat", FIX(k0=0.05)),
+    )
+    return Study(name="fitted", tasks=(task,), entries=entries, seeds=(0, 1))
+
+
+def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, bench: Bench) -> None:
+    fitted = with_auto_peaks(study, bench)
+
+    high = lrbench.range_test(study.tasks[0], seeds=3, store=bench.store, device="cpu", engine="serial").high.value
+    wave, line, flat = (entry.policy for entry in fitted.entries)
+    assert wave.k1 == line.k0 == float(f"{high:.2g}")
+    assert wave.k0 == pytest.approx(wave.k1 / 10)
+    assert flat == FIX(k0=0.05)
+    assert fitted.auto_peaks == ()
+    assert with_auto_peaks(fitted, bench) is fitted
+
+
+def test_a_study_finds_its_range_and_the_second_time_trains_nothing(study: Study, tmp_path: Path) -> None:
+    how = {"store": tmp_path / "runs.db", "device": "cpu", "engine": "serial"}
+
+    first, second = lrbench.run(study, **how), lrbench.run(study, **how)
+
+    assert (first.tally.trained, second.tally.trained) == (6, 0)
+    cards = {card.name: card for card in first.results.tasks[0].scorecards}
+    assert cards.keys() == {"wave", "line", "flat"}
+    assert cards["wave"].policy != "TRI(k0=0.01, k1=0.1, l=0.25dur)"
+    assert second.results == first.results
+
+
+def test_of_several_tasks_each_has_its_own_range(study: Study) -> None:
+    (task,) = study.tasks
+    with pytest.raises(StudyError, match="the peak of 'wave' comes from a range test, and each of the 2 tasks has its"):
+        replace(study, tasks=(task, task.with_(name="other")))
