@@ -245,10 +245,8 @@ class Known:
 
     def steps_nominal(self) -> int:
         """The iterations of all runs, had each been trained for itself."""
-        search = self.search
-        shorter = zip(self.climbed.rungs[:-1], search.budgets[:-1], strict=True)
-        return sum(len(measured) * budget for measured, budget in shorter) + (
-            len(self.climbed.rungs[-1]) * len(search.seeds) * search.steps_a_seed
+        return sum(
+            len(measured) * rung.steps for measured, rung in zip(self.climbed.rungs, self.search.ladder, strict=True)
         )
 
     @property
@@ -256,10 +254,10 @@ class Known:
         return -(-self.search.policies // 2)
 
     def _told(self, asked: Asked) -> Told:
-        rung = self.climbed.highest(asked.policy)
-        measured = self.climbed.rungs[rung][asked.policy]
-        whole = rung == self.search.rungs - 1
-        return Told(asked.params, asked.notes, measured.values, self.search.budgets[rung], whole, measured.diverged)
+        highest = self.climbed.highest(asked.policy)
+        measured, rung = self.climbed.rungs[highest][asked.policy], self.search.ladder[highest]
+        whole = rung is self.search.ladder[-1]
+        return Told(asked.params, asked.notes, measured.values, rung.task.steps, whole, measured.diverged)
 
     def _tried(self, asked: Asked, told: Told) -> Tried:
         objectives = self.search.objectives if told.whole else ("accuracy",)
@@ -298,9 +296,8 @@ def _ask(known: Known) -> list[Asked]:
     seen = {_identity(search, parse(one.policy)) for one in known.asked}
 
     def is_new(policy: Policy) -> bool:
-        for rung in range(search.rungs):
-            task = search.task_at(rung)
-            policy.bind(task.steps, task.steps_per_epoch)
+        for rung in search.ladder:
+            policy.bind(rung.task.steps, rung.task.steps_per_epoch)
         identity = _identity(search, policy)
         fresh = identity not in seen
         seen.add(identity)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
     from lrbench.search.bench import Bench
     from lrbench.search.history import Asked
-    from lrbench.search.question import Search
+    from lrbench.search.question import Rung, Search
     from lrbench.study.results import Evidence
 
 UNREACHED = 2
@@ -67,14 +67,14 @@ def climb(search: Search, asked: Sequence[Asked], bench: Bench) -> tuple[Climbed
     going, tally = list(batch_of), Tally()
     rungs: list[Mapping[str, Measured]] = []
     read: list[Evidence] = []
-    for rung in range(search.rungs):
+    for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
         evidence, trained = bench.trained(_study(search, rung, going))
         tally += trained
         read.append(evidence)
-        rungs.append(measure(evidence, search.objectives_at(rung), going))
+        rungs.append(measure(evidence, rung.objectives, going))
         going = promoted(search, going, rungs[-1], batch_of)
     return Climbed(tuple(rungs), tuple(read)), tally
 
@@ -84,14 +84,14 @@ def studies_of(search: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if re.fullmatch(re.escape(search) + r"( at \d+ iterations)?", name)]
 
 
-def _study(search: Search, rung: int, policies: Sequence[str]) -> Study:
-    """The study that trains policies at the budget of a rung; at the whole one it has the search's own name."""
-    whole = rung == search.rungs - 1
+def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
+    """The study that trains policies for a rung; that of the last one has the search's own name."""
+    last = rung is search.ladder[-1]
     return Study(
-        name=search.name if whole else f"{search.name} at {search.budgets[rung]} iterations",
-        tasks=(search.task_at(rung),),
+        name=search.name if last else f"{search.name} at {rung.task.steps} iterations",
+        tasks=(rung.task,),
         entries=tuple(Entry(text, parse(text)) for text in policies),
-        seeds=search.seeds_at(rung),
+        seeds=rung.seeds,
         margin=search.margin,
         target=search.target,
         base_lr_scales=search.base_lr_scales,

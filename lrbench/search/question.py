@@ -27,6 +27,23 @@ SHORTEST_RUN = 20
 """No rung has fewer iterations."""
 
 
+@dataclass(frozen=True)
+class Rung:
+    """What policies are trained for at one rung of a search.
+
+    Attributes:
+        task: with the budget of the rung, evaluated as often as at the whole one.
+        seeds: with which they are trained.
+        objectives: by which they are measured: shorter budgets tell of the validation objective alone.
+        steps: the iterations of all runs of a policy.
+    """
+
+    task: Task
+    seeds: tuple[int, ...]
+    objectives: tuple[str, ...]
+    steps: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """A search for a policy.
@@ -116,8 +133,14 @@ class Search:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """The iterations of the runs of each rung, the task's own last."""
+        """The iterations of a run at each rung, the task's own last."""
         return tuple(round(self.task.steps / self.reduction**rung) for rung in reversed(range(self.rungs)))
+
+    @cached_property
+    def ladder(self) -> tuple[Rung, ...]:
+        """What a policy is trained for, one after the other, as far as it earns it."""
+        shorter = [Rung(self._shorter(steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]]
+        return (*shorter, Rung(self.task, self.seeds, self.objectives, len(self.seeds) * self.steps_a_seed))
 
     @property
     def base_lr_scales(self) -> tuple[float, ...]:
@@ -129,25 +152,9 @@ class Search:
         """The iterations of a policy's runs with one seed at the whole budget."""
         return self.task.steps * len({1.0, *self.base_lr_scales})
 
-    def task_at(self, rung: int) -> Task:
-        """The task with the budget of a rung, evaluated as often as at the whole budget."""
-        return self._tasks[rung]
-
-    @cached_property
-    def _tasks(self) -> tuple[Task, ...]:
-        share = [(steps, steps / self.task.steps) for steps in self.budgets[:-1]]
-        shorter = [
-            self.task.with_(steps=steps, eval_every=max(1, round(self.task.eval_every * part))) for steps, part in share
-        ]
-        return (*shorter, self.task)
-
-    def seeds_at(self, rung: int) -> tuple[int, ...]:
-        """The seeds with which policies are trained at a rung."""
-        return self.seeds if rung == self.rungs - 1 else self.seeds[:1]
-
-    def objectives_at(self, rung: int) -> tuple[str, ...]:
-        """What policies are measured by at a rung: shorter budgets tell of the validation objective alone."""
-        return self.objectives if rung == self.rungs - 1 else ("accuracy",)
+    def _shorter(self, steps: int) -> Task:
+        """The task with a shorter budget, evaluated as often."""
+        return self.task.with_(steps=steps, eval_every=max(1, round(self.task.eval_every * steps / self.task.steps)))
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a search to be gone on with: all but how long it goes on."""

@@ -161,9 +161,9 @@ def train(question: Question, data_root: Path, location: Path) -> None:
     entries = tuple(Entry(text, parse(text)) for text in every_policy(search.space))
     with open_store(location) as store:
         frames = []
-        for rung, budget in enumerate(search.budgets):
-            task, seeds = search.task_at(rung), search.seeds_at(rung)
-            study = Study(name=f"table at {budget}", tasks=(task,), entries=entries, seeds=seeds)
+        for rung in search.ladder:
+            name = f"table at {rung.task.steps}"
+            study = Study(name=name, tasks=(rung.task,), entries=entries, seeds=rung.seeds)
             frames.append(trained(study, store))
         means = frames[-1].fillna({"val": CHANCE}).groupby("policy")["val"].mean().sort_values(ascending=False)
         best = tuple(Entry(text, parse(text)) for text in means.index[: question.contenders])
@@ -192,8 +192,9 @@ def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     """A store that has the runs of the table, so that a search finds all that it asks for."""
     runs: dict[str, NewRun] = {}
     ends: dict[str, Segment] = {}
+    tasks = {rung.task.steps: rung.task for rung in search.ladder}
     for row in table.itertuples():
-        task = search.task_at(search.budgets.index(row.steps))
+        task = tasks[row.steps]
         key = PlannedRun(task, Entry(row.policy, parse(row.policy)), row.seed).key
         runs[key] = NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})
         if row.status == "finished":
@@ -251,12 +252,9 @@ def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trac
             found = find(search, Bench(store, {"device": "cpu"}))
     trace: Trace = []
     spent, best, value = 0.0, "", -1.0
-    budgets = list(search.budgets)
     for start in range(0, len(found.tried), search.batch):
         for one in found.tried[start : start + search.batch]:
-            spent += sum(
-                budget * len(search.seeds_at(rung)) for rung, budget in enumerate(budgets) if budget <= one.steps
-            )
+            spent += sum(rung.steps for rung in search.ladder if rung.task.steps <= one.steps)
             if one.whole and not one.diverged and one.values["accuracy"] > value:
                 best, value = one.policy, one.values["accuracy"]
         if best:

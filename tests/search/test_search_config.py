@@ -69,8 +69,8 @@ def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: P
 
     assert (len(search.space.functions), search.space.lr, search.policies) == (13, None, 5)
     assert search.budgets == (111, 333, 1000)
-    assert [search.task_at(rung).eval_every for rung in range(3)] == [6, 17, 50]
-    assert [search.seeds_at(rung) for rung in range(3)] == [(0,), (0,), (0, 1)]
+    assert [rung.task.eval_every for rung in search.ladder] == [6, 17, 50]
+    assert [rung.seeds for rung in search.ladder] == [(0,), (0,), (0, 1)]
 
 
 @pytest.mark.parametrize(
