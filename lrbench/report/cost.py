@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from lrbench.report.frames import objective_name, one_task, records
 from lrbench.report.labels import row_labels
+from lrbench.report.score_axis import edge
 from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ FRONT = "Pareto front: nothing is both cheaper and better"
 NAME = 50
 LARGE, SMALL, CROWDED = 8, 4, 200
 """The size of a marker, and that of one among more than so many."""
+
+ARROWS = 0.02
+"""How high above the edge of the axis, in shares of it, arrows stand."""
 
 MOST_POINTS = 1500
 """More policies than this, the best ones, are not drawn."""
@@ -53,7 +57,8 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     costly, unknown = known[known[column].notna()], known[known[column].isna()]
     axes, strip = figure.subplots(1, 2, sharey=True, width_ratios=(8, 1))
-    _scatter(axes, [(row[column], row) for row in records(costly)])
+    least = edge(known["val"])
+    _scatter(axes, [(row[column], row) for row in records(costly)], least)
     named = _draw_front(axes, costly, column, row_labels(known, NAME))
     tidy(axes)
     target = records(known)[0]["target"]
@@ -63,9 +68,11 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(6) if len(costly) else NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.margins(x=0.08, y=0.1)
+    if np.isfinite(least):
+        axes.set_ylim(bottom=least)
     if len(unknown):
         spots = np.linspace(-0.5, 0.5, min(len(unknown), 7))
-        _scatter(strip, [(spots[place % len(spots)], row) for place, row in enumerate(records(unknown))])
+        _scatter(strip, [(spots[place % len(spots)], row) for place, row in enumerate(records(unknown))], least)
         tidy(strip, grid="y")
         strip.set_xlim(-1, 1)
         strip.set_xticks([0], ["not all\nreached it" if column == "steps_to_target" else "unknown"], color=INK)
@@ -74,6 +81,10 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     else:
         strip.set_visible(False)
     handles = [*verdict_handles(known["verdict"]), Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT)]
+    below = known["val"][known["val"] < least]
+    if len(below):
+        said = f"below the axis: {len(below)} of {below.min():.3f} to {below.max():.3f}"
+        handles.append(Line2D([], [], linestyle="", marker="v", color=INK, markersize=LARGE, label=said))
     more = f"the best {len(known):,} of {len(policies):,} policies" if len(known) < len(policies) else None
     legend_below(figure, [*handles, *named], columns=2, title=more)
     return figure
@@ -88,14 +99,17 @@ def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     return front
 
 
-def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]]) -> None:
-    """Draw policies at their costs and scores, the good ones on top."""
+def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]], least: float) -> None:
+    """Draw policies at their costs and scores, the good ones on top; scores below the axis as arrows at its edge."""
+    size = LARGE if len(points) <= CROWDED else SMALL
     for verdict in (None, "avoid", "undecided", "good"):
-        x = [cost for cost, row in points if row["verdict"] == verdict]
-        y = [row["val"] for _, row in points if row["verdict"] == verdict]
         look = look_of(verdict)
-        size = LARGE if len(points) <= CROWDED else SMALL
-        axes.plot(x, y, look.marker, color=look.color, markersize=size, markeredgecolor="white", zorder=3)
+        style: dict[str, Any] = {"color": look.color, "markersize": size, "markeredgecolor": "white", "zorder": 3}
+        shown = [(cost, row["val"]) for cost, row in points if row["verdict"] == verdict]
+        inside = [point for point in shown if point[1] >= least]
+        axes.plot([cost for cost, _ in inside], [score for _, score in inside], look.marker, **style)
+        below = [cost for cost, score in shown if score < least]
+        axes.plot(below, [ARROWS] * len(below), "v", transform=axes.get_xaxis_transform(), **style)
 
 
 def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[str, str]) -> list[Line2D]:

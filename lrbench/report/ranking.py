@@ -14,6 +14,7 @@ from lrbench.report.frames import objective_name, one_task, rates_of, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import fitted, many
+from lrbench.report.score_axis import edge
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ ROW = 0.3
 """The height of a row, in inches."""
 
 BAND = 0.09
-
-CROWDED, ROOM = 0.05, 5
-"""Where the better half of the policies would lie on less than this share of the axis, the axis is so many times as
-wide as what they lie on, and the scores below it are written at its edge."""
 
 SHAPE = 5
 """How many times as coarse as a plot's the shape of a learning rate is drawn."""
@@ -113,7 +110,7 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
     margin = shown["margin"].iloc[0]
     if margin > 0 and not shown["divergence_rate"].iloc[0]:
         axes.axvspan(best - margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
-    edge = _edge(shown["val"])
+    least = edge(shown["val"])
     for place, row in zip(places, records(shown), strict=True):
         look = look_of(row["verdict"])
         beside: dict[str, Any] = {
@@ -123,25 +120,19 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
             "fontsize": 9,
         }
         axes.text(1.01, place, _verdict_of(row["verdict"], row["divergence_rate"]), **beside)
-        if row["val"] is not None and row["val"] < edge:
+        if row["val"] is not None and row["val"] < least:
             axes.text(0.01, place, f"\N{LEFTWARDS ARROW} {row['val']:.3f}", **beside)
             continue
         if row["val_low"] is not None:
             axes.plot([row["val_low"], row["val_high"]], [place, place], color=look.color, linewidth=1.8, zorder=2)
         axes.plot([row["val"]], [place], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
         axes.plot([row["test"]], [place], "|", color=INK, markersize=9, markeredgewidth=1.2, zorder=4)
-    if np.isfinite(edge):
-        axes.set_xlim(left=edge)
+    if np.isfinite(least):
+        axes.set_xlim(left=least)
     tidy(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.set_xlabel(objective_name(shown["objective"].iloc[0]), color=INK)
-
-
-def _edge(scores: pd.Series[float]) -> float:
-    """Where the axis begins; minus infinity where all scores have room on it."""
-    best, middle, worst = scores.max(), scores.median(), scores.min()
-    return float(best - ROOM * (best - middle)) if 0 < best - middle < CROWDED * (best - worst) else -np.inf
 
 
 def _verdict_of(verdict: str | None, diverged: float | None) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.report.confidence import pooled
-from lrbench.report.cost import pareto
+from lrbench.report.cost import cost_figure, pareto
 from lrbench.report.effects import BETTER, OPEN, WORSE, side
 from lrbench.report.frames import Frames, records
 from lrbench.report.names import fitted
@@ -79,6 +79,23 @@ def test_a_score_far_below_the_others_is_written_at_the_edge_of_a_ranking(
 
     assert ("\N{LEFTWARDS ARROW} 0.100" in {text.get_text() for text in axes.texts}) is cut
     assert axes.get_xlim()[0] > 0.8
+
+
+@pytest.mark.parametrize(("worst", "cut"), [(0.1, True), (0.88, False)])
+def test_a_score_far_below_the_others_is_an_arrow_at_the_edge_of_a_cost(study: Study, worst: float, cut: bool) -> None:
+    scores = {"a": 0.91, "b": 0.905, "c": 0.9, "d": worst}
+    policies = study(dict.fromkeys(scores, "FIX(k0=0.1)"), lambda place: scores[place.name]).policies
+
+    figure = cost_figure(policies, "seconds")
+
+    axes = figure.axes[0]
+    drawn = {
+        round(float(y), 3) for line in axes.lines if line.get_marker() not in ("v", "None") for y in line.get_ydata()
+    }
+    told = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert (worst in drawn) is not cut
+    assert ("below the axis: 1 of 0.100 to 0.100" in told) is cut
+    assert axes.get_ylim()[0] > 0.8
 
 
 def test_a_grid_that_is_mostly_empty_is_none(study: Study) -> None:
