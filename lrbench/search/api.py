@@ -9,12 +9,13 @@ from lrbench.errors import StudyError
 from lrbench.policy import Policy, parse
 from lrbench.search.advice import Advice, advise, verified
 from lrbench.search.bench import bench_at
+from lrbench.search.budget import with_budget
 from lrbench.search.config import load_search
 from lrbench.search.driver import Found, find
 from lrbench.search.evidence import bodies
 from lrbench.search.lr_range import RangeTest, Sweep, find_range
 from lrbench.search.question import Search
-from lrbench.search.verification import Verification, check_policy, with_budget
+from lrbench.search.verification import Verification, check_policy
 from lrbench.study.config import check_scores
 from lrbench.study.how import How, Location
 from lrbench.tasks import Task, load_task

@@ -15,7 +15,7 @@ from lrbench.search.finalists import Finalists, confirm_finalists
 from lrbench.search.history import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
 from lrbench.search.ladder import climb
 from lrbench.search.lr_range import RANGE_SEEDS, find_range
-from lrbench.search.sampling import DIRECTIONS, Round, Told, mirror, suggest
+from lrbench.search.sampling import Round, Told, as_cost, mirror, suggest
 from lrbench.search.staging import onwards
 from lrbench.study.plan import PlannedRun
 from lrbench.study.study import Entry
@@ -271,8 +271,7 @@ class Known:
 
 
 def _cost(objective: str, tried: Tried) -> float:
-    value = tried.values[objective]
-    return value if DIRECTIONS[objective] == "minimize" else -value
+    return as_cost(objective, tried.values[objective])
 
 
 def _guessing(search: Search) -> float:

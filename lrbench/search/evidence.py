@@ -15,7 +15,7 @@ from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import Contender, Curve, RunRecord, retained_fraction
 from lrbench.search.lr_range import belongs_to_a_range_test
 from lrbench.study.config import find_study, read_toml, study_names
-from lrbench.study.results import Evidence
+from lrbench.study.results import Evidence, resolution
 
 if TYPE_CHECKING:
     import pandas
@@ -111,7 +111,7 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
                     key=task["key"],
                     eval_every=task["eval_every"],
                     settings=registered(task["name"]),
-                    resolution=1 / task["val_samples"] if task["objective"] == "top1" else None,
+                    resolution=resolution(task),
                     runs=runs,
                 )
                 key = (task["key"], task["steps"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lrbench.metrics import Confirmation, Scorecard, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
-from lrbench.search.sampling import DIRECTIONS
+from lrbench.search.sampling import as_cost
 from lrbench.study.results import FINALISTS, Evidence, Failure, resolution
 from lrbench.study.study import Entry, Study
 
@@ -78,4 +78,4 @@ def _cost(objective: str, card: Scorecard) -> float:
     metric = card.metrics.get(METRICS.get(objective, f"val_{card.objective}"))
     if metric is None or metric.mean is None:
         return math.inf
-    return metric.mean if DIRECTIONS[objective] == "minimize" else -metric.mean
+    return as_cost(objective, metric.mean)

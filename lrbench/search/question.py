@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import BASE_LR_SCALES
+from lrbench.search.budget import with_budget
 
 if TYPE_CHECKING:
     from lrbench.search.space import Space
@@ -139,7 +140,9 @@ class Search:
     @cached_property
     def ladder(self) -> tuple[Rung, ...]:
         """What a policy is trained for, one after the other, as far as it earns it."""
-        shorter = [Rung(self._shorter(steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]]
+        shorter = [
+            Rung(with_budget(self.task, steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]
+        ]
         return (*shorter, Rung(self.task, self.seeds, self.objectives, len(self.seeds) * self.steps_a_seed))
 
     @property
@@ -151,10 +154,6 @@ class Search:
     def steps_a_seed(self) -> int:
         """The iterations of a policy's runs with one seed at the whole budget."""
         return self.task.steps * len({1.0, *self.base_lr_scales})
-
-    def _shorter(self, steps: int) -> Task:
-        """The task with a shorter budget, evaluated as often."""
-        return self.task.with_(steps=steps, eval_every=max(1, round(self.task.eval_every * steps / self.task.steps)))
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a search to be gone on with: all but how long it goes on."""

@@ -42,6 +42,11 @@ Direction = Literal["maximize", "minimize"]
 DIRECTIONS: Mapping[str, Direction] = {"accuracy": "maximize", "steps": "minimize", "robustness": "maximize"}
 
 
+def as_cost(objective: str, value: float) -> float:
+    """A value of an objective as a number of which less is better."""
+    return value if DIRECTIONS[objective] == "minimize" else -value
+
+
 class Policies(Protocol):
     """A set of policies that a chooser can choose from."""
 

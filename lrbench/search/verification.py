@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import Scorecard, seeds_to_decide, summarise
+from lrbench.search.budget import with_budget
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -96,13 +97,6 @@ def check_policy(
     card = summarise(str(policy), str(policy), runs, target=target, level=LEVEL)
     answer, reason = judged(card, target)
     return Verification(task.name, target, task.steps, answer, reason, card, tally.steps_trained)
-
-
-def with_budget(task: Task, budget: int | None) -> Task:
-    """A task with another budget, evaluated as often over it."""
-    if budget is None or budget == task.steps:
-        return task
-    return task.with_(steps=budget, eval_every=max(1, min(budget, round(task.eval_every * budget / task.steps))))
 
 
 def judged(card: Scorecard, target: float) -> tuple[Literal["yes", "no", "undecided"], str]:
