@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from lrbench.study.store import Store
 
 SECONDS_BETWEEN_LINES = 10.0
+
+LEAST_DONE = 0.02
+"""The time left is told once more than this share of a stage's iterations is done."""
 
 LONGEST_NAME = 60
 """Of a leader's name no more characters are shown than these."""
@@ -127,9 +131,13 @@ class Lines:
     def _report(self) -> None:
         tracker, self._printed = self._tracker, time.monotonic()
         elapsed = self._printed - self._began
-        left = elapsed * (tracker.total / tracker.done - 1) if tracker.done else 0.0
-        ahead = f", leader {tracker.leader}" if tracker.leader else ""
-        _line(f"{tracker.stage}: {tracker.ended} of {tracker.runs} runs, {elapsed:.0f} s, {left:.0f} s left{ahead}")
+        told = [f"{tracker.ended} of {tracker.runs} runs", _clock(elapsed)]
+        left = seconds_left(elapsed, tracker.done, tracker.total)
+        if left is not None:
+            told.append(f"{_clock(left)} left")
+        if tracker.leader:
+            told.append(f"leader {tracker.leader}")
+        _line(f"{tracker.stage}: {', '.join(told)}")
 
 
 class Bar:
@@ -190,6 +198,11 @@ def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
         yield Bar(progress, store)
 
 
+def seconds_left(elapsed: float, done: int, total: int) -> float | None:
+    """How long the iterations that are left will take at the pace so far; None while too few are done to tell."""
+    return elapsed * (total / done - 1) if done > LEAST_DONE * total else None
+
+
 def plan_sentence(outlook: Outlook) -> str:
     """What a stage asks for and what of it has to be trained."""
     runs, missing = outlook.plan.runs, len(outlook.missing)
@@ -198,6 +211,11 @@ def plan_sentence(outlook: Outlook) -> str:
         what += " on fresh seeds to confirm the winner"
     steps = f"{outlook.steps_to_train:,} of {outlook.steps_nominal:,} iterations"
     return f"{what}, {len(runs) - missing} cached, {missing} to train ({steps})"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _line(text: str) -> None:

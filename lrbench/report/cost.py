@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COSTS = {
-    "steps_to_target": "iterations until every seed has reached the target, mean",
-    "steps_to_best": "iterations until a run's best validation score, mean",
-    "seconds": "seconds of training and evaluation, mean",
-    "flops": "floating-point operations of training, mean",
+    "steps_to_target": "iterations to the target, mean over seeds",
+    "steps_to_best": "iterations to a run's best validation score, mean over seeds",
+    "seconds": "seconds of training and evaluation, mean over seeds",
+    "flops": "floating-point operations of training, mean over seeds",
 }
 
 FRONT = "Pareto front: nothing is both cheaper and better"
@@ -53,7 +53,7 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     known = policies[one_task(policies)["val"].notna()].head(MOST_POINTS)
     if not len(known):
         return blank("No run of this study has ended yet.")
-    column = cost or ("steps_to_target" if known["steps_to_target"].notna().any() else "steps_to_best")
+    column = cost or _default_cost(known)
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     costly, unknown = known[known[column].notna()], known[known[column].isna()]
     axes, strip = figure.subplots(1, 2, sharey=True, width_ratios=(8, 1))
@@ -88,6 +88,16 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     more = f"the best {len(known):,} of {len(policies):,} policies" if len(known) < len(policies) else None
     legend_below(figure, [*handles, *named], columns=2, title=more)
     return figure
+
+
+def costs_differ(policies: pd.DataFrame) -> bool:
+    """Whether policies of one task differ in the cost that is drawn by default, so that there is something to see."""
+    known = policies[policies["val"].notna()]
+    return bool(known[_default_cost(known)].nunique(dropna=False) > 1)
+
+
+def _default_cost(policies: pd.DataFrame) -> str:
+    return "steps_to_target" if policies["steps_to_target"].notna().any() else "steps_to_best"
 
 
 def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:

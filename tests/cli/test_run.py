@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from lrbench.cli.progress import seconds_left
+
 METRICS = {
     *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
     *("volatility", "steps_to_target", "steps_to_best", "seconds", "flops", "divergence_rate"),
@@ -99,8 +101,13 @@ def test_progress_goes_to_stderr_as_plain_lines_in_a_pipe(lrbench: Command, tiny
     result = lrbench("run", tiny_study, "--json")
 
     assert "tiny: 4 runs, 0 cached, 4 to train (160 of 160 iterations)\n" in result.stderr
-    assert "training: 4 of 4 runs" in result.stderr
+    assert re.search(r"training: 4 of 4 runs, 0:00:\d\d, 0:00:00 left", result.stderr)
     assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize(("done", "left"), [(0, None), (1, None), (200, None), (2_500, 30.0), (10_000, 0.0)])
+def test_the_time_left_is_told_once_enough_is_done_to_tell(done: int, left: float | None) -> None:
+    assert seconds_left(10.0, done, 10_000) == left
 
 
 def test_a_terminal_gets_a_bar_with_the_leader_and_coloured_verdicts(lrbench: Command, tiny_study: Path) -> None:
