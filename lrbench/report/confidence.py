@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from lrbench.report.frames import one_task, records
 from lrbench.report.labels import row_labels
+from lrbench.report.names import shortened
 from lrbench.report.style import FAINT, FILL, INK, PALETTE, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ WRITTEN = 20
 
 LEAST = 10
 """The accuracy of fewer samples than this is not drawn."""
+
+CLASS_NAME = 16
+"""So many characters of the name of a class are shown."""
+
+UPRIGHT = 4
+SLANT: Mapping[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+"""Names of classes of more than so many characters are slanted, and how."""
 
 NAME, TITLE = 34, 25
 """How many characters of a name stand on a line of a row, and of a panel's title."""
@@ -50,12 +58,14 @@ class Reliability(NamedTuple):
         return float(np.nansum(np.abs(self.accuracy - self.confidence) * self.samples) / self.samples.sum())
 
 
-def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
+def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame, class_names: Sequence[str] | None = None) -> Figure:
     """The mean confidence of correct test predictions, by policy and class, over seeds.
 
     Args:
         runs: `Frames.runs` of one task.
         policies: `Frames.policies` of the same task, for the order.
+        class_names: what the classes are called; their labels by default. Names of more than `WRITTEN` classes, which
+            no axis has room for, are not shown.
     """
     by_class = {
         label: np.array([[np.nan if value is None else value for value in seen] for seen in lists])
@@ -66,20 +76,22 @@ def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     shown = list(by_class)[:MOST_ROWS]
     names = row_labels(policies, NAME)
     means = np.array([_means(by_class[label]) for label in shown])
-    height = 0.32 * len(shown) + 0.14 * sum(names[label].count("\n") for label in shown) + 1.5
+    classes = means.shape[1]
+    called = [shortened(name, CLASS_NAME) for name in class_names or map(str, range(classes))]
+    slanted = max(map(len, called)) > UPRIGHT and classes <= WRITTEN
+    height = 0.32 * len(shown) + 0.14 * sum(names[label].count("\n") for label in shown) + 1.5 + 0.5 * slanted
     figure = Figure(figsize=(WIDTH, max(height, LOWEST)), layout="constrained")
     axes = figure.subplots()
     low = float(np.nanmin(means)) if np.isfinite(means).any() else 0.0
     image = axes.imshow(means, cmap=MAP, vmin=low, vmax=1.0, aspect="auto")
     axes.set_facecolor("#e6e6e6")
-    classes = means.shape[1]
     if classes <= WRITTEN:
         for (row, column), value in np.ndenumerate(means):
             dark = not value >= low + 0.6 * (1 - low)
             ink = FAINT if np.isnan(value) else "white" if dark else "black"
             said = "none" if np.isnan(value) else f"{value:.2f}"
             axes.text(column, row, said, ha="center", va="center", fontsize=8, color=ink)
-        axes.set_xticks(range(classes))
+        axes.set_xticks(range(classes), called, parse_math=False, **(SLANT if slanted else {}))
     axes.set_yticks(range(len(shown)), [names[label] for label in shown], fontsize=9, color=INK, parse_math=False)
     axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     axes.spines[:].set_visible(False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.report.confidence import confidence_figure, reliability_figure
-from lrbench.report.cost import cost_figure
+from lrbench.report.cost import cost_figure, costs_differ
 from lrbench.report.effects import effects_figure
 from lrbench.report.family_tree import family_tree_figure
 from lrbench.report.frames import Frames, rates_of, records
@@ -93,6 +93,13 @@ def _rates(frames: Frames, most: int) -> dict[str, NDArray[np.float64]]:
     return {name: lrs for name, lrs in known.items() if lrs is not None}
 
 
+def _class_names(frames: Frames) -> Sequence[str] | None:
+    """What the classes of the one task are called, where the store knows."""
+    (task,) = frames.definition["tasks"]
+    names: Sequence[str] | None = task.get("class_names")
+    return names
+
+
 def _lr(frames: Frames) -> Figure:
     curves = _rates(frames, MOST_CURVES)
     return lr_figure(curves) if curves else blank("No policy of this study has learning rates that are known yet.")
@@ -109,7 +116,10 @@ PLOTS: Mapping[str, Plot] = {
         lambda f: bool(grids(f.policies)),
     ),
     "cost": Plot(
-        "What a score costs", lambda f: cost_figure(f.policies), "a run that has ended", lambda f: len(f.policies) > 0
+        "What a score costs",
+        lambda f: cost_figure(f.policies),
+        "policies that differ in what they cost",
+        lambda f: costs_differ(f.policies),
     ),
     "robustness": Plot(
         "Robustness: the score at other base learning rates",
@@ -125,7 +135,7 @@ PLOTS: Mapping[str, Plot] = {
     ),
     "confidence": Plot(
         "Confidence by class",
-        lambda f: confidence_figure(f.runs, f.policies),
+        lambda f: confidence_figure(f.runs, f.policies, _class_names(f)),
         "a finished run of a classifier",
         lambda f: bool(f.runs["class_confidence"].notna().any()),
     ),

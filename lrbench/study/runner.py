@@ -219,6 +219,7 @@ def _definition(study: Study, plan: Plan) -> dict[str, Any]:
                 "eval_every": task.eval_every,
                 "objective": task.objective,
                 "chance": task.chance,
+                "class_names": task.data.class_names,
                 "test_samples": len(task.data.test),
                 "val_samples": len(task.data.val),
             }

@@ -8,7 +8,7 @@ writers that race and writers that are killed never see or leave half an entry t
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,19 +67,21 @@ def _read(folder: Path, signature: str) -> RawData | None:
         if index["signature"] != signature:
             return None
         arrays = {name: np.load(folder / file, allow_pickle=False) for name, file in index["files"].items()}
-        raw = _assemble(arrays, index["num_classes"])
+        raw = _assemble(arrays, index["num_classes"], index["class_names"])
         return raw if raw.digests == index["digests"] else None
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _assemble(arrays: Mapping[str, NDArray[Any]], num_classes: int | None) -> RawData:
+def _assemble(
+    arrays: Mapping[str, NDArray[Any]], num_classes: int | None, class_names: Sequence[str] | None
+) -> RawData:
     def split(name: str) -> Split:
         inputs, targets = (torch.from_numpy(arrays[f"{name}-{part}"]) for part in ("inputs", "targets"))
         return Split(inputs, targets)
 
     val = split("val") if "val-inputs" in arrays else None
-    return RawData(split("train"), split("test"), num_classes, val)
+    return RawData(split("train"), split("test"), num_classes, val, None if class_names is None else tuple(class_names))
 
 
 def _write(folder: Path, signature: str, raw: RawData) -> None:
@@ -87,7 +89,13 @@ def _write(folder: Path, signature: str, raw: RawData) -> None:
     files = {name: f"{name}-{raw.digests[name][:16]}.npy" for name in raw.arrays}
     for name, array in raw.arrays.items():
         replace_file(folder / files[name], partial(_save_array, array))
-    index = {"signature": signature, "num_classes": raw.num_classes, "files": files, "digests": dict(raw.digests)}
+    index = {
+        "signature": signature,
+        "num_classes": raw.num_classes,
+        "class_names": raw.class_names,
+        "files": files,
+        "digests": dict(raw.digests),
+    }
     text = json.dumps(index, indent=1).encode()
     replace_file(folder / "index.json", lambda file: file.write(text))
     for stale in set(folder.glob("*.npy")) - {folder / file for file in files.values()}:

@@ -40,12 +40,16 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """What a dataset delivers: train and test before the validation split is taken out, and the number of classes."""
+    """What a dataset delivers: train and test before the validation split is taken out, and the classes.
+
+    `class_names` are what people call the labels 0, 1, ...; they are shown, and change no number.
+    """
 
     train: Split
     test: Split
     num_classes: int | None
     val: Split | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -70,7 +74,8 @@ class Data:
 
     `mean` and `std` are float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for
     inputs that are floating-point already, which are used as they are. `num_classes` is None for regression.
-    `checksum` is a digest of the arrays and of how they were split.
+    `checksum` is a digest of the arrays and of how they were split. `class_names` are what pictures call the classes;
+    where there are none, by their labels.
     """
 
     train: Split
@@ -80,6 +85,7 @@ class Data:
     mean: Tensor | None
     std: Tensor | None
     checksum: str
+    class_names: tuple[str, ...] | None = None
 
     @classmethod
     def from_arrays(
@@ -89,14 +95,15 @@ class Data:
         val: Validation | Arrays = 0.2,
         *,
         num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
         split_seed: int = 0,
         stratified: bool = False,
     ) -> "Data":
         """Data from `(inputs, targets)` pairs of tensors or NumPy arrays.
 
         `val` is the fraction (0 < val < 1) or the number of train samples to hold out, or a pair of its own.
-        Integer targets [N] are class labels (`num_classes` is one more than the largest train label unless given);
-        floating-point targets make it a regression.
+        Integer targets [N] are class labels (`num_classes` is one more than the largest train label unless given, or
+        the number of `class_names` where those are); floating-point targets make it a regression.
 
         Raises DataError for an empty split, lengths that differ, non-finite values, labels out of range.
         """
@@ -106,8 +113,9 @@ class Data:
             held_out = val
         else:
             splits["val"] = as_split(val, "val")
-        classes = count_classes(splits["train"].targets, num_classes)
-        raw = RawData(splits["train"], splits["test"], classes, splits.get("val"))
+        names = None if class_names is None else tuple(class_names)
+        classes = count_classes(splits["train"].targets, len(names) if names and num_classes is None else num_classes)
+        raw = RawData(splits["train"], splits["test"], classes, splits.get("val"), names)
         return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified)
 
     @classmethod
@@ -125,7 +133,7 @@ class Data:
             train, val, how = raw.train, raw.val, "validation given"
         mean, std = channel_statistics(train.inputs)
         checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how)
-        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum)
+        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum, raw.class_names)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -206,6 +214,12 @@ def check_raw(raw: RawData) -> None:
     """Raise DataError for the first thing in `raw` that cannot be trained on."""
     if raw.num_classes is not None and type(raw.num_classes) is not int:
         raise DataError(f"num_classes = {raw.num_classes!r} must be an integer")
+    if raw.class_names is not None:
+        if len(raw.class_names) != raw.num_classes:
+            raise DataError(f"class_names has {len(raw.class_names)} names where num_classes = {raw.num_classes}")
+        unnamed = [name for name in raw.class_names if not isinstance(name, str)]
+        if unnamed:
+            raise DataError(f"class_names has {unnamed[0]!r}, which must be text")
     for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
         if split is not None:
             check_split(split, where, raw.train.inputs, raw.num_classes)

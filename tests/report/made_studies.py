@@ -45,6 +45,7 @@ def write_study(
     objective: str = "top1",
     chance: float | None = CHANCE,
     finalists: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
 ) -> None:
     """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds."""
     arms = ("", *treatments)
@@ -75,6 +76,7 @@ def write_study(
                 "eval_every": 20,
                 "objective": objective,
                 "chance": chance,
+                "class_names": class_names,
                 "test_samples": 1000,
                 "val_samples": 1000,
             }

@@ -108,6 +108,29 @@ def test_names_are_text_however_they_look(hard: Frames) -> None:
         assert name in training
 
 
+def test_classes_have_their_names_where_the_data_has_some(study: Study) -> None:
+    names = ["$x$", "cat", "a name that goes on and on", *"0123456"]
+    named = study(FIVE, same_everywhere(SCORES), class_names=names)
+
+    assert _class_labels(named) == ["$x$", "cat", "a name that goe…", *"0123456"]
+
+
+def test_classes_without_names_have_their_labels(study: Study) -> None:
+    assert _class_labels(study(FIVE, same_everywhere(SCORES))) == list("0123456789")
+
+
+def _class_labels(study: Frames) -> list[str]:
+    return [label.get_text() for label in PLOTS["confidence"].draw(study).axes[0].get_xticklabels()]
+
+
+def test_no_picture_of_costs_is_drawn_where_all_policies_cost_the_same(study: Study) -> None:
+    rising = study({"a": "FIX(k0=0.1)", "b": "FIX(k0=0.2)"}, lambda place: 0.4 + 0.05 * place.seed)
+    reached_by_one = study(FIVE, same_everywhere(SCORES), name="another")
+
+    assert "cost" not in {drawing.name for drawing in drawings(rising)}
+    assert "cost" in {drawing.name for drawing in drawings(reached_by_one)}
+
+
 def test_a_study_of_several_tasks_is_drawn_task_by_task_and_together(study: Study) -> None:
     both = study(FIVE, same_everywhere(SCORES), tasks=("one", "two / three"))
 

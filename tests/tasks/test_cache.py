@@ -21,7 +21,7 @@ class Decoder:
     def __call__(self) -> RawData:
         self.calls += 1
         split = Split(torch.arange(12, dtype=torch.uint8).reshape(3, 4), torch.tensor([0, 1, 2]))
-        return RawData(split, split, 3)
+        return RawData(split, split, 3, class_names=("a", "b", "c"))
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def test_a_dataset_is_decoded_once(folder: Path, source: Path) -> None:
     assert torch.equal(first.train.inputs, second.train.inputs)
     assert first.digests == second.digests
     assert second.num_classes == 3
+    assert second.class_names == ("a", "b", "c")
 
 
 def test_a_validation_split_of_its_own_comes_back(folder: Path) -> None:

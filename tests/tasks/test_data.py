@@ -100,6 +100,15 @@ def test_the_checksum_changes_with_everything_that_determines_the_splits(change:
     assert Data.from_arrays(**change(arguments)).checksum != Data.from_arrays(**arguments).checksum
 
 
+def test_names_of_classes_count_them_and_change_no_number() -> None:
+    named = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), class_names=["a", "b", "c", "d"])
+    assert named.class_names == ("a", "b", "c", "d")
+    assert named.evaluated_on(4).class_names == named.class_names
+    assert named.checksum == Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), num_classes=4).checksum
+    more = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), class_names=["a", "b", "c", "d", "in no sample"])
+    assert more.num_classes == 5
+
+
 NOT_FINITE = np.where(np.arange(200).reshape(40, 5) == 17, np.nan, SIGNALS)
 
 
@@ -129,6 +138,8 @@ NOT_FINITE = np.where(np.arange(200).reshape(40, 5) == 17, np.nan, SIGNALS)
         ({"train": (SIGNALS + 1j, LABELS)}, "the train inputs must be numbers"),
         ({"train": (torch.ones(40, 5) + 1j, LABELS)}, "the train inputs must be numbers"),
         ({"num_classes": "4"}, "num_classes = '4' must be an integer"),
+        ({"class_names": ["a", "b"], "num_classes": 4}, "class_names has 2 names where num_classes = 4"),
+        ({"class_names": ["a", "b", "c", 4]}, "class_names has 4, which must be text"),
         ({"val": 40}, "holds out 40 of 40 train samples"),
         ({"val": 0.0}, "validation = 0.0"),
     ],

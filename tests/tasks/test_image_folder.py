@@ -44,6 +44,7 @@ def test_classes_are_the_sorted_folders_and_images_the_sorted_files(tree: Path) 
     assert raw.train.targets.tolist() == [0, 0, 0, 1, 1, 1]
     assert raw.train.inputs[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
     assert raw.num_classes == 2
+    assert raw.class_names == tuple(sorted(folder.name for folder in (tree / "train").iterdir()))
 
 
 def test_pixels_are_read_channels_first(tree: Path) -> None:

@@ -87,6 +87,14 @@ def test_idx_files_are_read_from_torchvisions_folder_packed_or_not(
     assert raw.num_classes == 10
 
 
+@pytest.mark.parametrize(("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+def test_classes_have_torchvisions_names(tmp_path: Path, name: str, folder: str) -> None:
+    import torchvision
+
+    write_mnist(tmp_path, folder)
+    assert load(name, tmp_path).class_names == tuple(getattr(torchvision.datasets, folder).classes)
+
+
 def test_torchvision_reads_the_same_mnist(tmp_path: Path) -> None:
     from torchvision.datasets import MNIST
 

@@ -21,6 +21,8 @@ from lrbench.tasks.registry import register_dataset
 CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 CIFAR100_FILES = ("train", "test")
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 
 def cifar10_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
     """The five train batches and the test batch in `<root>/cifar-10-batches-py`."""
@@ -38,7 +40,7 @@ def cifar100_files(root: Path, *, download: bool, **options: Any) -> tuple[Path,
 def cifar10(root: Path, download: bool) -> RawData:
     """CIFAR-10: 50,000 train and 10,000 test photographs, 32x32 colour, 10 classes; cifar-10-batches-py."""
     *train, test = cifar10_files(root, download=download)
-    return RawData(read_batches(train, "labels"), read_batches([test], "labels"), 10)
+    return RawData(read_batches(train, "labels"), read_batches([test], "labels"), 10, class_names=CIFAR10_CLASSES)
 
 
 @register_dataset("cifar100", version=1, sources=cifar100_files)

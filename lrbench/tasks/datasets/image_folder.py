@@ -46,7 +46,8 @@ def image_folder(
     splits = {part: _read(members, size, grayscale, first_size) for part, members in files.items()}
     test = splits.get("test", splits.get("val"))
     assert test is not None
-    return RawData(splits["train"], test, len(classes), splits.get("val") if "test" in splits else None)
+    val = splits.get("val") if "test" in splits else None
+    return RawData(splits["train"], test, len(classes), val, tuple(classes))
 
 
 def parts(tree: Path) -> tuple[str, ...]:

@@ -15,6 +15,12 @@ from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files, torchvision_download
 from lrbench.tasks.registry import Sources, register_dataset
 
+FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+KUZUSHIJI_CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+
 FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
@@ -44,20 +50,21 @@ def mnist(root: Path, download: bool) -> RawData:
 @register_dataset("fashion-mnist", version=1, sources=fashion_mnist_files)
 def fashion_mnist(root: Path, download: bool) -> RawData:
     """Fashion-MNIST: 60,000 train and 10,000 test pictures of clothes, 28x28 grey, 10 classes; FashionMNIST/raw."""
-    return read_idx_dataset(fashion_mnist_files(root, download=download))
+    return read_idx_dataset(fashion_mnist_files(root, download=download), FASHION_CLASSES)
 
 
 @register_dataset("kmnist", version=1, sources=kmnist_files)
 def kmnist(root: Path, download: bool) -> RawData:
     """Kuzushiji-MNIST: 60,000 train and 10,000 test Japanese characters, 28x28 grey, 10 classes; KMNIST/raw."""
-    return read_idx_dataset(kmnist_files(root, download=download))
+    return read_idx_dataset(kmnist_files(root, download=download), KUZUSHIJI_CLASSES)
 
 
-def read_idx_dataset(files: tuple[Path, ...]) -> RawData:
+def read_idx_dataset(files: tuple[Path, ...], class_names: tuple[str, ...] | None = None) -> RawData:
     """The dataset of train images, train labels, test images, test labels: uint8 [N, 1, H, W], 10 classes."""
     train_images, train_labels, test_images, test_labels = (read_idx(file) for file in files)
     train = Split(train_images.unsqueeze(1), train_labels.long())
-    return RawData(train, Split(test_images.unsqueeze(1), test_labels.long()), 10)
+    test = Split(test_images.unsqueeze(1), test_labels.long())
+    return RawData(train, test, 10, class_names=class_names)
 
 
 def read_idx(path: Path) -> Tensor:
