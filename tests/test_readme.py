@@ -48,8 +48,3 @@ def test_the_study_at_the_peak_of_a_range_test_runs_as_written(tmp_path: Path) -
     (tmp_path / "fitted.toml").write_text(named_block("toml", "fitted.toml"))
     outcome = lrbench.run(tmp_path / "fitted.toml", store=tmp_path / "runs.db")
     assert (outcome.tally.trained, outcome.tally.failed) == (13 * 3, 0)
-
-
-def test_every_file_that_the_readme_shows_is_there() -> None:
-    for target in re.findall(r"!\[[^]]*]\(([^)]+)\)", README):
-        assert (Path(__file__).parents[1] / target).is_file(), target
