@@ -129,6 +129,8 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
     from lrbench.study.store import open_store, store_exists
 
     with open_store(store) if store_exists(store) else nullcontext() as opened:
+        if study.auto_peaks and opened is not None:
+            study = _with_known_peaks(study, opened, engine)
         planned = plan(study)
         ahead = outlook(planned, opened, Engines.chosen(engine, planned.runs))
     if as_json:
@@ -137,6 +139,17 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
     print(plan_sentence(ahead))
     if study.confirm:
         print(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
+
+
+def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:
+    """The study at the peaks of a range test that is in the store; as it is, where it has to be trained first."""
+    from lrbench.search.auto_peak import with_auto_peaks
+    from lrbench.search.bench import Archive, NotTrainedError
+
+    try:
+        return with_auto_peaks(study, Archive(store, {"engine": engine}))
+    except NotTrainedError:
+        return study
 
 
 @contextmanager

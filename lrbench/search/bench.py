@@ -1,4 +1,4 @@
-"""The one place where a search trains: a store, and how runs are trained into it."""
+"""The one place where a search trains: a store, and how runs are trained into it, or that none are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.errors import StoreError
+from lrbench.errors import StoreError, StudyError
+from lrbench.study.engines import Engines
+from lrbench.study.plan import plan
 from lrbench.study.results import Evidence
-from lrbench.study.runner import Tally, check_workers, run
+from lrbench.study.runner import Tally, check_workers, outlook, run
 from lrbench.study.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -53,6 +55,26 @@ class Bench:
         raise StoreError(
             f"the study '{study.name}' in the store {self.store.name} is changed again and again by others"
         )
+
+
+class NotTrainedError(StudyError):
+    """An archive was asked for runs that its store does not have."""
+
+
+class Archive(Bench):
+    """A bench that trains nothing: what it is asked for is in its store."""
+
+    def train(self, study: Study) -> Tally:
+        """Nothing.
+
+        Raises:
+            NotTrainedError: runs are missing.
+        """
+        planned = plan(study)
+        missing = outlook(planned, self.store, Engines.chosen(self.how.get("engine", "auto"), planned.runs)).missing
+        if missing:
+            raise NotTrainedError(f"the store {self.store.name} has not all runs of the study '{study.name}'")
+        return Tally()
 
 
 @contextmanager

@@ -368,3 +368,19 @@ def test_ctrl_c_keeps_what_was_trained_says_how_to_go_on_and_exits_with_130(
     assert stopped.stderr.splitlines()[-1].endswith(f"To go on: lrbench {' '.join(arguments)}")
     assert resumed.exit_code == 0
     assert 0 < strict_json(resumed.stdout)["steps"]["trained"] < 160
+
+
+def test_a_plan_knows_the_peaks_of_a_range_test_once_it_was_trained(lrbench: Command, tmp_path: Path) -> None:
+    fitted = (
+        'task = { base = "mnist1d-mlp", steps = 60 }\nseeds = 1\n[[policies]]\npolicy = "FIX(k0=1)"\npeak = "auto"\n'
+    )
+    (tmp_path / "fitted.toml").write_text(fitted)
+    elsewhere = lrbench("score", "FIX(k0=0.1)", "--task", "mnist1d-mlp", "--steps", "20", "--seeds", "1")
+
+    before = lrbench("run", "fitted.toml", "--dry-run")
+    trained = lrbench("run", "fitted.toml")
+    after = lrbench("run", "fitted.toml", "--dry-run", "--seeds", "2")
+
+    assert (elsewhere.exit_code, before.exit_code, trained.exit_code, after.exit_code) == (0, 2, 0, 0)
+    assert "comes from a range test, which `lrbench run` trains first" in before.stderr
+    assert after.stdout == "fitted: 2 runs, 1 cached, 1 to train (60 of 120 iterations)\n"
