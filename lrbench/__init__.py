@@ -5,9 +5,9 @@ The names below are loaded when they are first used, so that `import lrbench` co
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lrbench.lazy_names import lazy_names
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
 
-_HOMES = {
-    "lrbench.api": ("Outcome", "run", "score"),
-    "lrbench.errors": ("LRBenchError",),
-    "lrbench.metrics": ("Scorecard",),
-    "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
-    "lrbench.search": ("range_test", "recommend", "verify"),
-    "lrbench.study.store": ("Store", "open_store"),
-    "lrbench.study.study": ("Entry", "Study"),
-    "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "lrbench.api": ("Outcome", "run", "score"),
+        "lrbench.errors": ("LRBenchError",),
+        "lrbench.metrics": ("Scorecard",),
+        "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
+        "lrbench.search": ("range_test", "recommend", "verify"),
+        "lrbench.study.store": ("Store", "open_store"),
+        "lrbench.study.study": ("Entry", "Study"),
+        "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
+    },
+    modules=("search",),
+)
 
 __all__ = [
     "Data",
@@ -56,15 +59,3 @@ __all__ = [
     "search",
     "verify",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "search":
-        return import_module("lrbench.search")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
-    return getattr(import_module(_HOME_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})

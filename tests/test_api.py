@@ -2,12 +2,14 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
 import lrbench
+import lrbench.report
 from lrbench.errors import LRBenchError, StudyError, TaskError
 
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy", "numpy")
@@ -105,14 +107,17 @@ def test_a_study_without_policies_is_refused(task: lrbench.Task) -> None:
         lrbench.Study(name="empty", tasks=(task,), entries=(), seeds=(0,))
 
 
-def test_importing_lrbench_loads_nothing_heavy() -> None:
-    program = f"import sys, lrbench; print([name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize("package", ["lrbench", "lrbench.report"])
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    program = f"import sys, {package}; print([name for name in {HEAVY!r} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 
 
-def test_every_public_name_can_be_had() -> None:
-    for name in lrbench.__all__:
-        assert getattr(lrbench, name) is not None
+@pytest.mark.parametrize("package", [lrbench, lrbench.report], ids=lambda package: package.__name__)
+def test_every_public_name_can_be_had(package: ModuleType) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = lrbench.nonsense
+        _ = package.nonsense

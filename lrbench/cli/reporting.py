@@ -61,13 +61,13 @@ def report(
     check_output(output, ("html",))
     load_plugins(plugin)
 
-    from lrbench.report.frames import frames
+    from lrbench.report.frames import study_frames
     from lrbench.report.page import report_page
     from lrbench.study.store import open_store
 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
-        tables, search = frames(name, opened), _search(name, opened)
+        tables, search = study_frames(name, opened), _search(name, opened)
     write_output(output, report_page(tables, search).encode())
     _say_written(output, session_of(context))
 
@@ -166,7 +166,7 @@ def _draw_landscape(output: Path) -> None:
 
 
 def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> None:
-    from lrbench.report.frames import frames
+    from lrbench.report.frames import study_frames
     from lrbench.report.output_file import make_folder
     from lrbench.report.plots import drawings
     from lrbench.report.search import SEARCH_PLOTS
@@ -176,7 +176,7 @@ def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
         search = _search(name, opened)
-        tables = None if search is not None and name not in opened.study_names() else frames(name, opened)
+        tables = None if search is not None and name not in opened.study_names() else study_frames(name, opened)
     make_folder(folder)
     if tables is not None:
         for drawing in drawings(tables if task is None else tables.on(task)):
@@ -224,11 +224,11 @@ def _figure_of_search(kind: str, search: str, task: str | None, store: str | Non
 
 
 def _frames(study: str, store: str | None) -> Frames:
-    from lrbench.report.frames import frames
+    from lrbench.report.frames import study_frames
     from lrbench.study.store import open_store
 
     with open_store(store, must_exist=True) as opened:
-        return frames(study_name(study), opened)
+        return study_frames(study_name(study), opened)
 
 
 def _search(name: str, store: StudyStore) -> SearchFrames | None:

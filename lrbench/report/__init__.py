@@ -1,1 +1,79 @@
-"""Pictures and tables of policies and of what a store knows; each picture is a function that returns a figure."""
+"""Pictures and tables of policies and of what a store knows; each picture is a function that returns a figure.
+
+In a notebook
+
+    from lrbench.report import ranking_figure, study_frames
+
+    with lrbench.open_store() as store:
+        study = study_frames("quickstart", store)
+    ranking_figure(study.policies)
+
+draws the ranking of a study in the store. The names below are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrbench.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lrbench.report.confidence import confidence_figure, reliability_figure
+    from lrbench.report.cost import cost_figure
+    from lrbench.report.effects import effects_figure
+    from lrbench.report.family_tree import family_tree_figure
+    from lrbench.report.frames import Frames, study_frames
+    from lrbench.report.landscape import landscape_figure
+    from lrbench.report.lr_curves import lr_figure
+    from lrbench.report.page.render import report_page
+    from lrbench.report.profile import profile_figure
+    from lrbench.report.range_map import range_map_figure
+    from lrbench.report.range_test import range_figure
+    from lrbench.report.ranking import ranking_figure
+    from lrbench.report.robustness import robustness_figure
+    from lrbench.report.search import SearchFrames, importance_figure, search_frames, search_progress_figure
+    from lrbench.report.training_curves import training_figure
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "lrbench.report.confidence": ("confidence_figure", "reliability_figure"),
+        "lrbench.report.cost": ("cost_figure",),
+        "lrbench.report.effects": ("effects_figure",),
+        "lrbench.report.family_tree": ("family_tree_figure",),
+        "lrbench.report.frames": ("Frames", "study_frames"),
+        "lrbench.report.landscape": ("landscape_figure",),
+        "lrbench.report.lr_curves": ("lr_figure",),
+        "lrbench.report.page.render": ("report_page",),
+        "lrbench.report.profile": ("profile_figure",),
+        "lrbench.report.range_map": ("range_map_figure",),
+        "lrbench.report.range_test": ("range_figure",),
+        "lrbench.report.ranking": ("ranking_figure",),
+        "lrbench.report.robustness": ("robustness_figure",),
+        "lrbench.report.search": ("SearchFrames", "importance_figure", "search_frames", "search_progress_figure"),
+        "lrbench.report.training_curves": ("training_figure",),
+    },
+)
+
+__all__ = [
+    "Frames",
+    "SearchFrames",
+    "confidence_figure",
+    "cost_figure",
+    "effects_figure",
+    "family_tree_figure",
+    "importance_figure",
+    "landscape_figure",
+    "lr_figure",
+    "profile_figure",
+    "range_figure",
+    "range_map_figure",
+    "ranking_figure",
+    "reliability_figure",
+    "report_page",
+    "robustness_figure",
+    "search_frames",
+    "search_progress_figure",
+    "study_frames",
+    "training_figure",
+]

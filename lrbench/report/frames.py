@@ -1,16 +1,4 @@
-"""A study as tables: all that plots and the report are drawn from.
-
-In a notebook
-
-    from lrbench.report.frames import frames
-    from lrbench.report.ranking import ranking_figure
-
-    with open_store() as store:
-        study = frames("quickstart", store)
-    ranking_figure(study.policies)
-
-draws the ranking of a study in the store.
-"""
+"""A study as tables: all that plots and the report are drawn from."""
 
 from __future__ import annotations
 
@@ -104,7 +92,7 @@ class Frames:
         )
 
 
-def frames(study: str, store: Store) -> Frames:
+def study_frames(study: str, store: Store) -> Frames:
     """Read a study from a store.
 
     Raises:

@@ -1,14 +1,6 @@
 """Two pictures of a search: the best score so far against what it cost, and which parameters made the difference.
 
-In a notebook
-
-    from lrbench.report.search import search_frames, search_progress_figure
-
-    with open_store() as store:
-        hunt = search_frames("my_search", store)
-    search_progress_figure(hunt)
-
-draws the progress of a search in the store, which may be under way.
+Both may be drawn of a search that is under way.
 """
 
 from __future__ import annotations

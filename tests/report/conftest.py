@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lrbench.report.frames import Frames, frames
+from lrbench.report.frames import Frames, study_frames
 from lrbench.study.store import Store, open_store
 from tests.report.made_studies import FIVE, SCORES, Known, Outcome, Place, same_everywhere, write_study
 
@@ -23,7 +23,7 @@ def study(store: Store) -> Callable[..., Frames]:
 
     def make(policies: Mapping[str, str], outcome: Known, *, name: str = "a-study", **asked: Any) -> Frames:
         write_study(store, policies, outcome, name, **asked)
-        return frames(name, store)
+        return study_frames(name, store)
 
     return make
 
@@ -33,7 +33,7 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     """Three policies that are as good as each other, a worse one, and one that diverges."""
     with open_store(tmp_path_factory.mktemp("five") / "runs.db") as store:
         write_study(store, FIVE, same_everywhere(SCORES))
-        return frames("a-study", store)
+        return study_frames("a-study", store)
 
 
 @pytest.fixture(scope="session")
@@ -47,4 +47,4 @@ def two_thousand(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 
     with open_store(tmp_path_factory.mktemp("many") / "runs.db") as store:
         write_study(store, {text: text for text in grid}, outcome, seeds=(0, 1))
-        return frames("a-study", store)
+        return study_frames("a-study", store)
