@@ -29,7 +29,7 @@ def with_auto_peaks(study: Study, bench: Bench) -> Study:
     return replace(
         study,
         entries=tuple(
-            replace(entry, policy=with_peak(entry.policy, peak, **budget), auto_peak=False)
+            replace(entry, policy=with_peak(entry.policy, peak, **budget), auto_peak=False, found_peak=peak)
             if entry.auto_peak
             else entry
             for entry in study.entries

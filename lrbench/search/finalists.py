@@ -10,6 +10,7 @@ from lrbench.metrics import Confirmation, Scorecard, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.search.sampling import as_cost
+from lrbench.study.plan import fresh_seeds
 from lrbench.study.results import FINALISTS, Evidence, Failure, resolution
 from lrbench.study.study import Entry, Study
 
@@ -49,12 +50,11 @@ def confirm_finalists(search: Search, whole: Evidence, front: Sequence[str], ben
         best = [one.name for one in choose_finalists(contenders, at_most=FINALISTS, resolution=resolution(task))]
     else:
         best = list(front[:FINALISTS])
-    first = max(search.seeds) + 1
     study = Study(
         name=fresh_name(search.name),
         tasks=(search.task,),
         entries=tuple(Entry(text, parse(text)) for text in best),
-        seeds=tuple(range(first, first + search.confirm)),
+        seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
         target=search.target,
         base_lr_scales=search.base_lr_scales,

@@ -121,16 +121,16 @@ def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]
         study,
         tuple(
             run
-            for run in _runs(study, fresh_seeds(study), "confirm")
+            for run in _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
             if (run.task.name, run.entry.name, run.treatment.name) in wanted
         ),
     )
 
 
-def fresh_seeds(study: Study) -> tuple[int, ...]:
-    """Seeds for a confirmation, none of which the study has looked at."""
-    first = max(study.seeds) + 1
-    return tuple(range(first, first + study.confirm))
+def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
+    """So many seeds for a confirmation, none of which was seen before."""
+    first = max(seen) + 1
+    return tuple(range(first, first + count))
 
 
 def _runs(

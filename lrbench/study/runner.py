@@ -208,7 +208,9 @@ def _definition(study: Study, plan: Plan) -> dict[str, Any]:
         "confirm": study.confirm,
         "base_lr_scales": list(study.base_lr_scales),
         "seeds": list(study.seeds),
-        "entries": [{"name": entry.name, "policy": str(entry.policy)} for entry in study.entries],
+        "entries": [
+            {"name": entry.name, "policy": str(entry.policy), "found_peak": entry.found_peak} for entry in study.entries
+        ],
         "treatments": list(dict.fromkeys(run.treatment.name for run in plan.runs)),
         "tasks": [
             {

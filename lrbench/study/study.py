@@ -22,11 +22,13 @@ class Entry:
     Attributes:
         auto_peak: whether the policy is still to be multiplied, so that its highest LR is the upper end of a range
             test of the study's one task. `lrbench.run` does so before anything else.
+        found_peak: that upper end, once the policy was multiplied; None for one that was not.
     """
 
     name: str
     policy: Policy
     auto_peak: bool = False
+    found_peak: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,8 @@ import pytest
 import lrbench
 from lrbench.errors import StudyError
 from lrbench.policy import FIX, POLY, TRI
+from lrbench.report import study_frames
+from lrbench.report.page.words import protocol
 from lrbench.search.auto_peak import with_auto_peaks
 from lrbench.search.bench import Bench
 from lrbench.study.study import Entry, Study
@@ -32,6 +34,7 @@ def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Stu
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
+    assert [entry.found_peak for entry in fitted.entries] == [line.k0, line.k0, None]
     assert fitted.auto_peaks == ()
     assert with_auto_peaks(fitted, bench) is fitted
 
@@ -46,6 +49,9 @@ def test_a_study_finds_its_range_and_the_second_time_trains_nothing(study: Study
     assert cards.keys() == {"wave", "line", "flat"}
     assert cards["wave"].policy != "TRI(k0=0.01, k1=0.1, l=0.25dur)"
     assert second.results == first.results
+    with lrbench.open_store(tmp_path / "runs.db") as store:
+        said = protocol(study_frames("fitted", store))
+    assert [line for line in said if line.startswith("The highest learning rate of 2 of 3 policies is 0.")]
 
 
 def test_of_several_tasks_each_has_its_own_range(study: Study) -> None:

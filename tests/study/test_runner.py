@@ -226,7 +226,7 @@ def test_base_lr_scales_are_trained_too_and_the_unscaled_runs_are_shared(study: 
 
 def test_the_finalists_are_scored_again_on_fresh_seeds(study: Make, store: Store) -> None:
     asked = study("FIX(k0=0.1)", "FIX(k0=1e30)", confirm=3)
-    assert fresh_seeds(asked) == (2, 3, 4)
+    assert fresh_seeds(asked.seeds, asked.confirm) == (2, 3, 4)
     tally = run(asked, store)
     _, members = store.study("small")
     confirmed = {(member.entry, member.seed) for member in members if member.stage == "confirm"}

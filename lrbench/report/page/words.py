@@ -182,6 +182,14 @@ def protocol(frames: Frames) -> list[str]:
             f"and evaluated every {every} on {task['val_samples']:,} validation and {task['test_samples']:,} test "
             "samples."
         )
+    entries = definition["entries"]
+    found = [entry["found_peak"] for entry in entries if entry.get("found_peak") is not None]
+    if found:
+        which = "every policy" if len(found) == len(entries) else f"{len(found)} of {len(entries)} policies"
+        said.append(
+            f"The highest learning rate of {which} is {found[0]:g}: by a range test, the upper end of the range in "
+            "which the task learns."
+        )
     seeds = definition["seeds"]
     in_a_row = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
     numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else _joined(seeds)
