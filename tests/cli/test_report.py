@@ -38,7 +38,7 @@ def test_one_picture_and_all_of_them(lrbench: Command, trained: Path, tmp_path: 
 
     assert {"1. flat", "1. stepped"} & texts(tmp_path / "ranking.svg")
     drawn = {file.stem for file in (tmp_path / "figures").iterdir()}
-    assert drawn == {"ranking", "training", "lr", "cost", "confidence", "reliability", "tree"}
+    assert drawn == {"ranking", "training", "lr", "confidence", "reliability", "tree"}
     assert (tmp_path / "figures" / "ranking.svg").read_bytes() == (tmp_path / "ranking.svg").read_bytes()
 
 

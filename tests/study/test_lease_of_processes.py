@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from lrbench.study.store import Store, lease
@@ -116,9 +118,25 @@ def test_the_runs_of_a_process_elsewhere_that_was_killed_are_free_when_its_lease
         assert heir.claim(KEYS) == set(KEYS)
 
 
-def test_a_process_that_was_asleep_does_not_write_to_what_was_taken_over(store: Store, location: str) -> None:
-    with process(HOLD, location, *KEYS) as owner, store.lease() as heir:
+def put_to_sleep(owner: subprocess.Popen[str], location: str, sql: Callable[[str], None]) -> None:
+    """Stop a process between two of its transactions: within one it would keep everybody else from writing."""
+    postgresql = location.startswith("postgresql:")
+    write = "LOCK TABLE leases IN ACCESS EXCLUSIVE MODE NOWAIT" if postgresql else "BEGIN IMMEDIATE; ROLLBACK"
+    while True:
         owner.send_signal(signal.SIGSTOP)
+        try:
+            sql(write)
+            return
+        except (sqlite3.OperationalError, psycopg.errors.LockNotAvailable):
+            owner.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+
+
+def test_a_process_that_was_asleep_does_not_write_to_what_was_taken_over(
+    store: Store, location: str, sql: Callable[[str], None]
+) -> None:
+    with process(HOLD, location, *KEYS) as owner, store.lease() as heir:
+        put_to_sleep(owner, location, sql)
         time.sleep(0.6)
         assert heir.claim(KEYS[:1]) == {KEYS[0]}
         owner.send_signal(signal.SIGCONT)
