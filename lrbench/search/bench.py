@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from lrbench.study.store import Store, open_store
 if TYPE_CHECKING:
     from lrbench.study.how import How
     from lrbench.study.listener import Listener
+    from lrbench.study.store import Member
     from lrbench.study.study import Study
 
 MOST_READINGS = 5
@@ -45,12 +46,11 @@ class Bench:
         Raises:
             StoreError: others ask less of it again and again.
         """
-        asked = {(entry.name, seed) for entry in study.entries for seed in study.seeds}
         tally = Tally()
         for _ in range(MOST_READINGS):
             tally += self.train(study)
             evidence = Evidence.of(study.name, self.store)
-            if asked <= {(member.entry, member.seed) for member in evidence.members}:
+            if _asks_for_all(study, evidence.members):
                 return evidence, tally
         raise StoreError(
             f"the study '{study.name}' in the store {self.store.name} is changed again and again by others"
@@ -62,19 +62,26 @@ class NotTrainedError(StudyError):
 
 
 class Archive(Bench):
-    """A bench that trains nothing: what it is asked for is in its store."""
+    """A bench that trains and writes nothing: what it is asked for is in its store, under the name of the study."""
 
     def train(self, study: Study) -> Tally:
         """Nothing.
 
         Raises:
-            NotTrainedError: runs are missing.
+            NotTrainedError: runs are missing, or the store knows the study as one that asks for fewer.
         """
+        known = study.name in self.store.study_names()
         planned = plan(study)
         missing = outlook(planned, self.store, Engines.chosen(self.how.get("engine", "auto"), planned.runs)).missing
-        if missing:
+        if missing or not known or not _asks_for_all(study, self.store.study(study.name)[1]):
             raise NotTrainedError(f"the store {self.store.name} has not all runs of the study '{study.name}'")
         return Tally()
+
+
+def _asks_for_all(study: Study, members: Iterable[Member]) -> bool:
+    """Whether the runs that a stored study asks for are among others those of this one."""
+    asked = {(entry.name, seed) for entry in study.entries for seed in study.seeds}
+    return asked <= {(member.entry, member.seed) for member in members}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from lrbench.policy import FIX, POLY, TRI
 from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
 from lrbench.search.auto_peak import with_auto_peaks
-from lrbench.search.bench import Bench
+from lrbench.search.bench import Archive, Bench, NotTrainedError
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
 
@@ -37,6 +37,19 @@ def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Stu
     assert [entry.found_peak for entry in fitted.entries] == [line.k0, line.k0, None]
     assert fitted.auto_peaks == ()
     assert with_auto_peaks(fitted, bench) is fitted
+
+
+def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: Study, bench: Bench) -> None:
+    archive = Archive(bench.store)
+    with pytest.raises(NotTrainedError):
+        with_auto_peaks(study, archive)
+
+    fitted = with_auto_peaks(study, bench)
+    assert with_auto_peaks(study, archive) == fitted
+
+    lrbench.range_test(study.tasks[0], seeds=1, store=bench.store, device="cpu", engine="serial")
+    with pytest.raises(NotTrainedError):
+        with_auto_peaks(study, archive)
 
 
 def test_a_study_finds_its_range_and_the_second_time_trains_nothing(study: Study, tmp_path: Path) -> None:
