@@ -10,8 +10,9 @@ portable = parse("STEP(k0=0.1, gamma=0.1, l=0.25dur).warmup(0.05dur)")
 portable.bind(steps=4000, steps_per_epoch=100)(1000)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lrbench.lazy_names import lazy_names
 
 # The order of these imports is the order of `functions()`: the paper's, the family's, the modern ones.
 from lrbench.policy.decaying import EXP, FIX, INV, NSTEP, POLY, STEP  # isort: skip
@@ -76,6 +77,9 @@ from lrbench.policy.torch_code import torch_code
 
 if TYPE_CHECKING:
     from lrbench.policy.torch_scheduler import PolicyLR as PolicyLR
+
+# The one name that needs torch.
+__getattr__, __dir__ = lazy_names(__name__, {"lrbench.policy.torch_scheduler": ("PolicyLR",)})
 
 __all__ = [
     "CHANGEONPLATEAU",
@@ -158,10 +162,3 @@ __all__ = [
     "torch_code",
     "with_peak",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """PolicyLR is the one name that needs torch, which is loaded when it is asked for."""
-    if name != "PolicyLR":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module("lrbench.policy.torch_scheduler").PolicyLR

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lrbench.report.frames import Frames, study_frames
     from lrbench.report.landscape import landscape_figure
     from lrbench.report.lr_curves import lr_figure
-    from lrbench.report.page.render import report_page
+    from lrbench.report.page import report_page
     from lrbench.report.profile import profile_figure
     from lrbench.report.range_map import range_map_figure
     from lrbench.report.range_test import range_figure
@@ -44,7 +44,7 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.report.frames": ("Frames", "study_frames"),
         "lrbench.report.landscape": ("landscape_figure",),
         "lrbench.report.lr_curves": ("lr_figure",),
-        "lrbench.report.page.render": ("report_page",),
+        "lrbench.report.page": ("report_page",),
         "lrbench.report.profile": ("profile_figure",),
         "lrbench.report.range_map": ("range_map_figure",),
         "lrbench.report.range_test": ("range_figure",),
