@@ -1,3 +1,4 @@
+import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,17 @@ def test_numbers_come_back_exactly(store: Store, lease: Lease) -> None:
     assert run.scores[0].val_loss == 0.1 + 0.2
     assert run.final == {"ac": 0.1 + 0.2}
     assert run.flops == 2**60
+
+
+def test_numbers_that_are_not_finite_come_back(store: Store, lease: Lease) -> None:
+    unknown = replace(FIRST, val_score=math.nan, test_loss=math.inf, test_score=-math.inf)
+    final = {"ac": math.nan, "loss_difference": -math.inf, "class_confidence": [0.5, None, math.inf]}
+    lease.begin([NEW])
+    lease.append({KEY: Segment(20, 1.0, 100, (unknown, SECOND), "finished", final=final)})
+    run = store.runs([KEY])[KEY]
+    assert repr(run.scores[0]) == repr(unknown)
+    assert run.scores[1] == SECOND
+    assert repr(run.final) == repr(final)
 
 
 def test_a_segment_is_added_whole_or_not_at_all(store: Store, lease: Lease) -> None:

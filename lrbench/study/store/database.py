@@ -27,6 +27,9 @@ REMEDIES = {
 }
 """What to do about an error of SQLite, by its primary code."""
 
+MAY_NOT_WRITE = ("25006", "42501")
+"""PostgreSQL's codes for a transaction that may only read, and for a right that the account lacks."""
+
 
 class Database:
     """Transactions on a store's database.
@@ -124,6 +127,13 @@ class Database:
             reason = str(error.orig).partition("\n")[0]
             remedy = REMEDIES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF, "")
             raise StoreError(f"the store {self.name} cannot be {purpose}: {reason}{remedy}") from error
+
+
+def refuses_writing(error: StoreError) -> bool:
+    """Whether a database that can be read was the cause: a file, a folder or an account that must not write."""
+    reason = getattr(error.__cause__, "orig", None)
+    read_only = getattr(reason, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+    return read_only or getattr(reason, "sqlstate", None) in MAY_NOT_WRITE
 
 
 def _transactions(connection: sa.Connection) -> int:

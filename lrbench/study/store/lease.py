@@ -7,6 +7,7 @@ coordinator that slept while another took its runs over cannot write them, whate
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -20,8 +21,9 @@ import sqlalchemy as sa
 
 from lrbench.errors import LeaseLostError, StoreError
 from lrbench.study.store.database import Database
+from lrbench.study.store.facts import to_text
 from lrbench.study.store.processes import is_gone, place
-from lrbench.study.store.records import ENDED, NewRun, Segment
+from lrbench.study.store.records import ENDED, NewRun, Score, Segment
 from lrbench.study.store.schema import ROUNDED, coordinators, counts, evaluations, leases, runs
 
 LEASE_SECONDS = 60.0
@@ -221,7 +223,7 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
         }
         for key, segment in segments.items()
     ]
-    scores = [{"run": key, **vars(score)} for key, segment in segments.items() for score in segment.scores]
+    scores = [{"run": key, **_row(score)} for key, segment in segments.items() for score in segment.scores]
     seconds = runs.c.seconds + sa.bindparam("more_seconds", type_=sa.Double)
     other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
     provenance = sa.case((ROUNDED, runs.c.provenance), else_=other)
@@ -238,5 +240,10 @@ def write_failure(connection: sa.Connection, database: Database, keys: Sequence[
     connection.execute(failed.values(status="failed", error=storable))
 
 
+def _row(score: Score) -> dict[str, float | None]:
+    """The columns of an evaluation; SQLite has no NaN, so that what is unknown is NULL in every database."""
+    return {name: None if math.isnan(value) else value for name, value in vars(score).items()}
+
+
 def _text(facts: Mapping[str, Any] | None) -> str | None:
-    return None if facts is None else json.dumps(facts, allow_nan=False)
+    return None if facts is None else to_text(facts)

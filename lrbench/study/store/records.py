@@ -17,7 +17,10 @@ ENDED: tuple[Status, ...] = ("finished", "diverged")
 
 @dataclass(frozen=True)
 class Score:
-    """One evaluation as it is stored: losses, and the task's objective (higher is better) on validation and test."""
+    """One evaluation as it is stored: losses, and the task's objective on validation and test.
+
+    The scores and the test loss may be nan or infinite: that a user's metric is so is a fact about the evaluation.
+    """
 
     step: int
     train_loss: float
@@ -57,7 +60,7 @@ class Scores(Sequence[Score]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Scores):
-            return np.array_equal(self._table, other._table)
+            return np.array_equal(self._table, other._table, equal_nan=True)
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def __repr__(self) -> str:

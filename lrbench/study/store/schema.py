@@ -7,10 +7,10 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from lrbench.errors import StoreError
-from lrbench.study.store.database import Database
+from lrbench.study.store.database import Database, refuses_writing
+from lrbench.study.store.migrations import MIGRATIONS
 
-SCHEMA_VERSION = 2
-"""2 added `coordinators` and `leases` to the tables of 1."""
+SCHEMA_VERSION = 3
 
 metadata = sa.MetaData()
 
@@ -48,9 +48,9 @@ evaluations = sa.Table(
     sa.Column("step", sa.BigInteger, primary_key=True),
     sa.Column("train_loss", sa.Double, nullable=False),
     sa.Column("val_loss", sa.Double, nullable=False),
-    sa.Column("val_score", sa.Double, nullable=False),
-    sa.Column("test_loss", sa.Double, nullable=False),
-    sa.Column("test_score", sa.Double, nullable=False),
+    sa.Column("val_score", sa.Double),
+    sa.Column("test_loss", sa.Double),
+    sa.Column("test_score", sa.Double),
 )
 
 studies = sa.Table(
@@ -96,7 +96,9 @@ def counts(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]
 
 
 def prepare(database: Database, *, must_exist: bool) -> None:
-    """Make the tables of a new store, unless one must exist, or those that an older lrbench did not know.
+    """Make the tables of a new store, unless one must exist, or bring those of an older lrbench up to date.
+
+    An older store that must not be written stays as it is: all that is read of it has not changed since.
 
     Raises:
         StoreError: there is no store, it belongs to another program, or a newer lrbench wrote it.
@@ -107,14 +109,23 @@ def prepare(database: Database, *, must_exist: bool) -> None:
         return
     if version is None and must_exist:
         raise StoreError(f"there is no store in {database.name}: name one by --store, or make it by `lrbench run`")
-    with database.writing("opened") as connection:
-        database.take_turn(connection)
-        version = _version(connection, database.name)
+    try:
+        with database.writing("opened") as connection:
+            database.take_turn(connection)
+            _bring_up_to_date(connection, _version(connection, database.name))
+    except StoreError as error:
+        if version is None or not refuses_writing(error):
+            raise
+
+
+def _bring_up_to_date(connection: sa.Connection, version: int | None) -> None:
+    if version is None:
         metadata.create_all(connection)
-        if version is None:
-            connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
-        else:
-            connection.execute(sa.update(schema).values(version=SCHEMA_VERSION))
+        connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
+        return
+    for older in range(version, SCHEMA_VERSION):
+        MIGRATIONS[older](connection)
+    connection.execute(sa.update(schema).values(version=SCHEMA_VERSION))
 
 
 def _version(connection: sa.Connection, name: str) -> int | None:

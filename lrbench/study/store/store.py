@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +15,9 @@ import sqlalchemy as sa
 
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.database import Database
+from lrbench.study.store.facts import from_text
 from lrbench.study.store.lease import Lease
-from lrbench.study.store.records import Member, Scores, Status, StoredRun
+from lrbench.study.store.records import NO_EVALUATIONS, Member, Scores, Status, StoredRun
 from lrbench.study.store.schema import counts, evaluations, runs, studies
 from lrbench.study.store.schema import members as places
 
@@ -154,8 +154,8 @@ def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[s
     evaluated = run.in_(keys)
     counts = connection.execute(sa.select(run, sa.func.count()).where(evaluated).group_by(run).order_by(run)).all()
     rows = connection.execute(sa.select(*columns).where(evaluated).order_by(run, evaluations.c.step))
-    figures = chain.from_iterable(chain.from_iterable(rows.partitions(10_000)))
-    table = np.fromiter(figures, np.float64).reshape(-1, len(columns))
+    parts = [np.array(list(map(tuple, part)), np.float64) for part in rows.partitions(10_000)]
+    table = np.concatenate(parts) if parts else NO_EVALUATIONS
     start = 0
     for key, count in counts:
         yield key, Scores(table[start : start + count])
@@ -168,6 +168,6 @@ _provenance = lru_cache(maxsize=64)(json.loads)
 
 def _stored_run(row: sa.Row[Any], scores: Scores) -> StoredRun:
     values = dict(row._mapping)
-    values["final"] = None if row.final is None else json.loads(row.final)
+    values["final"] = None if row.final is None else from_text(row.final)
     values["provenance"] = _provenance(row.provenance)
     return StoredRun(**values, scores=scores)
