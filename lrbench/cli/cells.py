@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrbench.metrics.statistics import is_even
+
 if TYPE_CHECKING:
     from lrbench.metrics.statistics import Interval
 
@@ -16,7 +18,7 @@ def mean(interval: Interval, form: str) -> str:
 
 
 def spread(interval: Interval, form: str = ".3f", *, unit: float = 1.0, sign: str = "") -> str:
-    """The mean and half the width of its interval, both in units of `unit`.
+    """The mean and half the width of its interval, or both ends where it is uneven, in units of `unit`.
 
     Args:
         form: how a number without a sign is written; the mean has `sign` before it, "+" for one that always shows.
@@ -26,4 +28,7 @@ def spread(interval: Interval, form: str = ".3f", *, unit: float = 1.0, sign: st
     middle = format(interval.mean / unit, f"{sign}{form}")
     if interval.low is None or interval.high is None:
         return middle
+    if not is_even(interval.mean, interval.low, interval.high):
+        low, high = (format(end / unit, f"{sign}{form}") for end in (interval.low, interval.high))
+        return f"{middle} [{low}, {high}]"
     return f"{middle} ±{format((interval.high - interval.low) / 2 / unit, form)}"

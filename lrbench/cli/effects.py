@@ -56,7 +56,8 @@ COSTS = (
 
 def print_effects(task: TaskResults, names: RowNames, session: Session) -> None:
     """For each training method and policy the paired differences it makes, with half the width of their intervals."""
-    measures = (Measure(f"test {task.objective}", f"test_{task.objective}", ".3f", False, 1, 0), *COSTS)
+    gain = 1 if task.better == "higher" else -1
+    measures = (Measure(f"test {task.objective}", f"test_{task.objective}", ".3f", False, gain, 0), *COSTS)
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
     called: list[Cell] = []
     figures: list[list[Cell]] = []

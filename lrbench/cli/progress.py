@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.cli.exits import Session
 from lrbench.cli.output import console_for
+from lrbench.metrics.direction import Better, as_gain, is_worthless
 from lrbench.report.names import shortened
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Tracker:
         self.total = self.done = 0
         self._store = store
         self._task = ""
+        self._better: Better = "higher"
         self._scores: dict[str, dict[str, dict[int, float]]] = {}
 
     def planned(self, outlook: Outlook) -> None:
@@ -70,6 +72,7 @@ class Tracker:
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """A run has come to a step."""
         self._task = run.task.name
+        self._better = run.task.better
         if score is not None and step == run.task.steps:
             self._take(run, score)
 
@@ -85,11 +88,12 @@ class Tracker:
         scores = {name: fmean(by_seed.values()) for name, by_seed in self._scores.get(self._task, {}).items()}
         if not scores:
             return ""
-        name = max(scores, key=scores.__getitem__)
+        name = max(scores, key=lambda name: as_gain(scores[name], self._better))
         return f"{shortened(name, LONGEST_NAME)} {scores[name]:.4f}"
 
     def _take(self, run: PlannedRun, score: float) -> None:
         if run.scale == 1:
+            score = run.task.chance if is_worthless(score, run.task.better) else score
             name = " + ".join(filter(None, (run.entry.name, run.treatment.name)))
             self._scores.setdefault(run.task.name, {}).setdefault(name, {})[run.seed] = score
 

@@ -37,9 +37,10 @@ def print_ranking(results: Results, task: TaskResults, names: RowNames, session:
     width = line_width(session)
     title = f"{results.study} on {task.task}, margin {results.margin:g}"
     title += "" if results.target is None else f", target {results.target:g}"
+    title += f", lower {task.objective} is better" if task.better == "lower" else ""
     figures = (*_shapes(task, session), *_figures(task, results.target))
     _print_cards(task.scorecards, figures, names, session, title)
-    for line in (*_undecided(task.scorecards, names), *names.legend()):
+    for line in (*task.remarks, *_undecided(task.scorecards, names), *names.legend()):
         print(paragraph(line, width))
     if task.confirmed:
         print()

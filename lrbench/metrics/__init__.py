@@ -7,12 +7,20 @@ of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmatio
 from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
 from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
 from lrbench.metrics.ranking import Contender, rank, score_table
-from lrbench.metrics.robustness import BASE_LR_SCALES, divergence_rate, loss_difference, retained_fraction
+from lrbench.metrics.robustness import (
+    BASE_LR_SCALES,
+    divergence_rate,
+    loss_difference,
+    mean_over_scales,
+    retained_fraction,
+)
 from lrbench.metrics.runs import Curve, RunRecord
-from lrbench.metrics.scorecard import METRICS, Scorecard, score_curves, summarise
+from lrbench.metrics.scorecard import METRICS, Scorecard, bounds_of, score_curves, summarise
 from lrbench.metrics.statistics import (
+    Bounds,
     Interval,
     holm,
     paired_interval,
@@ -26,6 +34,8 @@ from lrbench.metrics.verdict import Verdict, judge
 __all__ = [
     "BASE_LR_SCALES",
     "METRICS",
+    "Better",
+    "Bounds",
     "Classification",
     "Confirmation",
     "Contender",
@@ -37,6 +47,8 @@ __all__ = [
     "RunRecord",
     "Scorecard",
     "Verdict",
+    "as_gain",
+    "bounds_of",
     "classify",
     "confirm",
     "divergence_rate",
@@ -47,6 +59,7 @@ __all__ = [
     "interaction",
     "judge",
     "loss_difference",
+    "mean_over_scales",
     "paired_interval",
     "paired_power",
     "proportion_interval",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.errors import StudyError
+from lrbench.metrics.direction import as_gain
 from lrbench.metrics.ranking import Contender, by_name, rank, score_table
 from lrbench.metrics.scorecard import Scorecard, summarise
 from lrbench.metrics.statistics import Interval
@@ -33,7 +34,7 @@ class Confirmation:
         """How much of the search's validation score the fresh seeds took back."""
         if self.search.mean is None or self.card.val.mean is None:
             return None
-        return self.search.mean - self.card.val.mean
+        return as_gain(self.search.mean - self.card.val.mean, self.card.better)
 
     def to_json(self) -> dict[str, Any]:
         """The card's entry with `search` (mean, low, high, sd, n) and `shrinkage` beside it."""

@@ -1,6 +1,7 @@
 """What the shape of one run's evaluation curve says: how fast it got there, and how calmly it ended.
 
-A curve is two sequences of the same length: `steps` (iterations, increasing) and `scores` (higher is better).
+A curve is two sequences of the same length: `steps` (iterations, increasing) and `scores` (higher is better). A score
+that is not finite is a gap.
 """
 
 import math
@@ -35,8 +36,9 @@ def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
 
 
 def steps_to_target(steps: Sequence[int], scores: Sequence[float], target: float) -> int | None:
-    """The first evaluated step whose score is at or over `target`; None if there is none (a censored run)."""
-    return next((step for step, score in zip(steps, scores, strict=True) if score >= target), None)
+    """The first evaluated step whose finite score is at or over `target`; None if there is none (a censored run)."""
+    evaluated = zip(steps, scores, strict=True)
+    return next((step for step, score in evaluated if math.isfinite(score) and score >= target), None)
 
 
 def steps_to_best(steps: Sequence[int], scores: Sequence[float]) -> int | None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lrbench.metrics.curves import steps_to_target
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import Interval, paired_interval
 
@@ -138,6 +137,6 @@ def _figures(run: RunRecord, target: float | None) -> dict[str, float]:
     """What an effect is measured in, as far as the run has it."""
     figures = run.figures()
     if target is not None and not run.diverged:
-        figures["steps_to_target"] = steps_to_target(*run.validation_curve(), target)
+        figures["steps_to_target"] = run.steps_to(target)
     names = (f"val_{run.objective}", f"test_{run.objective}", *FIGURES)
     return {name: float(value) for name in names if (value := figures.get(name)) is not None}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.errors import StudyError
+from lrbench.metrics.direction import as_gain
 from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.scorecard import Scorecard, objective_of, summarise
@@ -35,7 +36,7 @@ def rank(
     target: float | None = None,
     resolution: float | None = None,
 ) -> list[Scorecard]:
-    """The scorecards of a study's policies by falling mean validation score, those without any score last.
+    """The scorecards of a study's policies, best mean validation score first, those without any score last.
 
     Args:
         margin, alpha, resolution: as for `judge`; the resolution of an accuracy is 1 / (size of the validation split).
@@ -49,13 +50,14 @@ def rank(
     scores, diverged = score_table(contenders)
     verdicts = judge(scores, margin, alpha, diverged, resolution)
     judged = [replace(card, verdict=verdict) for card, verdict in zip(cards, verdicts, strict=True)]
-    return sorted(judged, key=lambda card: -np.inf if card.val.mean is None else card.val.mean, reverse=True)
+    return sorted(judged, key=_gain, reverse=True)
 
 
 def score_table(contenders: Sequence[Contender]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Validation scores and which runs diverged, both [policies, seeds]; a seed that a policy lacks is nan there.
+    """Gains by the validation score and which runs diverged, both [policies, seeds]; nan for a seed a policy lacks.
 
-    The columns are the seeds of all contenders in rising order.
+    More is better in a gain, whatever the objective's direction. The columns are the seeds of all contenders in rising
+    order.
     """
     seeds = sorted({run.seed for contender in contenders for run in contender.runs})
     column = {seed: s for s, seed in enumerate(seeds)}
@@ -64,9 +66,13 @@ def score_table(contenders: Sequence[Contender]) -> tuple[FloatArray, NDArray[np
     for i, contender in enumerate(contenders):
         for run in contender.runs:
             score = run.score("val")
-            scores[i, column[run.seed]] = np.nan if score is None else score
+            scores[i, column[run.seed]] = np.nan if score is None else as_gain(score, run.better)
             diverged[i, column[run.seed]] = run.diverged
     return scores, diverged
+
+
+def _gain(card: Scorecard) -> float:
+    return -np.inf if card.val.mean is None else as_gain(card.val.mean, card.better)
 
 
 def by_name(contenders: Sequence[Contender]) -> dict[str, Contender]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrbench.errors import StudyError
+from lrbench.metrics.direction import Better, as_gain
 
 BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
 """What LRBench multiplies a policy by; 1 is the policy itself."""
@@ -19,16 +20,19 @@ def loss_difference(test_loss: float, train_loss: float) -> float:
     return test_loss - train_loss
 
 
-def retained_fraction(scores: Mapping[float, float | None], chance: float) -> float | None:
+def retained_fraction(scores: Mapping[float, float | None], chance: float, better: Better = "higher") -> float | None:
     """How much of a policy's score survives a wrong base LR: the mean over scales of score(scale) / score(1).
+
+    Where lower is better, it is the improvement over `chance` that survives: the mean of
+    (chance - score(scale)) / (chance - score(1)).
 
     Args:
         scores: the score at each base-LR scale, 1 among them; None for a run that diverged, which counts as `chance`.
         chance: the score of guessing.
 
     Returns:
-        1.0 where the scale does not matter. None if the unscaled run itself diverged or scored 0 or less, since
-        there is then nothing to retain.
+        1.0 where the scale does not matter. None if the unscaled run itself diverged, or scored 0 or less (where lower
+        is better: no better than chance), since there is then nothing to retain.
 
     Raises:
         StudyError: the scale 1 is missing.
@@ -36,9 +40,22 @@ def retained_fraction(scores: Mapping[float, float | None], chance: float) -> fl
     if 1.0 not in scores:
         raise StudyError(f"the base-LR scales must include 1, but are {', '.join(f'{s:g}' for s in sorted(scores))}")
     unscaled = scores[1.0]
-    if unscaled is None or unscaled <= 0:
+    zero = _nothing(chance, better)
+    if unscaled is None or as_gain(unscaled - zero, better) <= 0:
         return None
-    return float(np.mean([(chance if score is None else score) / unscaled for score in scores.values()]))
+    known = [chance if score is None else score for score in scores.values()]
+    return float(np.mean([(score - zero) / (unscaled - zero) for score in known]))
+
+
+def mean_over_scales(score: float, retained: float, chance: float | None, better: Better = "higher") -> float:
+    """The mean score over the base-LR scales, from the score at scale 1 and the fraction that is retained."""
+    zero = _nothing(chance, better)
+    return zero + (score - zero) * retained
+
+
+def _nothing(chance: float | None, better: Better) -> float:
+    """The score from which what is retained is counted."""
+    return 0.0 if better == "higher" or chance is None else chance
 
 
 def divergence_rate(diverged: ArrayLike) -> float | None:

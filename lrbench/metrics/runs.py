@@ -1,10 +1,13 @@
 """What the store knows of a run, as far as judging it goes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lrbench.metrics.curves import steps_to_best, volatility
+from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.direction import Better, as_gain, is_worthless
+from lrbench.metrics.statistics import Bounds
 
 TOP1 = "top1"
 """The name of the objective of a task that brings no metric of its own."""
@@ -17,7 +20,7 @@ class Curve:
     steps: Sequence[int]
     """Iterations done, rising."""
     scores: Sequence[float]
-    """The task's objective, higher is better; nan where it is unknown."""
+    """The task's objective; a gap where it is not finite."""
 
 
 @dataclass(frozen=True)
@@ -39,30 +42,44 @@ class RunRecord:
     """The objective's value for guessing, which is what a diverged run counts as; None: such a run is left out."""
     objective: str = TOP1
     """Name of the score by which policies are compared."""
+    better: Better = "higher"
+    """Which way that score is better."""
+    bounds: Bounds | None = None
+    """The lowest and the highest value that it can have, where the task says so."""
 
     @property
     def diverged(self) -> bool:
         return self.status == "diverged"
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the final objective is finite on both splits; True for a run that diverged, which has none."""
+        scores = (self.final.get(f"{split}_{self.objective}") for split in ("val", "test"))
+        return self.diverged or all(score is None or math.isfinite(score) for score in scores)
+
     def score(self, split: Literal["val", "test"]) -> float | None:
-        """The final objective on a split; chance for a run that diverged."""
-        return self.chance if self.diverged else self.final.get(f"{split}_{self.objective}")
+        """The final objective on a split; chance for a run that diverged, or whose score is NaN or infinitely bad."""
+        score = self.final.get(f"{split}_{self.objective}")
+        worthless = self.diverged or (score is not None and is_worthless(score, self.better))
+        return self.chance if worthless else score
+
+    def steps_to(self, target: float) -> int | None:
+        """The first evaluated step whose score is as good as `target`; None where there is none."""
+        return steps_to_target(self.curve.steps, self._gains(), as_gain(target, self.better))
 
     def figures(self) -> dict[str, float | None]:
         """Every figure of a finished run by metric name; of a diverged run only its two scores are defined."""
         scores = {f"{split}_{self.objective}": self.score(split) for split in ("val", "test")}
         if self.diverged:
             return scores
-        steps, values = self.validation_curve()
         return {
             **self.final,
             **scores,
-            "volatility": volatility(steps, values),
-            "steps_to_best": steps_to_best(steps, values),
+            "volatility": volatility(self.curve.steps, self.curve.scores),
+            "steps_to_best": steps_to_best(self.curve.steps, self._gains()),
             "seconds": self.seconds,
             "flops": self.flops,
         }
 
-    def validation_curve(self) -> tuple[Sequence[int], Sequence[float]]:
-        """The evaluated steps and the validation scores there, nan where one is unknown."""
-        return self.curve.steps, self.curve.scores
+    def _gains(self) -> list[float]:
+        return [as_gain(score, self.better) for score in self.curve.scores]

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from lrbench.errors import StudyError
-from lrbench.metrics.curves import steps_to_target
+from lrbench.metrics.direction import Better
 from lrbench.metrics.runs import TOP1, Curve, RunRecord
-from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, proportion_interval, t_interval
+from lrbench.metrics.statistics import NOTHING_KNOWN, Bounds, Interval, proportion_interval, t_interval
 from lrbench.metrics.verdict import Verdict
 
 METRICS = (
@@ -32,6 +32,14 @@ METRICS = (
 )
 """What every scorecard has, known or not, in the order of print."""
 
+BOUNDS: Mapping[str, Bounds] = {
+    **dict.fromkeys(("val_top1", "test_top1", "test_top5", "ac", "ece", "base_lr_divergence_rate"), (0.0, 1.0)),
+    **dict.fromkeys(("cv", "cdac"), (0.0, 0.5)),
+    "brier": (0.0, 2.0),
+    **dict.fromkeys(("volatility", "steps_to_target", "steps_to_best", "seconds", "flops"), (0.0, None)),
+}
+"""What a figure cannot be outside of, and so its interval neither; CV and CDAC are spreads of probabilities."""
+
 UNKNOWN = "–"
 
 
@@ -40,7 +48,8 @@ class Scorecard:
     """One policy over its seeds.
 
     Diverged runs count as chance in the objective's two scores and are left out of every other figure; each figure's
-    own `n` says how many runs are behind it. A figure that does not exist is None.
+    own `n` says how many runs are behind it. A figure that does not exist is None. A score that is NaN or infinitely
+    bad counts as chance too. Intervals are clipped to the bounds of their figure.
     """
 
     name: str
@@ -57,6 +66,10 @@ class Scorecard:
     reached: int | None = None
     """Runs that reached the target; None if there was none. `steps_to_target` has a mean only if all of them did:
     the mean of those that did would flatter a policy that often fails."""
+    better: Better = "higher"
+    """Which way the objective is better."""
+    not_finite: int = 0
+    """Finished runs whose objective is NaN or infinite on validation or test."""
 
     @property
     def val(self) -> Interval:
@@ -76,6 +89,7 @@ class Scorecard:
             "name": self.name,
             "policy": self.policy,
             "n": self.n,
+            "not_finite": self.not_finite,
             "verdict": None if self.verdict is None else self.verdict.label,
             "metrics": metrics,
         }
@@ -102,6 +116,8 @@ class Scorecard:
         heading.append(seeds)
         if self.reached is not None:
             heading.append(f"{self.reached} of {self.n} reached the target")
+        if self.not_finite:
+            heading.append(f"{self.objective} is NaN or infinite in {self.not_finite} of {self.n}")
         return heading
 
 
@@ -132,14 +148,27 @@ def summarise(
     figures = [run.figures() for run in runs]
     own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
     extra = sorted({key for known in figures for key in known} - {*own, *METRICS})
-    metrics = {key: t_interval(_known(known.get(key) for known in figures), level) for key in (*own, *METRICS, *extra)}
+    metrics = {
+        key: t_interval(_known(known.get(key) for known in figures), level).within(bounds_of(key, runs))
+        for key in (*own, *METRICS, *extra)
+    }
     metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in runs), len(runs), level)
     reached = None
     if target is not None:
-        arrivals = _known(None if run.diverged else steps_to_target(*run.validation_curve(), target) for run in runs)
+        arrivals = _known(None if run.diverged else run.steps_to(target) for run in runs)
         reached = len(arrivals)
-        metrics["steps_to_target"] = t_interval(arrivals, level) if reached == len(runs) else NOTHING_KNOWN
-    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached)
+        steps = t_interval(arrivals, level) if reached == len(runs) else NOTHING_KNOWN
+        metrics["steps_to_target"] = steps.within(BOUNDS["steps_to_target"])
+    better = runs[0].better if runs else "higher"
+    not_finite = sum(not run.is_finite for run in runs)
+    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached, better, not_finite)
+
+
+def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
+    """The bounds of a figure of these runs, of which those of the objective may be the task's own."""
+    own = {run.bounds for run in runs if figure in (f"val_{run.objective}", f"test_{run.objective}")}
+    declared = next((bounds for bounds in own if bounds is not None), None)
+    return BOUNDS.get(figure) if declared is None else declared
 
 
 def score_curves(
@@ -151,20 +180,22 @@ def score_curves(
     target: float | None = None,
     chance: float | None = None,
     level: float = 0.95,
+    better: Better = "higher",
 ) -> Scorecard:
     """The scorecard of curves that were logged elsewhere: what they tell, and null for the rest.
 
     Args:
-        curves: one a seed, each a sequence of (iteration, validation score, higher is better) with rising iterations.
+        curves: one a seed, each a sequence of (iteration, validation score) with rising iterations.
             A curve that ends in a score that is not finite has diverged.
         objective: the name of the score.
         target: as for `summarise`.
         chance: what a diverged curve counts as; left out if None.
+        better: "higher" or "lower": which way the score is better.
 
     Raises:
         StudyError: a curve is empty or its iterations do not rise.
     """
-    runs = [_run_of_curve(seed, curve, objective, chance) for seed, curve in enumerate(curves)]
+    runs = [_run_of_curve(seed, curve, objective, chance, better) for seed, curve in enumerate(curves)]
     return summarise(name, policy or name, runs, target=target, level=level)
 
 
@@ -174,13 +205,16 @@ def objective_of(runs: Iterable[RunRecord]) -> str:
     Raises:
         StudyError: they differ.
     """
-    objectives = sorted({run.objective for run in runs})
+    objectives = sorted({(run.objective, run.better) for run in runs})
     if len(objectives) > 1:
-        raise StudyError(f"runs to be summarised together must have one objective, but have {', '.join(objectives)}")
-    return objectives[0] if objectives else TOP1
+        known = ", ".join(name if better == "higher" else f"{name} (lower is better)" for name, better in objectives)
+        raise StudyError(f"runs to be summarised together must have one objective, but have {known}")
+    return objectives[0][0] if objectives else TOP1
 
 
-def _run_of_curve(seed: int, curve: Sequence[tuple[int, float]], objective: str, chance: float | None) -> RunRecord:
+def _run_of_curve(
+    seed: int, curve: Sequence[tuple[int, float]], objective: str, chance: float | None, better: Better
+) -> RunRecord:
     steps = [step for step, _ in curve]
     if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
         raise StudyError(f"curve {seed} must have at least one point and rising iterations, but has {steps[:10]}")
@@ -195,6 +229,7 @@ def _run_of_curve(seed: int, curve: Sequence[tuple[int, float]], objective: str,
         final={f"val_{objective}": float(last_score)} if finished else {},
         chance=chance,
         objective=objective,
+        better=better,
     )
 
 

@@ -6,12 +6,15 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""What is less than this share of a mean and the width of its interval is rounding."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,19 @@ class Interval:
     sd: float | None
     """The standard deviation between the values (ddof 1), None for fewer than two."""
 
+    def within(self, bounds: "Bounds | None") -> "Interval":
+        """Clip the ends to the bounds of what is measured; the coverage is unchanged, as the truth lies within them."""
+        if bounds is None or self.low is None or self.high is None:
+            return self
+        low, high = (-math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1])
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
     def to_json(self) -> dict[str, float | int | None]:
         return {"mean": self.mean, "low": self.low, "high": self.high, "sd": self.sd, "n": self.n}
 
+
+Bounds = tuple[float | None, float | None]
+"""The lowest and the highest value that a figure can have; None for an end that is open."""
 
 NOTHING_KNOWN = Interval(mean=None, low=None, high=None, n=0, sd=None)
 
@@ -48,6 +61,11 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     sd = float(x.std(ddof=1))
     half = t_quantile(len(x) - 1, (1 + level) / 2) * sd / math.sqrt(len(x))
     return Interval(mean=mean, low=mean - half, high=mean + half, n=len(x), sd=sd)
+
+
+def is_even(mean: float, low: float, high: float) -> bool:
+    """Whether a mean lies in the middle of its interval, so that half its width says all; False for a clipped one."""
+    return abs((high - mean) - (mean - low)) <= ROUNDING * (abs(mean) + high - low)
 
 
 def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:

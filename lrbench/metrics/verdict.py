@@ -65,8 +65,8 @@ class Verdict:
 
     label: Label
     gap: Interval
-    """Score of the best of the other policies minus this one's, paired by seed, with its plain (not familywise)
-    t interval; negative for the leader."""
+    """By how much the best of the other policies is better than this one, paired by seed, with its plain (not
+    familywise) t interval; negative for the leader."""
     rival: int | None
     """Which policy that is: the one with the highest mean among the others that never diverged."""
     p_good: float | None

@@ -7,6 +7,7 @@ after `step` iterations changes the LRs of iterations `step`, `step` + 1, ...
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -51,8 +52,8 @@ def evaluations_before(t: IntArray, history: History) -> IntArray:
 class REDUCEONPLATEAU(Reactive):
     """Falls by the factor gamma whenever more than `patience` evaluations in a row bring no new best."""
 
-    formula = "lr = max(k1, gamma*lr) when no value > best*(1+threshold) in more than patience evaluations"
-    source = "torch.optim.lr_scheduler.ReduceLROnPlateau, mode 'max'"
+    formula = "lr = max(k1, gamma*lr) when no value > best + threshold*|best| in more than patience evaluations"
+    source = "torch.optim.lr_scheduler.ReduceLROnPlateau, mode 'max', and for values below 0 mode 'min' of minus them"
     k0: float = rate("LR at the start")
     k1: float = rate("the floor", default=0.0)
     gamma: float = number(
@@ -79,7 +80,7 @@ class REDUCEONPLATEAU(Reactive):
         lr, best, bad, cooling = self.k0, -math.inf, 0, 0
         lrs = [lr]
         for _, value in history:
-            if value > best * (1.0 + self.threshold):
+            if math.isfinite(value) and value > _beyond(best, self.threshold):
                 best, bad = value, 0
             else:
                 bad += 1
@@ -93,12 +94,21 @@ class REDUCEONPLATEAU(Reactive):
         return np.array(lrs, dtype=np.float64)
 
 
+def _beyond(best: float, share: float) -> float:
+    """What a value must exceed to be better than the best by a share of it."""
+    if math.isinf(best):
+        return best
+    return best * (1.0 + share) if best >= 0 else best * (1.0 - share)
+
+
 @register_function
 class CHANGEONPLATEAU(Reactive):
     """Moves along a list of policies, high to low: on a plateau to the next higher one, near the end to the lower.
 
     A plateau: more than `window` evaluations exist, and the best improvement from one to the next within the last
-    `window` of them is below `threshold`. Every policy counts its iterations from the start of the run.
+    `window` of them is below `threshold`; a value that is not finite is no improvement. Every policy counts its
+    iterations from the start of the run, from 0 as all policies do: the first iteration has the LR policies[first](0),
+    where LRBench's callback, which counts from 1, asks for that of 1, and so one iteration later throughout.
     """
 
     formula = "lr = policies[i](t); i-1 on a plateau before until, i+1 on one after, at most once in cooldown + 1"
@@ -143,4 +153,4 @@ class CHANGEONPLATEAU(Reactive):
         return np.array(indices, dtype=np.int64)
 
     def _is_plateau(self, values: list[float]) -> bool:
-        return bool(np.diff(values).max() < self.threshold)
+        return not any(later - earlier >= self.threshold for earlier, later in pairwise(values))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
-from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.score_axis import edge
 from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
@@ -42,8 +42,8 @@ MOST_POINTS = 1500
 def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     """Validation score against what it cost, each policy by its verdict, and the Pareto front of the two.
 
-    Policies whose cost is not known, such as the iterations to a target that not every seed reached, stand in a strip
-    of their own on the right.
+    Better scores are at the top, whichever these are. Policies whose cost is not known, such as the iterations to a
+    target that not every seed reached, stand in a strip of their own on the right.
 
     Args:
         policies: `Frames.policies` of one task.
@@ -57,22 +57,25 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     costly, unknown = known[known[column].notna()], known[known[column].isna()]
     axes, strip = figure.subplots(1, 2, sharey=True, width_ratios=(8, 1))
-    least = edge(known["val"])
-    _scatter(axes, [(row[column], row) for row in records(costly)], least)
+    sign = sign_of(known)
+    least = edge(sign * known["val"])
+    _scatter(axes, [(row[column], row) for row in records(costly)], least, sign)
     named = _draw_front(axes, costly, column, row_labels(known, NAME))
     tidy(axes)
     target = records(known)[0]["target"]
     goal = f" (the target is {target:g})" if column == "steps_to_target" and target is not None else ""
     axes.set_xlabel(COSTS.get(column, column) + goal, color=INK)
-    axes.set_ylabel(f"validation {objective_name(known['objective'].iloc[0])}", color=INK)
+    axes.set_ylabel(f"validation {score_label(known)}", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6) if len(costly) else NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.margins(x=0.08, y=0.1)
+    if sign < 0:
+        axes.invert_yaxis()
     if np.isfinite(least):
-        axes.set_ylim(bottom=least)
+        axes.set_ylim(bottom=sign * least)
     if len(unknown):
         spots = np.linspace(-0.5, 0.5, min(len(unknown), 7))
-        _scatter(strip, [(spots[place % len(spots)], row) for place, row in enumerate(records(unknown))], least)
+        _scatter(strip, [(spots[place % len(spots)], row) for place, row in enumerate(records(unknown))], least, sign)
         tidy(strip, grid="y")
         strip.set_xlim(-1, 1)
         strip.set_xticks([0], ["not all\nreached it" if column == "steps_to_target" else "unknown"], color=INK)
@@ -81,7 +84,7 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     else:
         strip.set_visible(False)
     handles = [*verdict_handles(known["verdict"]), Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT)]
-    below = known["val"][known["val"] < least]
+    below = known["val"][sign * known["val"] < least]
     if len(below):
         said = f"below the axis: {len(below)} of {below.min():.3f} to {below.max():.3f}"
         handles.append(Line2D([], [], linestyle="", marker="v", color=INK, markersize=LARGE, label=said))
@@ -109,16 +112,16 @@ def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     return front
 
 
-def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]], least: float) -> None:
+def _scatter(axes: Axes, points: Sequence[tuple[float, dict[str, Any]]], least: float, sign: int) -> None:
     """Draw policies at their costs and scores, the good ones on top; scores below the axis as arrows at its edge."""
     size = LARGE if len(points) <= CROWDED else SMALL
     for verdict in (None, "avoid", "undecided", "good"):
         look = look_of(verdict)
         style: dict[str, Any] = {"color": look.color, "markersize": size, "markeredgecolor": "white", "zorder": 3}
         shown = [(cost, row["val"]) for cost, row in points if row["verdict"] == verdict]
-        inside = [point for point in shown if point[1] >= least]
+        inside = [point for point in shown if sign * point[1] >= least]
         axes.plot([cost for cost, _ in inside], [score for _, score in inside], look.marker, **style)
-        below = [cost for cost, score in shown if score < least]
+        below = [cost for cost, score in shown if sign * score < least]
         axes.plot(below, [ARROWS] * len(below), "v", transform=axes.get_xaxis_transform(), **style)
 
 
@@ -129,7 +132,8 @@ def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[st
         axes.set_xlim(0, 1)
         return []
     rows = records(costly)
-    front = [rows[place] for place in pareto([row[column] for row in rows], [row["val"] for row in rows])]
+    gains = [sign_of(costly) * row["val"] for row in rows]
+    front = [rows[place] for place in pareto([row[column] for row in rows], gains)]
     x, y = [row[column] for row in front], [row["val"] for row in front]
     axes.plot(x, y, color=AXIS, linewidth=1.2, drawstyle="steps-post", zorder=1)
     named = front[-len(ascii_lowercase) :]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 from lrbench.report.treatment_names import brief_treatment
@@ -66,7 +66,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, drawn, strict=False):
-        _draw(axes, records(shown[shown["name"] == name]), methods)
+        _draw(axes, records(shown[shown["name"] == name]), methods, sign_of(policies))
         titled(axes, fitted(titles[name], POLICY))
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
@@ -76,7 +76,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
         panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
-        axes.set_xlabel(f"change of {objective_name(objective)}", fontsize=9, color=INK)
+        axes.set_xlabel(f"change of {score_label(policies)}", fontsize=9, color=INK)
         axes.tick_params(labelbottom=True)
     said = "test score with minus without, paired by seed, and its 95% interval"
     if len(names) > len(drawn):
@@ -85,17 +85,17 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     return figure
 
 
-def side(low: float | None, high: float | None) -> Side:
-    """What an interval of a change says; more is better."""
+def side(low: float | None, high: float | None, sign: int = 1) -> Side:
+    """What an interval of a change says; more is better where the sign is 1, less where it is -1."""
     if low is None or high is None or low <= 0 <= high:
         return OPEN
-    return BETTER if low > 0 else WORSE
+    return BETTER if sign * low > 0 else WORSE
 
 
-def _draw(axes: Axes, rows: list[dict[str, Any]], methods: list[str]) -> None:
+def _draw(axes: Axes, rows: list[dict[str, Any]], methods: list[str], sign: int) -> None:
     axes.axvline(0, color=INK, linewidth=0.9)
     for row in rows:
-        place, said = methods.index(row["modifier"]), side(row["low"], row["high"])
+        place, said = methods.index(row["modifier"]), side(row["low"], row["high"], sign)
         if row["low"] is not None:
             axes.plot([row["low"], row["high"]], [place, place], color=said.color, linewidth=1.6)
         axes.plot([row["difference"]], [place], said.marker, color=said.color, markersize=7, markeredgecolor="white")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import METRICS, Scorecard
+from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import runs_table
 from lrbench.study.results import Evidence, Results, TaskResults, answer, label
 
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
 
 POLICY = (
     *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
-    *("objective", "chance", "margin", "target", "steps", "steps_per_epoch"),
+    *("objective", "better", "chance", "margin", "target", "steps", "steps_per_epoch"),
 )
 CURVE = (
-    *("task", "stage", "label", "name", "modifier", "scale", "seed", "status", "diverged_at", "objective", "chance"),
-    *("step", "train_loss", "val_loss", "val_score", "test_loss", "test_score"),
+    *("task", "stage", "label", "name", "modifier", "scale", "seed", "status", "diverged_at"),
+    *("objective", "better", "chance", "step", "train_loss", "val_loss", "val_score", "test_loss", "test_score"),
 )
 RUN = (
     *("task", "stage", "name", "policy", "modifier", "scale", "seed", "status", "step", "diverged_at", "seconds"),
-    *("flops", "run", "label", "objective", "chance", "val_score", "test_score", "class_confidence", "reliability"),
+    *("flops", "run", "label", "objective", "better", "chance", "val_score", "test_score"),
+    *("class_confidence", "reliability"),
 )
 EFFECT = ("task", "name", "modifier", "figure", "difference", "low", "high", "seeds")
 
@@ -46,11 +49,12 @@ class Frames:
         definition: what the store knows of it beside its runs.
         results: its answer, as `lrbench.study.results` gives it.
         runs: a row for each run that the study asks for, with the columns of `lrbench.study.export.export`; and label,
-            objective, chance, `val_score` and `test_score` (the final objective on the two splits; chance for a run
-            that diverged, nan for one that has not ended), class_confidence (list [classes]) and reliability (dict of
-            lists [bins]) of a finished run of a classifier.
+            objective, better, chance, `val_score` and `test_score` (the final objective on the two splits; chance for
+            a run that diverged or whose score is NaN or infinitely bad, nan for one that has not ended),
+            class_confidence (list [classes]) and reliability (dict of lists [bins]) of a finished run of a classifier.
         curves: a row for each evaluation of each run: `step` iterations were done when it was made. `train_loss` is the
-            mean since the evaluation before; the scores are the task's objective, higher is better.
+            mean since the evaluation before; the scores are the task's objective, nan where it is not finite.
+            `better` says which way it is better, here and in the other tables.
         policies: a row for each scorecard, best first (`place` 1, 2, ...): its verdict with the reason; over `seeds`
             runs, of which `reached` reached the target, the mean of the objective as `val` and `test`, and of every
             metric by its name, each with the ends of its interval as `<name>_low` and `<name>_high`.
@@ -160,8 +164,19 @@ def one_task(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def objective_name(objective: str) -> str:
-    """What a task's objective is called on an axis."""
+    """What a task's objective is called in a sentence."""
     return "top-1 accuracy" if objective == "top1" else objective
+
+
+def score_label(table: pd.DataFrame) -> str:
+    """What the objective of a table's one task is called on an axis, and which way it is better where that is down."""
+    name = objective_name(table["objective"].iloc[0])
+    return f"{name} (lower is better)" if sign_of(table) < 0 else name
+
+
+def sign_of(table: pd.DataFrame) -> int:
+    """What to multiply the scores of a table's one task by, so that more is better: 1 or -1."""
+    return -1 if (table["better"] == "lower").any() else 1
 
 
 def _runs(evidence: Evidence) -> pd.DataFrame:
@@ -169,9 +184,8 @@ def _runs(evidence: Evidence) -> pd.DataFrame:
     table = table.reindex(columns=list(dict.fromkeys((*table.columns, *RUN))))
     tasks = {task["name"]: task for task in evidence.tasks}
     stored = [evidence.runs.get(key) for key in table["run"]]
-    chance = [tasks[task]["chance"] for task in table["task"]]
     columns: dict[str, list[Any]] = {
-        column: [_final(run, column, low) for run, low in zip(stored, chance, strict=True)]
+        column: [_final(run, column, tasks[task]) for run, task in zip(stored, table["task"], strict=True)]
         for column in ("val_score", "test_score")
     }
     columns |= {
@@ -180,16 +194,21 @@ def _runs(evidence: Evidence) -> pd.DataFrame:
     }
     return table.assign(
         label=[label(*names) for names in zip(table["name"], table["modifier"], strict=True)],
-        objective=[tasks[task]["objective"] for task in table["task"]],
-        chance=chance,
+        **{column: [tasks[task][column] for task in table["task"]] for column in ("objective", "better", "chance")},
         **columns,
     )
 
 
-def _final(run: StoredRun | None, column: str, chance: float | None) -> float | None:
+def _final(run: StoredRun | None, column: str, task: Mapping[str, Any]) -> float | None:
     if run is None or not run.ended:
         return None
-    return chance if run.status == "diverged" else getattr(run.scores[-1], column)
+    score = math.nan if run.status == "diverged" else getattr(run.scores[-1], column)
+    return task["chance"] if is_worthless(score, task["better"]) else _finite(score)
+
+
+def _finite(number: float) -> float:
+    """The number itself; NaN for an infinite one, which no axis has a place for."""
+    return number if math.isfinite(number) else math.nan
 
 
 def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -199,7 +218,7 @@ def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
         if run is not None:
             place = _place(member, run, tasks[member.task])
             for score in run.scores:
-                yield place | vars(score)
+                yield place | {name: _finite(value) for name, value in vars(score).items()}
 
 
 def _place(member: Member, run: StoredRun, task: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,6 +233,7 @@ def _place(member: Member, run: StoredRun, task: Mapping[str, Any]) -> dict[str,
         "status": run.status,
         "diverged_at": run.diverged_at,
         "objective": task["objective"],
+        "better": task["better"],
         "chance": task["chance"],
     }
 
@@ -247,6 +267,7 @@ def _policies(evidence: Evidence, results: Results) -> Iterator[dict[str, Any]]:
                 "seeds": card.n,
                 "reached": card.reached,
                 "objective": task["objective"],
+                "better": task["better"],
                 "chance": task["chance"],
                 "margin": results.margin,
                 "target": results.target,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lrbench.errors import StudyError
-from lrbench.report.frames import objective_name
+from lrbench.report.frames import objective_name, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.style import INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
@@ -35,7 +35,7 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
     """
     main = runs[(runs["stage"] == "main") & runs["val_score"].notna()]
     objectives = list(main["objective"].unique())
-    if len(objectives) > 1:
+    if len(main[["objective", "better"]].drop_duplicates()) > 1:
         raise StudyError(f"a profile compares scores of one kind, but the tasks have {', '.join(objectives)}")
     distances = gaps(main)
     if not distances:
@@ -59,9 +59,10 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
     axes.set_xlim(0, reach)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    away = "below" if sign_of(main) > 0 else "above"
     problems = main[["task", "seed"]].drop_duplicates()
     axes.set_ylabel(f"share of {len(problems)} pairs of a task and a seed", color=INK)
-    axes.set_xlabel(f"validation {objective_name(objectives[0])} below that of the best policy, at most", color=INK)
+    axes.set_xlabel(f"validation {objective_name(objectives[0])} {away} that of the best policy, at most", color=INK)
     handles = axes.get_legend_handles_labels()[0][::-1]
     more = f"the best {len(PALETTE)} of {len(order):,} policies" if len(order) > len(PALETTE) else None
     legend_below(figure, handles, columns=2, title=more)
@@ -69,10 +70,11 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
 
 
 def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
-    """By label how far each of its runs is below the best run of the same task and seed, [tasks and seeds].
+    """By label how much worse each of its runs is than the best run of the same task and seed, [tasks and seeds].
 
     Policies that lack a run on one of them are left out: their fraction would be of something else.
     """
     table = runs.pivot_table(index=["task", "seed"], columns="label", values="val_score")
-    below = -table.sub(table.max(axis="columns"), axis="index").dropna(axis="columns")
+    gains = sign_of(runs) * table
+    below = -gains.sub(gains.max(axis="columns"), axis="index").dropna(axis="columns")
     return {str(label): below[label].to_numpy(dtype=np.float64) for label in below}

@@ -12,11 +12,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter
 
 from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
-from lrbench.report.frames import objective_name, one_task, records
+from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.names import fitted
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
@@ -91,7 +92,9 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     Args:
         policies: `Frames.policies` of one task.
     """
-    scores = one_task(policies)["val"].dropna()
+    sign = sign_of(one_task(policies))
+    policies = _as_gains(policies, sign)
+    scores = policies["val"].dropna()
     maps = sorted(grids(policies), key=lambda grid: -sum(cell is not None for cell in grid.cells.flat))
     if not maps or not len(scores):
         return blank("No function has two values of two of its parameters in this study, and a score for them.")
@@ -111,11 +114,13 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     margin = float(policies["margin"].iloc[0])
     for axes, grid in zip(panels.flat, drawn, strict=False):
         good = [[_is_good(cell, proven, best - margin) for cell in line] for line in grid.cells]
-        _draw(axes, grid, np.array(good), (low, best))
+        _draw(axes, grid, np.array(good), (low, best), sign)
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
     scale = figure.colorbar(panels.flat[0].images[0], ax=panels, shrink=0.8, pad=0.02, aspect=40)
-    scale.set_label(f"validation {objective_name(policies['objective'].iloc[0])}", color=INK)
+    scale.set_label(f"validation {score_label(policies)}", color=INK)
+    if sign < 0:
+        scale.formatter = FuncFormatter(lambda gain, _: f"{-gain:g}")
     scale.outline.set_visible(False)
     _explain(
         figure, policies, drawn, "verdict good" if proven else f"within {margin:g} of the best", len(maps) - len(drawn)
@@ -136,6 +141,14 @@ def grids(policies: pd.DataFrame) -> list[Grid]:
             families.setdefault((policy.label, row["modifier"]), []).append((row, texts, policy))
     found = (_grid(function, modifier, members) for (function, modifier), members in families.items())
     return [grid for grid in found if grid is not None]
+
+
+def _as_gains(policies: pd.DataFrame, sign: int) -> pd.DataFrame:
+    """The table with scores of which more is better."""
+    if sign > 0:
+        return policies
+    ends = {"val": "val", "val_low": "val_high", "val_high": "val_low", "chance": "chance"}
+    return policies.assign(**{column: -policies[end].astype(float) for column, end in ends.items()})
 
 
 def _named(row: Mapping[str, Any]) -> Named | None:
@@ -200,7 +213,7 @@ def _score(row: Mapping[str, Any]) -> float:
     return -np.inf if row["val"] is None else float(row["val"])
 
 
-def _draw(axes: Axes, grid: Grid, good: NDArray[np.bool_], limits: tuple[float, float]) -> None:
+def _draw(axes: Axes, grid: Grid, good: NDArray[np.bool_], limits: tuple[float, float], sign: int) -> None:
     scores = np.array([[np.nan if cell is None else cell["val"] for cell in line] for line in grid.cells], dtype=float)
     axes.imshow(scores, cmap=COLORS, vmin=limits[0], vmax=limits[1], origin="lower", aspect="auto")
     for (y, x), cell in np.ndenumerate(grid.cells):
@@ -211,7 +224,7 @@ def _draw(axes: Axes, grid: Grid, good: NDArray[np.bool_], limits: tuple[float, 
             dark = (cell["val"] - limits[0]) < 0.6 * (limits[1] - limits[0])
             ink = "white" if dark else "black"
             ground = {"facecolor": axes.images[0].to_rgba(cell["val"]), "linewidth": 0, "pad": 1.5}
-            said = axes.text(x, y, f"{cell['val']:.2f}", ha="center", va="center", fontsize=8, color=ink)
+            said = axes.text(x, y, f"{sign * cell['val']:.2f}", ha="center", va="center", fontsize=8, color=ink)
             if _is_lost(cell):
                 said.set_bbox(ground)
     _label(axes, grid)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lrbench.report.frames import objective_name, one_task, rates_of, records
+from lrbench.report.frames import one_task, rates_of, records, score_label, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import fitted, many
@@ -40,7 +40,7 @@ def ranking_figure(policies: pd.DataFrame) -> Figure:
     """Validation and test score of each policy, best first, with its verdict by colour, shape and word.
 
     Left of each is the shape of its learning rate, from 0 to its own maximum; the band is as far below the best as the
-    study's margin, and there a policy is as good as the best.
+    study's margin, and there a policy is as good as the best. Better scores are on the right, whichever these are.
 
     Args:
         policies: `Frames.policies` of one task.
@@ -106,11 +106,12 @@ def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: di
 
 
 def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
+    sign = sign_of(shown)
     best = shown["val"].iloc[0]
     margin = shown["margin"].iloc[0]
     if margin > 0 and not shown["divergence_rate"].iloc[0]:
-        axes.axvspan(best - margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
-    least = edge(shown["val"])
+        axes.axvspan(best - sign * margin, best, color=VERDICTS["good"].color, alpha=BAND, linewidth=0)
+    least = edge(sign * shown["val"])
     for place, row in zip(places, records(shown), strict=True):
         look = look_of(row["verdict"])
         beside: dict[str, Any] = {
@@ -120,19 +121,21 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
             "fontsize": 9,
         }
         axes.text(1.01, place, _verdict_of(row["verdict"], row["divergence_rate"]), **beside)
-        if row["val"] is not None and row["val"] < least:
+        if row["val"] is not None and sign * row["val"] < least:
             axes.text(0.01, place, f"\N{LEFTWARDS ARROW} {row['val']:.3f}", **beside)
             continue
         if row["val_low"] is not None:
             axes.plot([row["val_low"], row["val_high"]], [place, place], color=look.color, linewidth=1.8, zorder=2)
         axes.plot([row["val"]], [place], look.marker, color=look.color, markersize=8, markeredgecolor="white", zorder=3)
         axes.plot([row["test"]], [place], "|", color=INK, markersize=9, markeredgewidth=1.2, zorder=4)
+    if sign < 0:
+        axes.invert_xaxis()
     if np.isfinite(least):
-        axes.set_xlim(left=least)
+        axes.set_xlim(left=sign * least)
     tidy(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelleft=False)
-    axes.set_xlabel(objective_name(shown["objective"].iloc[0]), color=INK)
+    axes.set_xlabel(score_label(shown), color=INK)
 
 
 def _verdict_of(verdict: str | None, diverged: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from lrbench.report.frames import objective_name, one_task
+from lrbench.report.frames import one_task, score_label
 from lrbench.report.labels import row_labels
 from lrbench.report.style import FAINT, FILL, INK, LINE, PALETTE, WIDTH, blank, legend_below, tidy
 
@@ -62,7 +62,7 @@ def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("×{x:g}"))
     axes.set_xlabel("factor on every learning rate of the policy", color=INK)
-    axes.set_ylabel(f"validation {objective_name(policies['objective'].iloc[0])}", color=INK)
+    axes.set_ylabel(f"validation {score_label(policies)}", color=INK)
     title = None if len(known) == len(shown) else f"the best {len(shown)} of {len(known):,} policies"
     legend_below(figure, axes.get_legend_handles_labels()[0], columns=columns, title=title)
     return figure

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from optuna.distributions import BaseDistribution
 
-    from lrbench.metrics import Confirmation
+    from lrbench.metrics import Better, Confirmation
     from lrbench.study.store import Store
 
 LEAST_TRIALS = 10
@@ -46,7 +46,7 @@ class SearchFrames:
 
     Attributes:
         search: its name.
-        objectives: what it looks for: "accuracy" (higher is better), "steps" (lower) or "robustness" (higher).
+        objectives: what it looks for: "accuracy", "steps" (lower is better) or "robustness" (higher is better).
         accuracy: what the task calls its validation objective.
         trials: `policy`; `batch`, the number of the batch that it was asked for in; `iterations` of all its runs that
             were asked for; `budget`, the longest in iterations at which they are over, and whether that is the `whole`
@@ -54,6 +54,7 @@ class SearchFrames:
         parameters: a column a dimension of the space: numbers, or text for a choice; nan where a policy has no such
             dimension.
         confirmed: the finalists on fresh seeds, best first; empty before they were trained.
+        better: which way the validation objective is better.
     """
 
     search: str
@@ -62,6 +63,13 @@ class SearchFrames:
     trials: pd.DataFrame
     parameters: pd.DataFrame
     confirmed: tuple[Confirmation, ...] = ()
+    better: Better = "higher"
+
+    def is_lower_better(self, objective: str) -> bool:
+        """Whether less of an objective is better."""
+        from lrbench.search.sampling import better_of
+
+        return better_of(objective, self.better) == "lower"
 
 
 def search_frames(search: str, store: Store) -> SearchFrames:
@@ -85,6 +93,7 @@ def search_frames(search: str, store: Store) -> SearchFrames:
         trials.astype(dict.fromkeys(("budget", *found.objectives), np.float64)),
         pd.DataFrame([_readable(trial.params) for trial in found.trials], index=trials.index),
         found.confirmed,
+        found.better,
     )
 
 
@@ -115,7 +124,7 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
     lost = trials["diverged"] > 0
     scored = trials["whole"] & ~lost
     shorter = trials["budget"].notna() & ~trials["whole"] & ~lost
-    lower = _lower_is_better(objective)
+    lower = search.is_lower_better(objective)
     best = values.where(scored)
     best = (best.cummin() if lower else best.cummax()).ffill()
     dots: dict[str, Any] = {"color": AXIS, "markersize": 3.5, "alpha": 0.7}
@@ -133,7 +142,8 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
     tidy(axes)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_ylabel(OBJECTIVES.get(objective, f"validation {search.accuracy}"), color=INK, parse_math=False)
+    way = " (lower is better)" if search.better == "lower" else ""
+    axes.set_ylabel(OBJECTIVES.get(objective, f"validation {search.accuracy}{way}"), color=INK, parse_math=False)
 
 
 def importance_figure(search: SearchFrames) -> Figure:
@@ -168,7 +178,7 @@ def standing(search: SearchFrames) -> pd.Series[float]:
 
     first = search.objectives[0]
     known = search.trials[search.trials["budget"].notna()]
-    figures = -known[first] if _lower_is_better(first) else known[first]
+    figures = -known[first] if search.is_lower_better(first) else known[first]
     order = known.assign(sound=known["diverged"] == 0, figure=figures).sort_values(["sound", "budget", "figure"])
     return pd.Series(np.arange(len(order), dtype=np.float64), order.index).reindex(search.trials.index)
 
@@ -223,12 +233,6 @@ def _readable(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters with every choice but numbers as text."""
     numbers = {name: value for name, value in params.items() if not isinstance(value, bool | str)}
     return {name: numbers.get(name, str(value)) for name, value in params.items()}
-
-
-def _lower_is_better(objective: str) -> bool:
-    from lrbench.search.sampling import DIRECTIONS
-
-    return DIRECTIONS[objective] == "minimize"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.report.frames import objective_name, one_task
+from lrbench.report.frames import one_task, score_label
 from lrbench.report.labels import row_labels
 from lrbench.report.names import many
 from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
@@ -65,7 +65,7 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):
         _draw(axes, {label: band(rows, column) for label, rows in runs.items()}, named, behind)
         axes.set_xlabel("iteration", color=INK)
-    scores.set_ylabel(f"validation {objective_name(curves['objective'].iloc[0])}", color=INK)
+    scores.set_ylabel(f"validation {score_label(curves)}", color=INK)
     losses.set_ylabel("validation loss", color=INK)
     handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
     if others:

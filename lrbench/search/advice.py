@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError, did_you_mean
-from lrbench.metrics import Contender, Interval, rank, steps_to_target, t_interval
+from lrbench.metrics import Contender, Interval, as_gain, bounds_of, mean_over_scales, rank, t_interval
 from lrbench.policy import FIX, parse
 from lrbench.search.evidence import Body, registered
 from lrbench.search.lr_range import RANGE_SEEDS, find_range
@@ -23,6 +23,7 @@ from lrbench.search.verification import Verification, check_policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lrbench.metrics import Better, RunRecord
     from lrbench.search.bench import Bench
     from lrbench.search.lr_range import RangeTest
     from lrbench.tasks import Task, TaskSettings
@@ -183,7 +184,7 @@ def nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
 
 
 def _nearness(task: Task, settings: TaskSettings | None, body: Body) -> Nearness | None:
-    if body.objective != task.objective:
+    if (body.objective, body.better) != (task.objective, task.better):
         return None
     if _is_same(task, settings, body):
         return "the same task" if body.steps == task.steps else "the same task with another budget"
@@ -228,7 +229,7 @@ def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:
         )
         reason = f"{WORDS[goal]} {_shown(value)}, n = {value.n}; {judged}"
         recommendations.append(Recommendation(card.policy, card.n, value, verdict, reason))
-    return sorted(recommendations, key=lambda one: _cost(goal, one.value))
+    return sorted(recommendations, key=lambda one: _cost(goal, one.value, body.better))
 
 
 WORDS: Mapping[str, str] = {
@@ -246,22 +247,27 @@ def _value(goal: str, contender: Contender, best: float) -> Interval | None:
         case "accuracy":
             known = [run.score("val") for run in finished]
         case "robust":
-            known = [_mean_over_scales(run.score("val"), run.final.get("base_lr_retention")) for run in finished]
+            known = [_mean_over_scales(run) for run in finished]
         case _:
-            near = best - NEAR_THE_BEST * abs(best)
-            known = [steps_to_target(*run.validation_curve(), near) for run in finished]
-    values = [value for value in known if value is not None]
-    return t_interval(values) if values and len(values) == len(contender.runs) else None
+            known = [run.steps_to(best - as_gain(NEAR_THE_BEST * abs(best), run.better)) for run in finished]
+    values = [value for value in known if value is not None and math.isfinite(value)]
+    if not values or len(values) < len(contender.runs):
+        return None
+    figure = "steps_to_target" if goal == "cost" else f"val_{contender.runs[0].objective}"
+    return t_interval(values).within(bounds_of(figure, contender.runs))
 
 
-def _mean_over_scales(score: float | None, retention: float | None) -> float | None:
-    return None if score is None or retention is None else score * retention
+def _mean_over_scales(run: RunRecord) -> float | None:
+    score, retained = run.score("val"), run.final.get("base_lr_retention")
+    if score is None or retained is None:
+        return None
+    return mean_over_scales(score, retained, run.chance, run.better)
 
 
-def _cost(goal: str, value: Interval | None) -> float:
+def _cost(goal: str, value: Interval | None, score: Better) -> float:
     if value is None or value.mean is None:
         return math.inf
-    return value.mean if goal == "cost" else -value.mean
+    return value.mean if goal == "cost" else -as_gain(value.mean, score)
 
 
 def _fits(policy: str, task: Task, body: Body) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from operator import le
 from typing import TYPE_CHECKING, Any
 
+from lrbench.metrics import as_gain
 from lrbench.policy import parse
 from lrbench.search.domain import Between
 from lrbench.search.evidence import guessing
@@ -21,7 +23,7 @@ from lrbench.study.plan import PlannedRun
 from lrbench.study.study import Entry
 
 if TYPE_CHECKING:
-    from lrbench.metrics import Confirmation, Scorecard
+    from lrbench.metrics import Better, Confirmation, Scorecard
     from lrbench.policy import Policy
     from lrbench.search.bench import Bench
     from lrbench.search.ladder import Climbed
@@ -68,6 +70,7 @@ class Found:
             had each been trained for itself.
         steps_trained: those that this and other calls trained, as far as they were counted.
         exhausted: whether the sampler found no further policy that was not tried.
+        better: which way the validation objective is better.
     """
 
     search: str
@@ -83,6 +86,7 @@ class Found:
     steps_nominal: int
     steps_trained: int
     exhausted: bool
+    better: Better = "higher"
 
     @property
     def winner(self) -> Scorecard | None:
@@ -99,9 +103,10 @@ class Found:
         if not self.confirmed and self.failures:
             return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
-        if best is not None and best <= self.guessing:
+        gain = math.inf if best is None else as_gain(best, self.better)
+        if gain <= as_gain(self.guessing, self.better):
             return f"{budget}: none of the {len(self.tried)} policies does better than guessing ({self.guessing:.3g})"
-        if self.target is not None and best is not None and best < self.target:
+        if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""
 
@@ -111,6 +116,7 @@ class Found:
             "search": self.search,
             "task": self.task,
             "objectives": list(self.objectives),
+            "better": self.better,
             "target": self.target,
             "lr": list(self.lr),
             "winner": None if self.winner is None else self.winner.policy,
@@ -178,6 +184,7 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, bench.store).trained.values()),
         exhausted=exhausted,
+        better=search.task.better,
     )
 
 
@@ -228,14 +235,14 @@ class Known:
         """Those at the whole budget that did not diverge, best first by the first objective."""
         first = self.search.objectives[0]
         whole = [one for one in self.tried if one.whole and not one.diverged]
-        return sorted(whole, key=lambda one: _cost(first, one))
+        return sorted(whole, key=lambda one: self._cost(first, one))
 
     def front(self) -> tuple[Tried, ...]:
         """The best of them; with two objectives all that no other is at least as good as in both."""
         ranked = self.ranked()
         if len(self.search.objectives) == 1:
             return tuple(ranked[:1])
-        costs = {one.policy: [_cost(objective, one) for objective in self.search.objectives] for one in ranked}
+        costs = {one.policy: [self._cost(objective, one) for objective in self.search.objectives] for one in ranked}
 
         def beaten(one: Tried) -> bool:
             own = costs[one.policy]
@@ -248,6 +255,9 @@ class Known:
         return sum(
             len(measured) * rung.steps for measured, rung in zip(self.climbed.rungs, self.search.ladder, strict=True)
         )
+
+    def _cost(self, objective: str, tried: Tried) -> float:
+        return as_cost(objective, tried.values[objective], self.search.task.better)
 
     @property
     def _first_half(self) -> int:
@@ -268,10 +278,6 @@ class Known:
         first = {one.policy for one in self.asked if one.phase == 1}
         best = [one.policy for one in self.ranked() if one.policy in first]
         return onwards(self.search.space, best[: self.search.staged])
-
-
-def _cost(objective: str, tried: Tried) -> float:
-    return as_cost(objective, tried.values[objective])
 
 
 def _guessing(search: Search) -> float:

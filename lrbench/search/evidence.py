@@ -20,6 +20,7 @@ from lrbench.study.results import Evidence, resolution
 if TYPE_CHECKING:
     import pandas
 
+    from lrbench.metrics import Better
     from lrbench.study.store import Store
     from lrbench.tasks import TaskSettings
 
@@ -37,6 +38,7 @@ class Body:
         settings: of the task, where it is one that is registered or that a shipped study describes.
         resolution: the step of the objective's scale; None where it is not known.
         runs: by the text of the policy and the seed.
+        better: which way the objective is better.
     """
 
     task: str
@@ -49,6 +51,7 @@ class Body:
     settings: TaskSettings | None
     resolution: float | None
     runs: Mapping[tuple[str, int], RunRecord] = field(repr=False)
+    better: Better = "higher"
 
     @property
     def contenders(self) -> list[Contender]:
@@ -113,6 +116,7 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
                     settings=registered(task["name"]),
                     resolution=resolution(task),
                     runs=runs,
+                    better=task["better"],
                 )
                 key = (task["key"], task["steps"])
                 found[key] = body if key not in found else _joined(found[key], body)

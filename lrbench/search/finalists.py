@@ -78,4 +78,4 @@ def _cost(objective: str, card: Scorecard) -> float:
     metric = card.metrics.get(METRICS.get(objective, f"val_{card.objective}"))
     if metric is None or metric.mean is None:
         return math.inf
-    return as_cost(objective, metric.mean)
+    return as_cost(objective, metric.mean, card.better)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lrbench.metrics import steps_to_target
 from lrbench.policy import parse
+from lrbench.search.sampling import as_cost
 from lrbench.study.runner import Tally
 from lrbench.study.study import Entry, Study
 
@@ -102,7 +102,8 @@ def promoted(
     search: Search, policies: Sequence[str], measured: Mapping[str, Measured], batch_of: Mapping[str, int]
 ) -> list[str]:
     """The policies that go on to the next budget: not diverged, and in their time among the best 1/reduction."""
-    order = sorted(policies, key=lambda text: (measured[text].diverged > 0, -measured[text].values[0]))
+    costs = {text: as_cost("accuracy", measured[text].values[0], search.task.better) for text in policies}
+    order = sorted(policies, key=lambda text: (measured[text].diverged > 0, costs[text]))
     chosen = []
     for text in policies:
         seen = [one for one in order if batch_of[one] <= batch_of[text]]
@@ -139,6 +140,6 @@ def _values(evidence: Evidence, finished: Sequence[RunRecord], objective: str, f
         case _:
             worst = float(UNREACHED * task["steps"])
             target = evidence.definition["target"]
-            known = [steps_to_target(*run.validation_curve(), target) for run in finished]
+            known = [run.steps_to(target) for run in finished]
     values = [worst if value is None or not math.isfinite(value) else float(value) for value in known]
     return [*values, *[worst] * fallen]

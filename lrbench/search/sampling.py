@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from lrbench.errors import LRBenchError, PolicyError, StudyError
+from lrbench.metrics import as_gain
 from lrbench.search.question import Search
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
+    from lrbench.metrics import Better
     from lrbench.policy import Policy
     from lrbench.search.domain import Chooser
 
@@ -39,12 +41,23 @@ FEWEST_SOURCES = 10
 
 Direction = Literal["maximize", "minimize"]
 
-DIRECTIONS: Mapping[str, Direction] = {"accuracy": "maximize", "steps": "minimize", "robustness": "maximize"}
+BETTER: Mapping[str, Better] = {"steps": "lower", "robustness": "higher"}
+"""Which way an objective is better; the accuracy's direction is that of the task's own score."""
 
 
-def as_cost(objective: str, value: float) -> float:
-    """A value of an objective as a number of which less is better."""
-    return value if DIRECTIONS[objective] == "minimize" else -value
+def better_of(objective: str, score: Better) -> Better:
+    """Which way an objective is better, on a task whose score is better that way."""
+    return BETTER.get(objective, score)
+
+
+def as_cost(objective: str, value: float, score: Better) -> float:
+    """Turn a value of an objective into a number of which less is better; `score` as for `better_of`."""
+    return -as_gain(value, better_of(objective, score))
+
+
+def _directions(search: Search) -> list[Direction]:
+    ways = (better_of(objective, search.task.better) for objective in search.objectives)
+    return ["maximize" if better == "higher" else "minimize" for better in ways]
 
 
 class Policies(Protocol):
@@ -134,8 +147,7 @@ def rebuilt(search: Search, policies: Policies, told: Sequence[Told], asked: int
     import optuna
 
     trials = [frozen_trial(policies, one) for one in told]
-    directions = [DIRECTIONS[objective] for objective in search.objectives]
-    study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=directions)
+    study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=_directions(search))
     study.add_trials(trials)
     return study
 
@@ -172,8 +184,9 @@ def mirror(search: Search, rounds: Sequence[Round], url: str) -> None:
 
     with quiet():
         try:
-            directions = [DIRECTIONS[objective] for objective in search.objectives]
-            study = optuna.create_study(study_name=search.name, storage=url, directions=directions, load_if_exists=True)
+            study = optuna.create_study(
+                study_name=search.name, storage=url, directions=_directions(search), load_if_exists=True
+            )
             known: Collection[str] = {trial.user_attrs.get("policy", "") for trial in study.get_trials(deepcopy=False)}
             for phase in rounds:
                 for told, text in zip(phase.told, phase.texts, strict=True):

@@ -14,7 +14,7 @@ from lrbench.search.ladder import measure, studies_of
 from lrbench.study.results import Evidence
 
 if TYPE_CHECKING:
-    from lrbench.metrics import Confirmation
+    from lrbench.metrics import Better, Confirmation
     from lrbench.search.history import Asked
     from lrbench.search.ladder import Measured
     from lrbench.study.store import Store, StoredRun
@@ -53,6 +53,7 @@ class StoredSearch:
         accuracy: the name of the task's validation objective, such as "top1"; None before a run was asked for.
         trials: in the order in which they were asked for.
         confirmed: the finalists on fresh seeds, best first; empty before they were trained.
+        better: which way the validation objective is better.
     """
 
     name: str
@@ -60,6 +61,7 @@ class StoredSearch:
     accuracy: str | None
     trials: tuple[Trial, ...]
     confirmed: tuple[Confirmation, ...]
+    better: Better = "higher"
 
 
 def read_search(name: str, store: Store) -> StoredSearch:
@@ -81,7 +83,10 @@ def read_search(name: str, store: Store) -> StoredSearch:
     confirmed: tuple[Confirmation, ...] = ()
     if {name, fresh_name(name)} <= set(names):
         confirmed = confirmations(Evidence.of(name, store), Evidence.of(fresh_name(name), store), objectives[0])
-    return StoredSearch(name, objectives, studies[0].tasks[0]["objective"] if studies else None, trials, confirmed)
+    if not studies:
+        return StoredSearch(name, objectives, None, trials, confirmed)
+    (task,) = studies[0].tasks
+    return StoredSearch(name, objectives, task["objective"], trials, confirmed, task["better"])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Does a policy reach a target on a task within a budget? Runs with fresh eyes answer yes, no or undecided.
 
 The claim is about the mean over seeds of the task's validation objective at the end of the budget: yes, where the
-lower end of its 95% t interval is at or above the target, no, where the upper end is below, and undecided between.
+worse end of its 95% t interval is at least as good as the target, no, where the better end is worse, and undecided
+between.
 A policy that diverges on a seed is no answer to anything.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError
-from lrbench.metrics import Scorecard, seeds_to_decide, summarise
+from lrbench.metrics import Scorecard, as_gain, seeds_to_decide, summarise
 from lrbench.search.budget import with_budget
 from lrbench.study.study import Entry, Study
 
@@ -29,7 +30,7 @@ class Verification:
     """Whether a policy reaches a target.
 
     Attributes:
-        card: its runs at the budget; `card.reached` says how many were at or over the target at some evaluation.
+        card: its runs at the budget; `card.reached` says how many were as good as the target at some evaluation.
         steps_trained: the iterations that it took now.
     """
 
@@ -108,10 +109,13 @@ def judged(card: Scorecard, target: float) -> tuple[Literal["yes", "no", "undeci
     if score.mean is None or score.low is None or score.high is None:
         return "undecided", "there is no interval"
     found = f"validation {card.objective} {score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], n = {card.n}"
-    if score.low >= target:
-        return "yes", f"{found}, at or above {target:g}"
-    if score.high < target:
-        return "no", f"{found}, below {target:g}"
+    worst, best = sorted(as_gain(end, card.better) for end in (score.low, score.high))
+    goal = as_gain(target, card.better)
+    reached, missed = ("above", "below") if card.better == "higher" else ("below", "above")
+    if worst >= goal:
+        return "yes", f"{found}, at or {reached} {target:g}"
+    if best < goal:
+        return "no", f"{found}, {missed} {target:g}"
     more = None
     if score.sd:
         more = seeds_to_decide(abs(score.mean - target) / score.sd, (1 - LEVEL) / 2)

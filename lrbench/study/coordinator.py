@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.engine import read_checkpoint, write_checkpoint
 from lrbench.errors import CheckpointError, LeaseLostError
+from lrbench.metrics import as_gain
 from lrbench.study.estimate import seconds_of_an_iteration
 from lrbench.study.schedule import next_branch
 from lrbench.study.standing import standing
@@ -178,7 +179,7 @@ class Coordinator:
         history: tuple[tuple[int, float], ...] = ()
         if run.policy.reacts and one.checkpoint is not None:
             before = self._store.runs([run.training_key])[run.training_key].scores
-            history = tuple((score.step, score.val_score) for score in before)
+            history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in before)
         return Lane(
             name=one.name,
             seed=run.seed,

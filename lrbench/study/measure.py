@@ -30,22 +30,29 @@ def score(task: Task, evaluation: Evaluation) -> Score:
 
 
 def objective(task: Task, predictions: Predictions) -> float:
-    """The task's objective over a split: its own metric, else top-1 accuracy as a fraction; higher is better."""
+    """The task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction."""
+    if isinstance(task.metric, str):
+        return predictions.loss
     if task.metric is not None:
         return float(task.metric.function(predictions.outputs, predictions.targets))
     return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
 
 
 def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
-    """The metrics of the last evaluation of a run, by name; those of a classifier are absent for other tasks."""
+    """The metrics of the last evaluation of a run, by name.
+
+    Those of a classifier are absent for other tasks, and where its outputs on the test split are not finite.
+    """
     metrics: dict[str, Any] = {"val_loss": evaluation.val.loss, "test_loss": evaluation.test.loss}
     if evaluation.train is not None:
         metrics["loss_difference"] = loss_difference(evaluation.test.loss, evaluation.train.loss)
     if task.data.num_classes is None:
         return metrics
     val, test = _classified(evaluation.val), _classified(evaluation.test)
+    metrics["val_top1"] = None if val is None else val.top1
+    if test is None:
+        return metrics
     return metrics | {
-        "val_top1": val.top1,
         "test_top1": test.top1,
         "test_top5": test.top5,
         "ac": test.ac,
@@ -64,7 +71,9 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _classified(predictions: Predictions) -> Classification:
+def _classified(predictions: Predictions) -> Classification | None:
+    if not predictions.outputs.isfinite().all():
+        return None
     return classify(predictions.outputs.numpy(), predictions.targets.numpy())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lrbench.metrics import (
+    Better,
     Confirmation,
     Contender,
     Curve,
@@ -14,6 +16,7 @@ from lrbench.metrics import (
     Interaction,
     RunRecord,
     Scorecard,
+    as_gain,
     confirm,
     divergence_rate,
     effect,
@@ -22,11 +25,16 @@ from lrbench.metrics import (
     retained_fraction,
 )
 from lrbench.metrics import finalists as choose_finalists
+from lrbench.metrics.direction import is_worthless
+from lrbench.metrics.runs import TOP1
 from lrbench.study.store import Member, Store, StoredRun
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
 
+
+UNTOLD: Mapping[str, Any] = {"better": "higher", "bounds": None}
+"""What the definition of a study of an older lrbench does not say of a task."""
 
 Records = dict[tuple[str, str], list[RunRecord]]
 """Ended runs, by the names of entry and treatment."""
@@ -54,6 +62,8 @@ class TaskResults:
         effects: for each policy and training method, the paired differences that the method makes.
         interactions: for each training method, whether its effect on the test objective depends on the policy.
         steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
+        better: which way the objective is better.
+        chance: its value for guessing; None where it is not known.
     """
 
     task: str
@@ -66,13 +76,43 @@ class TaskResults:
     interactions: tuple[Interaction, ...] = ()
     steps: int | None = None
     steps_per_epoch: int | None = None
+    better: Better = "higher"
+    chance: float | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else one must know of the scores, a sentence each: some are not finite, or all are worse than chance."""
+        said = []
+        if lost := sum(card.not_finite for card in self.scorecards):
+            runs = sum(card.n for card in self.scorecards)
+            said.append(
+                f"{self.objective} is NaN or infinite at the end of {lost} of {runs} runs; NaN and what is infinitely "
+                "bad count as chance."
+            )
+        if self._is_worse_than_chance:
+            other = "lower" if self.better == "higher" else "higher"
+            unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"
+            said.append(f"Every score is worse than chance ({self.chance:.4g}): no policy learnt anything{unless}.")
+        return tuple(said)
+
+    @property
+    def _is_worse_than_chance(self) -> bool:
+        """Whether each policy that did not diverge on every seed scores worse than guessing."""
+        means = [card.val.mean for card in self.scorecards if card.metrics["divergence_rate"].mean != 1]
+        if self.chance is None or not means:
+            return False
+        guessing = as_gain(self.chance, self.better)
+        return all(mean is not None and as_gain(mean, self.better) < guessing for mean in means)
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "task": self.task,
             "objective": self.objective,
+            "better": self.better,
             "policies": [{**card.to_json(), "modifier": self.modifiers.get(card.name)} for card in self.scorecards],
         }
+        if self.remarks:
+            document["remarks"] = list(self.remarks)
         if self.confirmed:
             document["confirmed"] = [confirmation.to_json() for confirmation in self.confirmed]
         if self.effects:
@@ -117,11 +157,12 @@ class Evidence:
             StoreError: the store has no study of that name, or cannot be read.
         """
         definition, members = store.study(study)
-        return cls(study, definition, members, store.study_runs(study))
+        tasks = [UNTOLD | task for task in definition.get("tasks", ())]
+        return cls(study, {**definition, "tasks": tasks}, members, store.study_runs(study))
 
     @property
     def tasks(self) -> tuple[Mapping[str, Any], ...]:
-        """Name, objective, chance and sizes of each task."""
+        """Name, objective with its direction, chance and bounds, and sizes of each task."""
         return tuple(self.definition["tasks"])
 
     @property
@@ -177,7 +218,7 @@ class Evidence:
         return {
             place: {
                 "base_lr_retention": retained_fraction(
-                    {scale: _final_score(run) for scale, run in scales.items()}, task["chance"]
+                    {scale: _final_score(run, task) for scale, run in scales.items()}, task["chance"], task["better"]
                 ),
                 "base_lr_divergence_rate": divergence_rate([run.status == "diverged" for run in scales.values()]),
             }
@@ -215,6 +256,8 @@ def answer(evidence: Evidence) -> Results:
                 interactions=tuple(_interactions(evidence, task, records)),
                 steps=task["steps"],
                 steps_per_epoch=task["steps_per_epoch"],
+                better=task["better"],
+                chance=task["chance"],
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))
@@ -262,8 +305,10 @@ def resolution(task: Mapping[str, Any]) -> float | None:
     return 1 / task["val_samples"] if task["objective"] == "top1" else None
 
 
-def _final_score(run: StoredRun) -> float | None:
-    return run.scores[-1].val_score if run.status == "finished" else None
+def _final_score(run: StoredRun, task: Mapping[str, Any]) -> float | None:
+    """The last validation score; None where the run counts as chance."""
+    score = run.scores[-1].val_score if run.status == "finished" else math.nan
+    return None if is_worthless(score, task["better"]) else score
 
 
 def _record(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None]) -> RunRecord:
@@ -283,4 +328,6 @@ def _record(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[s
         flops=run.flops,
         chance=task["chance"],
         objective=objective,
+        better=task["better"],
+        bounds=None if task["bounds"] is None else tuple(task["bounds"]),
     )

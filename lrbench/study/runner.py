@@ -221,6 +221,8 @@ def _definition(study: Study, plan: Plan) -> dict[str, Any]:
                 "eval_every": task.eval_every,
                 "objective": task.objective,
                 "chance": task.chance,
+                "better": task.better,
+                "bounds": task.bounds,
                 "class_names": task.data.class_names,
                 "test_samples": len(task.data.test),
                 "val_samples": len(task.data.val),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lrbench.engine import advance, advance_stacked, begin, state_from_bytes, state_to_bytes
+from lrbench.metrics import as_gain
 from lrbench.policy import Policy
 from lrbench.study.measure import final, score
 from lrbench.study.provenance import provenance
@@ -67,7 +68,7 @@ class Run:
             for name, spent in evaluation.watching.items():
                 self._watching[name] += spent
             own = score(self.task, evaluation)
-            self._history.append((own.step, own.val_score))
+            self._history.append((own.step, as_gain(own.val_score, self.task.better)))
             for key, watcher in self.lane.watchers.items():
                 if seen := _seen(evaluation, watcher):
                     self._scores[key].append(own if seen is evaluation else score(self.task, seen))

@@ -15,8 +15,8 @@ import re
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -37,6 +37,10 @@ _IGNORED_MEMBERS = frozenset(
     | {"__annotations_cache__", "__firstlineno__", "__static_attributes__", "__qualname__", "__abstractmethods__"}
     | {"_abc_impl", "__dataclass_params__", "__dataclass_fields__", "__match_args__", "__parameters__"}
 )
+
+ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({"lrbench: added later": True})
+"""The metadata of a dataclass's field that was added later: while it has its default, it is left out of the digest, so
+that what was digested before keeps its fingerprint."""
 
 
 def text_digest(*parts: str) -> str:
@@ -227,7 +231,8 @@ class _Walk:
         """An object of any other class: a dataclass by its fields, a user's object by its attributes."""
         kind = type(value)
         if is_dataclass(value):
-            state: Any = {field.name: getattr(value, field.name) for field in fields(value)}
+            known = {field.name: (getattr(value, field.name), field) for field in fields(value)}
+            state: Any = {name: held for name, (held, field) in known.items() if not _is_as_before(field, held)}
         elif self.version is not None:
             state = None
         elif not from_library(kind.__module__) and hasattr(value, "__dict__"):
@@ -245,6 +250,12 @@ class _Walk:
                 'runs are the same; give the task version="..." and change it whenever its code or data changes'
             )
         yield from self.walk_all("instance", (kind, state))
+
+
+def _is_as_before(field: Field[Any], held: Any) -> bool:
+    """Whether a field adds nothing to what its class was before it had the field."""
+    added = ADDED_LATER.keys() <= field.metadata.keys()
+    return added and type(held) is type(field.default) and held == field.default
 
 
 def _members(module: types.ModuleType) -> list[Any]:

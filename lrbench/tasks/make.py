@@ -41,6 +41,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         steps=settings.steps,
         eval_every=settings.eval_every or 0,
         augment=settings.augment,
+        metric=settings.metric,
         precision=settings.precision,
         divergence_factor=settings.divergence_factor,
     )

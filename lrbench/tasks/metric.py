@@ -2,28 +2,54 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from lrbench.errors import TaskError
+from lrbench.tasks.fingerprint import ADDED_LATER
+
+Better = Literal["higher", "lower"]
+Bounds = tuple[float | None, float | None]
+
+LOSS = "loss"
+"""In place of a metric: the task's own loss is what it is judged by, and less of it is better."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`function(outputs [N, ...], targets [N, ...]) -> float` over a whole split, on the CPU; higher is better.
+    """`function(outputs [N, ...], targets [N, ...]) -> float` over a whole split, on the CPU.
 
-    `chance` is the score of a model that has learnt nothing: a diverged run counts as it.
+    `chance` is the score of a model that has learnt nothing: a diverged run counts as it, and so does a run whose final
+    score is NaN or infinitely bad. `better` says whether "higher" or "lower" scores are better. `bounds` are the lowest
+    and the highest score that there can be, None for an end that is open: intervals are clipped to them.
     """
 
     name: str
     function: Callable[[Tensor, Tensor], float]
     chance: float
+    better: Better = field(default="higher", metadata=ADDED_LATER)
+    bounds: Bounds = field(default=(None, None), metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise TaskError(f"metric: name = {self.name!r} must be a text")
+        where = f"metric '{self.name}'"
         if not callable(self.function):
-            raise TaskError(f"metric '{self.name}': function = {self.function!r} must be a function")
-        if not isinstance(self.chance, int | float) or not math.isfinite(self.chance):
-            raise TaskError(f"metric '{self.name}': chance = {self.chance!r} must be a finite number")
+            raise TaskError(f"{where}: function = {self.function!r} must be a function")
+        if not _is_finite(self.chance):
+            raise TaskError(f"{where}: chance = {self.chance!r} must be a finite number")
+        if self.better not in ("higher", "lower"):
+            raise TaskError(f'{where}: better = {self.better!r} must be "higher" or "lower"')
+        if not isinstance(self.bounds, tuple) or len(self.bounds) != 2:
+            raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
+        low, high = self.bounds
+        if not all(end is None or _is_finite(end) for end in (low, high)):
+            raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
+        if (low is not None and low > self.chance) or (high is not None and high < self.chance):
+            raise TaskError(f"{where}: chance = {self.chance!r} must lie within bounds = {self.bounds!r}")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

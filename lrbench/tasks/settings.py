@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from lrbench.errors import TaskError
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.limits import Precision, check_budget, check_numerics
+from lrbench.tasks.metric import LOSS
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
 from lrbench.tasks.validation import Validation, check_validation
 
@@ -30,7 +31,7 @@ class TaskSettings:
 
     `steps` and `eval_every` are in iterations (`eval_every` None: a twentieth of `steps`), `batch_size` in samples.
     `validation` is the fraction (float) or number (int) of train samples held out, drawn with `split_seed`,
-    in the same proportion of every class if `stratified`.
+    in the same proportion of every class if `stratified`. With `metric="loss"` the task is judged by its loss.
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -48,6 +49,7 @@ class TaskSettings:
     validation: Validation = 0.2
     split_seed: int = 0
     stratified: bool = False
+    metric: Literal["loss"] | None = None
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"
@@ -60,6 +62,8 @@ class TaskSettings:
             raise TaskError(f"{where}: split_seed = {self.split_seed!r} must be an integer")
         if type(self.stratified) is not bool:
             raise TaskError(f"{where}: stratified = {self.stratified!r} must be true or false")
+        if self.metric not in (None, LOSS):
+            raise TaskError(f'{where}: metric = {self.metric!r} must be "{LOSS}"; others come from Python')
 
     def with_budget(self, steps: int | None) -> "TaskSettings":
         """These settings with another budget, in which at least one evaluation finds its place; None: as they are.

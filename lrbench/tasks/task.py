@@ -2,10 +2,11 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,17 @@ from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
 from lrbench.errors import TaskError, did_you_mean
+from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data
 from lrbench.tasks.fingerprint import fingerprint, text_digest
 from lrbench.tasks.limits import Precision, check_budget, check_numerics
-from lrbench.tasks.metric import Metric
+from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
+
+UNTRAINED_BATCH = 500
+"""Samples a forward pass of the untrained network takes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,8 +35,9 @@ class Task:
     from torch's global generator, which the engine seeds. `optimizer` is a specification such as `SGD(momentum=0.9)`
     or a function `params -> torch.optim.Optimizer`. `batch_size` is in samples, `steps` and `eval_every` are in
     iterations; `eval_every` is a twentieth of `steps` unless given. `loss(outputs, targets)` is the mean over a
-    batch. Without a `metric`, the task is judged by top-1 accuracy. `augment` acts on train batches, in order.
-    A segment whose every training loss exceeds `divergence_factor` times the initial validation loss has diverged.
+    batch. Without a `metric`, the task is judged by top-1 accuracy; with `metric="loss"`, by its loss. `augment` acts
+    on train batches, in order. A segment whose every training loss exceeds `divergence_factor` times the initial
+    validation loss has diverged.
 
     `version` replaces the code of the user's own functions in the fingerprint.
 
@@ -46,7 +52,7 @@ class Task:
     batch_size: int = 64
     eval_every: int = 0
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
-    metric: Metric | None = None
+    metric: Metric | Literal["loss"] | None = None
     augment: tuple[Augmentation, ...] = ()
     precision: Precision = "float32"
     divergence_factor: float = 10.0
@@ -69,18 +75,42 @@ class Task:
         """Iterations of one pass over the train split; the samples left over are dropped, others each epoch."""
         return len(self.data.train) // self.batch_size
 
-    @property
+    @cached_property
     def chance(self) -> float:
-        """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own."""
-        if self.metric is not None:
+        """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.
+
+        For the loss it is the validation loss of the network with the initial weights of seed 0.
+
+        Raises:
+            TaskError: that loss is not finite.
+        """
+        if isinstance(self.metric, Metric):
             return self.metric.chance
+        if self.metric == LOSS:
+            return self._untrained_loss()
         assert self.data.num_classes is not None
         return 1 / self.data.num_classes
 
     @property
     def objective(self) -> str:
-        """The name of the number the task is judged by: "top1", else the metric's name."""
-        return "top1" if self.metric is None else self.metric.name
+        """The name of the number the task is judged by: "top1", "loss" or the metric's name."""
+        if isinstance(self.metric, Metric):
+            return self.metric.name
+        return "top1" if self.metric is None else LOSS
+
+    @property
+    def better(self) -> Better:
+        """Which way that number is better."""
+        if isinstance(self.metric, Metric):
+            return self.metric.better
+        return "higher" if self.metric is None else "lower"
+
+    @property
+    def bounds(self) -> Bounds:
+        """The lowest and the highest value that the number can have, None for an end that is open or not known."""
+        if isinstance(self.metric, Metric):
+            return self.metric.bounds
+        return (0.0, 1.0) if self.metric is None else (None, None)
 
     @property
     def device(self) -> torch.device:
@@ -142,6 +172,18 @@ class Task:
             raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
         return replace(self, **changes)
 
+    def _untrained_loss(self) -> float:
+        val, total = self.data.val, 0.0
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(stream_seed(0, "initial weights"))
+            network = self.network().eval()
+            for first in range(0, len(val), UNTRAINED_BATCH):
+                inputs, targets = (part[first : first + UNTRAINED_BATCH] for part in (val.inputs, val.targets))
+                total += float(self.loss(network(self.data.decode(inputs)), targets)) * len(inputs)
+        if not math.isfinite(total):
+            raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
+        return total / len(val)
+
     def _identity(self, part: str, value: Any) -> str:
         try:
             return fingerprint(value, self.version)
@@ -170,8 +212,13 @@ class Task:
         if self.augment and len(self.data.input_shape) != 3:
             shape = list(self.data.input_shape)
             raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}")
+        if self.metric is not None and self.metric != LOSS and not isinstance(self.metric, Metric):
+            raise TaskError(f'{where}: metric = {self.metric!r} must be a Metric(name, function, chance) or "{LOSS}"')
         if self.metric is None and self.data.num_classes is None:
-            raise TaskError(f"{where}: targets that are no class labels need a metric=Metric(name, function, chance)")
+            raise TaskError(
+                f"{where}: targets that are no class labels need a metric=Metric(name, function, chance), "
+                f'or metric="{LOSS}"'
+            )
 
     def _check_model(self) -> None:
         """Two samples through the model, the loss and the optimizer's making, without touching torch's generator."""

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from lrbench.api import Outcome
+from lrbench.cli.cells import spread
+from lrbench.cli.exits import Session
+from lrbench.cli.outcome import print_outcome
 from lrbench.cli.progress import seconds_left
+from lrbench.metrics import t_interval
+from lrbench.report.page.words import plus_minus
+from lrbench.study.results import results
+from lrbench.study.runner import Tally
+from lrbench.study.store import open_store
+from tests.report.made_studies import write_study
 
 METRICS = {
     *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
@@ -384,3 +394,68 @@ def test_a_plan_knows_the_peaks_of_a_range_test_once_it_was_trained(lrbench: Com
     assert (elsewhere.exit_code, before.exit_code, trained.exit_code, after.exit_code) == (0, 2, 0, 0)
     assert "comes from a range test, which `lrbench run` trains first" in before.stderr
     assert after.stdout == "fitted: 2 runs, 1 cached, 1 to train (60 of 120 iterations)\n"
+
+
+LOSS_STUDY = """
+seeds = 3
+target = 1.5
+
+[task]
+base = "mnist1d-mlp"
+steps = 40
+eval_every = 20
+metric = "loss"
+
+[[policies]]
+policy = "FIX(k0=0.1)"
+
+[[policies]]
+policy = "FIX(k0=1e-6)"
+"""
+
+
+def test_a_study_of_losses_ranks_the_lowest_first_and_says_so(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "losses.toml").write_text(LOSS_STUDY)
+
+    table = lrbench("run", "losses.toml").stdout
+    answer = strict_json(lrbench("run", "losses.toml", "--json").stdout)
+
+    assert "losses on mnist1d-mlp, margin 0.01, target 1.5, lower loss is better" in table
+    assert [line.split()[0] for line in table.splitlines() if line.startswith("FIX")] == [
+        "FIX(k0=0.1)",
+        "FIX(k0=1e-06)",
+    ]
+    assert (answer["objective"], answer["better"]) == ("loss", "lower")
+    first, last = (entry["metrics"]["val_loss"]["mean"] for entry in answer["policies"])
+    assert first < last
+    assert "remarks" not in answer
+
+
+@pytest.mark.parametrize(
+    ("second", "chance", "remark"),
+    [
+        (float("nan"), 0.1, "fit is NaN or infinite at the end of 2 of 4 runs; NaN and what is infinitely bad count"),
+        (0.7, 0.9, "Every score is worse than chance (0.9): no policy learnt anything, unless fit is better where it"),
+    ],
+)
+def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
+    second: float, chance: float, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = {"first": 0.8, "second": second}
+    asked = {"objective": "fit", "chance": chance, "better": "higher", "seeds": (0, 1)}
+    with open_store(tmp_path / "runs.db") as store:
+        write_study(store, dict.fromkeys(outcomes, "FIX(k0=0.1)"), lambda place: outcomes[place.name], **asked)
+        found = results("a-study", store)
+
+    print_outcome(Outcome(found, Tally()), Session())
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert remark in said
+    assert said.index("second") < said.index(remark)
+
+
+def test_a_clipped_interval_has_its_ends_and_an_even_one_its_half() -> None:
+    assert spread(t_interval([0.8, 0.9, 0.94]).within((0.0, 1.0))) == "0.880 [0.701, 1.000]"
+    assert spread(t_interval([0.5, 0.6, 0.7]).within((0.0, 1.0))) == "0.600 ±0.248"
+    assert plus_minus(0.88, 0.701, 1.0) == "0.880 [0.701, 1.000]"
+    assert plus_minus(0.6, 0.35, 0.85) == "0.600 ± 0.250"

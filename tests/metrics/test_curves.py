@@ -64,3 +64,7 @@ def test_steps_to_best_ignores_scores_that_are_not_finite() -> None:
     assert steps_to_best([10, 20, 30], [0.1, math.inf, math.nan]) == 10
     assert steps_to_best([10], [math.nan]) is None
     assert steps_to_best([], []) is None
+
+
+def test_an_infinite_score_is_a_gap_and_reaches_no_target() -> None:
+    assert steps_to_target([10, 20, 30], [math.inf, 0.5, 0.7], 0.6) == 30

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.metrics.robustness import BASE_LR_SCALES, divergence_rate, loss_difference, retained_fraction
+from lrbench.metrics.robustness import (
+    BASE_LR_SCALES,
+    divergence_rate,
+    loss_difference,
+    mean_over_scales,
+    retained_fraction,
+)
 
 
 def test_lrbench_defect_robustness_swaps_train_and_test_loss() -> None:
@@ -40,3 +46,16 @@ def test_divergence_rate_counts_over_seeds_and_scales() -> None:
 
 def test_divergence_rate_of_no_runs_does_not_exist() -> None:
     assert divergence_rate(np.zeros((0, 5))) is None
+
+
+def test_of_a_loss_the_improvement_over_chance_is_what_is_retained() -> None:
+    # ((2 - 1.25) / (2 - 0.5) + 1 + 0) / 3
+    assert retained_fraction({0.1: 1.25, 1: 0.5, 10: None}, chance=2.0, better="lower") == pytest.approx(0.5)
+    assert retained_fraction({0.1: 1.25, 1: 2.5}, chance=2.0, better="lower") is None
+
+
+def test_the_mean_over_scales_is_that_of_the_scores_themselves() -> None:
+    for better, chance in (("higher", 0.1), ("lower", 2.0)):
+        scores = {0.1: 0.4, 1: 0.6, 10: 0.5}
+        retained = retained_fraction(scores, chance, better)
+        assert mean_over_scales(0.6, retained, chance, better) == pytest.approx(0.5)

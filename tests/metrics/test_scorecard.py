@@ -9,7 +9,7 @@ from lrbench.errors import StudyError
 from lrbench.metrics import METRICS, Curve, RunRecord, Scorecard, judge, score_curves, summarise
 
 MakeRun = Callable[..., RunRecord]
-ENTRY = {"name", "policy", "n", "verdict", "metrics"}
+ENTRY = {"name", "policy", "n", "not_finite", "verdict", "metrics"}
 
 
 def test_a_scorecard_as_json_is_one_entry_of_the_list_of_policies(run: MakeRun) -> None:
@@ -145,7 +145,7 @@ def test_a_printed_card_is_an_aligned_table_with_the_verdict_above(run: MakeRun)
     assert table[0].split() == ["mean", "low", "high", "seed", "sd", "n"]
     assert len({len(line) for line in table}) == 1
     by_name = {line.split()[0]: line.split()[1:] for line in table[1:]}
-    assert by_name["val_top1"] == ["0.8500", "0.2147", "1.4853", "0.0707", "2"]
+    assert by_name["val_top1"] == ["0.8500", "0.2147", "1.0000", "0.0707", "2"]
     assert by_name["flops"][0] == "1.000e+09"
     assert by_name["steps_to_best"][0] == "200.0"
     assert by_name["test_loss"] == ["–", "–", "–", "–", "0"]
@@ -191,3 +191,30 @@ def test_a_record_knows_its_figures_by_name(run: MakeRun) -> None:
     figures = record.figures()
     assert (figures["val_top1"], figures["test_top1"], figures["steps_to_best"]) == (0.8, 0.75, 200)
     assert run(1, None).figures() == {"val_top1": 0.1, "test_top1": 0.1}
+
+
+def test_no_interval_leaves_the_bounds_of_its_figure(run: MakeRun) -> None:
+    runs = [run(0, 0.80), run(1, 0.90), run(2, 0.94)]
+    runs = [replace(one, final={**one.final, "ac": 1.0 if one.seed else 0.2, "brier": 1.9 * one.seed}) for one in runs]
+    metrics = summarise("fix", "FIX(k0=0.1)", runs).metrics
+    for name, low, high in (("val_top1", 0, 1), ("test_top1", 0, 1), ("ac", 0, 1), ("brier", 0, 2)):
+        assert low <= metrics[name].low <= metrics[name].mean
+        assert metrics[name].high == high or name == "brier"
+
+
+def test_a_metric_of_ones_own_has_the_bounds_that_it_declares(run: MakeRun) -> None:
+    def card(**fields: object) -> Scorecard:
+        final = [{"val_f1": score, "test_f1": score} for score in (0.80, 0.90, 0.94)]
+        return summarise("f", "f", [run(s, 0.9, objective="f1", final=one, **fields) for s, one in enumerate(final)])
+
+    assert card().val.high > 1
+    assert card(bounds=(None, 1.0)).val.high == 1
+    assert card(bounds=(None, 1.0)).val.low == card().val.low
+
+
+def test_a_card_says_how_many_runs_have_no_finite_score(run: MakeRun) -> None:
+    final = {"val_top1": math.nan, "test_top1": 0.5}
+    card = summarise("fix", "FIX(k0=0.1)", [run(0, 0.8), run(1, 0.9, final=final)])
+    assert card.not_finite == 1
+    assert card.val.mean == pytest.approx((0.8 + 0.1) / 2)
+    assert "top1 is NaN or infinite in 1 of 2" in str(card)

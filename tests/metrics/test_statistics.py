@@ -9,6 +9,7 @@ from scipy import stats
 from lrbench.metrics.statistics import (
     NOTHING_KNOWN,
     holm,
+    is_even,
     paired_interval,
     paired_power,
     proportion_interval,
@@ -123,3 +124,21 @@ def test_no_number_of_seeds_shows_what_is_not_there() -> None:
 
 def test_an_effect_too_small_for_a_thousand_seeds_is_not_promised() -> None:
     assert seeds_to_decide(0.01, level=0.05) is None
+
+
+def test_an_interval_stays_within_the_bounds_of_what_is_measured() -> None:
+    interval = t_interval([0.8, 0.9, 0.94])
+    assert interval.high is not None
+    assert interval.high > 1
+    clipped = interval.within((0.0, 1.0))
+    assert (clipped.low, clipped.high, clipped.mean, clipped.sd) == (interval.low, 1.0, interval.mean, interval.sd)
+    assert interval.within((None, None)) == interval
+    assert NOTHING_KNOWN.within((0.0, 1.0)) == NOTHING_KNOWN
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9))
+def test_an_interval_that_was_not_clipped_is_even_about_its_mean(values: list[float]) -> None:
+    interval = t_interval(values)
+    assert is_even(interval.mean, interval.low, interval.high)
+    shorter = interval.high - 0.1 * (interval.high - interval.low)
+    assert is_even(interval.mean, interval.low, shorter) == (interval.high - interval.low <= 1e-8 * abs(interval.mean))

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrbench.errors import PolicyError
 from lrbench.policy import CHANGEONPLATEAU, EXP, FIX, REDUCEONPLATEAU, History
+from lrbench.policy.reactive import Reactive
 
 METRICS = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.1, 0.5, float("nan")])), max_size=60)
 
@@ -119,3 +120,37 @@ def test_a_history_out_of_order_is_refused() -> None:
 def test_a_closed_form_ignores_the_history() -> None:
     policy = EXP(k0=0.1, gamma=0.9)
     assert np.array_equal(policy.lrs(0, 20, [(5, 0.1)]), policy.lrs(0, 20))
+
+
+@given(st.lists(st.one_of(st.floats(0, 3), st.just(float("nan"))), max_size=40), st.sampled_from([0.0, 1e-4, 0.05]))
+@settings(max_examples=100, deadline=None)
+def test_minus_a_loss_gives_torchs_lrs_of_mode_min(losses: list[float], threshold: float) -> None:
+    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = ReduceLROnPlateau(optimizer, mode="min", factor=0.5, patience=1, threshold=threshold)
+    expected = [0.1]
+    for loss in losses:
+        scheduler.step(loss)
+        expected.append(optimizer.param_groups[0]["lr"])
+    policy = REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=1, threshold=threshold)
+    history = [(i + 1, -loss) for i, loss in enumerate(losses)]
+    assert policy.lrs(0, len(losses) + 1, history).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        REDUCEONPLATEAU(k0=0.1, patience=0),
+        CHANGEONPLATEAU(policies=[FIX(k0=0.2), FIX(k0=0.1)], first=1, window=2, cooldown=0, until=80),
+    ],
+)
+@pytest.mark.parametrize("unknown", [float("nan"), float("-inf")])
+def test_an_evaluation_that_is_not_finite_is_no_improvement(policy: Reactive, unknown: float) -> None:
+    history = [(1, 0.1), (2, unknown), (3, unknown), (4, unknown)]
+    flat = [(step, 0.1) for step, _ in history]
+    assert policy.lrs(0, 5, history).tolist() == policy.lrs(0, 5, flat).tolist()
+
+
+def test_the_first_iteration_asks_for_the_lr_of_iteration_0_where_lrbenchs_callback_asks_for_that_of_1() -> None:
+    fall = EXP(k0=0.1, gamma=0.5)
+    policy = CHANGEONPLATEAU(policies=[fall, FIX(k0=0.01)], first=0, until=80)
+    assert policy.lrs(0, 3).tolist() == [fall(0), fall(1), fall(2)]

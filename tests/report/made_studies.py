@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -46,8 +47,12 @@ def write_study(
     chance: float | None = CHANCE,
     finalists: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
+    better: str | None = None,
 ) -> None:
-    """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds."""
+    """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds.
+
+    Without `better` the definition is one of an older lrbench, which knew no direction.
+    """
     arms = ("", *treatments)
     places = [
         Place(task, stage, policy, treatment, scale, seed)
@@ -79,6 +84,7 @@ def write_study(
                 "class_names": class_names,
                 "test_samples": 1000,
                 "val_samples": 1000,
+                **({} if better is None else {"better": better, "bounds": [None, None]}),
             }
             for task in tasks
         ],
@@ -113,7 +119,8 @@ def _segment(result: Outcome) -> Segment:
 
 
 def _score(step: int, score: float) -> Score:
-    return Score(step, 2 - score, 2 - score, score, 2.1 - score, score - 0.01)
+    learnt = score if math.isfinite(score) else 0.0
+    return Score(step, 2 - learnt, 2 - learnt, score, 2.1 - learnt, score - 0.01)
 
 
 def _final(score: float) -> dict[str, object]:

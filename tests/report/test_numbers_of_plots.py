@@ -161,11 +161,13 @@ def test_pooled_bins_are_those_of_all_samples_together() -> None:
     assert both.calibration_error == pytest.approx((40 * 0.05 + 20 * 0.2) / 60)
 
 
-def test_a_gap_is_the_distance_to_the_best_of_the_same_task_and_seed() -> None:
+@pytest.mark.parametrize(("better", "sign"), [("higher", 1), ("lower", -1)])
+def test_a_gap_is_the_distance_to_the_best_of_the_same_task_and_seed(better: str, sign: int) -> None:
     runs = pd.DataFrame(
         [("a", "t", 0, 0.5), ("b", "t", 0, 0.6), ("a", "t", 1, 0.7), ("b", "t", 1, 0.4), ("c", "t", 0, 0.9)],
         columns=["label", "task", "seed", "val_score"],
-    )
+    ).assign(better=better)
+    runs["val_score"] *= sign
 
     found = gaps(runs)
 
@@ -179,6 +181,37 @@ def test_a_gap_is_the_distance_to_the_best_of_the_same_task_and_seed() -> None:
 )
 def test_only_an_interval_without_zero_says_something(low: float, high: float, said: object) -> None:
     assert side(low, high) == said
+    mirrored = (None, None) if low is None else (-high, -low)
+    assert side(*mirrored, sign=-1) == said
+
+
+def test_where_lower_is_better_the_ranking_and_the_cost_have_the_best_on_the_same_side(study: Study) -> None:
+    losses = {"first": 0.2, "second": 0.3, "third": 0.9}
+    policies = {name: f"FIX(k0={k0})" for name, k0 in zip(losses, (0.1, 0.2, 0.3), strict=True)}
+    tables = study(policies, lambda place: losses[place.name], objective="mse", chance=1.0, better="lower").policies
+    assert list(tables["label"]) == list(losses)
+    _, axes = ranking_figure(tables).axes
+    left, right = axes.get_xlim()
+    assert left > 0.9 > 0.2 > right
+    assert axes.get_xlabel() == "mse (lower is better)"
+    scores, _ = cost_figure(tables, "seconds").axes
+    bottom, top = scores.get_ylim()
+    assert bottom > 0.9 > 0.2 > top
+    assert scores.get_ylabel() == "validation mse (lower is better)"
+
+
+def test_where_lower_is_better_the_map_outlines_the_lowest_and_writes_scores_with_their_own_sign(study: Study) -> None:
+    texts = [f"TRI(k0={k0}, k1={k1}, l=10)" for k0 in (0.01, 0.02, 0.03) for k1 in (0.1, 0.2, 0.3)]
+    losses = {text: 0.30 + 0.05 * number for number, text in enumerate(texts)}
+    asked = {"objective": "mse", "chance": 0.55, "better": "lower", "seeds": (0,)}
+    figure = range_map_figure(study({text: text for text in texts}, lambda p: losses[p.name], **asked).policies)
+    map_axes, scale = figure.axes
+    assert {text.get_text() for text in map_axes.texts} == {f"{loss:.2f}" for loss in losses.values()}
+    best, worst = (map_axes.images[0].to_rgba(-losses[text]) for text in (texts[0], texts[-1]))
+    assert best == map_axes.images[0].cmap(1.0)
+    assert best != worst
+    assert scale.get_ylabel() == "validation mse (lower is better)"
+    assert len(map_axes.patches) == sum(loss >= 0.55 for loss in losses.values())
 
 
 def test_a_sparkline_shows_the_shape_in_one_line() -> None:

@@ -345,3 +345,36 @@ def test_a_study_of_several_tasks_begins_with_what_to_use_on_each(opened: Open, 
     said = page.get_by_role("navigation").get_by_role("listitem").all_inner_texts()
 
     assert [line.split(",")[0] for line in said] == ["one: Use falling", "two: Use flat"]
+
+
+def test_the_page_says_what_must_be_known_of_the_scores_and_which_way_they_are_better(study: Study) -> None:
+    losses = {"falling": 0.4, "flat": float("nan"), "wave": 0.5}
+    asked = {"objective": "mse", "chance": 1.0, "better": "lower"}
+    frames = study({name: FIVE[name] for name in losses}, lambda place: losses[place.name], **asked)
+
+    page = report_page(frames)
+
+    assert "mse is NaN or infinite at the end of 3 of 9 runs" in page
+    assert "the last validation score (mse; lower mse is better)" in page
+    (task,) = data_of(page)["tasks"]
+    assert task["better"] == -1
+    assert [row["name"] for row in task["rows"]] == ["falling", "wave", "flat"]
+    assert task["rows"][2]["val"][0] == 1.0
+
+
+def test_a_click_on_the_score_shows_the_lowest_first_where_lower_is_better(opened: Open, study: Study) -> None:
+    losses = {"falling": 0.4, "flat": 0.9, "wave": 0.5}
+    asked = {"objective": "mse", "chance": 1.0, "better": "lower"}
+    page = opened(study({name: FIVE[name] for name in losses}, lambda place: losses[place.name], **asked))
+
+    sort_by(page, "validation")
+
+    assert names(page) == ["falling", "wave", "flat"]
+
+
+def test_an_interval_that_was_clipped_is_shown_by_its_ends(opened: Open, study: Study) -> None:
+    scores = {0: 0.80, 1: 0.90, 2: 0.94}
+    page = opened(study({"flat": FIVE["flat"]}, lambda place: scores[place.seed]))
+
+    assert "0.880 [0.701, 1.000]" in page.locator("tbody tr").first.inner_text()
+    assert "0.880 [0.701, 1.000] validation" in page.locator(".answer").inner_text()

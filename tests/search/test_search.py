@@ -12,16 +12,18 @@ import lrbench
 from lrbench.engine import begin
 from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import parse
+from lrbench.report.search import search_frames, search_progress_figure, standing
 from lrbench.search import Between, OneOf, Search, Space
 from lrbench.search.bench import Bench
 from lrbench.search.driver import Found, find
 from lrbench.search.history import read_history, write_asked, write_training
 from lrbench.search.ladder import Measured, promoted
+from lrbench.search.trials import read_search
 from lrbench.study.plan import PlannedRun
 from lrbench.study.results import results
 from lrbench.study.store import open_store
 from lrbench.study.study import Entry
-from lrbench.tasks import Task
+from lrbench.tasks import Metric, Task
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
@@ -271,3 +273,40 @@ def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, bench:
     with pytest.raises(StudyError, match="search 'hunt': no policy of its space can be trained, as TRI: k1"):
         find(search, bench)
     assert bench.store.study_names() == ()
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_for_the_lowest_score_is_the_mirror_image_of_one_for_the_highest(
+    make: Make, task: Task, bench: Bench, sampler: str
+) -> None:
+    def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+        return float((outputs.argmax(1) == targets).double().mean())
+
+    def negated(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+        return -accuracy(outputs, targets)
+
+    up = task.with_(metric=Metric("fit", accuracy, 1 / 3))
+    down = task.with_(metric=Metric("fit", negated, -1 / 3, better="lower"))
+    searches = [
+        make(name=f"{way} by {sampler}", task=one, sampler=sampler) for way, one in (("up", up), ("down", down))
+    ]
+    highest, lowest = (find(search, bench) for search in searches)
+    assert highest.disappointment == lowest.disappointment == ""
+    assert [one.policy for one in lowest.tried] == [one.policy for one in highest.tried]
+    assert [one.steps for one in lowest.tried] == [one.steps for one in highest.tried]
+    assert [one.policy for one in lowest.front] == [one.policy for one in highest.front]
+    assert [one.card.name for one in lowest.confirmed] == [one.card.name for one in highest.confirmed]
+    assert lowest.front[0].values["accuracy"] == -highest.front[0].values["accuracy"]
+    stored = read_search(searches[1].name, bench.store)
+    assert stored.better == "lower"
+    frames = search_frames(searches[1].name, bench.store)
+    best = search_progress_figure(frames).axes[0].lines[-1].get_ydata()
+    assert best[-1] == lowest.front[0].values["accuracy"]
+    assert standing(frames).idxmax() == [one.policy for one in lowest.tried].index(lowest.front[0].policy)
+
+
+def test_a_search_that_finds_nothing_below_chance_says_so(make: Make, task: Task, bench: Bench) -> None:
+    hopeless = task.with_(metric=Metric("gap", lambda outputs, targets: 2.0, 1.0, better="lower"))
+    found = find(make(task=hopeless, policies=2, batch=2, rungs=1), bench)
+    assert found.winner is None
+    assert "does better than guessing (1)" in found.disappointment

@@ -28,6 +28,21 @@ def test_the_interval_over_seeds_answers(target: float, answer: str, why: str) -
     assert re.search(why, reason)
 
 
+@pytest.mark.parametrize(
+    ("target", "answer", "why"),
+    [
+        (0.85, "yes", r"0\.8000 \[0\.7804, 0\.8196\], n = 5, at or below 0\.85"),
+        (0.75, "no", r"n = 5, above 0\.75"),
+        (0.81, "undecided", r"includes 0\.81; about \d+ would decide"),
+    ],
+)
+def test_a_loss_reaches_a_target_from_above(target: float, answer: str, why: str) -> None:
+    curves = [[(1, score)] for score in (0.78, 0.79, 0.80, 0.81, 0.82)]
+    said, reason = judged(score_curves(curves, objective="loss", better="lower"), target)
+    assert said == answer
+    assert re.search(why, reason)
+
+
 def test_a_policy_that_diverges_reaches_nothing() -> None:
     card = score_curves([[(1, 0.9)], [(1, 0.9)], [(1, float("nan"))]], chance=0.1)
     assert judged(card, 0.05) == ("no", "1 of 3 runs diverged")

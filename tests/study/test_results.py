@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 from scipy import stats
+from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
 from lrbench.study.compare import compare
@@ -179,3 +180,91 @@ def counted_statements() -> Iterator[list[str]]:
 def test_an_unknown_study_is_said_to_be_unknown(store: Store) -> None:
     with pytest.raises(StoreError, match="no study 'nothing'"):
         results("nothing", store)
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> float:
+    return float((outputs.argmax(1) == targets).double().mean())
+
+
+def negated(outputs: Tensor, targets: Tensor) -> float:
+    return -accuracy(outputs, targets)
+
+
+REACTING = "REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=1, threshold=0.01)"
+CHANGING = "CHANGEONPLATEAU(policies=[FIX(k0=0.3), FIX(k0=0.1), FIX(k0=0.01)], first=1, window=2, cooldown=1)"
+
+
+def test_a_metric_better_lower_says_what_its_mirror_image_says(study: Make, store: Store, task: Task) -> None:
+    upwards = task.with_(name="up", metric=Metric("fit", accuracy, 1 / 3))
+    downwards = task.with_(name="down", metric=Metric("fit", negated, -1 / 3, better="lower"))
+    texts = ("FIX(k0=0.1)", "FIX(k0=1e-6)", "FIX(k0=1e30)", REACTING, CHANGING)
+    for mirrored, sign in ((upwards, 1), (downwards, -1)):
+        asked = study(*texts, tasks=(mirrored,), seeds=(0, 1, 2), target=sign * 0.6, confirm=2, name=mirrored.name)
+        run(asked, store, engine="serial")
+    up, down = (results(name, store).tasks[0] for name in ("up", "down"))
+    assert (up.to_json()["better"], down.to_json()["better"]) == ("higher", "lower")
+    assert [card.name for card in down.scorecards] == [card.name for card in up.scorecards]
+    assert [card.verdict for card in down.scorecards] == [card.verdict for card in up.scorecards]
+    assert [one.card.name for one in down.confirmed] == [one.card.name for one in up.confirmed]
+    assert [one.shrinkage for one in down.confirmed] == [one.shrinkage for one in up.confirmed]
+    for one, other in zip(up.scorecards, down.scorecards, strict=True):
+        assert other.val.mean == -one.val.mean
+        assert other.test.mean == -one.test.mean
+        assert other.reached == one.reached
+        for same in ("steps_to_target", "steps_to_best", "volatility", "test_loss", "test_top1"):
+            assert other.metrics[same] == one.metrics[same], same
+
+
+def test_a_task_is_judged_by_its_loss_where_it_says_so(study: Make, store: Store, task: Task) -> None:
+    judged = task.with_(metric="loss")
+    asked = study("FIX(k0=1e-6)", "FIX(k0=0.1)", "FIX(k0=1e30)", tasks=(judged,), target=0.9)
+    run(asked, store)
+    (answer,) = results("small", store).tasks
+    assert (answer.objective, answer.better) == ("loss", "lower")
+    assert answer.scorecards[0].name == "FIX(k0=0.1)"
+    assert answer.scorecards[0].reached == 2
+    stored = store.study_runs("small").values()
+    assert all(score.val_score == score.val_loss for one in stored for score in one.scores)
+    diverged = next(card for card in answer.scorecards if card.name == "FIX(k0=1e30)")
+    assert diverged.val.mean == judged.chance
+    assert judged.chance == pytest.approx(math.log(3), rel=0.3)
+    assert run(asked, store).trained == 0
+
+
+@pytest.mark.parametrize("unknown", [math.nan, -math.inf, math.inf])
+def test_a_metric_that_is_not_finite_is_a_fact_and_the_study_goes_on(
+    study: Make, store: Store, task: Task, unknown: float
+) -> None:
+    def fragile(outputs: Tensor, targets: Tensor) -> float:
+        return accuracy(outputs, targets) if outputs.std() > 1 else unknown
+
+    lost = task.with_(metric=Metric("fit", fragile, 1 / 3))
+    asked = study("FIX(k0=0.1)", "FIX(k0=1e-6)", tasks=(lost,), target=0.6, base_lr_scales=(1.0, 1e-5))
+    assert run(asked, store).failed == 0
+    assert run(asked, store).steps_trained == 0
+    (answer,) = results("small", store).tasks
+    document = json.loads(json.dumps(answer.to_json(), allow_nan=False))
+    by_name = {entry["name"]: entry for entry in document["policies"]}
+    good, bad = by_name["FIX(k0=0.1)"], by_name["FIX(k0=1e-6)"]
+    assert (good["not_finite"], bad["not_finite"]) == (0, 2)
+    assert good["metrics"]["val_fit"]["n"] == 2
+    assert good["metrics"]["steps_to_target"]["reached"] == 2
+    assert bad["metrics"]["steps_to_target"]["reached"] == 0
+    assert bad["metrics"]["val_fit"]["mean"] == (None if unknown == math.inf else pytest.approx(1 / 3))
+    assert document["policies"][0] == good
+    assert document["remarks"] == [
+        "fit is NaN or infinite at the end of 2 of 4 runs; NaN and what is infinitely bad count as chance."
+    ]
+    stored = [one for one in store.study_runs("small").values() if one.policy == "FIX(k0=1e-06)"]
+    assert stored
+    assert all(repr(one.scores[-1].val_score) == repr(unknown) for one in stored)
+
+
+def test_a_study_in_which_every_score_is_worse_than_chance_says_so(study: Make, store: Store, task: Task) -> None:
+    wrong = Metric("wrongness", lambda outputs, targets: 1 - accuracy(outputs, targets), 2 / 3)
+    run(study("FIX(k0=0.1)", "FIX(k0=1e30)", tasks=(task.with_(metric=wrong),)), store)
+    (answer,) = results("small", store).tasks
+    said = "Every score is worse than chance (0.6667): no policy learnt anything, unless wrongness is better where it "
+    assert answer.to_json()["remarks"] == [f"{said}is lower."]
+    run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", name="mixed"), store)
+    assert "remarks" not in results("mixed", store).tasks[0].to_json()

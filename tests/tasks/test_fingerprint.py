@@ -1,5 +1,6 @@
 """Fingerprints change with a value or with code, and with nothing else, in any process."""
 
+import dataclasses
 import enum
 import functools
 import math
@@ -21,7 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrbench.errors import TaskError
-from lrbench.tasks.fingerprint import fingerprint
+from lrbench.tasks import Metric
+from lrbench.tasks.fingerprint import ADDED_LATER, fingerprint
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -222,7 +224,8 @@ def test_an_object_can_say_what_it_is() -> None:
 SCRIPT = """
 import torch
 from torch import nn
-from lrbench.tasks.fingerprint import fingerprint
+from lrbench.tasks import Metric
+from lrbench.tasks.fingerprint import ADDED_LATER, fingerprint
 width = 3
 names = {"b", "a", "c"}
 class Net(nn.Module):
@@ -249,3 +252,26 @@ def test_a_new_process_gives_the_same_fingerprint(tmp_path: Path) -> None:
     first = printed_by(script, "1")
     assert len(first.strip()) == 32
     assert first == printed_by(script, "2")
+
+
+def test_a_metric_without_what_was_added_to_it_has_the_fingerprint_that_it_had_before() -> None:
+    before = dataclasses.make_dataclass(
+        "Metric", ["name", "function", "chance"], frozen=True, namespace={"__module__": "lrbench.tasks.metric"}
+    )
+    was = fingerprint(before("mse", F.mse_loss, 1.0))
+    assert fingerprint(Metric("mse", F.mse_loss, 1.0)) == was
+    assert fingerprint(Metric("mse", F.mse_loss, 1.0, better="higher", bounds=(None, None))) == was
+    changed = [{"better": "lower"}, {"bounds": (0.0, None)}, {"better": "lower", "bounds": (0.0, None)}]
+    assert len({was, *(fingerprint(Metric("mse", F.mse_loss, 1.0, **fields)) for fields in changed)}) == 4
+
+
+@dataclass
+class Grown:
+    old: object
+    new: object = dataclasses.field(default=1, metadata=ADDED_LATER)
+
+
+def test_a_field_that_was_added_later_counts_once_it_differs_in_value_or_type() -> None:
+    digests = [fingerprint(Grown(0, new)) for new in (1, 2, 1.0, True)]
+    assert len(set(digests)) == 4
+    assert fingerprint(Grown(0)) == digests[0]

@@ -170,9 +170,13 @@ def test_with_makes_another_task_and_checks_it() -> None:
         (("m", "mean", 0.0), "metric 'm': function = 'mean' must be a function"),
         (("m", mean_logit, float("nan")), "metric 'm': chance = nan must be a finite number"),
         (("m", mean_logit, "0"), "chance = '0'"),
+        (("m", mean_logit, 0.0, "more"), 'better = \'more\' must be "higher" or "lower"'),
+        (("m", mean_logit, 0.0, "lower", (0.1, 1.0)), r"chance = 0.0 must lie within bounds = \(0.1, 1.0\)"),
+        (("m", mean_logit, 0.0, "lower", 1.0), "bounds = 1.0 must be a pair of numbers"),
+        (("m", mean_logit, 0.0, "lower", (None, float("nan"))), "bounds = .* must be a pair of numbers"),
     ],
 )
-def test_a_bad_metric_is_refused(arguments: tuple[Any, Any, Any], message: str) -> None:
+def test_a_bad_metric_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         Metric(*arguments)
 
@@ -230,6 +234,7 @@ def broken() -> nn.Module:
         ),
         ({"augment": ("flip",), "data": PHOTO_DATA}, "augment = 'flip' must be a function"),
         ({"data": Data.from_arrays((SIGNALS, SIGNALS), (SIGNALS, SIGNALS))}, "need a metric=Metric"),
+        ({"metric": "accuracy"}, "metric = 'accuracy' must be a Metric"),
         ({"name": ""}, "name = '' must be a text"),
     ],
 )

@@ -93,6 +93,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "headline": headline(policies, names, confirmed),
         "groups": [group for group in groups if group["count"]],
         "certainty": certainty(policies),
+        "remarks": [remark for one in frames.results.tasks for remark in one.remarks],
         "confirmed": [_finalist(one) for one in confirmed],
         "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
         "interactions": [
@@ -172,6 +173,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     return {
         "id": identity,
         "objective": objective_name(task["objective"]),
+        "better": -1 if task["better"] == "lower" else 1,
         "columns": [column._asdict() for column in columns],
         "codes": [list(pair) for pair in codes],
         "rows": rows,

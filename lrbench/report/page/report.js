@@ -84,7 +84,11 @@
 
   function scoreCell([mean, low, high]) {
     const cell = element("td", {}, number(mean, 3));
-    if (low !== null) cell.append(element("span", { className: "half" }, ` ± ${number((high - low) / 2, 3)}`));
+    if (low !== null) {
+      const even = Math.abs(high - mean - (mean - low)) <= 1e-9 * (Math.abs(mean) + high - low);
+      const text = even ? ` ± ${number((high - low) / 2, 3)}` : ` [${number(low, 3)}, ${number(high, 3)}]`;
+      cell.append(element("span", { className: "half" }, text));
+    }
     return cell;
   }
 
@@ -132,8 +136,8 @@
       { title: "#", value: (row) => row.place, better: -1 },
       { title: "policy", value: (row) => row.name, text: true },
       { title: "verdict", value: (row) => ORDER[row.verdict] ?? 3, better: -1, className: "left" },
-      { title: "validation", value: (row) => row.val[0], better: 1, help: "what policies are ranked and judged by" },
-      { title: "test", value: (row) => row.test[0], better: 1, help: "reported, and chooses nothing" },
+      { title: "validation", value: (row) => row.val[0], better: task.better, help: "what policies are ranked and judged by" },
+      { title: "test", value: (row) => row.test[0], better: task.better, help: "reported, and chooses nothing" },
       ...task.columns.map((column, place) => ({ ...column, value: (row) => row.figures[place] })),
     ];
     let sorted = { column: columns[0], up: true };

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lrbench.metrics.statistics import is_even
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
 from lrbench.report.names import many
@@ -129,15 +130,17 @@ def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequen
 
 
 def spread(row: Mapping[str, Any], figure: str) -> str:
-    """A mean and half the width of its interval, by the columns of `Frames.policies`."""
+    """A mean and its interval, by the columns of `Frames.policies`."""
     return plus_minus(row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
 
 
 def plus_minus(mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean and half the width of its interval, as far as they are known."""
+    """A mean and half the width of its interval, or both ends where it is uneven, as far as they are known."""
     if mean is None:
         return "–"
-    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+    if low is None or high is None:
+        return f"{mean:.3f}"
+    return f"{mean:.3f} ± {(high - low) / 2:.3f}" if is_even(mean, low, high) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def certainty(policies: pd.DataFrame) -> str:
@@ -198,16 +201,18 @@ def protocol(frames: Frames) -> list[str]:
         "batch order are the same for all, so that differences are paired."
     )
     said.append(
-        f"Policies are ranked and judged by the last validation score ({_objectives(frames)}). The test score chose "
-        "nothing and says what the chosen policy is worth."
+        f"Policies are ranked and judged by the last validation score ({_objectives(frames)}{_downwards(frames)}). "
+        "The test score chose nothing and says what the chosen policy is worth."
     )
     said.append(
-        "Intervals are 95% Student t intervals over seeds. Verdicts are multiple comparisons with the best by paired t "
-        f"tests with Holm's correction, with a margin of {definition['margin']:g}."
+        "Intervals are 95% Student t intervals over seeds, clipped to the values that a figure can have. Verdicts are "
+        "multiple comparisons with the best by paired t tests with Holm's correction, with a margin of "
+        f"{definition['margin']:g}."
     )
     said.append(
         "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
-        "it counts as chance in scores, and its policy is to be avoided."
+        "it counts as chance in scores, and its policy is to be avoided. A last score that is NaN or infinitely bad "
+        "counts as chance too."
     )
     if definition["target"] is not None:
         said.append(
@@ -276,6 +281,12 @@ def quantity(number: float) -> str:
 
 def _objectives(frames: Frames) -> str:
     return _joined(dict.fromkeys(objective_name(task["objective"]) for task in frames.definition["tasks"]))
+
+
+def _downwards(frames: Frames) -> str:
+    """Which of the objectives are better where they are lower, where one is."""
+    lower = [objective_name(task["objective"]) for task in frames.definition["tasks"] if task["better"] == "lower"]
+    return f"; lower {_joined(dict.fromkeys(lower))} is better" if lower else ""
 
 
 def _some(names: Sequence[str]) -> str:
