@@ -21,6 +21,9 @@ class PolicyLR(LRScheduler):
     told), so the state is just that, and loading it sets the LRs at once: optimizer and scheduler may be built and
     loaded in any order.
 
+    It sets the LRs, whatever they were: in torch's ChainedScheduler what stands before it has no effect, and what
+    stands after it changes the LR of one iteration alone. Compose policies instead.
+
     Args:
         optimizer: the optimizer whose LRs are set.
         policy: the policy, bound or not.
@@ -49,7 +52,17 @@ class PolicyLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
-        """The LR of each group at the current iteration."""
+        """The LR of each group at the current iteration.
+
+        Raises:
+            PolicyError: the optimizer's groups are not those that the scheduler was built with, or there is no ratio to
+                the first group's LR.
+        """
+        if len(self.base_lrs) != len(self.optimizer.param_groups):
+            raise PolicyError(
+                f"PolicyLR was built with {len(self.base_lrs)} parameter groups, and the optimizer has "
+                f"{len(self.optimizer.param_groups)} now: add groups before building the scheduler"
+            )
         lr = float(self.policy.lrs(self.last_epoch, self.last_epoch + 1, self.history)[0])
         base = [float(initial) for initial in self.base_lrs]
         if base[0] <= 0.0:
@@ -60,7 +73,10 @@ class PolicyLR(LRScheduler):
         return self.get_lr()
 
     def observe(self, value: float) -> None:
-        """Tells a reactive policy the validation metric (higher is better) after the iterations done so far.
+        """Tells a reactive policy the validation metric after the iterations done so far.
+
+        Args:
+            value: higher is better; of a loss, give minus the loss.
 
         Raises:
             PolicyError: the value is no number, or this iteration was told already.

@@ -42,11 +42,19 @@ def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, lo
 
 
 def sparkline(lrs: NDArray[np.float64], width: int) -> str:
-    """A curve as one line of at most `width` characters, from 0 to its own maximum: the mean of each stretch."""
+    """Draw a curve as one line of at most `width` characters, from 0 to its own maximum.
+
+    Each character is the lowest or the highest rate of its stretch, whichever is farther from the one before, so that
+    waves shorter than a stretch go up and down, where their means would be all the same.
+    """
     width = min(width, len(lrs))
     starts = np.arange(width) * len(lrs) // width
-    means = np.add.reduceat(lrs, starts) / np.diff(starts, append=len(lrs))
-    levels = np.rint(means / (float(lrs.max()) or 1.0) * (len(BLOCKS) - 1)).astype(int)
+    ends = np.column_stack((np.minimum.reduceat(lrs, starts), np.maximum.reduceat(lrs, starts)))
+    top, shown = float(lrs.max()) or 1.0, float(ends[1:2].mean()) if width > 1 else 0.0
+    levels = []
+    for low, high in ends.tolist():
+        shown = high if high - shown > shown - low else low
+        levels.append(round(shown / top * (len(BLOCKS) - 1)))
     return "".join(BLOCKS[level] for level in levels)
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LRScheduler
 
 from lrbench.errors import PolicyError
-from lrbench.policy import FIX, REDUCEONPLATEAU, SINEXP, STEP, TRI, Policy, parse
+from lrbench.policy import FIX, POLY, REDUCEONPLATEAU, SINEXP, STEP, TRI, Policy, parse
 from lrbench.policy.torch_scheduler import PolicyLR
 
 POLICY = SINEXP(k0=0.01, k1=0.3, gamma=0.99, l=7)
@@ -260,3 +260,26 @@ def test_training_with_it_is_training_with_the_lrs_set_by_hand(policy: Policy) -
         return model.weight.detach()
 
     assert torch.equal(train(by_hand=True), train(by_hand=False))
+
+
+def test_a_group_that_is_added_later_is_one_sentence() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = SGD(weights[:1], lr=0.1)
+    scheduler = PolicyLR(optimizer, POLY(k0=0.1, p=1.0, l=10))
+    optimizer.add_param_group({"params": weights[1:]})
+    optimizer.step()
+    said = "PolicyLR was built with 1 parameter groups, and the optimizer has 2 now: add groups before building"
+    with pytest.raises(PolicyError, match=said):
+        scheduler.step()
+
+
+def test_in_a_chain_it_overwrites_what_stands_before_it_and_what_stands_after_it_lasts_one_iteration() -> None:
+    policy = POLY(k0=0.1, p=1.0, l=10)
+    for order, factor in ((("other", "policy"), 1.0), (("policy", "other"), 0.5)):
+        optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        known = {"other": ExponentialLR(optimizer, gamma=0.5), "policy": PolicyLR(optimizer, policy)}
+        chain = ChainedScheduler([known[name] for name in order])
+        for step in range(1, 6):
+            optimizer.step()
+            chain.step()
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(factor * policy(step))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrbench.policy import parse
 from lrbench.report.confidence import pooled
 from lrbench.report.cost import cost_figure, pareto
 from lrbench.report.effects import BETTER, OPEN, WORSE, side
@@ -217,6 +218,19 @@ def test_where_lower_is_better_the_map_outlines_the_lowest_and_writes_scores_wit
 def test_a_sparkline_shows_the_shape_in_one_line() -> None:
     assert sparkline(np.repeat([1.0, 0.5, 0.0], 30), 6) == "██▅▅▁▁"
     assert sparkline(np.zeros(5), 10) == "▁▁▁▁▁"
+    assert sparkline(np.full(50, 0.1), 10) == "█" * 10
+    assert sparkline(np.linspace(1, 0, 1000), 8) == "█▆▅▅▄▃▂▁"
+    assert sparkline(np.array([0.1]), 10) == "█"
+
+
+@pytest.mark.parametrize("length", ["0.05dur", "0.1dur", "0.2dur", "0.4dur", "7", "20"])
+@pytest.mark.parametrize("wave", ["COS", "SIN", "TRI", "TRI2", "COSRSW"])
+def test_a_sparkline_of_a_wave_is_never_flat(wave: str, length: str) -> None:
+    policy = parse(f"{wave}(k0=0.001, k1=0.1, l={length})").bind(1000, 50)
+
+    levels = ["▁▂▃▄▅▆▇█".index(block) for block in sparkline(policy.lrs(0, 1000), 10)]
+
+    assert max(levels) - min(levels) >= 6
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
