@@ -8,6 +8,7 @@
     augment = [{kind = "RandomCrop", padding = 8}, "HorizontalFlip"]
     batch_size = 128
     steps = 5000
+    metric = "loss"                              # judged by its loss, lower is better, in place of top-1 accuracy
 
 Without a `base`, `dataset`, `model` and `steps` are needed. A table without `kind` changes options of the base's.
 From Python, a value may also be what it would be parsed to: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.

@@ -1,8 +1,10 @@
+import math
 import os
 import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from lrbench.study.runner import run as run_study
 from lrbench.study.store import NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.treatment import Treatment
-from lrbench.tasks import Task
+from lrbench.tasks import Metric, Task
 
 Make = Callable[..., Study]
 
@@ -235,10 +237,20 @@ def test_the_finalists_are_scored_again_on_fresh_seeds(study: Make, store: Store
     assert run(asked, store).trained == 0
 
 
+SOMETIMES_UNKNOWN = Metric("odd", lambda outputs, _: float(outputs.std()) if outputs.mean() > 0 else math.nan, 1.0)
+
+
+@pytest.mark.parametrize("metric", [None, "loss", SOMETIMES_UNKNOWN])
 def test_a_policy_that_reacts_to_evaluations_is_trained_and_resumed(
-    study: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metric: Metric | Literal["loss"] | None,
+    study: Make,
+    store: Store,
+    task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = study("REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)", seeds=(0,))
+    judged = task.with_(metric=metric)
+    asked = study("REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)", seeds=(0,), tasks=(judged,))
     run(asked, store)
     monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "resumed.db") as resumed:
