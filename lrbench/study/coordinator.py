@@ -189,7 +189,7 @@ class Coordinator:
             modifiers=run.treatment.modifiers,
             watchers={each.key: each.treatment.watcher for each in branch.runs},
             history=history,
-            state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints / one.checkpoint),
+            state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
         )
 
     # Whose the runs are --------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Coordinator:
 
     def _is_whole(self, checkpoint: str) -> bool:
         try:
-            read_checkpoint(self._store.checkpoints / checkpoint)
+            read_checkpoint(self._store.checkpoints.file(checkpoint))
         except CheckpointError:
             return False
         return True
@@ -245,7 +245,7 @@ class Coordinator:
             self._users[before] -= 1
             if not self._users[before]:
                 del self._users[before]
-                (self._store.checkpoints / before).unlink(missing_ok=True)
+                self._store.checkpoints.delete(before)
 
     # What workers tell ---------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ class Coordinator:
         if step.snapshot is None:
             return None
         name = f"{one.name}-{_step_of(step)}.pt"
-        write_checkpoint(self._store.checkpoints / name, step.snapshot)
+        write_checkpoint(self._store.checkpoints.place(name), step.snapshot)
         return name
 
     def _go_on(self, lanes: dict[str, Claimed], name: str, step: Step, checkpoint: str | None) -> None:

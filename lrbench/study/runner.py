@@ -165,13 +165,13 @@ def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:
 
 def _sweep(store: Store, lease: Lease) -> None:
     """Delete the checkpoints that no run goes on from: what a process left that was killed before it could tidy up."""
-    files = list(store.checkpoints.glob("*"))
-    if not files or lease.others_are_at_work():
+    names = store.checkpoints.names()
+    if not names or lease.others_are_at_work():
         return
     needed = store.checkpoints_in_use()
-    for file in files:
-        if file.name not in needed:
-            file.unlink(missing_ok=True)
+    for name in names:
+        if name not in needed:
+            store.checkpoints.delete(name)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
                 run(asked, cut, listener=Stop(at))
         run(asked, cut)
         assert numbers(asked, cut) == numbers(asked, store)
-        assert list(cut.checkpoints.iterdir()) == []
+        assert list(cut.checkpoints.path.iterdir()) == []
 
 
 def test_an_effect_is_the_paired_difference_between_the_stored_runs(study: Make, store: Store) -> None:

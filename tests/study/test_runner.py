@@ -143,9 +143,9 @@ def test_after_ctrl_c_nothing_is_lost_and_the_same_numbers_come_out(study: Make,
         run(asked, store, listener=Interrupter(at=15))
     unfinished = [one for one in stored(asked, store).values() if one.status == "running"]
     assert [one.step for one in unfinished] == [15]
-    assert len(list(store.checkpoints.iterdir())) == 1
+    assert len(list(store.checkpoints.path.iterdir())) == 1
     assert run(asked, store).steps_trained == 160 - 15
-    assert list(store.checkpoints.iterdir()) == []
+    assert list(store.checkpoints.path.iterdir()) == []
     with open_store(tmp_path / "undisturbed.db") as undisturbed:
         run(asked, undisturbed)
         assert stored(asked, undisturbed) == stored(asked, store)
@@ -159,7 +159,7 @@ def test_a_checkpoint_that_cannot_be_used_is_trained_anew(
     asked = study(*POLICIES)
     with pytest.raises(KeyboardInterrupt):
         run(asked, store, listener=Interrupter(at=15))
-    (checkpoint,) = store.checkpoints.iterdir()
+    (checkpoint,) = store.checkpoints.path.iterdir()
     if damage == "torn":
         checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     elif damage == "gone":
@@ -174,9 +174,60 @@ def test_a_checkpoint_that_cannot_be_used_is_trained_anew(
 
 @pytest.mark.usefixtures("checkpoint_at_every_evaluation")
 def test_a_checkpoint_that_cannot_be_written_stops_the_study_in_one_sentence(study: Make, store: Store) -> None:
-    store.checkpoints.touch()
+    store.checkpoints.path.touch()
     with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
         run(study(*POLICIES), store)
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation")
+@pytest.mark.parametrize(
+    "name", ["{folder}/precious.pt", "../precious.pt", "precious.pt", "sub/../../precious.pt", ".", ""]
+)
+def test_a_store_that_names_another_file_as_a_checkpoint_reads_and_deletes_nothing(
+    name: str, study: Make, store: Store, sql: Callable[[str], None], tmp_path: Path
+) -> None:
+    asked = study("FIX(k0=0.1)", seeds=(0,))
+    with pytest.raises(KeyboardInterrupt):
+        run(asked, store, listener=Interrupter(at=15))
+    (own,) = store.checkpoints.path.iterdir()
+    precious = [tmp_path / "precious.pt", store.checkpoints.path / "precious.pt"]
+    for file in precious:
+        file.write_bytes(own.read_bytes())
+    sql(f"UPDATE runs SET checkpoint = '{name.format(folder=tmp_path)}'")
+
+    assert run(asked, store).steps_trained == 40
+    assert all(file.exists() for file in precious)
+    assert not own.exists()
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation")
+def test_a_folder_of_checkpoints_that_is_a_link_is_neither_emptied_nor_written_to(
+    study: Make, store: Store, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    files = [target / "thesis.tex", target / f"{'a' * 32}-5.pt"]
+    for file in files:
+        file.touch()
+    store.checkpoints.path.symlink_to(target)
+    with pytest.raises(CheckpointError, match=r"folder .*\.checkpoints is a symbolic link"):
+        run(study("FIX(k0=0.1)"), store)
+    assert sorted(target.iterdir()) == sorted(files)
+
+
+def test_only_checkpoints_are_swept_from_their_folder(study: Make, store: Store, tmp_path: Path) -> None:
+    folder, elsewhere = store.checkpoints.path, tmp_path / "elsewhere"
+    elsewhere.touch()
+    left, strange = [f"{'a' * 32}-5.pt", f"{'b' * 32}-10.pt.{'c' * 32}.tmp"], ["sub", f"{'d' * 32}-5.pt", "notes.txt"]
+    for name in (*left[1:], strange[2]):
+        folder.mkdir(exist_ok=True)
+        (folder / name).touch()
+    (folder / left[0]).symlink_to(elsewhere)
+    (folder / strange[0]).mkdir()
+    (folder / strange[1]).mkdir()
+    assert run(study("FIX(k0=0.1)"), store).trained == 2
+    assert sorted(file.name for file in folder.iterdir()) == sorted(strange)
+    assert elsewhere.exists()
 
 
 class Fragile(nn.Module):

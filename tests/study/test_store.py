@@ -147,7 +147,7 @@ def test_what_one_wrote_another_reads(store: Store, lease: Lease, location: str)
 def test_the_store_is_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRBENCH_STORE", str(tmp_path / "elsewhere.db"))
     with open_store() as store:
-        assert store.checkpoints == tmp_path / "elsewhere.db.checkpoints"
+        assert store.checkpoints.path == tmp_path / "elsewhere.db.checkpoints"
     assert (tmp_path / "elsewhere.db").exists()
 
 

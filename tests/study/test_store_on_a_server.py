@@ -62,7 +62,7 @@ def test_each_database_has_a_folder_of_checkpoints_of_its_own(server: Server) ->
     folders = []
     for location in locations:
         with open_store(location) as store:
-            folders.append(store.checkpoints)
+            folders.append(store.checkpoints.path)
     assert folders[0] != folders[1]
     assert folders[0] == folders[2]
     assert {folder.parent for folder in folders} == {Path(".")}

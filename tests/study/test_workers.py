@@ -74,7 +74,7 @@ def test_a_tree_ends_with_the_numbers_of_separate_training_bit_for_bit(
     asked = study(*POLICIES, REACTIVE, treatments=TREATMENTS)
     tally = run(asked, store, workers=workers, engine="serial")
     assert numbers(asked, store) == separate(asked)
-    assert list(store.checkpoints.iterdir()) == []
+    assert list(store.checkpoints.path.iterdir()) == []
     # for each of two seeds, with and without PSWA: 40 + 28 + 20 shared iterations and 40 of the reactive policy; and
     # the 2 after which a learning rate of 1e30 has diverged
     assert (tally.steps_nominal, tally.steps_trained) == (2 * 3 * 5 * 40, 2 * 2 * (40 + 28 + 20 + 40) + 2 * 2 * 2)

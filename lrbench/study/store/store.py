@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from lrbench.errors import StoreError, did_you_mean
+from lrbench.study.store.checkpoints import CheckpointFolder
 from lrbench.study.store.database import Database
 from lrbench.study.store.facts import from_text
 from lrbench.study.store.lease import Lease
@@ -32,7 +33,7 @@ class Store:
 
     def __init__(self, database: Database, checkpoints: Path) -> None:
         self._database = database
-        self.checkpoints = checkpoints
+        self.checkpoints = CheckpointFolder(checkpoints)
 
     @property
     def name(self) -> str:
