@@ -1,11 +1,8 @@
 """CIFAR-10 and CIFAR-100 from the Python version's batches, laid out as torchvision does.
 
-The batches are pickles. They are read by an unpickler that can make NumPy arrays and nothing else, so that a foreign
-file cannot run code.
+The batches are pickles. They are read by `plain_pickle`, so that a file from somebody else can run no code.
 """
 
-import io
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import torch
 from lrbench.errors import DataError
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files, torchvision_download
+from lrbench.tasks.datasets.plain_pickle import Array, read_plain_pickle
 from lrbench.tasks.registry import register_dataset
 
 CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
@@ -60,26 +58,21 @@ def read_batches(paths: Sequence[Path], labels_key: str) -> Split:
 
 def _read_batch(path: Path, labels_key: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     try:
-        batch = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-        images = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
-        labels = np.asarray(batch[labels_key], dtype=np.int64).reshape(len(images))
+        batch = read_plain_pickle(path.read_bytes())
+        images = _integers(batch["data"], np.uint8).reshape(-1, 3, 32, 32)
+        labels = _integers(batch[labels_key], np.int64).reshape(len(images))
     except OSError:
         raise
     except Exception as error:
-        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({error})") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({reason})") from error
     return images, labels
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Reads plain values and NumPy arrays; refuses every other global."""
-
-    ALLOWED = frozenset(
-        {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-        | {(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
-        | {(f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
+def _integers(value: object, dtype: type[np.integer[Any]]) -> np.ndarray[Any, Any]:
+    if isinstance(value, Array):
+        return value.values.astype(dtype, copy=False)
+    # NumPy would follow a list that holds itself for ever.
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return np.asarray(value, dtype)
+    raise ValueError("it has something else where an array or a list of integers belongs")
