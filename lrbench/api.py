@@ -17,7 +17,7 @@ from lrbench.study.runner import Tally, check_workers
 from lrbench.study.runner import run as train
 from lrbench.study.store import Store, open_store
 from lrbench.study.study import Entry, Study
-from lrbench.tasks import Task, make_task, settings_from_dict
+from lrbench.tasks import Task, load_task
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -94,7 +94,7 @@ def score(
         policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
         task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         seeds: how many (0, 1, ...), or which.
-        steps: the budget in iterations, where it is not the task's own.
+        steps: the budget in iterations, where it is not the task's own; see `Task.with_budget`.
         target: the validation objective to reach, for `steps_to_target`.
         base_lr_scales: factors at which the policy is trained as well, for its robustness over the base LR.
         store, data_root, download, listener, how: as for `run`.
@@ -104,11 +104,8 @@ def score(
         TaskError: every run raised an error; the store has the tracebacks.
     """
     policy = parse(policy) if isinstance(policy, str) else policy
-    if isinstance(task, str):
-        settings = settings_from_dict({"base": task}).with_budget(steps)
-        task = make_task(settings, data_root=data_root, download=download)
-    elif steps is not None:
-        task = task.with_(steps=steps, eval_every=min(task.eval_every, steps))
+    task = load_task(task, data_root=data_root, download=download) if isinstance(task, str) else task
+    task = task.with_budget(steps)
     study = Study(
         name=f"score {policy} on {task.name}",
         tasks=(task,),

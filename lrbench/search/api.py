@@ -9,7 +9,6 @@ from lrbench.errors import StudyError
 from lrbench.policy import Policy, parse
 from lrbench.search.advice import Advice, advise, verified
 from lrbench.search.bench import bench_at
-from lrbench.search.budget import with_budget
 from lrbench.search.config import load_search
 from lrbench.search.driver import Found, find
 from lrbench.search.evidence import bodies
@@ -155,7 +154,7 @@ def recommend(
     check_scores({"target": target}, trained, "recommend")
     with bench_at(store, listener, how) as bench:
         evidence = bodies(bench.store, without)
-        advice = advise(with_budget(trained, budget), bench, evidence, goal=goal, at_most=at_most)
+        advice = advise(trained.with_budget(budget), bench, evidence, goal=goal, at_most=at_most)
         if target is None:
             return advice
         return verified(advice, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))

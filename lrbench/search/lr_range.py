@@ -137,8 +137,8 @@ def find_range(
     steps = default_steps(task) if steps is None else steps
     _check(task, seeds, steps, sweep, sweep_range)
     light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES))
-    short = light.with_(steps=steps, eval_every=max(1, steps // RUN_EVALUATIONS))
-    watched = light.with_(steps=steps, eval_every=max(1, steps // SWEEP_EVALUATIONS))
+    short = light.with_budget(steps, evaluations=RUN_EVALUATIONS)
+    watched = light.with_budget(steps, evaluations=SWEEP_EVALUATIONS)
     sweeps, steps_trained = _swept(watched, bench, seeds, sweep, sweep_range)
 
     def tried(exponents: Iterable[int]) -> tuple[ConstantRun, ...]:

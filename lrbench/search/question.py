@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import BASE_LR_SCALES
-from lrbench.search.budget import with_budget
 
 if TYPE_CHECKING:
     from lrbench.search.space import Space
@@ -141,7 +140,7 @@ class Search:
     def ladder(self) -> tuple[Rung, ...]:
         """What a policy is trained for, one after the other, as far as it earns it."""
         shorter = [
-            Rung(with_budget(self.task, steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]
+            Rung(self.task.with_budget(steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]
         ]
         return (*shorter, Rung(self.task, self.seeds, self.objectives, len(self.seeds) * self.steps_a_seed))
 

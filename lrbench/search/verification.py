@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import Scorecard, as_gain, seeds_to_decide, summarise
-from lrbench.search.budget import with_budget
 from lrbench.study.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def check_policy(
     """
     if len(seeds) < 2:
         raise StudyError(f"a verification needs at least 2 seeds, not {len(seeds)}")
-    task = with_budget(task, budget)
+    task = task.with_budget(budget)
     try:
         policy.bind(task.steps, task.steps_per_epoch)
     except PolicyError as error:

@@ -1,4 +1,4 @@
-"""The limits that a task and its settings share, checked in one place."""
+"""The rules that a task and its settings share: what they allow, and how often they are evaluated."""
 
 import math
 from typing import Any, Literal, get_args
@@ -6,6 +6,23 @@ from typing import Any, Literal, get_args
 from lrbench.errors import TaskError, did_you_mean
 
 Precision = Literal["float32", "bfloat16"]
+
+EVALUATIONS = 20
+"""How often a task is evaluated over its budget unless it says so."""
+
+
+def eval_every_for(steps: int, evaluations: int = EVALUATIONS) -> int:
+    """Return the interval in iterations at which a budget of `steps` has at least `evaluations` evaluations."""
+    return max(1, steps // evaluations)
+
+
+def rescaled_eval_every(eval_every: int, steps: int, budget: int) -> int:
+    """Rescale an evaluation interval from `steps` to another budget, so that both are evaluated as often.
+
+    All are in iterations. The result is the nearest whole number from 1 on, of two as near the smaller one.
+    """
+    # In whole numbers: a float's rounding must not decide over a run's key.
+    return max(1, (2 * eval_every * budget + steps - 1) // (2 * steps))
 
 
 def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) -> None:

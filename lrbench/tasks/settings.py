@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lrbench.errors import TaskError
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.limits import Precision, check_budget, check_numerics
+from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
 from lrbench.tasks.validation import Validation, check_validation
@@ -66,10 +66,11 @@ class TaskSettings:
             raise TaskError(f'{where}: metric = {self.metric!r} must be "{LOSS}"; others come from Python')
 
     def with_budget(self, steps: int | None) -> "TaskSettings":
-        """These settings with another budget, in which at least one evaluation finds its place; None: as they are.
-
-        An `eval_every` that was chosen is kept as far as it fits; one that was not stays a twentieth of the budget.
-        """
+        """Change the budget to `steps` iterations, as `Task.with_budget` does before the data is loaded."""
         if steps is None:
             return self
-        return replace(self, steps=steps, eval_every=None if self.eval_every is None else min(self.eval_every, steps))
+        check_budget(f"task '{self.name}'", batch_size=self.batch_size, steps=steps, eval_every=None)
+        if steps == self.steps:
+            return self
+        own = self.eval_every or eval_every_for(self.steps)
+        return replace(self, steps=steps, eval_every=rescaled_eval_every(own, self.steps, steps))

@@ -10,7 +10,8 @@
     steps = 5000
     metric = "loss"                              # judged by its loss, lower is better, in place of top-1 accuracy
 
-Without a `base`, `dataset`, `model` and `steps` are needed. A table without `kind` changes options of the base's.
+Without a `base`, `dataset`, `model` and `steps` are needed. With one, `steps` alone means what `Task.with_budget` does:
+evaluated as often over the new budget. A table without `kind` changes options of the base's.
 From Python, a value may also be what it would be parsed to: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.
 """
 
@@ -37,7 +38,8 @@ def settings_from_dict(table: Table) -> TaskSettings:
     base = _base(table)
     changes = {key: _parse(key, value, base) for key, value in table.items() if key != "base"}
     if base is not None:
-        return replace(base, **changes)
+        budget = None if "eval_every" in changes else changes.pop("steps", None)
+        return replace(base, **changes).with_budget(budget)
     missing = next((key for key in ("dataset", "model", "steps") if key not in changes), None)
     if missing is not None:
         raise TaskError(f"task: '{missing}' is missing; give it, or a base such as base = \"mnist1d-mlp\"")

@@ -18,7 +18,7 @@ from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data
 from lrbench.tasks.fingerprint import fingerprint, text_digest
-from lrbench.tasks.limits import Precision, check_budget, check_numerics
+from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
@@ -67,7 +67,7 @@ class Task:
         settle(self, "augment", tuple(self.augment))
         self._check_settings()
         if self.eval_every == 0:
-            settle(self, "eval_every", max(1, self.steps // 20))
+            settle(self, "eval_every", eval_every_for(self.steps))
         self._check_model()
 
     @property
@@ -183,6 +183,21 @@ class Task:
         if not math.isfinite(total):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
         return total / len(val)
+
+    def with_budget(self, steps: int | None, *, evaluations: int | None = None) -> "Task":
+        """Change the budget to `steps` iterations, evaluated as often as the task is over its own; None: its own.
+
+        This is what another budget means everywhere: on the command line, in Python, in study files and in searches.
+        `evaluations` asks for at least so many of them in place of the task's own number.
+
+        Raises TaskError unless `steps` is an integer >= 1.
+        """
+        steps = self.steps if steps is None else steps
+        check_budget(f"task '{self.name}'", batch_size=self.batch_size, steps=steps, eval_every=None)
+        own = rescaled_eval_every(self.eval_every, self.steps, steps)
+        eval_every = own if evaluations is None else eval_every_for(steps, evaluations)
+        unchanged = (steps, eval_every) == (self.steps, self.eval_every)
+        return self if unchanged else self.with_(steps=steps, eval_every=eval_every)
 
     def _identity(self, part: str, value: Any) -> str:
         try:

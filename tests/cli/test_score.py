@@ -1,8 +1,15 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
+
+import lrbench as api
+from lrbench.search import load_search
+from lrbench.study.store import open_store
+from lrbench.tasks.registry import register_task, tasks
 
 Command = Callable[..., Result]
 
@@ -98,3 +105,34 @@ def own_task():
     result = lrbench("score", "FIX(k0=0.5)", "--task", "own-task", "--seeds", "2", "--plugin", "own.py", "--json")
 
     assert json.loads(result.stdout)["metrics"]["test_top1"]["mean"] > 0.8
+
+
+@pytest.mark.parametrize("eval_every", [None, 300])
+def test_every_way_to_ask_for_a_budget_asks_for_the_same_run(
+    lrbench: Command, tmp_path: Path, eval_every: int | None
+) -> None:
+    register_task("own")(lambda: replace(tasks.find("mnist1d-mlp").build(), name="own", eval_every=eval_every))
+    policy, store = "FIX(k0=0.1)", tmp_path / "lrbench.db"
+    entry = f'seeds = 2\n[[policies]]\npolicy = "{policy}"\n'
+    (tmp_path / "whole.toml").write_text(f'task = "own"\n{entry}')
+    (tmp_path / "short.toml").write_text(f'task = {{ base = "own", steps = 37 }}\n{entry}')
+    (tmp_path / "hunt.toml").write_text('task = "own"\n[search]\nrungs = 2\nreduction = 27\n')
+
+    commands = (
+        ("score", policy, "--task", "own", "--steps", "37", "--seeds", "2"),
+        ("run", "whole.toml", "--steps", "37"),
+        ("run", "short.toml"),
+        ("verify", policy, "--task", "own", "--target", "0.5", "--budget", "37", "--seeds", "2"),
+    )
+    for command in commands:
+        result = lrbench(*command)
+        assert result.exit_code == 0, result.stderr
+    for task in ("own", api.load_task("own"), api.load_task("own", steps=37)):
+        api.score(policy, task, steps=37, seeds=2, store=store)
+        api.verify(policy, task, target=0.5, budget=37, seeds=2, store=store)
+
+    with open_store(store) as opened:
+        asked = {member.run for name in opened.study_names() for member in opened.study(name)[1]}
+        (key,) = {run.task_key for run in opened.runs(asked).values()}
+    assert len(asked) == 2
+    assert key == load_search(tmp_path / "hunt.toml").ladder[0].task.key

@@ -87,6 +87,16 @@ def test_the_same_seeds_give_the_same_range_and_the_second_time_for_nothing(task
     assert first.steps_spent == sum(run.steps for run in (*first.constant, *first.sweeps))
 
 
+def test_a_range_test_asks_for_a_budget_as_everything_else_does(task: Task, lasting_bench: Bench) -> None:
+    found = find_range(task, lasting_bench, seeds=(0, 1))
+    entries = tuple(Entry(f"{run.lr:.4g}", FIX(k0=run.lr)) for run in found.constant if run.seed == 0)
+    asked = task.with_budget(found.steps, evaluations=5)
+
+    tally = lasting_bench.train(Study(name="the same rates", tasks=(asked,), entries=entries, seeds=(0, 1)))
+
+    assert (tally.total, tally.trained) == (len(found.constant), 0)
+
+
 def test_a_linear_sweep_leads_to_the_same_rates(task: Task, lasting_bench: Bench) -> None:
     geometric = find_range(task, lasting_bench, seeds=(0, 1))
     linear = find_range(task, lasting_bench, seeds=(0, 1), sweep="linear", sweep_range=(1e-3, 10.0))

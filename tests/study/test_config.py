@@ -92,12 +92,12 @@ def test_a_budget_of_its_own_keeps_twenty_evaluations(written: Writer) -> None:
     assert (task.steps, task.eval_every) == (200, 10)
 
 
-def test_a_budget_shorter_than_the_evaluation_interval_is_evaluated_at_its_end(written: Writer) -> None:
+def test_a_budget_of_its_own_keeps_the_number_of_evaluations_that_the_file_chose(written: Writer) -> None:
     table = '[task]\nbase = "mnist1d-mlp"\neval_every = 500\n'
 
     (task,) = load_study(written(POLICY + table), steps=40).tasks
 
-    assert (task.steps, task.eval_every) == (40, 40)
+    assert (task.steps, task.eval_every) == (40, 20)
 
 
 def test_a_number_of_seeds_replaces_the_studys_own(written: Writer) -> None:

@@ -1,13 +1,14 @@
 """A study file's [task] table becomes TaskSettings, or one sentence that names the key."""
 
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lrbench.errors import LRBenchError
 from lrbench.tasks import SGD, Adam, AdamW, CaffeSGD, HorizontalFlip, RandomCrop, make_task, settings_from_dict
-from lrbench.tasks.registry import tasks
+from lrbench.tasks.registry import register_task, tasks
 
 
 def test_a_base_alone_is_the_registered_task() -> None:
@@ -80,6 +81,26 @@ def test_the_settings_make_the_task_they_describe() -> None:
     assert (task.steps, task.eval_every, task.batch_size) == (40, 2, 9)
 
 
+@pytest.mark.parametrize("steps", [1, 30, 37, 333, 1000, 4321])
+@pytest.mark.parametrize("eval_every", [None, 7, 300])
+def test_steps_alone_mean_another_budget_of_the_base(
+    steps: int, eval_every: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_entries", dict(tasks._entries))
+    base = replace(tasks.find("mnist1d-mlp").build(), name="mine", eval_every=eval_every)
+    register_task("mine")(lambda: base)
+
+    described = make_task(settings_from_dict({"base": "mine", "steps": steps}))
+
+    assert described.key == make_task(base).with_budget(steps).key
+    assert described.key == make_task(base.with_budget(steps)).key
+
+
+def test_an_interval_beside_the_steps_is_taken_as_it_is() -> None:
+    settings = settings_from_dict({"base": "mnist1d-mlp", "steps": 40, "eval_every": 40})
+    assert (settings.steps, settings.eval_every) == (40, 40)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -106,6 +127,7 @@ def test_the_settings_make_the_task_they_describe() -> None:
         ({"batch_size": 0}, "batch_size = 0 must be an integer >= 1"),
         ({"batch_size": "64"}, "batch_size = '64'"),
         ({"steps": 2.5}, "steps = 2.5 must be an integer >= 1"),
+        ({"steps": 1000.0}, "steps = 1000.0 must be an integer >= 1"),
         ({"eval_every": 0}, "eval_every = 0 must be an integer >= 1"),
         ({"eval_every": 1001}, "eval_every = 1001 is more than steps = 1000"),
         ({"precision": "bfloat"}, "precision = 'bfloat' .* \\(did you mean 'bfloat16'\\?\\)"),

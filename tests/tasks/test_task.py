@@ -53,6 +53,29 @@ def test_evaluation_is_at_least_every_step() -> None:
     assert make(steps=7).eval_every == 1
 
 
+@pytest.mark.parametrize(("eval_every", "steps", "expected"), [(25, 40, 10), (10, 15, 1), (40, 3, 1), (30, 1000, 300)])
+def test_another_budget_is_evaluated_as_often_as_the_tasks_own(eval_every: int, steps: int, expected: int) -> None:
+    task = make(eval_every=eval_every).with_budget(steps)
+    assert (task.steps, task.eval_every) == (steps, expected)
+
+
+def test_a_number_of_evaluations_can_be_asked_for_at_the_same_budget() -> None:
+    task = make().with_budget(None, evaluations=4)
+    assert (task.steps, task.eval_every) == (100, 25)
+
+
+def test_the_tasks_own_budget_is_the_task_itself() -> None:
+    task = make(eval_every=30)
+    assert task.with_budget(100) is task
+    assert task.with_budget(None) is task
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.0, True])
+def test_a_budget_that_is_no_number_of_iterations_is_refused(steps: Any) -> None:
+    with pytest.raises(TaskError, match=f"task 'mine': steps = {steps!r} must be an integer >= 1"):
+        make().with_budget(steps)
+
+
 def test_a_registered_model_can_be_named() -> None:
     task = make(model="mlp")
     assert [p.shape[0] for p in task.model().parameters()] == [100, 100, 100, 100, 3, 3]
