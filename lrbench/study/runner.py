@@ -30,13 +30,14 @@ SECONDS_AT_RISK = 5.0
 
 @dataclass(frozen=True)
 class Tally:
-    """What a call of `run` had to do.
+    """Count what a call of `run` did: `total` is `trained` + `cached` + `failed`.
 
     Attributes:
         total: the runs that the study asks for.
-        trained: those that this call trained, from their beginning or from where they stood.
-        cached: those whose numbers the store had, or that share their numbers with another run of the study.
-        diverged, failed: how many of `total` ended so, whenever they were trained.
+        trained: those that this call trained to their end, from the beginning or from a checkpoint.
+        cached: those whose numbers the store had, or that share them with another run of the study.
+        failed: those that raised an error or whose worker died; every call of `run` tries them again.
+        diverged: how many of `trained` and `cached` diverged.
         steps_nominal: the iterations of all runs together, had each been trained for itself.
         steps_trained: the iterations that this call trained.
     """
@@ -152,12 +153,14 @@ def outlook(plan: Plan, store: Store | None, engines: Engines) -> Outlook:
 
 def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:
     runs, after = ahead.plan.runs, store.statuses()
+    trained = sum(after[key] != "failed" for key in done.ended)
+    failed = sum(after[run.key] == "failed" for run in runs)
     return Tally(
         total=len(runs),
-        trained=len(done.ended),
-        cached=len(runs) - len(done.ended),
+        trained=trained,
+        cached=len(runs) - trained - failed,
         diverged=sum(after[run.key] == "diverged" for run in runs),
-        failed=sum(after[run.key] == "failed" for run in runs),
+        failed=failed,
         steps_nominal=ahead.steps_nominal,
         steps_trained=done.iterations,
     )

@@ -251,7 +251,7 @@ def test_a_run_that_raises_is_stored_with_its_traceback_and_the_others_go_on(
     fragile = task.with_(name="fragile", model=Fragile)
     asked = study("FIX(k0=0.1)", tasks=(fragile, task))
     monkeypatch.setattr(Fragile, "broken", True)
-    assert run(asked, store) == Tally(total=4, trained=4, failed=2, steps_nominal=160, steps_trained=80)
+    assert run(asked, store) == Tally(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
     failed = [one for one in stored(asked, store).values() if one.status == "failed"]
     assert all(one.error is not None and "RuntimeError: the model broke" in one.error for one in failed)
     assert all("Traceback" in one.error for one in failed if one.error)
@@ -259,6 +259,19 @@ def test_a_run_that_raises_is_stored_with_its_traceback_and_the_others_go_on(
     monkeypatch.setattr(Fragile, "broken", False)
     again = run(asked, store)
     assert (again.trained, again.cached, again.failed) == (2, 2, 0)
+
+
+def test_every_run_is_counted_once_as_trained_cached_or_failed(
+    study: Make, store: Store, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile = task.with_(name="fragile", model=Fragile)
+    twice = ("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.5, l=1dur)")  # the same learning rates, and so the same run
+    monkeypatch.setattr(Fragile, "broken", True)
+    first = run(study(*twice, tasks=(fragile, task)), store)
+    assert (first.total, first.trained, first.cached, first.failed) == (8, 2, 2, 4)
+
+    second = run(study(*twice, tasks=(fragile, task)), store)
+    assert (second.total, second.trained, second.cached, second.failed) == (8, 0, 4, 4)
 
 
 def test_divergence_is_a_result(study: Make, store: Store) -> None:
