@@ -69,6 +69,7 @@ def read_plain_pickle(content: bytes) -> Any:
     marks: list[int] = []
     memo: dict[int, Any] = {}
     calls = 0
+    argument: Any
 
     def above_mark() -> list[Any]:
         start = marks.pop()

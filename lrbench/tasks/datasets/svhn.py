@@ -9,6 +9,7 @@ import torch
 from lrbench.errors import DataError
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files
+from lrbench.tasks.datasets.mat import read_mat_arrays
 from lrbench.tasks.registry import register_dataset
 
 FILES = ("train_32x32.mat", "test_32x32.mat")
@@ -35,13 +36,15 @@ def svhn(root: Path, download: bool) -> RawData:
 
 def read_mat(path: Path) -> Split:
     """Images uint8 [N, 3, 32, 32] and labels int64 [N]; the file's label 10 is the digit 0."""
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path)
+        content = read_mat_arrays(path.read_bytes())
         images = np.asarray(content["X"], dtype=np.uint8).transpose(3, 2, 0, 1)
-        labels = np.asarray(content["y"], dtype=np.int64).reshape(len(images))
+        with np.errstate(invalid="raise"):
+            labels = np.asarray(content["y"], dtype=np.int64).reshape(len(images))
+    except OSError:
+        raise
     except Exception as error:
-        raise DataError(f"{path} is not a whole SVHN file with X and y ({error})") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a whole SVHN file with X and y ({reason})") from error
     digits = np.where(labels == 10, 0, labels)
     return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(digits))
