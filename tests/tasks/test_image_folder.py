@@ -1,5 +1,9 @@
 """A tree of a user's own images."""
 
+import os
+import struct
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,46 @@ def test_an_unreadable_image_is_named(tree: Path, content: bytes | None) -> None
     with pytest.raises(DataError, match=f"{broken} cannot be read as an image") as refusal:
         load(tree)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_file_of_another_format_is_not_opened_whatever_its_suffix(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ghostscript = tree.parent / "bin" / "gs"
+    ghostscript.parent.mkdir()
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tree.parent / 'ran'}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(ghostscript.parent), prepend=os.pathsep)
+    odd = tree / "train" / "cat" / "0.jpg"
+    odd.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 5\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(DataError, match=f"{odd} cannot be read as an image"):
+        load(tree)
+    assert not (tree.parent / "ran").exists()
+
+
+def test_an_image_of_a_format_that_is_allowed_may_have_the_suffix_of_another(tree: Path) -> None:
+    (tree / "train" / "cat" / "0.png").rename(tree / "train" / "cat" / "0.jpg")
+    assert load(tree).train.inputs[:, 0, 0, 0].tolist() == [0, 1, 2, 100, 101, 102]
+
+
+@pytest.mark.parametrize("side", [10_000, 2**31 - 1])
+def test_an_image_too_large_to_decode_is_named(tree: Path, side: int) -> None:
+    bomb = tree / "test" / "dog" / "0.png"
+    content = bytearray(bomb.read_bytes())
+    content[16:24] = struct.pack(">II", side, side)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    bomb.write_bytes(content)
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(DataError, match=f"{bomb} cannot .*bomb"):
+        load(tree)
+    assert not warned
+
+
+def test_a_photograph_that_is_cut_short_is_named(tree: Path) -> None:
+    broken = tree / "test" / "cat" / "2.jpg"
+    write_image(broken, size=(60, 50))
+    broken.write_bytes(broken.read_bytes()[:-500])
+    with pytest.raises(DataError, match=f"{broken} cannot be read as an image .*truncated"):
+        load(tree)
 
 
 def test_a_class_that_train_does_not_have_is_refused(tree: Path) -> None:
