@@ -62,7 +62,11 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
     away = "below" if sign_of(main) > 0 else "above"
     problems = main[["task", "seed"]].drop_duplicates()
     axes.set_ylabel(f"share of {len(problems)} pairs of a task and a seed", color=INK)
-    axes.set_xlabel(f"validation {objective_name(objectives[0])} {away} that of the best policy, at most", color=INK)
+    axes.set_xlabel(
+        f"validation {objective_name(objectives[0])} {away} that of the best policy, at most",
+        color=INK,
+        parse_math=False,
+    )
     handles = axes.get_legend_handles_labels()[0][::-1]
     more = f"the best {len(PALETTE)} of {len(order):,} policies" if len(order) > len(PALETTE) else None
     legend_below(figure, handles, columns=2, title=more)

@@ -118,7 +118,7 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
     scale = figure.colorbar(panels.flat[0].images[0], ax=panels, shrink=0.8, pad=0.02, aspect=40)
-    scale.set_label(f"validation {score_label(policies)}", color=INK)
+    scale.set_label(f"validation {score_label(policies)}", color=INK, parse_math=False)
     if sign < 0:
         scale.formatter = FuncFormatter(lambda gain, _: f"{-gain:g}")
     scale.outline.set_visible(False)
@@ -246,7 +246,8 @@ def _label(axes: Axes, grid: Grid) -> None:
         apart = -(-len(values) // MOST_TICKS)
         shown = shown[::apart]
         axis.set_ticks(range(0, len(values), apart), shown, fontsize=8, color=INK, parse_math=False)
-        axis.set_label_text(fitted(f"{name},{unit}" if unit else f"{name}: {doc}", width), fontsize=9, color=INK)
+        title = fitted(f"{name},{unit}" if unit else f"{name}: {doc}", width)
+        axis.set_label_text(title, fontsize=9, color=INK, parse_math=False)
         if axis is axes.xaxis and max(map(len, shown)) * len(shown) > MOST_LETTERS:
             axis.set_tick_params(rotation=30)
             for text in axis.get_ticklabels():

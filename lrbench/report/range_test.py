@@ -57,4 +57,4 @@ def _panel(axes: Axes, test: RangeTest, what: str, name: str) -> None:
         axes.set_ylim(low - 0.15 * (high - low), high + 0.35 * (high - low))
     tidy(axes)
     axes.set_xlabel("learning rate", color=INK)
-    axes.set_ylabel(name, color=INK)
+    axes.set_ylabel(name, color=INK, parse_math=False)

@@ -135,7 +135,7 @@ def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float]) -> None:
     tidy(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelleft=False)
-    axes.set_xlabel(score_label(shown), color=INK)
+    axes.set_xlabel(score_label(shown), color=INK, parse_math=False)
 
 
 def _verdict_of(verdict: str | None, diverged: float | None) -> str:

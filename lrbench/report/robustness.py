@@ -62,7 +62,7 @@ def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("×{x:g}"))
     axes.set_xlabel("factor on every learning rate of the policy", color=INK)
-    axes.set_ylabel(f"validation {score_label(policies)}", color=INK)
+    axes.set_ylabel(f"validation {score_label(policies)}", color=INK, parse_math=False)
     title = None if len(known) == len(shown) else f"the best {len(shown)} of {len(known):,} policies"
     legend_below(figure, axes.get_legend_handles_labels()[0], columns=columns, title=title)
     return figure

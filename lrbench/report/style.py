@@ -40,6 +40,9 @@ DECIMALS = re.compile(rb"(\.\d\d)\d+")
 SUFFIXES = ("svg", "png")
 """What a figure can be written as."""
 
+CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r")
+"""Characters that XML does not have."""
+
 
 class Look(NamedTuple):
     """How a verdict is drawn: by colour, by the shape of its marker, and by its word."""
@@ -96,7 +99,7 @@ def legend_below(
         alignment="right" if right else "left",
     )
     legend.get_title().set_color(INK)
-    for text in legend.get_texts():
+    for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
 
 
@@ -138,9 +141,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def svg(figure: Figure) -> bytes:
     """A figure as SVG, with its text as text and no more decimals than an eye can see."""
-    return PATH.sub(
-        lambda path: path[1] + DECIMALS.sub(rb"\1", path[2]), _drawn(figure, "svg", metadata={"Date": None})
-    )
+    drawn = _drawn(figure, "svg", metadata={"Date": None}).translate(None, CONTROLS)
+    return PATH.sub(lambda path: path[1] + DECIMALS.sub(rb"\1", path[2]), drawn)
 
 
 def _drawn(figure: Figure, form: str, **options: Any) -> bytes:

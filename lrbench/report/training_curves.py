@@ -65,7 +65,7 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):
         _draw(axes, {label: band(rows, column) for label, rows in runs.items()}, named, behind)
         axes.set_xlabel("iteration", color=INK)
-    scores.set_ylabel(f"validation {score_label(curves)}", color=INK)
+    scores.set_ylabel(f"validation {score_label(curves)}", color=INK, parse_math=False)
     losses.set_ylabel("validation loss", color=INK)
     handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
     if others:

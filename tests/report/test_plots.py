@@ -20,7 +20,16 @@ Study = Callable[..., Frames]
 SLACK = 0.08
 """In inches: letters are a little wider at one resolution than at another."""
 
-SMALL = ["empty", "one run", "all diverged", "own metric, all diverged", "long names", "hostile names", "two tasks"]
+SMALL = [
+    "empty",
+    "one run",
+    "all diverged",
+    "own metric, all diverged",
+    "long names",
+    "hostile names",
+    "hostile metric",
+    "two tasks",
+]
 
 
 @pytest.fixture
@@ -41,9 +50,11 @@ def hard(study: Study, request: pytest.FixtureRequest) -> Frames:
             named = {f"{LONG}{number}": text for number, text in enumerate(grid())}
             return study(named, by_name(named), name=LONG, tasks=(LONG,), **rich)
         case "hostile names":
-            names = ("$\\frac{1}{$", "_hidden", "<b>&amp;", "a\nb", "{x}", "%s", "STEP(k0=…, l=…)", "è—ß", " ")
+            names = ("$\\frac{1}{$", "_hidden", "<b>&amp;", "a\n\x1b[31mb", "{x}", "%s", "STEP(k0=…, l=…)", "è—ß", " ")
             named = dict(zip(names, grid(), strict=True))
             return study(named, by_name(named))
+        case "hostile metric":
+            return study(FIVE, same_everywhere(SCORES), tasks=("one", "two / three"), objective="$\\frac{1}{$", **rich)
         case "two tasks":
             return study(FIVE, same_everywhere(SCORES), tasks=("one", "two / three"))
         case other:
