@@ -14,6 +14,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
+from lrbench.cli.printable import brief, printable_streams
 from lrbench.errors import LRBenchError
 
 RUNS_FAILED = 1
@@ -60,7 +61,7 @@ class OneSentenceGroup(TyperGroup):
         """Parse the arguments, run the command and exit the process with the command's code."""
         session = Session()
         _print_whatever_the_encoding()
-        with _errors_as_exits(session):
+        with printable_streams(), _errors_as_exits(session):
             code = super().main(args, "lrbench", complete_var, False, windows_expand_args, obj=session, **extra)
             sys.stdout.flush()
             sys.exit(code or 0)
@@ -104,8 +105,8 @@ def _print_whatever_the_encoding() -> None:
 
 
 def say_error(sentence: str) -> None:
-    """One line on stderr, whatever line breaks the sentence quotes."""
-    print(" ".join(sentence.split()), file=sys.stderr, flush=True)
+    """One line on stderr, whatever line breaks the sentence quotes, and not all of what is over-long."""
+    print(brief(sentence), file=sys.stderr, flush=True)
 
 
 def _explain(sentence: str, session: Session) -> None:

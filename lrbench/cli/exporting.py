@@ -14,6 +14,9 @@ from lrbench.cli.output import json_text, print_json
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are = + - @ at full width."""
+
 
 def export(
     study: StoredStudy,
@@ -63,8 +66,27 @@ def export(
 
 
 def _csv(frame: DataFrame) -> bytes:
-    text: str = frame.to_csv(index=False, lineterminator="\n")
+    text: str = _without_formulas(frame).to_csv(index=False, lineterminator="\n")
     return text.encode()
+
+
+def _without_formulas(frame: DataFrame) -> DataFrame:
+    """The table with an apostrophe before each text that a spreadsheet would take for a formula."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            _as_text(name): pd.Series(map(_as_text, column), index=frame.index, dtype=column.dtype)
+            for name, column in frame.items()
+        }
+    )
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    # A lone carriage return is left without quotes, and would begin another row with what follows it.
+    return f"'{cell}".replace("\r", "\n") if cell.startswith(FORMULA_STARTS) else cell.replace("\r", "\n")
 
 
 def _document(name: str, frame: DataFrame) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from lrbench.cli.exits import Session
+from lrbench.cli.printable import printable_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,11 +40,9 @@ class Column:
 Row = Sequence[str | Cell]
 
 
-def console_for(stream: IO[str], session: Session) -> Console | None:
+def console_for(stream: TextIO, session: Session) -> Console | None:
     """A rich console for a terminal; None where plain text belongs: in pipes, with NO_COLOR, with --no-color."""
-    from rich.console import Console
-
-    console = Console(file=stream, highlight=False, soft_wrap=False)
+    console = printable_console(stream)
     dumb = os.environ.get("TERM") == "dumb" and not os.environ.get("FORCE_COLOR")
     return console if console.is_terminal and session.color and not os.environ.get("NO_COLOR") and not dumb else None
 
@@ -99,8 +98,8 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """The document as strict JSON: a number that is not finite is null."""
-    return json.dumps(_strict(document), indent=2, allow_nan=False)
+    """The document as strict JSON in printable ASCII: a number that is not finite is null."""
+    return json.dumps(_strict(document), indent=2, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _strict(value: Any) -> Any:

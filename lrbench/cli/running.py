@@ -159,7 +159,7 @@ def resumable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         again = shlex.join(["lrbench", *sys.argv[1:]])
-        say_error(f"Interrupted; what was trained so far is stored. To go on: {again}")
+        print(f"Interrupted; what was trained so far is stored. To go on: {again}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 

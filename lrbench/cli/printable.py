@@ -1,0 +1,76 @@
+"""The edge to the terminal: text from a study, a store or an error cannot drive it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tab and newline, and those that turn the direction of text around."""
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+LONGEST_SENTENCE = 600
+"""An error quotes names and values, however long they are; of its sentence no more characters are shown than these."""
+
+
+def printable(text: str) -> str:
+    """Replace each character that would drive a terminal rather than be shown."""
+    return UNPRINTABLE.sub(REPLACEMENT, text)
+
+
+def brief(sentence: str) -> str:
+    """Join a sentence to one line, without its middle where it is over-long: its end says what is allowed."""
+    line, half = " ".join(sentence.split()), LONGEST_SENTENCE // 2
+    return line if len(line) <= LONGEST_SENTENCE else f"{line[:half]} … {line[-half:]}"
+
+
+class PrintableStream:
+    """A text stream that shows every control character as a replacement; a rich console writes past it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream
+
+    def write(self, text: str) -> int:
+        """Write the text as it may be shown."""
+        # A progress bar goes back to the margin before it draws its line again; all else begins there anyway.
+        start = "\r" if text[:1] == "\r" else ""
+        return self.rich_proxied_file.write(start + printable(text[len(start) :]))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line as it may be shown."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+@contextmanager
+def printable_streams() -> Iterator[None]:
+    """Let nothing reach stdout and stderr but what can be shown, whoever prints it."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and cast("TextIO", PrintableStream(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def printable_console(stream: TextIO) -> Console:
+    """A rich console whose styles reach the terminal, while the text in them is plain and printable."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class PrintableConsole(Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
+            for segment in super().render(*arguments, **options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    return PrintableConsole(file=stream, highlight=False, soft_wrap=False, markup=False, emoji=False)
