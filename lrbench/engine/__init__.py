@@ -14,9 +14,10 @@ from lrbench.engine.flops import step_flops
 from lrbench.engine.live import Training
 from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
 from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
-from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, identical
+from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
 from lrbench.engine.training import advance, begin
 from lrbench.engine.units import units_of
+from lrbench.tasks.snapshot import identical
 
 __all__ = [
     "Evaluation",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lrbench.generators import seed_generators
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
@@ -47,11 +48,22 @@ def batch_table(task: Task, seed: int, start: int, stop: int) -> Tensor:
     return torch.cat(pieces)
 
 
-def augmented(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-    """The train inputs at `indices`, augmented as iteration `step` has them, not decoded; the generator is reseeded."""
-    inputs = task.data.train.inputs[indices]
-    if task.augment:
-        generator.manual_seed(stream_seed(seed, "augmentation", step))
-        for augment in task.augment:
-            inputs = augment(inputs, generator)
+def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, generator: torch.Generator) -> Tensor:
+    """Train inputs, not decoded, as the task augments them: by the draws of `stream` at `index`.
+
+    An augmentation draws from the generator that it is given, or from the global ones: each is seeded, the global ones
+    only where they may be used.
+    """
+    if not task.augment:
+        return inputs
+    generator.manual_seed(stream_seed(seed, stream, index))
+    if task.augments_elsewhere:
+        seed_generators(stream_seed(seed, f"{stream}, global generators", index), inputs.device)
+    for augment in task.augment:
+        inputs = augment(inputs, generator)
     return inputs
+
+
+def train_batch(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
+    """The train inputs at `indices` as iteration `step` has them: augmented, not decoded."""
+    return augmented(task, task.data.train.inputs[indices], seed, "augmentation", step, generator)

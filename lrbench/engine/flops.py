@@ -12,6 +12,7 @@ from lrbench.engine.evaluation import forward
 from lrbench.engine.frozen import extends, feature_batches, split_network
 from lrbench.engine.state import Flops, Frozen
 from lrbench.engine.units import units_of
+from lrbench.generators import callers_generators
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -25,7 +26,7 @@ def step_flops(task: Task, frozen: Frozen) -> Flops:
     multiply-add as two operations. Frozen units cost their forward pass, unless their outputs are stored.
     """
     train = task.data.train
-    with torch.random.fork_rng():
+    with callers_generators():
         module = task.network()
         inputs = task.data.decode(train.inputs[: task.batch_size])
         ahead = Flops()
@@ -54,7 +55,7 @@ def features_flops(task: Task, frozen: Frozen, before: Frozen) -> Flops:
 def _unit_flops(task: Task) -> tuple[int, ...]:
     """What each unit costs one batch, forward."""
     costs = []
-    with torch.random.fork_rng(), torch.no_grad():
+    with callers_generators(), torch.no_grad():
         outputs = task.data.decode(task.data.train.inputs[: task.batch_size])
         for unit in units_of(task.network().eval()):
             with FlopCounterMode(display=False) as counter:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
 from lrbench.engine.state import Frozen
 from lrbench.engine.units import units_of
+from lrbench.generators import callers_generators, seed_generators
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
@@ -48,10 +50,9 @@ def frozen_features(task: Task, prefix: nn.Module, frozen: Frozen, seed: int) ->
     generator = torch.Generator()
 
     def inputs(view: int, batch: slice) -> Tensor:
-        samples = task.data.train.inputs[batch]
-        generator.manual_seed(stream_seed(seed, f"view {view}", batch.start))
-        for augment in task.augment:
-            samples = augment(samples, generator)
+        samples = augmented(task, task.data.train.inputs[batch], seed, f"view {view}", batch.start, generator)
+        if task.draws_elsewhere:
+            seed_generators(stream_seed(seed, f"frozen units, view {view}", batch.start), samples.device)
         return task.data.decode(samples)
 
     return _outputs(task, prefix, frozen, inputs)
@@ -82,7 +83,7 @@ def features_bytes(task: Task, frozen: Frozen) -> int:
 @lru_cache(maxsize=64)
 def unit_shapes(task: Task) -> tuple[tuple[int, ...], ...]:
     """The shape of what each unit of a task's network puts out for one sample."""
-    with torch.random.fork_rng(), torch.no_grad():
+    with callers_generators(), torch.no_grad():
         outputs, shapes = task.data.decode(task.data.train.inputs[:1]), []
         for unit in units_of(task.network().eval()):
             outputs = forward(task, unit, outputs)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import augmented, batch_indices
+from lrbench.engine.batches import batch_indices, train_batch
 from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
 from lrbench.engine.flops import features_flops, step_flops
 from lrbench.engine.frozen import extended_features, extends, frozen_features, split_network, stored_batch
 from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, up_to_divergence
+from lrbench.generators import seed_generators, seed_numpy_and_python, seed_torch
 from lrbench.streams import stream_seed
+from lrbench.tasks.optimizer_state import HasModes, changed_groups, evaluated_weights, group_settings, restore
+from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
     from lrbench.engine.modifier import Memory, Modifier, Watcher
@@ -43,7 +45,7 @@ class Training:
         self.seed = state.seed
         self.step = state.step
         self.lr = math.nan
-        self.module = task.network().to(memory_format=torch.channels_last)
+        self.module = initial_network(task, state.seed).to(memory_format=torch.channels_last)
         if state.diverged_at is None:
             self.module.load_state_dict(state.model)
         self.module.train()
@@ -52,12 +54,14 @@ class Training:
         self._features = state.features
         self.weights = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
         self.optimizer = task.optimizer.build(list(self.weights.values()))
+        if isinstance(self.optimizer, HasModes):
+            self.optimizer.train()
         self._ratios = _lr_ratios(self.optimizer)
+        self._built = group_settings(self.optimizer)
         self.frozen = state.frozen
         if self.frozen.units:
             self._take_out(self.frozen.units)
-        blank = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**blank, "state": copied(state.optimizer)})
+        restore(self.optimizer, state.optimizer, state.groups)
         self.flops = state.flops
         self.diverged_at = state.diverged_at
         self._initial_loss = state.initial_loss
@@ -86,15 +90,16 @@ class Training:
         if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
             self.diverged_at = self.step
             return
-        own = self.module
-        with torch.no_grad():
-            for modifier, memory in self._modifiers:
-                own = modifier.evaluated(self, memory, own)
-        evaluation = self._evaluation(own, seen.mean)
-        if not evaluation.is_finite:
-            self.diverged_at = self.step
-            return
-        watched = {name: self._watched(name, seen.mean) for name in self._watchers}
+        with evaluated_weights(self.optimizer):
+            own = self.module
+            with torch.no_grad():
+                for modifier, memory in self._modifiers:
+                    own = modifier.evaluated(self, memory, own)
+            evaluation = self._evaluation(own, seen.mean)
+            if not evaluation.is_finite:
+                self.diverged_at = self.step
+                return
+            watched = {name: self._watched(name, seen.mean) for name in self._watchers}
         watching, self._watching = self._watching, dict.fromkeys(self._watchers, 0.0)
         finite = {name: beside for name, beside in watched.items() if beside.is_finite}
         yield replace(evaluation, watched=finite, watching=watching)
@@ -130,6 +135,11 @@ class Training:
         for modifier, memory in self._modifiers:
             modifier.after_replacement(self, memory)
 
+    def reset_optimizer(self) -> None:
+        """Let the optimizer forget what it has kept since it was built."""
+        self.optimizer.state.clear()
+        restore(self.optimizer, {}, self._built)
+
     def state(self) -> State:
         """A copy of where training stands, that further training leaves as it is."""
         if self.diverged_at is not None:
@@ -139,6 +149,7 @@ class Training:
             step=self.step,
             model=copied(self.module.state_dict()),
             optimizer=copied(self.optimizer.state_dict()["state"]),
+            groups=changed_groups(self._built, group_settings(self.optimizer)),
             initial_loss=self._initial_loss,
             since_evaluation=self._since_evaluation,
             flops=self.flops,
@@ -156,21 +167,22 @@ class Training:
             parameter.grad = None
             self.optimizer.state.pop(parameter, None)
         self.weights = {name: weight for name, weight in self.weights.items() if weight not in gone}
-        groups = []
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+        kept = []
+        for group, ratio, built in zip(self.optimizer.param_groups, self._ratios, self._built, strict=True):
             group["params"] = [weight for weight in group["params"] if weight not in gone]
             if group["params"]:
-                groups.append((group, ratio))
-        self.optimizer.param_groups = [group for group, _ in groups]
-        self._ratios = [ratio for _, ratio in groups]
+                kept.append((group, ratio, built))
+        self.optimizer.param_groups = [group for group, _, _ in kept]
+        self._ratios = [ratio for _, ratio, _ in kept]
+        self._built = tuple(built for _, _, built in kept)
 
     def _iterate(self, lr: float, indices: Tensor) -> Tensor:
         """One iteration: batch, forward, backward, optimizer step; returns its loss."""
         inputs = self._inputs(indices)
         seed = stream_seed(self.seed, "forward", self.step)
-        torch.default_generator.manual_seed(seed)
-        if inputs.is_cuda:
-            torch.cuda.manual_seed(seed)
+        seed_torch(seed, inputs.device)
+        if self.task.draws_elsewhere:
+            seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
         loss = self.task.loss(forward(self.task, self._trained, inputs), self.task.data.train.targets[indices])
@@ -188,13 +200,16 @@ class Training:
             return self._augmented(indices)
         if not self.frozen.stored:
             with torch.no_grad():
-                return forward(self.task, self._prefix, self._augmented(indices))
+                inputs = self._augmented(indices)
+                if self.task.draws_elsewhere:
+                    seed_generators(stream_seed(self.seed, "frozen units", self.step), inputs.device)
+                return forward(self.task, self._prefix, inputs)
         if self._features is None:
             self._features = frozen_features(self.task, self._prefix, self.frozen, self.seed)
         return stored_batch(self._features, self._views(len(indices)), indices)
 
     def _augmented(self, indices: Tensor) -> Tensor:
-        return self.task.data.decode(augmented(self.task, self.seed, self.step, indices, self._augmentation))
+        return self.task.data.decode(train_batch(self.task, self.seed, self.step, indices, self._augmentation))
 
     def _views(self, samples: int) -> Tensor:
         """Which stored view each sample of this iteration's batch is taken from."""
@@ -248,15 +263,12 @@ class Training:
         self._since_evaluation = self._since_evaluation.after(made)
 
 
-def copied(value: Any) -> Any:
-    """A copy that shares no tensor with the original, tensors detached, strides kept."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copied(item) for item in value]
-    return deepcopy(value)
+def initial_network(task: Task, seed: int) -> nn.Module:
+    """The network with the initial weights that the seed stands for, and whatever else its making draws."""
+    drawn = stream_seed(seed, "initial weights")
+    torch.manual_seed(drawn)
+    seed_numpy_and_python(drawn)
+    return task.network()
 
 
 def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 
@@ -86,6 +85,8 @@ class State:
         step: iterations done so far; the next update is that of iteration `step`, counted from 0.
         model: the module's parameters and buffers by name; empty once diverged, for nothing can go on from there.
         optimizer: the optimizer's state by parameter index, as torch's `state_dict()["state"]` has it.
+        groups: what each of the optimizer's parameter groups holds that it was not built with, but for its LR; empty
+            where that is nothing.
         initial_loss: the validation loss of the initial weights, against which divergence is judged.
         since_evaluation: the training losses since the last evaluation.
         flops: floating-point operations spent on training so far.
@@ -106,7 +107,8 @@ class State:
     frozen: Frozen = field(default_factory=Frozen)
     memories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diverged_at: int | None = None
-    features: Tensor | None = None
+    groups: Sequence[Mapping[str, Any]] = ()
+    features: Tensor | None = field(default=None, compare=False)
 
     @classmethod
     def diverged(cls, seed: int, step: int, initial_loss: float, flops: Flops) -> State:
@@ -124,21 +126,3 @@ def up_to_divergence(losses: Sequence[float]) -> Sequence[float]:
     """The losses of iterations in a row, to the first one that is not finite: with it the run has diverged."""
     first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     return losses[: first + 1]
-
-
-def identical(one: Any, other: Any) -> bool:
-    """Whether two states (or parts of them) are equal bit for bit; a NaN equals a NaN of the same bits."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.dtype == other.dtype and one.shape == other.shape and _bytes(one) == _bytes(other)
-    if isinstance(one, State) and isinstance(other, State):
-        return identical(one.facts(), other.facts())
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(identical(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(identical, one, other))
-    return type(one) is type(other) and bool(one == other or (one != one and other != other))
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()

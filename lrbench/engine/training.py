@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from lrbench.engine.evaluation import Evaluation, predict
-from lrbench.engine.live import Training, copied
+from lrbench.engine.live import Training, initial_network
 from lrbench.engine.modifier import Modifier, Watcher, in_order
 from lrbench.engine.state import State
-from lrbench.streams import stream_seed
+from lrbench.generators import callers_generators
+from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,21 +25,16 @@ if TYPE_CHECKING:
 
 def begin(task: Task, seed: int) -> State:
     """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
-    weights = copied(_initial_network(task, seed).state_dict())
-    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
-
-
-def _initial_network(task: Task, seed: int) -> nn.Module:
     with deterministic():
-        torch.manual_seed(stream_seed(seed, "initial weights"))
-        return task.network()
+        weights = copied(initial_network(task, seed).state_dict())
+    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
 
 
 @lru_cache(maxsize=64)
 def _initial_loss(task: Task, seed: int) -> float:
     """The validation loss before the first iteration, which is the same for all policies."""
     with deterministic():
-        return predict(task, _initial_network(task, seed), task.data.val).loss
+        return predict(task, initial_network(task, seed), task.data.val).loss
 
 
 def advance(
@@ -116,5 +111,5 @@ def threads(number: int) -> Iterator[None]:
 @contextmanager
 def deterministic() -> Iterator[None]:
     """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
-    with threads(1), torch.random.fork_rng():
+    with threads(1), callers_generators():
         yield

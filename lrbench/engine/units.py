@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lrbench.errors import TaskError
+from lrbench.generators import callers_generators, seed_generators
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -55,14 +56,14 @@ def check_units(task: Task) -> tuple[nn.Sequential, ...]:
     """The units of a task's network, once they are known to be the network.
 
     Two samples are put through the network and through its units one after the other, in training and in eval mode,
-    on the CPU, and torch's generator is left as it is.
+    on the CPU, and the global random generators are left as they are.
 
     Raises:
         TaskError: the network has no units, two of them share parameters, or together they do not give its outputs,
             bit for bit.
     """
     inputs = task.data.decode(task.data.train.inputs[:2]).cpu()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with callers_generators(), torch.no_grad():
         network = task.network().cpu()
         name, units = type(network).__name__, units_of(network)
         _check_parameters(name, network, units)
@@ -72,7 +73,7 @@ def check_units(task: Task) -> tuple[nn.Sequential, ...]:
             outputs = []
             for module in (network, nn.Sequential(*units)):
                 network.load_state_dict(initial)
-                torch.manual_seed(0)
+                seed_generators(0, inputs.device)
                 outputs.append(module(inputs))
             if not torch.equal(outputs[0], outputs[1]):
                 mode = "training" if training else "eval"

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from lrbench.engine import Training
+from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
 from lrbench.engine.frozen import split_network
+from lrbench.generators import seed_numpy_and_python
 from lrbench.modifiers.means import Weights
 from lrbench.streams import stream_seed
 
@@ -50,8 +52,9 @@ def _train_batches(training: Training) -> Iterator[Tensor]:
     order = torch.randperm(len(task.data.train), generator=generator).to(task.device)
     for batch in range(min(task.steps_per_epoch, max(1, SAMPLES // task.batch_size))):
         inputs = task.data.train.inputs[order[batch * task.batch_size : (batch + 1) * task.batch_size]]
-        generator.manual_seed(stream_seed(seed, "normalisation augmentation", batch))
-        for augment in task.augment:
-            inputs = augment(inputs, generator)
-        torch.manual_seed(stream_seed(seed, "normalisation forward", batch))
+        inputs = augmented(task, inputs, seed, "normalisation augmentation", batch, generator)
+        drawn = stream_seed(seed, "normalisation forward", batch)
+        torch.manual_seed(drawn)
+        if task.draws_elsewhere:
+            seed_numpy_and_python(drawn)
         yield task.data.decode(inputs)

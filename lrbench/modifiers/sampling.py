@@ -86,7 +86,7 @@ class PeriodicSampling(Modifier):
         if position == period and (mean := self.mean(memory)):
             training.replace(mean)
             if self.reset_optimizer:
-                training.optimizer.state.clear()
+                training.reset_optimizer()
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
         return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module

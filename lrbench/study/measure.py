@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from lrbench.generators import callers_generators, seed_generators
 from lrbench.metrics import classify, loss_difference
+from lrbench.streams import stream_seed
 from lrbench.study.store import Score
 
 if TYPE_CHECKING:
@@ -30,11 +32,16 @@ def score(task: Task, evaluation: Evaluation) -> Score:
 
 
 def objective(task: Task, predictions: Predictions) -> float:
-    """The task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction."""
+    """The task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction.
+
+    What a metric draws is the same at every evaluation.
+    """
     if isinstance(task.metric, str):
         return predictions.loss
     if task.metric is not None:
-        return float(task.metric.function(predictions.outputs, predictions.targets))
+        with callers_generators():
+            seed_generators(stream_seed(0, "metric"), predictions.outputs.device)
+            return float(task.metric.function(predictions.outputs, predictions.targets))
     return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
 
 

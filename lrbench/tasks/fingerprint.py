@@ -32,6 +32,8 @@ _WITHOUT_CYCLES = (tuple, frozenset, types.CodeType, Tensor, np.ndarray)
 _REPRESENTED = (torch.dtype, torch.device, np.dtype, pathlib.PurePath, range, slice, re.Pattern, types.GenericAlias)
 _STANDARD_LIBRARY = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+OF_TORCH_OR_OURS = frozenset({"torch", "lrbench"})
+"""Packages whose code draws from torch's generators only, and keeps nothing elsewhere than it says."""
 _IGNORED_MEMBERS = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__annotate__", "__annotate_func__"}
     | {"__annotations_cache__", "__firstlineno__", "__static_attributes__", "__qualname__", "__abstractmethods__"}
@@ -79,6 +81,12 @@ def from_library(module_name: str | None) -> bool:
     files = [getattr(sys.modules.get(each), "__file__", None) for each in (name, package)]
     folders = [pathlib.Path(file).resolve().parents for file in files if file is not None]
     return any(_STANDARD_LIBRARY in parents or any(p.name in _INSTALLED for p in parents) for parents in folders)
+
+
+def package_of(part: Any) -> str:
+    """The package that a function, or the class of an object, is written in."""
+    named = part if isinstance(part, types.FunctionType | types.BuiltinFunctionType) else type(part)
+    return str(named.__module__).partition(".")[0]
 
 
 class _Walk:

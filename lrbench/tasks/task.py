@@ -4,7 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,14 +14,16 @@ from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
 from lrbench.errors import TaskError, did_you_mean
+from lrbench.generators import callers_generators, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.data import Data
-from lrbench.tasks.fingerprint import fingerprint, text_digest
+from lrbench.tasks.data import Data, Split
+from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, package_of, text_digest
 from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
+from lrbench.tasks.probe import Trainee, attempt, check_going_on
 
 UNTRAINED_BATCH = 500
 """Samples a forward pass of the untrained network takes."""
@@ -41,7 +43,11 @@ class Task:
 
     `version` replaces the code of the user's own functions in the fingerprint.
 
-    Raises TaskError when built with settings that could not be trained; two samples are put through the model.
+    Raises TaskError when built with settings that could not be trained: two samples are put through augmentation and
+    model, and through two training steps where model or optimizer are the user's. A module's state from step to step
+    must be in parameters and buffers, an optimizer's in its state and parameter groups: what is anywhere else is
+    refused, for it would start over at every evaluation. What the user's functions draw, they draw from `generator`
+    (augmentation) or from the global generators of torch, NumPy or Python, all of which the engine seeds.
     """
 
     name: str
@@ -57,6 +63,10 @@ class Task:
     precision: Precision = "float32"
     divergence_factor: float = 10.0
     version: str | None = None
+    draws_elsewhere: bool = field(init=False, repr=False, default=False)
+    """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
+    keeps_more_than_state: bool = field(init=False, repr=False, default=False)
+    """Whether the optimizer keeps more from step to step than its state by parameter."""
 
     def __post_init__(self) -> None:
         settle = object.__setattr__
@@ -68,7 +78,9 @@ class Task:
         self._check_settings()
         if self.eval_every == 0:
             settle(self, "eval_every", eval_every_for(self.steps))
-        self._check_model()
+        with callers_generators():
+            self._check_augmentation()
+            self._check_model()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -137,6 +149,7 @@ class Task:
             "divergence_factor": self.divergence_factor,
             "version": self.version,
             **{part: self._identity(part, value) for part, value in code.items()},
+            **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
         }
         return text_digest(json.dumps(settings, sort_keys=True))
 
@@ -145,16 +158,18 @@ class Task:
         """32 hex digits of everything that determines the numbers of a whole run, but for policy and seed."""
         return text_digest(self.fingerprint, str(self.steps), str(self.eval_every))
 
+    @cached_property
+    def augments_elsewhere(self) -> bool:
+        """Whether augmentation may draw from a global generator: code that is no lrbench's."""
+        return any(package_of(augment) != "lrbench" for augment in self.augment)
+
     def network(self) -> nn.Module:
         """A new network on the task's device, its initial weights drawn from torch's global generator.
 
         Lazy layers are given their shapes by a forward pass of two train samples in eval mode.
         """
         network = self.model().to(self.device)
-        if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
-            with torch.no_grad():
-                network.eval()(self.data.decode(self.data.train.inputs[:2]))
-        return network.train()
+        return _materialized(network, lambda: self.data.decode(self.data.train.inputs[:2])).train()
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""
@@ -166,16 +181,17 @@ class Task:
 
     def with_(self, **changes: Any) -> "Task":
         """This task with other settings, checked like a new one."""
-        unknown = next((name for name in changes if name not in self.__dataclass_fields__), None)
+        settings = [each.name for each in fields(self) if each.init]
+        unknown = next((name for name in changes if name not in settings), None)
         if unknown is not None:
-            hint = did_you_mean(unknown, self.__dataclass_fields__)
+            hint = did_you_mean(unknown, settings)
             raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
         return replace(self, **changes)
 
     def _untrained_loss(self) -> float:
         val, total = self.data.val, 0.0
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(stream_seed(0, "initial weights"))
+        with callers_generators(), torch.inference_mode():
+            seed_generators(stream_seed(0, "initial weights"), self.device)
             network = self.network().eval()
             for first in range(0, len(val), UNTRAINED_BATCH):
                 inputs, targets = (part[first : first + UNTRAINED_BATCH] for part in (val.inputs, val.targets))
@@ -235,50 +251,89 @@ class Task:
                 f'or metric="{LOSS}"'
             )
 
+    def _check_augmentation(self) -> None:
+        """Two samples through the augmentation."""
+        batch = self._samples.inputs
+        expected = f"{_dtype(batch)} {list(batch.shape)}"
+        for augment in self.augment:
+            name = getattr(augment, "__name__", None) or _kind(augment)
+            where = f"task '{self.name}': the augmentation {name}"
+            found = attempt(f"{where} fails on a batch {expected}", augment, batch, torch.Generator().manual_seed(0))
+            if not isinstance(found, Tensor):
+                raise TaskError(f"{where} returns a {_kind(found)} where a batch {expected} is needed")
+            if found.dtype != batch.dtype or found.shape != batch.shape:
+                raise TaskError(
+                    f"{where} returns a batch {_dtype(found)} {list(found.shape)} where it was given one {expected}: "
+                    "type and shape must stay"
+                )
+
     def _check_model(self) -> None:
-        """Two samples through the model, the loss and the optimizer's making, without touching torch's generator."""
+        """Two samples through the model, the loss and the optimizer's making; two steps where some of it is foreign."""
         where = f"task '{self.name}'"
-        sample = self.data.train.take(torch.arange(min(2, len(self.data.train)), device=self.device))
-        inputs, targets = self.data.decode(sample.inputs).cpu(), sample.targets.cpu()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            network = _attempt(f"{where}: the model function fails", self.model)
-            if not isinstance(network, nn.Module):
-                raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
+        inputs, targets = self.data.decode(self._samples.inputs.to(self.device)).cpu(), self._samples.targets
+        with torch.no_grad():
+            network = self._new_network(where)
             shape = list(inputs.shape)
-            outputs = _attempt(f"{where}: the model fails on a batch of shape {shape}", network.train(), inputs)
+            outputs = attempt(f"{where}: the model fails on a batch of shape {shape}", network.train(), inputs)
         if not isinstance(outputs, Tensor):
             raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
         expected = [len(inputs), self.data.num_classes]
         if self.data.num_classes is not None and list(outputs.shape) != expected:
             raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed")
         shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
-        loss = _attempt(f"{where}: the loss fails on {shapes}", self.loss, outputs, targets)
+        loss = attempt(f"{where}: the loss fails on {shapes}", self.loss, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        if not parameters:
+        if not any(parameter.requires_grad for parameter in network.parameters()):
             raise TaskError(f"{where}: the model has no parameters to train")
-        if type(self.optimizer) in OPTIMIZERS.values():
+        parts: list[Any] = [*network.modules(), self.loss, *self.augment]
+        own_optimizer = type(self.optimizer) in OPTIMIZERS.values()
+        optimizer = None if own_optimizer else self._new_optimizer(where, network)
+        parts += [] if optimizer is None else [optimizer]
+        object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
+        if all(from_library(type(module).__module__) for module in network.modules()) and (
+            optimizer is None or package_of(optimizer) == "torch"
+        ):
             return
-        optimizer = _attempt(f"{where}: the optimizer function fails", self.optimizer.build, parameters)
+
+        def anew() -> Trainee:
+            other = _materialized(self._new_network(where), lambda: inputs)
+            return Trainee(other, self._new_optimizer(where, other))
+
+        more = check_going_on(where, anew, self.loss, (inputs, targets))
+        object.__setattr__(self, "keeps_more_than_state", more)
+
+    @property
+    def _samples(self) -> Split:
+        """Two train samples, on the CPU, to try the parts on."""
+        return self.data.train.take(torch.arange(min(2, len(self.data.train)), device=self.device)).to("cpu")
+
+    def _new_network(self, where: str) -> nn.Module:
+        seed_generators(0, torch.device("cpu"))
+        network = attempt(f"{where}: the model function fails", self.model)
+        if not isinstance(network, nn.Module):
+            raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
+        return network
+
+    def _new_optimizer(self, where: str, network: nn.Module) -> torch.optim.Optimizer:
+        weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = attempt(f"{where}: the optimizer function fails", self.optimizer.build, weights)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
+        return optimizer
 
 
-def _attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the user's function returns; raises TaskError with its error on one line."""
-    try:
-        return function(*arguments)
-    except TaskError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{what}: {_one_line(error)}") from error
+def _materialized(network: nn.Module, inputs: Callable[[], Tensor]) -> nn.Module:
+    """The network, its lazy layers given their shapes by a forward pass in eval mode."""
+    if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
+        with torch.no_grad():
+            network.eval()(inputs())
+    return network
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

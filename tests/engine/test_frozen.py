@@ -1,12 +1,13 @@
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import v2
 
 from lrbench.engine import (
     Evaluation,
@@ -350,6 +351,22 @@ def test_stored_views_are_different_augmentations_drawn_from_the_seed(cnn: Task)
     assert identical(one, again)
     assert not torch.equal(one[0], one[1])
     assert not torch.equal(one, other)
+
+
+def test_stored_views_drawn_from_global_generators_are_the_same_after_a_resume(cnn: Task) -> None:
+    flip = v2.RandomHorizontalFlip()
+
+    def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return flip(batch).roll(int(np.random.randint(3)), dims=2)  # noqa: NPY002
+
+    task, plan = cnn.with_(augment=(augment,)), freezing(1, "float32", views=3)
+    whole_run, _ = advance(task, begin(task, 3), ramp(task), [plan])
+    trunk, _ = advance(task, begin(task, 3), ramp(task)[: DROP + 3], [plan])
+    torch.manual_seed(9)
+    np.random.seed(9)  # noqa: NPY002
+    resumed, _ = advance(task, replace(trunk, features=None), ramp(task)[DROP + 3 :], [plan])
+    assert whole_run.frozen.stored
+    assert identical(resumed, whole_run)
 
 
 def test_more_views_are_trained_on_and_not_only_stored(cnn: Task) -> None:

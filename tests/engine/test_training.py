@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,13 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import schedulefree
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from prodigyopt import Prodigy
+from torch import Tensor, nn
+from torchvision.transforms import v2
 
-from lrbench.engine import Evaluation, State, advance, begin, identical
+from lrbench.engine import (
+    Evaluation,
+    State,
+    advance,
+    advance_stacked,
+    begin,
+    identical,
+    state_from_bytes,
+    state_to_bytes,
+)
 from lrbench.engine.batches import batch_indices
+from lrbench.modifiers import EMA, PSWA, LearnAndDrop
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
@@ -313,3 +327,207 @@ def test_lazy_layers_are_given_their_shapes_and_resume_exactly(mlp_task: Task) -
     pieces, _ = in_pieces(lazy, begin(lazy, 0), ramp(lazy), [3, 17])
     assert identical(pieces, state)
     assert state.model["0.weight"].shape == (16, 8)
+
+
+def adamw_schedulefree(params: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return schedulefree.AdamWScheduleFree(params, lr=1.0, warmup_steps=7)
+
+
+def sgd_schedulefree(params: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return schedulefree.SGDScheduleFree(params, lr=1.0, momentum=0.8)
+
+
+def prodigy(params: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return Prodigy(params, lr=1.0, d0=1e-4)
+
+
+class WithLongMoments(torch.optim.SGD):
+    """Momentum in float64, which torch's load_state_dict casts to the weights' float32."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                moment = self.state[weight].setdefault("moment", torch.zeros_like(weight, dtype=torch.float64))
+                moment.mul_(0.9).add_(weight.grad)
+                weight.sub_(group["lr"] * moment.float())
+
+
+WITH_GROUPS = {
+    "AdamWScheduleFree": (adamw_schedulefree, 0.01),
+    "SGDScheduleFree": (sgd_schedulefree, 0.5),
+    "Prodigy": (prodigy, 1.0),
+    "float64 momentum": (lambda params: WithLongMoments(params, lr=1.0), 0.05),
+}
+
+
+@pytest.mark.parametrize("optimizer", WITH_GROUPS)
+def test_what_an_optimizer_keeps_outside_its_state_does_not_start_over_at_an_evaluation_or_a_resume(
+    optimizer: str, cnn_task: Task
+) -> None:
+    build, lr = WITH_GROUPS[optimizer]
+    task = cnn_task.with_(optimizer=build)
+    lrs = ramp(task, lr)
+    seldom, seen = whole(task.with_(eval_every=30), 3, lrs)
+    often, last = whole(task.with_(eval_every=2), 3, lrs)
+    assert identical((often.model, often.optimizer, often.groups), (seldom.model, seldom.optimizer, seldom.groups))
+    assert identical(flat(last[-1])[2:], flat(seen[-1])[2:])
+    state = begin(task, 3)
+    for step in range(task.steps):
+        state = state_from_bytes(state_to_bytes(advance(task, state, lrs[step : step + 1])[0]))
+    assert identical(state, whole(task, 3, lrs)[0])
+
+
+@pytest.mark.parametrize("optimizer", WITH_GROUPS)
+def test_a_fork_goes_on_with_all_that_an_optimizer_keeps(optimizer: str, cnn_task: Task) -> None:
+    build, lr = WITH_GROUPS[optimizer]
+    task = cnn_task.with_(optimizer=build)
+    low = np.concatenate([ramp(task, lr)[:11], np.full(task.steps - 11, lr / 20)])
+    trunk, _ = advance(task, begin(task, 5), low[:11])
+    for lrs in (ramp(task, lr), low):
+        assert identical(advance(task, trunk, lrs[11:])[0], whole(task, 5, lrs)[0])
+
+
+@pytest.mark.parametrize("optimizer", [adamw_schedulefree, sgd_schedulefree])
+def test_schedule_free_is_trained_and_evaluated_as_its_authors_do(
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer], mlp_task: Task
+) -> None:
+    task = mlp_task.with_(model=lambda: nn.Linear(8, 3), optimizer=optimizer, eval_every=40)
+    lrs = ramp(task, 0.05)
+    start = begin(task, 4)
+    module = nn.Linear(8, 3)
+    module.load_state_dict(dict(start.model))
+    by_hand = optimizer(list(module.parameters()))
+    by_hand.train()
+    train = task.data.train
+    for lr, indices in zip(lrs, batch_indices(task, 4, 0, task.steps), strict=True):
+        by_hand.param_groups[0]["lr"] = float(lr)
+        by_hand.zero_grad()
+        nn.functional.cross_entropy(module(train.inputs[indices]), train.targets[indices]).backward()
+        by_hand.step()
+    by_hand.eval()
+    (evaluation,) = advance(task, start, lrs)[1]
+    torch.testing.assert_close(evaluation.test.outputs, module(task.data.test.inputs).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_watchers_and_modifiers_beside_schedule_free_depend_on_no_evaluation(cnn_task: Task) -> None:
+    task = cnn_task.with_(optimizer=adamw_schedulefree)
+    lrs = ramp(task, 0.01)
+    methods = [PSWA(period=2, p=0.5, recompute_bn=True, reset_optimizer=True)], [EMA(decay=0.9)]
+    seldom, last = advance(task.with_(eval_every=30), begin(task, 0), lrs, *methods)
+    often, seen = advance(task.with_(eval_every=3), begin(task, 0), lrs, *methods)
+    assert identical((often.model, often.groups, often.memories), (seldom.model, seldom.groups, seldom.memories))
+    (ema,) = last[-1].watched
+    assert identical(seen[-1].watched[ema].val.outputs, last[-1].watched[ema].val.outputs)
+    pieces, _ = in_pieces_with(task, lrs, [5, 12, 13], *methods)
+    assert identical(pieces, advance(task, begin(task, 0), lrs, *methods)[0])
+
+
+def in_pieces_with(
+    task: Task, lrs: np.ndarray, cuts: list[int], *methods: list[object]
+) -> tuple[State, list[Evaluation]]:
+    state, evaluations = begin(task, 0), []
+    for start, stop in zip([0, *cuts], [*cuts, len(lrs)], strict=True):
+        state, seen = advance(task, state, lrs[start:stop], *methods)
+        evaluations += seen
+    return state, evaluations
+
+
+def test_a_group_that_is_dropped_leaves_the_others_what_they_keep(cnn_task: Task) -> None:
+    def two_groups(params: list[nn.Parameter]) -> torch.optim.Optimizer:
+        groups = [{"params": params[:4], "warmup_steps": 3}, {"params": params[4:]}]
+        return schedulefree.AdamWScheduleFree(groups, lr=1.0, warmup_steps=20)
+
+    task = cnn_task.with_(model=three_units, optimizer=two_groups, steps=24)
+    drop = LearnAndDrop(tau=1.0, delta=1e9, window=2, patience=1, warmup=0)
+    lrs = ramp(task, 0.01)
+    state, _ = advance(task, begin(task, 0), lrs, [drop])
+    assert (state.frozen.units, len(state.groups)) == (1, 1)
+    assert state.groups[0]["k"] == task.steps
+    assert identical(in_pieces_with(task, lrs, [9, 11, 17, 18], [drop])[0], state)
+
+
+def three_units() -> nn.Module:
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        nn.Sequential(nn.Linear(6, 5), nn.ReLU()),
+        nn.Linear(5, 3),
+    )
+
+
+TRANSFORMS = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomCrop(8, padding=1)])
+
+
+def with_torchvision(batch: Tensor, generator: torch.Generator) -> Tensor:
+    return TRANSFORMS(batch)
+
+
+def with_numpy(batch: Tensor, generator: torch.Generator) -> Tensor:
+    return batch.roll(int(np.random.randint(3)), dims=3)  # noqa: NPY002
+
+
+def with_python(batch: Tensor, generator: torch.Generator) -> Tensor:
+    return batch.flip(2) if random.random() < 0.5 else batch
+
+
+class ScalesAtRandom(nn.Module):
+    """A network that draws from Python's and NumPy's generators as it is made and as it runs, in both modes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = random.random()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        residual = self.first(inputs) * (2 if random.random() < 0.5 else 1)
+        return self.second(inputs + residual + self.shift) * np.random.uniform(0.9, 1.1)  # noqa: NPY002
+
+
+def shaken(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+def drawn() -> list[float]:
+    return [float(torch.rand(())), float(np.random.rand()), random.random()]  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", ["torchvision", "numpy", "python", "in the model"])
+def test_whatever_draws_from_a_global_generator_depends_on_the_seed_and_the_step_alone(
+    name: str, cnn_task: Task, mlp_task: Task
+) -> None:
+    augments = {"torchvision": with_torchvision, "numpy": with_numpy, "python": with_python}
+    shaken(0)
+    in_model = name == "in the model"
+    task = mlp_task.with_(model=ScalesAtRandom) if in_model else cnn_task.with_(augment=(augments[name],))
+    state, seen = whole(task, 3, ramp(task))
+    shaken(1)
+    again, seen_again = whole(task, 3, ramp(task))
+    assert identical(again, state)
+    assert same_evaluations(seen_again, seen)
+    other = begin(task, 3)
+    for step in range(task.steps):
+        shaken(step)
+        other, more = advance(task, other, ramp(task)[step : step + 1])
+        assert same_evaluations(more, [each for each in seen if each.step == step + 1])
+    assert identical(other, state)
+
+
+def test_the_callers_generators_go_on_as_if_nothing_had_been_trained(cnn_task: Task) -> None:
+    shaken(1)
+    expected = drawn()
+    shaken(1)
+    task = cnn_task.with_(augment=(with_torchvision, with_numpy, with_python))
+    state = begin(task, 0)
+    advance(task, state, ramp(task)[:9])
+    advance_stacked(task, [state], [ramp(task)[:9]])
+    assert drawn() == expected
+
+
+def test_the_stacked_engine_augments_as_the_serial_one_does(cnn_task: Task) -> None:
+    task = cnn_task.with_(augment=(with_torchvision, with_numpy, with_python))
+    starts = [begin(task, seed) for seed in (0, 1)]
+    lanes = advance_stacked(task, starts, [ramp(task)[:7]] * 2)
+    for start, (state, _) in zip(starts, lanes, strict=True):
+        torch.testing.assert_close(dict(state.model), dict(advance(task, start, ramp(task)[:7])[0].model))

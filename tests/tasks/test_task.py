@@ -267,6 +267,37 @@ def test_what_could_not_be_trained_is_refused_when_the_task_is_built(changes: di
     assert "\n" not in str(refusal.value)
 
 
+def widened(batch: Tensor, generator: torch.Generator) -> Tensor:
+    return F.pad(batch, (1, 1, 0, 0))
+
+
+def as_floats(batch: Tensor, generator: torch.Generator) -> Tensor:
+    return batch / 255
+
+
+def fails(batch: Tensor, generator: torch.Generator) -> Tensor:
+    raise ValueError("no.")
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (
+            widened,
+            r"the augmentation widened returns a batch uint8 \[2, 1, 4, 6\] where it was given one uint8 \[2, 1,",
+        ),
+        (as_floats, r"the augmentation as_floats returns a batch float32 \[2, 1, 4, 4\] .*: type and shape must stay"),
+        (lambda batch, generator: batch.numpy(), r"returns a ndarray where a batch uint8 \[2, 1, 4, 4\] is needed"),
+        (lambda batch: batch, "the augmentation <lambda> fails on a batch uint8 .* TypeError"),
+        (fails, r"the augmentation fails fails on a batch uint8 \[2, 1, 4, 4\]: ValueError: no$"),
+    ],
+)
+def test_an_augmentation_is_tried_when_the_task_is_built(augment: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message) as refusal:
+        make(data=PHOTO_DATA, model=photo_linear, augment=(HorizontalFlip(), augment))
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_task_that_is_on_its_device_already_is_itself() -> None:
     task = make()
     assert task.to("cpu") is task

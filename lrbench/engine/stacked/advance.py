@@ -15,6 +15,7 @@ from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import Frozen, State, TrainingLoss, up_to_divergence
 from lrbench.engine.training import advance, check_budget, is_evaluated, stops
+from lrbench.generators import callers_generators
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
             results[place] = advance(task, state, rates[:0])
         else:
             lanes.append(Lane(task, place, state, rates))
-    with torch.random.fork_rng():
+    with callers_generators():
         stack = Stack(task, [lane.start for lane in lanes]) if lanes else None
         while stack is not None and lanes:
             iterations = min(lane.until_stop for lane in lanes)

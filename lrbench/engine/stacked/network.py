@@ -32,6 +32,8 @@ from lrbench.engine.stacked.layers import (
 )
 from lrbench.engine.stacked.optimizers import STACKED
 from lrbench.engine.training import deterministic
+from lrbench.generators import generator_states
+from lrbench.tasks.snapshot import identical
 
 if TYPE_CHECKING:
     from lrbench.engine.modifier import Modifier, Watcher
@@ -274,7 +276,7 @@ def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tens
         largest = float(expected.abs().max())
         if expected.shape != found.shape or not float((expected - found).abs().max()) <= TOLERANCE * largest:
             raise RefusalError("its stacked outputs are not those of the network")
-        before = torch.get_rng_state()
+        before = generator_states()
         task.loss(expected, task.data.train.targets[: len(inputs)])
-        if not torch.equal(before, torch.get_rng_state()):
+        if not identical(before, generator_states()):
             raise RefusalError("its loss draws random numbers")

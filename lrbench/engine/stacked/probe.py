@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lrbench.engine.live import Training, copied
+from lrbench.engine.live import Training
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State
 from lrbench.engine.training import deterministic
+from lrbench.generators import callers_generators
+from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -51,7 +53,7 @@ def fastest_lanes(task: Task, at_most: int) -> int:
 @lru_cache(maxsize=64)
 def _gains(task: Task) -> Mapping[int, float]:
     """How many times faster per run so many lanes are than the serial engine, up to where stacking seems hopeless."""
-    with torch.random.fork_rng():
+    with callers_generators():
         torch.manual_seed(0)
         model = copied(task.network().state_dict())
         state = State(seed=0, step=0, model=model, optimizer={}, initial_loss=math.nan)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.engine.batches import augmented, batch_table
+from lrbench.engine.batches import batch_table, train_batch
 from lrbench.engine.evaluation import BATCH, Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, Live
 from lrbench.engine.stacked.network import losses, stacked_network
@@ -124,7 +124,7 @@ class Stack:
         else:
             samples = torch.cat(
                 [
-                    augmented(self.task, seed, step + iteration, batch, self._augmentation)
+                    train_batch(self.task, seed, step + iteration, batch, self._augmentation)
                     for seed, step, batch in zip(seeds, steps, indices, strict=True)
                 ]
             )

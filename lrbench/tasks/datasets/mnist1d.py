@@ -1,8 +1,5 @@
 """MNIST-1D (Greydanus 2020, arXiv 2011.14439), made here and offline by its own package."""
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lrbench.generators import callers_generators
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.registry import register_dataset
 
@@ -26,21 +24,10 @@ def mnist1d(root: Path, download: bool) -> RawData:
     """
     from mnist1d.data import make_dataset
 
-    with _numpy_and_random_state():
+    with callers_generators():
         made = make_dataset()
     return RawData(_split(made["x"], made["y"]), _split(made["x_test"], made["y_test"]), 10)
 
 
 def _split(x: NDArray[np.float64], y: NDArray[np.int64]) -> Split:
     return Split(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64)))
-
-
-@contextmanager
-def _numpy_and_random_state() -> Iterator[None]:
-    """The package seeds the global generators; the caller's are put back."""
-    state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 (it is what the package seeds)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-        random.setstate(python_state)
