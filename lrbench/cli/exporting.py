@@ -1,4 +1,4 @@
-"""`lrbench export`: the runs of a study as a table."""
+"""`lrbench export`: the runs of a study, or their curves, as a table."""
 
 from __future__ import annotations
 
@@ -31,16 +31,27 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves",
+            help="Export the curves: a row for each evaluation, with its losses, scores and LR.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     store: Store = None,
     json: Json = False,
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Export the runs of a study from the store, one row a run.
+    """Export the runs of a study from the store, one row a run with every number of it.
+
+    The confidence by class and the reliability bins, which are lists, are in JSON alone.
 
     \b
     Examples:
       lrbench export quickstart -o runs.csv
+      lrbench export quickstart --curves -o curves.csv
       lrbench export quickstart --json
     """
     suffix = None
@@ -50,23 +61,27 @@ def export(
         suffix = check_output(output, ("csv", "json"))
 
     from lrbench.study.export import export as exported
+    from lrbench.study.export import export_curves
     from lrbench.study.store import open_store
 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
-        frame = exported(name, opened)
+        frame = export_curves(name, opened) if curves else exported(name, opened)
+    document = {"study": name, "curves" if curves else "runs": _records(frame)}
     if output is not None:
         from lrbench.report.output_file import write_output
 
-        write_output(output, _csv(frame) if suffix == "csv" else _json(name, frame))
+        write_output(output, _csv(frame) if suffix == "csv" else f"{json_text(document)}\n".encode())
     if json:
-        print_json(_document(name, frame))
+        print_json(document)
     elif output is None:
         sys.stdout.write(_csv(frame).decode())
 
 
 def _csv(frame: DataFrame) -> bytes:
-    text: str = _without_formulas(frame).to_csv(index=False, lineterminator="\n")
+    from lrbench.study.export import flat
+
+    text: str = _without_formulas(flat(frame)).to_csv(index=False, lineterminator="\n")
     return text.encode()
 
 
@@ -89,11 +104,6 @@ def _as_text(cell: Any) -> Any:
     return f"'{cell}".replace("\r", "\n") if cell.startswith(FORMULA_STARTS) else cell.replace("\r", "\n")
 
 
-def _document(name: str, frame: DataFrame) -> dict[str, Any]:
-    """The table as a document, with null where a run has no value."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-    return {"study": name, "runs": rows}
-
-
-def _json(name: str, frame: DataFrame) -> bytes:
-    return f"{json_text(_document(name, frame))}\n".encode()
+def _records(frame: DataFrame) -> list[dict[Any, Any]]:
+    """The rows of a table, with None where one has no value."""
+    return frame.astype(object).where(frame.notna(), None).to_dict(orient="records")

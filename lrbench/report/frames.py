@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import METRICS, Scorecard
 from lrbench.metrics.direction import is_worthless
-from lrbench.study.export import runs_table
+from lrbench.study.export import run_rows
 from lrbench.study.results import Evidence, Results, TaskResults, answer, label
 
 if TYPE_CHECKING:
@@ -180,17 +180,15 @@ def sign_of(table: pd.DataFrame) -> int:
 
 
 def _runs(evidence: Evidence) -> pd.DataFrame:
-    table = runs_table(evidence)
+    import pandas as pd
+
+    table = pd.DataFrame(run_rows(evidence))
     table = table.reindex(columns=list(dict.fromkeys((*table.columns, *RUN))))
     tasks = {task["name"]: task for task in evidence.tasks}
     stored = [evidence.runs.get(key) for key in table["run"]]
     columns: dict[str, list[Any]] = {
         column: [_final(run, column, tasks[task]) for run, task in zip(stored, table["task"], strict=True)]
         for column in ("val_score", "test_score")
-    }
-    columns |= {
-        column: [((run and run.final) or {}).get(column) for run in stored]
-        for column in ("class_confidence", "reliability")
     }
     return table.assign(
         label=[label(*names) for names in zip(table["name"], table["modifier"], strict=True)],

@@ -1,56 +1,81 @@
-"""A study's runs as a table."""
+"""A study's runs and their curves as tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lrbench.study.results import Evidence
+from lrbench.errors import PolicyError
+from lrbench.policy import parse
+from lrbench.study.results import Evidence, record_of
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
-    from lrbench.study.store import Member, Store
+    from lrbench.study.store import Member, Store, StoredRun
+
+Row = dict[str, Any]
+
+CURVE = (
+    *("task", "stage", "name", "policy", "modifier", "scale", "seed", "step", "lr"),
+    *("train_loss", "val_loss", "val_score", "test_loss", "test_score", "run"),
+)
+"""The columns of `export_curves`."""
 
 
 def export(study: str, store: Store) -> pandas.DataFrame:
-    """A row for each run that a study asks for, sorted by task, stage, policy, modifier, base-LR scale and seed.
+    """Tabulate the runs of a study: a row each, sorted by task, stage, policy, modifier, base-LR scale and seed.
 
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
-    `step`, `diverged_at`, `seconds`, `flops`, the metrics of a finished run, and the provenance of each number.
+    `step`, `diverged_at`, `seconds`, `flops`; the metrics of a finished run, its objective as `val_<objective>` and
+    `test_<objective>` among them; the provenance of each number; and what is read off the run's curve: `volatility`,
+    `steps_to_best`, and `steps_to_target` where the study has a target. `class_confidence` and `reliability` hold
+    lists and dicts; `flat` leaves them out.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return runs_table(Evidence.of(study, store))
+    return _lossless(run_rows(Evidence.of(study, store)))
 
 
-def runs_table(evidence: Evidence) -> pandas.DataFrame:
-    """The table that `export` makes, of a study that was read already."""
-    import pandas as pd
+def export_curves(study: str, store: Store) -> pandas.DataFrame:
+    """Tabulate the evaluations of a study: a row each, the runs in the order of `export`, with the columns `CURVE`.
 
-    texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
-    order = {name: place for place, name in enumerate(texts)}
+    `step` iterations were done at an evaluation. `lr` is the LR of the last of them, empty where it is not known: of a
+    function that is not registered here, and of a reactive policy by a training method. `train_loss` is the mean since
+    the evaluation before; the scores are the task's objective.
 
-    def place_in_table(member: Member) -> tuple[object, ...]:
-        first = (member.task, member.stage != "main", member.stage, order[member.entry])
-        return (*first, member.treatment, member.scale, member.seed)
+    Raises:
+        StoreError: the store has no study of that name, or cannot be read.
+    """
+    return _lossless(list(_curve_rows(Evidence.of(study, store))), list(CURVE))
 
-    rows = []
-    for member in sorted(evidence.members, key=place_in_table):
-        place = {
-            "task": member.task,
-            "stage": member.stage,
-            "name": member.entry,
-            "policy": texts[member.entry],
-            "modifier": member.treatment,
-            "scale": member.scale,
-            "seed": member.seed,
-        }
+
+def flat(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Leave out the columns that hold lists and dicts, which a CSV file has no cells for."""
+    nested = [name for name in table if table[name].map(lambda value: isinstance(value, list | dict)).any()]
+    return table.drop(columns=nested)
+
+
+def run_rows(evidence: Evidence) -> list[Row]:
+    """Return the rows that `export` tabulates, of a study that was read already."""
+    tasks = {task["name"]: task for task in evidence.tasks}
+    retention = {name: evidence.base_lr_robustness(task) for name, task in tasks.items()}
+    target = evidence.definition["target"]
+    rows: list[Row] = []
+    for member, policy in _places(evidence):
+        place = _place(member, policy)
         run = evidence.runs.get(member.run)
         if run is None:
             rows.append({**place, "status": "missing"})
             continue
-        metrics = {name: value for name, value in (run.final or {}).items() if not isinstance(value, list | dict)}
+        seed = (member.entry, member.treatment, member.seed)
+        extra = retention[member.task].get(seed, {}) if member.stage == "main" else {}
+        stored = run.final or {}
+        figures = _figures(run, tasks[member.task], member.seed, extra, target)
+        measured = {name: value for name, value in {**stored, **figures}.items() if not isinstance(value, list | dict)}
+        late = [name for name in (*READ_OFF, *extra) if name in measured]
         rows.append(
             {
                 **place,
@@ -59,9 +84,89 @@ def runs_table(evidence: Evidence) -> pandas.DataFrame:
                 "diverged_at": run.diverged_at,
                 "seconds": run.seconds,
                 "flops": run.flops,
-                **metrics,
+                **{name: value for name, value in measured.items() if name not in late},
                 **run.provenance,
                 "run": run.key,
+                **{name: measured[name] for name in late},
+                **{name: value for name, value in stored.items() if isinstance(value, list | dict)},
             }
         )
-    return pd.DataFrame(rows)
+    return rows
+
+
+READ_OFF = ("volatility", "steps_to_best", "steps_to_target")
+"""The numbers of a run that its curve tells."""
+
+
+def _figures(
+    run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None], target: float | None
+) -> Mapping[str, float | None]:
+    """The numbers that a scorecard has of a finished run, but for those that any run has."""
+    if run.status != "finished":
+        return {}
+    record = record_of(run, task, seed, extra)
+    figures = {**record.figures(), **record.final}
+    if target is not None:
+        figures["steps_to_target"] = record.steps_to(target)
+    return {name: value for name, value in figures.items() if name not in ("seconds", "flops")}
+
+
+def _curve_rows(evidence: Evidence) -> Iterator[Row]:
+    for member, policy in _places(evidence):
+        run = evidence.runs.get(member.run)
+        if run is None or not run.scores:
+            continue
+        lrs = _lrs(run, reactive_is_known=not member.treatment)
+        for score in run.scores:
+            lr = None if lrs is None else float(lrs[score.step - 1])
+            yield {**_place(member, policy), **vars(score), "lr": lr, "run": run.key}
+
+
+def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
+    """The LRs of a run's iterations; None where its text is not known here.
+
+    A reactive policy follows from the run's own evaluations, unless a training method had others stored.
+    """
+    try:
+        policy = parse(run.policy)
+        if policy.reacts and not reactive_is_known:
+            return None
+        return policy.lrs(0, run.scores[-1].step, [(score.step, score.val_score) for score in run.scores])
+    except PolicyError:
+        return None
+
+
+def _places(evidence: Evidence) -> Iterable[tuple[Member, str]]:
+    """The places of a study in the order of its tables, each with the text of its policy."""
+    texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
+    order = {name: place for place, name in enumerate(texts)}
+
+    def place_in_table(member: Member) -> tuple[object, ...]:
+        first = (member.task, member.stage != "main", member.stage, order[member.entry])
+        return (*first, member.treatment, member.scale, member.seed)
+
+    return [(member, texts[member.entry]) for member in sorted(evidence.members, key=place_in_table)]
+
+
+def _place(member: Member, policy: str) -> Row:
+    return {
+        "task": member.task,
+        "stage": member.stage,
+        "name": member.entry,
+        "policy": policy,
+        "modifier": member.treatment,
+        "scale": member.scale,
+        "seed": member.seed,
+    }
+
+
+def _lossless(rows: Sequence[Row], columns: list[str] | None = None) -> pandas.DataFrame:
+    """A table whose whole numbers stay so beside missing ones, where pandas would make floats of them."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=columns)
+    for name in map(str, table):
+        known = [row[name] for row in rows if row.get(name) is not None]
+        if len(known) < len(rows) and known and all(type(value) is int for value in known):
+            table[name] = pd.Series([row.get(name) for row in rows], dtype=object)
+    return table

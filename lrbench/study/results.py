@@ -187,10 +187,10 @@ class Evidence:
     def records(self, task: Mapping[str, Any], stage: str) -> Records:
         """The ended runs of a stage on a task, by the names of entry and treatment."""
         records: Records = {}
-        retention = self._base_lr_robustness(task) if stage == "main" else {}
+        retention = self.base_lr_robustness(task) if stage == "main" else {}
         for member in self._ended(task, stage):
             extra = retention.get((member.entry, member.treatment, member.seed), {})
-            record = _record(self.runs[member.run], task, member.seed, extra)
+            record = record_of(self.runs[member.run], task, member.seed, extra)
             records.setdefault((member.entry, member.treatment), []).append(record)
         return records
 
@@ -207,7 +207,7 @@ class Evidence:
             if member.task == task["name"] and member.stage == stage and run is not None and run.ended:
                 yield member
 
-    def _base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, str, int], dict[str, float | None]]:
+    def base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, str, int], dict[str, float | None]]:
         """By policy, treatment and seed, what is left of the objective at other base LRs, once all scales have run."""
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
         for stage in ("main", "scale"):
@@ -311,7 +311,8 @@ def _final_score(run: StoredRun, task: Mapping[str, Any]) -> float | None:
     return None if is_worthless(score, task["better"]) else score
 
 
-def _record(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None]) -> RunRecord:
+def record_of(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None]) -> RunRecord:
+    """Return what judging an ended run takes, with `extra` numbers that other runs tell of it."""
     objective = task["objective"]
     final: dict[str, float | None] = {}
     if run.final is not None:

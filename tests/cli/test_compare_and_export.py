@@ -1,7 +1,9 @@
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,31 @@ def test_an_exported_file_holds_what_stdout_would(lrbench: Command, tmp_path: Pa
 
         assert (result.exit_code, result.output) == (0, "")
         assert (tmp_path / name).read_text() == lrbench("export", "tiny", *options).stdout
+
+
+@pytest.mark.usefixtures("trained")
+def test_curves_are_exported_as_csv_or_json_with_all_their_digits(lrbench: Command, tmp_path: Path) -> None:
+    document = json.loads(lrbench("export", "tiny", "--curves", "--json").stdout)
+    assert lrbench("export", "tiny", "--curves", "-o", "curves.csv").exit_code == 0
+    written = rows((tmp_path / "curves.csv").read_text())
+
+    assert (document["study"], len(document["curves"])) == ("tiny", 4 * 2)
+    with closing(sqlite3.connect(tmp_path / "lrbench.db")) as store:
+        stored = {
+            (run, step): loss for run, step, loss in store.execute("SELECT run, step, test_loss FROM evaluations")
+        }
+    for row, told in zip(written, document["curves"], strict=True):
+        assert float(row["test_loss"]) == told["test_loss"] == stored[told["run"], told["step"]]
+    assert [float(row["lr"]) for row in written if row["name"] == "stepped"] == 2 * [0.1, 0.1 * 0.1]
+
+
+@pytest.mark.usefixtures("trained")
+def test_lists_are_exported_as_json_and_left_out_of_csv(lrbench: Command) -> None:
+    (run, *_) = json.loads(lrbench("export", "tiny", "--json").stdout)["runs"]
+
+    assert len(run["class_confidence"]) == 10
+    assert {"edges", "count", "confidence", "accuracy"} == run["reliability"].keys()
+    assert run.keys() - rows(lrbench("export", "tiny").stdout)[0].keys() == {"class_confidence", "reliability"}
 
 
 @pytest.mark.usefixtures("trained")

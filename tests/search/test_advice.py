@@ -10,7 +10,9 @@ from lrbench.policy import parse
 from lrbench.search.advice import advise, nearest, verified
 from lrbench.search.bench import Bench
 from lrbench.search.evidence import SHIPPED, Body, bodies, shipped, stored
+from lrbench.study import config
 from lrbench.study.config import find_study
+from lrbench.study.export import export, flat
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Adam, Task
 
@@ -128,6 +130,25 @@ def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, la
     advice = advise(mnist1d, lasting_bench, known)
     assert advice.nearness == "the same task"
     assert SHIPPED in advice.source
+
+
+def test_a_shipped_table_says_the_same_with_the_columns_that_an_older_export_had_not(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, table = tmp_path / "tiny.toml", tmp_path / "tiny.csv"
+    policies = "".join(f'[[policies]]\npolicy = "{text}"\n' for text in ("FIX(k0=0.1)", "FIX(k0=1e8)"))
+    file.write_text(f'task = {{ base = "mnist1d-mlp", steps = 24 }}\ntarget = 0.2\nseeds = 2\n{policies}')
+    monkeypatch.setattr(config, "_shipped_studies", lambda: {"tiny": file})
+    bench.train(config.load_study(file))
+    exported = flat(export("tiny", bench.store))
+
+    exported.to_csv(table, index=False)
+    (new,) = shipped()
+    exported.drop(columns=["volatility", "steps_to_best", "steps_to_target"]).to_csv(table, index=False)
+    (old,) = shipped()
+
+    assert len(new.runs) == 4
+    assert new == old
 
 
 def test_shipped_studies_that_only_look_more_or_less_often_are_one_body_of_evidence() -> None:

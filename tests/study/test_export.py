@@ -1,0 +1,150 @@
+"""The tables of a study: what of its runs and their curves is in them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from lrbench.modifiers import EMA
+from lrbench.policy import function, parse
+from lrbench.study.export import CURVE, export, export_curves, flat
+from lrbench.study.listener import Silence
+from lrbench.study.outlook import Outlook
+from lrbench.study.results import results
+from lrbench.study.runner import run
+from lrbench.study.store import Store, open_store
+from lrbench.study.study import Study
+from lrbench.study.treatment import Treatment
+from lrbench.tasks import Metric, Task
+
+Make = Callable[..., Study]
+
+STEPPED, WILD = "STEP(k0=0.1, gamma=0.5, l=0.25dur)", "FIX(k0=1e30)"
+PLATEAU = "REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "runs.db") as store:
+        yield store
+
+
+def train(study: Study, store: Store) -> None:
+    run(study, store, workers=1, engine="serial")
+
+
+def share_of_zeros(outputs: Tensor, targets: Tensor) -> float:
+    return float((targets == 0).double().mean() + outputs.double().mean())
+
+
+def test_a_runs_own_metric_is_exported_as_it_is_ranked_by(study: Make, store: Store, task: Task) -> None:
+    judged = task.with_(metric=Metric("zeros", share_of_zeros, 0.0))
+    train(study("FIX(k0=0.1)", WILD, tasks=(judged,)), store)
+
+    table = export("small", store).set_index("name")
+    (card, _) = results("small", store).tasks[0].scorecards
+
+    for name in ("val_zeros", "test_zeros"):
+        assert table.loc[card.name, name].mean() == card.metrics[name].mean
+        assert table.loc[WILD, name].isna().all()
+
+
+def test_an_export_has_every_number_that_a_scorecard_averages(study: Make, store: Store, task: Task) -> None:
+    train(study(STEPPED, tasks=(task.with_(eval_every=2),), target=0.4, base_lr_scales=(0.5, 1.0)), store)
+
+    table = export("small", store)
+    main = table[table["stage"] == "main"]
+    (card,) = results("small", store).tasks[0].scorecards
+
+    known = {name: one.mean for name, one in card.metrics.items() if one.mean is not None and name != "divergence_rate"}
+    assert {"volatility", "steps_to_best", "steps_to_target", "base_lr_retention"} <= known.keys()
+    assert {name: float(main[name].mean()) for name in known} == pytest.approx(known, rel=1e-12)
+
+
+def test_a_study_without_a_target_has_no_iterations_to_it(study: Make, store: Store) -> None:
+    train(study(STEPPED), store)
+    assert "steps_to_target" not in export("small", store)
+
+
+def test_whole_numbers_stay_whole_beside_missing_ones(study: Make, store: Store) -> None:
+    train(study(STEPPED, WILD), store)
+    table = export("small", store)
+
+    for name in ("diverged_at", "classes_without_correct", "forward_flops", "steps_to_best"):
+        values = table[name].dropna()
+        assert 0 < len(values) < len(table), name
+        assert {type(value) for value in values} == {int}, name
+
+
+def test_lists_are_in_the_table_and_not_in_its_flat_form(study: Make, store: Store) -> None:
+    train(study(STEPPED, WILD), store)
+    table = export("small", store)
+
+    finished = table[table["status"] == "finished"].iloc[0]
+    assert len(finished["class_confidence"]) == 3
+    assert sum(finished["reliability"]["count"]) == 40
+    assert set(table) - set(flat(table)) == {"class_confidence", "reliability"}
+
+
+def test_curves_are_the_stored_evaluations_with_the_lr_of_their_last_iteration(
+    study: Make, store: Store, task: Task
+) -> None:
+    train(study(STEPPED, base_lr_scales=(0.5, 1.0), seeds=(0,)), store)
+    table = export_curves("small", store)
+
+    lrs = parse(STEPPED).bind(task.steps, task.steps_per_epoch).lrs(0, task.steps)
+    assert tuple(table) == CURVE
+    assert list(table["step"]) == 2 * [5, 10, 15, 20, 25, 30, 35, 40]
+    for scale, curve in table.groupby("scale"):
+        assert list(curve["lr"]) == [scale * lrs[step - 1] for step in curve["step"]]
+        (key,) = set(curve["run"])
+        stored = store.runs([key])[key].scores
+        kept = zip(*(curve[name] for name in vars(stored[0])), strict=True)
+        assert list(kept) == [tuple(vars(score).values()) for score in stored]
+
+
+def test_a_run_that_diverged_has_the_curve_up_to_there(study: Make, store: Store) -> None:
+    train(study(STEPPED, "FIX(k0=1e8)", seeds=(0,)), store)
+    lengths = export_curves("small", store).groupby("name", sort=False).size()
+
+    (wild,) = (one for one in store.study_runs("small").values() if one.status == "diverged")
+    assert lengths[STEPPED] == 8
+    assert lengths.get("FIX(k0=1e8)", 0) == len(wild.scores) < 8
+
+
+def test_the_lr_of_a_reactive_policy_follows_from_the_evaluations_of_its_run(
+    study: Make, store: Store, task: Task
+) -> None:
+    train(study(PLATEAU, seeds=(0,)), store)
+    table = export_curves("small", store)
+
+    policy, seen = parse(PLATEAU).bind(task.steps, task.steps_per_epoch), []
+    for row in table.itertuples():
+        assert row.lr == policy.lrs(row.step - 1, row.step, seen)[0]
+        seen.append((row.step, row.val_score))
+    assert table["lr"].nunique() > 1
+
+
+def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    averaged = Treatment.of([EMA()], "averaged")
+    train(study(PLATEAU, STEPPED, seeds=(0,), treatments=(averaged,)), store)
+
+    known = export_curves("small", store).groupby(["name", "modifier"])["lr"].count()
+    assert known.to_dict() == {(PLATEAU, ""): 8, (PLATEAU, "averaged"): 0, (STEPPED, ""): 8, (STEPPED, "averaged"): 8}
+
+    monkeypatch.setattr(function, "_FUNCTIONS", {k: v for k, v in function._FUNCTIONS.items() if k != "STEP"})
+    forgotten = export_curves("small", store)
+    assert forgotten.loc[forgotten["name"] == STEPPED, "lr"].isna().all()
+
+
+def test_curves_of_a_study_that_was_not_begun_are_columns_without_rows(study: Make, store: Store) -> None:
+    class Stopper(Silence):
+        def planned(self, outlook: Outlook) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study(STEPPED), store, workers=1, listener=Stopper())
+    table = export_curves("small", store)
+    assert (tuple(table), len(table)) == (CURVE, 0)
+    assert list(export("small", store)["status"]) == ["missing", "missing"]
