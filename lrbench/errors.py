@@ -32,6 +32,10 @@ class StoreError(LRBenchError):
     """A store cannot be opened, read or written."""
 
 
+class StoreAwayError(StoreError):
+    """The server of a store cannot be reached for now; nothing was written."""
+
+
 class LeaseLostError(StoreError):
     """A coordinator wrote to a run that it does not hold, or no longer."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from statistics import fmean
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lrbench.study.listener import Listener
     from lrbench.study.outlook import Outlook
     from lrbench.study.plan import PlannedRun
-    from lrbench.study.store import Store
+    from lrbench.study.store import Holder, Store
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -128,6 +128,10 @@ class Lines:
         else:
             self._report_if_due()
 
+    def waiting(self, holders: Sequence[Holder]) -> None:
+        """Only runs that other coordinators train are left."""
+        _line(waiting_sentence(holders))
+
     def _report_if_due(self) -> None:
         if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._report()
@@ -175,6 +179,10 @@ class Bar:
         self._tracker.finished(run, status)
         self._update()
 
+    def waiting(self, holders: Sequence[Holder]) -> None:
+        """Only runs that other coordinators train are left."""
+        self._progress.console.print(waiting_sentence(holders), markup=False)
+
     def _update(self) -> None:
         tracker = self._tracker
         if self._bar is not None:
@@ -215,6 +223,12 @@ def plan_sentence(outlook: Outlook) -> str:
         what += " on fresh seeds to confirm the winner"
     steps = f"{outlook.steps_to_train:,} of {outlook.steps_nominal:,} iterations"
     return f"{what}, {len(runs) - missing} cached, {missing} to train ({steps})"
+
+
+def waiting_sentence(holders: Sequence[Holder]) -> str:
+    """Name the processes that train the runs that are left."""
+    named = ", ".join(f"process {one.process} on {one.machine} ({one.runs})" for one in holders)
+    return f"waiting for {sum(one.runs for one in holders)} runs that others are training: {named}"
 
 
 def _clock(seconds: float) -> str:

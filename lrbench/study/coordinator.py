@@ -35,6 +35,10 @@ MOST_LANES = 128
 SECONDS_BETWEEN_LOOKS = 2.0
 """How often runs are looked at that another coordinator trains."""
 
+SECONDS_BEFORE_WAITING_IS_TOLD = 5.0
+SECONDS_BETWEEN_TELLING = 60.0
+"""How often the listener learns that all that is left is trained by other coordinators."""
+
 SECONDS_OF_PATIENCE = 0.5
 """How long workers are listened to before the coordinator asks whether it was interrupted."""
 
@@ -95,6 +99,7 @@ class Coordinator:
         self._ready: list[Claimed] = []
         self._elsewhere: dict[str, PlannedRun] = {}
         self._looked = 0.0
+        self._tells_at = 0.0
         self._idle: set[int] = set()
         self._busy: dict[int, Assignment] = {}
         self._fastest: dict[str, int] = {}
@@ -119,6 +124,7 @@ class Coordinator:
             heard = self._pool.receive(SECONDS_OF_PATIENCE)
             if heard is not None:
                 self._hear(*heard)
+            self._tell_of_waiting()
             if interrupted():
                 raise KeyboardInterrupt
         return self._trained
@@ -227,6 +233,16 @@ class Coordinator:
                 self._listener.ended(run, status)
         runs, self._elsewhere = list(self._elsewhere.values()), {}
         self._claim(forest(runs, lambda _: (0, None)))
+
+    def _tell_of_waiting(self) -> None:
+        """Name the coordinators that train all that is left, once that has lasted some seconds."""
+        now = time.monotonic()
+        if self._unclaimed or self._ready or self._busy or not self._elsewhere:
+            self._tells_at = now + SECONDS_BEFORE_WAITING_IS_TOLD
+        elif now >= self._tells_at:
+            self._tells_at = now + SECONDS_BETWEEN_TELLING
+            if holders := self._lease.holders(self._elsewhere):
+                self._listener.waiting(holders)
 
     def _is_whole(self, checkpoint: str) -> bool:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lrbench.study.outlook import Outlook
     from lrbench.study.plan import PlannedRun
+    from lrbench.study.store import Holder
 
 
 class Listener(Protocol):
@@ -24,6 +26,9 @@ class Listener(Protocol):
     def ended(self, run: PlannedRun, status: str) -> None:
         """A run has ended as "finished", "diverged" or "failed"."""
 
+    def waiting(self, holders: Sequence[Holder]) -> None:
+        """Only runs that other coordinators train are left; called again every minute."""
+
 
 class Silence:
     """A listener that does nothing."""
@@ -38,4 +43,7 @@ class Silence:
         pass
 
     def ended(self, run: PlannedRun, status: str) -> None:
+        pass
+
+    def waiting(self, holders: Sequence[Holder]) -> None:
         pass

@@ -1,10 +1,13 @@
 import csv
 import io
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import Result
@@ -112,3 +115,42 @@ def test_questions_leave_the_store_as_it_is(lrbench: Command, tmp_path: Path) ->
     lrbench("list", "studies")
 
     assert (tmp_path / "lrbench.db").read_bytes() == before
+
+
+def test_a_store_that_may_only_be_read_answers_as_any_other(
+    lrbench: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("LRBENCH_CACHE", f"{folder}/cache")
+        store, out = Path(folder) / "kept" / "runs.db", Path(folder) / "out"
+        store.parent.mkdir()
+        shutil.copy(trained.parent / "lrbench.db", store)
+        questions = [
+            ("list", "studies", "--store", store),
+            ("export", "tiny", "--store", store),
+            ("compare", "tiny", "flat", "stepped", "--store", store),
+            ("report", "tiny", "--store", store, "-o", out / "tiny.html"),
+            ("plot", "ranking", "tiny", "--store", store, "-o", out / "ranking.svg"),
+            ("recommend", "--task", "mnist1d-mlp", "--budget", "40", "--store", store),
+        ]
+        answers = []
+        for mode, user in ((0o755, os.geteuid()), (0o555, 65534 if os.geteuid() == 0 else os.geteuid())):
+            out.mkdir()
+            out.chmod(0o777)
+            for place in (Path(folder), store.parent):
+                place.chmod(mode)
+            before = os.geteuid()
+            os.seteuid(user)
+            try:
+                results = [lrbench(*question) for question in questions]
+            finally:
+                os.seteuid(before)
+                Path(folder).chmod(0o755)
+                store.parent.chmod(0o755)
+            answers.append([(one.exit_code, one.stdout, one.stderr) for one in results])
+            answers[-1] += [file.read_bytes() for file in sorted(out.iterdir())]
+            shutil.rmtree(out)
+        assert [one[0] for one in answers[0][: len(questions)]] == [0] * len(questions)
+        assert answers[0] == answers[1]
+        assert [file.name for file in store.parent.iterdir()] == ["runs.db"]

@@ -1,5 +1,9 @@
 import json
+import os
+import platform
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,9 @@ from lrbench.cli.outcome import print_outcome
 from lrbench.cli.progress import seconds_left
 from lrbench.metrics import t_interval
 from lrbench.report.page.words import plus_minus
+from lrbench.study import coordinator
+from lrbench.study.config import load_study
+from lrbench.study.plan import plan
 from lrbench.study.results import results
 from lrbench.study.runner import Tally
 from lrbench.study.store import open_store
@@ -125,6 +132,31 @@ def test_a_terminal_gets_a_bar_with_the_leader_and_coloured_verdicts(lrbench: Co
 
     assert re.search(r"4/4 runs.*(flat|stepped) 0\.\d{4}", result.stderr)
     assert re.search(r"\x1b\[[\d;]+m(good|undecided|avoid)", result.stdout)
+
+
+@pytest.mark.parametrize("color", [False, True], ids=["lines", "bar"])
+def test_progress_names_the_process_that_one_waits_for(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch, color: bool
+) -> None:
+    monkeypatch.setattr(coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.0)
+    held = [run.key for run in plan(load_study(str(tiny_study))).runs]
+    with open_store("lrbench.db") as store, store.lease() as other:
+        other.claim(held)
+
+        def release() -> None:
+            while not other.others_are_at_work():
+                time.sleep(0.1)
+            time.sleep(1.5)
+            other.release(held)
+
+        releasing = threading.Thread(target=release)
+        releasing.start()
+        result = lrbench("run", tiny_study, color=color)
+        releasing.join()
+
+    waiting = f"waiting for 4 runs that others are training: process {os.getpid()} on {platform.node()} (4)"
+    assert " ".join(result.stderr.split()).count(waiting) == 1
+    assert "4 trained" in result.stdout
 
 
 @pytest.mark.parametrize("how", ["--no-color", "NO_COLOR"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from lrbench.errors import LeaseLostError, StoreError
-from lrbench.study.store import NewRun, Score, Segment, Store, lease
+from lrbench.study.store import Holder, NewRun, Score, Segment, Store, lease
 
 A, B, C = ("a" * 32, "b" * 32, "c" * 32)
 NEW = NewRun(A, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})
@@ -127,6 +129,37 @@ def test_others_are_at_work_while_they_live(store: Store, short: None) -> None:
         with store.lease():
             time.sleep(0.3)
             assert not one.others_are_at_work()
+
+
+def test_a_lease_that_runs_longer_than_a_lease_can_holds_nothing(store: Store, sql: Callable[[str], None]) -> None:
+    with store.lease() as one, store.lease() as other:
+        one.claim([A])
+        sql(f"UPDATE coordinators SET expires = expires + 10 WHERE owner = '{one.owner}'")
+        assert other.claim([A, B]) == {B}
+        assert other.others_are_at_work()
+        sql(f"UPDATE coordinators SET expires = expires + 3600 WHERE owner = '{one.owner}'")
+        assert other.claim([A]) == {A}
+        assert not other.others_are_at_work()
+        with pytest.raises(LeaseLostError):
+            one.begin([NEW])
+
+
+def test_a_lease_that_was_left_from_the_future_is_swept_away(store: Store, sql: Callable[[str], None]) -> None:
+    sql("INSERT INTO coordinators VALUES ('x', 'elsewhere', 1, 1e12)")
+    with store.lease() as one:
+        assert not one.others_are_at_work()
+        assert one.holders([A]) == ()
+    sql("INSERT INTO coordinators VALUES ('x', 'elsewhere', 1, 1e12)")  # the owner is a primary key
+
+
+def test_those_who_hold_runs_are_named_with_how_many(store: Store) -> None:
+    with store.lease() as one, store.lease() as other:
+        one.claim([A, B])
+        other.claim([C])
+        me = Holder(platform.node(), os.getpid(), 2)
+        assert other.holders([A, B, C]) == (me,)
+        assert one.holders([A, B, C]) == (replace(me, runs=1),)
+        assert one.holders([A]) == ()
 
 
 def test_a_lease_that_could_not_be_given_up_binds_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

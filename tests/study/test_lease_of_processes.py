@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -124,6 +125,7 @@ def put_to_sleep(owner: subprocess.Popen[str], location: str, sql: Callable[[str
     write = "LOCK TABLE leases IN ACCESS EXCLUSIVE MODE NOWAIT" if postgresql else "BEGIN IMMEDIATE; ROLLBACK"
     while True:
         owner.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, owner.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             sql(write)
             return

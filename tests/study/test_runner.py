@@ -1,7 +1,8 @@
 import math
 import os
+import platform
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import lrbench.study.coordinator
 import lrbench.study.runner
 from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
@@ -18,7 +20,7 @@ from lrbench.study.outlook import Outlook
 from lrbench.study.plan import PlannedRun, fresh_seeds, plan
 from lrbench.study.runner import Tally
 from lrbench.study.runner import run as run_study
-from lrbench.study.store import NewRun, Segment, Store, StoredRun, open_store
+from lrbench.study.store import Holder, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.treatment import Treatment
 from lrbench.tasks import Metric, Task
@@ -336,3 +338,22 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
 
     run(study("FIX(k0=0.1)"), store, listener=Recorder())
     assert heard == ["2 planned", "FIX(k0=0.1) 0 finished", "FIX(k0=0.1) 1 finished"]
+
+
+def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lrbench.study.coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.3)
+    asked, heard = study("FIX(k0=0.1)"), []
+    planned = plan(asked).runs
+
+    class Releaser(Silence):
+        def ended(self, run: PlannedRun, status: str) -> None:
+            heard.append(run.key)
+
+        def waiting(self, holders: Sequence[Holder]) -> None:
+            heard.append(holders)
+            other.release([planned[1].key])
+
+    with store.lease() as other:
+        other.claim([planned[1].key])
+        assert run(asked, store, listener=Releaser()).trained == 2
+    assert heard == [planned[0].key, (Holder(platform.node(), os.getpid(), 1),), planned[1].key]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -96,3 +97,74 @@ def test_a_store_that_may_only_be_read_says_so() -> None:
         assert "\n" not in str(refused.value)
         with open_store(path) as store:
             assert store.runs([KEY])[KEY].step == 20
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Be somebody who may read a folder and what is in it, and write neither."""
+    folder.chmod(0o555)
+    try:
+        with without_rights():
+            yield
+    finally:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["runs.db", "50%20 of #1?.db"])
+def test_a_store_in_a_folder_that_may_only_be_read_is_read(name: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        with open_store(path) as store:
+            assert max(train(store, 20)) == 20
+            expected = store.runs([KEY])
+        with read_only(Path(folder)), open_store(path, must_exist=True) as store:
+            assert store.runs([KEY]) == expected
+        assert [file.name for file in Path(folder).iterdir()] == [name]
+
+
+def test_a_store_is_read_where_only_another_may_write_who_does_so_meanwhile() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.db"
+        with open_store(path) as store:
+            assert max(train(store, 20)) == 20
+        with read_only(Path(folder)):
+            reader = open_store(path)
+            assert reader.runs([KEY])[KEY].step == 20
+        with open_store(path) as store, store.lease() as lease:
+            lease.claim([KEY])
+            lease.append({KEY: segment(30)})
+            with read_only(Path(folder)):
+                assert reader.runs([KEY])[KEY].step == 30
+                with open_store(path) as another:
+                    assert another.runs([KEY])[KEY].step == 30
+
+
+def test_a_store_that_may_only_be_read_and_has_a_log_alone_says_what_is_missing() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.db"
+        with open_store(path) as store:
+            assert max(train(store, 20)) == 20
+            kept = {suffix: path.with_name(path.name + suffix).read_bytes() for suffix in ("", "-wal")}
+        for suffix, content in kept.items():
+            path.with_name(path.name + suffix).write_bytes(content)
+        with (
+            read_only(Path(folder)),
+            pytest.raises(StoreError, match=r"^[^\n]*its folder is there, and may be written where it has a log$"),
+        ):
+            open_store(path)
+
+
+def test_an_older_store_in_a_folder_that_may_only_be_read_is_refused_in_one_sentence() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.db"
+        open_store(path).close()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(
+                "UPDATE lrbench_schema SET version = 1; DROP TABLE leases; DROP TABLE coordinators"
+            )
+        with (
+            read_only(Path(folder)),
+            pytest.raises(StoreError, match=r"^the store [^\n]* cannot be opened: [^\n]* its folder be written"),
+        ):
+            open_store(path)
+        open_store(path).close()

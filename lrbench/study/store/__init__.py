@@ -7,13 +7,14 @@ Whoever trains holds a lease on the runs that he writes, so that several coordin
 
 from lrbench.study.store.lease import Lease
 from lrbench.study.store.opening import open_store, store_exists
-from lrbench.study.store.records import ENDED, Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.study.store.records import ENDED, Holder, Member, NewRun, Score, Segment, Status, StoredRun
 from lrbench.study.store.schema import SCHEMA_VERSION
 from lrbench.study.store.store import Store
 
 __all__ = [
     "ENDED",
     "SCHEMA_VERSION",
+    "Holder",
     "Lease",
     "Member",
     "NewRun",

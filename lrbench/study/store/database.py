@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
-from lrbench.errors import StoreError
+from lrbench.errors import StoreAwayError, StoreError
 from lrbench.study.store.torn import ADVICE
 
 TURN = 0x6C72_6265_6E63_68
@@ -23,12 +24,24 @@ REMEDIES = {
     sqlite3.SQLITE_CORRUPT: f"; {ADVICE}",
     sqlite3.SQLITE_FULL: "; make room and run the study again, which goes on from what was written",
     sqlite3.SQLITE_IOERR: "; see to its disk and run the study again, which goes on from what was written",
+    sqlite3.SQLITE_CANTOPEN: "; see that its folder is there, and may be written where it has a log",
     sqlite3.SQLITE_READONLY: "; let it and its folder be written, or name another by --store",
 }
 """What to do about an error of SQLite, by its primary code."""
 
 MAY_NOT_WRITE = ("25006", "42501")
 """PostgreSQL's codes for a transaction that may only read, and for a right that the account lacks."""
+PATIENCE_SECONDS = 60.0
+"""How long a transaction waits: for the lock of a file in SQLite, or for a server in PostgreSQL that is away."""
+
+LONGEST_PAUSE = 5.0
+"""In seconds, between two tries to reach a server."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+Answer = TypeVar("Answer")
+
+AWAY = ("08", "57P01", "57P02", "57P03")
+"""How the SQLSTATE of an error begins that says that a connection is lost, or that the server stops or starts."""
 
 
 class Database:
@@ -63,18 +76,29 @@ class Database:
         """A transaction that is committed at the end of the block, or undone where that raises an error.
 
         Raises:
+            StoreAwayError: the server is away, and nothing was written.
             StoreError: the store cannot be `purpose`.
         """
-        with self._explained(purpose), self._writer.begin() as connection:
+        with self._explained(purpose), self._writer.connect() as connection:
             if self._in_sqlite:
                 connection.exec_driver_sql(f"PRAGMA user_version = {_transactions(connection) + 1}")
+                yield connection
+                connection.commit()
+                return
+            number = connection.scalar(sa.select(sa.func.txid_current()))
             yield connection
+            try:
+                connection.commit()
+            except sa.exc.DBAPIError as error:
+                if not (_is_away(error) and self._is_committed(number)):
+                    raise
 
     @contextmanager
     def reading(self, purpose: str = "read") -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database.
 
         Raises:
+            StoreAwayError: the server is away.
             StoreError: the store cannot be `purpose`.
         """
         with self._explained(purpose), self._reader.connect() as connection:
@@ -126,7 +150,56 @@ class Database:
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
             remedy = REMEDIES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF, "")
-            raise StoreError(f"the store {self.name} cannot be {purpose}: {reason}{remedy}") from error
+            kind = StoreAwayError if not self._in_sqlite and _is_away(error) else StoreError
+            raise kind(f"the store {self.name} cannot be {purpose}: {reason}{remedy}") from error
+
+    def _is_committed(self, number: int | None) -> bool:
+        """Whether the server committed a transaction, where its answer to the commit was lost."""
+
+        def state() -> str | None:
+            with self.reading("written") as connection:
+                found: str | None = connection.scalar(sa.select(sa.func.txid_status(number)))
+            if found == "in progress":
+                raise StoreAwayError(f"the store {self.name} cannot be written: the server is still at a commit")
+            return found
+
+        try:
+            return _until_back(state) == "committed"
+        except StoreAwayError as error:  # what may have been written must not be tried again
+            raise StoreError(f"{error}; run the study again, which goes on from what was written") from error
+
+
+def patient(method: Method) -> Method:
+    """Try a method again while its server is away, for `PATIENCE_SECONDS`.
+
+    An argument that can be iterated over only once is read before the first try.
+    """
+
+    @wraps(method)
+    def tried(*args: Any, **kwargs: Any) -> Any:
+        lasting = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]
+        return _until_back(lambda: method(*lasting, **kwargs))
+
+    return cast(Method, tried)
+
+
+def _until_back(ask: Callable[[], Answer]) -> Answer:
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.1
+    while True:
+        try:
+            return ask()
+        except StoreAwayError:
+            if time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _is_away(error: sa.exc.DBAPIError) -> bool:
+    """Whether an error means that there is no connection to a server, which has no SQLSTATE where none answered."""
+    state = getattr(error.orig, "sqlstate", None)
+    lost = isinstance(error, sa.exc.OperationalError) and (state is None or state.startswith(AWAY))
+    return lost or error.connection_invalidated
 
 
 def refuses_writing(error: StoreError) -> bool:
@@ -143,7 +216,7 @@ def _transactions(connection: sa.Connection) -> int:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # sqlite3 begins no transactions of its own
-    for pragma in ("busy_timeout = 60000", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in (f"busy_timeout = {PATIENCE_SECONDS * 1000:.0f}", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         connection.execute("PRAGMA journal_mode = WAL")

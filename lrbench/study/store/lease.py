@@ -20,16 +20,22 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from lrbench.errors import LeaseLostError, StoreError
-from lrbench.study.store.database import Database
+from lrbench.study.store.database import Database, patient
 from lrbench.study.store.facts import to_text
 from lrbench.study.store.processes import is_gone, place
-from lrbench.study.store.records import ENDED, NewRun, Score, Segment
+from lrbench.study.store.records import ENDED, Holder, NewRun, Score, Segment
 from lrbench.study.store.schema import ROUNDED, coordinators, counts, evaluations, leases, runs
 
 LEASE_SECONDS = 60.0
 """A coordinator that was not heard of for so long holds nothing that others cannot take."""
 
 HEARTBEAT_SECONDS = LEASE_SECONDS / 4
+
+SECONDS_AFTER_A_MISSED_BEAT = 1.0
+"""How soon a heartbeat is tried again that could not be written."""
+
+CLOCK_SKEW_SECONDS = 15.0
+"""How far apart the clocks of machines may be that share a store."""
 
 _entered: set[str] = set()
 """The owners in this process: what another one holds in its name is left over from a lease that could not be given up,
@@ -49,10 +55,11 @@ class Lease:
         self._left = threading.Event()
         self._heart = threading.Thread(target=self._beat_on, name="lrbench-lease", daemon=True)
 
+    @patient
     def __enter__(self) -> Self:
         with self._database.writing() as connection:
             self._database.take_turn(connection)
-            connection.execute(sa.delete(coordinators).where(coordinators.c.expires < self._database.now()))
+            connection.execute(sa.delete(coordinators).where(sa.not_(self._is_current())))
         _entered.add(self.owner)
         self._beat()
         self._heart.start()
@@ -68,6 +75,7 @@ class Lease:
             self._release(connection, self._locked(connection))
             connection.execute(sa.delete(coordinators).where(coordinators.c.owner == self.owner))
 
+    @patient
     def claim(self, keys: Iterable[str], exact: Collection[str] = ()) -> set[str]:
         """Hold those of the runs that nobody else holds and that have not ended, and say which these are.
 
@@ -98,6 +106,7 @@ class Lease:
             )
             return claimed - self._release(connection, connection.scalars(ended))
 
+    @patient
     def begin(self, new_runs: Iterable[NewRun]) -> None:
         """Note that runs are being trained from their first iteration; what an earlier try left is dropped.
 
@@ -108,6 +117,7 @@ class Lease:
         with self._holding(run.key for run in begun) as connection:
             write_beginnings(connection, self._database, begun)
 
+    @patient
     def append(self, segments: Mapping[str, Segment]) -> None:
         """Add finished segments to runs, by key: all of their facts, or none. Those that end are held no longer.
 
@@ -118,6 +128,7 @@ class Lease:
             write_segments(connection, segments)
             self._release(connection, (key for key, segment in segments.items() if segment.status in ENDED))
 
+    @patient
     def fail(self, keys: Iterable[str], error: str) -> None:
         """Note why runs could not be trained on; what they had stays, to go on from when they are next asked for.
 
@@ -128,16 +139,31 @@ class Lease:
         with self._holding(failed) as connection:
             write_failure(connection, self._database, failed, error)
 
+    @patient
     def release(self, keys: Iterable[str]) -> None:
         """Hold these runs no longer; those that are not held are passed over."""
         released = tuple(keys)
         with self._database.writing() as connection:
             self._release(connection, self._locked(connection, released))
 
+    @patient
     def others_are_at_work(self) -> bool:
         """Whether another coordinator is alive, and may have written files that the store does not tell of yet."""
         with self._database.reading() as connection:
             return bool(self._others(connection))
+
+    @patient
+    def holders(self, keys: Iterable[str]) -> tuple[Holder, ...]:
+        """Name the other coordinators that hold any of the runs, and count those runs."""
+        held = (
+            sa.select(coordinators.c.place, coordinators.c.process, sa.func.count())
+            .join_from(leases, coordinators, leases.c.owner == coordinators.c.owner)
+            .where(leases.c.run.in_(self._database.listed(keys)), leases.c.owner != self.owner)
+            .group_by(coordinators.c.owner)
+            .order_by(coordinators.c.place, coordinators.c.process)
+        )
+        with self._database.reading() as connection:
+            return tuple(Holder(place.partition(" ")[0], *rest) for place, *rest in connection.execute(held))
 
     # Inside --------------------------------------------------------------------------------------------------------
 
@@ -172,10 +198,13 @@ class Lease:
 
     def _others(self, connection: sa.Connection) -> list[str]:
         """The other coordinators that are alive."""
-        alive = sa.select(coordinators).where(
-            coordinators.c.owner != self.owner, coordinators.c.expires >= self._database.now()
-        )
+        alive = sa.select(coordinators).where(coordinators.c.owner != self.owner, self._is_current())
         return [row.owner for row in connection.execute(alive) if not self._is_gone(row)]
+
+    def _is_current(self) -> sa.ColumnElement[bool]:
+        """Whether a coordinator's lease runs; one that ends later than any can was written by another clock."""
+        now = self._database.now()
+        return coordinators.c.expires.between(now, now + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
 
     @staticmethod
     def _is_gone(coordinator: sa.Row[Any]) -> bool:
@@ -193,9 +222,13 @@ class Lease:
             )
 
     def _beat_on(self) -> None:
-        while not self._left.wait(HEARTBEAT_SECONDS):
-            with suppress(StoreError):  # the next write says so, if it is still true by then
+        pause = HEARTBEAT_SECONDS
+        while not self._left.wait(pause):
+            try:
                 self._beat()
+                pause = HEARTBEAT_SECONDS
+            except StoreError:  # the next write says so, if it is still true by then
+                pause = min(SECONDS_AFTER_A_MISSED_BEAT, HEARTBEAT_SECONDS)
 
 
 def write_beginnings(connection: sa.Connection, database: Database, begun: Sequence[NewRun]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from hashlib import blake2b
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
         if must_exist and not path.is_file():
             raise StoreError(f"there is no store at {path}: name one by --store, or make it by `lrbench run`")
         transactions = transactions_in(path)
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url) if _is_writable(path) else _engine_that_reads(path)
     else:
         transactions = 0
         name, checkpoints = _without_passwords(str(url)), _checkpoints_of_server(url)
@@ -62,6 +63,28 @@ def store_exists(location: str | os.PathLike[str] | None = None) -> bool:
     """Whether `open_store(location)` would open a store that is there rather than make a file."""
     url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
     return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether SQLite can have its log beside a store, which it writes to even for reading."""
+    own = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
+    return not path.is_file() or _may_write(path.parent) or all(map(_may_write, own))
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _engine_that_reads(path: Path) -> sa.Engine:
+    """An engine for a store in a folder that may only be read, which looks anew at each transaction for a log."""
+
+    def connect() -> sqlite3.Connection:
+        log = path.with_name(f"{path.name}-wal")
+        # without a log nobody is writing, and SQLite need not share an index of it, for which it would make a file
+        alone = "" if log.is_file() and log.stat().st_size else "&immutable=1"
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False)
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
 
 
 def _url(location: str | os.PathLike[str]) -> sa.URL:

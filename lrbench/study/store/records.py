@@ -144,3 +144,12 @@ class Member:
     scale: float
     seed: int
     run: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A coordinator that holds runs, by its machine and its process there."""
+
+    machine: str
+    process: int
+    runs: int

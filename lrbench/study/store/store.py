@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.study.store.checkpoints import CheckpointFolder
-from lrbench.study.store.database import Database
+from lrbench.study.store.database import Database, patient
 from lrbench.study.store.facts import from_text
 from lrbench.study.store.lease import Lease
 from lrbench.study.store.records import NO_EVALUATIONS, Member, Scores, Status, StoredRun
@@ -56,6 +56,7 @@ class Store:
         """The right to write runs, to be used in a `with` block."""
         return Lease(self._database)
 
+    @patient
     def save_study(self, name: str, definition: Mapping[str, Any], members: Iterable[Member]) -> None:
         """Say what a study asks for, in place of what it asked for before."""
         with self._database.writing() as connection:
@@ -65,6 +66,7 @@ class Store:
             connection.execute(sa.insert(studies).values(name=name, definition=json.dumps(definition)))
             self._insert_members(connection, name, members)
 
+    @patient
     def revise_study(self, name: str, revise: Callable[[dict[str, Any] | None], dict[str, Any]]) -> dict[str, Any]:
         """Put what `revise` makes of a study's definition in its place, and return it; its members stay as they are.
 
@@ -78,6 +80,7 @@ class Store:
             connection.execute(insert.on_conflict_do_update(index_elements=[studies.c.name], set_={"definition": text}))
             return dict(json.loads(text))
 
+    @patient
     def add_members(self, study: str, members: Iterable[Member]) -> None:
         """Add places to a study that is there; those that it has already are filled anew."""
         with self._database.writing() as connection:
@@ -86,6 +89,7 @@ class Store:
 
     # Reading -------------------------------------------------------------------------------------------------------
 
+    @patient
     def statuses(self, exact: Collection[str] = ()) -> dict[str, Status]:
         """The status of every run, by key.
 
@@ -96,6 +100,7 @@ class Store:
             counted = sa.select(runs.c.key, runs.c.status).where(counts(self._database, exact))
             return {row.key: row.status for row in connection.execute(counted)}
 
+    @patient
     def checkpoints_in_use(self) -> set[str]:
         """The file names of the checkpoints from which runs go on."""
         with self._database.reading() as connection:
@@ -108,10 +113,12 @@ class Store:
         counted = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(keys)), counts(database, exact))
         return self._runs(counted)
 
+    @patient
     def study_names(self) -> tuple[str, ...]:
         with self._database.reading() as connection:
             return tuple(connection.scalars(sa.select(studies.c.name).order_by(studies.c.name)))
 
+    @patient
     def study(self, name: str) -> tuple[dict[str, Any], tuple[Member, ...]]:
         """A study's definition and its members.
 
@@ -134,6 +141,7 @@ class Store:
 
     # Inside --------------------------------------------------------------------------------------------------------
 
+    @patient
     def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
         with self._database.reading() as connection:
             scores = dict(_scores(connection, keys))
