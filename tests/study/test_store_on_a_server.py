@@ -95,15 +95,15 @@ def line_that_breaks(server: Server, at_commit: int, *, after: bool) -> Iterator
         with suppress(OSError):
             while content := source.recv(65536):
                 breaks = False
-                if asks and b"COMMIT" in content:
+                if asks and b"COMMIT\0" in content:
                     commits += 1
                     breaks = commits == at_commit
-                if breaks and after:
+                if breaks:
+                    source.shutdown(socket.SHUT_RDWR)
+                if after or not breaks:
                     drain.sendall(content)
-                    time.sleep(0.2)
                 if breaks:
                     break
-                drain.sendall(content)
         for end in (source, drain):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
