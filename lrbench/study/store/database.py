@@ -31,6 +31,7 @@ REMEDIES = {
 
 MAY_NOT_WRITE = ("25006", "42501")
 """PostgreSQL's codes for a transaction that may only read, and for a right that the account lacks."""
+
 PATIENCE_SECONDS = 60.0
 """How long a transaction waits: for the lock of a file in SQLite, or for a server in PostgreSQL that is away."""
 
