@@ -11,6 +11,7 @@ from lrbench.errors import TaskError
 from lrbench.policy import Policy, parse
 from lrbench.study.config import load_study
 from lrbench.study.how import How, Location
+from lrbench.study.limits import seeds_of
 from lrbench.study.listener import Listener
 from lrbench.study.results import Results, results
 from lrbench.study.runner import Tally, check_workers
@@ -110,7 +111,7 @@ def score(
         name=f"score {policy} on {task.name}",
         tasks=(task,),
         entries=(Entry(str(policy), policy),),
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        seeds=seeds_of(seeds, "score"),
         target=target,
         base_lr_scales=tuple(base_lr_scales),
     )

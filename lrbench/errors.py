@@ -44,8 +44,14 @@ class CheckpointError(LRBenchError):
     """A checkpoint is torn, foreign or does not belong to the run that asks for it."""
 
 
+LONGEST_NAME = 200
+"""No likeness is looked for where a name has more characters, which takes the square of them."""
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """` (did you mean 'TRIEXP'?)` for the nearest allowed name, or an empty string where none is near."""
+    if len(name) > LONGEST_NAME:
+        return ""
     by_lower = {candidate.lower(): candidate for candidate in allowed}
     nearest = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f" (did you mean '{by_lower[nearest[0]]}'?)" if nearest else ""

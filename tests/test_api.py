@@ -70,7 +70,7 @@ def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time
         ({"task": "mnist1d-mpl"}, r"'mnist1d-mpl' \(did you mean 'mnist1d-mlp'\?\)"),
         ({"seeds": 0}, "no seeds"),
         ({"seeds": [1, 1]}, "seed 1 is given 2 times"),
-        ({"seeds": [-1]}, "seeds must be whole numbers from 0 on, not -1"),
+        ({"seeds": [-1]}, "seeds must be whole numbers from 0 to 2\\^63 - 1, not -1"),
         ({"steps": 0}, "steps = 0"),
         ({"target": math.nan}, "target must be a finite number, not nan"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not available"),

@@ -17,6 +17,7 @@ from lrbench.cli.running import run
 from lrbench.cli.scoring import score
 from lrbench.cli.searching import search
 from lrbench.cli.showing import show
+from lrbench.cli.standard_streams import prepare_standard_streams
 from lrbench.cli.verifying import verify
 from lrbench.version import __version__
 
@@ -71,4 +72,5 @@ def _lrbench(
 
 def main() -> None:
     """Run the command that `sys.argv` names and exit with its code."""
+    prepare_standard_streams()
     app()

@@ -83,8 +83,11 @@ def _errors_as_exits(session: Session) -> Iterator[None]:
         _explain(str(error), session)
         sys.exit(USER_ERROR)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(BROKEN_PIPE)
+    except OSError as error:
+        _explain(_system_sentence(error), session)
+        sys.exit(USER_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         say_error("Interrupted.")
         sys.exit(INTERRUPTED)
@@ -113,6 +116,24 @@ def _explain(sentence: str, session: Session) -> None:
     if session.debug:
         traceback.print_exc()
     say_error(f"Error: {sentence}")
+
+
+def _system_sentence(error: OSError) -> str:
+    """What the operating system refuses: a file that it names, or writing to stdout."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"the system refuses {error.filename}: {reason}"
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+        return f"stdout cannot be written: {reason}"
+    return f"the system refuses: {reason}"
+
+
+def _discard_stdout() -> None:
+    """Send what is still to be written to stdout nowhere, so that Python does not try again as it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_sentence(error: Any) -> str:

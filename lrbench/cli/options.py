@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from lrbench.cli.exits import session_of
+from lrbench.files import utf8_text
 
 WHERE = "Where things are"
 HOW = "How to train"
@@ -34,8 +35,8 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int
 
 
 def _known_workers(value: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*|auto|ray|.*:.*", value):
-        allowed = "a number of processes from 1 on, auto, ray, or a Ray cluster's address"
+    if not re.fullmatch(r"[1-9]\d{0,2}|1000|auto|ray|.*:.*", value):
+        allowed = "a number of processes from 1 to 1000, auto, ray, or a Ray cluster's address"
         raise typer.BadParameter(f"{value!r} is not {allowed}")
     return value
 
@@ -202,7 +203,7 @@ StoredStudy = Annotated[
 
 def study_name(study: str) -> str:
     """The name that the store knows a study by: that of its file, without folder and suffix."""
-    return Path(study).stem if study.endswith(".toml") else study
+    return utf8_text(Path(study).stem if study.endswith(".toml") else study)
 
 
 def load_plugins(files: list[Path] | None) -> None:

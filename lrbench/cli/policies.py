@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,8 +91,8 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
         return {key: entry.policy for key, entry in catalog(name).items()}
     file = _study_file(name)
     if file is not None:
-        from lrbench.study.config import MOST_RUNS
         from lrbench.study.entries import entries_of
+        from lrbench.study.limits import MOST_RUNS
 
         entries = entries_of(_read(file).policies, file, most=MOST_RUNS)
         for entry in entries:
@@ -113,7 +114,7 @@ def _study_file(name: str) -> Path | None:
     if name in study_names():
         return find_study(name)
     file = Path(name)
-    return file if file.suffix == ".toml" and file.is_file() and "policies" in read_toml(file) else None
+    return file if file.suffix == ".toml" and os.path.isfile(file) and "policies" in read_toml(file) else None
 
 
 def _read(file: Path) -> StudyFile:

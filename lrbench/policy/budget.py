@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-from lrbench.errors import PolicyError
+from lrbench.errors import PolicyError, did_you_mean
 
 Length = int | str
 """Iterations as an int, or `"3ep"` or `"0.25dur"`."""
@@ -23,7 +23,12 @@ Rate = float | str
 MAX_ITERATIONS = 2**53
 """The largest iteration: up to here float64 counts every iteration exactly."""
 
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+LONGEST_TEXT = 400
+"""The longest text of a number, a length or a rate, in characters: matching a text may take the square of them."""
+
+NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+UNITS = ("ep", "dur")
+_OTHER_UNIT = re.compile(rf"\s*{NUMBER}\s*(?P<unit>[^\W\d]\w{{0,30}})\s*\Z")
 _PORTABLE = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>ep|dur)\s*")
 _PER_LENGTH = re.compile(rf"\s*(?P<number>{NUMBER})\s+per\s+(?P<length>\S.*?)\s*")
 
@@ -74,20 +79,31 @@ def read_length(value: object) -> Length | None:
     if not isinstance(value, str):
         whole = read_whole(value)
         return whole if whole is not None and 1 <= whole <= MAX_ITERATIONS else None
-    match = _PORTABLE.fullmatch(value)
+    match = _PORTABLE.fullmatch(value) if len(value) <= LONGEST_TEXT else None
     number = read_number(float(match["number"])) if match else None
     return f"{shortest(number)}{match['unit']}" if match and number and number > 0 else None
 
 
 def read_per_length(value: object) -> tuple[float, Length] | None:
     """The number and the length of `"0.1 per 1dur"`, or None where `value` is no such text."""
-    match = _PER_LENGTH.fullmatch(value) if isinstance(value, str) else None
+    match = _PER_LENGTH.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
     if match is None:
         return None
     number = read_number(float(match["number"]))
     length = match["length"]
     span = read_length(int(length) if length.isdecimal() and len(length) < 20 else length)
     return (number, span) if number is not None and span is not None else None
+
+
+def unknown_unit(value: object) -> str:
+    """Name the unit of a text that is a length but for its unit: `there is no unit 'dr' (did you mean 'dur'?)`.
+
+    Any other value gives an empty text.
+    """
+    match = _OTHER_UNIT.match(value) if isinstance(value, str) else None
+    if match is None or match["unit"] in UNITS:
+        return ""
+    return f"there is no unit {match['unit']!r}{did_you_mean(match['unit'], UNITS)}"
 
 
 def real_iterations(length: Length, budget: Budget) -> float:

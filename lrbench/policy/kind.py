@@ -3,9 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from lrbench.policy.budget import (
+    MAX_ITERATIONS,
     Budget,
     increases,
     read_length,
@@ -15,6 +17,7 @@ from lrbench.policy.budget import (
     real_iterations,
     round_iterations,
     shortest,
+    unknown_unit,
 )
 
 MAX_LENGTHS = 1000
@@ -72,6 +75,10 @@ class Kind(ABC):
         """What in a canonical value waits for a budget."""
         return ()
 
+    def mistake(self, value: object) -> str:
+        """Name the part of a value that is not allowed, where the kind can tell; an empty text where it cannot."""
+        return ""
+
     def parts(self, value: Any) -> tuple[Any, ...]:
         """The policies inside a canonical value."""
         return ()
@@ -107,7 +114,7 @@ class WholeKind(Kind):
 
     def read(self, value: object) -> int | None:
         whole = read_whole(value)
-        return whole if whole is not None and whole in self.bounds else None
+        return whole if whole is not None and abs(whole) <= MAX_ITERATIONS and whole in self.bounds else None
 
     def text(self, value: int) -> str:
         return str(value)
@@ -134,6 +141,9 @@ class LengthKind(_Relative):
     def read(self, value: object) -> int | str | None:
         return read_length(value)
 
+    def mistake(self, value: object) -> str:
+        return unknown_unit(value)
+
     def bind(self, value: int | str, budget: Budget) -> int:
         return round_iterations(value, budget)
 
@@ -149,10 +159,14 @@ class LengthsKind(Kind):
     def read(self, value: object) -> tuple[int | str, ...] | None:
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
             return None
-        items = tuple(value)
+        items = tuple(islice(value, MAX_LENGTHS + 1))
         found = tuple(length for item in items if (length := read_length(item)) is not None)
         fits = len(found) == len(items) and 1 <= len(items) <= MAX_LENGTHS and increases(found)
         return found if fits else None
+
+    def mistake(self, value: object) -> str:
+        items = value if isinstance(value, list | tuple) else ()
+        return next(filter(None, map(unknown_unit, items)), "")
 
     def text(self, value: tuple[int | str, ...]) -> str:
         return f"[{', '.join(map(str, value))}]"
@@ -186,6 +200,9 @@ class _RateKind(_Relative):
         if number not in self.bounds:
             return None
         return f"{shortest(number)} per {length}" if isinstance(length, str) else self.read(self.over(number, length))
+
+    def mistake(self, value: object) -> str:
+        return unknown_unit(value.rpartition("per")[2]) if isinstance(value, str) else ""
 
     def bind(self, value: float | str, budget: Budget) -> float:
         per_length = read_per_length(value)

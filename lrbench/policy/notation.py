@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
-from lrbench.policy.budget import NUMBER
+from lrbench.policy.budget import LONGEST_TEXT, NUMBER, unknown_unit
 from lrbench.policy.function import build, function_named
 from lrbench.policy.kind import shown
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 )
 _BLANK = re.compile(r"\s*")
 _CONSTANTS = {"True": True, "False": False, "true": True, "false": False, "None": None}
-_LONGEST_NUMBER = 400
+_WORD = re.compile(r"\s*([\w.+-]*)", re.ASCII)
 
 
 def parse(text: str) -> Policy:
@@ -153,8 +153,8 @@ class _Reader:
 
     def _number(self) -> float | int | str:
         token = self._token
-        if len(token) > _LONGEST_NUMBER:
-            raise PolicyError(f"a number has at most {_LONGEST_NUMBER} characters, not {len(token)}")
+        if len(token) > LONGEST_TEXT:
+            raise PolicyError(f"a number has at most {LONGEST_TEXT} characters, not {len(token)}")
         self._advance()
         if self._kind == "name" and self._token == "per":
             self._advance()
@@ -191,6 +191,9 @@ class _Reader:
     def _advance(self) -> None:
         match = _TOKEN.match(self._text, self._start)
         if match is None:
+            word = _WORD.match(self._text, self._start)
+            if word is not None and (mistake := unknown_unit(word[1])):
+                raise PolicyError(f"{mistake} in {shown(word[1])}: a length is iterations, '3ep' or '0.25dur'")
             self._kind, self._token = "other", self._text[self._start :].lstrip()[:1]
             return
         self._kind = "number" if match.lastgroup == "unit" else str(match.lastgroup)

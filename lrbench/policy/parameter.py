@@ -74,7 +74,9 @@ class Parameter:
         """
         canonical = self.kind.read(value)
         if canonical is None:
-            raise PolicyError(f"{owner}: {self.name} must be {self.allowed}, not {shown(value)}")
+            mistake = self.kind.mistake(value)
+            reason = f": {mistake}" if mistake else ""
+            raise PolicyError(f"{owner}: {self.name} must be {self.allowed}, not {shown(value)}{reason}")
         return canonical
 
     def bind(self, owner: str, value: Any, budget: Budget) -> Any:

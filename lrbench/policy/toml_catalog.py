@@ -11,7 +11,6 @@ A catalog file:
     note = "anything else worth knowing"            # may be left out
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
+from lrbench.files import MOST_TOML, read_regular, toml_tables
 from lrbench.policy.kind import shown
 from lrbench.policy.notation import parse
 from lrbench.policy.policy import Policy
@@ -87,7 +87,7 @@ def load_catalog(path: str | Path) -> Catalog:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_TOML)
     except OSError as error:
         raise PolicyError(f"catalog {path} cannot be read: {error.strerror or error}") from None
     return _read(path.stem, content, f"catalog {path}")
@@ -102,11 +102,9 @@ def _shipped() -> dict[str, Traversable]:
 
 def _read(name: str, content: bytes, where: str) -> Catalog:
     try:
-        document = tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise PolicyError(f"{where} is not UTF-8 text") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError(f"{where} is not TOML: {error}") from None
+        document = toml_tables(content)
+    except ValueError as error:
+        raise PolicyError(f"{where} {error}") from None
     _check_keys(document, _FILE_KEYS, ("policy",), where)
     rows, title = document["policy"], document.get("title", name)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):

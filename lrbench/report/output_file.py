@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +21,25 @@ def check_output(path: Path, suffixes: Sequence[str]) -> str:
     if suffix not in suffixes:
         allowed = " or ".join(f".{name}" for name in suffixes)
         raise LRBenchError(f"cannot write {path}: the name must end in {allowed}")
-    if path.is_dir():
+    if _is_folder(path):
         raise LRBenchError(f"cannot write {path}: a folder has that name")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise LRBenchError(f"cannot write {path}: there is no folder {path.parent}")
     return suffix
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder has the name of a file that is about to be written.
+
+    Raises:
+        LRBenchError: no file can have that name there.
+    """
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LRBenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_output(path: Path, content: bytes) -> None:

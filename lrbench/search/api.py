@@ -17,6 +17,7 @@ from lrbench.search.question import Search
 from lrbench.search.verification import Verification, check_policy
 from lrbench.study.config import check_scores
 from lrbench.study.how import How, Location
+from lrbench.study.limits import seeds_of
 from lrbench.tasks import Task, load_task
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ def range_test(
     Raises:
         LRBenchError: the task or the store cannot be used, or no learning rate learns anything.
     """
+    seeds = seeds_of(seeds, "range test")
     task = task_named(task, data_root, download)
     with bench_at(store, listener, how) as bench:
-        return find_range(task, bench, seeds=seed_tuple(seeds), steps=steps, sweep=sweep, sweep_range=sweep_range)
+        return find_range(task, bench, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
 
 
 def search(
@@ -110,10 +112,11 @@ def verify(
         LRBenchError: the policy, the task or the store cannot be used, or a run failed.
     """
     policy = parse(policy) if isinstance(policy, str) else policy
+    seeds = seeds_of(seeds, "verify")
     trained = task_named(task, data_root, download)
     check_scores({"target": target}, trained, "verify")
     with bench_at(store, listener, how) as bench:
-        return check_policy(policy, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))
+        return check_policy(policy, trained, bench, target=target, budget=budget, seeds=seeds)
 
 
 def recommend(
@@ -150,6 +153,7 @@ def recommend(
     """
     if at_most < 1:
         raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
+    seeds = seeds_of(seeds, "recommend")
     trained = task_named(task, data_root, download)
     check_scores({"target": target}, trained, "recommend")
     with bench_at(store, listener, how) as bench:
@@ -157,14 +161,9 @@ def recommend(
         advice = advise(trained.with_budget(budget), bench, evidence, goal=goal, at_most=at_most)
         if target is None:
             return advice
-        return verified(advice, trained, bench, target=target, budget=budget, seeds=seed_tuple(seeds))
+        return verified(advice, trained, bench, target=target, budget=budget, seeds=seeds)
 
 
 def task_named(task: Task | str, data_root: Location | None, download: bool) -> Task:
     """The task itself, or the registered one of this name."""
     return load_task(task, data_root=data_root, download=download) if isinstance(task, str) else task
-
-
-def seed_tuple(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """So many seeds from 0 on, or those that are given."""
-    return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)

@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
+from lrbench.files import utf8_text
 from lrbench.policy import Parameter, functions
 from lrbench.policy.budget import read_length, read_per_length
 from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
 from lrbench.search.domain import Between, Domain, OneOf
 from lrbench.search.question import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.search.space import SHORTEST, Space, domain_of, function_names
-from lrbench.study.config import Seed, Table, check_scores, find_study, read_toml, seeds_of, task_of
+from lrbench.study.config import Seed, Table, check_scores, find_study, read_toml, task_of
 from lrbench.study.fields import checked, shown
+from lrbench.study.limits import seeds_of
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -133,7 +135,7 @@ def load_search(
     many = how.objectives == ["accuracy"] and how.sampler in RUNGED
     try:
         return Search(
-            name=file.stem,
+            name=utf8_text(file.stem),
             task=task,
             space=space,
             seeds=seeds_of(given.seeds, where),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import BASE_LR_SCALES
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
+from lrbench.study.limits import seeds_of
 
 if TYPE_CHECKING:
     from lrbench.search.space import Space
@@ -107,12 +109,14 @@ class Search:
                 raise StudyError(f"{where}: {name} = {getattr(self, name)} must be at least {low}")
         if self.steps is not None and self.steps < self.task.steps:
             raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+        object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise StudyError(f"{where}: seeds must be different whole numbers from 0 on, at least one")
-        if not 0 <= self.margin < math.inf:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {self.margin}")
-        if self.target is not None and not math.isfinite(self.target):
-            raise StudyError(f"{where}: target must be a finite number, not {self.target}")
+        margin = read_number(self.margin)
+        if margin is None or margin < 0:
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
+        if self.target is not None and read_number(self.target) is None:
+            raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
         if self.rungs > 1:
             self._check_rungs(where)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
+from lrbench.files import MOST_TOML, read_regular, toml_tables, utf8_text
 from lrbench.metrics import BASE_LR_SCALES
-from lrbench.study.entries import entries_of
+from lrbench.study.entries import count_entries, entries_of
 from lrbench.study.fields import checked, shown
+from lrbench.study.limits import END_OF_SEEDS, MOST_RUNS, check_runs, seeds_of
 from lrbench.study.study import Study
 
 if TYPE_CHECKING:
@@ -21,10 +23,7 @@ if TYPE_CHECKING:
     from lrbench.study.treatment import Treatment
     from lrbench.tasks import Task
 
-MOST_RUNS = 100_000
-"""A study of more runs than this is taken for a slip of the pen."""
-
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, lt=END_OF_SEEDS)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Table = dict[str, Any]
 
@@ -84,10 +83,11 @@ def load_study(
     scales = _scales(study, where)
     trained = seeds_of(study.seeds if seeds is None else seeds, where)
     wanted = _task_tables(study, where)
+    others = [len(trained), len(wanted), 1 + sum(scale != 1 for scale in scales)]
+    check_runs(where, [count_entries(study.policies, file, most=MOST_RUNS), *others, 1 + _count_grids(study, where)])
     entries = entries_of(study.policies, file, most=MOST_RUNS)
     treatments = _treatments(study, where)
-    scaled = 1 + sum(scale != 1 for scale in scales)
-    _check_size(where, [len(entries), len(trained), len(wanted), scaled, 1 + len(treatments)])
+    check_runs(where, [len(entries), *others, 1 + len(treatments)])
     try:
         tasks = [task_of(task, data_root=data_root, download=download, steps=steps) for task in wanted]
     except (TaskError, DataError) as error:
@@ -97,7 +97,7 @@ def load_study(
         _check_policies(entries, task, where)
     try:
         return Study(
-            name=file.stem,
+            name=utf8_text(file.stem),
             tasks=tuple(tasks),
             entries=entries,
             seeds=trained,
@@ -115,11 +115,16 @@ def find_study(path: str | Path) -> Path:
     """The file at `path`, or that of the shipped study of this name.
 
     Raises:
-        StudyError: there is neither.
+        StudyError: there is neither, or the system does not let it be looked at.
     """
     file = Path(path)
-    if file.exists():
+    try:
+        os.stat(file)
         return file
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        pass
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror or error}") from error
     shipped = _shipped_studies()
     if str(path) in shipped:
         return shipped[str(path)]
@@ -138,20 +143,13 @@ def read_toml(file: Path) -> Table:
     Raises:
         StudyError: it is not a file, cannot be read, or is not TOML in UTF-8.
     """
-    if not file.is_file():
-        raise StudyError(f"{file} is {'a folder' if file.is_dir() else 'missing'}: a study is a TOML file")
     try:
-        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+        return toml_tables(read_regular(file, MOST_TOML))
     except OSError as error:
-        raise StudyError(f"{file} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        byte = error.object[error.start]
-        raise StudyError(f"{file} is not UTF-8 text: line {line} has the byte 0x{byte:02x}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{file} is not valid TOML: {error}") from error
-    except RecursionError as error:
-        raise StudyError(f"{file} is not valid TOML: its arrays or tables are nested too deeply") from error
+        what = "is a folder" if isinstance(error, IsADirectoryError) else f"cannot be read: {error.strerror or error}"
+        raise StudyError(f"{file} {what}; a study is a TOML file") from error
+    except ValueError as error:
+        raise StudyError(f"{file} {error}") from error
 
 
 def _shipped_studies() -> Mapping[str, Path]:
@@ -159,15 +157,6 @@ def _shipped_studies() -> Mapping[str, Path]:
         if folder.is_dir():
             return {file.stem: file for file in sorted(folder.glob("*.toml"))}
     return {}
-
-
-def seeds_of(seeds: int | list[int], where: str) -> tuple[int, ...]:
-    """So many seeds from 0 on, or those that are given."""
-    if isinstance(seeds, list):
-        return tuple(seeds)
-    if seeds > MOST_RUNS:
-        raise StudyError(f"{where}: seeds = {seeds} is more than the {MOST_RUNS:,} runs that a study may have")
-    return tuple(range(seeds))
 
 
 def _scales(study: StudyFile, where: str) -> tuple[float, ...]:
@@ -184,6 +173,14 @@ def _treatments(study: StudyFile, where: str) -> tuple[Treatment, ...]:
     from lrbench.study.treatments import treatments_of
 
     return treatments_of(study.modifiers, where)
+
+
+def _count_grids(study: StudyFile, where: str) -> int:
+    if not study.modifiers:
+        return 0
+    from lrbench.study.treatments import count_treatments
+
+    return count_treatments(study.modifiers, where)
 
 
 def _task_tables(study: StudyFile, where: str) -> list[str | Table]:
@@ -203,14 +200,6 @@ def task_of(task: str | Table, *, data_root: Path | str | None, download: bool, 
 
     settings = tasks.find(task).build() if isinstance(task, str) else settings_from_dict(task)
     return make_task(settings.with_budget(steps), data_root=data_root, download=download)
-
-
-def _check_size(where: str, factors: list[int]) -> None:
-    runs = 1
-    for factor in factors:
-        runs *= factor
-    if runs > MOST_RUNS:
-        raise StudyError(f"{where} asks for {runs:,} runs, more than the {MOST_RUNS:,} that a study may have")
 
 
 def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> None:

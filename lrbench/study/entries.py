@@ -85,32 +85,51 @@ def entries_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) ->
     Raises:
         StudyError: a table says something that is not allowed, or there are too many policies.
     """
+    _check_number(count_entries(tables, file, most=most), file, most)
     entries: list[Entry] = []
-    for number, table in enumerate(tables, start=1):
-        where = f"{file}: [[policies]] {number}"
+    for form, where in _forms(tables, file):
         try:
-            found = _entries(table, where, file.parent, most)
+            found = _as_written(form, where, file.parent)
+            entries.extend(replace(entry, auto_peak=form.peak == "auto") for entry in found)
         except PolicyError as error:
             raise StudyError(f"{where}: {error}") from error
-        entries.extend(found)
+        _check_number(len(entries), file, most)
     return tuple(entries)
 
 
-def _entries(table: Mapping[str, Any], where: str, folder: Path, most: int) -> list[Entry]:
-    kinds = [kind for kind in KINDS if kind in table]
-    if len(kinds) != 1:
-        given = " and ".join(kinds) if kinds else "none of them"
-        raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
-    form = checked(KINDS[kinds[0]], table, where)
-    return [replace(entry, auto_peak=form.peak == "auto") for entry in _as_written(form, where, folder, most)]
+def count_entries(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> int:
+    """Count the policies that a study file names, each catalog as one, without making any.
+
+    Raises:
+        StudyError: a table says something that is not allowed, or a grid has more than `most` policies.
+    """
+    return sum(
+        _size(form, where, most) if isinstance(form, FromFunction) else 1 for form, where in _forms(tables, file)
+    )
 
 
-def _as_written(form: Form, where: str, folder: Path, most: int) -> Iterable[Entry]:
+def _check_number(count: int, file: Path, most: int) -> None:
+    if count > most:
+        raise StudyError(f"{file} has at least {count:,} policies, more than the {most:,} runs that a study may have")
+
+
+def _forms(tables: Sequence[Mapping[str, Any]], file: Path) -> Iterator[tuple[Form, str]]:
+    """Each table by its declaration, and where it stands."""
+    for number, table in enumerate(tables, start=1):
+        where = f"{file}: [[policies]] {number}"
+        kinds = [kind for kind in KINDS if kind in table]
+        if len(kinds) != 1:
+            given = " and ".join(kinds) if kinds else "none of them"
+            raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
+        yield checked(KINDS[kinds[0]], table, where), where
+
+
+def _as_written(form: Form, where: str, folder: Path) -> Iterable[Entry]:
     match form:
         case FromCatalog():
             return _from_catalog(form, where, folder)
         case FromFunction():
-            return _from_function(form, where, most)
+            return _from_function(form)
         case FromText(policy=text, name=name):
             return [_entry(name, parse(text))]
         case FromLRBench(lrbench=source, boundaries=boundaries, name=name):
@@ -134,13 +153,25 @@ def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[Entry]:
     return [Entry(name, known[name].policy) for name in wanted]
 
 
-def _from_function(form: FromFunction, where: str, most: int) -> Iterator[Entry]:
+def _from_function(form: FromFunction) -> Iterator[Entry]:
+    axes = _axes(form)
+    for values in product(*axes.values()):
+        yield _entry(form.name, build(form.function, dict(zip(axes, values, strict=True))))
+
+
+def _axes(form: FromFunction) -> dict[str, list[Any]]:
+    """The values of each parameter of a grid."""
+    declared = {parameter.name: parameter for parameter in functions()[form.function].parameters}
+    return {name: _axis(value, declared.get(name)) for name, value in (form.model_extra or {}).items()}
+
+
+def _size(form: FromFunction, where: str, most: int) -> int:
+    """The number of policies of a grid."""
     known = functions()
     if form.function not in known:
         hint = did_you_mean(form.function, known) or f"; there are {', '.join(known)}"
         raise StudyError(f"{where}: no function is called '{form.function}'{hint}")
-    declared = {parameter.name: parameter for parameter in known[form.function].parameters}
-    axes = {name: _axis(value, declared.get(name)) for name, value in (form.model_extra or {}).items()}
+    axes = _axes(form)
     size = math.prod(len(axis) for axis in axes.values())
     if size > most:
         raise StudyError(f"{where}: the grid has {size:,} policies, more than the {most:,} runs that a study may have")
@@ -149,8 +180,7 @@ def _from_function(form: FromFunction, where: str, most: int) -> Iterator[Entry]
         raise StudyError(f"{where}: {empty} = [] must be a value or a list of at least one")
     if form.name is not None and size > 1:
         raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} policies of a grid")
-    for values in product(*axes.values()):
-        yield _entry(form.name, build(form.function, dict(zip(axes, values, strict=True))))
+    return size
 
 
 def _axis(value: object, parameter: Parameter | None) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lrbench.errors import StudyError, did_you_mean
+from lrbench.policy.kind import shown as python_shown
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,8 +33,8 @@ def shown(value: object) -> str:
     """A value as a study file writes it, shortened where it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        text = str(value)
+    except (TypeError, ValueError, RecursionError):
+        text = python_shown(value)
     text = text.replace("NaN", "nan").replace("Infinity", "inf") if isinstance(value, float) else text
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 

@@ -61,7 +61,7 @@ class PlannedRun:
         Two policies with equal learning rates share their training. A policy that reacts to evaluations has no
         learning rates before it is trained; there its text stands for them.
         """
-        lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.tobytes()
+        lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.data
         digest = blake2b(lrs, digest_size=16).hexdigest()
         return _hash([NUMERICS, self.task.key, self.seed, digest, [list(one) for one in self.modifiers]])
 

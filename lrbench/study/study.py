@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
+from lrbench.study.limits import END_OF_SEEDS, check_name, check_rates, seeds_of
 from lrbench.study.treatment import Treatment, with_controls
 
 if TYPE_CHECKING:
@@ -68,16 +70,21 @@ class Study:
             raise StudyError(f"{where} names no task: give at least one")
         if not self.entries:
             raise StudyError(f"{where} names no policy: give at least one")
+        object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
         if not self.seeds:
             raise StudyError(f"{where} has no seeds: give at least one")
-        if any(seed < 0 for seed in self.seeds):
-            raise StudyError(f"{where}: seeds must be whole numbers from 0 on, not {min(self.seeds)}")
-        if not 0 <= self.margin < math.inf:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {self.margin}")
-        if self.target is not None and not math.isfinite(self.target):
-            raise StudyError(f"{where}: target must be a finite number, not {self.target}")
+        if max(self.seeds) + self.confirm >= END_OF_SEEDS:
+            raise StudyError(f"{where}: no {self.confirm} fresh seeds to confirm by come after {max(self.seeds)}")
+        margin = read_number(self.margin)
+        if margin is None or margin < 0:
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
+        if self.target is not None and read_number(self.target) is None:
+            raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
         if self.confirm < 0:
             raise StudyError(f"{where}: confirm must be a number of seeds of at least 0, not {self.confirm}")
+        parts: tuple[Study | Task | Entry | Treatment, ...] = (self, *self.tasks, *self.entries, *self.arms)
+        for part in parts:
+            check_name(part.name, where)
         for noun, names in (
             ("seed", self.seeds),
             ("policy", [entry.name for entry in self.entries]),
@@ -92,6 +99,8 @@ class Study:
                 f"{where}: the peak of '{self.auto_peaks[0]}' comes from a range test, and each of the "
                 f"{len(self.tasks)} tasks has its own: make a study of each"
             )
+        scales = {scale * arm.lr_scale for scale in (1.0, *self.base_lr_scales) for arm in self.arms}
+        check_rates(where, len(self.entries) * len(scales), max(task.steps for task in self.tasks))
         for task in self.tasks:
             for arm in self.arms:
                 arm.check(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any
@@ -53,6 +54,28 @@ def treatments_of(tables: Sequence[Mapping[str, Any]], where: str) -> tuple[Trea
     return tuple(treatments)
 
 
+def count_treatments(tables: Sequence[Mapping[str, Any]], where: str) -> int:
+    """Count the treatments that a study file names, without making any.
+
+    Raises:
+        StudyError: a grid has an axis without values.
+    """
+    grids = (_axes(table, f"{where}: [[modifiers]] {number}") for number, table in enumerate(tables, start=1))
+    return sum(math.prod(map(len, axes.values())) for axes in grids)
+
+
+def _axes(table: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
+    """The values of each setting of a grid; none for a table that is no grid."""
+    if "method" not in table:
+        return {}
+    form = checked(FromMethod, table, where)
+    axes = {name: value if isinstance(value, list) else [value] for name, value in (form.model_extra or {}).items()}
+    for name, axis in axes.items():
+        if not axis:
+            raise StudyError(f"{where}: {name} = [] must be a value or a list of at least one")
+    return axes
+
+
 def _treatments(table: Mapping[str, Any], where: str) -> Iterator[Treatment]:
     if ("modifier" in table) == ("method" in table):
         raise StudyError(f"{where}: one of the keys modifier and method says what it is")
@@ -61,13 +84,9 @@ def _treatments(table: Mapping[str, Any], where: str) -> Iterator[Treatment]:
         texts = [text.modifier] if isinstance(text.modifier, str) else text.modifier
         yield Treatment.of(map(parse_modifier, texts), text.name or "")
         return
-    form = checked(FromMethod, table, where)
-    axes = {name: value if isinstance(value, list) else [value] for name, value in (form.model_extra or {}).items()}
-    for name, axis in axes.items():
-        if not axis:
-            raise StudyError(f"{where}: {name} = [] must be a value or a list of at least one")
-    grid = list(product(*axes.values()))
-    if form.name is not None and len(grid) > 1:
-        raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {len(grid)} methods of a grid")
-    for values in grid:
+    form, axes = checked(FromMethod, table, where), _axes(table, where)
+    size = math.prod(map(len, axes.values()))
+    if form.name is not None and size > 1:
+        raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} methods of a grid")
+    for values in product(*axes.values()):
         yield Treatment.of([modifier_named(form.method, dict(zip(axes, values, strict=True)))], form.name or "")

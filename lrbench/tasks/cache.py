@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrbench.files import replace_file
+from lrbench.files import replace_file, user_path
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.fingerprint import text_digest
 
@@ -27,7 +27,7 @@ FORMAT = 1
 def cache_folder() -> Path:
     """`LRBENCH_CACHE`, or `~/.cache/lrbench`."""
     chosen = os.environ.get("LRBENCH_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "lrbench"
+    return user_path(chosen) if chosen else Path.home() / ".cache" / "lrbench"
 
 
 def load_cached(

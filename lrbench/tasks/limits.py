@@ -1,9 +1,13 @@
 """The rules that a task and its settings share: what they allow, and how often they are evaluated."""
 
-import math
 from typing import Any, Literal, get_args
 
 from lrbench.errors import TaskError, did_you_mean
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
+
+MOST_STEPS = 50_000_000
+"""The longest budget, in iterations: the learning rates of one run are 8 bytes each in memory, several times over."""
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -26,16 +30,18 @@ def rescaled_eval_every(eval_every: int, steps: int, budget: int) -> int:
 
 
 def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) -> None:
-    """Raise TaskError unless all are integers >= 1 (samples, iterations, iterations) and eval_every <= steps.
+    """Raise TaskError unless all are integers >= 1 (samples, iterations, iterations), and eval_every <= steps.
 
-    `eval_every` may be None: it is not chosen yet.
+    `eval_every` may be None: it is not chosen yet. `steps` may be at most `MOST_STEPS`.
     """
     chosen = {"batch_size": batch_size, "steps": steps} | ({} if eval_every is None else {"eval_every": eval_every})
     for name, value in chosen.items():
         if type(value) is not int or value < 1:
-            raise TaskError(f"{where}: {name} = {value!r} must be an integer >= 1")
+            raise TaskError(f"{where}: {name} = {shown(value)} must be an integer >= 1")
+    if steps > MOST_STEPS:
+        raise TaskError(f"{where}: steps = {shown(steps)} is more than the {MOST_STEPS:,} that a task may have")
     if eval_every is not None and eval_every > steps:
-        raise TaskError(f"{where}: eval_every = {eval_every} is more than steps = {steps}")
+        raise TaskError(f"{where}: eval_every = {shown(eval_every)} is more than steps = {steps}")
 
 
 def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> None:
@@ -43,6 +49,6 @@ def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> Non
     if precision not in get_args(Precision):
         hint = did_you_mean(str(precision), get_args(Precision))
         raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
-    number = isinstance(divergence_factor, int | float) and not isinstance(divergence_factor, bool)
-    if not number or not math.isfinite(divergence_factor) or divergence_factor <= 1:
-        raise TaskError(f"{where}: divergence_factor = {divergence_factor!r} must be a finite number above 1")
+    number = read_number(divergence_factor)
+    if number is None or number <= 1:
+        raise TaskError(f"{where}: divergence_factor = {shown(divergence_factor)} must be a finite number above 1")

@@ -54,7 +54,7 @@ def load_data(settings: TaskSettings, root: Path, *, download: bool) -> Data:
     try:
         raw = read_dataset(entry, options, root, download=download)
         return Data.from_raw(raw, settings.validation, split_seed=settings.split_seed, stratified=settings.stratified)
-    except DataError as error:
+    except LRBenchError as error:
         prefix = "" if "dataset '" in str(error) else f"dataset '{entry.name}': "
         raise DataError(f"{prefix}{error}") from error
 

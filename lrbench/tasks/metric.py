@@ -1,6 +1,5 @@
 """Metric: the number a task is judged by where top-1 accuracy does not fit."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +7,8 @@ from typing import Literal
 from torch import Tensor
 
 from lrbench.errors import TaskError
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
 from lrbench.tasks.fingerprint import ADDED_LATER
 
 Better = Literal["higher", "lower"]
@@ -39,7 +40,7 @@ class Metric:
         if not callable(self.function):
             raise TaskError(f"{where}: function = {self.function!r} must be a function")
         if not _is_finite(self.chance):
-            raise TaskError(f"{where}: chance = {self.chance!r} must be a finite number")
+            raise TaskError(f"{where}: chance = {shown(self.chance)} must be a finite number")
         if self.better not in ("higher", "lower"):
             raise TaskError(f'{where}: better = {self.better!r} must be "higher" or "lower"')
         if not isinstance(self.bounds, tuple) or len(self.bounds) != 2:
@@ -52,4 +53,4 @@ class Metric:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and read_number(value) is not None

@@ -3,7 +3,6 @@
 The learning rate is not part of it: the optimizer is built with LR 1.0, which the engine replaces before each step.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -13,6 +12,8 @@ import torch
 from torch import nn
 
 from lrbench.errors import TaskError
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
 from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
 from lrbench.tasks.specification import specification_named
 
@@ -140,17 +141,17 @@ def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
 def _check_settings(spec: Any) -> None:
     """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags are flags."""
     for name, value in asdict(spec).items():
-        where = f"optimizer {type(spec).__name__}: {name} = {value!r}"
+        where = f"optimizer {type(spec).__name__}: {name} = {shown(value)}"
         if name == "nesterov":
             if not isinstance(value, bool):
                 raise TaskError(f"{where} must be true or false")
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TaskError(f"{where} must be a number")
-        rate = name in ("momentum", "beta1", "beta2", "alpha")
-        if not math.isfinite(value) or value < 0 or (rate and value >= 1):
+        rate, number = name in ("momentum", "beta1", "beta2", "alpha"), read_number(value)
+        if number is None or number < 0 or (rate and number >= 1):
             raise TaskError(f"{where} must be {'in [0, 1)' if rate else 'a finite number >= 0'}")
-        object.__setattr__(spec, name, float(value))
+        object.__setattr__(spec, name, number)
 
 
 def _has_fused_kernel(params: list[nn.Parameter]) -> bool:

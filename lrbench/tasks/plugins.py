@@ -1,6 +1,7 @@
 """Plugins: a user's Python file, executed once so that its decorators register names."""
 
 import importlib.util
+import os
 import sys
 import traceback
 from hashlib import blake2b
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lrbench.errors import LRBenchError, TaskError
+from lrbench.files import user_path
 
 PREFIX = "lrbench_plugin_"
 
@@ -22,11 +24,11 @@ def load_plugin(path: Path | str) -> None:
 
     Raises TaskError where there is no such file or where it fails, naming its line.
     """
-    file = Path(path).expanduser().resolve()
-    module_name = f"{PREFIX}{blake2b(str(file).encode(), digest_size=8).hexdigest()}"
+    file = user_path(path).resolve()
+    module_name = f"{PREFIX}{blake2b(os.fsencode(file), digest_size=8).hexdigest()}"
     if module_name in sys.modules:
         return
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise TaskError(f"there is no plugin file {path}")
     if file.suffix != ".py":
         raise TaskError(f"the plugin {path} must be a Python file, *.py")

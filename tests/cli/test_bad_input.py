@@ -1,5 +1,6 @@
 """What the command line refuses: one sentence on stderr that names what is wrong, exit code 2, and nothing touched."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ Arguments = tuple[str, ...]
 TASK = 'task = "mnist1d-mlp"\n'
 POLICY = '[[policies]]\npolicy = "FIX(k0=0.1)"\n'
 FIX = "FIX(k0=0.1)"
+GRID = f'[[policies]]\nfunction = "EXP"\nk0 = {list(range(1, 317))}\ngamma = {[n / 400 for n in range(1, 317)]}\n'
+MODIFIERS = f'[[modifiers]]\nmethod = "PSWA"\nperiod = {list(range(1, 31624))}\np = {list(range(1, 31624))}\n'
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ STUDY_FILES = {
     "a seed twice": key("seeds = [4, 1, 4]", "seed 4", "2 times"),
     "a negative seed": key("seeds = [0, -1]", "seeds = [0, -1]", "from 0 on"),
     "half a seed": key("seeds = [0, 0.5]", "seeds = [0, 0.5]"),
-    "a seed beyond 63 bits": key("seeds = [9223372036854775808]", "seeds = [9223372036854775808]"),
+    "a seed beyond 63 bits": key("seeds = [9223372036854775808]", "seeds has an integer", "2^63 - 1"),
     "seeds without end": key("seeds = 1000000000000", "1000000000000", "100,000"),
     "negative margin": key("margin = -0.1", "margin = -0.1", "from 0 on"),
     "margin = nan": key("margin = nan", "margin = nan", "finite"),
@@ -122,6 +125,22 @@ STUDY_FILES = {
     "too many runs": key("seeds = 100001", "100001", "100,000"),
     "too many runs in all": toml(
         f'{TASK}seeds = 30000\n[[policies]]\ncatalog = "lrbench13"\n', "390,000 runs", "100,000"
+    ),
+    "a key without end": toml(TASK + POLICY + "a" + ".a" * 20_000 + " = 1\n", "nested too deeply"),
+    "too long": toml(TASK + POLICY + "#" * (16 * 2**20), "cannot be read", "more than 16,777,216 bytes"),
+    "an integer of 5,000 digits": key(f"margin = {'1' * 5000}", "an integer is from -2^63 to 2^63 - 1"),
+    "a number that no float holds": task(
+        f'base = "mnist1d-mlp"\ndivergence_factor = 1{"0" * 400}', "divergence_factor"
+    ),
+    "steps without end": task('base = "mnist1d-mlp"\nsteps = 1000000000', "steps = 1000000000", "50,000,000"),
+    "six large grids": toml(TASK + "seeds = 1\n" + 6 * GRID, "599,256 runs", "100,000"),
+    "a grid of modifiers without end": toml(TASK + POLICY + MODIFIERS, "runs, more than the 100,000"),
+    "a name that no store can hold": toml(TASK + POLICY + 'name = "a\\u0000b"\n', "'a\\x00b'", "no store can hold"),
+    "data in the home of nobody": task(
+        'dataset = {kind = "npz", path = "~nosuchuser/a.npz"}\nmodel = "mlp"\nsteps = 10', "~nosuchuser/a.npz begins"
+    ),
+    "data at no path": task(
+        'dataset = {kind = "npz", path = "a\\u0000.npz"}\nmodel = "mlp"\nsteps = 10', "'a\\x00.npz' has a NUL"
     ),
 }
 
@@ -166,6 +185,20 @@ POLICIES = {
     ),
     "no policy of LRBench": policy('lrbench = "lrPolicy"', "lrPolicy"),
     "unknown policy of LRBench": policy('lrbench = {lrPolicy = "SINE", k0 = 0.1}', "SINE"),
+    "a length of 90,000 digits": policy(
+        f'function = "STEP"\nk0 = 0.1\ngamma = 0.1\nl = "{"1" * 90_000}"', "l must be", "'111"
+    ),
+    "a rate of 90,000 spaces": policy(
+        f'function = "EXP"\nk0 = 0.1\ngamma = "1 per 1{" " * 45_000}1{" " * 45_000}"', "gamma must be"
+    ),
+    "a unit that there is not": policy(
+        'function = "STEP"\nk0 = 0.1\ngamma = 0.1\nl = "0.1dr"', "l must be", "unit 'dr'", "did you mean 'dur'?"
+    ),
+    "another unit in a list": policy(
+        'function = "NSTEP"\nk0 = 0.1\ngamma = 0.1\nl = ["1ep", "2epp"]', "unit 'epp'", "did you mean 'ep'?"
+    ),
+    "another unit in a rate": policy('function = "EXP"\nk0 = 0.1\ngamma = "0.1 per 1dr"', "unit 'dr'", "'dur'?"),
+    "another unit in a text": policy('policy = "EXP(k0=0.1, gamma=0.1 per 1dr)"', "unit 'dr'", "'dur'?"),
     "pieces without boundaries": policy('lrbench = [{lrPolicy = "FIX", k0 = 0.1}, {lrPolicy = "FIX", k0 = 0.2}]', "1"),
     "steps shorter than an iteration": toml(
         TASK + '[[policies]]\npolicy = "STEP(k0=0.1, gamma=0.1, l=0.0001dur)"\n', "0.0001dur", "'mnist1d-mlp'"
@@ -240,6 +273,24 @@ COMMANDS = {
     "score with a bad policy": Refused(("score", "FIX(k0=-1)", "--task", "mnist1d-mlp"), ("FIX", "k0", "-1")),
     "score without seeds": Refused(("score", FIX, "--task", "mnist1d-mlp", "--seeds", "0"), ("--seeds", "0")),
     "score to no target": Refused(("score", FIX, "--task", "mnist1d-mlp", "--target", "nan"), ("--target", "nan")),
+    "score of steps without end": Refused(
+        ("score", FIX, "--task", "mnist1d-mlp", "--steps", "1000000000"), ("steps = 1000000000", "50,000,000")
+    ),
+    "verify within steps without end": Refused(
+        ("verify", FIX, "--task", "mnist1d-mlp", "--target", "0.5", "--budget", "1000000000"), ("steps = 1000000000",)
+    ),
+    "a range test of steps without end": Refused(
+        ("range-test", "--task", "mnist1d-mlp", "--steps", "1000000000"), ("steps = 1000000000",)
+    ),
+    "too many workers": option("--workers", "1001", names=("--workers", "'1001'", "1000")),
+    "workers of 5,000 digits": option("--workers", "1" * 5000, names=("--workers", "1000")),
+    "plugin in the home of nobody": option("--plugin", "~nosuchuser/x.py", names=("~nosuchuser/x.py",)),
+    "plugin of too long a name": option("--plugin", f"{'x' * 300}.py", names=("xxx.py",)),
+    "study of too long a name": Refused(("run", f"{'x' * 300}.toml"), ("xxx.toml", "File name too long")),
+    "study that is not UTF-8": Refused(
+        ("run", "s\udcff.toml"), ("'s\\udcff'", "UTF-8"), {"s\udcff.toml": TASK + POLICY}
+    ),
+    "export of a study that is not UTF-8": Refused(("export", "s\udcff"), ("'s\\udcff'", "UTF-8")),
     "show nothing": show(names=("'POLICY'",)),
     "show an unknown catalog": show("lrbench31", names=("'lrbench31'", "did you mean 'lrbench13'?")),
     "show an entry of an unknown catalog": show("lrbench31/TRI", names=("lrbench31", "did you mean 'lrbench13'?")),
@@ -252,6 +303,10 @@ COMMANDS = {
     "show no steps": show(FIX, "--steps", "0", names=("--steps", "'0'", "from 1")),
     "show too many steps": show(FIX, "--steps", "1000000000", names=("1,000,000,000 steps", "50,000,000")),
     "show for an unknown task": show(FIX, "--task", "mnist1d", names=("'mnist1d'",)),
+    "show a catalog of too long a name": show(f"{'x' * 300}.toml", names=("xxx.toml", "File name too long")),
+    "show a length of 90,000 digits": show(f"STEP(k0=1, gamma=1, l='{'1' * 90_000}')", names=("l must be",)),
+    "show a unit that there is not": show("STEP(k0=1, gamma=1, l=0.1dr)", names=("unit 'dr'", "did you mean 'dur'?")),
+    "picture of too long a name": show(FIX, "-o", f"{'x' * 300}.svg", names=("xxx.svg", "File name too long")),
     "picture of an unknown kind": show(FIX, "-o", "x.jpg", names=("x.jpg", ".png or .svg")),
     "picture without a kind": show(FIX, "-o", "x", names=("cannot write x", ".png or .svg")),
     "picture in a missing folder": show(FIX, "-o", "none/x.png", names=("none/x.png", "no folder none")),
@@ -286,6 +341,30 @@ def test_a_command_line_is_checked(lrbench: Command, tmp_path: Path, case: Refus
 @pytest.mark.parametrize("command", [("run", "good.toml"), ("score", FIX, "--task", "mnist1d-mlp")])
 def test_a_device_that_is_not_there_is_refused(lrbench: Command, tmp_path: Path, command: Arguments) -> None:
     refuses(lrbench, tmp_path, Refused((*command, "--device", "cuda"), ("cuda",), {"good.toml": TASK + POLICY}))
+
+
+@pytest.mark.parametrize("name", ["pipe.toml", "endless.toml"])
+@pytest.mark.parametrize("command", ["run", "show", "search"])
+def test_a_pipe_or_a_device_in_place_of_a_file_is_not_read(
+    lrbench: Command, tmp_path: Path, command: str, name: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+
+    result = lrbench(command, name)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("cannot be read: it is no regular file\n") or "a study is a TOML" in result.stderr
+
+
+def test_a_pipe_in_place_of_a_catalog_is_not_read(lrbench: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "study.toml").write_text(f'{TASK}[[policies]]\ncatalog = "pipe.toml"\n')
+
+    result = lrbench("run", "study.toml")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "[[policies]] 1: catalog pipe.toml cannot be read: it is no regular file" in result.stderr
 
 
 def test_a_picture_does_not_replace_a_folder(lrbench: Command, tmp_path: Path) -> None:

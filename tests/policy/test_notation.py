@@ -99,7 +99,7 @@ def test_the_key_of_a_policy_is_the_same_in_every_version() -> None:
         ("STEPP", r"no LR function named 'STEPP' \(did you mean 'STEP'\?\)"),
         ("FIX(k0=0.1 k1=2)", r"',' or '\)' in FIX where there is 'k1'"),
         ("FIX(k0==0.1)", "where there is '='"),
-        ("FIX(k0=0.1epoch)", "where there is '0'"),
+        ("FIX(k0=0.1epoch)", r"there is no unit 'epoch' in '0\.1epoch'.*'3ep' or '0\.25dur'"),
         ("FIX(k0=$HOME)", r"where there is '\$'"),
         ("FIX(k0=0.1, 5)", "a parameter's name and '=', as in the rest of FIX"),
         ("FIX(0.1)", "FIX: write every parameter by its name, not just 0.1"),

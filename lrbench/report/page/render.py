@@ -45,7 +45,7 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
 
     if search is not None:
         frames = with_finalists(frames, search.confirmed)
-    scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text()]
+    scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text(encoding="utf-8")]
     tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
     pictures = _pictures(frames)
     environment = Environment(
@@ -59,7 +59,7 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
         study=frames.study,
         version=__version__,
         security=_security_policy(scripts),
-        style=Markup((FOLDER / "report.css").read_text()),
+        style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
         scripts=[Markup(script) for script in scripts],
         data=script_json({"tasks": [task["data"] for task in tasks]}),
         tasks=tasks,

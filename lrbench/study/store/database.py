@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from lrbench.errors import StoreAwayError, StoreError
+from lrbench.policy.kind import shown
 from lrbench.study.store.torn import ADVICE
 
 TURN = 0x6C72_6265_6E63_68
@@ -105,6 +106,8 @@ class Database:
         with self._explained(purpose), self._reader.connect() as connection:
             try:
                 yield connection
+            except UnicodeEncodeError:
+                raise
             except ValueError as error:
                 raise StoreError(f"the store {self.name} has values that cannot be read: {self._advice}") from error
 
@@ -148,6 +151,10 @@ class Database:
     def _explained(self, purpose: str) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise StoreError(
+                f"the store {self.name} holds text in UTF-8, which {shown(error.object)} is not"
+            ) from error
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
             remedy = REMEDIES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF, "")

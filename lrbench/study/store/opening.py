@@ -35,7 +35,7 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
             raise StoreError(f"the store {url} names no file: give a path such as lrbench.db")
         path = Path(url.database)
         name, checkpoints = str(path), path.with_name(f"{path.name}.checkpoints")
-        if must_exist and not path.is_file():
+        if must_exist and not os.path.isfile(path):
             raise StoreError(f"there is no store at {path}: name one by --store, or make it by `lrbench run`")
         transactions = transactions_in(path)
         engine = sa.create_engine(url) if _is_writable(path) else _engine_that_reads(path)
@@ -62,7 +62,7 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
 def store_exists(location: str | os.PathLike[str] | None = None) -> bool:
     """Whether `open_store(location)` would open a store that is there rather than make a file."""
     url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
-    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+    return url.get_backend_name() != "sqlite" or os.path.isfile(url.database or "")
 
 
 def _is_writable(path: Path) -> bool:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from lrbench.errors import StudyError
+from lrbench.policy.kind import shown
 
 if TYPE_CHECKING:
     from lrbench.study.work import Message, Order, Setup
 
 Workers = int | str
 """How many processes train; "auto" for as many as pay; or where the Ray cluster is, "ray" for the one at hand."""
+
+MOST_WORKERS = 1000
+"""More processes than this on one machine are taken for a slip of the pen."""
 
 SECONDS_OF_A_WORKER = 10.0
 """How much there must be to do before another process is worth its start."""
@@ -62,17 +66,18 @@ def open_pool(workers: Workers, setup: Setup, *, gpus_per_worker: float = 0.0) -
 
 
 def parse_workers(value: str | int) -> Workers:
-    """A number of processes from 1 on, "auto", "ray" or the address of a Ray cluster (HOST:PORT, or ray://HOST:PORT).
+    """A number of processes from 1 to `MOST_WORKERS`, "auto", "ray" or the address of a Ray cluster (HOST:PORT, or ray://HOST:PORT).
 
     Raises:
         StudyError: it is none of them.
     """
-    text = str(value)
-    if text.isdecimal() and int(text) >= 1:
+    text = value if isinstance(value, str) else shown(value)
+    if text.isdecimal() and len(text) <= len(str(MOST_WORKERS)) and 1 <= int(text) <= MOST_WORKERS:
         return int(text)
     if text in ("auto", "ray") or ":" in text:
         return text
-    raise StudyError(f"workers = {text} must be a number of processes from 1 on, auto, ray, or a Ray cluster's address")
+    allowed = f"a number of processes from 1 to {MOST_WORKERS}, auto, ray, or a Ray cluster's address"
+    raise StudyError(f"workers = {text} must be {allowed}")
 
 
 def worthwhile(seconds: float, most: int) -> int:

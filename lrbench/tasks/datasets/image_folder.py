@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lrbench.errors import DataError
+from lrbench.files import user_path
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.registry import register_dataset
 
@@ -87,7 +88,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 
 def _tree(root: Path, path: str) -> Path:
-    return root / Path(path).expanduser()
+    return root / user_path(path)
 
 
 def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, expected: tuple[int, int]) -> Split:

@@ -1,5 +1,6 @@
 """A user's own arrays in a .npz file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.errors import DataError, did_you_mean
+from lrbench.files import user_path
 from lrbench.tasks.data import RawData, as_split, count_classes
 from lrbench.tasks.registry import register_dataset
 
@@ -25,7 +27,7 @@ def npz(
 
     Raises DataError where the file is missing, torn, foreign, holds pickled objects or lacks an array.
     """
-    file = root / Path(path).expanduser()
+    file = root / user_path(path)
     arrays = read_npz(file)
     splits = {
         part: as_split((_images(arrays[f"x_{part}"], channels_last), _labels(arrays[f"y_{part}"])), part)
@@ -39,7 +41,7 @@ def npz(
 def read_npz(file: Path) -> dict[str, NDArray[Any]]:
     """The arrays that lrbench reads from the file, by key; nothing in it is unpickled."""
     where = f"dataset 'npz': {file}"
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DataError(f"{where} does not exist")
     try:
         with np.load(file, allow_pickle=False) as archive:

@@ -1,0 +1,42 @@
+"""The standard streams of the command line: each is there, and a broken stderr ends nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
+from typing import Any
+
+
+def prepare_standard_streams() -> None:
+    """Open the standard streams that are closed on the null device, and let no error of writing to stderr through.
+
+    The number of a closed stream would be given to the next file that is opened, a store for example, and what is
+    written to the stream would end in that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.set_inheritable(opened, True)
+    sys.stdin = sys.stdin or TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), encoding="utf-8")
+    sys.stdout = sys.stdout or TextIOWrapper(BufferedWriter(FileIO(1, "w", closefd=False)), encoding="utf-8")
+    before = sys.stderr
+    sys.stderr = TextIOWrapper(
+        BufferedWriter(_Unfailing(2, "w", closefd=False)),
+        encoding=before.encoding if before else "utf-8",
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+class _Unfailing(FileIO):
+    """A file that drops what cannot be written to it: no progress that is shown is worth the run that is trained."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            written = super().write(content)
+        except OSError:
+            written = None
+        return memoryview(content).nbytes if written is None else written

@@ -1,0 +1,73 @@
+"""How large a study may be, and which seeds it may have: refused before memory is taken."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lrbench
+from lrbench.errors import StudyError
+from lrbench.study.config import load_study
+from lrbench.study.limits import seeds_of
+from lrbench.study.plan import plan
+from lrbench.study.study import Entry, Study
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study("quickstart", steps=20)
+
+
+@pytest.mark.parametrize("seed", [2**63, -1, True, 0.5, "1", None, 10**5000, math.nan])
+def test_a_seed_is_a_whole_number_of_63_bits(study: Study, seed: Any) -> None:
+    with pytest.raises(StudyError, match=r"seeds must be whole numbers from 0 to 2\^63 - 1, not "):
+        replace(study, seeds=(0, seed))
+
+
+@pytest.mark.parametrize("seeds", [True, 2.5, "12", None])
+def test_a_number_of_seeds_is_a_whole_number(seeds: Any) -> None:
+    with pytest.raises(StudyError, match="score: seeds must be a whole number, or a list of whole numbers, not "):
+        lrbench.score("FIX(k0=0.1)", "mnist1d-mlp", seeds=seeds)
+
+
+def test_so_many_seeds_are_counted_before_they_are_listed() -> None:
+    with pytest.raises(StudyError, match="more than the 100,000 runs"):
+        seeds_of(10**12, "here")
+
+
+def test_seeds_of_numpy_are_the_same_runs(study: Study) -> None:
+    ours, theirs = (plan(replace(study, seeds=seeds)).by_key for seeds in ((3, 2**63 - 1), np.array([3, 2**63 - 1])))
+
+    assert list(ours) == list(theirs)
+
+
+def test_fresh_seeds_need_room_after_the_last(study: Study) -> None:
+    with pytest.raises(StudyError, match="no 2 fresh seeds to confirm by come after 9223372036854775806"):
+        replace(study, seeds=(2**63 - 2,), confirm=2)
+
+
+def test_learning_rates_that_do_not_fit_into_memory_are_counted_before_they_are_made(study: Study) -> None:
+    (task,) = study.tasks
+    long = replace(task, steps=50_000_000)
+
+    with pytest.raises(StudyError, match="13 policies of 50,000,000 iterations, which is 650,000,000 learning rates"):
+        replace(study, tasks=(long,))
+    assert replace(study, tasks=(long,), entries=study.entries[:10]).tasks == (long,)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\udcff"])
+def test_a_name_that_no_store_can_hold_is_refused(study: Study, name: str) -> None:
+    entry = study.entries[0]
+
+    with pytest.raises(StudyError, match="has a character that no store can hold"):
+        replace(study, name=name)
+    with pytest.raises(StudyError, match="has a character that no store can hold"):
+        replace(study, entries=(Entry(name, entry.policy),))
+
+
+@pytest.mark.parametrize("key", ["margin", "target"])
+def test_a_score_too_large_for_a_float_is_refused(study: Study, key: str) -> None:
+    with pytest.raises(StudyError, match=f"{key} must be a finite number"):
+        replace(study, **{key: 10**400})
