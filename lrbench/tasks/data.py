@@ -1,6 +1,6 @@
 """Data: the three splits of a task, decoded once and held in memory.
 
-Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 [N, ...].
+Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 or, token ids say, int64 [N, ...].
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Arrays = tuple[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Inputs uint8 or float32 [N, ...] and targets int64 [N] (float32 [N] or [N, K] for regression)."""
+    """Inputs uint8, int64 or float32 [N, ...]; targets labels int64 [N], or others, int64 or float32 [N, ...]."""
 
     inputs: Tensor
     targets: Tensor
@@ -42,7 +42,9 @@ class Split:
 class RawData:
     """What a dataset delivers: train and test before the validation split is taken out, and the classes.
 
-    `class_names` are what people call the labels 0, 1, ...; they are shown, and change no number.
+    `class_names` are what people call the labels 0, 1, ...; they are shown, and change no number. With
+    `known_as_numbers`, integer inputs have the digest of the float32 numbers that they equal: as those they were once
+    trained on, so that runs of then are still known.
     """
 
     train: Split
@@ -50,6 +52,7 @@ class RawData:
     num_classes: int | None
     val: Split | None = None
     class_names: tuple[str, ...] | None = None
+    known_as_numbers: bool = False
 
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -65,7 +68,8 @@ class RawData:
     @cached_property
     def digests(self) -> Mapping[str, str]:
         """A digest of each array's type, shape and bytes, by name."""
-        return {name: array_digest(array) for name, array in self.arrays.items()}
+        known = {name: self.known_as_numbers and name.endswith("inputs") for name in self.arrays}
+        return {name: array_digest(_as_numbers(array) if known[name] else array) for name, array in self.arrays.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ class Data:
     """The splits of a task.
 
     `mean` and `std` are float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for
-    inputs that are floating-point already, which are used as they are. `num_classes` is None for regression.
+    other inputs, which are used as they are. `num_classes` is None where the targets are no class labels.
     `checksum` is a digest of the arrays and of how they were split. `class_names` are what pictures call the classes;
     where there are none, by their labels.
     """
@@ -103,9 +107,21 @@ class Data:
 
         `val` is the fraction (0 < val < 1) or the number of train samples to hold out, or a pair of its own.
         Integer targets [N] are class labels (`num_classes` is one more than the largest train label unless given, or
-        the number of `class_names` where those are); floating-point targets make it a regression.
+        the number of `class_names` where those are). Floating-point targets [N, ...] make it a regression; integer
+        targets of another shape ([N, L] for a token each) are given to the loss as they are. Both need a metric.
 
-        Raises DataError for an empty split, lengths that differ, non-finite values, labels out of range.
+        Types, by the array's:
+
+        - inputs uint8: images, scaled to 0..1 and standardised per channel a batch at a time; give token ids another
+          integer type
+        - inputs of other integers (token ids): int64, and so to the model; numbers that are no ids must be
+          floating-point (lrbench's own models, which take no ids, are given float32)
+        - inputs of floating point, float64 (NumPy's default) too: float32, the type that networks have
+        - inputs of bool: float32, 0.0 and 1.0
+        - targets of integers and bool: int64; of floating point: float32
+
+        Raises DataError for an empty split, lengths or shapes that differ, non-finite values (also those beyond
+        float32), labels out of range, integers beyond int64, and types that are no real numbers (complex, text).
         """
         splits = {"train": as_split(train, "train"), "test": as_split(test, "test")}
         held_out: Validation = 0.2
@@ -115,7 +131,7 @@ class Data:
             splits["val"] = as_split(val, "val")
         names = None if class_names is None else tuple(class_names)
         classes = count_classes(splits["train"].targets, len(names) if names and num_classes is None else num_classes)
-        raw = RawData(splits["train"], splits["test"], classes, splits.get("val"), names)
+        raw = RawData(splits["train"], splits["test"], classes, splits.get("val"), names, known_as_numbers=True)
         return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified)
 
     @classmethod
@@ -126,6 +142,10 @@ class Data:
         check_raw(raw)
         if raw.val is None:
             labels = raw.train.targets if stratified else None
+            if labels is not None and labels.ndim != 1:
+                raise DataError(
+                    f"stratified = True needs class labels [N], and the targets are {describe(labels)} each"
+                )
             kept, held_out = split_indices(len(raw.train), validation, split_seed, labels)
             train, val = raw.train.take(kept), raw.train.take(held_out)
             how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"
@@ -155,11 +175,24 @@ class Data:
         return replace(self, **splits, mean=mean, std=std)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """A float32 batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel."""
+        """A batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel, integers stay integers.
+
+        All else is float32.
+        """
         if self._affine is None:
-            return inputs.to(torch.float32)
+            return inputs if is_integer(inputs) else inputs.to(torch.float32)
         scale, shift = self._affine
         return inputs.to(torch.float32).mul_(scale).add_(shift)
+
+    def as_numbers(self) -> "Data":
+        """The same data with integer inputs as float32 numbers, for a model that takes no ids; uint8 ones stay."""
+        if not is_integer(self.train.inputs):
+            return self
+
+        def numbers(split: Split) -> Split:
+            return Split(split.inputs.to(torch.float32), split.targets)
+
+        return replace(self, train=numbers(self.train), val=numbers(self.val), test=numbers(self.test))
 
     @cached_property
     def _affine(self) -> tuple[Tensor, Tensor] | None:
@@ -181,7 +214,7 @@ def as_split(arrays: Arrays, where: str) -> Split:
         raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}")
     inputs, targets = as_tensor(arrays[0], f"{where} inputs"), as_tensor(arrays[1], f"{where} targets")
     if inputs.dtype != torch.uint8:
-        inputs = inputs.to(torch.float32)
+        inputs = inputs.to(torch.int64 if is_integer(inputs) else torch.float32)
     targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
     return Split(inputs.contiguous(), targets.contiguous())
 
@@ -191,7 +224,9 @@ def as_tensor(array: Any, where: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.is_complex():
             raise DataError(f"the {where} must be numbers, not a tensor of type {array.dtype}")
-        return array.detach().cpu().clone()
+        if array.dtype not in (torch.uint16, torch.uint32, torch.uint64):
+            return array.detach().cpu().clone()
+        array = array.cpu().numpy()
     try:
         values: NDArray[Any] = np.array(array)
     except ValueError as error:
@@ -199,13 +234,22 @@ def as_tensor(array: Any, where: str) -> Tensor:
     if values.dtype.kind not in "biuf":
         raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}")
     if values.dtype.kind == "u" and values.dtype != np.uint8:
+        if values.size and int(values.max()) > np.iinfo(np.int64).max:
+            raise DataError(f"the {where} have the integer {int(values.max())}, which is beyond int64")
         values = values.astype(np.int64)
+    if values.dtype == np.longdouble:
+        values = values.astype(np.float64)
     return torch.from_numpy(values)
 
 
+def is_integer(inputs: Tensor) -> bool:
+    """Whether inputs are integers that are no images."""
+    return not inputs.is_floating_point() and inputs.dtype not in (torch.uint8, torch.bool)
+
+
 def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
-    """The number of classes of integer targets [N]; None for floating-point ones, which are regressed on."""
-    if targets.is_floating_point() or num_classes is not None or not len(targets):
+    """The number of classes of integer targets [N]; None for others, which are no class labels."""
+    if targets.is_floating_point() or targets.ndim != 1 or num_classes is not None or not len(targets):
         return num_classes
     return int(targets.max()) + 1
 
@@ -222,10 +266,10 @@ def check_raw(raw: RawData) -> None:
             raise DataError(f"class_names has {unnamed[0]!r}, which must be text")
     for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
         if split is not None:
-            check_split(split, where, raw.train.inputs, raw.num_classes)
+            check_split(split, where, raw.train, raw.num_classes)
 
 
-def check_split(split: Split, where: str, train_inputs: Tensor, num_classes: int | None) -> None:
+def check_split(split: Split, where: str, train: Split, num_classes: int | None) -> None:
     inputs, targets = split.inputs, split.targets
     if inputs.ndim < 2:
         raise DataError(f"the {where} inputs have shape {list(inputs.shape)}; they must be [N, ...]")
@@ -234,9 +278,13 @@ def check_split(split: Split, where: str, train_inputs: Tensor, num_classes: int
     if targets.ndim == 0 or len(targets) != len(inputs):
         shape = list(targets.shape)
         raise DataError(f"the {where} split has {len(inputs)} inputs but its targets have shape {shape}")
-    if inputs.shape[1:] != train_inputs.shape[1:] or inputs.dtype != train_inputs.dtype:
-        found, expected = describe(inputs), describe(train_inputs)
-        raise DataError(f"the {where} inputs are {found} each while the train inputs are {expected}")
+    if describe(inputs) != describe(train.inputs):
+        raise DataError(
+            f"the {where} inputs are {describe(inputs)} each while the train inputs are {describe(train.inputs)}"
+        )
+    if num_classes is None and describe(targets) != describe(train.targets):
+        found, expected = describe(targets), describe(train.targets)
+        raise DataError(f"the {where} targets are {found} each while the train targets are {expected}")
     for what, tensor in (("inputs", inputs), ("targets", targets)):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             first = int((~torch.isfinite(tensor)).flatten(1 if tensor.ndim > 1 else 0).nonzero()[0, 0])
@@ -263,11 +311,19 @@ def describe(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape[1:])}"
 
 
+def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """Integers as float32, where that loses none of them; other arrays as they are."""
+    if array.dtype.kind not in "iu" or array.dtype == np.uint8:
+        return array
+    numbers = array.astype(np.float32)
+    return numbers if np.array_equal(numbers.astype(np.float64), array.astype(np.float64)) else array
+
+
 def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
     """Mean and population std per channel (dimension 1 of [N, C, ...]; all values of [N, F]) of uint8 inputs / 255.
 
     Computed from the exact histogram of the 256 values, so it depends on no summation order. A constant channel has
-    std 1. Floating-point inputs have none.
+    std 1. Other inputs have none.
     """
     if inputs.dtype != torch.uint8:
         return None, None

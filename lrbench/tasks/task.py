@@ -17,7 +17,7 @@ from lrbench.errors import TaskError, did_you_mean
 from lrbench.generators import callers_generators, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.data import Data, Split
+from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, package_of, text_digest
 from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
@@ -74,6 +74,8 @@ class Task:
             settle(self, "model", RegisteredModel.named(self.model, self.data))
         if not isinstance(self.optimizer, OptimizerSpec) and callable(self.optimizer):
             settle(self, "optimizer", CustomOptimizer(self.optimizer))
+        if isinstance(self.model, RegisteredModel) and self.model.takes_numbers:
+            settle(self, "data", self.data.as_numbers())
         settle(self, "augment", tuple(self.augment))
         self._check_settings()
         if self.eval_every == 0:
@@ -273,8 +275,10 @@ class Task:
         inputs, targets = self.data.decode(self._samples.inputs.to(self.device)).cpu(), self._samples.targets
         with torch.no_grad():
             network = self._new_network(where)
-            shape = list(inputs.shape)
-            outputs = attempt(f"{where}: the model fails on a batch of shape {shape}", network.train(), inputs)
+            failing = f"{where}: the model fails on a batch of shape {list(inputs.shape)}"
+            if is_integer(inputs):
+                failing += " of integers, which must be floating-point inputs where they are no ids"
+            outputs = attempt(failing, network.train(), inputs)
         if not isinstance(outputs, Tensor):
             raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
         expected = [len(inputs), self.data.num_classes]

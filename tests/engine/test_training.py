@@ -291,6 +291,30 @@ def test_a_regression_with_its_own_metric_and_loss_is_trained(mlp_task: Task) ->
     assert metric.function(evaluations[-1].test.outputs, evaluations[-1].test.targets) > -0.5
 
 
+def test_token_ids_reach_an_embedding_and_a_target_for_each_token_its_loss() -> None:
+    ids = torch.randint(0, 2**25, (60, 5), generator=torch.Generator().manual_seed(0))
+    ids[:, 0] = 2**24 + 1  # float32 would make it 2**24
+    targets = torch.where(ids % 5 == 0, -100, ids % 3)
+    seen: list[tuple[torch.dtype, int]] = []
+
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(30, 3)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            seen.append((tokens.dtype, int(tokens[0, 0])))
+            return self.embedding(tokens % 30).transpose(1, 2)
+
+    right = Metric("right", lambda outputs, wanted: float((outputs.argmax(1) == wanted).float().mean()), chance=1 / 3)
+    data = Data.from_arrays((ids, targets), (ids, targets))
+    task = Task(name="tags", model=Tagger, data=data, metric=right, batch_size=8, steps=60, version="1")
+    _, evaluations = whole(task, 0, np.full(60, 1.0))
+    assert set(seen) == {(torch.int64, 2**24 + 1)}
+    assert evaluations[-1].test.outputs.shape == (60, 3, 5)
+    assert evaluations[-1].test.loss < evaluations[0].test.loss
+
+
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_bfloat16_is_close_to_float32_and_resumes_exactly(model: str, task_with: Callable[[str], Task]) -> None:
     full = task_with(model)

@@ -22,7 +22,13 @@ def test_a_metric_that_draws_gives_one_number_and_leaves_the_callers_generators(
     data = Data.from_arrays((inputs, targets), (inputs, targets))
     metric = Metric("bootstrapped", bootstrapped, 0.0)
     task = Task(
-        name="drawn", model=lambda: nn.Linear(4, 1), data=data, steps=5, loss=nn.functional.mse_loss, metric=metric
+        name="drawn",
+        batch_size=8,
+        model=lambda: nn.Linear(4, 1),
+        data=data,
+        steps=5,
+        loss=nn.functional.mse_loss,
+        metric=metric,
     )
     predictions = Predictions(torch.randn(40, 1), targets, 0.0)
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (40, 3, 8, 6), dtype=np.uint8)
 SIGNALS = RNG.normal(size=(40, 5))
 LABELS = np.arange(40) % 4
+TOKENS = RNG.integers(0, 1000, (40, 5))
 
 
 def test_numpy_arrays_and_tensors_give_the_same_data() -> None:
@@ -60,6 +61,47 @@ def test_floating_point_inputs_are_used_as_they_are() -> None:
     data = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS))
     assert data.mean is None
     assert torch.equal(data.decode(data.test.inputs), torch.tensor(SIGNALS, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_integer_inputs_stay_integers(dtype: type) -> None:
+    tokens = (TOKENS % 100).astype(dtype)
+    for given in (tokens, torch.from_numpy(tokens)):
+        data = Data.from_arrays((given, LABELS), (given, LABELS))
+        batch = data.decode(data.test.inputs[:3])
+        assert batch.dtype == torch.int64
+        assert batch.tolist() == tokens[:3].tolist()
+
+
+def test_large_ids_keep_every_digit() -> None:
+    ids = TOKENS + 2**40 + 1
+    data = Data.from_arrays((ids, LABELS), (ids, LABELS))
+    assert np.array_equal(data.decode(data.test.inputs).numpy(), ids)
+    assert (
+        data.checksum != Data.from_arrays((ids.astype(np.float32), LABELS), (ids.astype(np.float32), LABELS)).checksum
+    )
+
+
+def test_integers_have_the_checksum_that_they_had_as_float32_numbers() -> None:
+    as_floats = TOKENS.astype(np.float32)
+    floats = Data.from_arrays((as_floats, LABELS), (as_floats, LABELS))
+    assert Data.from_arrays((TOKENS, LABELS), (TOKENS, LABELS)).checksum == floats.checksum
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble, bool])
+def test_other_numbers_are_float32(dtype: type) -> None:
+    signals = SIGNALS.astype(np.float16).astype(dtype)
+    data = Data.from_arrays((signals, LABELS), (signals, LABELS))
+    assert data.train.inputs.dtype == torch.float32
+    assert np.array_equal(data.test.inputs.numpy(), signals)
+
+
+def test_integer_targets_of_another_shape_are_no_labels_and_are_kept() -> None:
+    targets = np.where(TOKENS % 7 == 0, -100, TOKENS)
+    data = Data.from_arrays((TOKENS, targets), (TOKENS, targets))
+    assert data.num_classes is None
+    assert data.test.targets.dtype == torch.int64
+    assert np.array_equal(data.test.targets.numpy(), targets)
 
 
 def test_decoding_leaves_the_data_untouched() -> None:
@@ -129,7 +171,20 @@ NOT_FINITE = np.where(np.arange(200).reshape(40, 5) == 17, np.nan, SIGNALS)
         ({"num_classes": 3}, "the train label 3 \\(sample 3\\) is out of range; labels must be 0..2"),
         ({"train": (SIGNALS, LABELS * 0), "test": (SIGNALS, LABELS * 0)}, "1 class; a classification needs at least 2"),
         ({"test": (SIGNALS, LABELS / 2)}, "class labels must be integers"),
-        ({"train": (SIGNALS, np.eye(4, dtype=int)[LABELS])}, "class labels must be integers \\[N\\]"),
+        (
+            {"train": (SIGNALS, np.eye(4, dtype=int)[LABELS])},
+            "the test targets are int64 \\[\\] each while the train targets are int64 \\[4\\]",
+        ),
+        ({"train": (SIGNALS, np.eye(4, dtype=int)[LABELS]), "num_classes": 4}, "class labels must be integers \\[N\\]"),
+        ({"test": (TOKENS, LABELS)}, "the test inputs are int64 \\[5\\] each while the train inputs are float32"),
+        (
+            {"train": (TOKENS.astype(np.uint64) + 2**63, LABELS)},
+            "the integer 92233720368547\\d+, which is beyond int64",
+        ),
+        (
+            {"train": (TOKENS, TOKENS), "test": (TOKENS, TOKENS), "stratified": True},
+            "stratified = True needs class labels \\[N\\], and the targets are int64 \\[5\\] each",
+        ),
         ({"train": (SIGNALS[:, 0], LABELS)}, "they must be \\[N, ...\\]"),
         ({"train": (np.array(["a"] * 40), LABELS)}, "the train inputs must be numbers"),
         ({"train": (SIGNALS.astype(object), LABELS)}, "the train inputs must be numbers"),

@@ -275,6 +275,17 @@ def as_floats(batch: Tensor, generator: torch.Generator) -> Tensor:
     return batch / 255
 
 
+def test_a_model_of_lrbench_is_given_integers_as_numbers_and_a_users_as_they_are() -> None:
+    counts = RNG.integers(0, 9, (100, 6))
+    data = Data.from_arrays((counts, LABELS), (counts, LABELS))
+    task = make(data=data, model="mlp")
+    assert task.data.decode(task.data.train.inputs[:2]).dtype == torch.float32
+    floats = counts.astype(np.float32)
+    assert task.key == make(data=Data.from_arrays((floats, LABELS), (floats, LABELS)), model="mlp").key
+    with pytest.raises(TaskError, match=r"batch of shape \[2, 6\] of integers, which must be floating-point inputs"):
+        make(data=data)
+
+
 def fails(batch: Tensor, generator: torch.Generator) -> Tensor:
     raise ValueError("no.")
 

@@ -23,7 +23,8 @@ def npz(
     """Your own arrays x_train, y_train, x_test, y_test (x_val, y_val) in one .npz file; option path.
 
     `path` is relative to the data root (or absolute). Inputs are uint8 images [N, C, H, W] (or [N, H, W], or
-    [N, H, W, C] with `channels_last`) or floating-point arrays [N, ...]; integer targets [N] are labels 0..classes-1.
+    [N, H, W, C] with `channels_last`) or arrays [N, ...] of numbers, of which `Data.from_arrays` says what becomes of
+    their types; integer targets [N] are labels 0..classes-1.
 
     Raises DataError where the file is missing, torn, foreign, holds pickled objects or lacks an array.
     """
@@ -35,7 +36,7 @@ def npz(
         if f"x_{part}" in arrays
     }
     classes = count_classes(splits["train"].targets, num_classes)
-    return RawData(splits["train"], splits["test"], classes, splits.get("val"))
+    return RawData(splits["train"], splits["test"], classes, splits.get("val"), known_as_numbers=True)
 
 
 def read_npz(file: Path) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ from torch import nn
 from lrbench.errors import TaskError
 from lrbench.tasks import registry
 from lrbench.tasks.data import Data
+from lrbench.tasks.fingerprint import package_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class RegisteredModel:
         if data.num_classes is None:
             raise TaskError(f"model '{name}' is a classifier, and the data has no class labels")
         return cls(name, data.input_shape, data.num_classes, tuple(complete.items()))
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether it is one of lrbench's own models, none of which takes ids."""
+        return package_of(registry.models.find(self.name).build) == "lrbench"
 
     def __call__(self) -> nn.Module:
         return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
