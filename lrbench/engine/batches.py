@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lrbench.generators import seed_generators
+from lrbench.reproducible import seed_generators
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from lrbench.engine.evaluation import forward
 from lrbench.engine.frozen import extends, feature_batches, split_network
 from lrbench.engine.state import Flops, Frozen
 from lrbench.engine.units import units_of
-from lrbench.generators import callers_generators
+from lrbench.reproducible import callers_generators
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task

@@ -14,7 +14,7 @@ from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
 from lrbench.engine.state import Frozen
 from lrbench.engine.units import units_of
-from lrbench.generators import callers_generators, seed_generators
+from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
 from lrbench.engine.flops import features_flops, step_flops
 from lrbench.engine.frozen import extended_features, extends, frozen_features, split_network, stored_batch
 from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, up_to_divergence
-from lrbench.generators import seed_generators, seed_numpy_and_python, seed_torch
+from lrbench.reproducible import seed_generators, seed_numpy_and_python, seed_torch
 from lrbench.streams import stream_seed
 from lrbench.tasks.optimizer_state import HasModes, changed_groups, evaluated_weights, group_settings, restore
 from lrbench.tasks.snapshot import copied

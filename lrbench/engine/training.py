@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lrbench.engine.evaluation import Evaluation, predict
 from lrbench.engine.live import Training, initial_network
 from lrbench.engine.modifier import Modifier, Watcher, in_order
 from lrbench.engine.state import State
-from lrbench.generators import callers_generators
+from lrbench.reproducible import deterministic
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
@@ -95,21 +93,3 @@ def stops(task: Task, start: int, stop: int) -> Iterator[int]:
     while start < stop:
         start = min(start - start % task.eval_every + task.eval_every, stop)
         yield start
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """So many of torch's threads, and then again as many as there were."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
-    with threads(1), callers_generators():
-        yield

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lrbench.errors import TaskError
-from lrbench.generators import callers_generators, seed_generators
+from lrbench.reproducible import callers_generators, seed_generators
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task

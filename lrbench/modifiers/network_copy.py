@@ -13,8 +13,8 @@ from lrbench.engine import Training
 from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
 from lrbench.engine.frozen import split_network
-from lrbench.generators import seed_numpy_and_python
 from lrbench.modifiers.means import Weights
+from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
 
 SAMPLES = 4096

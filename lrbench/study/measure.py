@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lrbench.generators import callers_generators, seed_generators
 from lrbench.metrics import classify, loss_difference
+from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.study.store import Score
 

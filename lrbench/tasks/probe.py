@@ -1,7 +1,7 @@
 """Two steps of training at the making of a Task, which find what a run would lose between two segments.
 
 From one segment to the next a run is its network's parameters and buffers and its optimizer's state and groups. So the
-second step is made twice: once going on, and once by a network and an optimizer that are made anew and given these.
+second step is made twice: by what made the first, and by a network or an optimizer that is made anew and given these.
 Whatever differs then is kept elsewhere.
 """
 
@@ -9,7 +9,7 @@ import io
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.errors import TaskError
-from lrbench.generators import seed_generators
-from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, from_library, package_of
+from lrbench.reproducible import seed_generators
+from lrbench.tasks.fingerprint import from_library
 from lrbench.tasks.optimizer_state import (
     Groups,
     HasModes,
@@ -32,7 +32,7 @@ from lrbench.tasks.optimizer_state import (
 from lrbench.tasks.snapshot import copied, identical
 
 LR = 1e-3
-"""The LR of the steps; those of the parameter groups keep their ratios."""
+"""The LR of the steps, or the highest of the parameter groups'."""
 TOLERANCE = 1e-5
 """How far numbers may differ, relative to the largest of a tensor, for a network whose sums are not reproducible."""
 QUOTED = 300
@@ -41,56 +41,75 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Samples = tuple[Tensor, Tensor]
+Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
-@dataclass
-class Trainee:
-    """A network and its optimizer for two steps on the same few samples."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-
-    def __post_init__(self) -> None:
-        self.network.train()
-        if isinstance(self.optimizer, HasModes):
-            self.optimizer.train()
-        self.built: Groups = group_settings(self.optimizer)
-        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = LR * rate / (max(rates) or 1.0)
-
-    def backpropagate(self, loss: Loss, inputs: Tensor, targets: Tensor, step: int) -> list[Any]:
-        """The forward and the backward pass of a step: its loss and gradients, and then the network's state."""
-        for weight in self.network.parameters():
-            weight.grad = None
-        seed_generators(step, inputs.device)
-        found = loss(self.network(inputs), targets)
-        found.backward()
-        gradients = [weight.grad for weight in self.network.parameters()]
-        seen: list[Any] = copied([found, gradients, dict(self.network.state_dict())])
-        return seen
-
-    def kept(self) -> bytes:
-        """What a checkpoint holds of network and optimizer."""
-        groups = changed_groups(self.built, group_settings(self.optimizer))
-        buffer = io.BytesIO()
-        torch.save([dict(self.network.state_dict()), self.optimizer.state_dict()["state"], groups], buffer)
-        return buffer.getvalue()
-
-    def take(self, kept: bytes) -> None:
-        model, state, groups = torch.load(io.BytesIO(kept), weights_only=True)
-        self.network.load_state_dict(model)
-        restore(self.optimizer, state, groups)
-
-
-def check_going_on(where: str, anew: Callable[[], Trainee], loss: Loss, samples: tuple[Tensor, Tensor]) -> bool:
-    """Refuse a network or an optimizer that starts over in part where a run goes on in another segment.
+def check_network(where: str, anew: Callable[[], nn.Module], loss: Loss, samples: Samples) -> None:
+    """Refuse a network that starts over in part where a run goes on in another segment.
 
     Args:
         where: what the error begins with.
-        anew: makes a network and its optimizer, the same ones each time.
+        anew: makes the network, the same one each time.
         loss: the task's.
-        samples: inputs and targets, the same ones for every step.
+        samples: inputs and targets, the same ones for both steps.
+
+    Raises:
+        TaskError: what starts over, or what fails.
+    """
+    going = anew()
+    kind = type(going).__name__
+    backpropagate(where, going, loss, samples, 0)
+    with torch.no_grad():
+        for weight in going.parameters():
+            if weight.grad is not None:
+                weight.sub_(weight.grad, alpha=LR)
+    other = anew()
+    notice = f"{where}: a checkpoint does not bring back the model {kind}"
+    attempt(notice, lambda: other.load_state_dict(_through_a_checkpoint(dict(going.state_dict()))))
+    seen = []
+    for network in (going, other):
+        found = backpropagate(where, network, loss, samples, 1)
+        gradients = [weight.grad for weight in network.parameters()]
+        seen.append([found, gradients, dict(network.state_dict())])
+    for name, module in going.named_modules():
+        lost = _lost(module, other.get_submodule(name))
+        if lost is not None:
+            raise TaskError(
+                f"{where}: {type(module).__name__}.{lost} is kept from step to step and is no part of the model's "
+                "state_dict, so that it would start over at every evaluation: register it as a buffer "
+                "(register_buffer), or do without it"
+            )
+    if not _alike(seen[0], seen[1]):
+        raise TaskError(
+            f"{where}: the model {kind}, made anew with the same parameters and buffers, gives other gradients: what "
+            "it keeps from step to step must be a buffer (register_buffer), and what it draws must come from a global "
+            "random generator"
+        )
+
+
+def backpropagate(where: str, network: nn.Module, loss: Loss, samples: Samples, step: int) -> Tensor:
+    """The loss of a step, whose gradients are then in the network; raises TaskError where a pass fails."""
+    inputs, targets = samples
+    network.train().zero_grad()
+    seed_generators(step, inputs.device)
+
+    def passes() -> Tensor:
+        found = loss(network(inputs), targets)
+        found.backward()
+        return found
+
+    found: Tensor = attempt(f"{where}: a training step on a batch of shape {list(inputs.shape)} fails", passes)
+    return found
+
+
+def check_optimizer(where: str, build: Build, weights: Sequence[nn.Parameter]) -> bool:
+    """Refuse an optimizer that starts over in part where a run goes on in another segment.
+
+    Args:
+        where: what the error begins with.
+        build: makes the optimizer of some parameters.
+        weights: parameters with their gradients; left as they are.
 
     Returns:
         Whether the optimizer keeps more than its state by parameter: in its groups, or in modes of training and
@@ -99,32 +118,64 @@ def check_going_on(where: str, anew: Callable[[], Trainee], loss: Loss, samples:
     Raises:
         TaskError: what starts over, or what fails.
     """
-    (inputs, targets), going = samples, anew()
-    kind, method = type(going.network).__name__, type(going.optimizer).__name__
-    failing = f"{where}: a training step on a batch of shape {list(inputs.shape)} fails"
-    attempt(failing, going.backpropagate, loss, inputs, targets, 0)
-    attempt(f"{where}: the step of the optimizer {method} fails", going.optimizer.step)
-    kept = going.kept()
-    other = anew()
-    attempt(f"{where}: a checkpoint does not bring back the model {kind} or the optimizer {method}", other.take, kept)
-    seen = [attempt(failing, trainee.backpropagate, loss, inputs, targets, 1) for trainee in (going, other)]
-    for name, module in going.network.named_modules():
-        lost = _lost(module, other.network.get_submodule(name))
-        if lost is not None:
-            raise TaskError(
-                f"{where}: {type(module).__name__}.{lost} is kept from step to step and is no part of the model's "
-                "state_dict, so that it would start over at every evaluation: register it as a buffer "
-                "(register_buffer), or do without it"
-            )
-    if not _alike(*seen):
+    one, same = (_steppable(build, weights) for _ in range(2))
+    method = type(one.optimizer).__name__
+    failing = f"{where}: the step of the optimizer {method} fails"
+    attempt(failing, one.step, 0)
+    groups = changed_groups(one.built, group_settings(one.optimizer))
+    kept = [one.optimizer.state_dict()["state"], groups]
+    notice = f"{where}: a checkpoint does not bring back the optimizer {method}"
+    attempt(notice, lambda: restore(same.optimizer, *_through_a_checkpoint(kept)))
+    for weight, moved in zip(same.weights, one.weights, strict=True):
+        weight.data.copy_(moved.data)
+    for each in (one, same):
+        attempt(failing, each.step, 1)
+    of_every_optimizer = frozenset(vars(torch.optim.SGD([nn.Parameter(torch.zeros(1))])))
+    lost = _first_difference(vars(one.optimizer), vars(same.optimizer), of_every_optimizer)
+    pairs = zip(one.weights, same.weights, strict=True)
+    if lost is not None or not all(identical(weight.data, other.data) for weight, other in pairs):
+        what = "what it keeps from step to step" if lost is None else f"its attribute {lost}"
         raise TaskError(
-            f"{where}: the model {kind}, made anew with the same parameters and buffers, gives other gradients: what "
-            "it keeps from step to step must be a buffer (register_buffer), and what it draws must come from a global "
-            "random generator"
+            f"{where}: the optimizer {method} would start over in part at every evaluation, for {what} is neither in "
+            "its state nor in its param_groups: keep it there"
         )
-    if package_of(going.optimizer) not in OF_TORCH_OR_OURS:
-        _check_optimizer(where, going, other)
-    return keeps_more_than_state(going.optimizer, going.built)
+    return keeps_more_than_state(one.optimizer, one.built)
+
+
+@dataclass(frozen=True)
+class _Steppable:
+    """An optimizer of copies of some weights."""
+
+    weights: Sequence[nn.Parameter]
+    gradients: Sequence[Tensor | None]
+    optimizer: torch.optim.Optimizer
+    built: Groups
+
+    def step(self, number: int) -> None:
+        """Step `number`, whose gradients are others than those of the one before."""
+        seed_generators(number, torch.device("cpu"))
+        for weight, gradient in zip(self.weights, self.gradients, strict=True):
+            weight.grad = None if gradient is None else gradient / (1 + number)
+        self.optimizer.step()
+
+
+def _steppable(build: Build, weights: Sequence[nn.Parameter]) -> _Steppable:
+    copies = [nn.Parameter(copied(weight)) for weight in weights]
+    optimizer = build(copies)
+    if isinstance(optimizer, HasModes):
+        optimizer.train()
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = LR * rate / (max(rates) or 1.0)
+    return _Steppable(copies, [copied(weight.grad) for weight in weights], optimizer, group_settings(optimizer))
+
+
+def _through_a_checkpoint(value: Any) -> Any:
+    """What is read of a value that was written to a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
 
 
 def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -135,27 +186,6 @@ def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except Exception as error:
         raise TaskError(f"{what}: {_one_line(error)}") from error
-
-
-def _check_optimizer(where: str, going: Trainee, other: Trainee) -> None:
-    """Let both optimizers step with the same gradients from the same weights."""
-    pairs = list(zip(going.network.parameters(), other.network.parameters(), strict=True))
-    for one, same in pairs:
-        same.data.copy_(one.data)
-        same.grad = copied(one.grad)
-    method = type(going.optimizer).__name__
-    for trainee in (going, other):
-        seed_generators(2, torch.device("cpu"))
-        attempt(f"{where}: the step of the optimizer {method} fails", trainee.optimizer.step)
-    of_every_optimizer = frozenset(vars(torch.optim.SGD([nn.Parameter(torch.zeros(1))])))
-    lost = _first_difference(vars(going.optimizer), vars(other.optimizer), of_every_optimizer)
-    if lost is None and all(identical(one.data, same.data) for one, same in pairs):
-        return
-    what = "what it keeps from step to step" if lost is None else f"its attribute {lost}"
-    raise TaskError(
-        f"{where}: the optimizer {method} would start over in part at every evaluation, for {what} is neither in its "
-        "state nor in its param_groups: keep it there"
-    )
 
 
 def _lost(module: nn.Module, anew: nn.Module) -> str | None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
 from lrbench.errors import TaskError, did_you_mean
-from lrbench.generators import callers_generators, seed_generators
+from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
@@ -23,7 +23,7 @@ from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_e
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
-from lrbench.tasks.probe import Trainee, attempt, check_going_on
+from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 
 UNTRAINED_BATCH = 500
 """Samples a forward pass of the untrained network takes."""
@@ -80,7 +80,7 @@ class Task:
         self._check_settings()
         if self.eval_every == 0:
             settle(self, "eval_every", eval_every_for(self.steps))
-        with callers_generators():
+        with deterministic():
             self._check_augmentation()
             self._check_model()
 
@@ -192,7 +192,7 @@ class Task:
 
     def _untrained_loss(self) -> float:
         val, total = self.data.val, 0.0
-        with callers_generators(), torch.inference_mode():
+        with deterministic(), torch.inference_mode():
             seed_generators(stream_seed(0, "initial weights"), self.device)
             network = self.network().eval()
             for first in range(0, len(val), UNTRAINED_BATCH):
@@ -291,21 +291,21 @@ class Task:
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise TaskError(f"{where}: the model has no parameters to train")
         parts: list[Any] = [*network.modules(), self.loss, *self.augment]
-        own_optimizer = type(self.optimizer) in OPTIMIZERS.values()
-        optimizer = None if own_optimizer else self._new_optimizer(where, network)
-        parts += [] if optimizer is None else [optimizer]
+        if not all(from_library(type(module).__module__) for module in network.modules()):
+
+            def anew() -> nn.Module:
+                return _materialized(self._new_network(where), lambda: inputs)
+
+            check_network(where, anew, self.loss, (inputs, targets))
+        if type(self.optimizer) not in OPTIMIZERS.values():
+            weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+            optimizer = self._new_optimizer(where, weights)
+            parts.append(optimizer)
+            if package_of(optimizer) != "torch":
+                backpropagate(where, network, self.loss, (inputs, targets), 0)
+                more = check_optimizer(where, lambda copies: self._new_optimizer(where, copies), weights)
+                object.__setattr__(self, "keeps_more_than_state", more)
         object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
-        if all(from_library(type(module).__module__) for module in network.modules()) and (
-            optimizer is None or package_of(optimizer) == "torch"
-        ):
-            return
-
-        def anew() -> Trainee:
-            other = _materialized(self._new_network(where), lambda: inputs)
-            return Trainee(other, self._new_optimizer(where, other))
-
-        more = check_going_on(where, anew, self.loss, (inputs, targets))
-        object.__setattr__(self, "keeps_more_than_state", more)
 
     @property
     def _samples(self) -> Split:
@@ -319,8 +319,7 @@ class Task:
             raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
         return network
 
-    def _new_optimizer(self, where: str, network: nn.Module) -> torch.optim.Optimizer:
-        weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    def _new_optimizer(self, where: str, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         optimizer = attempt(f"{where}: the optimizer function fails", self.optimizer.build, weights)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")

@@ -15,7 +15,7 @@ from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import Frozen, State, TrainingLoss, up_to_divergence
 from lrbench.engine.training import advance, check_budget, is_evaluated, stops
-from lrbench.generators import callers_generators
+from lrbench.reproducible import callers_generators
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

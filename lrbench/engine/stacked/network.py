@@ -31,8 +31,7 @@ from lrbench.engine.stacked.layers import (
     out_of_place,
 )
 from lrbench.engine.stacked.optimizers import STACKED
-from lrbench.engine.training import deterministic
-from lrbench.generators import generator_states
+from lrbench.reproducible import deterministic, generator_states
 from lrbench.tasks.snapshot import identical
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from lrbench.engine.live import Training
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State
-from lrbench.engine.training import deterministic
-from lrbench.generators import callers_generators
+from lrbench.reproducible import callers_generators, deterministic
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:

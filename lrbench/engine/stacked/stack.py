@@ -15,7 +15,7 @@ from lrbench.engine.evaluation import BATCH, Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, Live
 from lrbench.engine.stacked.network import losses, stacked_network
 from lrbench.engine.stacked.optimizers import stacked_optimizer
-from lrbench.engine.training import threads
+from lrbench.reproducible import threads
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:

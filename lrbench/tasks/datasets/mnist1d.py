@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lrbench.generators import callers_generators
+from lrbench.reproducible import callers_generators
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.registry import register_dataset
 

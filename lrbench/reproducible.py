@@ -1,4 +1,7 @@
-"""The global random generators, which a user's code may draw from: torch's, NumPy's and Python's."""
+"""What makes numbers the same in every process: one thread, and seeds for the global random generators.
+
+Those are torch's, NumPy's and Python's: a user's code may draw from any of them.
+"""
 
 import random
 from collections.abc import Iterator
@@ -43,3 +46,21 @@ def seed_numpy_and_python(seed: int) -> None:
     """Seed NumPy's legacy generator, which takes 32 bits, and Python's."""
     np.random.seed(seed & 0xFFFFFFFF)
     random.seed(seed)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many of torch's threads, and then again as many as there were."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
+    with threads(1), callers_generators():
+        yield
