@@ -7,9 +7,21 @@ and exits with code 2; Python callers catch `LRBenchError`, or the built-in exce
 import difflib
 from collections.abc import Iterable
 
+LONGEST_SENTENCE = 600
+"""A sentence quotes names and values, however long they are; no more of its characters are shown than these."""
+
+
+def brief(sentence: str) -> str:
+    """Cut out the middle of an over-long sentence: its end says what is allowed."""
+    half = LONGEST_SENTENCE // 2
+    return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:half]} … {sentence[-half:]}"
+
 
 class LRBenchError(Exception):
     """The base of every error that a user can mend."""
+
+    def __str__(self) -> str:
+        return brief(super().__str__())
 
 
 class PolicyError(LRBenchError, ValueError):

@@ -14,8 +14,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from lrbench.cli.printable import brief, printable_streams
-from lrbench.errors import LRBenchError
+from lrbench.cli.printable import printable_streams
+from lrbench.errors import LRBenchError, brief
 
 RUNS_FAILED = 1
 USER_ERROR = 2
@@ -109,7 +109,7 @@ def _print_whatever_the_encoding() -> None:
 
 def say_error(sentence: str) -> None:
     """One line on stderr, whatever line breaks the sentence quotes, and not all of what is over-long."""
-    print(brief(sentence), file=sys.stderr, flush=True)
+    print(brief(" ".join(sentence.split())), file=sys.stderr, flush=True)
 
 
 def _explain(sentence: str, session: Session) -> None:

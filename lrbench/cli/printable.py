@@ -16,19 +16,10 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-LONGEST_SENTENCE = 600
-"""An error quotes names and values, however long they are; of its sentence no more characters are shown than these."""
-
 
 def printable(text: str) -> str:
     """Replace each character that would drive a terminal rather than be shown."""
     return UNPRINTABLE.sub(REPLACEMENT, text)
-
-
-def brief(sentence: str) -> str:
-    """Join a sentence to one line, without its middle where it is over-long: its end says what is allowed."""
-    line, half = " ".join(sentence.split()), LONGEST_SENTENCE // 2
-    return line if len(line) <= LONGEST_SENTENCE else f"{line[:half]} … {line[-half:]}"
 
 
 class PrintableStream:

@@ -13,7 +13,8 @@ import pytest
 from tqdm import tqdm
 from typer.testing import Result
 
-from lrbench.cli.printable import LONGEST_SENTENCE, UNPRINTABLE, PrintableStream, brief, printable_streams
+from lrbench.cli.printable import UNPRINTABLE, PrintableStream, printable_streams
+from lrbench.errors import LONGEST_SENTENCE
 
 Command = Callable[..., Result]
 
@@ -126,11 +127,6 @@ def test_an_error_is_one_short_line_in_a_process_of_its_own(tmp_path: Path) -> N
         assert len(last) <= LONGEST_SENTENCE + 3
         assert last.startswith("Error: ")
         assert last.endswith(" must be short")
-
-
-def test_a_short_sentence_is_whole() -> None:
-    assert brief("a\n b  c") == "a b c"
-    assert brief("x" * LONGEST_SENTENCE) == "x" * LONGEST_SENTENCE
 
 
 def test_a_progress_bar_of_somebody_else_still_draws_over_its_line() -> None:
