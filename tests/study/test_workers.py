@@ -179,6 +179,42 @@ def test_a_script_needs_no_guard_and_its_own_functions_reach_the_workers(tmp_pat
     assert (done.returncode, done.stdout.splitlines()) == (0, ["2", "2"]), done.stderr
 
 
+IMPORTER = """
+import os, sys
+import lrbench, torch, lrbench.study.workers.processes
+sys.path.insert(0, os.getcwd())
+x, y = torch.randn(60, 8), torch.randint(0, 3, (60,))
+data = lrbench.Data.from_arrays((x, y), (x, y))
+task = lrbench.Task(name="mine", model=lambda: torch.nn.Linear(8, 3), data=data, steps=4, batch_size=10, version="1")
+print(lrbench.score("FIX(k0=0.1)", task, seeds=2, workers=2, store="a.db").test.n)
+"""
+
+
+@pytest.fixture
+def files_named_like_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with files that are named as modules of the standard library, and tell when they are run."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("queue", "types", "random", "socket", "timeit"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write('{name} ')\n")
+    return tmp_path / "executed"
+
+
+def test_workers_import_no_standard_module_from_the_working_directory(files_named_like_modules: Path) -> None:
+    command = [sys.executable, "-P", "-c", IMPORTER]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+    assert not files_named_like_modules.exists()
+
+
+def test_the_command_imports_nothing_from_the_working_directory(files_named_like_modules: Path) -> None:
+    (files_named_like_modules.parent / "types.py").unlink()  # python -m itself imports it, before any of our code
+    (files_named_like_modules.parent / "torchvision.py").write_text("raise SystemExit('not the package')")
+    command = [sys.executable, "-m", "lrbench", "run", "quickstart", "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not files_named_like_modules.exists()
+
+
 def test_a_task_that_cannot_be_sent_is_refused_in_one_sentence(study: Make, store: Store, task: Task) -> None:
     lock = threading.Lock()
     odd = task.with_(name="odd", model=lambda: nn.Linear(8, 3 + lock.locked()), version="1")
@@ -203,7 +239,7 @@ def test_after_ctrl_c_workers_are_gone_and_the_study_goes_on_from_what_they_told
 
 
 def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
-    study: Make, store: Store, separate: Callable[[Study], Numbers]
+    study: Make, store: Store, separate: Callable[[Study], Numbers], files_named_like_modules: Path
 ) -> None:
     import ray
 
@@ -225,6 +261,7 @@ def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
         ray.shutdown()
     assert loser.lost
     assert (tally.trained, tally.failed) == (6, 0)
+    assert not files_named_like_modules.exists()
     assert numbers(asked, store) == separate(asked)
 
 

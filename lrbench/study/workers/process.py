@@ -1,4 +1,4 @@
-"""The life of a worker process: `python -m lrbench.study.workers.process NUMBER`.
+"""The life of a worker process, which `processes` starts.
 
 It reads pickles from its standard input, first what it is to know and then orders, and writes pickles to what was its
 standard output; what a model prints goes to standard error.
@@ -75,7 +75,3 @@ def _device(name: str, number: int) -> torch.device:
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", number % torch.cuda.device_count())
     return device
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
 from lrbench.study.work import Died
+from lrbench.study.workers.import_path import standard_library_first
 from lrbench.study.workers.pickling import pickled, pickled_setup
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 STARTS = 10
 """How often in a row a worker may be killed before it has begun."""
+
+COMMAND = (
+    "import sys; sys.path[:] = sys.argv[2:]; from lrbench.study.workers.process import main; main(int(sys.argv[1]))"
+)
+"""What a worker's Python executes; its arguments are the number of the worker and the folders to import from."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -41,6 +48,7 @@ class ProcessPool:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._stillborn: Counter[int] = Counter()
         self._closing = False
+        self._import_path = import_path(sys.path)
         for worker in range(size):
             self._start(worker)
 
@@ -71,9 +79,9 @@ class ProcessPool:
             process.wait()
 
     def _start(self, worker: int) -> None:
-        command = [sys.executable, "-m", "lrbench.study.workers.process", str(worker)]
-        paths = os.pathsep.join(filter(None, sys.path))
-        environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": paths}
+        # -P: without it Python looks into the working directory first, also for the modules of its own start
+        command = [sys.executable, "-P", "-c", COMMAND, str(worker), *self._import_path]
+        environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._processes[worker] = process
         threading.Thread(target=self._attend, args=(worker, process), daemon=True).start()
@@ -89,6 +97,17 @@ class ProcessPool:
         if not self._closing:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             self._messages.put((worker, Died(how)))
+
+
+def import_path(own: Sequence[str]) -> list[str]:
+    """Return the folders that a worker imports from, given `sys.path` of this process.
+
+    They are those of this process in the same order, so that both import the same modules, but that no folder hides
+    the standard library. The one of lrbench is among them, wherever this process found it.
+    """
+    folders = [os.path.abspath(folder) for folder in own if isinstance(folder, str)]
+    home = str(Path(__file__).parents[3])
+    return standard_library_first(folders if home in folders else [home, *folders])
 
 
 def _send(process: subprocess.Popen[bytes], content: bytes) -> None:

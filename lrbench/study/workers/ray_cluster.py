@@ -5,23 +5,36 @@ from __future__ import annotations
 import logging
 import pickle
 import socket
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError
 from lrbench.study.work import Died, Failed, Idle
+from lrbench.study.workers import import_path
+from lrbench.study.workers.import_path import standard_library_first
 from lrbench.study.workers.pickling import pickled, pickled_setup
 
 if TYPE_CHECKING:
     from lrbench.study.work import Message, Order, Setup
     from lrbench.study.workers.serial import SerialPool
 
+STARTS = 10
+"""How often in a row an actor may be lost before it has begun."""
+
 
 class Actor:
-    """One worker of the cluster: a serial pool of its own, asked from afar for its next message."""
+    """One worker of the cluster: a serial pool of its own, asked from afar for its next message.
+
+    Ray puts the driver's working directory first among the folders that an actor imports from. This class is sent by
+    value, so that it puts them in order before it imports anything; what Ray's own start imports is out of its reach.
+    """
 
     def __init__(self, setup: bytes) -> None:
+        sys.path[:] = standard_library_first(sys.path)
+
         from lrbench.study.workers.serial import SerialPool
 
         self._pool: SerialPool = SerialPool(pickle.loads(setup))
@@ -42,9 +55,12 @@ class RayPool:
         self._ray = ray
         self._gpus_per_worker = gpus_per_worker
         self._setup = ray.put(setup)
+        for module in (sys.modules[__name__], import_path):
+            ray.cloudpickle.register_pickle_by_value(module)
         self._actor = ray.remote(num_cpus=1, num_gpus=gpus_per_worker, max_restarts=0)(Actor)
         self._actors: dict[int, Any] = {}
         self._asked: dict[Any, int] = {}
+        self._stillborn: Counter[int] = Counter()
         self._fill()
         if not self._actors:
             raise StudyError(f"the Ray cluster has no room for a worker with 1 CPU and {gpus_per_worker:g} GPUs")
@@ -68,8 +84,12 @@ class RayPool:
         except self._ray.exceptions.RayTaskError as error:
             raise StudyError(f"a Ray worker could not be started: {_last_line(error)}") from error
         except self._ray.exceptions.RayError as error:
+            self._stillborn[worker] += 1
+            if self._stillborn[worker] > STARTS:
+                raise StudyError(f"a Ray worker could not be started: {_last_line(error)}") from error
             self._start(worker)
             return worker, Died(f"was lost with its Ray node or process ({_last_line(error)})")
+        self._stillborn[worker] = 0
         if not isinstance(message, Idle | Failed):
             self._ask(worker)
         return worker, message
