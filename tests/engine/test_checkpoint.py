@@ -1,11 +1,22 @@
+import io
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lrbench.engine import State, advance, begin, identical, load_checkpoint, save_checkpoint
+from lrbench.engine import (
+    State,
+    advance,
+    begin,
+    identical,
+    load_checkpoint,
+    save_checkpoint,
+    state_from_bytes,
+    state_to_bytes,
+)
 from lrbench.errors import CheckpointError
 from lrbench.tasks.optimizers import Adam
 from lrbench.tasks.task import Task
@@ -27,6 +38,16 @@ def test_training_goes_on_from_a_file_as_if_it_had_not_stopped(state: State, cnn
     save_checkpoint(tmp_path / "state.pt", state)
     rest = np.full(20, 0.01)
     assert identical(advance(task, load_checkpoint(tmp_path / "state.pt"), rest)[0], advance(task, state, rest)[0])
+
+
+def test_a_checkpoint_from_before_states_had_groups_is_read(state: State) -> None:
+    written = state_to_bytes(state)
+    header = written[: written.index(b"\n") + 1]
+    fields = torch.load(io.BytesIO(written[len(header) + 32 :]), weights_only=True)
+    del fields["groups"]
+    buffer = io.BytesIO()
+    torch.save(fields, buffer)
+    assert identical(state_from_bytes(header + sha256(buffer.getvalue()).digest() + buffer.getvalue()), state)
 
 
 def test_writing_again_replaces_the_file_and_leaves_nothing_else(state: State, tmp_path: Path) -> None:

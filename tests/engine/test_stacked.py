@@ -23,7 +23,7 @@ from lrbench.engine import (
     save_checkpoint,
     why_not_stacked,
 )
-from lrbench.engine.training import threads
+from lrbench.reproducible import threads
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric

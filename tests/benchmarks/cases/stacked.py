@@ -71,7 +71,7 @@ TOY = {"mlp 32-32": Trained(lambda: mlp(32, 32), 10)}
 
 
 def compare(settings: Settings) -> list[Comparison]:
-    from lrbench.engine.training import threads
+    from lrbench.reproducible import threads
 
     tasks, lanes = (TOY, LANES[:2]) if settings.size is Size.TOY else (TASKS, LANES)
     rounds = settings.rounds_or(ROUNDS)
