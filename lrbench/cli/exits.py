@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from lrbench.cli.printable import printable_streams
+from lrbench.cli.standard_streams import STDOUT
 from lrbench.errors import LRBenchError, brief
 
 RUNS_FAILED = 1
@@ -86,6 +87,8 @@ def _errors_as_exits(session: Session) -> Iterator[None]:
         _discard_stdout()
         sys.exit(BROKEN_PIPE)
     except OSError as error:
+        if error.filename == STDOUT:
+            _discard_stdout()
         _explain(_system_sentence(error), session)
         sys.exit(USER_ERROR)
     except (KeyboardInterrupt, typer.Abort):
@@ -119,16 +122,9 @@ def _explain(sentence: str, session: Session) -> None:
 
 
 def _system_sentence(error: OSError) -> str:
-    """What the operating system refuses: a file that it names, or writing to stdout."""
-    reason = error.strerror or str(error)
-    if error.filename is not None:
-        return f"the system refuses {error.filename}: {reason}"
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_stdout()
-        return f"stdout cannot be written: {reason}"
-    return f"the system refuses: {reason}"
+    """What the operating system does not let the command use: a file, or stdout."""
+    what = "a file" if error.filename is None else error.filename
+    return f"{what} cannot be used: {error.strerror or error}"
 
 
 def _discard_stdout() -> None:

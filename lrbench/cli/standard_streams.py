@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
-from typing import Any
+from typing import Any, TextIO
+
+STDOUT = "stdout"
+"""The name of the file in an error of writing to standard output."""
 
 
 def prepare_standard_streams() -> None:
@@ -21,14 +24,25 @@ def prepare_standard_streams() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
             os.set_inheritable(opened, True)
     sys.stdin = sys.stdin or TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), encoding="utf-8")
-    sys.stdout = sys.stdout or TextIOWrapper(BufferedWriter(FileIO(1, "w", closefd=False)), encoding="utf-8")
-    before = sys.stderr
-    sys.stderr = TextIOWrapper(
-        BufferedWriter(_Unfailing(2, "w", closefd=False)),
-        encoding=before.encoding if before else "utf-8",
-        errors="backslashreplace",
-        line_buffering=True,
-    )
+    sys.stdout = _text(_Named(1, "w", closefd=False), sys.stdout)
+    sys.stderr = _text(_Unfailing(2, "w", closefd=False), sys.stderr)
+
+
+def _text(file: FileIO, before: TextIO | None) -> TextIOWrapper:
+    """A stream of text into a file, encoded and buffered as the one that it replaces."""
+    encoding = "utf-8" if before is None else before.encoding
+    line_buffering = isinstance(before, TextIOWrapper) and before.line_buffering
+    return TextIOWrapper(BufferedWriter(file), encoding, "backslashreplace", line_buffering=line_buffering)
+
+
+class _Named(FileIO):
+    """Standard output, whose errors say that it is."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, STDOUT) from error
 
 
 class _Unfailing(FileIO):

@@ -138,6 +138,15 @@ def test_a_bug_is_one_sentence_with_code_70(lrbench: Command, tmp_path: Path) ->
     ]
 
 
+def test_a_file_that_the_system_does_not_let_be_used_is_one_sentence(lrbench: Command, tmp_path: Path) -> None:
+    refusal = "PermissionError(13, 'Permission denied', '/some/file')"
+    (tmp_path / "faulty.py").write_text(FAULTY_PLUGIN.replace('KeyError("not my day")', refusal))
+
+    result = lrbench("list", "tasks", "--plugin", "faulty.py")
+
+    assert (result.exit_code, result.stderr) == (2, "Error: /some/file cannot be used: Permission denied\n")
+
+
 def test_completion_knows_commands_nouns_studies_and_policies(lrbench: Command, tmp_path: Path) -> None:
     def completed(line: str) -> list[str]:
         process = subprocess.run(
