@@ -34,6 +34,13 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int
     return parse
 
 
+def number_of_steps(text: str | int) -> int:
+    """Parse a budget in iterations."""
+    from lrbench.tasks.limits import MOST_STEPS
+
+    return whole_number(1, MOST_STEPS)(text)
+
+
 def _known_workers(value: str) -> str:
     if not re.fullmatch(r"[1-9]\d{0,2}|1000|auto|ray|.*:.*", value):
         allowed = "a number of processes from 1 to 1000, auto, ray, or a Ray cluster's address"
@@ -141,7 +148,7 @@ Steps = Annotated[
     typer.Option(
         "--steps",
         metavar="N",
-        parser=whole_number(1),
+        parser=number_of_steps,
         help="The training budget in iterations, in place of the task's own.",
         show_default=False,
         rich_help_panel=HOW,

@@ -23,6 +23,7 @@ from lrbench.cli.options import (
     Store,
     Workers,
     load_plugins,
+    number_of_steps,
     whole_number,
 )
 from lrbench.cli.output import print_json
@@ -47,7 +48,7 @@ def range_test(
         typer.Option(
             "--steps",
             metavar="N",
-            parser=whole_number(1),
+            parser=number_of_steps,
             help="Iterations of each run; a fifth of the task's own, from 100 to 500, unless given.",
             show_default=False,
             rich_help_panel=HOW,

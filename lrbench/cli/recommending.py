@@ -21,6 +21,7 @@ from lrbench.cli.options import (
     Store,
     Workers,
     load_plugins,
+    number_of_steps,
     whole_number,
 )
 from lrbench.cli.output import print_json
@@ -68,7 +69,7 @@ def recommend(
         typer.Option(
             "--budget",
             metavar="N",
-            parser=whole_number(1),
+            parser=number_of_steps,
             help="For a training of so many iterations, in place of the task's own.",
             show_default=False,
             rich_help_panel=HOW,

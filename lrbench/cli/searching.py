@@ -51,7 +51,7 @@ def search(
         typer.Option(
             "--policies",
             metavar="N",
-            parser=whole_number(1),
+            parser=whole_number(1, 100_000),
             help="Try at most N policies, in place of what the file says.",
             show_default=False,
             rich_help_panel=HOW,

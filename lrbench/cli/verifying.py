@@ -22,6 +22,7 @@ from lrbench.cli.options import (
     Workers,
     complete_policy,
     load_plugins,
+    number_of_steps,
     whole_number,
 )
 from lrbench.cli.output import print_json
@@ -56,7 +57,7 @@ def verify(
         typer.Option(
             "--budget",
             metavar="N",
-            parser=whole_number(1),
+            parser=number_of_steps,
             help="Within so many iterations, in place of the task's own.",
             show_default=False,
             rich_help_panel=HOW,

@@ -18,7 +18,7 @@ from lrbench.search.question import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.config import Seed, Table, check_scores, find_study, read_toml, task_of
 from lrbench.study.fields import checked, shown
-from lrbench.study.limits import seeds_of
+from lrbench.study.limits import MOST_RUNS, seeds_of
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -37,7 +37,9 @@ class SearchFile(BaseModel):
     ] = 2
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")] = 0.01
     target: Annotated[float | None, Field(allow_inf_nan=False, description="a finite number")] = None
-    confirm: Annotated[int, Field(ge=1, description="a number of fresh seeds from 1 on")] = 5
+    confirm: Annotated[
+        int, Field(ge=1, le=MOST_RUNS, description=f"a number of fresh seeds from 1 on, at most {MOST_RUNS:,}")
+    ] = 5
     search: Annotated[Table, Field(description="a [search] table")] = {}
     space: Annotated[Table, Field(description="a [space] table")] = {}
 

@@ -10,7 +10,7 @@ from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import shown
-from lrbench.study.limits import seeds_of
+from lrbench.study.limits import MOST_RUNS, check_confirm, seeds_of
 
 if TYPE_CHECKING:
     from lrbench.search.space import Space
@@ -24,6 +24,16 @@ leave of the validation objective."""
 
 RUNGED = ("tpe", "random", "grid")
 """The samplers that learn from a policy that was left at a shorter budget, or that learn nothing."""
+
+BOUNDS = {
+    "policies": (1, MOST_RUNS),
+    "batch": (1, 10_000),
+    "rungs": (1, 20),
+    "reduction": (2, 100),
+    "staged": (0, 1000),
+    "confirm": (1, MOST_RUNS),
+}
+"""What the numbers of a search may be."""
 
 SHORTEST_RUN = 20
 """No rung has fewer iterations."""
@@ -104,14 +114,18 @@ class Search:
             raise StudyError(f"{where}: the sampler 'cmaes' follows one objective alone; nsga2, tpe and gp follow two")
         if self.sampler == "grid" and self.space.levels is None:
             raise StudyError(f"{where}: the sampler 'grid' needs a finite space: give [space] levels")
-        for name, low in (("policies", 1), ("batch", 1), ("rungs", 1), ("reduction", 2), ("staged", 0), ("confirm", 1)):
-            if getattr(self, name) < low:
-                raise StudyError(f"{where}: {name} = {getattr(self, name)} must be at least {low}")
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if value < low:
+                raise StudyError(f"{where}: {name} = {value} must be at least {low}")
+            if value > high:
+                raise StudyError(f"{where}: {name} = {shown(value)} must be at most {high:,}")
         if self.steps is not None and self.steps < self.task.steps:
             raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
         object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise StudyError(f"{where}: seeds must be different whole numbers from 0 on, at least one")
+        check_confirm(self.confirm, self.seeds, where)
         margin = read_number(self.margin)
         if margin is None or margin < 0:
             raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")

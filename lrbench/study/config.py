@@ -44,7 +44,9 @@ class StudyFile(BaseModel):
     ] = 5
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")] = 0.01
     target: Annotated[float | None, Field(allow_inf_nan=False, description="a finite number")] = None
-    confirm: Annotated[int, Field(ge=0, le=MOST_RUNS, description="a number of fresh seeds from 0 on")] = 0
+    confirm: Annotated[
+        int, Field(ge=0, le=MOST_RUNS, description=f"a number of fresh seeds from 0 on, at most {MOST_RUNS:,}")
+    ] = 0
     base_lr_scales: Annotated[
         bool | Annotated[list[Factor], Field(min_length=1)],
         Field(description="true, false or a list of positive factors"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 from lrbench.errors import StudyError
@@ -37,6 +37,18 @@ def seeds_of(seeds: object, where: str) -> tuple[int, ...]:
     if count > MOST_RUNS:
         raise StudyError(f"{where}: seeds = {shown(count)} is more than the {MOST_RUNS:,} runs that a study may have")
     return tuple(range(count))
+
+
+def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
+    """Refuse a number of fresh seeds that there cannot be.
+
+    Raises:
+        StudyError: it is out of range, or too few whole numbers come after the seeds.
+    """
+    if not 0 <= confirm <= MOST_RUNS:
+        raise StudyError(f"{where}: confirm must be a number of seeds from 0 to {MOST_RUNS:,}, not {shown(confirm)}")
+    if max(seeds) + confirm >= END_OF_SEEDS:
+        raise StudyError(f"{where}: no {confirm} fresh seeds to confirm by come after {max(seeds)}")
 
 
 def _seed(seed: object, where: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lrbench.errors import StudyError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import shown
-from lrbench.study.limits import END_OF_SEEDS, check_name, check_rates, seeds_of
+from lrbench.study.limits import check_confirm, check_name, check_rates, seeds_of
 from lrbench.study.treatment import Treatment, with_controls
 
 if TYPE_CHECKING:
@@ -73,15 +73,12 @@ class Study:
         object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
         if not self.seeds:
             raise StudyError(f"{where} has no seeds: give at least one")
-        if max(self.seeds) + self.confirm >= END_OF_SEEDS:
-            raise StudyError(f"{where}: no {self.confirm} fresh seeds to confirm by come after {max(self.seeds)}")
         margin = read_number(self.margin)
         if margin is None or margin < 0:
             raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
         if self.target is not None and read_number(self.target) is None:
             raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
-        if self.confirm < 0:
-            raise StudyError(f"{where}: confirm must be a number of seeds of at least 0, not {self.confirm}")
+        check_confirm(self.confirm, self.seeds, where)
         parts: tuple[Study | Task | Entry | Treatment, ...] = (self, *self.tasks, *self.entries, *self.arms)
         for part in parts:
             check_name(part.name, where)

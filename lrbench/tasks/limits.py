@@ -49,6 +49,6 @@ def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> Non
     if precision not in get_args(Precision):
         hint = did_you_mean(str(precision), get_args(Precision))
         raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
-    number = read_number(divergence_factor)
+    number = read_number(divergence_factor) if isinstance(divergence_factor, int | float) else None
     if number is None or number <= 1:
         raise TaskError(f"{where}: divergence_factor = {shown(divergence_factor)} must be a finite number above 1")

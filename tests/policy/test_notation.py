@@ -100,6 +100,8 @@ def test_the_key_of_a_policy_is_the_same_in_every_version() -> None:
         ("FIX(k0=0.1 k1=2)", r"',' or '\)' in FIX where there is 'k1'"),
         ("FIX(k0==0.1)", "where there is '='"),
         ("FIX(k0=0.1epoch)", r"there is no unit 'epoch' in '0\.1epoch'.*'3ep' or '0\.25dur'"),
+        ("STEP(k0=0.1, gamma=0.1, l=0.1dr)", r"no unit 'dr' \(did you mean 'dur'\?\) in '0\.1dr'"),
+        (f"FIX(k0={'1' * 90_000}x)", "there is no unit 'x'"),
         ("FIX(k0=$HOME)", r"where there is '\$'"),
         ("FIX(k0=0.1, 5)", "a parameter's name and '=', as in the rest of FIX"),
         ("FIX(0.1)", "FIX: write every parameter by its name, not just 0.1"),

@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,16 @@ NAN, INF = math.nan, math.inf
         ("REDUCEONPLATEAU", {"k0": 0.1, "gamma": 1.0}, r"REDUCEONPLATEAU: gamma must be .* in \(0, 1\), not 1.0"),
         ("REDUCEONPLATEAU", {"k0": 0.1, "patience": -1}, "patience must be a whole number of at least 0, not -1"),
         ("REDUCEONPLATEAU", {"k0": 0.1, "k1": 0.2}, "REDUCEONPLATEAU: k1, the floor, must be at most k0=0.1, not 0.2"),
+        ("REDUCEONPLATEAU", {"k0": 0.1, "patience": 10**400}, "patience must be a whole number .* not 1000"),
+        ("NSTEP", {"k0": 0.1, "gamma": 0.1, "l": count(1)}, "l must be a list of 1 to 1000 increasing lengths"),
+        ("STEP", {"k0": 0.1, "gamma": 0.1, "l": "1" * 1_000_000}, "STEP: l must be iterations .* not '111"),
+        (
+            "STEP",
+            {"k0": 0.1, "gamma": 0.1, "l": "0.1dr"},
+            r"not '0.1dr': there is no unit 'dr' \(did you mean 'dur'\?\)",
+        ),
+        ("STEP", {"k0": 0.1, "gamma": 0.1, "l": "0.1dur 5"}, "not '0.1dur 5'$"),
+        ("EXP", {"k0": 0.1, "gamma": f"1 per 1{' ' * 500_000}x"}, "EXP: gamma must be"),
         ("CHANGEONPLATEAU", {"policies": [], "first": 0}, "policies must be a list of at least 2 policies"),
         (
             "CHANGEONPLATEAU",

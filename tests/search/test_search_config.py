@@ -89,6 +89,7 @@ def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: P
         ('[search]\nsampler = "gp"\nrungs = 2', "'gp' cannot learn from shorter budgets"),
         ('[search]\nsampler = "grid"', "'grid' needs a finite space"),
         ('[search]\nsampler = "cmaes"\nobjectives = ["accuracy", "robustness"]', "follows one objective alone"),
+        ("confirm = 1000000000", "confirm = 1000000000 must be a number of fresh seeds"),
         ("[search]\nrungs = 9", "9 rungs with reduction 3 leave 0 iterations"),
         ("[search]\nsteps = 10", "steps = 10 must be at least the task's 1000"),
         ('[space]\nfunctions = ["FOX"]', r"called 'FOX' \(did you mean 'FIX'\?\)"),

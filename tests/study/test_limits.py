@@ -20,7 +20,7 @@ def study() -> Study:
     return load_study("quickstart", steps=20)
 
 
-@pytest.mark.parametrize("seed", [2**63, -1, True, 0.5, "1", None, 10**5000, math.nan])
+@pytest.mark.parametrize("seed", [2**63, -1, True, 0.5, "1", None, pytest.param(10**5000, id="huge"), math.nan])
 def test_a_seed_is_a_whole_number_of_63_bits(study: Study, seed: Any) -> None:
     with pytest.raises(StudyError, match=r"seeds must be whole numbers from 0 to 2\^63 - 1, not "):
         replace(study, seeds=(0, seed))
@@ -46,6 +46,12 @@ def test_seeds_of_numpy_are_the_same_runs(study: Study) -> None:
 def test_fresh_seeds_need_room_after_the_last(study: Study) -> None:
     with pytest.raises(StudyError, match="no 2 fresh seeds to confirm by come after 9223372036854775806"):
         replace(study, seeds=(2**63 - 2,), confirm=2)
+
+
+@pytest.mark.parametrize("confirm", [-1, 10**9, pytest.param(10**5000, id="huge")])
+def test_fresh_seeds_are_as_many_as_a_study_may_have_runs(study: Study, confirm: int) -> None:
+    with pytest.raises(StudyError, match="confirm must be a number of seeds from 0 to 100,000, not "):
+        replace(study, confirm=confirm)
 
 
 def test_learning_rates_that_do_not_fit_into_memory_are_counted_before_they_are_made(study: Study) -> None:

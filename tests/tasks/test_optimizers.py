@@ -131,6 +131,7 @@ def test_specifications_are_values_with_a_text_form() -> None:
         ("SGD", {"lr": 0.1}, "'SGD' has no option 'lr'"),
         ("SGD", {"momentum": 1.0}, "SGD: momentum = 1.0 must be in \\[0, 1\\)"),
         ("SGD", {"momentum": -0.1}, "momentum = -0.1"),
+        ("SGD", {"momentum": 10**400}, "momentum = 1000.* must be in \\[0, 1\\)"),
         ("SGD", {"momentum": "0.9"}, "momentum = '0.9' must be a number"),
         ("SGD", {"momentum": True}, "momentum = True must be a number"),
         ("SGD", {"weight_decay": float("nan")}, "weight_decay = nan must be a finite number >= 0"),

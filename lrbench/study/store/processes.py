@@ -14,7 +14,10 @@ def place() -> str:
     """Where process ids mean the same process as here: a machine since its start, and its namespace of processes."""
     marks = [platform.node()]
     with suppress(OSError):
-        marks += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
+        marks += [
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip(),
+            os.readlink("/proc/self/ns/pid"),
+        ]
     return " ".join(marks)
 
 
