@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from lrbench.cli.exits import Session
 from lrbench.cli.output import console_for
-from lrbench.metrics.direction import Better, as_gain, is_worthless
 from lrbench.report.names import shortened
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from lrbench.metrics.direction import Better
     from lrbench.study.listener import Listener
     from lrbench.study.outlook import Outlook
     from lrbench.study.plan import PlannedRun
@@ -85,6 +85,8 @@ class Tracker:
     @property
     def leader(self) -> str:
         """The policy with the best mean validation score on the task that is trained, over all runs that have ended."""
+        from lrbench.metrics.direction import as_gain
+
         scores = {name: fmean(by_seed.values()) for name, by_seed in self._scores.get(self._task, {}).items()}
         if not scores:
             return ""
@@ -92,6 +94,8 @@ class Tracker:
         return f"{shortened(name, LONGEST_NAME)} {scores[name]:.4f}"
 
     def _take(self, run: PlannedRun, score: float) -> None:
+        from lrbench.metrics.direction import is_worthless
+
         if run.scale == 1:
             score = run.task.chance if is_worthless(score, run.task.better) else score
             name = " + ".join(filter(None, (run.entry.name, run.treatment.name)))
