@@ -1,4 +1,4 @@
-"""Files: read within bounds, and written whole or not at all."""
+"""Files: read within bounds, written whole or not at all; and the folder that relative paths start from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -142,3 +142,17 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def working_directory_kept() -> Iterator[None]:
+    """Return to the working directory after a user's code, which may leave it; one that is deleted is let go."""
+    try:
+        before = os.getcwd()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.chdir(before)

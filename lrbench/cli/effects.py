@@ -11,6 +11,7 @@ from lrbench.cli.columns import Figures, leaving_room
 from lrbench.cli.exits import Session
 from lrbench.cli.output import Cell, Column, Row, line_width, print_table
 from lrbench.cli.row_names import RowNames
+from lrbench.cli.stdout import say
 from lrbench.report.names import paragraph, wrapped
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def print_effects(task: TaskResults, names: RowNames, session: Session) -> None:
     titles = (Column("modifier, policy"), *(Column(column.title, right=True) for column in kept))
     print_table(titles, rows, session, title)
     for line in _legend(task, interactions):
-        print(paragraph(line, line_width(session)))
+        say(paragraph(line, line_width(session)))
 
 
 def _fitted(name: Cell, width: int) -> Cell:

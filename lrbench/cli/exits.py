@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from lrbench.cli.printable import printable_streams
 from lrbench.cli.standard_streams import STDOUT
+from lrbench.cli.stdout import part_file, stream_parted_at_most_here
 from lrbench.errors import LRBenchError, brief
 
 RUNS_FAILED = 1
@@ -61,6 +62,7 @@ class OneSentenceGroup(TyperGroup):
     ) -> Any:
         """Parse the arguments, run the command and exit the process with the command's code."""
         session = Session()
+        part_file()
         _print_whatever_the_encoding()
         with printable_streams(), _errors_as_exits(session):
             code = super().main(args, "lrbench", complete_var, False, windows_expand_args, obj=session, **extra)
@@ -69,8 +71,11 @@ class OneSentenceGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name; typer's own handling of errors is further out and is not reached."""
-        with _errors_as_exits(session_of(ctx)):
-            return super().invoke(ctx)
+        with _errors_as_exits(session_of(ctx)), stream_parted_at_most_here():
+            try:
+                return super().invoke(ctx)
+            except SystemExit as error:
+                raise LRBenchError(f"code that lrbench was given called sys.exit({error.code!r})") from error
 
 
 @contextmanager

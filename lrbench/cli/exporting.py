@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from lrbench.cli.options import OUTPUT, Debug, Json, NoColor, Store, StoredStudy, study_name
 from lrbench.cli.output import json_text, print_json
+from lrbench.cli.stdout import stdout
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,7 +75,7 @@ def export(
     if json:
         print_json(document)
     elif output is None:
-        sys.stdout.write(_csv(frame).decode())
+        stdout().write(_csv(frame).decode())
 
 
 def _csv(frame: DataFrame) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lrbench.cli.exits import Session
 from lrbench.cli.output import console_for
+from lrbench.cli.stdout import stdout
 
 if TYPE_CHECKING:
     from lrbench.study.store import Store
@@ -21,7 +21,7 @@ def say_where_to_go_on(store: Store, given: str | None, commands: Sequence[Seque
         given: what `--store` said, which the commands then have to say too.
         commands: each as its arguments, without `lrbench`.
     """
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     if console is None:
         return
     where = [] if given is None else ["--store", given]

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from lrbench.cli.exits import session_of
+from lrbench.cli.stdout import part_stream
 from lrbench.files import utf8_text
 
 WHERE = "Where things are"
@@ -214,7 +215,11 @@ def study_name(study: str) -> str:
 
 
 def load_plugins(files: list[Path] | None) -> None:
-    """Run the user's files, in the order given, so that the names they register are known."""
+    """Run the user's files, in the order given, so that the names they register are known.
+
+    From here on what is not printed by `say` goes to stderr.
+    """
+    part_stream()
     if files:
         from lrbench.tasks import load_plugin
 

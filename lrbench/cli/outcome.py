@@ -9,6 +9,7 @@ from lrbench.cli.exits import Session
 from lrbench.cli.output import LINE_WIDTH, line_width
 from lrbench.cli.ranking import print_ranking
 from lrbench.cli.row_names import RowNames
+from lrbench.cli.stdout import say
 
 if TYPE_CHECKING:
     from lrbench.api import Outcome
@@ -25,9 +26,9 @@ def print_outcome(outcome: Outcome, session: Session) -> None:
         names = RowNames.of(task, longest)
         print_ranking(results, task, names, session)
         if task.effects:
-            print()
+            say()
             print_effects(task, names, session)
-        print()
+        say()
     runs = f"{tally.total} runs: {tally.trained} trained, {tally.cached} cached"
     ends = f"{tally.diverged} diverged, {tally.failed} failed"
-    print(f"{runs}, {ends}; {tally.steps_trained:,} of {tally.steps_nominal:,} iterations trained")
+    say(f"{runs}, {ends}; {tally.steps_trained:,} of {tally.steps_nominal:,} iterations trained")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from lrbench.cli.exits import Session
 from lrbench.cli.printable import printable_console
+from lrbench.cli.stdout import say, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,16 +49,16 @@ def console_for(stream: TextIO, session: Session) -> Console | None:
 
 def line_width(session: Session) -> int:
     """How many characters a line on stdout may have."""
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     return LINE_WIDTH if console is None else console.width
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session, title: str = "") -> None:
     """A table on stdout: in colour on a terminal, aligned plain text elsewhere."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     if console is None:
-        print(plain_table(columns, [[cell.text for cell in row] for row in cells], title))
+        say(plain_table(columns, [[cell.text for cell in row] for row in cells], title))
         return
     from rich.table import Table
     from rich.text import Text
@@ -94,7 +94,7 @@ def _lines(row: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The document on stdout, as strict JSON."""
-    print(json_text(document))
+    say(json_text(document))
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from lrbench.cli.options import (
 from lrbench.cli.output import print_json
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.running import resumable
+from lrbench.cli.stdout import say
 
 
 def range_test(
@@ -123,4 +124,4 @@ def range_test(
     if json:
         print_json(found.to_json())
     else:
-        print(found)
+        say(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from lrbench.cli.columns import GAP, Figures, leaving_room
 from lrbench.cli.exits import Session
 from lrbench.cli.output import Cell, Column, Row, console_for, line_width, print_table
 from lrbench.cli.row_names import RowNames, widths_for
+from lrbench.cli.stdout import say, stdout
 from lrbench.report.names import paragraph, unbroken, wrapped
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def print_ranking(results: Results, task: TaskResults, names: RowNames, session:
     figures = (*_shapes(task, session), *_figures(task, results.target))
     _print_cards(task.scorecards, figures, names, session, title)
     for line in (*task.remarks, *_undecided(task.scorecards, names), *names.legend()):
-        print(paragraph(line, width))
+        say(paragraph(line, width))
     if task.confirmed:
-        print()
+        say()
         _print_confirmed(task, task.confirmed, names, session)
 
 
@@ -101,7 +101,7 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
 
 def _shapes(task: TaskResults, session: Session) -> Iterator[Figures]:
     """The learning rate of each policy in one line, on a terminal that can show it."""
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     if console is None or not console.encoding.lower().startswith("utf") or not task.steps or not task.steps_per_epoch:
         return
     from lrbench.report.frames import rates_of

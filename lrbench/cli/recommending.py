@@ -27,6 +27,7 @@ from lrbench.cli.options import (
 from lrbench.cli.output import print_json
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.running import resumable
+from lrbench.cli.stdout import say
 
 
 def recommend(
@@ -150,4 +151,4 @@ def recommend(
     if json:
         print_json(advice.to_json())
     else:
-        print(advice)
+        say(advice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from lrbench.cli.exits import Session, session_of
 from lrbench.cli.options import OUTPUT, Debug, NoColor, Plugins, Store, StoredStudy, load_plugins, study_name
 from lrbench.cli.output import console_for
+from lrbench.cli.stdout import stdout
 from lrbench.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def plot(
 
 def _say_written(output: Path, session: Session) -> None:
     """Where the result is; nothing but on a terminal."""
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     if console is not None:
         console.print(f"Written to {output}", style="dim", markup=False, soft_wrap=True)
 

@@ -31,6 +31,7 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.output import print_json
 from lrbench.cli.progress import progress_on_stderr
+from lrbench.cli.stdout import say
 
 if TYPE_CHECKING:
     from lrbench.study.engines import Engine as EngineName
@@ -136,9 +137,9 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
     if as_json:
         print_json({"study": study.name, **ahead.to_json()})
         return
-    print(plan_sentence(ahead))
+    say(plan_sentence(ahead))
     if study.confirm:
-        print(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
+        say(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
 
 
 def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:

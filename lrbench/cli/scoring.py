@@ -30,6 +30,7 @@ from lrbench.cli.output import print_json
 from lrbench.cli.policies import one_policy
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.running import resumable
+from lrbench.cli.stdout import say
 
 
 def _finite(value: float | None) -> float | None:
@@ -130,6 +131,6 @@ def score(
         if json:
             print_json(card.to_json())
         else:
-            print(card)
+            say(card)
             more = [("export", f"score {value} on {trained.name}")]
             say_where_to_go_on(opened, store, more, session)

@@ -30,6 +30,7 @@ from lrbench.cli.options import (
 from lrbench.cli.output import Column, line_width, print_json, print_table
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.running import resumable
+from lrbench.cli.stdout import say
 from lrbench.report.names import paragraph, wrapped
 
 if TYPE_CHECKING:
@@ -135,18 +136,18 @@ def print_found(found: Found, session: Session) -> None:
     if len(found.objectives) > 1 and found.front:
         _print_front(found, session)
     if found.front:
-        print()
+        say()
     if found.disappointment:
-        print(paragraph(found.disappointment[:1].upper() + found.disappointment[1:] + ".", width))
+        say(paragraph(found.disappointment[:1].upper() + found.disappointment[1:] + ".", width))
     elif found.winner is not None:
-        print(f"the winner: {found.winner.policy}")
+        say(f"the winner: {found.winner.policy}")
     counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.tried)} diverged"]
     if found.exhausted:
         counts.append("no further one is new")
     steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
     count = len(found.tried)
     policies = f"{count} {'policy' if count == 1 else 'policies'}, the highest LRs from {low:.3g} to {high:.3g}"
-    print(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
+    say(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
 
 
 def _print_confirmed(found: Found, session: Session, title: str) -> None:
@@ -172,5 +173,5 @@ def _print_front(found: Found, session: Session) -> None:
         (wrapped(one.policy, LONGEST_POLICY), *(f"{one.values[objective]:.4g}" for objective in found.objectives))
         for one in found.front
     ]
-    print()
+    say()
     print_table(columns, rows, session, f"no policy that was tried is better in both {' and '.join(found.objectives)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.output import console_for, print_json
 from lrbench.cli.policies import budgets, named_policies
+from lrbench.cli.stdout import say, stdout
 from lrbench.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -201,9 +201,9 @@ def _document(
 def _print_panels(curves: dict[str, NDArray[np.float64]], session: Session, *, log: bool) -> None:
     from lrbench.report.terminal_plot import lr_panels
 
-    console = console_for(sys.stdout, session)
+    console = console_for(stdout(), session)
     if console is None:
-        print(lr_panels(curves, log=log))
+        say(lr_panels(curves, log=log))
         return
     from rich.text import Text
 

@@ -24,8 +24,13 @@ def prepare_standard_streams() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
             os.set_inheritable(opened, True)
     sys.stdin = sys.stdin or TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), encoding="utf-8")
-    sys.stdout = _text(_Named(1, "w", closefd=False), sys.stdout)
+    sys.stdout = stdout_at(1, sys.stdout)
     sys.stderr = _text(_Unfailing(2, "w", closefd=False), sys.stderr)
+
+
+def stdout_at(descriptor: int, before: TextIO | None) -> TextIOWrapper:
+    """Standard output at a descriptor, encoded and buffered as the stream that it replaces."""
+    return _text(_Named(descriptor, "w", closefd=False), before)
 
 
 def _text(file: FileIO, before: TextIO | None) -> TextIOWrapper:

@@ -29,6 +29,7 @@ from lrbench.cli.output import print_json
 from lrbench.cli.policies import one_policy
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.running import resumable
+from lrbench.cli.stdout import say
 
 
 def verify(
@@ -114,4 +115,4 @@ def verify(
     if json:
         print_json(checked.to_json())
     else:
-        print(checked)
+        say(checked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,9 @@ class Trained:
     iterations: int = 0
     ended: set[str] = field(default_factory=set)
 
+    def __add__(self, other: Trained) -> Trained:
+        return Trained(self.iterations + other.iterations, self.ended | other.ended)
+
 
 @dataclass
 class Assignment:
@@ -106,22 +109,34 @@ class Coordinator:
         self._checkpoints: dict[str, str] = {}
         self._users: Counter[str] = Counter()
 
-    def train(self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool]) -> Trained:
+    def train(
+        self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool], suspects: Collection[str] = ()
+    ) -> Trained:
         """Bring runs (each key once) to their ends, or wait until somebody else has; what that took.
 
+        Args:
+            suspects: the keys of runs that failed or died before, which are claimed last.
+
         Raises:
-            KeyboardInterrupt: `interrupted` said so, after what workers had told was written.
+            KeyboardInterrupt: `interrupted` said so, after what workers had told was written; or a second Ctrl-C, in
+                the middle of runs, which are suspects then.
             StoreError, CheckpointError: something cannot be written; what was written stays.
             StudyError: workers cannot be started.
         """
-        self._unclaimed = sorted(forest(runs, lambda _: (0, None)), key=_remaining, reverse=True)
+        trees = sorted(forest(runs, lambda _: (0, None)), key=_remaining, reverse=True)
+        self._unclaimed = sorted(trees, key=lambda tree: any(run.key in suspects for run in tree.runs))
         while self._unclaimed or self._ready or self._busy or self._elsewhere:
             for worker in sorted(self._idle):
                 if (order := self._next_order(worker)) is None:
                     break
                 self._idle.discard(worker)
                 self._pool.give(worker, order)
-            heard = self._pool.receive(SECONDS_OF_PATIENCE)
+            try:
+                heard = self._pool.receive(SECONDS_OF_PATIENCE)
+            except KeyboardInterrupt:
+                lanes = [lane for assignment in self._busy.values() for lane in assignment.lanes.values()]
+                self._lease.abandon(key for lane in lanes for key in lane.keys)
+                raise
             if heard is not None:
                 self._hear(*heard)
             self._tell_of_waiting()
@@ -151,7 +166,7 @@ class Coordinator:
         together = [chosen, *self._companions(chosen, count - 1)]
         stacked = count > 1 or (task.key in self._engines.stackable and not self._engines.probed)
         lanes = tuple(self._lane(one) for one in together)
-        work = Work(task.key, "stacked" if stacked and not chosen.alone else "serial", lanes)
+        work = Work(task.key, "stacked" if stacked else "serial", lanes)
         self._busy[worker] = Assignment(work, {one.name: one for one in together})
         return work
 
@@ -328,7 +343,7 @@ class Coordinator:
 
     def _try_again(self, one: Claimed, order: Order, message: Died | Failed) -> None:
         """Put a lane back, or give up its runs as failed, after it raised an error or its worker died."""
-        together = isinstance(order, Work) and order.engine == "stacked" and self._engines.probed
+        together = isinstance(order, Work) and len(order.lanes) > 1
         if isinstance(message, Failed):
             again, reason = together, message.traceback
         else:

@@ -27,7 +27,9 @@ def seconds_of_an_iteration(task: Task) -> float:
     """About how long one core trains an iteration; a model that fails does so later, when its run can say so."""
     try:
         flops = step_flops(task, Frozen()).total
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         flops = 0
     return max(flops / FLOPS_A_SECOND, SECONDS_AT_LEAST)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,25 @@ from lrbench.study.plan import Plan, confirmation, plan
 from lrbench.study.results import finalists
 from lrbench.study.store import ENDED, Lease, Member, Store
 from lrbench.study.work import Setup
-from lrbench.study.workers import Workers, open_pool, parse_workers, room, worthwhile
+from lrbench.study.workers import Pool, Workers, open_pool, open_pool_apart, parse_workers, room, worthwhile
 
 if TYPE_CHECKING:
+    from lrbench.study.plan import PlannedRun
     from lrbench.study.study import Study
 
 SECONDS_AT_RISK = 5.0
 """A run that takes longer leaves a checkpoint about this often: what a killed worker loses at most."""
+
+SECONDS_TO_ACT_ON_AN_INTERRUPT = 1.0
+"""How long Ctrl-C may take to end a study before anything is said about it."""
+
+INTERRUPT_ANSWERS = (
+    "Finishing the segment in hand; press Ctrl-C again to stop at once.",
+    "The code that is training does not let itself be interrupted; press Ctrl-C once more to end the process.",
+)
+
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ends, as a shell has it."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +91,9 @@ def run(
     What is trained already is not trained again, in this study or another, but for a run that was stacked and has to be
     exact to the bit. Runs that agree on their learning rates are trained together for as long as they do. A run that
     was cut off goes on from its checkpoint; a run that failed is tried again. A run whose model or data raises an error
-    is stored as failed, with its traceback, and the others go on. Several calls of `run`, of one study or of several,
-    can share a store: none trains what another is training.
+    is stored as failed, with its traceback, and the others go on. A run that failed, or that a process held when it
+    died, is trained last when it is asked for again, and in another process than this one. Several calls of `run`, of
+    one study or of several, can share a store: none trains what another is training.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -89,7 +104,8 @@ def run(
         gpus_per_worker: on Ray, the share of a GPU that a worker is given.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C.
+        KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C. Code
+            that neither stops is ended with the whole process by a third.
         StoreError, CheckpointError: the store cannot be written; what was written stays.
         StudyError: there are no such workers, or the engine cannot train the study.
         TaskError: there is no such device.
@@ -108,8 +124,13 @@ def run(
             listener.planned(ahead)
             if not ahead.missing:
                 return _tally(ahead, Trained(), store)
-            with open_pool(_crew(workers, ahead, engines, device), setup, gpus_per_worker=gpus_per_worker) as pool:
-                trained = Coordinator(store, lease, pool, engines, listener).train(ahead.missing.values(), interrupted)
+            suspects = _suspects(ahead, store, lease)
+            crew = _crew(workers, ahead, engines, device)
+            trained = Trained()
+            for runs, opened in _crews(crew, ahead, suspects, setup, gpus_per_worker):
+                with opened as pool:
+                    coordinator = Coordinator(store, lease, pool, engines, listener)
+                    trained += coordinator.train(runs, interrupted, suspects)
             return _tally(ahead, trained, store)
 
         tally = train(first)
@@ -138,6 +159,26 @@ def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Wo
     if workers == "auto":
         return min(worthwhile(ahead.seconds(engines.stackable), room(resolve_device(device))), len(ahead.missing))
     return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
+
+
+def _crews(
+    crew: Workers, ahead: Outlook, suspects: Collection[str], setup: Setup, gpus_per_worker: float
+) -> Iterator[tuple[list[PlannedRun], AbstractContextManager[Pool]]]:
+    """Yield the runs to train, each time with the workers for them.
+
+    Other processes may die without this one. Where this one trains, it leaves the suspects to another, as the last.
+    """
+    trusted = [run for run in ahead.missing.values() if crew != 1 or run.key not in suspects]
+    if trusted:
+        yield trusted, open_pool(crew, setup, gpus_per_worker=gpus_per_worker)
+    if len(trusted) < len(ahead.missing):
+        yield [run for run in ahead.missing.values() if run.key in suspects], open_pool_apart(setup)
+
+
+def _suspects(ahead: Outlook, store: Store, lease: Lease) -> set[str]:
+    """Return the keys of the missing runs that failed, or that a process died or was stopped over."""
+    failed = {key for key, run in ahead.stored.items() if run.status == "failed"}
+    return (failed | lease.left_behind(ahead.missing)) & ahead.missing.keys()
 
 
 def outlook(plan: Plan, store: Store | None, engines: Engines) -> Outlook:
@@ -179,7 +220,10 @@ def _sweep(store: Store, lease: Lease) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that can be asked between two segments; a second one acts at once."""
+    """Turn the first Ctrl-C into a question that can be asked between two segments; a second one acts at once.
+
+    Python acts on neither while C code runs in the main thread: a third one ends the process then.
+    """
     pressed = threading.Event()
 
     def press(_signal: int, _frame: FrameType | None) -> None:
@@ -191,9 +235,40 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         return
     before = signal.signal(signal.SIGINT, press)
     try:
-        yield pressed.is_set
+        with _answered_interrupts():
+            yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _answered_interrupts() -> Iterator[None]:
+    """Answer each Ctrl-C that is not acted on soon, from a thread, since the main one may hang in a user's code."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    acted = threading.Event()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_answer_interrupts, args=(reading, acted), name="lrbench-interrupts", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        acted.set()
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
+    """Say what to do about each Ctrl-C among the signal numbers that come through a pipe, until that is closed."""
+    answers = iter(INTERRUPT_ANSWERS)
+    while number := os.read(numbers, 1):
+        if number[0] != signal.SIGINT or acted.wait(SECONDS_TO_ACT_ON_AN_INTERRUPT):
+            continue
+        if (answer := next(answers, None)) is None:
+            os._exit(INTERRUPTED)
+        print(answer, file=sys.stderr, flush=True)
 
 
 def _members(plan: Plan) -> list[Member]:

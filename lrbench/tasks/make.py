@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.errors import DataError, LRBenchError
+from lrbench.files import working_directory_kept
 from lrbench.tasks import registry
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
@@ -83,9 +84,10 @@ def read_dataset(
 def _one_sentence(dataset: str) -> Iterator[None]:
     """Whatever goes wrong inside, a user's own function included, comes out as a DataError of one sentence."""
     try:
-        yield
+        with working_directory_kept():
+            yield
     except LRBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(f"dataset '{dataset}' fails: {reason}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lrbench.errors import LRBenchError, TaskError
-from lrbench.files import user_path
+from lrbench.files import user_path, working_directory_kept
 
 PREFIX = "lrbench_plugin_"
 
@@ -38,7 +38,8 @@ def load_plugin(path: Path | str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with working_directory_kept():
+            spec.loader.exec_module(module)
     except LRBenchError as error:
         del sys.modules[module_name]
         raise TaskError(f"the plugin {path}: {error}") from error

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.errors import TaskError
+from lrbench.files import working_directory_kept
 from lrbench.reproducible import seed_generators
 from lrbench.tasks.fingerprint import from_library
 from lrbench.tasks.optimizer_state import (
@@ -178,13 +179,14 @@ def _through_a_checkpoint(value: Any) -> Any:
     return torch.load(buffer, weights_only=True)
 
 
+@working_directory_kept()
 def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """What the user's function returns; raises TaskError with its error on one line."""
     try:
         return function(*arguments)
     except TaskError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"{what}: {_one_line(error)}") from error
 
 
@@ -247,7 +249,7 @@ def _hidden(value: Any) -> Iterator[Any]:
         yield from vars(value).values() if hasattr(value, "__dict__") else ()
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     text = text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -119,6 +119,27 @@ def test_the_runs_of_a_process_elsewhere_that_was_killed_are_free_when_its_lease
         assert heir.claim(KEYS) == set(KEYS)
 
 
+def test_what_a_process_held_when_it_died_is_known_and_what_one_holds_that_lives_is_not(
+    store: Store, location: str
+) -> None:
+    with process(HOLD, location, *KEYS[:3]) as owner, store.lease() as heir:
+        assert heir.left_behind(KEYS) == set()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        assert heir.left_behind(KEYS[1:]) == set(KEYS[1:3])
+        heir.claim(KEYS[:2])
+        assert heir.left_behind(KEYS) == {KEYS[2]}
+
+
+def test_what_was_abandoned_is_free_and_known_as_what_a_dead_process_held(store: Store) -> None:
+    with store.lease() as owner:
+        owner.claim(KEYS[:3])
+        owner.abandon(KEYS[:2])
+    with store.lease() as heir:
+        assert heir.left_behind(KEYS) == set(KEYS[:2])
+        assert heir.claim(KEYS) == set(KEYS)
+
+
 def put_to_sleep(owner: subprocess.Popen[str], location: str, sql: Callable[[str], None]) -> None:
     """Stop a process between two of its transactions: within one it would keep everybody else from writing."""
     postgresql = location.startswith("postgresql:")

@@ -2,6 +2,8 @@ import math
 import os
 import platform
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from lrbench.modifiers import EMA
 from lrbench.study.listener import Silence
 from lrbench.study.outlook import Outlook
 from lrbench.study.plan import PlannedRun, fresh_seeds, plan
-from lrbench.study.runner import Tally
+from lrbench.study.runner import INTERRUPT_ANSWERS, Tally
 from lrbench.study.runner import run as run_study
 from lrbench.study.store import Holder, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
@@ -274,6 +276,135 @@ def test_every_run_is_counted_once_as_trained_cached_or_failed(
 
     second = run(study(*twice, tasks=(fragile, task)), store)
     assert (second.total, second.trained, second.cached, second.failed) == (8, 0, 4, 4)
+
+
+class ExitError(BaseException):
+    """What no `except Exception` catches."""
+
+
+class Quitter(nn.Linear):
+    """A linear layer that can be told to end everything in training."""
+
+    error: BaseException | None = None
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.error is not None and torch.is_grad_enabled():
+            raise self.error
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    ("error", "last_line"),
+    [
+        (SystemExit(0), "the code that was training called sys.exit(0)"),
+        (SystemExit(), "the code that was training called sys.exit(None)"),
+        (GeneratorExit(), "GeneratorExit"),
+        (ExitError("enough"), "tests.study.test_runner.ExitError: enough"),
+    ],
+    ids=str,
+)
+def test_code_that_would_end_the_process_fails_its_run_alone(
+    study: Make, tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch, error: BaseException, last_line: str
+) -> None:
+    asked = study("FIX(k0=0.1)", tasks=(task.with_(name="quitting", model=lambda: Quitter(8, 3), version="1"), task))
+    monkeypatch.setattr(Quitter, "error", error)
+    with open_store(tmp_path / "a.db") as store:
+        assert run(asked, store, workers=1) == Tally(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
+        failed = [one.error for one in store.study_runs("small").values() if one.status == "failed"]
+    assert [error.splitlines()[-1] for error in failed if error] == [last_line] * 2
+
+
+def test_a_metric_that_exits_fails_its_run_alone(study: Make, tmp_path: Path, task: Task) -> None:
+    def leave(*_: object) -> float:
+        sys.exit("no")
+
+    measured = task.with_(name="measured", metric=Metric("leaving", leave, chance=0.0), version="1")
+    asked = study("FIX(k0=0.1)", tasks=(measured, task), seeds=(0,))
+    with open_store(tmp_path / "a.db") as store:
+        tally = run(asked, store, workers=1)
+        errors = {one.error.splitlines()[-1] for one in store.study_runs("small").values() if one.error}
+    assert (tally.total, tally.failed) == (2, 1)
+    assert errors == {"the code that was training called sys.exit('no')"}
+
+
+MISBEHAVING = """
+import ctypes, os, signal, sys, threading
+import torch
+from torch import nn
+import lrbench
+import lrbench.study.coordinator
+import lrbench.study.runner
+from lrbench.policy import parse
+from lrbench.study.study import Entry
+
+lrbench.study.coordinator.TRIES = 1
+lrbench.study.runner.SECONDS_TO_ACT_ON_AN_INTERRUPT = 0.2
+how = sys.argv[1]
+
+class Model(nn.Linear):
+    def forward(self, inputs):
+        if torch.is_grad_enabled() and self.weight.abs().max() > 50:
+            sys.stderr.write("begun" + chr(10))
+            if how == "dies":
+                ctypes.string_at(0)
+            lock = ctypes.create_string_buffer(64)
+            while how == "loops" or ctypes.CDLL(None).pthread_mutex_lock(lock) == 0:
+                pass
+        return super().forward(inputs)
+
+x, y = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+data = lrbench.Data.from_arrays((x, y), (x, y))
+task = lrbench.Task(name="t", model=lambda: Model(8, 3), data=data, steps=4, batch_size=10, version="1")
+entries = tuple(Entry(text, parse(text)) for text in ("FIX(k0=1000)", "FIX(k0=0.1)"))
+study = lrbench.Study(name="small", tasks=(task,), entries=entries, seeds=(0,))
+print(lrbench.run(study, store="a.db", workers=1, engine="serial").tally.to_json()["runs"])
+"""
+
+
+def misbehaving(how: str) -> subprocess.Popen[str]:
+    """A process that trains a study of two policies, with the first of which its model misbehaves."""
+    command = [sys.executable, "-c", MISBEHAVING, how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_run_that_kills_its_process_is_tried_last_and_apart_ever_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with misbehaving("dies") as first:
+        first.communicate()
+    assert first.returncode == -signal.SIGSEGV
+    trained = []
+    for _ in range(2):
+        with misbehaving("dies") as again:
+            said, explained = again.communicate()
+        assert again.returncode == 0, explained
+        trained.append(said)
+    runs = "{{'total': 2, 'trained': {}, 'cached': {}, 'diverged': 0, 'failed': 1}}\n"
+    assert trained == [runs.format(1, 0), runs.format(0, 1)]
+    with open_store("a.db") as store:
+        (failed,) = (one for one in store.study_runs("small").values() if one.status == "failed")
+    assert failed.error == "1 workers that trained it were lost; the last one was killed by signal 11 (SIGSEGV)"
+
+
+@pytest.mark.parametrize(("how", "presses", "code"), [("loops", 2, -signal.SIGINT), ("locks", 3, 130)])
+def test_ctrl_c_is_answered_while_a_model_hangs_and_its_run_is_no_longer_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, presses: int, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with misbehaving(how) as hanging:
+        assert hanging.stderr is not None
+        assert hanging.stderr.readline() == "begun\n"
+        for answer in INTERRUPT_ANSWERS[: presses - 1]:
+            hanging.send_signal(signal.SIGINT)
+            assert hanging.stderr.readline() == f"{answer}\n"
+        hanging.send_signal(signal.SIGINT)
+        hanging.communicate(timeout=60)
+    assert hanging.returncode == code
+    with open_store("a.db") as store, store.lease() as lease:
+        begun = store.study_runs("small")
+        assert [one.policy for one in begun.values()] == ["FIX(k0=1000.0)"]
+        assert lease.left_behind(begun) == set(begun)
 
 
 def test_divergence_is_a_result(study: Make, store: Store) -> None:

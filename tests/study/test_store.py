@@ -25,6 +25,23 @@ def lease(store: Store) -> Iterator[Lease]:
         yield lease
 
 
+def test_a_store_stays_where_it_is_when_the_working_directory_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with open_store("runs.db") as store:
+        monkeypatch.chdir("elsewhere")
+        store.close()  # the connections: the next one is opened from here
+        with store.lease() as lease:
+            lease.claim([KEY])
+            lease.begin([NEW])
+        assert (store.name, store.checkpoints) == ("runs.db", tmp_path / "runs.db.checkpoints")
+    assert list(Path().iterdir()) == []
+    with open_store(tmp_path / "runs.db", must_exist=True) as store:
+        assert set(store.runs([KEY])) == {KEY}
+
+
 def test_a_run_is_what_its_segments_say(store: Store, lease: Lease) -> None:
     lease.begin([NEW])
     lease.append({KEY: Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt")})

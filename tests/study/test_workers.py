@@ -134,7 +134,7 @@ def test_a_run_over_which_workers_die_is_failed_with_the_reason_and_the_others_g
     tally = run(study("FIX(k0=0.1)", tasks=(deadly, task), seeds=(0,)), store, workers=2, engine="serial")
     assert (tally.trained, tally.failed) == (1, 1)
     (failed,) = (one for one in store.study_runs("small").values() if one.status == "failed")
-    assert failed.error == "3 workers that trained it were lost; the last one was killed by signal 9"
+    assert failed.error == "3 workers that trained it were lost; the last one was killed by signal 9 (SIGKILL)"
 
 
 def test_a_model_that_raises_in_a_worker_is_stored_with_its_traceback(study: Make, store: Store, task: Task) -> None:

@@ -1,6 +1,7 @@
 """Task: one frozen value that is checked when built and known by what determines its numbers."""
 
 import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,7 @@ def broken() -> nn.Module:
         ({"model": nn.Linear(6, 3)}, "model must be a function that builds the network, not a network"),
         ({"model": 3}, "model = 3 must be a function"),
         ({"model": broken}, "the model function fails: RuntimeError: no such layer$"),
+        ({"model": lambda: sys.exit(0)}, "the model function fails: SystemExit: 0$"),
         ({"model": lambda: nn.Linear(5, 3)}, "the model fails on a batch of shape \\[2, 6\\]: RuntimeError"),
         ({"model": lambda: nn.Linear(6, 4)}, "output has shape \\[2, 4\\]; \\[2, 3\\] is needed"),
         ({"model": lambda: 3}, "the model function returns a int where an nn.Module is needed"),

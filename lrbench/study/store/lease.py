@@ -52,6 +52,7 @@ class Lease:
     def __init__(self, database: Database) -> None:
         self.owner = uuid4().hex
         self._database = database
+        self._abandoned: set[str] = set()
         self._left = threading.Event()
         self._heart = threading.Thread(target=self._beat_on, name="lrbench-lease", daemon=True)
 
@@ -72,7 +73,7 @@ class Lease:
         self._heart.join()
         _entered.discard(self.owner)
         with suppress(StoreError), self._database.writing() as connection:
-            self._release(connection, self._locked(connection))
+            self._release(connection, set(self._locked(connection)) - self._abandoned)
             connection.execute(sa.delete(coordinators).where(coordinators.c.owner == self.owner))
 
     @patient
@@ -145,6 +146,18 @@ class Lease:
         released = tuple(keys)
         with self._database.writing() as connection:
             self._release(connection, self._locked(connection, released))
+
+    def abandon(self, keys: Iterable[str]) -> None:
+        """Leave these runs behind, at the end, as a process that dies does."""
+        self._abandoned |= set(keys)
+
+    @patient
+    def left_behind(self, keys: Iterable[str]) -> set[str]:
+        """Return those of the runs that a coordinator held when it died, and so may have died of."""
+        with self._database.reading() as connection:
+            alive = [self.owner, *self._others(connection)]
+            wanted = leases.c.run.in_(self._database.listed(keys))
+            return set(connection.scalars(sa.select(leases.c.run).where(wanted, leases.c.owner.not_in(alive))))
 
     @patient
     def others_are_at_work(self) -> bool:

@@ -33,12 +33,14 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
     if url.get_backend_name() == "sqlite":
         if not url.database:
             raise StoreError(f"the store {url} names no file: give a path such as lrbench.db")
-        path = Path(url.database)
-        name, checkpoints = str(path), path.with_name(f"{path.name}.checkpoints")
+        name, path = str(Path(url.database)), Path(url.database).absolute()
+        checkpoints = path.with_name(f"{path.name}.checkpoints")
         if must_exist and not os.path.isfile(path):
-            raise StoreError(f"there is no store at {path}: name one by --store, or make it by `lrbench run`")
+            raise StoreError(f"there is no store at {name}: name one by --store, or make it by `lrbench run`")
         transactions = transactions_in(path)
-        engine = sa.create_engine(url) if _is_writable(path) else _engine_that_reads(path)
+        is_file = url.database != ":memory:" and "uri" not in url.query
+        placed = url.set(database=str(path)) if is_file else url
+        engine = sa.create_engine(placed) if not is_file or _is_writable(path) else _engine_that_reads(path)
     else:
         transactions = 0
         name, checkpoints = _without_passwords(str(url)), _checkpoints_of_server(url)
@@ -112,4 +114,4 @@ def _checkpoints_of_server(url: sa.URL) -> Path:
     """A folder in the working directory, another one for each database, whoever logs in to it."""
     place = (url.host, url.port, url.database, *(url.query.get(part) for part in ("host", "port", "dbname", "options")))
     digest = blake2b(repr(place).encode(), digest_size=6).hexdigest()
-    return Path(f"lrbench-{url.host or 'local'}-{digest}.checkpoints")
+    return Path(f"lrbench-{url.host or 'local'}-{digest}.checkpoints").absolute()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lrbench.engine import fastest_lanes, resolve_device
 from lrbench.study.segments import segments
-from lrbench.study.work import Lanes, Message, Order, Probe, Setup
+from lrbench.study.work import Failed, Idle, Lanes, Message, Order, Probe, Setup
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,24 @@ class Worker:
         self._tasks: dict[str, Task] = {}
 
     def carry_out(self, order: Order) -> Iterator[Message]:
-        """Do what is ordered, telling of it as it goes on; errors of a model or of data are raised."""
+        """Do what is ordered, and report on it as it goes on; the last message is Idle or Failed.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C; whatever else a model or data raise ends in Failed.
+        """
+        messages = self._messages(order)
+        while True:
+            try:
+                message = next(messages, Idle())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                message = Failed(_reason(error))
+            yield message
+            if isinstance(message, Idle | Failed):
+                return
+
+    def _messages(self, order: Order) -> Iterator[Message]:
         task = self._task(order.task)
         if isinstance(order, Probe):
             yield Lanes(fastest_lanes(task, order.at_most))
@@ -35,3 +53,11 @@ class Worker:
         if key not in self._tasks:
             self._tasks[key] = self._setup.tasks[key].to(self._device)
         return self._tasks[key]
+
+
+def _reason(error: BaseException) -> str:
+    """Return a traceback whose last line says what happened."""
+    said = traceback.format_exc()
+    if isinstance(error, SystemExit):
+        said += f"the code that was training called sys.exit({error.code!r})\n"
+    return said

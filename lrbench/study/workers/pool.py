@@ -65,6 +65,19 @@ def open_pool(workers: Workers, setup: Setup, *, gpus_per_worker: float = 0.0) -
     return ray_pool(workers, setup, gpus_per_worker)
 
 
+def open_pool_apart(setup: Setup) -> AbstractContextManager[Pool]:
+    """Return one worker that may die: another process, or this one where a task cannot be sent there."""
+    from lrbench.study.workers.pickling import pickled_setup
+    from lrbench.study.workers.processes import process_pool
+    from lrbench.study.workers.serial import serial_pool
+
+    try:
+        pickled_setup(setup)
+    except StudyError:
+        return serial_pool(setup)
+    return process_pool(1, setup)
+
+
 def parse_workers(value: str | int) -> Workers:
     """A number of processes from 1 to `MOST_WORKERS`, "auto", "ray" or the address of a Ray cluster (HOST:PORT, or ray://HOST:PORT).
 

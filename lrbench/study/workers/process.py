@@ -1,7 +1,7 @@
 """The life of a worker process, which `processes` starts.
 
-It reads pickles from its standard input, first what it is to know and then orders, and writes pickles to what was its
-standard output; what a model prints goes to standard error.
+It reads pickles from what was its standard input, first what it is to know and then orders, and writes pickles to what
+was its standard output; a model that reads finds nothing, and what it prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from typing import TYPE_CHECKING, BinaryIO
 
-from lrbench.study.work import Failed, Idle
+from lrbench.study.work import Idle
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +28,9 @@ LOST_COORDINATOR = 3
 def main(number: int) -> None:
     """Carry out orders one by one, until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    inbox, outbox = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
     try:
         setup: Setup = pickle.load(inbox)
     except (EOFError, pickle.UnpicklingError):
@@ -43,13 +43,8 @@ def main(number: int) -> None:
     worker = Worker(setup, _device(setup.device, number))
     _say(outbox, Idle())
     while True:
-        order = orders.get()
-        try:
-            for message in worker.carry_out(order):
-                _say(outbox, message)
-            _say(outbox, Idle())
-        except Exception:
-            _say(outbox, Failed(traceback.format_exc()))
+        for message in worker.carry_out(orders.get()):
+            _say(outbox, message)
 
 
 def _listen(inbox: BinaryIO, orders: queue.SimpleQueue[Order]) -> None:
@@ -61,8 +56,11 @@ def _listen(inbox: BinaryIO, orders: queue.SimpleQueue[Order]) -> None:
 
 
 def _say(outbox: BinaryIO, message: Message) -> None:
-    outbox.write(pickle.dumps(message))
-    outbox.flush()
+    try:
+        outbox.write(pickle.dumps(message))
+        outbox.flush()
+    except OSError:
+        os._exit(LOST_COORDINATOR)
 
 
 def _device(name: str, number: int) -> torch.device:

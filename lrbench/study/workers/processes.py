@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -95,8 +96,7 @@ class ProcessPool:
                 self._messages.put((worker, pickle.load(pipe)))
         code = process.wait()
         if not self._closing:
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            self._messages.put((worker, Died(how)))
+            self._messages.put((worker, Died(_end(code))))
 
 
 def import_path(own: Sequence[str]) -> list[str]:
@@ -108,6 +108,14 @@ def import_path(own: Sequence[str]) -> list[str]:
     folders = [os.path.abspath(folder) for folder in own if isinstance(folder, str)]
     home = str(Path(__file__).parents[3])
     return standard_library_first(folders if home in folders else [home, *folders])
+
+
+def _end(code: int) -> str:
+    """Say how a process ended, by the return code that subprocess gives it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    names = {number.value: f" ({number.name})" for number in signal.Signals}
+    return f"was killed by signal {-code}{names.get(-code, '')}"
 
 
 def _send(process: subprocess.Popen[bytes], content: bytes) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lrbench.files import working_directory_kept
 from lrbench.study.work import Failed, Idle
 from lrbench.study.workers.carrying_out import Worker
 
@@ -22,7 +22,7 @@ class SerialPool:
 
     def __init__(self, setup: Setup) -> None:
         self._worker = Worker(setup)
-        self._messages: Iterator[Message] | None = iter(())
+        self._messages: Iterator[Message] | None = iter((Idle(),))
 
     def give(self, worker: int, order: Order) -> None:
         self._messages = self._worker.carry_out(order)
@@ -31,10 +31,8 @@ class SerialPool:
         if self._messages is None:
             time.sleep(timeout)
             return None
-        try:
-            message = next(self._messages, Idle())
-        except Exception:
-            message = Failed(traceback.format_exc())
+        with working_directory_kept():
+            message = next(self._messages)
         if isinstance(message, Idle | Failed):
             self._messages = None
         return 0, message
