@@ -1,3 +1,4 @@
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -402,6 +403,10 @@ def noisy_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"optimizer": lambda params: torch.optim.Adagrad(params)}, "the optimizer CustomOptimizer is not known"),
         ({"precision": "bfloat16"}, "trains in float32, not in bfloat16"),
         ({"loss": noisy_loss}, "its loss draws random numbers"),
+        (
+            {"loss": lambda *given: random.random() * nn.functional.cross_entropy(*given)},
+            "its loss draws random numbers",
+        ),
     ],
 )
 def test_what_cannot_be_stacked_is_refused_with_the_reason(settings: dict[str, object], reason: str) -> None:
