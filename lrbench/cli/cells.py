@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrbench.metrics.statistics import is_even
-
 if TYPE_CHECKING:
     from lrbench.metrics.statistics import Interval
 
@@ -23,6 +21,8 @@ def spread(interval: Interval, form: str = ".3f", *, unit: float = 1.0, sign: st
     Args:
         form: how a number without a sign is written; the mean has `sign` before it, "+" for one that always shows.
     """
+    from lrbench.metrics.statistics import is_even
+
     if interval.mean is None:
         return UNKNOWN
     middle = format(interval.mean / unit, f"{sign}{form}")

@@ -235,16 +235,14 @@ def test_only_checkpoints_are_swept_from_their_folder(study: Make, store: Store,
 
 
 class Fragile(nn.Module):
-    """A linear layer that can be told to fail in training."""
-
-    broken = False
+    """A linear layer that can be told to fail in training, in this process and in those that it starts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(8, 3)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        if self.training and self.broken:
+        if self.training and "FRAGILE_IS_BROKEN" in os.environ:
             raise RuntimeError("the model broke")
         return self.layer(inputs)
 
@@ -254,13 +252,13 @@ def test_a_run_that_raises_is_stored_with_its_traceback_and_the_others_go_on(
 ) -> None:
     fragile = task.with_(name="fragile", model=Fragile)
     asked = study("FIX(k0=0.1)", tasks=(fragile, task))
-    monkeypatch.setattr(Fragile, "broken", True)
+    monkeypatch.setenv("FRAGILE_IS_BROKEN", "yes")
     assert run(asked, store) == Tally(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
     failed = [one for one in stored(asked, store).values() if one.status == "failed"]
     assert all(one.error is not None and "RuntimeError: the model broke" in one.error for one in failed)
     assert all("Traceback" in one.error for one in failed if one.error)
 
-    monkeypatch.setattr(Fragile, "broken", False)
+    monkeypatch.delenv("FRAGILE_IS_BROKEN")
     again = run(asked, store)
     assert (again.trained, again.cached, again.failed) == (2, 2, 0)
 
@@ -270,7 +268,7 @@ def test_every_run_is_counted_once_as_trained_cached_or_failed(
 ) -> None:
     fragile = task.with_(name="fragile", model=Fragile)
     twice = ("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.5, l=1dur)")  # the same learning rates, and so the same run
-    monkeypatch.setattr(Fragile, "broken", True)
+    monkeypatch.setenv("FRAGILE_IS_BROKEN", "yes")
     first = run(study(*twice, tasks=(fragile, task)), store)
     assert (first.total, first.trained, first.cached, first.failed) == (8, 2, 2, 4)
 
