@@ -11,12 +11,11 @@ from lrbench.lazy_names import lazy_names
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.api import Outcome, run, score
+    from lrbench.api import Outcome, range_test, recommend, run, score, search, verify
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
-    from lrbench.search import range_test, recommend, search, verify
-    from lrbench.study.store import Store, open_store
+    from lrbench.store import Store, open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
 
@@ -28,7 +27,7 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.metrics": ("Scorecard",),
         "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
         "lrbench.search": ("range_test", "recommend", "verify"),
-        "lrbench.study.store": ("Store", "open_store"),
+        "lrbench.store": ("Store", "open_store"),
         "lrbench.study.study": ("Entry", "Study"),
         "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
     },

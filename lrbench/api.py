@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from lrbench.errors import TaskError
 from lrbench.policy import Policy, parse
-from lrbench.study.config import load_study
-from lrbench.study.how import How, Location
+from lrbench.store import Store, open_store
+from lrbench.study.file import load_study
 from lrbench.study.limits import seeds_of
-from lrbench.study.listener import Listener
 from lrbench.study.results import Results, results
-from lrbench.study.runner import Tally, check_workers
-from lrbench.study.runner import run as train
-from lrbench.study.store import Store, open_store
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task, load_task
+from lrbench.training.listener import Listener
+from lrbench.training.options import How, Location
+from lrbench.training.runner import Tally, check_workers
+from lrbench.training.runner import run as train
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -67,8 +67,8 @@ def run(
     check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     with _opened(store) as opened:
         if study.auto_peaks:
-            from lrbench.search.auto_peak import with_auto_peaks
-            from lrbench.search.bench import Bench
+            from lrbench.lr_range.auto_peak import with_auto_peaks
+            from lrbench.training.lab import Bench
 
             study = with_auto_peaks(study, Bench(opened, {"listener": listener, **how}))
         tally = train(study, opened, listener=listener, **how)

@@ -53,7 +53,7 @@ def test_base_lr_robustness_is_there_on_request(task: lrbench.Task, tmp_path: Pa
 def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from lrbench.study.config import load_study
+    from lrbench.study.file import load_study
 
     study = replace(load_study("quickstart", steps=20), seeds=(0,))
     assert lrbench.run(study, store=tmp_path / "runs.db").tally.trained == 13

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import lrbench
-from lrbench.study.config import load_study
+from lrbench.study.file import load_study
 from lrbench.tasks.models.lenet import lenet
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"

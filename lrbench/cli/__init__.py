@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.comparing import compare
-from lrbench.cli.exits import OneSentenceGroup
-from lrbench.cli.exporting import export
-from lrbench.cli.listing import list_names
-from lrbench.cli.ranging import range_test
-from lrbench.cli.recommending import recommend
-from lrbench.cli.reporting import plot, report
-from lrbench.cli.running import run
-from lrbench.cli.scoring import score
-from lrbench.cli.searching import search
-from lrbench.cli.showing import show
+from lrbench.cli.commands.compare import compare
+from lrbench.cli.commands.export import export
+from lrbench.cli.commands.list import list_names
+from lrbench.cli.commands.range_test import range_test
+from lrbench.cli.commands.recommend import recommend
+from lrbench.cli.commands.report import plot, report
+from lrbench.cli.commands.run import run
+from lrbench.cli.commands.score import score
+from lrbench.cli.commands.search import search
+from lrbench.cli.commands.show import show
+from lrbench.cli.commands.verify import verify
+from lrbench.cli.errors import OneSentenceGroup
 from lrbench.cli.standard_streams import prepare_standard_streams
-from lrbench.cli.verifying import verify
 from lrbench.version import __version__
 
 TRAIN = "Train and rank"

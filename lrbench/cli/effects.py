@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.cli.cells import UNKNOWN, spread
 from lrbench.cli.columns import Figures, leaving_room
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.output import Cell, Column, Row, line_width, print_table
 from lrbench.cli.row_names import RowNames
 from lrbench.cli.stdout import say

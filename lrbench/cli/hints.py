@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.output import console_for
 from lrbench.cli.stdout import stdout
 
 if TYPE_CHECKING:
-    from lrbench.study.store import Store
+    from lrbench.store import Store
 
 
 def say_where_to_go_on(store: Store, given: str | None, commands: Sequence[Sequence[str]], session: Session) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lrbench.cli.exits import session_of
+from lrbench.cli.errors import session_of
 from lrbench.cli.stdout import part_stream
 from lrbench.files import utf8_text
 
@@ -182,7 +182,7 @@ Debug = Annotated[
 
 def complete_study(incomplete: str) -> list[str]:
     """The shipped studies whose names begin so; files are the shell's own to complete."""
-    from lrbench.study.config import study_names
+    from lrbench.study.file import study_names
 
     return [name for name in study_names() if name.startswith(incomplete)]
 
@@ -191,7 +191,7 @@ def complete_policy(incomplete: str) -> list[str]:
     """The catalogs and studies whose names begin so, and once one is named, its policies."""
     from lrbench.cli.policies import named_policies
     from lrbench.policy import catalogs
-    from lrbench.study.config import study_names
+    from lrbench.study.file import study_names
 
     name, slash, _ = incomplete.partition("/")
     names = [*catalogs(), *study_names()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrbench.cli.effects import print_effects
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.output import LINE_WIDTH, line_width
 from lrbench.cli.ranking import print_ranking
 from lrbench.cli.row_names import RowNames

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.printable import printable_console
 from lrbench.cli.stdout import say, stdout
 

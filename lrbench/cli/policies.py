@@ -11,7 +11,7 @@ from lrbench.errors import PolicyError, StudyError, did_you_mean
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
-    from lrbench.study.config import StudyFile
+    from lrbench.study.file import StudyFile
 
 
 def named_policies(text: str) -> Mapping[str, Policy]:
@@ -26,7 +26,7 @@ def named_policies(text: str) -> Mapping[str, Policy]:
         StudyError: it is a study file that says something that is not allowed.
     """
     from lrbench.policy import catalogs, parse
-    from lrbench.study.config import study_names
+    from lrbench.study.file import study_names
 
     whole = _collection(text)
     if whole is not None:
@@ -91,7 +91,7 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
         return {key: entry.policy for key, entry in catalog(name).items()}
     file = _study_file(name)
     if file is not None:
-        from lrbench.study.entries import entries_of
+        from lrbench.study.file_policies import entries_of
         from lrbench.study.limits import MOST_RUNS
 
         entries = entries_of(_read(file).policies, file, most=MOST_RUNS)
@@ -109,7 +109,7 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
 
 def _study_file(name: str) -> Path | None:
     """The file of a study, which has policies where a catalog has entries; None where there is none."""
-    from lrbench.study.config import find_study, read_toml, study_names
+    from lrbench.study.file import find_study, read_toml, study_names
 
     if name in study_names():
         return find_study(name)
@@ -118,7 +118,7 @@ def _study_file(name: str) -> Path | None:
 
 
 def _read(file: Path) -> StudyFile:
-    from lrbench.study.config import StudyFile, read_toml
-    from lrbench.study.fields import checked
+    from lrbench.study.file import StudyFile, read_toml
+    from lrbench.study.validation import checked
 
     return checked(StudyFile, read_toml(file), str(file))

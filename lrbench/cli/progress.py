@@ -10,7 +10,7 @@ from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.output import console_for
 from lrbench.report.names import shortened
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from lrbench.metrics.direction import Better
-    from lrbench.study.listener import Listener
-    from lrbench.study.outlook import Outlook
-    from lrbench.study.plan import PlannedRun
-    from lrbench.study.store import Holder, Store
+    from lrbench.store import Holder, Store
+    from lrbench.training.backlog import Outlook
+    from lrbench.training.listener import Listener
+    from lrbench.training.plan import PlannedRun
 
 SECONDS_BETWEEN_LINES = 10.0
 

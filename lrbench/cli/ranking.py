@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.cli.cells import UNKNOWN, mean, spread
 from lrbench.cli.columns import GAP, Figures, leaving_room
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.output import Cell, Column, Row, console_for, line_width, print_table
 from lrbench.cli.row_names import RowNames, widths_for
 from lrbench.cli.stdout import say, stdout

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.cli.columns import GAP
+from lrbench.modifiers.brief import brief_treatment
 from lrbench.report.names import ShortNames, short_names
-from lrbench.report.treatment_names import brief_treatment
 
 if TYPE_CHECKING:
     from lrbench.study.results import TaskResults

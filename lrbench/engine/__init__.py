@@ -1,5 +1,6 @@
 """The engine: training as a pure function over segments, exact to the bit on the CPU."""
 
+from lrbench.engine.advance import advance, begin
 from lrbench.engine.checkpoint import (
     load_checkpoint,
     read_checkpoint,
@@ -11,11 +12,10 @@ from lrbench.engine.checkpoint import (
 from lrbench.engine.device import describe_device, resolve_device
 from lrbench.engine.evaluation import Evaluation, Predictions, predict
 from lrbench.engine.flops import step_flops
-from lrbench.engine.live import Training
+from lrbench.engine.loop import Training
 from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
 from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
 from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
-from lrbench.engine.training import advance, begin
 from lrbench.engine.units import units_of
 from lrbench.tasks.snapshot import identical
 

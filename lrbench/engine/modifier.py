@@ -12,7 +12,7 @@ from lrbench.engine.setting import settings_of
 from lrbench.errors import TaskError
 
 if TYPE_CHECKING:
-    from lrbench.engine.live import Training
+    from lrbench.engine.loop import Training
     from lrbench.tasks import Task
 
 Memory = dict[str, Any]

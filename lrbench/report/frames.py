@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.metrics import Confirmation
-    from lrbench.study.store import Member, Store, StoredRun
+    from lrbench.store import Member, Store, StoredRun
 
 POLICY = (
     *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),

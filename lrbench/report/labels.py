@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrbench.modifiers.brief import JOINT, brief_treatment
 from lrbench.report.names import fitted, short_names
-from lrbench.report.treatment_names import JOINT, brief_treatment
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from lrbench.report.style import FAINT, INK, LINE, PALETTE, WIDTH, tidy, titled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from lrbench.search.lr_range import RangeTest
+    from lrbench.lr_range.range_test import RangeTest
 
 
 def range_figure(test: RangeTest) -> Figure:

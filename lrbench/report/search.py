@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from lrbench.metrics import Better, Confirmation
-    from lrbench.study.store import Store
+    from lrbench.store import Store
 
 LEAST_TRIALS = 10
 """Fewer trials than this say nothing about the importance of parameters."""
@@ -67,7 +67,7 @@ class SearchFrames:
 
     def is_lower_better(self, objective: str) -> bool:
         """Whether less of an objective is better."""
-        from lrbench.search.sampling import better_of
+        from lrbench.policy_search.sampler import better_of
 
         return better_of(objective, self.better) == "lower"
 
@@ -81,7 +81,7 @@ def search_frames(search: str, store: Store) -> SearchFrames:
     """
     import pandas as pd
 
-    from lrbench.search.trials import read_search
+    from lrbench.policy_search.read import read_search
 
     found = read_search(search, store)
     rows = [{name: getattr(trial, name) for name in TRIAL} | dict(trial.values) for trial in found.trials]
@@ -198,7 +198,7 @@ def importances(parameters: pd.DataFrame, scores: pd.Series[float]) -> dict[str,
     """
     import optuna
 
-    from lrbench.search.sampling import quiet
+    from lrbench.policy_search.sampler import quiet
 
     kept = np.isfinite(scores.to_numpy(dtype=np.float64))
     table = parameters[kept].dropna(axis="columns")

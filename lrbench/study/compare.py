@@ -9,8 +9,8 @@ from typing import Any
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import Contender, Interval, paired_interval
+from lrbench.store import Store
 from lrbench.study.results import Evidence
-from lrbench.study.store import Store
 
 
 @dataclass(frozen=True)

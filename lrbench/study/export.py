@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-    from lrbench.study.store import Member, Store, StoredRun
+    from lrbench.store import Member, Store, StoredRun
 
 Row = dict[str, Any]
 

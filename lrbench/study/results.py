@@ -27,7 +27,7 @@ from lrbench.metrics import (
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.runs import TOP1
-from lrbench.study.store import Member, Store, StoredRun
+from lrbench.store import Member, Store, StoredRun
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""

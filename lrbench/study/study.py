@@ -10,7 +10,7 @@ from lrbench.errors import StudyError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import shown
 from lrbench.study.limits import check_confirm, check_name, check_rates, seeds_of
-from lrbench.study.treatment import Treatment, with_controls
+from lrbench.study.variant import Treatment, with_controls
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lrbench
+from lrbench.lr_range.crossings import Estimate
+from lrbench.lr_range.range_test import RangeTest
 from lrbench.metrics import Scorecard
 from lrbench.policy import FIX
-from lrbench.search.lr_falls import Estimate
-from lrbench.search.lr_range import RangeTest
-from lrbench.study.config import load_study
+from lrbench.study.file import load_study
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
 

@@ -31,17 +31,17 @@ import pandas as pd
 import lrbench
 from lrbench.metrics import t_interval
 from lrbench.policy import parse
-from lrbench.search import Between, Search, Space
-from lrbench.search.bench import Bench
-from lrbench.search.domain import OneOf
-from lrbench.search.driver import find
-from lrbench.study.engines import Engines
-from lrbench.study.plan import PlannedRun, plan
+from lrbench.policy_search import Between, Search, Space
+from lrbench.policy_search.domain import OneOf
+from lrbench.policy_search.loop import find
+from lrbench.store import NewRun, Score, Segment, Store, open_store
 from lrbench.study.results import Evidence
-from lrbench.study.runner import outlook
-from lrbench.study.store import NewRun, Score, Segment, Store, open_store
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Data, Task
+from lrbench.training.engine_choice import Engines
+from lrbench.training.lab import Bench
+from lrbench.training.plan import PlannedRun, plan
+from lrbench.training.runner import outlook
 
 KEPT = Path(__file__).with_suffix("")
 FIGURES = Path(__file__).parents[2] / "figures" / "search"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import Result
 
-from lrbench.study.store import open_store
+from lrbench.store import open_store
 
 Command = Callable[..., Result]
 Arguments = tuple[str, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from lrbench.cli.effects import print_effects
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.ranking import print_ranking
 from lrbench.cli.row_names import RowNames
 from lrbench.metrics import Contender, Curve, RunRecord, effect, interaction, rank

@@ -98,7 +98,7 @@ def test_cells_of_a_csv_are_no_formulas_and_numbers_stay_numbers(lrbench: Comman
 def test_every_beginning_of_a_formula_gets_an_apostrophe(start: str) -> None:
     import pandas as pd
 
-    from lrbench.cli.exporting import _csv
+    from lrbench.cli.commands.export import _csv
 
     frame = pd.DataFrame({f"{start}a": [f"{start}1", "b\r=1", None], "loss": [-0.5, 1e-9, None], "step": [-1, None, 3]})
     safe = pd.read_csv(io.BytesIO(_csv(frame)))

@@ -13,17 +13,17 @@ from typer.testing import Result
 
 from lrbench.api import Outcome
 from lrbench.cli.cells import spread
-from lrbench.cli.exits import Session
+from lrbench.cli.errors import Session
 from lrbench.cli.outcome import print_outcome
 from lrbench.cli.progress import seconds_left
 from lrbench.metrics import t_interval
 from lrbench.report.page.words import plus_minus
-from lrbench.study import coordinator
-from lrbench.study.config import load_study
-from lrbench.study.plan import plan
+from lrbench.store import open_store
+from lrbench.study.file import load_study
 from lrbench.study.results import results
-from lrbench.study.runner import Tally
-from lrbench.study.store import open_store
+from lrbench.training import coordinator
+from lrbench.training.plan import plan
+from lrbench.training.runner import Tally
 from tests.report.made_studies import write_study
 
 METRICS = {

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import Result
 
 import lrbench as api
-from lrbench.search import load_search
-from lrbench.study.store import open_store
+from lrbench.policy_search import load_search
+from lrbench.store import open_store
 from lrbench.tasks.registry import register_task, tasks
 
 Command = Callable[..., Result]

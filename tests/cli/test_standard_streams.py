@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lrbench.study.store import open_store
+from lrbench.store import open_store
 
 LRBENCH = f"{sys.executable} -m lrbench"
 RUN = f"{LRBENCH} run tiny.toml --steps 5 --seeds 1"

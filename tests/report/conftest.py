@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lrbench.report.frames import Frames, study_frames
-from lrbench.study.store import Store, open_store
+from lrbench.store import Store, open_store
 from tests.report.made_studies import FIVE, SCORES, Known, Outcome, Place, same_everywhere, write_study
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lrbench.study.store import Member, NewRun, Score, Segment, Store
+from lrbench.store import Member, NewRun, Score, Segment, Store
 
 STEPS = 100
 EVALUATIONS = (20, 40, 60, 80, 100)

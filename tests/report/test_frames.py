@@ -6,8 +6,8 @@ import pytest
 from lrbench.errors import StudyError
 from lrbench.report.frames import Frames, rates_of, records
 from lrbench.report.ranking import ranking_figure
+from lrbench.store import Store
 from lrbench.study.export import export
-from lrbench.study.store import Store
 from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, STEPS, same_everywhere
 
 Study = Callable[..., Frames]

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from lrbench.lr_range.crossings import ConstantRun, Estimate, SweepRun
+from lrbench.lr_range.range_test import RangeTest
 from lrbench.report.range_test import range_figure
 from lrbench.report.style import save_figure
-from lrbench.search.lr_falls import ConstantRun, Estimate, SweepRun
-from lrbench.search.lr_range import RangeTest
 
 
 @pytest.fixture

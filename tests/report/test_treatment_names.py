@@ -1,7 +1,7 @@
 import pytest
 
 from lrbench.modifiers import EMA, PLP, PSWA, Lookahead
-from lrbench.report.treatment_names import brief_treatment
+from lrbench.modifiers.brief import brief_treatment
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from lrbench.search import Between, Search, Space, function_names
-from lrbench.search.bench import Bench
-from lrbench.study.store import open_store
+from lrbench.policy_search import Between, Search, Space, function_names
+from lrbench.store import open_store
 from lrbench.tasks import SGD, Data, Task
+from lrbench.training.lab import Bench
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}

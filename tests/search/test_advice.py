@@ -5,16 +5,16 @@ import pytest
 from torch import nn
 
 import lrbench
+from lrbench.advice.evidence import SHIPPED, Body, bodies, shipped, stored
+from lrbench.advice.recommend import advise, nearest, verified
 from lrbench.errors import StudyError, TaskError
 from lrbench.policy import parse
-from lrbench.search.advice import advise, nearest, verified
-from lrbench.search.bench import Bench
-from lrbench.search.evidence import SHIPPED, Body, bodies, shipped, stored
-from lrbench.study import config
-from lrbench.study.config import find_study
+from lrbench.study import file as config
 from lrbench.study.export import export, flat
+from lrbench.study.file import find_study
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Adam, Task
+from lrbench.training.lab import Bench
 
 FIXED_STEPS = "STEP(k0=0.1, gamma=0.5, l=10)"
 POLICIES = ("POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.05)", "FIX(k0=1e-05)", "FIX(k0=1e6)", FIXED_STEPS)

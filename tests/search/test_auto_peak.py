@@ -7,13 +7,13 @@ import pytest
 
 import lrbench
 from lrbench.errors import StudyError
+from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.policy import FIX, POLY, TRI
 from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
-from lrbench.search.auto_peak import with_auto_peaks
-from lrbench.search.bench import Archive, Bench, NotTrainedError
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
+from lrbench.training.lab import Archive, Bench, NotTrainedError
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@ import pytest
 
 from lrbench.errors import StoreError
 from lrbench.policy import parse
-from lrbench.search.bench import Bench
-from lrbench.study.listener import Silence
-from lrbench.study.outlook import Outlook
-from lrbench.study.store import Store
+from lrbench.store import Store
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
+from lrbench.training.backlog import Outlook
+from lrbench.training.lab import Bench
+from lrbench.training.listener import Silence
 
 
 class Meddler(Silence):

@@ -11,15 +11,15 @@ from torch import nn
 
 import lrbench
 from lrbench.errors import TaskError
+from lrbench.lr_range.crossings import Estimate, below
+from lrbench.lr_range.range_test import find_range
 from lrbench.policy import FIX
-from lrbench.search.bench import Bench
-from lrbench.search.lr_falls import Estimate, below
-from lrbench.search.lr_range import find_range
-from lrbench.study.listener import Silence
-from lrbench.study.outlook import Outlook
 from lrbench.study.results import results
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Data, Metric, Task
+from lrbench.training.backlog import Outlook
+from lrbench.training.lab import Bench
+from lrbench.training.listener import Silence
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,18 @@ import lrbench
 from lrbench.engine import begin
 from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import parse
+from lrbench.policy_search import Between, OneOf, Search, Space
+from lrbench.policy_search.ledger import read_history, write_asked, write_training
+from lrbench.policy_search.loop import Found, find
+from lrbench.policy_search.read import read_search
+from lrbench.policy_search.rungs import Measured, promoted
 from lrbench.report.search import search_frames, search_progress_figure, standing
-from lrbench.search import Between, OneOf, Search, Space
-from lrbench.search.bench import Bench
-from lrbench.search.driver import Found, find
-from lrbench.search.history import read_history, write_asked, write_training
-from lrbench.search.ladder import Measured, promoted
-from lrbench.search.trials import read_search
-from lrbench.study.plan import PlannedRun
+from lrbench.store import open_store
 from lrbench.study.results import results
-from lrbench.study.store import open_store
 from lrbench.study.study import Entry
 from lrbench.tasks import Metric, Task
+from lrbench.training.lab import Bench
+from lrbench.training.plan import PlannedRun
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}

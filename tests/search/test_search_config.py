@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.search import Between, OneOf, load_search
-from lrbench.study.config import load_study
+from lrbench.policy_search import Between, OneOf, load_search
+from lrbench.study.file import load_study
 
 WHOLE = """
 description = "everything that can be said"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lrbench.study.store import open_store
+from lrbench.store import open_store
 
 if TYPE_CHECKING:
     from tests.conftest import Server
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SEARCH = """
 import os
 import lrbench
-from lrbench.search import Between, Search, Space
-from lrbench.study import coordinator
-from lrbench.study.listener import Silence
+from lrbench.policy_search import Between, Search, Space
+from lrbench.training import coordinator
+from lrbench.training.listener import Silence
 
 os.chdir(folder)
 coordinator.SECONDS_BETWEEN_LOOKS = coordinator.SECONDS_OF_PATIENCE = 0.05

@@ -11,10 +11,10 @@ from lrbench.errors import PolicyError, StudyError
 from lrbench.policy import CHANGEONPLATEAU, Bounds, Function, Piecewise, functions, length, number, parse, rate
 from lrbench.policy import function as register
 from lrbench.policy.function import register_function
-from lrbench.search.domain import Between, OneOf
-from lrbench.search.sampling import quiet
-from lrbench.search.space import Space, function_names
-from lrbench.search.staging import Continued
+from lrbench.policy_search.domain import Between, OneOf
+from lrbench.policy_search.sampler import quiet
+from lrbench.policy_search.space import Space, function_names
+from lrbench.policy_search.staging import Continued
 
 LR = Between(0.01, 0.5, log=True)
 ALL = tuple(name for name in functions() if name != CHANGEONPLATEAU.label)

@@ -5,14 +5,14 @@ import pytest
 
 from lrbench.errors import StudyError
 from lrbench.policy import parse
-from lrbench.search import Between, Search, Space
-from lrbench.search.bench import Bench
-from lrbench.search.driver import find
-from lrbench.search.history import read_history, write_asked
-from lrbench.search.trials import read_search
-from lrbench.study.store import open_store
+from lrbench.policy_search import Between, Search, Space
+from lrbench.policy_search.ledger import read_history, write_asked
+from lrbench.policy_search.loop import find
+from lrbench.policy_search.read import read_search
+from lrbench.store import open_store
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import Task
+from lrbench.training.lab import Bench
 
 Make = Callable[..., Search]
 

@@ -3,12 +3,12 @@ import re
 import pytest
 
 import lrbench
+from lrbench.advice.verify import check_policy, judged
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import score_curves
 from lrbench.policy import parse
-from lrbench.search.bench import Bench
-from lrbench.search.verification import check_policy, judged
 from lrbench.tasks import Task
+from lrbench.training.lab import Bench
 
 
 @pytest.mark.parametrize(

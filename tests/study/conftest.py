@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lrbench.policy import parse
-from lrbench.study.store import Store, open_store
+from lrbench.store import Store, open_store
 from lrbench.study.study import Entry, Study
 from lrbench.tasks import SGD, Data, Task
 

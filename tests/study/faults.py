@@ -19,17 +19,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.study.store import open_store
+from lrbench.store import open_store
 
 STUDY = """
 import sys
 import lrbench
-import lrbench.study.runner
+import lrbench.training.runner
 from lrbench.policy import parse
 from lrbench.study.study import Entry
 
 store, workers, steps, policies = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-lrbench.study.runner.SECONDS_AT_RISK = 0.2
+lrbench.training.runner.SECONDS_AT_RISK = 0.2
 task = lrbench.load_task("mnist1d-mlp").with_(steps=steps, eval_every=steps // 10)
 texts = [f"STEP(k0=0.1, gamma=0.1, l={(i + 1) / (policies + 1):.4f}dur)" for i in range(policies)]
 texts += ["TRI(k0=0.001, k1=0.2, l=0.25dur)", "FIX(k0=1e30)"]
@@ -84,7 +84,9 @@ def workers_of(coordinator: int) -> list[int]:
     listed = subprocess.run(
         ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(coordinator)], capture_output=True, text=True
     )
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "lrbench.study.workers.process" in line]
+    return [
+        int(line.split()[0]) for line in listed.stdout.splitlines() if "lrbench.training.pools.process_main" in line
+    ]
 
 
 def undisturbed(folder: Path, size: Size) -> tuple[Numbers, float]:

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from lrbench.errors import StudyError
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
-from lrbench.study.config import StudyFile, find_study, load_study, study_names
-from lrbench.study.entries import KINDS
-from lrbench.study.fields import checked
-from lrbench.study.plan import plan
+from lrbench.study.file import StudyFile, find_study, load_study, study_names
+from lrbench.study.file_policies import KINDS
+from lrbench.study.validation import checked
+from lrbench.training.plan import plan
 
 TASK = 'task = "mnist1d-mlp"\n'
 POLICY = '[[policies]]\npolicy = "FIX(k0=0.1)"\n'

@@ -8,15 +8,15 @@ from torch import Tensor
 
 from lrbench.modifiers import EMA
 from lrbench.policy import function, parse
+from lrbench.store import Store, open_store
 from lrbench.study.export import CURVE, export, export_curves, flat
-from lrbench.study.listener import Silence
-from lrbench.study.outlook import Outlook
 from lrbench.study.results import results
-from lrbench.study.runner import run
-from lrbench.study.store import Store, open_store
 from lrbench.study.study import Study
-from lrbench.study.treatment import Treatment
+from lrbench.study.variant import Treatment
 from lrbench.tasks import Metric, Task
+from lrbench.training.backlog import Outlook
+from lrbench.training.listener import Silence
+from lrbench.training.runner import run
 
 Make = Callable[..., Study]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from lrbench.errors import LeaseLostError, StoreError
-from lrbench.study.store import Holder, NewRun, Score, Segment, Store, lease
+from lrbench.store import Holder, NewRun, Score, Segment, Store, lease
 
 A, B, C = ("a" * 32, "b" * 32, "c" * 32)
 NEW = NewRun(A, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})

@@ -15,14 +15,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lrbench.study.store import Store, lease
+from lrbench.store import Store, lease
 
 KEYS = [f"{number:032x}" for number in range(30)]
 
 START = """
 import os, random, sys
 from lrbench.errors import StoreError
-from lrbench.study.store import NewRun, Score, Segment, lease, open_store
+from lrbench.store import NewRun, Score, Segment, lease, open_store
 
 def new(key):
     return NewRun(key, "task", "task-key", "FIX(k0=0.1)", "", 0, 20, {"process": os.getpid()})

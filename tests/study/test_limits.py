@@ -9,10 +9,10 @@ import pytest
 
 import lrbench
 from lrbench.errors import StudyError
-from lrbench.study.config import load_study
+from lrbench.study.file import load_study
 from lrbench.study.limits import seeds_of
-from lrbench.study.plan import plan
 from lrbench.study.study import Entry, Study
+from lrbench.training.plan import plan
 
 
 @pytest.fixture(scope="module")

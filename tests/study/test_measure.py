@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.engine import Predictions
-from lrbench.study.measure import objective
 from lrbench.tasks import Data, Metric, Task
+from lrbench.training.measure import objective
 
 
 def bootstrapped(outputs: Tensor, targets: Tensor) -> float:

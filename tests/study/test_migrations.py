@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from lrbench import run
 from lrbench.errors import StoreError
+from lrbench.store import SCHEMA_VERSION, open_store
+from lrbench.store.migrations import MIGRATIONS
 from lrbench.study.results import results
-from lrbench.study.store import SCHEMA_VERSION, open_store
-from lrbench.study.store.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
     from tests.conftest import Server

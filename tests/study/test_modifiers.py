@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-import lrbench.study.runner
+import lrbench.training.runner
 from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop
-from lrbench.study.config import load_study
+from lrbench.store import Store, StoredRun, open_store
 from lrbench.study.export import export
-from lrbench.study.listener import Silence
-from lrbench.study.plan import plan
+from lrbench.study.file import load_study
 from lrbench.study.results import results
-from lrbench.study.runner import run as run_study
-from lrbench.study.store import Store, StoredRun, open_store
 from lrbench.study.study import Study
-from lrbench.study.treatment import Treatment
+from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
+from lrbench.training.listener import Silence
+from lrbench.training.plan import plan
+from lrbench.training.runner import run as run_study
 
 Make = Callable[..., Study]
 
@@ -104,7 +104,7 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
     treatments = (*ALL, Treatment.of([PLP(), PSWM(p=0.5), EMA(decay=0.9)]))
     asked = study("TRI(k0=0.01, k1=0.2, l=5)", seeds=(0,), treatments=treatments)
     run(asked, store)
-    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.training.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "cut.db") as cut:
         for at in (5, 10, 25, 35):
             with pytest.raises(KeyboardInterrupt):

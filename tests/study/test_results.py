@@ -9,13 +9,13 @@ from scipy import stats
 from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
+from lrbench.store import Store
 from lrbench.study.compare import compare
 from lrbench.study.export import export
 from lrbench.study.results import results
-from lrbench.study.runner import run
-from lrbench.study.store import Store
 from lrbench.study.study import Study
 from lrbench.tasks import Metric, Task
+from lrbench.training.runner import run
 
 Make = Callable[..., Study]
 METRICS = {

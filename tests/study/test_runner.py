@@ -13,19 +13,19 @@ import pytest
 import torch
 from torch import nn
 
-import lrbench.study.coordinator
-import lrbench.study.runner
+import lrbench.training.coordinator
+import lrbench.training.runner
 from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
-from lrbench.study.listener import Silence
-from lrbench.study.outlook import Outlook
-from lrbench.study.plan import PlannedRun, fresh_seeds, plan
-from lrbench.study.runner import INTERRUPT_ANSWERS, Tally
-from lrbench.study.runner import run as run_study
-from lrbench.study.store import Holder, NewRun, Segment, Store, StoredRun, open_store
+from lrbench.store import Holder, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
-from lrbench.study.treatment import Treatment
+from lrbench.study.variant import Treatment
 from lrbench.tasks import Metric, Task
+from lrbench.training.backlog import Outlook
+from lrbench.training.listener import Silence
+from lrbench.training.plan import PlannedRun, fresh_seeds, plan
+from lrbench.training.runner import INTERRUPT_ANSWERS, Tally
+from lrbench.training.runner import run as run_study
 
 Make = Callable[..., Study]
 
@@ -55,7 +55,7 @@ class Interrupter(Silence):
 
 @pytest.fixture
 def checkpoint_at_every_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.training.runner, "SECONDS_AT_RISK", 0.0)
 
 
 def test_every_policy_is_trained_with_every_seed(study: Make, store: Store) -> None:
@@ -330,13 +330,13 @@ import ctypes, os, signal, sys, threading
 import torch
 from torch import nn
 import lrbench
-import lrbench.study.coordinator
-import lrbench.study.runner
+import lrbench.training.coordinator
+import lrbench.training.runner
 from lrbench.policy import parse
 from lrbench.study.study import Entry
 
-lrbench.study.coordinator.TRIES = 1
-lrbench.study.runner.SECONDS_TO_ACT_ON_AN_INTERRUPT = 0.2
+lrbench.training.coordinator.TRIES = 1
+lrbench.training.runner.SECONDS_TO_ACT_ON_AN_INTERRUPT = 0.2
 how = sys.argv[1]
 
 class Model(nn.Linear):
@@ -447,7 +447,7 @@ def test_a_policy_that_reacts_to_evaluations_is_trained_and_resumed(
     judged = task.with_(metric=metric)
     asked = study("REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)", seeds=(0,), tasks=(judged,))
     run(asked, store)
-    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.training.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "resumed.db") as resumed:
         with pytest.raises(KeyboardInterrupt):
             run(asked, resumed, listener=Interrupter(at=20))
@@ -470,7 +470,7 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
 
 
 def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.3)
+    monkeypatch.setattr(lrbench.training.coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.3)
     asked, heard = study("FIX(k0=0.1)"), []
     planned = plan(asked).runs
 

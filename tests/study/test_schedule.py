@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.study.schedule import next_branch
-from lrbench.study.tree import Branch
+from lrbench.training.schedule import next_branch
+from lrbench.training.tree import Branch
 
 BUDGET = 64
 

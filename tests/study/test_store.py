@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.study.store import SCHEMA_VERSION, Lease, Member, NewRun, Score, Segment, Store, open_store
+from lrbench.store import SCHEMA_VERSION, Lease, Member, NewRun, Score, Segment, Store, open_store
 
 KEY = "0" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.study.store import NewRun, Score, Segment, Store, open_store
+from lrbench.store import NewRun, Score, Segment, Store, open_store
 
 KEY = "0" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", "", seed=0, steps=99_999, provenance={})

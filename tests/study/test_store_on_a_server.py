@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.study import runner
-from lrbench.study.listener import Silence
-from lrbench.study.runner import run
-from lrbench.study.store import NewRun, Score, Segment, database, lease, open_store
+from lrbench.store import NewRun, Score, Segment, database, lease, open_store
+from lrbench.training import runner
+from lrbench.training.listener import Silence
+from lrbench.training.runner import run
 
 if TYPE_CHECKING:
-    from lrbench.study.plan import PlannedRun
     from lrbench.study.study import Study
+    from lrbench.training.plan import PlannedRun
     from tests.conftest import Server
 
 KEY = "0" * 32

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lrbench.study.estimate
+import lrbench.training.estimate
 from lrbench.modifiers import EMA, PLP
 from lrbench.policy import FIX, parse
-from lrbench.study.plan import PlannedRun, plan
 from lrbench.study.study import Entry, Study
-from lrbench.study.treatment import Treatment
-from lrbench.study.tree import Branch, forest
+from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
+from lrbench.training.plan import PlannedRun, plan
+from lrbench.training.tree import Branch, forest
 
 Make = Callable[..., Study]
 
@@ -37,7 +37,7 @@ def shape(branch: Branch) -> tuple[object, ...]:
 
 @pytest.fixture(autouse=True)
 def _every_shared_iteration_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_OF_A_FORK", 1e-9)
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 1e-9)
 
 
 def test_steps_of_different_lengths_share_what_comes_before_the_first_one(study: Make) -> None:
@@ -82,8 +82,8 @@ def test_runs_that_stand_elsewhere_are_not_trained_together(study: Make) -> None
 
 
 def test_forks_that_would_cost_more_than_they_save_are_not_made(study: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_AT_LEAST", 1e-3)
-    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_OF_A_FORK", 12e-3)
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_AT_LEAST", 1e-3)
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 12e-3)
     steps = [f"STEP(k0=0.1, gamma=0.1, l={length})" for length in (11, 25, 30)]
     first, second = trees(study(*steps, seeds=(0,)))
     assert shape(first) == (0, 40)

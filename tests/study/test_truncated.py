@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.study.store import Lease, NewRun, Score, Segment, open_store
+from lrbench.store import Lease, NewRun, Score, Segment, open_store
 
 KEYS = [f"{number:032x}" for number in range(3)]
 CUTS = range(1, 4097)

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-import lrbench.study.estimate
-import lrbench.study.runner
+import lrbench.training.estimate
+import lrbench.training.runner
 from lrbench.errors import StudyError
 from lrbench.modifiers import EMA, PSWA
-from lrbench.study.listener import Silence
-from lrbench.study.plan import PlannedRun
-from lrbench.study.runner import Tally, run
-from lrbench.study.store import Score, Store, open_store
+from lrbench.store import Score, Store, open_store
 from lrbench.study.study import Study
-from lrbench.study.treatment import Treatment
-from lrbench.study.workers import parse_workers, worthwhile
+from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
+from lrbench.training.listener import Silence
+from lrbench.training.plan import PlannedRun
+from lrbench.training.pools import parse_workers, worthwhile
+from lrbench.training.runner import Tally, run
 
 Make = Callable[..., Study]
 
@@ -46,8 +46,8 @@ def numbers(study: Study, store: Store) -> Numbers:
 
 @pytest.fixture(autouse=True)
 def _forks_and_checkpoints_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.study.estimate, "SECONDS_OF_A_FORK", 1e-9)
-    monkeypatch.setattr(lrbench.study.runner, "SECONDS_AT_RISK", 0.0)
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 1e-9)
+    monkeypatch.setattr(lrbench.training.runner, "SECONDS_AT_RISK", 0.0)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ class Killer(Silence):
             os.kill(next(iter(children())), signal.SIGKILL)
 
 
-def children(called: str = "lrbench.study.workers.process", parent: int | None = None) -> Iterator[int]:
+def children(called: str = "lrbench.training.pools.process_main", parent: int | None = None) -> Iterator[int]:
     """The processes that this one (or another) has begun by such a command."""
     of = str(os.getpid() if parent is None else parent)
     listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", of], capture_output=True, text=True)
@@ -122,7 +122,11 @@ class Deadly(nn.Module):
         self.coordinator = os.getpid()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        if self.training and torch.is_grad_enabled() and "lrbench.study.workers.process" in " ".join(sys.orig_argv):
+        if (
+            self.training
+            and torch.is_grad_enabled()
+            and "lrbench.training.pools.process_main" in " ".join(sys.orig_argv)
+        ):
             os.kill(os.getpid(), signal.SIGKILL)
         return self.layer(inputs)
 
@@ -183,7 +187,7 @@ def test_a_script_needs_no_guard_and_its_own_functions_reach_the_workers(tmp_pat
 
 IMPORTER = """
 import os, sys
-import lrbench, torch, lrbench.study.workers.processes
+import lrbench, torch, lrbench.training.pools.processes
 sys.path.insert(0, os.getcwd())
 x, y = torch.randn(60, 8), torch.randint(0, 3, (60,))
 data = lrbench.Data.from_arrays((x, y), (x, y))

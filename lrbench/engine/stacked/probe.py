@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lrbench.engine.live import Training
+from lrbench.engine.loop import Training
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lrbench.errors import PolicyError
+from lrbench.modifiers.brief import brief_treatment
 from lrbench.policy import parse, torch_code
 from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
@@ -16,7 +17,6 @@ from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.names import many
 from lrbench.report.page.words import certainty, headline, plus_minus, reading, spread
 from lrbench.report.training_curves import band
-from lrbench.report.treatment_names import brief_treatment
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from harness import Candidate, Comparison, Settings, Size, alternate, timed
 
+from lrbench.store import Member, NewRun, Score, Segment, Store, open_store
 from lrbench.study.export import export
 from lrbench.study.results import finalists, results
-from lrbench.study.store import Member, NewRun, Score, Segment, Store, open_store
 
 RUNS = {Size.FULL: (1_000, 10_000, 100_000), Size.QUICK: (1_000, 10_000), Size.TOY: (100, 200)}
 ROUNDS = {Size.FULL: 3, Size.QUICK: 3, Size.TOY: 1}

@@ -32,10 +32,10 @@ def compare(settings: Settings) -> list[Comparison]:
 
 
 def main(sharing: str, seeds: int, steps: int) -> None:
-    from lrbench.study import estimate
-    from lrbench.study.config import load_study
-    from lrbench.study.runner import Tally, run
-    from lrbench.study.store import open_store
+    from lrbench.store import open_store
+    from lrbench.study.file import load_study
+    from lrbench.training import estimate
+    from lrbench.training.runner import Tally, run
 
     if sharing == "alone":
         estimate.SECONDS_OF_A_FORK = 1e9

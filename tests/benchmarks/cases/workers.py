@@ -19,8 +19,8 @@ from unittest.mock import patch
 from harness import Candidate, Comparison, Settings, Size, alternate, answer_of
 
 if TYPE_CHECKING:
-    from lrbench.study.work import Message, Order, Setup
-    from lrbench.study.workers import Pool, Workers
+    from lrbench.training.messages import Message, Order, Setup
+    from lrbench.training.pools import Pool, Workers
 
 POLICIES = 6
 STEPS = {Size.FULL: 200, Size.QUICK: 60, Size.TOY: 2}
@@ -43,10 +43,10 @@ def compare(settings: Settings) -> list[Comparison]:
 
 def main(workers: int, steps: int, data_root: Path) -> None:
     from lrbench.policy import FIX
-    from lrbench.study.runner import run
-    from lrbench.study.store import open_store
+    from lrbench.store import open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import load_task
+    from lrbench.training.runner import run
 
     task = load_task("mnist-lenet", data_root=data_root, steps=steps, eval_every=steps)
     policies = [FIX(k0=0.01 / (1 + place)) for place in range(POLICIES)]
@@ -56,7 +56,7 @@ def main(workers: int, steps: int, data_root: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         open_store(Path(folder) / "lrbench.db") as store,
-        patch("lrbench.study.runner.open_pool", lambda *how, **more: _ready_pool(ready, *how, **more)),
+        patch("lrbench.training.runner.open_pool", lambda *how, **more: _ready_pool(ready, *how, **more)),
     ):
         began = time.perf_counter()
         run(study, store, device="cpu", workers=workers, engine="serial")
@@ -67,7 +67,7 @@ def main(workers: int, steps: int, data_root: Path) -> None:
 @contextmanager
 def _ready_pool(ready: list[float], workers: Workers, setup: Setup, *, gpus_per_worker: float) -> Iterator[Pool]:
     """The pool that was asked for, once all of its workers are ready, and note when that was."""
-    from lrbench.study.workers import open_pool
+    from lrbench.training.pools import open_pool
 
     with open_pool(workers, setup, gpus_per_worker=gpus_per_worker) as pool:
         heard = [pool.receive(PATIENCE) for _ in range(pool.size)]

@@ -1,0 +1,212 @@
+"""`lrbench list`: what can be named in a study file or on the command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from lrbench.cli.errors import session_of
+from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugins
+from lrbench.cli.output import Cell, Column, Row, print_json, print_table
+
+if TYPE_CHECKING:
+    from lrbench.modifiers import Setting
+    from lrbench.policy import Parameter
+
+Noun = Literal["functions", "policies", "tasks", "datasets", "models", "modifiers", "studies"]
+
+
+class Listing(NamedTuple):
+    """One list, as a table and as the items of a document."""
+
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    items: list[dict[str, Any]]
+
+
+def list_names(
+    context: typer.Context,
+    noun: Annotated[
+        Noun, typer.Argument(metavar="NOUN", help="functions, policies, tasks, datasets, models, modifiers or studies.")
+    ],
+    store: Store = None,
+    plugin: Plugins = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """List what can be named in a study or on the command line, with the parameters, options or settings it takes.
+
+    \b
+    Examples:
+      lrbench list functions
+      lrbench list policies --json
+      lrbench list modifiers
+      lrbench list tasks --plugin my_tasks.py
+    """
+    load_plugins(plugin)
+    listing = _studies(store) if noun == "studies" else LISTS[noun]()
+    if json:
+        print_json({noun: listing.items})
+    else:
+        print_table(listing.columns, listing.rows, session_of(context))
+
+
+def _functions() -> Listing:
+    from lrbench.policy import functions
+
+    rows: list[Row] = []
+    items = []
+    for name, function in functions().items():
+        about = {"group": function.group, "formula": function.formula, "source": function.source}
+        items.append({"name": name, **about, "parameters": [_parameter(each) for each in function.parameters]})
+        first = (Cell(name, "bold"), function.group)
+        for parameter in function.parameters:
+            default = "required" if parameter.required else str(parameter.default)
+            rows.append((*first, parameter.name, parameter.role, parameter.unit, parameter.allowed, default))
+            first = (Cell(""), "")
+    titles = ("function", "group", "parameter", "role", "unit", "must be", "default")
+    return Listing(tuple(Column(title) for title in titles), rows, items)
+
+
+def _declaration(declared: Parameter | Setting) -> dict[str, Any]:
+    return {
+        "name": declared.name,
+        "unit": declared.unit,
+        "allowed": declared.allowed,
+        "required": declared.required,
+        "default": None if declared.required else declared.default,
+        "doc": declared.doc,
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {**_declaration(parameter), "role": parameter.role}
+
+
+def _policies() -> Listing:
+    from lrbench.policy import catalog, catalogs
+
+    entries = [(name, key, entry) for name in catalogs() for key, entry in catalog(name).items()]
+    return Listing(
+        (Column("name"), Column("policy")),
+        [(Cell(f"{name}/{key}", "bold"), str(entry.policy)) for name, key, entry in entries],
+        [{"name": f"{name}/{key}", "catalog": name, "policy": str(entry.policy)} for name, key, entry in entries],
+    )
+
+
+def _tasks() -> Listing:
+    from lrbench.tasks.registry import tasks
+
+    rows: list[Row] = []
+    items = []
+    for name, entry in tasks.items():
+        settings = entry.build()
+        facts = {
+            "dataset": str(settings.dataset),
+            "model": str(settings.model),
+            "optimizer": str(settings.optimizer),
+            "batch_size": settings.batch_size,
+            "steps": settings.steps,
+        }
+        rows.append((Cell(name, "bold"), *(str(fact) for fact in facts.values()), entry.description))
+        items.append({"name": name, **facts, "description": entry.description})
+    titles = (("task", False), ("dataset", False), ("model", False), ("optimizer", False))
+    numbers = (("batch", True), ("steps", True))
+    columns = [Column(title, right) for title, right in (*titles, *numbers, ("description", False))]
+    return Listing(tuple(columns), rows, items)
+
+
+def _datasets() -> Listing:
+    from lrbench.tasks.registry import datasets
+
+    return _registered("dataset", datasets)
+
+
+def _models() -> Listing:
+    from lrbench.tasks.registry import models
+
+    return _registered("model", models)
+
+
+def _modifiers() -> Listing:
+    from lrbench.modifiers import Modifier, description, modifiers, settings_named
+
+    rows: list[Row] = []
+    items = []
+    for name, method in modifiers().items():
+        kind = "changes training" if issubclass(method, Modifier) else "only watches"
+        settings, about = settings_named(name), description(name)
+        declared = [_declaration(setting) for setting in settings]
+        items.append({"name": name, "kind": kind, "description": about, "settings": declared})
+        rows.append((Cell(name, "bold"), kind, "", "", "", about))
+        for setting in settings:
+            default = "required" if setting.required else str(setting.default)
+            rows.append(("", "", setting.name, setting.allowed, default, _with_unit(setting)))
+    titles = ("modifier", "kind", "setting", "must be", "default", "what it does or means")
+    return Listing(tuple(Column(title) for title in titles), rows, items)
+
+
+def _with_unit(setting: Setting) -> str:
+    return f"{setting.doc} [{setting.unit}]" if setting.unit else setting.doc
+
+
+def _registered(noun: str, registry: Mapping[str, Any]) -> Listing:
+    rows: list[Row] = []
+    items = []
+    for name, entry in registry.items():
+        options = {
+            key: None if default is inspect.Parameter.empty else default for key, default in entry.options.items()
+        }
+        shown = ", ".join(key if value is None else f"{key}={value!r}" for key, value in options.items())
+        rows.append((Cell(name, "bold"), shown, entry.description))
+        items.append({"name": name, "options": options, "description": entry.description})
+    return Listing((Column(noun), Column("options"), Column("description")), rows, items)
+
+
+def _studies(store: str | None) -> Listing:
+    from lrbench.study.file import study_names
+
+    shipped = study_names()
+    stored = _stored_studies(store)
+    names = [*shipped, *(name for name in stored if name not in shipped)]
+    items = [
+        {"name": name, "shipped": name in shipped, "stored": name in stored, "description": shipped.get(name, "")}
+        for name in names
+    ]
+    rows: list[Row] = [
+        (
+            Cell(name, "bold"),
+            " and ".join([*(["lrbench"] if name in shipped else []), *(["the store"] if name in stored else [])]),
+            shipped.get(name, ""),
+        )
+        for name in names
+    ]
+    return Listing((Column("study"), Column("found in"), Column("description")), rows, items)
+
+
+def _stored_studies(store: str | None) -> tuple[str, ...]:
+    """The studies of the store that was named, or of the default one where that can be read."""
+    from lrbench.errors import StoreError
+    from lrbench.store import open_store
+
+    try:
+        with open_store(store, must_exist=True) as opened:
+            return opened.study_names()
+    except StoreError:
+        if store is not None:
+            raise
+        return ()
+
+
+LISTS: Mapping[str, Callable[[], Listing]] = {
+    "functions": _functions,
+    "policies": _policies,
+    "tasks": _tasks,
+    "datasets": _datasets,
+    "models": _models,
+    "modifiers": _modifiers,
+}

@@ -1,0 +1,239 @@
+"""`lrbench report` and `lrbench plot`: a study's answer as a page, and as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrbench.cli.errors import Session, session_of
+from lrbench.cli.options import OUTPUT, Debug, NoColor, Plugins, Store, StoredStudy, load_plugins, study_name
+from lrbench.cli.output import console_for
+from lrbench.cli.stdout import stdout
+from lrbench.errors import StudyError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lrbench.report.frames import Frames
+    from lrbench.report.search import SearchFrames
+    from lrbench.store import Store as StudyStore
+
+ALL, LANDSCAPE = "all", "landscape"
+
+
+def _kinds() -> tuple[str, ...]:
+    from lrbench.report.plots import PLOTS
+    from lrbench.report.search import SEARCH_PLOTS
+
+    return (*PLOTS, *SEARCH_PLOTS, ALL, LANDSCAPE)
+
+
+def _complete_kind(incomplete: str) -> list[str]:
+    return [kind for kind in _kinds() if kind.startswith(incomplete)]
+
+
+def report(
+    context: typer.Context,
+    study: StoredStudy,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Write this file, .html.", rich_help_panel=OUTPUT),
+    ] = Path("report.html"),
+    store: Store = None,
+    plugin: Plugins = None,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Write the report of a study or a search: one page that opens in any browser, without a network.
+
+    It answers first, then shows curves, a table of all policies to sort and filter, how it was measured, and where the
+    numbers come from.
+
+    \b
+    Examples:
+      lrbench report quickstart
+      lrbench report quickstart -o ranking.html
+    """
+    from lrbench.report.output_file import check_output, write_output
+
+    check_output(output, ("html",))
+    load_plugins(plugin)
+
+    from lrbench.report.frames import study_frames
+    from lrbench.report.page import report_page
+    from lrbench.store import open_store
+
+    name = study_name(study)
+    with open_store(store, must_exist=True) as opened:
+        tables, search = study_frames(name, opened), _search(name, opened)
+    write_output(output, report_page(tables, search).encode())
+    _say_written(output, session_of(context))
+
+
+def plot(
+    context: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="What to draw, such as ranking; all for everything.",
+            show_default=False,
+            autocompletion=_complete_kind,
+        ),
+    ],
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study or search in the store, by its name or its file; landscape takes none.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write this file, .svg or .png, or .gif for landscape; for all a folder.",
+            show_default="KIND.svg, for all STUDY",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Which task of a study that has several.", show_default=False),
+    ] = None,
+    store: Store = None,
+    plugin: Plugins = None,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a picture of a study or a search from the store, or every picture that it has something for.
+
+    \b
+    Of a study: ranking, training, lr, map, cost, robustness, effects, confidence,
+      reliability, tree, profile (over several tasks)
+    Of a search: progress (the best so far against its cost), importance (of parameters)
+    Of either: all
+    Of neither: landscape (how policies move over a loss of two weights)
+
+    \b
+    Examples:
+      lrbench plot ranking quickstart -o ranking.svg
+      lrbench plot progress my_search.toml -o progress.svg
+      lrbench plot all quickstart -o figures
+      lrbench plot landscape -o landscape.gif
+    """
+    from lrbench.report.search import SEARCH_PLOTS
+
+    if kind not in _kinds():
+        raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, _kinds())}: there are {', '.join(_kinds())}")
+    load_plugins(plugin)
+    if kind == LANDSCAPE:
+        output = output or Path("landscape.svg")
+        _draw_landscape(output)
+    elif study is None:
+        what, example = ("search", "my_search.toml") if kind in SEARCH_PLOTS else ("study", "quickstart")
+        raise StudyError(f"the plot '{kind}' is drawn of a {what}: name one, as in 'lrbench plot {kind} {example}'")
+    elif kind == ALL:
+        output = output or Path(study_name(study))
+        _draw_all(study, task, output, store)
+    else:
+        output = output or Path(f"{kind}.svg")
+        _draw(kind, study, task, output, store)
+    _say_written(output, session_of(context))
+
+
+def _say_written(output: Path, session: Session) -> None:
+    """Where the result is; nothing but on a terminal."""
+    console = console_for(stdout(), session)
+    if console is not None:
+        console.print(f"Written to {output}", style="dim", markup=False, soft_wrap=True)
+
+
+def _draw_landscape(output: Path) -> None:
+    from lrbench.report.landscape import landscape_animation, landscape_figure
+    from lrbench.report.output_file import check_output, write_output
+    from lrbench.report.style import SUFFIXES, save_figure
+
+    if check_output(output, (*SUFFIXES, "gif")) == "gif":
+        write_output(output, landscape_animation())
+    else:
+        save_figure(landscape_figure(), output)
+
+
+def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> None:
+    from lrbench.report.frames import study_frames
+    from lrbench.report.output_file import make_folder
+    from lrbench.report.plots import drawings
+    from lrbench.report.search import SEARCH_PLOTS
+    from lrbench.report.style import save_figure
+    from lrbench.store import open_store
+
+    name = study_name(study)
+    with open_store(store, must_exist=True) as opened:
+        search = _search(name, opened)
+        tables = None if search is not None and name not in opened.study_names() else study_frames(name, opened)
+    make_folder(folder)
+    if tables is not None:
+        for drawing in drawings(tables if task is None else tables.on(task)):
+            save_figure(drawing.figure, folder / f"{drawing.name}.svg")
+    if search is not None:
+        for kind, plot in SEARCH_PLOTS.items():
+            if plot.applies(search):
+                save_figure(plot.draw(search), folder / f"{kind}.svg")
+
+
+def _draw(kind: str, name: str, task: str | None, output: Path, store: str | None) -> None:
+    from lrbench.report.output_file import check_output
+    from lrbench.report.search import SEARCH_PLOTS
+    from lrbench.report.style import SUFFIXES, save_figure
+
+    check_output(output, SUFFIXES)
+    figure_of = _figure_of_search if kind in SEARCH_PLOTS else _figure_of_study
+    save_figure(figure_of(kind, name, task, store), output)
+
+
+def _figure_of_study(kind: str, study: str, task: str | None, store: str | None) -> Figure:
+    from lrbench.report.plots import PLOTS
+
+    frames, plot = _frames(study, store), PLOTS[kind]
+    if task is not None:
+        frames = frames.on(task)
+    if len(frames.tasks) > 1 and not plot.over_tasks:
+        raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
+    if not plot.applies(frames):
+        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs}")
+    return plot.draw(frames)
+
+
+def _figure_of_search(kind: str, search: str, task: str | None, store: str | None) -> Figure:
+    from lrbench.report.search import SEARCH_PLOTS, search_frames
+    from lrbench.store import open_store
+
+    if task is not None:
+        raise StudyError(f"the plot '{kind}' is drawn of a search, which has one task: leave out --task")
+    with open_store(store, must_exist=True) as opened:
+        frames, plot = search_frames(study_name(search), opened), SEARCH_PLOTS[kind]
+    if not plot.applies(frames):
+        raise StudyError(f"there is no plot '{kind}' of search '{frames.search}': it takes {plot.needs}")
+    return plot.draw(frames)
+
+
+def _frames(study: str, store: str | None) -> Frames:
+    from lrbench.report.frames import study_frames
+    from lrbench.store import open_store
+
+    with open_store(store, must_exist=True) as opened:
+        return study_frames(study_name(study), opened)
+
+
+def _search(name: str, store: StudyStore) -> SearchFrames | None:
+    """The tables of a search; None where the store has none of that name."""
+    from lrbench.policy_search.ledger import searches_of
+    from lrbench.report.search import search_frames
+
+    return search_frames(name, store) if name in searches_of(store.study_names()) else None

@@ -1,0 +1,175 @@
+"""`lrbench run`: train what a study asks for, and rank its policies."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
+from lrbench.cli.options import (
+    HOW,
+    DataRoot,
+    Debug,
+    Device,
+    Download,
+    Engine,
+    GpusPerWorker,
+    Json,
+    NoColor,
+    Plugins,
+    Steps,
+    Store,
+    Workers,
+    complete_study,
+    load_plugins,
+    whole_number,
+)
+from lrbench.cli.output import print_json
+from lrbench.cli.progress import progress_on_stderr
+from lrbench.cli.stdout import say
+
+if TYPE_CHECKING:
+    from lrbench.store import Store as StudyStore
+    from lrbench.study.study import Study
+    from lrbench.training.engine_choice import Engine as EngineName
+
+
+def run(
+    context: typer.Context,
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study file, or the name of a study that ships.",
+            show_default=False,
+            autocompletion=complete_study,
+        ),
+    ],
+    steps: Steps = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            parser=whole_number(1),
+            help="Train with seeds 0 to N-1, in place of the study's own.",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be trained, and train nothing.", rich_help_panel=HOW),
+    ] = False,
+    device: Device = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: GpusPerWorker = 0.0,
+    store: Store = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    plugin: Plugins = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Train what a study asks for, and rank its policies.
+
+    What the store has is not trained again, in this study or another; a run that was cut off goes on where it stood.
+    The command exits with 1 where some runs failed; they are tried again when it is called again.
+
+    \b
+    Examples:
+      lrbench run quickstart
+      lrbench run my_study.toml --steps 500 --seeds 2
+      lrbench run my_study.toml --dry-run
+      lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
+    """
+    session = session_of(context)
+    load_plugins(plugin)
+
+    from lrbench.api import run as run_study
+    from lrbench.cli.hints import say_where_to_go_on
+    from lrbench.cli.outcome import print_outcome
+    from lrbench.store import open_store
+    from lrbench.study.file import load_study
+    from lrbench.training.options import How
+    from lrbench.training.runner import check_workers
+
+    wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
+    if dry_run:
+        print_plan(wanted, store, engine, as_json=json)
+        return
+    how = How(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
+    check_workers(workers, device)
+    with open_store(store) as opened:
+        with resumable(), progress_on_stderr(session, opened) as listener:
+            outcome = run_study(wanted, store=opened, listener=listener, **how)
+        if json:
+            print_json(outcome.to_json())
+        else:
+            print_outcome(outcome, session)
+            more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
+            say_where_to_go_on(opened, store, more, session)
+        if outcome.tally.failed:
+            report_failures(wanted.name, opened, session)
+            raise typer.Exit(RUNS_FAILED)
+
+
+def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
+    """How many runs and iterations a study takes, beside what the store has of it; nothing is written."""
+    from lrbench.cli.progress import plan_sentence
+    from lrbench.store import open_store, store_exists
+    from lrbench.training.engine_choice import Engines
+    from lrbench.training.plan import plan
+    from lrbench.training.runner import outlook
+
+    with open_store(store) if store_exists(store) else nullcontext() as opened:
+        if study.auto_peaks and opened is not None:
+            study = _with_known_peaks(study, opened, engine)
+        planned = plan(study)
+        ahead = outlook(planned, opened, Engines.chosen(engine, planned.runs))
+    if as_json:
+        print_json({"study": study.name, **ahead.to_json()})
+        return
+    say(plan_sentence(ahead))
+    if study.confirm:
+        say(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
+
+
+def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:
+    """The study at the peaks of a range test that is in the store; as it is, where it has to be trained first."""
+    from lrbench.lr_range.auto_peak import with_auto_peaks
+    from lrbench.training.lab import Archive, NotTrainedError
+
+    try:
+        return with_auto_peaks(study, Archive(store, {"engine": engine}))
+    except NotTrainedError:
+        return study
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C how to go on, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = shlex.join(["lrbench", *sys.argv[1:]])
+        print(f"Interrupted; what was trained so far is stored. To go on: {again}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def report_failures(study: str, store: StudyStore, session: Session) -> None:
+    """One line on stderr for each run that failed; its traceback too where it is asked for."""
+    for run in store.study_runs(study).values():
+        if run.status == "failed" and run.error:
+            if session.debug:
+                print(run.error, file=sys.stderr)
+            last = run.error.strip().splitlines()[-1]
+            say_error(f"Failed: {run.policy} on {run.task}, seed {run.seed}, after iteration {run.step}: {last}")
+    say_error("The other runs are stored; call the same command again to try the failed ones again.")

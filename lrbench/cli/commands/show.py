@@ -1,0 +1,212 @@
+"""`lrbench show`: learning-rate curves, in the terminal or in a file, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lrbench.cli.errors import Session, say_error, session_of
+from lrbench.cli.options import (
+    OUTPUT,
+    DataRoot,
+    Debug,
+    Download,
+    Json,
+    NoColor,
+    Plugins,
+    complete_policy,
+    load_plugins,
+    whole_number,
+)
+from lrbench.cli.output import console_for, print_json
+from lrbench.cli.policies import budgets, named_policies
+from lrbench.cli.stdout import say, stdout
+from lrbench.errors import PolicyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lrbench.policy import Policy
+
+BUDGET = "The budget"
+DEFAULT_STEPS = 10_000
+MOST_RATES = 50_000_000
+"""More learning rates than this, of all policies together, are not worth the memory."""
+
+POINTS = 1_000
+"""How many iterations of a curve `--json` gives."""
+
+
+def show(
+    context: typer.Context,
+    policies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="POLICY",
+            help="A policy as text, an entry of a catalog such as lrbench13/TRI, a whole catalog, or a study.",
+            show_default=False,
+            autocompletion=complete_policy,
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            parser=whole_number(1),
+            help=f"The budget in iterations; a study's own, or {DEFAULT_STEPS} where no policy depends on it.",
+            show_default=False,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--steps-per-epoch",
+            metavar="N",
+            parser=whole_number(1),
+            help="How many iterations make an epoch, for lengths such as 3ep.",
+            show_default=False,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="Take the budget and the length of an epoch from this task.",
+            show_default=False,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Draw into this file instead, .png or .svg.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="A logarithmic learning-rate axis.", rich_help_panel=OUTPUT)
+    ] = False,
+    data_root: DataRoot = None,
+    download: Download = False,
+    plugin: Plugins = None,
+    json: Json = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Draw the learning rates of policies, without training.
+
+    \b
+    Examples:
+      lrbench show quickstart
+      lrbench show lrbench13 --steps 2000
+      lrbench show "FIX(k0=0.1)" lrbench13/TRI --task mnist1d-mlp
+      lrbench show modern --steps 10000 --steps-per-epoch 500 -o modern.svg
+    """
+    if output is not None:
+        from lrbench.report.output_file import check_output
+
+        check_output(output, ("png", "svg"))
+    load_plugins(plugin)
+    chosen = _drawable(policies)
+    if task is not None:
+        from lrbench.tasks import load_task
+
+        loaded = load_task(task, data_root=data_root, download=download)
+        steps = steps or loaded.steps
+        steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
+    steps = steps or _common_budget(policies)
+    bound = _bound(chosen, steps, steps_per_epoch)
+    steps = steps or DEFAULT_STEPS
+    if steps * len(bound) > MOST_RATES:
+        raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
+    curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
+    if output is not None:
+        from lrbench.report.lr_curves import lr_figure
+        from lrbench.report.style import save_figure
+
+        save_figure(lr_figure(curves, log=log), output)
+    if json:
+        print_json(_document(chosen, bound, curves, steps))
+    elif output is None:
+        _print_panels(curves, session_of(context), log=log)
+
+
+def _drawable(texts: list[str]) -> dict[str, Policy]:
+    """All policies that are named, but for those of catalogs whose learning rates training decides."""
+    found: dict[str, Policy] = {}
+    left_out = []
+    for text in texts:
+        named = named_policies(text)
+        reacting = [name for name, policy in named.items() if policy.reacts]
+        if len(reacting) == len(named):
+            raise PolicyError(
+                f"{reacting[0]} reacts to the validation score, so it has no learning rates before training"
+            )
+        left_out += reacting
+        for name, policy in named.items():
+            if name not in reacting:
+                own_name = name if found.get(name, policy) == policy else f"{text.partition('/')[0]}/{name}"
+                found[own_name] = policy
+    if left_out:
+        say_error(f"Left out, for they react to the validation score in training: {', '.join(left_out)}.")
+    return found
+
+
+def _common_budget(texts: list[str]) -> int | None:
+    """The budget of all studies among the arguments; None where there is none, or they differ."""
+    known = frozenset[int]().union(*map(budgets, texts))
+    return next(iter(known)) if len(known) == 1 else None
+
+
+def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None) -> dict[str, Policy]:
+    """The policies with every portable length resolved; a budget is assumed only where none of them depends on it."""
+    for name, policy in policies.items():
+        waiting = ", ".join(policy.relative)
+        if waiting and steps is None:
+            raise PolicyError(f"{name} depends on the budget ({waiting}): give it by --steps or --task")
+        if steps_per_epoch is None and any(part.endswith("ep") for part in policy.relative):
+            raise PolicyError(
+                f"{name} depends on the length of an epoch ({waiting}): give it by --steps-per-epoch or --task"
+            )
+    return {name: policy.bind(steps or DEFAULT_STEPS, steps_per_epoch or 1) for name, policy in policies.items()}
+
+
+def _document(
+    policies: dict[str, Policy], bound: dict[str, Policy], curves: dict[str, NDArray[np.float64]], steps: int
+) -> dict[str, Any]:
+    import numpy as np
+
+    shown = np.unique(np.linspace(0, steps - 1, min(steps, POINTS)).round().astype(int))
+    return {
+        "steps": steps,
+        "iterations": shown.tolist(),
+        "policies": [
+            {"name": name, "policy": str(policies[name]), "bound": str(bound[name]), "lr": lrs[shown].tolist()}
+            for name, lrs in curves.items()
+        ],
+    }
+
+
+def _print_panels(curves: dict[str, NDArray[np.float64]], session: Session, *, log: bool) -> None:
+    from lrbench.report.terminal_plot import lr_panels
+
+    console = console_for(stdout(), session)
+    if console is None:
+        say(lr_panels(curves, log=log))
+        return
+    from rich.text import Text
+
+    text = Text(lr_panels(curves, width=console.width, log=log), no_wrap=True)
+    text.highlight_regex(r"[\u2801-\u28ff]+", "cyan")
+    console.print(text)

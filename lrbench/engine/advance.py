@@ -1,0 +1,95 @@
+"""Training as a pure function over a segment: `advance(task, state, lrs) -> (state, evaluations)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lrbench.engine.evaluation import Evaluation, predict
+from lrbench.engine.loop import Training, initial_network
+from lrbench.engine.modifier import Modifier, Watcher, in_order
+from lrbench.engine.state import State
+from lrbench.reproducible import deterministic
+from lrbench.tasks.snapshot import copied
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lrbench.tasks import Task
+
+
+def begin(task: Task, seed: int) -> State:
+    """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
+    with deterministic():
+        weights = copied(initial_network(task, seed).state_dict())
+    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
+
+
+@lru_cache(maxsize=64)
+def _initial_loss(task: Task, seed: int) -> float:
+    """The validation loss before the first iteration, which is the same for all policies."""
+    with deterministic():
+        return predict(task, initial_network(task, seed), task.data.val).loss
+
+
+def advance(
+    task: Task,
+    state: State,
+    lrs: NDArray[np.float64],
+    modifiers: Sequence[Modifier] = (),
+    watchers: Sequence[Watcher] = (),
+) -> tuple[State, list[Evaluation]]:
+    """Train `len(lrs)` iterations from a state.
+
+    A run is a fold of `advance` over its learning rates, and how they are cut into segments changes nothing: on the
+    CPU the results are equal bit for bit. An evaluation is made after every `task.eval_every` iterations and after
+    iteration `task.steps`, the last. A run has diverged when a training loss, a weight or an evaluated loss is not
+    finite, or when every training loss between two evaluations is over `task.divergence_factor` times the initial
+    loss; then it ends: the state says at which iteration, and advancing it further returns it as it is.
+
+    Args:
+        task: what is trained; its data's device is where it is trained.
+        state: where training stands; left as it is.
+        lrs: the learning rates of iterations `state.step`, `state.step + 1`, ...: float64 [iterations].
+        modifiers: methods that change training, the same ones throughout a run; they are called in order of rank.
+        watchers: methods that average or measure beside it, the same ones throughout a run.
+
+    Returns:
+        The state after the last iteration, and the evaluations made on the way, in order.
+
+    Raises:
+        ValueError: `lrs` goes past the task's budget.
+        TaskError: two of the modifiers exclude each other.
+    """
+    check_budget(task, state, lrs)
+    evaluations: list[Evaluation] = []
+    with deterministic():
+        training = Training(task, state, in_order(modifiers), watchers)
+        for stop in stops(task, state.step, state.step + len(lrs)):
+            training.run(lrs[training.step - state.step : stop - state.step].tolist())
+            if training.diverged_at is None and is_evaluated(task, stop):
+                evaluations.extend(training.evaluate())
+            if training.diverged_at is not None:
+                break
+        return training.state(), evaluations
+
+
+def check_budget(task: Task, state: State, lrs: NDArray[np.float64]) -> None:
+    """Raise ValueError where the learning rates go past the task's budget."""
+    if state.step + len(lrs) > task.steps:
+        raise ValueError(f"{len(lrs)} iterations from iteration {state.step} on exceed the budget of {task.steps}")
+
+
+def is_evaluated(task: Task, step: int) -> bool:
+    """Whether an evaluation is made after so many iterations."""
+    return step % task.eval_every == 0 or step == task.steps
+
+
+def stops(task: Task, start: int, stop: int) -> Iterator[int]:
+    """Where training pauses between two steps: at every evaluation, and at the end."""
+    while start < stop:
+        start = min(start - start % task.eval_every + task.eval_every, stop)
+        yield start

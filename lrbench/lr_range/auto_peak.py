@@ -1,0 +1,37 @@
+"""Studies whose policies take their highest learning rate from a range test of the task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
+from lrbench.policy.peak import with_peak
+
+if TYPE_CHECKING:
+    from lrbench.study.study import Study
+    from lrbench.training.lab import Bench
+
+
+def with_auto_peaks(study: Study, bench: Bench) -> Study:
+    """The study with every policy that waits for it at the upper end of its task's range, to two digits.
+
+    The range test is trained on the bench where it was not; the same seeds give the same range.
+
+    Raises:
+        TaskError: no learning rate learns anything on the task.
+    """
+    if not study.auto_peaks:
+        return study
+    (task,) = study.tasks
+    peak = float(f"{find_range(task, bench, seeds=RANGE_SEEDS).high.value:.2g}")
+    budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
+    return replace(
+        study,
+        entries=tuple(
+            replace(entry, policy=with_peak(entry.policy, peak, **budget), auto_peak=False, found_peak=peak)
+            if entry.auto_peak
+            else entry
+            for entry in study.entries
+        ),
+    )

@@ -1,0 +1,285 @@
+"""Search files: TOML with a task, a [search] table and a [space] table, checked whole before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
+from lrbench.files import utf8_text
+from lrbench.policy import Parameter, functions
+from lrbench.policy.budget import read_length, read_per_length
+from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
+from lrbench.policy_search.domain import Between, Domain, OneOf
+from lrbench.policy_search.search import OBJECTIVES, RUNGED, SAMPLERS, Search
+from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
+from lrbench.study.file import Seed, Table, check_scores, find_study, read_toml, task_of
+from lrbench.study.limits import MOST_RUNS, seeds_of
+from lrbench.study.validation import checked, shown
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class SearchFile(BaseModel):
+    """The keys of a search file. A field's description says what is allowed, in error messages too."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    description: Annotated[str, Field(description="a text")] = ""
+    task: Annotated[str | Table, Field(description="the name of a task or a [task] table")]
+    seeds: Annotated[
+        Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)],
+        Field(description="a number of seeds from 1 on, or a list of whole numbers from 0 on"),
+    ] = 2
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")] = 0.01
+    target: Annotated[float | None, Field(allow_inf_nan=False, description="a finite number")] = None
+    confirm: Annotated[
+        int, Field(ge=1, le=MOST_RUNS, description=f"a number of fresh seeds from 1 on, at most {MOST_RUNS:,}")
+    ] = 5
+    search: Annotated[Table, Field(description="a [search] table")] = {}
+    space: Annotated[Table, Field(description="a [space] table")] = {}
+
+
+class SearchTable(BaseModel):
+    """How a space is searched."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    sampler: Annotated[str, Field(description=f"one of {', '.join(SAMPLERS)}")] = "tpe"
+    objectives: Annotated[list[str], Field(min_length=1, description=f"a list of {', '.join(OBJECTIVES)}")] = [
+        "accuracy"
+    ]
+    policies: Annotated[int, Field(ge=1, le=100_000, description="how many policies are tried, from 1 on")] = 64
+    steps: Annotated[int | None, Field(ge=1, description="how many iterations are spent, from 1 on")] = None
+    batch: Annotated[int, Field(ge=1, le=10_000, description="how many are asked for at once, from 1 on")] = 8
+    rungs: Annotated[int | None, Field(ge=1, le=20, description="a number of budgets from 1 on")] = None
+    reduction: Annotated[int, Field(ge=2, le=100, description="a whole number from 2 on")] = 3
+    staged: Annotated[int, Field(ge=0, le=1000, description="a number of first stages from 0 on")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="a whole number from 0 on")] = 0
+
+
+class SpaceTable(BaseModel):
+    """Which policies are searched; what is not named here is a function's own table."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    functions: Annotated[list[str], Field(min_length=1, description="a list of functions and catalogs")] = ["lrbench13"]
+    lr: Annotated[
+        Literal["auto"] | Annotated[list[Rate], Field(min_length=2, max_length=2)],
+        Field(description='"auto", or a list of the lowest and the highest, both positive'),
+    ] = "auto"
+    stages: Annotated[
+        int | Annotated[list[int], Field(min_length=1)], Field(description="a number of stages, or a list of them")
+    ] = 1
+    warmup: Annotated[
+        bool | Annotated[list[Fraction], Field(min_length=2, max_length=2)],
+        Field(description="true, false, or a list of the least and the largest fraction of the budget, from 0 to 1"),
+    ] = False
+    levels: Annotated[int | None, Field(ge=2, le=1000, description="a number of values from 2 on")] = None
+
+
+END = "a number, a length such as '0.1dur' or a rate such as '0.1 per 1dur'"
+
+
+class RangeTable(BaseModel):
+    """A range that one parameter of a function is narrowed to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    low: Annotated[
+        float | str, Field(description="a number, a length such as '0.1dur' or a rate such as '0.1 per 1dur'")
+    ]
+    high: Annotated[
+        float | str, Field(description="a number, a length such as '0.5dur' or a rate such as '0.5 per 1dur'")
+    ]
+    log: Annotated[bool | None, Field(description="true or false")] = None
+
+
+DEFAULT_WARMUP = Between(0.01, 0.2, log=True)
+DEFAULT_RUNGS = 3
+
+
+def load_search(
+    path: str | Path,
+    *,
+    data_root: Path | str | None = None,
+    download: bool = False,
+    steps: int | None = None,
+    policies: int | None = None,
+) -> Search:
+    """Read a search file, check all of it, and load the data of its task. The search is called as the file is.
+
+    Args:
+        path: a TOML file, or the name of one that ships with lrbench.
+        data_root, download: as for `load_study`.
+        steps: the training budget of the task, in place of what the file or the task says.
+        policies: how many are tried, in place of what the file says.
+
+    Raises:
+        StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
+    """
+    file = find_study(path)
+    raw, where = read_toml(file), str(file)
+    if "policies" in raw:
+        raise StudyError(f"{where} is a study of given policies: call `lrbench run {file}`")
+    given = checked(SearchFile, raw, where)
+    how = checked(SearchTable, given.search, f"{where}: [search]")
+    try:
+        space = space_of(given.space, f"{where}: [space]")
+        task = task_of(given.task, data_root=data_root, download=download, steps=steps)
+    except (TaskError, DataError) as error:
+        raise StudyError(f"{where}: {error}") from error
+    check_scores({"margin": given.margin, "target": given.target}, task, where)
+    many = how.objectives == ["accuracy"] and how.sampler in RUNGED
+    try:
+        return Search(
+            name=utf8_text(file.stem),
+            task=task,
+            space=space,
+            seeds=seeds_of(given.seeds, where),
+            sampler=how.sampler,
+            objectives=tuple(how.objectives),
+            policies=how.policies if policies is None else policies,
+            steps=how.steps,
+            batch=how.batch,
+            rungs=how.rungs or (DEFAULT_RUNGS if many else 1),
+            reduction=how.reduction,
+            staged=how.staged,
+            seed=how.seed,
+            margin=given.margin,
+            target=given.target,
+            confirm=given.confirm,
+        )
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from error
+
+
+def space_of(table: Mapping[str, Any], where: str) -> Space:
+    """The space that a [space] table describes.
+
+    Raises:
+        StudyError: it says something that is not allowed.
+    """
+    form = checked(SpaceTable, table, where)
+    stages = (form.stages,) if isinstance(form.stages, int) else tuple(form.stages)
+    try:
+        names = function_names(form.functions)
+        return Space(
+            functions=names,
+            lr=None if form.lr == "auto" else Between(form.lr[0], form.lr[1], log=True),
+            narrowed={name: _narrowed(name, value, names, where) for name, value in (form.model_extra or {}).items()},
+            stages=stages,
+            warmup=_warmup(form.warmup),
+            levels=form.levels,
+        )
+    except StudyError as error:
+        sentence = str(error)
+        raise StudyError(sentence if sentence.startswith(where) else f"{where}: {sentence}") from error
+
+
+def _warmup(given: bool | list[float]) -> Between | None:
+    if isinstance(given, bool):
+        return DEFAULT_WARMUP if given else None
+    return Between(given[0], given[1], log=True)
+
+
+def _narrowed(name: str, table: Any, names: tuple[str, ...], where: str) -> dict[str, Domain]:
+    if name not in functions():
+        keys = [*SpaceTable.model_fields, *names]
+        raise StudyError(f"{where}: unknown key {name!r}{did_you_mean(name, keys)}; allowed are {', '.join(keys)}")
+    if not isinstance(table, dict):
+        raise StudyError(f"{where}: {name} = {shown(table)} must be a table of its parameters, as [space.{name}]")
+    declared = {parameter.name: parameter for parameter in functions()[name].parameters}
+    for key in table:
+        if key not in declared:
+            hint = did_you_mean(key, declared)
+            raise StudyError(f"{where}: {name} has no parameter '{key}'{hint}: it takes {', '.join(declared)}")
+    try:
+        return {key: _domain(name, declared[key], value, f"{where}: {name}") for key, value in table.items()}
+    except PolicyError as error:
+        raise StudyError(f"{where}: {error}") from error
+
+
+def _domain(function: str, parameter: Parameter, value: Any, where: str) -> Domain:
+    """What a parameter is narrowed to.
+
+    Raises:
+        StudyError: that is no value, list or range, or does not follow the budget.
+        PolicyError: the parameter does not allow a value.
+    """
+    if isinstance(value, dict):
+        return _range(function, parameter, checked(RangeTable, value, f"{where}.{parameter.name}"), where)
+    lists = isinstance(parameter.kind, LengthsKind)
+    values = (
+        value if isinstance(value, list) and (not lists or all(isinstance(one, list) for one in value)) else [value]
+    )
+    if not values:
+        raise StudyError(
+            f"{where}: {parameter.name} = [] must be a value, a list of at least one or a table of low and high"
+        )
+    read = [parameter.read(function, one) for one in values]
+    for one in read:
+        _check_portable(parameter, one, where)
+    return OneOf(tuple(read))
+
+
+def _range(function: str, parameter: Parameter, table: RangeTable, where: str) -> Between:
+    if isinstance(parameter.kind, LengthsKind):
+        raise StudyError(f"{where}: {parameter.name} is a list of lengths: give it as a list of such lists")
+    low, high = (_number(parameter, end, where) for end in (table.low, table.high))
+    if not low < high:
+        raise StudyError(
+            f"{where}: {parameter.name} must go from a low to a higher value, not {table.low} to {table.high}"
+        )
+    for end in (low, high):
+        if not isinstance(parameter.kind, LengthKind | DecayRate | SlopeRate):
+            parameter.read(function, end)
+    log = table.log
+    if log is None:
+        usual = domain_of(function, parameter) if parameter.required or parameter.role == "range" else None
+        log = isinstance(usual, Between) and usual.log and low > 0
+    if log and low <= 0:
+        raise StudyError(f"{where}: {parameter.name} has no logarithm at {low}: give log = false or a positive low")
+    return Between(low, high, log=log, whole=isinstance(parameter.kind, WholeKind))
+
+
+def _number(parameter: Parameter, end: float | str, where: str) -> float:
+    """An end of a range as a number: a length in budgets, a rate over the whole budget."""
+    kind = parameter.kind
+    if isinstance(kind, LengthKind):
+        if isinstance(end, str) and isinstance(read_length(end), str) and end.strip().endswith("dur"):
+            share = float(end.strip().removesuffix("dur"))
+            _check_length(parameter, share, where)
+            return share
+        raise StudyError(f"{where}: the ends of {parameter.name} must be fractions of the budget, such as '0.1dur'")
+    if isinstance(kind, DecayRate | SlopeRate):
+        per = read_per_length(end)
+        if per is not None and per[1] == "1dur" and per[0] in kind.bounds:
+            return per[0]
+        raise StudyError(f"{where}: the ends of {parameter.name} must be rates over the budget, such as '0.1 per 1dur'")
+    if isinstance(end, str):
+        raise StudyError(f"{where}: the ends of {parameter.name} must be numbers, not {shown(end)}")
+    return end
+
+
+def _check_length(parameter: Parameter, share: float, where: str) -> None:
+    """Refuse what a search would make longer."""
+    if share < SHORTEST:
+        raise StudyError(f"{where}: {parameter.name} must be at least {SHORTEST}dur, not {share:g}dur")
+
+
+def _check_portable(parameter: Parameter, value: Any, where: str) -> None:
+    """Refuse what does not scale with the budget: a search tries policies at several budgets."""
+    kind = parameter.kind
+    if isinstance(kind, LengthKind | LengthsKind):
+        lengths = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(length, str) and length.endswith("dur") for length in lengths):
+            raise StudyError(f"{where}: {parameter.name} must be a fraction of the budget, such as '0.25dur'")
+        for length in lengths:
+            _check_length(parameter, float(length.removesuffix("dur")), where)
+    if isinstance(kind, DecayRate | SlopeRate) and not (isinstance(value, str) and value.endswith("dur")):
+        raise StudyError(f"{where}: {parameter.name} must be a rate over the budget, such as '0.1 per 1dur'")

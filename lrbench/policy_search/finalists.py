@@ -1,0 +1,81 @@
+"""The finalists of a search on seeds that it has not seen, because the best of many looks better than it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from lrbench.metrics import Confirmation, Scorecard, confirm
+from lrbench.metrics import finalists as choose_finalists
+from lrbench.policy import parse
+from lrbench.policy_search.sampler import as_cost
+from lrbench.study.results import FINALISTS, Evidence, Failure, resolution
+from lrbench.study.study import Entry, Study
+from lrbench.training.plan import fresh_seeds
+
+if TYPE_CHECKING:
+    from lrbench.policy_search.search import Search
+    from lrbench.training.lab import Bench
+
+FRESH = ": confirmed"
+
+METRICS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
+"""By objective, the metric of a scorecard that has it; the accuracy is there by its own name."""
+
+
+class Finalists(NamedTuple):
+    """The finalists on fresh seeds, best first by the first objective; which runs failed, and what it took."""
+
+    confirmed: tuple[Confirmation, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    steps_trained: int = 0
+
+
+def fresh_name(search: str) -> str:
+    """The name of the study that trains the finalists of a search."""
+    return search + FRESH
+
+
+def confirm_finalists(search: Search, whole: Evidence, front: Sequence[str], bench: Bench) -> Finalists:
+    """Train the finalists of a search on fresh seeds.
+
+    Args:
+        whole: the search's runs at the whole budget.
+        front: the texts of the policies that no other is better than in every objective, best first.
+    """
+    if search.objectives == ("accuracy",):
+        (task,) = whole.tasks
+        contenders = whole.contenders(whole.records(task, "main"))
+        best = [one.name for one in choose_finalists(contenders, at_most=FINALISTS, resolution=resolution(task))]
+    else:
+        best = list(front[:FINALISTS])
+    study = Study(
+        name=fresh_name(search.name),
+        tasks=(search.task,),
+        entries=tuple(Entry(text, parse(text)) for text in best),
+        seeds=fresh_seeds(search.seeds, search.confirm),
+        margin=search.margin,
+        target=search.target,
+        base_lr_scales=search.base_lr_scales,
+    )
+    fresh, tally = bench.trained(study)
+    return Finalists(
+        confirmations(whole, fresh, search.objectives[0]), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
+    )
+
+
+def confirmations(whole: Evidence, fresh: Evidence, objective: str) -> tuple[Confirmation, ...]:
+    """What runs on fresh seeds say of the finalists of a search, best first by its first objective."""
+    (task,) = fresh.tasks
+    searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
+    margin, target = fresh.definition["margin"], fresh.definition["target"]
+    confirmed = confirm(searched, runs, margin=margin, target=target, resolution=resolution(task))
+    return tuple(sorted(confirmed, key=lambda one: _cost(objective, one.card)))
+
+
+def _cost(objective: str, card: Scorecard) -> float:
+    metric = card.metrics.get(METRICS.get(objective, f"val_{card.objective}"))
+    if metric is None or metric.mean is None:
+        return math.inf
+    return as_cost(objective, metric.mean, card.better)

@@ -1,0 +1,324 @@
+"""A search from its first question to the confirmed winner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from operator import le
+from typing import TYPE_CHECKING, Any
+
+from lrbench.advice.evidence import guessing
+from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
+from lrbench.metrics import as_gain
+from lrbench.policy import parse
+from lrbench.policy_search.domain import Between
+from lrbench.policy_search.finalists import Finalists, confirm_finalists
+from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
+from lrbench.policy_search.rungs import climb
+from lrbench.policy_search.sampler import Round, Told, as_cost, mirror, suggest
+from lrbench.policy_search.staging import onwards
+from lrbench.study.study import Entry
+from lrbench.training.plan import PlannedRun
+
+if TYPE_CHECKING:
+    from lrbench.lr_range.range_test import RangeTest
+    from lrbench.metrics import Better, Confirmation, Scorecard
+    from lrbench.policy import Policy
+    from lrbench.policy_search.rungs import Climbed
+    from lrbench.policy_search.sampler import Policies
+    from lrbench.policy_search.search import Search
+    from lrbench.study.results import Failure
+    from lrbench.training.lab import Bench
+
+BEYOND_HIGH = 3.0
+"""Where a range test finds no cliff, rates up to so many times its upper end are searched."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A policy that a search tried.
+
+    Attributes:
+        values: by objective; of a policy that was left at a shorter budget, the accuracy there alone.
+        steps: the longest budget at which it was trained.
+        whole: whether that is the task's own.
+        diverged: the share of its runs there that diverged.
+    """
+
+    policy: str
+    values: Mapping[str, float]
+    steps: int
+    whole: bool
+    diverged: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        guessing: the validation objective that guessing comes to: chance, for an accuracy two standard errors of the
+            validation split more.
+        lr: the range of the highest learning rates that was searched.
+        tried: every policy, in the order in which they were asked for.
+        front: of those at the whole budget that did not diverge, the best one; with two objectives all that no other
+            is at least as good as in both.
+        confirmed: the winner and its closest rivals on fresh seeds, best first.
+        steps_nominal: the iterations of all runs that the search asked for, of its range test and of the confirmation,
+            had each been trained for itself.
+        steps_trained: those that this and other calls trained, as far as they were counted.
+        exhausted: whether the sampler found no further policy that was not tried.
+        better: which way the validation objective is better.
+    """
+
+    search: str
+    task: str
+    objectives: tuple[str, ...]
+    target: float | None
+    guessing: float
+    lr: tuple[float, float]
+    tried: tuple[Tried, ...]
+    front: tuple[Tried, ...]
+    confirmed: tuple[Confirmation, ...]
+    failures: tuple[Failure, ...]
+    steps_nominal: int
+    steps_trained: int
+    exhausted: bool
+    better: Better = "higher"
+
+    @property
+    def winner(self) -> Scorecard | None:
+        """The best policy, by its fresh seeds; None where nothing was found."""
+        return self.confirmed[0].card if self.confirmed and not self.disappointment else None
+
+    @property
+    def disappointment(self) -> str:
+        """Why nothing was found, in one sentence; empty where something was."""
+        budget = f"nothing found within the budget of {self.steps_nominal:,} iterations"
+        if not self.front:
+            why = f" ({self.failures[0].error})" if self.failures else ""
+            return f"{budget}: every one of the {len(self.tried)} policies diverged or failed{why}"
+        if not self.confirmed and self.failures:
+            return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
+        best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
+        gain = math.inf if best is None else as_gain(best, self.better)
+        if gain <= as_gain(self.guessing, self.better):
+            return f"{budget}: none of the {len(self.tried)} policies does better than guessing ({self.guessing:.3g})"
+        if self.target is not None and gain < as_gain(self.target, self.better):
+            return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `lrbench search --json`."""
+        return {
+            "search": self.search,
+            "task": self.task,
+            "objectives": list(self.objectives),
+            "better": self.better,
+            "target": self.target,
+            "lr": list(self.lr),
+            "winner": None if self.winner is None else self.winner.policy,
+            "nothing_found": self.disappointment or None,
+            "confirmed": [confirmation.to_json() for confirmation in self.confirmed],
+            "front": [asdict(one) for one in self.front],
+            "tried": [asdict(one) for one in self.tried],
+            "failures": [vars(failure) for failure in self.failures],
+            "steps": {"nominal": self.steps_nominal, "trained": self.steps_trained},
+            "exhausted": self.exhausted,
+        }
+
+
+def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found:
+    """Search until the budget is spent, confirm the winner, and say what was found.
+
+    What is asked for is stored before it is trained, so that a search that is killed goes on where it was.
+
+    Args:
+        mirror_to: the URL of an Optuna storage that is kept up to date batch by batch.
+
+    Raises:
+        LRBenchError: the store or the storage cannot be used, or the store has another search of this name.
+    """
+    if mirror_to is not None:
+        mirror(search, [], mirror_to)
+    search, test = _with_range(search, bench)
+    history = read_history(search, bench.store)
+    if test is not None and test.steps_trained:
+        history = write_training(search, RANGE_TEST, test.steps_trained, bench.store)
+    exhausted = False
+    while True:
+        climbed, tally = climb(search, history.asked, bench)
+        known = Known(search, history.asked, climbed)
+        if tally.steps_trained:
+            history = write_training(search, history.batches - 1, tally.steps_trained, bench.store)
+        if mirror_to is not None:
+            mirror(search, known.rounds(), mirror_to)
+        if exhausted or known.spent():
+            break
+        asked = _ask(known)
+        exhausted = not asked
+        history = write_asked(search, (*known.asked, *asked), bench.store)
+    front = known.front()
+    finalists = Finalists()
+    if front:
+        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], bench)
+    if finalists.steps_trained:
+        write_training(search, CONFIRMATION, finalists.steps_trained, bench.store)
+    of_range_test = 0 if test is None else test.steps_spent
+    of_confirmation = len(finalists.confirmed) * search.confirm * search.steps_a_seed
+    lr = search.space.lr
+    assert lr is not None
+    return Found(
+        search=search.name,
+        task=search.task.name,
+        objectives=search.objectives,
+        target=search.target,
+        guessing=_guessing(search),
+        lr=(lr.low, lr.high),
+        tried=known.tried,
+        front=front,
+        confirmed=finalists.confirmed,
+        failures=(*_failures(climbed), *finalists.failures),
+        steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
+        steps_trained=sum(read_history(search, bench.store).trained.values()),
+        exhausted=exhausted,
+        better=search.task.better,
+    )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a search has asked for so far, and how far each policy came."""
+
+    search: Search
+    asked: tuple[Asked, ...]
+    climbed: Climbed
+
+    @cached_property
+    def told(self) -> tuple[Told, ...]:
+        """What a sampler is told of each policy."""
+        return tuple(map(self._told, self.asked))
+
+    @cached_property
+    def tried(self) -> tuple[Tried, ...]:
+        """What people are told of each policy."""
+        return tuple(self._tried(asked, told) for asked, told in zip(self.asked, self.told, strict=True))
+
+    @property
+    def phase(self) -> int:
+        """The phase of the next batch."""
+        return 2 if self.search.staged and len(self.asked) >= self._first_half else 1
+
+    @property
+    def room(self) -> int:
+        """How many policies the next batch may have."""
+        end = self._first_half if self.search.staged and self.phase == 1 else self.search.policies
+        return min(self.search.batch, end - len(self.asked))
+
+    def spent(self) -> bool:
+        """Whether no further batch is asked for."""
+        steps = self.search.steps
+        return self.room <= 0 or (steps is not None and self.steps_nominal() >= steps)
+
+    def rounds(self) -> list[Round]:
+        """For each phase that was begun, or is the next one, what it chooses from and what came of it."""
+        rounds = []
+        for phase in range(1, self.phase + 1):
+            mine = [place for place, one in enumerate(self.asked) if one.phase == phase]
+            told, texts = [self.told[place] for place in mine], [self.asked[place].policy for place in mine]
+            rounds.append(Round(self.search.space if phase == 1 else self._second_stages(), told, texts))
+        return rounds
+
+    def ranked(self) -> list[Tried]:
+        """Those at the whole budget that did not diverge, best first by the first objective."""
+        first = self.search.objectives[0]
+        whole = [one for one in self.tried if one.whole and not one.diverged]
+        return sorted(whole, key=lambda one: self._cost(first, one))
+
+    def front(self) -> tuple[Tried, ...]:
+        """The best of them; with two objectives all that no other is at least as good as in both."""
+        ranked = self.ranked()
+        if len(self.search.objectives) == 1:
+            return tuple(ranked[:1])
+        costs = {one.policy: [self._cost(objective, one) for objective in self.search.objectives] for one in ranked}
+
+        def beaten(one: Tried) -> bool:
+            own = costs[one.policy]
+            return any(other != own and all(map(le, other, own)) for other in costs.values())
+
+        return tuple(one for one in ranked if not beaten(one))
+
+    def steps_nominal(self) -> int:
+        """The iterations of all runs, had each been trained for itself."""
+        return sum(
+            len(measured) * rung.steps for measured, rung in zip(self.climbed.rungs, self.search.ladder, strict=True)
+        )
+
+    def _cost(self, objective: str, tried: Tried) -> float:
+        return as_cost(objective, tried.values[objective], self.search.task.better)
+
+    @property
+    def _first_half(self) -> int:
+        return -(-self.search.policies // 2)
+
+    def _told(self, asked: Asked) -> Told:
+        highest = self.climbed.highest(asked.policy)
+        measured, rung = self.climbed.rungs[highest][asked.policy], self.search.ladder[highest]
+        whole = rung is self.search.ladder[-1]
+        return Told(asked.params, asked.notes, measured.values, rung.task.steps, whole, measured.diverged)
+
+    def _tried(self, asked: Asked, told: Told) -> Tried:
+        objectives = self.search.objectives if told.whole else ("accuracy",)
+        values = dict(zip(objectives, told.values, strict=True))
+        return Tried(asked.policy, values, told.steps, told.whole, told.diverged)
+
+    def _second_stages(self) -> Policies:
+        first = {one.policy for one in self.asked if one.phase == 1}
+        best = [one.policy for one in self.ranked() if one.policy in first]
+        return onwards(self.search.space, best[: self.search.staged])
+
+
+def _guessing(search: Search) -> float:
+    chance = search.task.chance
+    return chance if search.task.metric is not None else guessing(chance, len(search.task.data.val))
+
+
+def _with_range(search: Search, bench: Bench) -> tuple[Search, RangeTest | None]:
+    """The search with learning rates from a range test, and the test, where it leaves them to one."""
+    if search.space.lr is not None:
+        return search, None
+    test = find_range(search.task, bench, seeds=RANGE_SEEDS)
+    highest = BEYOND_HIGH * test.high.value if test.cliff is None else test.cliff.value
+    lr = Between(float(f"{test.low.value:.2g}"), float(f"{highest:.2g}"), log=True)
+    return replace(search, space=replace(search.space, lr=lr)), test
+
+
+def _ask(known: Known) -> list[Asked]:
+    """The next batch; empty where the sampler finds nothing new."""
+    search = known.search
+    seen = {_identity(search, parse(one.policy)) for one in known.asked}
+
+    def is_new(policy: Policy) -> bool:
+        for rung in search.ladder:
+            policy.bind(rung.task.steps, rung.task.steps_per_epoch)
+        identity = _identity(search, policy)
+        fresh = identity not in seen
+        seen.add(identity)
+        return fresh
+
+    choice = known.rounds()[-1]
+    suggestions = suggest(search, choice.policies, choice.told, known.room, is_new, len(known.asked))
+    batch = known.asked[-1].batch + 1 if known.asked else 0
+    return [Asked(batch, known.phase, str(one.policy), one.params, one.notes) for one in suggestions]
+
+
+def _identity(search: Search, policy: Policy) -> str:
+    """What policies with the same learning rates share."""
+    return PlannedRun(search.task, Entry(str(policy), policy), search.seeds[0]).training_key
+
+
+def _failures(climbed: Climbed) -> Iterator[Failure]:
+    for evidence in climbed.evidence:
+        yield from evidence.failures(evidence.tasks[0])

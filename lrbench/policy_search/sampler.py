@@ -1,0 +1,253 @@
+"""Optuna as the one who chooses: its study is rebuilt from what is known for every batch, and never stored.
+
+A sampler is seeded by the search's seed and by how many policies were asked for, so that a batch depends on nothing
+but what is known when it is asked for: a search that was killed asks what it would have asked, and two processes that
+run the same search ask the same. CMA-ES, whose own state Optuna keeps as a pickle, is started anew for each batch from
+all that is known (WS-CMA-ES, Nomura et al. 2021, arXiv 2012.06932), and follows the numbers that all policies of the
+space share: all of them in a space of one function, the highest LR alone in one of many.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from lrbench.errors import LRBenchError, PolicyError, StudyError
+from lrbench.metrics import as_gain
+from lrbench.policy_search.search import Search
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+    from lrbench.metrics import Better
+    from lrbench.policy import Policy
+    from lrbench.policy_search.domain import Chooser
+
+MOST_TRIES = 200
+"""After so many suggestions in a row that were asked before, a space is taken for exhausted."""
+
+GENERATION = "NSGAIISampler:generation"
+"""What a genetic sampler notes of each policy: the number of its generation."""
+
+FEWEST_SOURCES = 10
+"""CMA-ES begins from what is known once so many policies are."""
+
+Direction = Literal["maximize", "minimize"]
+
+BETTER: Mapping[str, Better] = {"steps": "lower", "robustness": "higher"}
+"""Which way an objective is better; the accuracy's direction is that of the task's own score."""
+
+
+def better_of(objective: str, score: Better) -> Better:
+    """Which way an objective is better, on a task whose score is better that way."""
+    return BETTER.get(objective, score)
+
+
+def as_cost(objective: str, value: float, score: Better) -> float:
+    """Turn a value of an objective into a number of which less is better; `score` as for `better_of`."""
+    return -as_gain(value, better_of(objective, score))
+
+
+def _directions(search: Search) -> list[Direction]:
+    ways = (better_of(objective, search.task.better) for objective in search.objectives)
+    return ["maximize" if better == "higher" else "minimize" for better in ways]
+
+
+class Policies(Protocol):
+    """A set of policies that a chooser can choose from."""
+
+    def policy(self, chooser: Chooser) -> Policy: ...
+
+
+@dataclass(frozen=True)
+class Told:
+    """A policy that was tried, and what came out.
+
+    Attributes:
+        params, notes: as they were asked.
+        values: by objective, at the whole budget; of a policy that was left at a shorter one, the validation objective
+            there alone.
+        steps: the budget at which they were measured.
+        whole: whether that is the whole budget.
+        diverged: the share of its runs that diverged: the constraint that a sampler learns to keep at 0.
+    """
+
+    params: Mapping[str, Any]
+    notes: Mapping[str, int]
+    values: tuple[float, ...]
+    steps: int
+    whole: bool
+    diverged: float
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A policy that a sampler suggests."""
+
+    policy: Policy
+    params: Mapping[str, Any]
+    notes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Round:
+    """A phase of a search: what it chooses from, what is known of what it chose, and the texts of those policies."""
+
+    policies: Policies
+    told: Sequence[Told]
+    texts: Sequence[str]
+
+
+def suggest(
+    search: Search, policies: Policies, told: Sequence[Told], count: int, is_new: Callable[[Policy], bool], asked: int
+) -> list[Suggestion]:
+    """So many policies that were not tried before, or fewer where the sampler finds no more.
+
+    Args:
+        asked: how many policies the search has asked for, which seeds the sampler.
+        is_new: says whether a policy was not asked for before, or raises a `PolicyError` where it cannot be trained; it
+            is asked once for each.
+
+    Raises:
+        StudyError: the search has asked for none, and not one can be trained.
+    """
+    with quiet():
+        study = rebuilt(search, policies, told, asked)
+        found: list[Suggestion] = []
+        refused: PolicyError | None = None
+        tries = 0
+        while len(found) < count and tries < MOST_TRIES:
+            trial = study.ask()
+            try:
+                policy = policies.policy(trial)
+                new = is_new(policy)
+            except PolicyError as error:
+                refused, new = error, False
+            if not new:
+                tries += 1
+                continue
+            tries = 0
+            attributes = study.get_trials(deepcopy=False)[trial.number].system_attrs
+            notes = {name: value for name, value in attributes.items() if name.endswith(GENERATION)}
+            found.append(Suggestion(policy, dict(trial.params), notes))
+    if not found and not asked and refused is not None:
+        raise StudyError(f"search '{search.name}': no policy of its space can be trained, as {refused}")
+    return found
+
+
+def rebuilt(search: Search, policies: Policies, told: Sequence[Told], asked: int) -> optuna.Study:
+    """Optuna's study of what is known, in memory, with the search's sampler."""
+    import optuna
+
+    trials = [frozen_trial(policies, one) for one in told]
+    study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=_directions(search))
+    study.add_trials(trials)
+    return study
+
+
+def frozen_trial(policies: Policies, told: Told, **attributes: Any) -> FrozenTrial:
+    """What is known of a policy as a trial of Optuna.
+
+    A policy that was left at a shorter budget is a pruned one, whose value stands at that budget. Divergence is a
+    constraint, and the value of a policy that diverged is what its runs count as: a number, which no sampler ignores.
+    """
+    from optuna.trial import FixedTrial, TrialState, create_trial
+
+    chooser = FixedTrial(dict(told.params))
+    policies.policy(chooser)
+    return create_trial(
+        state=TrialState.COMPLETE if told.whole else TrialState.PRUNED,
+        values=list(told.values) if told.whole else None,
+        params=dict(told.params),
+        distributions=chooser.distributions,
+        intermediate_values={} if told.whole else {told.steps: told.values[0]},
+        constraints={"diverged": told.diverged if told.diverged > 0 else -1.0},
+        system_attrs=dict(told.notes),
+        user_attrs=attributes,
+    )
+
+
+def mirror(search: Search, rounds: Sequence[Round], url: str) -> None:
+    """Add what an Optuna storage does not have yet of a search, so that optuna-dashboard shows it.
+
+    Raises:
+        LRBenchError: the storage cannot be used.
+    """
+    import optuna
+
+    with quiet():
+        try:
+            study = optuna.create_study(
+                study_name=search.name, storage=url, directions=_directions(search), load_if_exists=True
+            )
+            known: Collection[str] = {trial.user_attrs.get("policy", "") for trial in study.get_trials(deepcopy=False)}
+            for phase in rounds:
+                for told, text in zip(phase.told, phase.texts, strict=True):
+                    if text not in known:
+                        study.add_trial(frozen_trial(phase.policies, told, policy=text, iterations=told.steps))
+        except Exception as error:
+            what = " ".join(str(error).split())
+            raise LRBenchError(f"the Optuna storage {url} cannot be used: {type(error).__name__}: {what}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna without its log lines and its warnings about what is experimental."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"optuna\.")
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _sampler(search: Search, trials: Sequence[FrozenTrial], asked: int) -> BaseSampler:
+    from optuna import samplers
+
+    seed = int(np.random.SeedSequence([search.seed, asked]).generate_state(1)[0])
+    match search.sampler:
+        case "tpe":
+            return samplers.TPESampler(multivariate=True, group=True, seed=seed)
+        case "cmaes":
+            return samplers.CmaEsSampler(
+                source_trials=_shared_numbers(trials), seed=seed, warn_independent_sampling=False
+            )
+        case "gp":
+            return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
+        case "nsga2":
+            return samplers.NSGAIISampler(population_size=max(4, search.batch), seed=seed)
+        case "grid":
+            return samplers.BruteForceSampler(seed=seed)
+        case _:
+            return samplers.RandomSampler(seed=seed)
+
+
+def _shared_numbers(trials: Sequence[FrozenTrial]) -> list[FrozenTrial] | None:
+    """The trials without what CMA-ES cannot follow: names, and numbers that not every policy has."""
+    from optuna.distributions import CategoricalDistribution
+    from optuna.trial import create_trial
+
+    complete = [trial for trial in trials if trial.value is not None]
+    if len(complete) < FEWEST_SOURCES:
+        return None
+    shared = {
+        name: distribution
+        for name, distribution in complete[0].distributions.items()
+        if not isinstance(distribution, CategoricalDistribution) and all(name in one.params for one in complete)
+    }
+    return [
+        create_trial(value=one.value, params={name: one.params[name] for name in shared}, distributions=shared)
+        for one in complete
+    ]

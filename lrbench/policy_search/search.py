@@ -1,0 +1,188 @@
+"""What a search is asked: on which task, in which space, by which sampler, at what cost, for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lrbench.errors import StudyError, did_you_mean
+from lrbench.metrics import BASE_LR_SCALES
+from lrbench.policy.budget import read_number
+from lrbench.policy.kind import shown
+from lrbench.study.limits import MOST_RUNS, check_confirm, seeds_of
+
+if TYPE_CHECKING:
+    from lrbench.policy_search.space import Space
+    from lrbench.tasks import Task
+
+SAMPLERS = ("tpe", "cmaes", "gp", "nsga2", "random", "grid")
+
+OBJECTIVES = ("accuracy", "steps", "robustness")
+"""`accuracy`: the task's validation objective. `steps`: iterations to the target. `robustness`: what other base LRs
+leave of the validation objective."""
+
+RUNGED = ("tpe", "random", "grid")
+"""The samplers that learn from a policy that was left at a shorter budget, or that learn nothing."""
+
+BOUNDS = {
+    "policies": (1, MOST_RUNS),
+    "batch": (1, 10_000),
+    "rungs": (1, 20),
+    "reduction": (2, 100),
+    "staged": (0, 1000),
+    "confirm": (1, MOST_RUNS),
+}
+"""What the numbers of a search may be."""
+
+SHORTEST_RUN = 20
+"""No rung has fewer iterations."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What policies are trained for at one rung of a search.
+
+    Attributes:
+        task: with the budget of the rung, evaluated as often as at the whole one.
+        seeds: with which they are trained.
+        objectives: by which they are measured: shorter budgets tell of the validation objective alone.
+        steps: the iterations of all runs of a policy.
+    """
+
+    task: Task
+    seeds: tuple[int, ...]
+    objectives: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A search for a policy.
+
+    Attributes:
+        seeds: with which every policy is trained at the whole budget; at shorter ones with the first of them.
+        objectives: what is looked for; with two, the policies that are worse in neither than another.
+        policies: at most so many are tried.
+        steps: and no further batch is asked for once the runs asked for have so many iterations together; None for no
+            such limit. Each run counts in full, also one that shares its beginning with another or was cached.
+        batch: how many policies are asked for at once.
+        rungs: at how many budgets a policy may be tried: the task's own, and `rungs` - 1 shorter ones, each
+            `reduction` times shorter than the next. Lengths are rescaled with the budget, and of all policies tried at
+            a budget the best 1/`reduction` go on to the next.
+        staged: how many of the best policies are kept as first stages, from which second stages are searched with the
+            second half of the policies; 0 for none.
+        seed: of the sampler.
+        margin, target: as in a study.
+        confirm: on how many fresh seeds the winner and its closest rivals are trained again.
+
+    Raises:
+        StudyError: a field is out of range, or they do not go together.
+    """
+
+    name: str
+    task: Task
+    space: Space
+    seeds: tuple[int, ...] = (0, 1)
+    sampler: str = "tpe"
+    objectives: tuple[str, ...] = ("accuracy",)
+    policies: int = 64
+    steps: int | None = None
+    batch: int = 8
+    rungs: int = 3
+    reduction: int = 3
+    staged: int = 0
+    seed: int = 0
+    margin: float = 0.01
+    target: float | None = None
+    confirm: int = 5
+
+    def __post_init__(self) -> None:
+        where = f"search '{self.name}'"
+        if self.sampler not in SAMPLERS:
+            hint = did_you_mean(self.sampler, SAMPLERS) or f"; there are {', '.join(SAMPLERS)}"
+            raise StudyError(f"{where}: there is no sampler '{self.sampler}'{hint}")
+        for objective in self.objectives:
+            if objective not in OBJECTIVES:
+                hint = did_you_mean(objective, OBJECTIVES) or f"; there are {', '.join(OBJECTIVES)}"
+                raise StudyError(f"{where}: there is no objective '{objective}'{hint}")
+        if not 1 <= len(set(self.objectives)) == len(self.objectives) <= 2:
+            raise StudyError(f"{where}: objectives must be one or two different ones of {', '.join(OBJECTIVES)}")
+        if "steps" in self.objectives and self.target is None:
+            raise StudyError(f"{where}: the objective 'steps' needs a target to count the iterations to")
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise StudyError(f"{where}: the sampler 'cmaes' follows one objective alone; nsga2, tpe and gp follow two")
+        if self.sampler == "grid" and self.space.levels is None:
+            raise StudyError(f"{where}: the sampler 'grid' needs a finite space: give [space] levels")
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if value < low:
+                raise StudyError(f"{where}: {name} = {value} must be at least {low}")
+            if value > high:
+                raise StudyError(f"{where}: {name} = {shown(value)} must be at most {high:,}")
+        if self.steps is not None and self.steps < self.task.steps:
+            raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
+        object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise StudyError(f"{where}: seeds must be different whole numbers from 0 on, at least one")
+        check_confirm(self.confirm, self.seeds, where)
+        margin = read_number(self.margin)
+        if margin is None or margin < 0:
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
+        if self.target is not None and read_number(self.target) is None:
+            raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
+        if self.rungs > 1:
+            self._check_rungs(where)
+
+    def _check_rungs(self, where: str) -> None:
+        if self.sampler not in RUNGED:
+            raise StudyError(
+                f"{where}: the sampler '{self.sampler}' cannot learn from shorter budgets: set rungs = 1, "
+                f"or use one of {', '.join(RUNGED)}"
+            )
+        if self.objectives != ("accuracy",):
+            raise StudyError(f"{where}: shorter budgets say nothing of {' and '.join(self.objectives)}: set rungs = 1")
+        shortest = self.budgets[0]
+        if shortest < SHORTEST_RUN:
+            raise StudyError(
+                f"{where}: {self.rungs} rungs with reduction {self.reduction} leave {shortest} iterations of the "
+                f"task's {self.task.steps}, and at least {SHORTEST_RUN} are needed: use fewer rungs"
+            )
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The iterations of a run at each rung, the task's own last."""
+        return tuple(round(self.task.steps / self.reduction**rung) for rung in reversed(range(self.rungs)))
+
+    @cached_property
+    def ladder(self) -> tuple[Rung, ...]:
+        """What a policy is trained for, one after the other, as far as it earns it."""
+        shorter = [
+            Rung(self.task.with_budget(steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]
+        ]
+        return (*shorter, Rung(self.task, self.seeds, self.objectives, len(self.seeds) * self.steps_a_seed))
+
+    @property
+    def base_lr_scales(self) -> tuple[float, ...]:
+        """The factors at which every policy is also trained."""
+        return BASE_LR_SCALES if "robustness" in self.objectives else ()
+
+    @property
+    def steps_a_seed(self) -> int:
+        """The iterations of a policy's runs with one seed at the whole budget."""
+        return self.task.steps * len({1.0, *self.base_lr_scales})
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a search to be gone on with: all but how long it goes on."""
+        return {
+            "task": self.task.key,
+            "space": self.space.to_json(),
+            "seeds": list(self.seeds),
+            "sampler": self.sampler,
+            "objectives": list(self.objectives),
+            "rungs": self.rungs,
+            "reduction": self.reduction,
+            "staged": self.staged,
+            "seed": self.seed,
+            "target": self.target if "steps" in self.objectives else None,
+        }

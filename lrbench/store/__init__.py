@@ -1,0 +1,28 @@
+"""The store: every fact that training found out, appended once, in one transaction a segment.
+
+Leaderboards, verdicts and pictures are computed from it and are never stored. Runs are known by their key alone
+(`PlannedRun.key`), so that a run serves every study that asks for it; a study is a list of the runs it asks for.
+Whoever trains holds a lease on the runs that he writes, so that several coordinators can share a store.
+"""
+
+from lrbench.store.lease import Lease
+from lrbench.store.open import open_store, store_exists
+from lrbench.store.records import ENDED, Holder, Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.store.store import Store
+from lrbench.store.tables import SCHEMA_VERSION
+
+__all__ = [
+    "ENDED",
+    "SCHEMA_VERSION",
+    "Holder",
+    "Lease",
+    "Member",
+    "NewRun",
+    "Score",
+    "Segment",
+    "Status",
+    "Store",
+    "StoredRun",
+    "open_store",
+    "store_exists",
+]

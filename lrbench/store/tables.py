@@ -1,0 +1,144 @@
+"""The tables of a store, and how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from lrbench.errors import StoreError
+from lrbench.store.dialects import Database, refuses_writing
+from lrbench.store.migrations import MIGRATIONS
+
+SCHEMA_VERSION = 3
+
+metadata = sa.MetaData()
+
+schema = sa.Table("lrbench_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("task_key", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text, nullable=False),
+    sa.Column("modifiers", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("steps", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("flops", sa.BigInteger, nullable=False),
+    sa.Column("diverged_at", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.Column("final", sa.Text),
+    sa.Column("checkpoint", sa.Text),
+    sa.Column("provenance", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+
+ROUNDED = runs.c.provenance.contains('"engine": "stacked"')
+"""Whether the stacked engine had a part in a run, so that its numbers are those of the serial one but for rounding."""
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("run", sa.String(32), sa.ForeignKey("runs.key"), primary_key=True),
+    sa.Column("step", sa.BigInteger, primary_key=True),
+    sa.Column("train_loss", sa.Double, nullable=False),
+    sa.Column("val_loss", sa.Double, nullable=False),
+    sa.Column("val_score", sa.Double),
+    sa.Column("test_loss", sa.Double),
+    sa.Column("test_score", sa.Double),
+)
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("definition", sa.Text, nullable=False),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("study", sa.Text, sa.ForeignKey("studies.name"), primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("entry", sa.Text, primary_key=True),
+    sa.Column("treatment", sa.Text, primary_key=True),
+    sa.Column("scale", sa.Double, primary_key=True),
+    sa.Column("seed", sa.BigInteger, primary_key=True),
+    sa.Column("run", sa.String(32), nullable=False, index=True),
+)
+
+coordinators = sa.Table(
+    "coordinators",
+    metadata,
+    sa.Column("owner", sa.String(32), primary_key=True),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("process", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(32), nullable=False, index=True),
+)
+
+
+def counts(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a run counts: each does but those of the keys in `exact` that the stacked engine had a part in."""
+    return sa.not_(sa.and_(ROUNDED, runs.c.key.in_(database.listed(exact)))) if exact else sa.true()
+
+
+def prepare(database: Database, *, must_exist: bool) -> None:
+    """Make the tables of a new store, unless one must exist, or bring those of an older lrbench up to date.
+
+    An older store that must not be written stays as it is: all that is read of it has not changed since.
+
+    Raises:
+        StoreError: there is no store, it belongs to another program, or a newer lrbench wrote it.
+    """
+    with database.reading("opened") as connection:
+        version = _version(connection, database.name)
+    if version == SCHEMA_VERSION:
+        return
+    if version is None and must_exist:
+        raise StoreError(f"there is no store in {database.name}: name one by --store, or make it by `lrbench run`")
+    try:
+        with database.writing("opened") as connection:
+            database.take_turn(connection)
+            _bring_up_to_date(connection, _version(connection, database.name))
+    except StoreError as error:
+        if version is None or not refuses_writing(error):
+            raise
+
+
+def _bring_up_to_date(connection: sa.Connection, version: int | None) -> None:
+    if version is None:
+        metadata.create_all(connection)
+        connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
+        return
+    for older in range(version, SCHEMA_VERSION):
+        MIGRATIONS[older](connection)
+    connection.execute(sa.update(schema).values(version=SCHEMA_VERSION))
+
+
+def _version(connection: sa.Connection, name: str) -> int | None:
+    """The version of the tables that are there; None where there are none."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if not tables:
+        return None
+    if schema.name not in tables:
+        raise StoreError(f"the database {name} belongs to another program: name another file by --store")
+    version = connection.scalar(sa.select(schema.c.version))
+    if version is None or version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {name} has schema {version}, and this lrbench reads schema {SCHEMA_VERSION}: "
+            "upgrade lrbench, or name another file by --store"
+        )
+    return int(version)

@@ -1,0 +1,58 @@
+"""What a study asks for, and what of it has to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from lrbench.store import StoredRun
+from lrbench.training.estimate import STACKED_GAIN, seconds_of_an_iteration
+from lrbench.training.plan import Plan, PlannedRun
+from lrbench.training.resume_point import standing
+from lrbench.training.tree import Branch, forest
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan beside what a store has of it.
+
+    Attributes:
+        plan: all runs that are asked for.
+        stored: what was begun of them and has not ended, by key.
+        missing: the runs that have to be trained, by key.
+    """
+
+    plan: Plan
+    stored: Mapping[str, StoredRun]
+    missing: Mapping[str, PlannedRun]
+
+    @cached_property
+    def trees(self) -> tuple[Branch, ...]:
+        """The training that answers the missing runs."""
+        return tuple(forest(self.missing.values(), lambda run: standing(run, self.stored)))
+
+    @property
+    def steps_nominal(self) -> int:
+        """The iterations of all runs together, were each trained for itself."""
+        return sum(run.task.steps for run in self.plan.runs)
+
+    @property
+    def steps_to_train(self) -> int:
+        """The iterations that are left, each counted once."""
+        return sum(tree.steps for tree in self.trees)
+
+    def seconds(self, stackable: Container[str] = ()) -> float:
+        """About how long one core trains these, where the tasks of these keys may be stacked."""
+        return sum(
+            tree.steps
+            * seconds_of_an_iteration(tree.training.task)
+            / (STACKED_GAIN if tree.training.task.key in stackable else 1)
+            for tree in self.trees
+        )
+
+    def to_json(self) -> dict[str, dict[str, int]]:
+        """The `runs` and `steps` of what `lrbench run --dry-run --json` prints."""
+        total, missing = len(self.plan.runs), len(self.missing)
+        runs = {"total": total, "cached": total - missing, "to_train": missing}
+        return {"runs": runs, "steps": {"nominal": self.steps_nominal, "to_train": self.steps_to_train}}

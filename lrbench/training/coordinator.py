@@ -1,0 +1,391 @@
+"""The coordinator of a study: it hands branches of the tree to workers, and alone writes down what they find."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lrbench.engine import read_checkpoint, write_checkpoint
+from lrbench.errors import CheckpointError, LeaseLostError
+from lrbench.metrics import as_gain
+from lrbench.store import ENDED, NewRun
+from lrbench.training.estimate import seconds_of_an_iteration
+from lrbench.training.messages import Died, Failed, Idle, Lane, Lanes, Probe, Progress, Step, Work
+from lrbench.training.resume_point import standing
+from lrbench.training.schedule import next_branch
+from lrbench.training.tree import Branch, forest
+
+if TYPE_CHECKING:
+    from lrbench.store import Lease, Segment, Store
+    from lrbench.training.engine_choice import Engines
+    from lrbench.training.listener import Listener
+    from lrbench.training.messages import Message, Order
+    from lrbench.training.plan import PlannedRun
+    from lrbench.training.pools import Pool
+
+TRIES = 3
+"""How many workers may die over a branch before its runs are given up as failed."""
+
+MOST_LANES = 128
+"""How many runs are trained at once at most, where they are trained together."""
+
+SECONDS_BETWEEN_LOOKS = 2.0
+"""How often runs are looked at that another coordinator trains."""
+
+SECONDS_BEFORE_WAITING_IS_TOLD = 5.0
+SECONDS_BETWEEN_TELLING = 60.0
+"""How often the listener learns that all that is left is trained by other coordinators."""
+
+SECONDS_OF_PATIENCE = 0.5
+"""How long workers are listened to before the coordinator asks whether it was interrupted."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A branch that nobody else trains.
+
+    Attributes:
+        branch: what is left of it.
+        checkpoint: the file of the state that it goes on from; None for the initial weights.
+        deaths: how many workers have died over it.
+        alone: whether it is kept from being trained together with others, as that has failed.
+    """
+
+    branch: Branch
+    checkpoint: str | None
+    deaths: int = 0
+    alone: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        return [run.key for run in self.branch.runs]
+
+    @property
+    def name(self) -> str:
+        """By which it and its worker speak of it."""
+        return self.branch.training.training_key
+
+
+@dataclass
+class Trained:
+    """What a coordinator has done: iterations trained, and by key the runs that it brought to an end."""
+
+    iterations: int = 0
+    ended: set[str] = field(default_factory=set)
+
+    def __add__(self, other: Trained) -> Trained:
+        return Trained(self.iterations + other.iterations, self.ended | other.ended)
+
+
+@dataclass
+class Assignment:
+    """What a worker is doing: the question that it was asked, or the lanes by name that it has still to finish."""
+
+    order: Order
+    lanes: dict[str, Claimed]
+
+
+class Coordinator:
+    """Trains runs by the workers of a pool, under a lease that keeps others from training the same ones."""
+
+    def __init__(self, store: Store, lease: Lease, pool: Pool, engines: Engines, listener: Listener) -> None:
+        self._trained = Trained()
+        self._store = store
+        self._lease = lease
+        self._pool = pool
+        self._engines = engines
+        self._listener = listener
+        self._unclaimed: list[Branch] = []
+        self._ready: list[Claimed] = []
+        self._elsewhere: dict[str, PlannedRun] = {}
+        self._looked = 0.0
+        self._tells_at = 0.0
+        self._idle: set[int] = set()
+        self._busy: dict[int, Assignment] = {}
+        self._fastest: dict[str, int] = {}
+        self._checkpoints: dict[str, str] = {}
+        self._users: Counter[str] = Counter()
+
+    def train(
+        self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool], suspects: Collection[str] = ()
+    ) -> Trained:
+        """Bring runs (each key once) to their ends, or wait until somebody else has; what that took.
+
+        Args:
+            suspects: the keys of runs that failed or died before, which are claimed last.
+
+        Raises:
+            KeyboardInterrupt: `interrupted` said so, after what workers had told was written; or a second Ctrl-C, in
+                the middle of runs, which are suspects then.
+            StoreError, CheckpointError: something cannot be written; what was written stays.
+            StudyError: workers cannot be started.
+        """
+        trees = sorted(forest(runs, lambda _: (0, None)), key=_remaining, reverse=True)
+        self._unclaimed = sorted(trees, key=lambda tree: any(run.key in suspects for run in tree.runs))
+        while self._unclaimed or self._ready or self._busy or self._elsewhere:
+            for worker in sorted(self._idle):
+                if (order := self._next_order(worker)) is None:
+                    break
+                self._idle.discard(worker)
+                self._pool.give(worker, order)
+            try:
+                heard = self._pool.receive(SECONDS_OF_PATIENCE)
+            except KeyboardInterrupt:
+                lanes = [lane for assignment in self._busy.values() for lane in assignment.lanes.values()]
+                self._lease.abandon(key for lane in lanes for key in lane.keys)
+                raise
+            if heard is not None:
+                self._hear(*heard)
+            self._tell_of_waiting()
+            if interrupted():
+                raise KeyboardInterrupt
+        return self._trained
+
+    # What to do next -----------------------------------------------------------------------------------------------
+
+    def _next_order(self, worker: int) -> Order | None:
+        """What an idle worker is to do; None where there is nothing for now."""
+        while not self._ready and self._unclaimed:
+            self._claim([self._unclaimed.pop(0)])
+        if not self._ready:
+            self._look_elsewhere()
+        if not self._ready:
+            return None
+        chosen = self._ready[next_branch([one.branch for one in self._ready], self._pool.size, _remaining)]
+        task, count = chosen.branch.training.task, self._lanes(chosen)
+        if count is None:
+            if any(isinstance(one.order, Probe) for one in self._busy.values()):
+                return None
+            probe = Probe(task.key, MOST_LANES)
+            self._busy[worker] = Assignment(probe, {})
+            return probe
+        self._ready.remove(chosen)
+        together = [chosen, *self._companions(chosen, count - 1)]
+        stacked = count > 1 or (task.key in self._engines.stackable and not self._engines.probed)
+        lanes = tuple(self._lane(one) for one in together)
+        work = Work(task.key, "stacked" if stacked else "serial", lanes)
+        self._busy[worker] = Assignment(work, {one.name: one for one in together})
+        return work
+
+    def _lanes(self, chosen: Claimed) -> int | None:
+        """How many branches a worker is given at once; None where that has to be found out."""
+        if chosen.alone or chosen.branch.training.task.key not in self._engines.stackable:
+            return 1
+        alike = sum(_kind(one.branch) == _kind(chosen.branch) for one in self._ready)
+        alike += sum(_kind(tree) == _kind(chosen.branch) for tree in self._unclaimed)
+        share = -(-alike // self._pool.size)
+        if share == 1 or not self._engines.probed:
+            return min(share, MOST_LANES)
+        fastest = self._fastest.get(chosen.branch.training.task.key)
+        return None if fastest is None else min(share, fastest)
+
+    def _companions(self, chosen: Claimed, count: int) -> list[Claimed]:
+        """Up to `count` others that can be trained together with a branch, which are no longer ready then."""
+        kind = _kind(chosen.branch)
+        alike = [one for one in self._ready if _kind(one.branch) == kind and not one.alone]
+        if len(alike) < count:
+            trees = [tree for tree in self._unclaimed if _kind(tree) == kind][: count - len(alike)]
+            self._unclaimed = [tree for tree in self._unclaimed if tree not in trees]
+            self._claim(trees)
+            alike = [one for one in self._ready if _kind(one.branch) == kind and not one.alone]
+        companions = alike[:count]
+        self._ready = [one for one in self._ready if one not in companions]
+        return companions
+
+    def _lane(self, one: Claimed) -> Lane:
+        branch, run = one.branch, one.branch.training
+        history: tuple[tuple[int, float], ...] = ()
+        if run.policy.reacts and one.checkpoint is not None:
+            before = self._store.runs([run.training_key])[run.training_key].scores
+            history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in before)
+        return Lane(
+            name=one.name,
+            seed=run.seed,
+            start=branch.start,
+            stop=branch.stop,
+            lrs=run.policy if run.policy.reacts else run.lrs[branch.start : branch.stop],
+            modifiers=run.treatment.modifiers,
+            watchers={each.key: each.treatment.watcher for each in branch.runs},
+            history=history,
+            state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
+        )
+
+    # Whose the runs are --------------------------------------------------------------------------------------------
+
+    def _claim(self, trees: Iterable[Branch]) -> None:
+        """Make trees ready, as far as nobody else trains their runs or has trained them in the meantime."""
+        wanted = {run.key: run for tree in trees for run in tree.runs}
+        exact = self._engines.exact(wanted.values())
+        mine = self._lease.claim(wanted, exact)
+        self._elsewhere |= {key: run for key, run in wanted.items() if key not in mine}
+        runs = [run for key, run in wanted.items() if key in mine]
+        stored = self._store.runs({key for run in runs for key in (run.key, run.training_key)}, exact)
+        places = {run.key: standing(run, stored, self._is_whole) for run in runs}
+        for run in runs:
+            if (left := stored.get(run.key)) is not None and left.checkpoint is not None:
+                self._use(run.key, left.checkpoint)
+        fresh = [run for run in runs if places[run.key][1] is None]
+        if fresh:
+            self._lease.begin(map(_new_run, fresh))
+            for run in fresh:
+                self._use(run.key, None)
+        for branch in forest(runs, lambda run: places[run.key]):
+            self._ready.append(Claimed(branch, places[branch.training.key][1]))
+
+    def _look_elsewhere(self) -> None:
+        """Take over the runs that others have given up, and note those that they have brought to an end."""
+        if not self._elsewhere or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = time.monotonic()
+        statuses = self._store.statuses(self._engines.exact(self._elsewhere.values()))
+        for key, run in list(self._elsewhere.items()):
+            status = statuses.get(key)
+            if status in ENDED:
+                del self._elsewhere[key]
+                self._listener.ended(run, status)
+        runs, self._elsewhere = list(self._elsewhere.values()), {}
+        self._claim(forest(runs, lambda _: (0, None)))
+
+    def _tell_of_waiting(self) -> None:
+        """Name the coordinators that train all that is left, once that has lasted some seconds."""
+        now = time.monotonic()
+        if self._unclaimed or self._ready or self._busy or not self._elsewhere:
+            self._tells_at = now + SECONDS_BEFORE_WAITING_IS_TOLD
+        elif now >= self._tells_at:
+            self._tells_at = now + SECONDS_BETWEEN_TELLING
+            if holders := self._lease.holders(self._elsewhere):
+                self._listener.waiting(holders)
+
+    def _is_whole(self, checkpoint: str) -> bool:
+        try:
+            read_checkpoint(self._store.checkpoints.file(checkpoint))
+        except CheckpointError:
+            return False
+        return True
+
+    def _use(self, key: str, checkpoint: str | None) -> None:
+        """Note which checkpoint a run goes on from, and delete the one before if no run needs it any more."""
+        before = self._checkpoints.pop(key, None)
+        if checkpoint is not None:
+            self._checkpoints[key] = checkpoint
+            self._users[checkpoint] += 1
+        if before is not None:
+            self._users[before] -= 1
+            if not self._users[before]:
+                del self._users[before]
+                self._store.checkpoints.delete(before)
+
+    # What workers tell ---------------------------------------------------------------------------------------------
+
+    def _hear(self, worker: int, message: Message) -> None:
+        if isinstance(message, Progress):
+            self._take_in(self._busy[worker].lanes, message.steps)
+            return
+        if isinstance(message, Lanes):
+            self._fastest[self._busy[worker].order.task] = message.count
+            return
+        assignment = self._busy.pop(worker, None)
+        if not isinstance(message, Died):
+            self._idle.add(worker)
+        if assignment is None or isinstance(message, Idle):
+            return
+        if isinstance(assignment.order, Probe):
+            self._fastest[assignment.order.task] = 1
+        for one in assignment.lanes.values():
+            self._try_again(one, assignment.order, message)
+
+    def _take_in(self, lanes: dict[str, Claimed], steps: Mapping[str, Step]) -> None:
+        """Write down where lanes have come to, all of them or none."""
+        known = {name: step for name, step in steps.items() if name in lanes}
+        files = {name: self._written(lanes[name], step) for name, step in known.items()}
+        facts: dict[str, Segment] = {}
+        for name, step in known.items():
+            facts |= {key: replace(segment, checkpoint=files[name]) for key, segment in step.segments.items()}
+        try:
+            self._lease.append(facts)
+        except LeaseLostError:
+            for name in known:
+                self._elsewhere |= {run.key: run for run in lanes.pop(name).branch.runs}
+            return
+        for name, step in known.items():
+            self._go_on(lanes, name, step, files[name])
+
+    def _written(self, one: Claimed, step: Step) -> str | None:
+        """The file name of a lane's snapshot, once it is written; None where its runs have ended."""
+        if step.snapshot is None:
+            return None
+        name = f"{one.name}-{_step_of(step)}.pt"
+        write_checkpoint(self._store.checkpoints.place(name), step.snapshot)
+        return name
+
+    def _go_on(self, lanes: dict[str, Claimed], name: str, step: Step, checkpoint: str | None) -> None:
+        """Follow a lane to where it has come: further on, to its children, or to its end."""
+        one, at = lanes.pop(name), _step_of(step)
+        branch = one.branch
+        self._trained.iterations += at - branch.start
+        for run in branch.runs:
+            self._use(run.key, checkpoint)
+            scores = step.segments[run.key].scores
+            self._listener.advanced(run, at, scores[-1].val_score if scores else None)
+        if not step.done:
+            lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint)
+            self._listener.trained(at - branch.start)
+        elif checkpoint is not None:
+            self._ready.extend(Claimed(child, checkpoint) for child in branch.children)
+            self._listener.trained(at - branch.start)
+        else:
+            self._listener.trained(branch.steps)
+            for run in branch.runs:
+                self._end(run, step.segments[run.key].status)
+
+    def _try_again(self, one: Claimed, order: Order, message: Died | Failed) -> None:
+        """Put a lane back, or give up its runs as failed, after it raised an error or its worker died."""
+        together = isinstance(order, Work) and len(order.lanes) > 1
+        if isinstance(message, Failed):
+            again, reason = together, message.traceback
+        else:
+            one = replace(one, deaths=one.deaths + 1)
+            again, reason = (
+                one.deaths < TRIES,
+                f"{one.deaths} workers that trained it were lost; the last one {message.reason}",
+            )
+        if again:
+            self._ready.append(replace(one, alone=together))
+            return
+        try:
+            self._lease.fail(one.keys, reason)
+            self._lease.release(one.keys)
+        except LeaseLostError:
+            self._elsewhere |= {run.key: run for run in one.branch.runs}
+            return
+        for run in one.branch.runs:
+            self._end(run, "failed")
+
+    def _end(self, run: PlannedRun, status: str) -> None:
+        self._trained.ended.add(run.key)
+        self._checkpoints.pop(run.key, None)
+        self._listener.ended(run, status)
+
+
+def _step_of(step: Step) -> int:
+    return next(iter(step.segments.values())).step
+
+
+def _remaining(branch: Branch) -> float:
+    """About how long the path from the beginning of a branch to the end of its budget takes."""
+    task = branch.training.task
+    return seconds_of_an_iteration(task) * (task.steps - branch.start)
+
+
+def _kind(branch: Branch) -> Hashable:
+    """What branches must have in common to be trained together: the task, and when they are evaluated."""
+    task = branch.training.task
+    return task.key, branch.start % task.eval_every
+
+
+def _new_run(run: PlannedRun) -> NewRun:
+    task, methods = run.task, " + ".join(map(str, run.treatment.methods))
+    return NewRun(run.key, task.name, task.key, str(run.policy), methods, run.seed, task.steps, {})

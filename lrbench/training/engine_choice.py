@@ -1,0 +1,55 @@
+"""Which runs of a study may be trained together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lrbench.engine import why_not_stacked
+from lrbench.errors import StudyError
+
+if TYPE_CHECKING:
+    from lrbench.training.plan import PlannedRun
+
+Engine = Literal["auto", "serial", "stacked"]
+"""How to train: one run after the other, several at once, or what a probe finds faster."""
+
+
+@dataclass(frozen=True)
+class Engines:
+    """A choice of engine, for each task of a study.
+
+    Attributes:
+        stackable: the keys of the tasks whose runs may be trained together.
+        probed: whether they are only where that is found to be faster.
+    """
+
+    stackable: frozenset[str]
+    probed: bool
+
+    def exact(self, runs: Iterable[PlannedRun]) -> set[str]:
+        """The keys of those of the runs, and of what they watch, whose numbers have to be the serial engine's."""
+        return {key for run in runs if run.task.key not in self.stackable for key in (run.key, run.training_key)}
+
+    @classmethod
+    def chosen(cls, engine: Engine, runs: Iterable[PlannedRun]) -> Engines:
+        """The engines for the runs of a study.
+
+        With "auto" a task is stacked only where all of its runs can be: what a training method does is the difference
+        between two runs, and rounding must have no part in it. For the same reason runs of a task that is not stacked
+        are trained again where another study had them stacked.
+
+        Raises:
+            StudyError: "stacked" is asked for, and cannot train one of the runs.
+        """
+        refusals: dict[str, str | None] = {}
+        for run in runs:
+            if engine == "serial" or refusals.get(run.task.key) is not None:
+                continue
+            watchers = () if run.treatment.watcher is None else (run.treatment.watcher,)
+            reason = refusals[run.task.key] = why_not_stacked(run.task, run.treatment.modifiers, watchers)
+            if engine == "stacked" and reason is not None:
+                methods = f" with {run.treatment.name}" if run.treatment.name else ""
+                raise StudyError(f"the stacked engine cannot train task '{run.task.name}'{methods}: {reason}")
+        return cls(frozenset(key for key, reason in refusals.items() if reason is None), engine == "auto")

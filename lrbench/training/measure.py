@@ -1,0 +1,88 @@
+"""From an evaluation's predictions to the numbers that are stored."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lrbench.metrics import classify, loss_difference
+from lrbench.reproducible import callers_generators, seed_generators
+from lrbench.store import Score
+from lrbench.streams import stream_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lrbench.engine import Evaluation, Predictions
+    from lrbench.metrics import Classification
+    from lrbench.tasks import Task
+
+
+def score(task: Task, evaluation: Evaluation) -> Score:
+    """The losses of an evaluation, and the task's objective on the validation and the test split."""
+    return Score(
+        step=evaluation.step,
+        train_loss=evaluation.train_loss,
+        val_loss=evaluation.val.loss,
+        val_score=objective(task, evaluation.val),
+        test_loss=evaluation.test.loss,
+        test_score=objective(task, evaluation.test),
+    )
+
+
+def objective(task: Task, predictions: Predictions) -> float:
+    """The task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction.
+
+    What a metric draws is the same at every evaluation.
+    """
+    if isinstance(task.metric, str):
+        return predictions.loss
+    if task.metric is not None:
+        with callers_generators():
+            seed_generators(stream_seed(0, "metric"), predictions.outputs.device)
+            return float(task.metric.function(predictions.outputs, predictions.targets))
+    return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
+
+
+def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
+    """The metrics of the last evaluation of a run, by name.
+
+    Those of a classifier are absent for other tasks, and where its outputs on the test split are not finite.
+    """
+    metrics: dict[str, Any] = {"val_loss": evaluation.val.loss, "test_loss": evaluation.test.loss}
+    if evaluation.train is not None:
+        metrics["loss_difference"] = loss_difference(evaluation.test.loss, evaluation.train.loss)
+    if task.data.num_classes is None:
+        return metrics
+    val, test = _classified(evaluation.val), _classified(evaluation.test)
+    metrics["val_top1"] = None if val is None else val.top1
+    if test is None:
+        return metrics
+    return metrics | {
+        "test_top1": test.top1,
+        "test_top5": test.top5,
+        "ac": test.ac,
+        "cv": test.cv,
+        "cdac": test.cdac,
+        "classes_without_correct": test.classes_without_correct,
+        "ece": test.ece,
+        "brier": test.brier,
+        "class_confidence": _numbers(test.class_confidence),
+        "reliability": {
+            "edges": _numbers(test.reliability.edges),
+            "count": test.reliability.count.tolist(),
+            "confidence": _numbers(test.reliability.confidence),
+            "accuracy": _numbers(test.reliability.accuracy),
+        },
+    }
+
+
+def _classified(predictions: Predictions) -> Classification | None:
+    if not predictions.outputs.isfinite().all():
+        return None
+    return classify(predictions.outputs.numpy(), predictions.targets.numpy())
+
+
+def _numbers(array: NDArray[np.float64]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in array.tolist()]

@@ -1,0 +1,161 @@
+"""From a study to the runs that answer it, and to the training that these take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from lrbench.errors import StudyError
+from lrbench.study.study import Entry, Study
+from lrbench.study.variant import UNMODIFIED, Treatment
+from lrbench.tasks.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lrbench.engine import Watcher
+    from lrbench.policy import Policy
+    from lrbench.tasks import Task
+
+NUMERICS = 1
+"""Raised when a change of the engine changes the numbers that a run ends with, so that older runs are not reused."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: an entry's policy at a base-LR scale, on a task, with a seed, by a treatment.
+
+    Attributes:
+        stage: what the run is for: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
+        scale: the factor on the policy's learning rates; 1 but for stage "scale".
+    """
+
+    task: Task
+    entry: Entry
+    seed: int
+    stage: str = "main"
+    scale: float = 1.0
+    treatment: Treatment = UNMODIFIED
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that is trained, bound to the task's budget."""
+        scale = self.scale * self.treatment.lr_scale
+        policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
+        return policy.bind(self.task.steps, self.task.steps_per_epoch)
+
+    @property
+    def lrs(self) -> NDArray[np.float64]:
+        """The learning rates of all iterations; a policy that reacts to evaluations has none before it is trained."""
+        return _lrs(self.policy, self.task.steps)
+
+    @cached_property
+    def training_key(self) -> str:
+        """The hash of all that determines how the weights move: task, seed, learning rates and modifiers.
+
+        Two policies with equal learning rates share their training. A policy that reacts to evaluations has no
+        learning rates before it is trained; there its text stands for them.
+        """
+        lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.data
+        digest = blake2b(lrs, digest_size=16).hexdigest()
+        return _hash([NUMERICS, self.task.key, self.seed, digest, [list(one) for one in self.modifiers]])
+
+    @cached_property
+    def trunk(self) -> Hashable:
+        """What runs must have in common to be trained together for as long as their learning rates agree."""
+        return (self.task.key, self.seed, self.modifiers, self.training_key if self.policy.reacts else None)
+
+    @cached_property
+    def modifiers(self) -> tuple[tuple[str, str], ...]:
+        """What identifies the modifiers: the text and the code of each."""
+        return tuple(_identity(modifier) for modifier in self.treatment.modifiers)
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of all that determines the run's numbers: its training, and what watches it."""
+        if self.treatment.watcher is None:
+            return self.training_key
+        return _hash([self.training_key, list(_identity(self.treatment.watcher))])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study in the order of training: seed by seed, so that every policy is known early."""
+
+    study: Study
+    runs: tuple[PlannedRun, ...]
+
+    @cached_property
+    def by_key(self) -> Mapping[str, PlannedRun]:
+        """One run of each key: what has to be trained if nothing is known yet."""
+        unique: dict[str, PlannedRun] = {}
+        for run in self.runs:
+            unique.setdefault(run.key, run)
+        return unique
+
+
+def plan(study: Study) -> Plan:
+    """All runs of a study but those that confirm its winner, which depend on how these end.
+
+    Raises:
+        StudyError: the peak of a policy is not known yet.
+    """
+    if study.auto_peaks:
+        raise StudyError(
+            f"study '{study.name}': the peak of '{study.auto_peaks[0]}' comes from a range test, which `lrbench run` "
+            "trains first: what the study takes is known after that"
+        )
+    scales = [scale for scale in study.base_lr_scales if scale != 1]
+    return Plan(study, (*_runs(study, study.seeds), *_runs(study, study.seeds, "scale", scales)))
+
+
+def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:
+    """The runs that score finalists again: `finalists` has names of entry and treatment by the name of their task."""
+    wanted = {(task, *names) for task, pairs in finalists.items() for names in pairs}
+    return Plan(
+        study,
+        tuple(
+            run
+            for run in _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
+            if (run.task.name, run.entry.name, run.treatment.name) in wanted
+        ),
+    )
+
+
+def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
+    """So many seeds for a confirmation, none of which was seen before."""
+    first = max(seen) + 1
+    return tuple(range(first, first + count))
+
+
+def _runs(
+    study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
+) -> Iterator[PlannedRun]:
+    scales = tuple(scales)
+    for task in study.tasks:
+        for seed in seeds:
+            for scale in scales:
+                for entry in study.entries:
+                    for arm in study.arms:
+                        yield PlannedRun(task, entry, seed, stage, scale, arm)
+
+
+@lru_cache(maxsize=4096)
+def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
+    lrs = policy.lrs(0, steps).astype("<f8", order="C")
+    lrs.flags.writeable = False
+    return lrs
+
+
+def _identity(method: Watcher) -> tuple[str, str]:
+    """A method's settings and its code, so that a changed method of the user's own is another one."""
+    return str(method), fingerprint(type(method))
+
+
+def _hash(what: list[object]) -> str:
+    return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,75 @@
+"""The life of a worker process, which `processes` starts.
+
+It reads pickles from what was its standard input, first what it is to know and then orders, and writes pickles to what
+was its standard output; a model that reads finds nothing, and what it prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from lrbench.training.messages import Idle
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.training.messages import Message, Order, Setup
+
+LOST_COORDINATOR = 3
+"""The exit code of a worker whose coordinator is gone."""
+
+
+def main(number: int) -> None:
+    """Carry out orders one by one, until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    try:
+        setup: Setup = pickle.load(inbox)
+    except (EOFError, pickle.UnpicklingError):
+        sys.exit(LOST_COORDINATOR)
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inbox, orders), daemon=True).start()
+
+    from lrbench.training.pools.carrying_out import Worker
+
+    worker = Worker(setup, _device(setup.device, number))
+    _say(outbox, Idle())
+    while True:
+        for message in worker.carry_out(orders.get()):
+            _say(outbox, message)
+
+
+def _listen(inbox: BinaryIO, orders: queue.SimpleQueue[Order]) -> None:
+    while True:
+        try:
+            orders.put(pickle.load(inbox))
+        except (EOFError, OSError):
+            os._exit(LOST_COORDINATOR)
+
+
+def _say(outbox: BinaryIO, message: Message) -> None:
+    try:
+        outbox.write(pickle.dumps(message))
+        outbox.flush()
+    except OSError:
+        os._exit(LOST_COORDINATOR)
+
+
+def _device(name: str, number: int) -> torch.device:
+    """Where this worker trains; where no GPU is named, the workers are spread over all there are."""
+    import torch
+
+    from lrbench.engine import resolve_device
+
+    device = resolve_device(name)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", number % torch.cuda.device_count())
+    return device

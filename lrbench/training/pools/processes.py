@@ -1,0 +1,134 @@
+"""Workers that are processes of this machine, one thread each.
+
+A worker is a new Python (never a fork, which torch's threads and CUDA do not survive) that does not import the
+caller's main module, so that a script needs no `if __name__ == "__main__"`. It ends when its standard input does, so
+that a killed coordinator leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrbench.errors import StudyError
+from lrbench.training.messages import Died
+from lrbench.training.pools.import_path import standard_library_first
+from lrbench.training.pools.pickling import pickled, pickled_setup
+
+if TYPE_CHECKING:
+    from lrbench.training.messages import Message, Order, Setup
+
+STARTS = 10
+"""How often in a row a worker may be killed before it has begun."""
+
+COMMAND = "import sys; sys.path[:] = sys.argv[2:]; from lrbench.training.pools.process_main import main; main(int(sys.argv[1]))"
+"""What a worker's Python executes; its arguments are the number of the worker and the folders to import from."""
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class ProcessPool:
+    """So many processes; a thread for each puts what it says into one queue."""
+
+    def __init__(self, size: int, setup: Setup) -> None:
+        self.size = size
+        self._setup = pickled_setup(setup)
+        self._messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._stillborn: Counter[int] = Counter()
+        self._closing = False
+        self._import_path = import_path(sys.path)
+        for worker in range(size):
+            self._start(worker)
+
+    def give(self, worker: int, order: Order) -> None:
+        _send(self._processes[worker], pickled(order))
+
+    def receive(self, timeout: float) -> tuple[int, Message] | None:
+        try:
+            worker, message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(message, Died):
+            self._stillborn[worker] += 1
+            killed = self._processes[worker].wait() < 0
+            if self._stillborn[worker] > (STARTS if killed else 1):
+                raise StudyError(f"a worker process could not be started, it {message.reason}: see what it said above")
+            self._start(worker)
+        else:
+            self._stillborn[worker] = 0
+        return worker, message
+
+    def close(self) -> None:
+        """End all workers at once."""
+        self._closing = True
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+
+    def _start(self, worker: int) -> None:
+        # -P: without it Python looks into the working directory first, also for the modules of its own start
+        command = [sys.executable, "-P", "-c", COMMAND, str(worker), *self._import_path]
+        environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._processes[worker] = process
+        threading.Thread(target=self._attend, args=(worker, process), daemon=True).start()
+
+    def _attend(self, worker: int, process: subprocess.Popen[bytes]) -> None:
+        """Tell a new process what it is to know, and pass on what it says until it ends."""
+        _send(process, self._setup)
+        assert process.stdout is not None
+        with process.stdout as pipe, suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                self._messages.put((worker, pickle.load(pipe)))
+        code = process.wait()
+        if not self._closing:
+            self._messages.put((worker, Died(_end(code))))
+
+
+def import_path(own: Sequence[str]) -> list[str]:
+    """Return the folders that a worker imports from, given `sys.path` of this process.
+
+    They are those of this process in the same order, so that both import the same modules, but that no folder hides
+    the standard library. The one of lrbench is among them, wherever this process found it.
+    """
+    folders = [os.path.abspath(folder) for folder in own if isinstance(folder, str)]
+    home = str(Path(__file__).parents[3])
+    return standard_library_first(folders if home in folders else [home, *folders])
+
+
+def _end(code: int) -> str:
+    """Say how a process ended, by the return code that subprocess gives it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    names = {number.value: f" ({number.name})" for number in signal.Signals}
+    return f"was killed by signal {-code}{names.get(-code, '')}"
+
+
+def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
+    """Write to a process; that it is gone is for those to tell who read from it."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(content)
+        process.stdin.flush()
+
+
+@contextmanager
+def process_pool(size: int, setup: Setup) -> Iterator[ProcessPool]:
+    """Worker processes, which are gone when the context ends."""
+    pool = ProcessPool(size, setup)
+    try:
+        yield pool
+    finally:
+        pool.close()

@@ -1,0 +1,43 @@
+"""One worker: this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lrbench.files import working_directory_kept
+from lrbench.training.messages import Failed, Idle
+from lrbench.training.pools.carrying_out import Worker
+
+if TYPE_CHECKING:
+    from lrbench.training.messages import Message, Order, Setup
+
+
+class SerialPool:
+    """Trains between two questions for messages."""
+
+    size = 1
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = Worker(setup)
+        self._messages: Iterator[Message] | None = iter((Idle(),))
+
+    def give(self, worker: int, order: Order) -> None:
+        self._messages = self._worker.carry_out(order)
+
+    def receive(self, timeout: float) -> tuple[int, Message] | None:
+        if self._messages is None:
+            time.sleep(timeout)
+            return None
+        with working_directory_kept():
+            message = next(self._messages)
+        if isinstance(message, Idle | Failed):
+            self._messages = None
+        return 0, message
+
+
+@contextmanager
+def serial_pool(setup: Setup) -> Iterator[SerialPool]:
+    yield SerialPool(setup)

@@ -1,0 +1,310 @@
+"""Training what a study asks for and the store does not have yet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lrbench.engine import resolve_device
+from lrbench.store import ENDED, Lease, Member, Store
+from lrbench.study.results import finalists
+from lrbench.training.backlog import Outlook
+from lrbench.training.coordinator import Coordinator, Trained
+from lrbench.training.engine_choice import Engine, Engines
+from lrbench.training.listener import Listener, Silence
+from lrbench.training.messages import Setup
+from lrbench.training.plan import Plan, confirmation, plan
+from lrbench.training.pools import Pool, Workers, open_pool, open_pool_apart, parse_workers, room, worthwhile
+
+if TYPE_CHECKING:
+    from lrbench.study.study import Study
+    from lrbench.training.plan import PlannedRun
+
+SECONDS_AT_RISK = 5.0
+"""A run that takes longer leaves a checkpoint about this often: what a killed worker loses at most."""
+
+SECONDS_TO_ACT_ON_AN_INTERRUPT = 1.0
+"""How long Ctrl-C may take to end a study before anything is said about it."""
+
+INTERRUPT_ANSWERS = (
+    "Finishing the segment in hand; press Ctrl-C again to stop at once.",
+    "The code that is training does not let itself be interrupted; press Ctrl-C once more to end the process.",
+)
+
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ends, as a shell has it."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Count what a call of `run` did: `total` is `trained` + `cached` + `failed`.
+
+    Attributes:
+        total: the runs that the study asks for.
+        trained: those that this call trained to their end, from the beginning or from a checkpoint.
+        cached: those whose numbers the store had, or that share them with another run of the study.
+        failed: those that raised an error or whose worker died; every call of `run` tries them again.
+        diverged: how many of `trained` and `cached` diverged.
+        steps_nominal: the iterations of all runs together, had each been trained for itself.
+        steps_trained: the iterations that this call trained.
+    """
+
+    total: int = 0
+    trained: int = 0
+    cached: int = 0
+    diverged: int = 0
+    failed: int = 0
+    steps_nominal: int = 0
+    steps_trained: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def to_json(self) -> dict[str, dict[str, int]]:
+        """The `runs` and `steps` of a study's document."""
+        runs = ("total", "trained", "cached", "diverged", "failed")
+        return {
+            "runs": {name: getattr(self, name) for name in runs},
+            "steps": {"nominal": self.steps_nominal, "trained": self.steps_trained},
+        }
+
+
+def run(
+    study: Study,
+    store: Store,
+    *,
+    device: str = "auto",
+    workers: Workers = "auto",
+    engine: Engine = "auto",
+    gpus_per_worker: float = 0.0,
+    listener: Listener | None = None,
+) -> Tally:
+    """Train every run of a study that the store does not have, and write down what is seen.
+
+    What is trained already is not trained again, in this study or another, but for a run that was stacked and has to be
+    exact to the bit. Runs that agree on their learning rates are trained together for as long as they do. A run that
+    was cut off goes on from its checkpoint; a run that failed is tried again. A run whose model or data raises an error
+    is stored as failed, with its traceback, and the others go on. A run that failed, or that a process held when it
+    died, is trained last when it is asked for again, and in another process than this one. Several calls of `run`, of
+    one study or of several, can share a store: none trains what another is training.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
+            enough to do; or a Ray cluster, "ray" or its address.
+        engine: "serial", exact to the bit; "stacked", many runs as one batched computation; or "auto" for what a probe
+            finds faster, for each task whose runs can all be stacked.
+        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C. Code
+            that neither stops is ended with the whole process by a third.
+        StoreError, CheckpointError: the store cannot be written; what was written stays.
+        StudyError: there are no such workers, or the engine cannot train the study.
+        TaskError: there is no such device.
+    """
+    workers = check_workers(workers, device)
+    listener = Silence() if listener is None else listener
+    setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
+    first = plan(study)
+    engines = Engines.chosen(engine, first.runs)
+    store.save_study(study.name, _definition(study, first), _members(first))
+    with store.lease() as lease, _interruptible() as interrupted:
+        _sweep(store, lease)
+
+        def train(stage: Plan) -> Tally:
+            ahead = outlook(stage, store, engines)
+            listener.planned(ahead)
+            if not ahead.missing:
+                return _tally(ahead, Trained(), store)
+            suspects = _suspects(ahead, store, lease)
+            crew = _crew(workers, ahead, engines, device)
+            trained = Trained()
+            for runs, opened in _crews(crew, ahead, suspects, setup, gpus_per_worker):
+                with opened as pool:
+                    coordinator = Coordinator(store, lease, pool, engines, listener)
+                    trained += coordinator.train(runs, interrupted, suspects)
+            return _tally(ahead, trained, store)
+
+        tally = train(first)
+        if study.confirm:
+            second = confirmation(study, finalists(study.name, store))
+            store.add_members(study.name, _members(second))
+            tally += train(second)
+    return tally
+
+
+def check_workers(workers: Workers, device: str) -> Workers:
+    """The workers that were asked for, once they are known to make sense.
+
+    Raises:
+        StudyError: there are no such workers.
+        TaskError: they are of this machine, and it has no such device.
+    """
+    known = parse_workers(workers)
+    if known == "auto" or isinstance(known, int):
+        resolve_device(device)
+    return known
+
+
+def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Workers:
+    """The workers that have something to do."""
+    if workers == "auto":
+        return min(worthwhile(ahead.seconds(engines.stackable), room(resolve_device(device))), len(ahead.missing))
+    return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
+
+
+def _crews(
+    crew: Workers, ahead: Outlook, suspects: Collection[str], setup: Setup, gpus_per_worker: float
+) -> Iterator[tuple[list[PlannedRun], AbstractContextManager[Pool]]]:
+    """Yield the runs to train, each time with the workers for them.
+
+    Other processes may die without this one. Where this one trains, it leaves the suspects to another, as the last.
+    """
+    trusted = [run for run in ahead.missing.values() if crew != 1 or run.key not in suspects]
+    if trusted:
+        yield trusted, open_pool(crew, setup, gpus_per_worker=gpus_per_worker)
+    if len(trusted) < len(ahead.missing):
+        yield [run for run in ahead.missing.values() if run.key in suspects], open_pool_apart(setup)
+
+
+def _suspects(ahead: Outlook, store: Store, lease: Lease) -> set[str]:
+    """Return the keys of the missing runs that failed, or that a process died or was stopped over."""
+    failed = {key for key, run in ahead.stored.items() if run.status == "failed"}
+    return (failed | lease.left_behind(ahead.missing)) & ahead.missing.keys()
+
+
+def outlook(plan: Plan, store: Store | None, engines: Engines) -> Outlook:
+    """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
+    if store is None:
+        return Outlook(plan, {}, plan.by_key)
+    exact = engines.exact(plan.runs)
+    statuses = store.statuses(exact)
+    missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
+    begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
+    return Outlook(plan, store.runs(begun, exact), missing)
+
+
+def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:
+    runs, after = ahead.plan.runs, store.statuses()
+    trained = sum(after[key] != "failed" for key in done.ended)
+    failed = sum(after[run.key] == "failed" for run in runs)
+    return Tally(
+        total=len(runs),
+        trained=trained,
+        cached=len(runs) - trained - failed,
+        diverged=sum(after[run.key] == "diverged" for run in runs),
+        failed=failed,
+        steps_nominal=ahead.steps_nominal,
+        steps_trained=done.iterations,
+    )
+
+
+def _sweep(store: Store, lease: Lease) -> None:
+    """Delete the checkpoints that no run goes on from: what a process left that was killed before it could tidy up."""
+    names = store.checkpoints.names()
+    if not names or lease.others_are_at_work():
+        return
+    needed = store.checkpoints_in_use()
+    for name in names:
+        if name not in needed:
+            store.checkpoints.delete(name)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question that can be asked between two segments; a second one acts at once.
+
+    Python acts on neither while C code runs in the main thread: a third one ends the process then.
+    """
+    pressed = threading.Event()
+
+    def press(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        pressed.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        with _answered_interrupts():
+            yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _answered_interrupts() -> Iterator[None]:
+    """Answer each Ctrl-C that is not acted on soon, from a thread, since the main one may hang in a user's code."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    acted = threading.Event()
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_answer_interrupts, args=(reading, acted), name="lrbench-interrupts", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        acted.set()
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
+    """Say what to do about each Ctrl-C among the signal numbers that come through a pipe, until that is closed."""
+    answers = iter(INTERRUPT_ANSWERS)
+    while number := os.read(numbers, 1):
+        if number[0] != signal.SIGINT or acted.wait(SECONDS_TO_ACT_ON_AN_INTERRUPT):
+            continue
+        if (answer := next(answers, None)) is None:
+            os._exit(INTERRUPTED)
+        print(answer, file=sys.stderr, flush=True)
+
+
+def _members(plan: Plan) -> list[Member]:
+    return [
+        Member(run.task.name, run.stage, run.entry.name, run.treatment.name, run.scale, run.seed, run.key)
+        for run in plan.runs
+    ]
+
+
+def _definition(study: Study, plan: Plan) -> dict[str, Any]:
+    """What is needed beside the runs to answer a study's questions from the store alone."""
+    return {
+        "margin": study.margin,
+        "target": study.target,
+        "confirm": study.confirm,
+        "base_lr_scales": list(study.base_lr_scales),
+        "seeds": list(study.seeds),
+        "entries": [
+            {"name": entry.name, "policy": str(entry.policy), "found_peak": entry.found_peak} for entry in study.entries
+        ],
+        "treatments": list(dict.fromkeys(run.treatment.name for run in plan.runs)),
+        "tasks": [
+            {
+                "name": task.name,
+                "key": task.key,
+                "steps": task.steps,
+                "steps_per_epoch": task.steps_per_epoch,
+                "eval_every": task.eval_every,
+                "objective": task.objective,
+                "chance": task.chance,
+                "better": task.better,
+                "bounds": task.bounds,
+                "class_names": task.data.class_names,
+                "test_samples": len(task.data.test),
+                "val_samples": len(task.data.val),
+            }
+            for task in study.tasks
+        ],
+    }

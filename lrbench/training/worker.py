@@ -1,0 +1,137 @@
+"""Lanes of training as the segments that the store is told of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lrbench.engine import advance, advance_stacked, begin, state_from_bytes, state_to_bytes
+from lrbench.metrics import as_gain
+from lrbench.policy import Policy
+from lrbench.store import Score, Segment
+from lrbench.training.measure import final, score
+from lrbench.training.messages import Progress, Step
+from lrbench.training.provenance import provenance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lrbench.engine import Evaluation, State, Watcher
+    from lrbench.tasks import Task
+    from lrbench.training.messages import Lane, Work
+
+
+class Run:
+    """A lane while it is trained: its state, and what has been seen since the last message about it.
+
+    Attributes:
+        seconds: the wall time that it has taken since the last message; its share, where lanes are trained together.
+    """
+
+    def __init__(self, lane: Lane, task: Task) -> None:
+        began = time.perf_counter()
+        self.lane = lane
+        self.task = task
+        self.state = begin(task, lane.seed) if lane.state is None else state_from_bytes(lane.state, task.device)
+        self._history = list(lane.history)
+        self._scores: dict[str, list[Score]] = {key: [] for key in lane.watchers}
+        self._watching = {str(watcher): 0.0 for watcher in lane.watchers.values() if watcher is not None}
+        self._last: Evaluation | None = None
+        self.seconds = time.perf_counter() - began
+
+    @property
+    def watchers(self) -> list[Watcher]:
+        """Each once, in the order of the runs."""
+        return list({str(one): one for one in self.lane.watchers.values() if one is not None}.values())
+
+    @property
+    def done(self) -> bool:
+        return self.state.diverged_at is not None or self.state.step == self.lane.stop
+
+    def lrs(self) -> NDArray[np.float64]:
+        """The learning rates up to the next evaluation, or to the lane's end if that comes first."""
+        every, start = self.task.eval_every, self.state.step
+        stop = min(start - start % every + every, self.lane.stop)
+        lrs = self.lane.lrs
+        if isinstance(lrs, Policy):
+            return lrs.lrs(start, stop, self._history)
+        return lrs[start - self.lane.start : stop - self.lane.start]
+
+    def take(self, state: State, evaluations: Sequence[Evaluation]) -> None:
+        """Go on from a state, which these evaluations led to."""
+        self.state = state
+        for evaluation in evaluations:
+            self._last = evaluation
+            for name, spent in evaluation.watching.items():
+                self._watching[name] += spent
+            own = score(self.task, evaluation)
+            self._history.append((own.step, as_gain(own.val_score, self.task.better)))
+            for key, watcher in self.lane.watchers.items():
+                if seen := _seen(evaluation, watcher):
+                    self._scores[key].append(own if seen is evaluation else score(self.task, seen))
+
+    def step(self, origin: Mapping[str, str | None]) -> Step:
+        """What there is to tell since the last time."""
+        ended = self.state.diverged_at is not None or self.state.step == self.task.steps
+        shared = self.seconds - sum(self._watching.values())
+        segments = {}
+        for key, watcher in self.lane.watchers.items():
+            seconds = shared + (0.0 if watcher is None else self._watching[str(watcher)])
+            scores = tuple(self._scores[key])
+            segment = Segment(self.state.step, seconds, self.state.flops.total, scores, provenance=origin)
+            segments[key] = self._ended(segment, watcher) if ended else segment
+            self._scores[key].clear()
+        self._watching = dict.fromkeys(self._watching, 0.0)
+        self.seconds = 0.0
+        return Step(segments, None if ended else state_to_bytes(self.state), self.done)
+
+    def _ended(self, segment: Segment, watcher: Watcher | None) -> Segment:
+        """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""
+        state = self.state
+        seen = None if state.diverged_at is not None or self._last is None else _seen(self._last, watcher)
+        if seen is None:
+            return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
+        costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
+        numbers = final(self.task, seen) | costs
+        for method in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
+            numbers |= method.facts(state.memories[str(method)])
+        return replace(segment, status="finished", final=numbers)
+
+
+def segments(work: Work, task: Task, seconds_at_risk: float) -> Generator[Progress]:
+    """Train lanes to their ends, and tell of each when it gets there, and of all when work worth keeping was done.
+
+    Whoever stops listening between two messages loses what came after the last one, and nothing else.
+    """
+    origin = provenance(task, work.engine)
+    going = [Run(lane, task) for lane in work.lanes]
+    told = time.perf_counter()
+    while going:
+        began = time.perf_counter()
+        advanced = _advanced(work, task, going)
+        for run, (state, evaluations) in zip(going, advanced, strict=True):
+            run.take(state, evaluations)
+        now = time.perf_counter()
+        for run in going:
+            run.seconds += (now - began) / len(going)
+        due = now - told >= seconds_at_risk
+        if steps := {run.lane.name: run.step(origin) for run in going if due or run.done}:
+            yield Progress(steps)
+        if due:
+            told = time.perf_counter()
+        going = [run for run in going if not run.done]
+
+
+def _advanced(work: Work, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
+    if work.engine == "serial":
+        return [advance(task, run.state, run.lrs(), run.lane.modifiers, run.watchers) for run in runs]
+    methods = runs[0].lane.modifiers, runs[0].watchers
+    return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *methods)
+
+
+def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:
+    """An evaluation of the network that a run is about; None where that network's losses are not finite."""
+    return evaluation if watcher is None else evaluation.watched.get(str(watcher))
