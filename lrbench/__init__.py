@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
+    from lrbench.policy_search import Between, OneOf, Search, Space
     from lrbench.store import Store, open_store
     from lrbench.study.study import Entry, Study
     from lrbench.tasks import Data, Metric, Task, load_task
@@ -22,27 +23,30 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.api": ("Outcome", "run", "score"),
+        "lrbench.api": ("Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
         "lrbench.errors": ("LRBenchError",),
         "lrbench.metrics": ("Scorecard",),
+        "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
         "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
-        "lrbench.search": ("range_test", "recommend", "verify"),
         "lrbench.store": ("Store", "open_store"),
         "lrbench.study.study": ("Entry", "Study"),
         "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
     },
-    modules=("search",),
 )
 
 __all__ = [
+    "Between",
     "Data",
     "Entry",
     "LRBenchError",
     "Metric",
+    "OneOf",
     "Outcome",
     "Policy",
     "PolicyLR",
     "Scorecard",
+    "Search",
+    "Space",
     "Store",
     "Study",
     "Task",

@@ -248,10 +248,10 @@ class Untaught(nn.Module):
         return self.bias(torch.zeros_like(inputs))
 
 
-def test_the_package_is_also_the_function(make: Make, tmp_path: Path) -> None:
+def test_search_and_its_space_are_names_of_the_package(make: Make, tmp_path: Path) -> None:
     search = make(policies=2, rungs=1, seeds=(0,), confirm=1)
     assert lrbench.search(search, store=tmp_path / "runs.db", device="cpu").winner is not None
-    assert lrbench.search.Space is Space
+    assert lrbench.Space is Space
 
 
 def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, bench: Bench) -> None:

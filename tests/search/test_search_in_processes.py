@@ -87,7 +87,7 @@ class Undisturbed:
 def searcher(folder: Path, store: str) -> Iterator[Searcher]:
     """A process that is ready to search; those of all tests are forked from one that has imported what they need."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lrbench.search", "optuna", "scipy.stats", "torch._dynamo"])
+    context.set_forkserver_preload(["lrbench.api", "optuna", "scipy.stats", "torch._dynamo"])
     mine, theirs = context.Pipe()
     given = {"folder": str(folder), "store": store, "parent": theirs}
     process = context.Process(target=exec, args=(SEARCH, given), daemon=True)

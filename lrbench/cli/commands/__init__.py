@@ -1,0 +1,1 @@
+"""The commands of `lrbench`, one file each, named as the command."""
