@@ -1,4 +1,4 @@
-"""What machines do to a study, done on purpose: `python tests/study/faults.py --help`.
+"""What machines do to a study, done on purpose: `python tests/training/faults.py --help`.
 
 Each scenario trains a study while something goes wrong again and again, runs it once more, and asks that its store then
 has what an undisturbed study has: the same runs, none missing, each with the same numbers bit for bit.

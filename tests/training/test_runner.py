@@ -297,7 +297,7 @@ class Quitter(nn.Linear):
         (SystemExit(0), "the code that was training called sys.exit(0)"),
         (SystemExit(), "the code that was training called sys.exit(None)"),
         (GeneratorExit(), "GeneratorExit"),
-        (ExitError("enough"), "tests.study.test_runner.ExitError: enough"),
+        (ExitError("enough"), "tests.training.test_runner.ExitError: enough"),
     ],
     ids=str,
 )
