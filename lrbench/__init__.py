@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrbench.policy import Policy, PolicyLR, catalog, parse
     from lrbench.policy_search import Between, OneOf, Search, Space
     from lrbench.store import Store, open_store
-    from lrbench.study.study import Entry, Study
+    from lrbench.study.study import Study, StudyPolicy
     from lrbench.tasks import Data, Metric, Task, load_task
 
 __getattr__, __dir__ = lazy_names(
@@ -29,7 +29,7 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
         "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
         "lrbench.store": ("Store", "open_store"),
-        "lrbench.study.study": ("Entry", "Study"),
+        "lrbench.study.study": ("StudyPolicy", "Study"),
         "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
     },
 )
@@ -37,7 +37,6 @@ __getattr__, __dir__ = lazy_names(
 __all__ = [
     "Between",
     "Data",
-    "Entry",
     "LRBenchError",
     "Metric",
     "OneOf",
@@ -49,6 +48,7 @@ __all__ = [
     "Space",
     "Store",
     "Study",
+    "StudyPolicy",
     "Task",
     "__version__",
     "catalog",

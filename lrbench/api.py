@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lrbench.advice.evidence import bodies
+from lrbench.advice.evidence import evidence_by_task
 from lrbench.advice.recommend import Advice, advise, verified
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.errors import StudyError, TaskError
@@ -15,18 +15,18 @@ from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
 from lrbench.policy import Policy, parse
 from lrbench.policy_search.file import load_search
-from lrbench.policy_search.loop import Found, find
+from lrbench.policy_search.loop import SearchResult, find
 from lrbench.policy_search.search import Search
 from lrbench.store import Store, open_store
 from lrbench.study.file import check_scores, load_study
 from lrbench.study.limits import seeds_of
 from lrbench.study.results import Results, results
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task, load_task
-from lrbench.training.lab import Bench, bench_at
+from lrbench.training.lab import Lab, lab_at
 from lrbench.training.listener import Listener
-from lrbench.training.options import How, Location
-from lrbench.training.runner import Tally, check_workers
+from lrbench.training.options import Location, TrainOptions
+from lrbench.training.runner import RunCounts, check_workers
 from lrbench.training.runner import run as train
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Outcome:
     """A study's results, and what it took to have them."""
 
     results: Results
-    tally: Tally
+    tally: RunCounts
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench run --json`."""
@@ -54,7 +54,7 @@ def run(
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
-    **how: Unpack[How],
+    **how: Unpack[TrainOptions],
 ) -> Outcome:
     """Train what a study asks for and the store does not have yet, and rank its policies.
 
@@ -64,7 +64,7 @@ def run(
         data_root: the folder of data sets, laid out as torchvision does.
         download: let torchvision download what is missing there.
         listener: is told of progress.
-        how: device, workers, engine and gpus_per_worker: see `How`.
+        how: device, workers, engine and gpus_per_worker: see `TrainOptions`.
 
     Raises:
         LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
@@ -76,7 +76,7 @@ def run(
     check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     with _opened(store) as opened:
         if study.auto_peaks:
-            study = with_auto_peaks(study, Bench(opened, {"listener": listener, **how}))
+            study = with_auto_peaks(study, Lab(opened, {"listener": listener, **how}))
         tally = train(study, opened, listener=listener, **how)
         return Outcome(results(study.name, opened), tally)
 
@@ -93,7 +93,7 @@ def score(
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
-    **how: Unpack[How],
+    **how: Unpack[TrainOptions],
 ) -> Scorecard:
     """Train one policy on a task with several seeds, and say what it is worth.
 
@@ -116,7 +116,7 @@ def score(
     study = Study(
         name=f"score {policy} on {task.name}",
         tasks=(task,),
-        entries=(Entry(str(policy), policy),),
+        entries=(StudyPolicy(str(policy), policy),),
         seeds=seeds_of(seeds, "score"),
         target=target,
         base_lr_scales=tuple(base_lr_scales),
@@ -138,7 +138,7 @@ def range_test(
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
-    **how: Unpack[How],
+    **how: Unpack[TrainOptions],
 ) -> RangeTest:
     """Find the range of constant learning rates in which a task learns, and where it stops to learn.
 
@@ -155,8 +155,8 @@ def range_test(
     """
     seeds = seeds_of(seeds, "range test")
     task = _task_named(task, data_root, download)
-    with bench_at(store, listener, how) as bench:
-        return find_range(task, bench, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
+    with lab_at(store, listener, how) as lab:
+        return find_range(task, lab, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
 
 
 def search(
@@ -167,8 +167,8 @@ def search(
     download: bool = False,
     mirror: str | None = None,
     listener: Listener | None = None,
-    **how: Unpack[How],
-) -> Found:
+    **how: Unpack[TrainOptions],
+) -> SearchResult:
     """Search a space of policies for the best one on a task, and confirm it on fresh seeds.
 
     A search that was stopped goes on where it was, and one that is done is answered from the store.
@@ -185,8 +185,8 @@ def search(
     """
     if not isinstance(what, Search):
         what = load_search(what, data_root=data_root, download=download)
-    with bench_at(store, listener, how) as bench:
-        return find(what, bench, mirror_to=mirror)
+    with lab_at(store, listener, how) as lab:
+        return find(what, lab, mirror_to=mirror)
 
 
 def verify(
@@ -200,7 +200,7 @@ def verify(
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
-    **how: Unpack[How],
+    **how: Unpack[TrainOptions],
 ) -> Verification:
     """Train a policy with several seeds, and say whether it reaches a target: yes, no or undecided.
 
@@ -217,8 +217,8 @@ def verify(
     seeds = seeds_of(seeds, "verify")
     trained = _task_named(task, data_root, download)
     check_scores({"target": target}, trained, "verify")
-    with bench_at(store, listener, how) as bench:
-        return check_policy(policy, trained, bench, target=target, budget=budget, seeds=seeds)
+    with lab_at(store, listener, how) as lab:
+        return check_policy(policy, trained, lab, target=target, budget=budget, seeds=seeds)
 
 
 def recommend(
@@ -234,7 +234,7 @@ def recommend(
     data_root: Location | None = None,
     download: bool = False,
     listener: Listener | None = None,
-    **how: Unpack[How],
+    **how: Unpack[TrainOptions],
 ) -> Advice:
     """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
 
@@ -258,12 +258,12 @@ def recommend(
     seeds = seeds_of(seeds, "recommend")
     trained = _task_named(task, data_root, download)
     check_scores({"target": target}, trained, "recommend")
-    with bench_at(store, listener, how) as bench:
-        evidence = bodies(bench.store, without)
-        advice = advise(trained.with_budget(budget), bench, evidence, goal=goal, at_most=at_most)
+    with lab_at(store, listener, how) as lab:
+        evidence = evidence_by_task(lab.store, without)
+        advice = advise(trained.with_budget(budget), lab, evidence, goal=goal, at_most=at_most)
         if target is None:
             return advice
-        return verified(advice, trained, bench, target=target, budget=budget, seeds=seeds)
+        return verified(advice, trained, lab, target=target, budget=budget, seeds=seeds)
 
 
 def _task_named(task: Task | str, data_root: Location | None, download: bool) -> Task:

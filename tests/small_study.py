@@ -11,7 +11,7 @@ from torch import nn
 
 from lrbench.policy import parse
 from lrbench.store import Store, open_store
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import SGD, Data, Task
 
 
@@ -42,7 +42,7 @@ def study(task: Task) -> Callable[..., Study]:
     """A study of a few policies by their texts, of one small task and two seeds."""
 
     def make(*texts: str, **changes: object) -> Study:
-        entries = tuple(Entry(text, parse(text)) for text in texts)
+        entries = tuple(StudyPolicy(text, parse(text)) for text in texts)
         return Study(**{"name": "small", "tasks": (task,), "entries": entries, "seeds": (0, 1), **changes})
 
     return make

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.lr_range.range_test import belongs_to_a_range_test
-from lrbench.metrics import Contender, Curve, RunRecord, retained_fraction
+from lrbench.metrics import Curve, PolicyRuns, RunRecord, retained_fraction
 from lrbench.study.file import find_study, read_toml, study_names
-from lrbench.study.results import Evidence, resolution
+from lrbench.study.results import StudyRuns, resolution
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +28,7 @@ SHIPPED = "shipped with lrbench"
 
 
 @dataclass(frozen=True)
-class Body:
+class TaskEvidence:
     """The runs of several policies on one task with one budget.
 
     Attributes:
@@ -54,12 +54,12 @@ class Body:
     better: Better = "higher"
 
     @property
-    def contenders(self) -> list[Contender]:
+    def contenders(self) -> list[PolicyRuns]:
         """The policies with their runs."""
         runs: dict[str, list[RunRecord]] = {}
         for (policy, _), run in self.runs.items():
             runs.setdefault(policy, []).append(run)
-        return [Contender(policy, policy, tuple(own)) for policy, own in runs.items()]
+        return [PolicyRuns(policy, policy, tuple(own)) for policy, own in runs.items()]
 
     @property
     def guessing(self) -> float | None:
@@ -73,7 +73,7 @@ def guessing(chance: float, samples: int) -> float:
     return chance + 2 * math.sqrt(chance * (1 - chance) / samples)
 
 
-def bodies(store: Store, without: Collection[str] = ()) -> list[Body]:
+def evidence_by_task(store: Store, without: Collection[str] = ()) -> list[TaskEvidence]:
     """All evidence, that of a store and what ships, but for some studies.
 
     Raises:
@@ -87,16 +87,16 @@ def bodies(store: Store, without: Collection[str] = ()) -> list[Body]:
     return [*stored(store, without), *shipped(without)]
 
 
-def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
+def stored(store: Store, without: Collection[str] = ()) -> Iterator[TaskEvidence]:
     """The evidence of a store: of every study the runs without training methods, at the policies' own LRs.
 
     Range tests are none: their constant rates over few iterations would pass for what is good on a task.
     """
-    found: dict[tuple[str, int], Body] = {}
+    found: dict[tuple[str, int], TaskEvidence] = {}
     for name in store.study_names():
         if name in without or belongs_to_a_range_test(name):
             continue
-        evidence = Evidence.of(name, store)
+        evidence = StudyRuns.of(name, store)
         for task in evidence.tasks:
             runs = {
                 (contender.policy, run.seed): run
@@ -105,7 +105,7 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
                 for run in contender.runs
             }
             if runs:
-                body = Body(
+                body = TaskEvidence(
                     task=task["name"],
                     steps=task["steps"],
                     objective=task["objective"],
@@ -123,11 +123,11 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[Body]:
     yield from found.values()
 
 
-def shipped(without: Collection[str] = ()) -> Iterator[Body]:
+def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
     """The evidence of the studies that ship, each a table of runs beside its file."""
     import pandas as pd
 
-    found: dict[tuple[str, int, str], Body] = {}
+    found: dict[tuple[str, int, str], TaskEvidence] = {}
     for name in study_names():
         file = find_study(name)
         table = file.with_suffix(".csv")
@@ -144,7 +144,7 @@ def shipped(without: Collection[str] = ()) -> Iterator[Body]:
                 (str(row["policy"]), int(row["seed"])): _record(row, retained.get(_place(row)))
                 for row in rows.to_dict(orient="records")
             }
-            body = Body(
+            body = TaskEvidence(
                 task=str(task),
                 steps=steps,
                 objective="top1",
@@ -185,7 +185,7 @@ def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
             continue
 
 
-def _joined(one: Body, other: Body) -> Body:
+def _joined(one: TaskEvidence, other: TaskEvidence) -> TaskEvidence:
     return replace(one, studies=one.studies | other.studies, runs={**one.runs, **other.runs})
 
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lrbench.advice.evidence import Body, registered
+from lrbench.advice.evidence import TaskEvidence, registered
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.errors import PolicyError, StudyError, did_you_mean
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
-from lrbench.metrics import Contender, Interval, as_gain, bounds_of, mean_over_scales, rank, t_interval
+from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, rank, t_interval
 from lrbench.policy import FIX, parse
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, RunRecord
     from lrbench.tasks import Task, TaskSettings
-    from lrbench.training.lab import Bench
+    from lrbench.training.lab import Lab
 
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
@@ -120,8 +120,8 @@ class Advice:
 
 def advise(
     task: Task,
-    bench: Bench,
-    evidence: Iterable[Body],
+    lab: Lab,
+    evidence: Iterable[TaskEvidence],
     *,
     goal: str = "accuracy",
     at_most: int = 3,
@@ -144,7 +144,7 @@ def advise(
                 f"({', '.join(sorted(body.studies))}; {body.where})"
             )
             return Advice(task.name, goal, nearness, source, tuple(found[:at_most]))
-    test = find_range(task, bench, seeds=RANGE_SEEDS)
+    test = find_range(task, lab, seeds=RANGE_SEEDS)
     source = (
         f"a range test alone, as there is no evidence of {goal} on this task or one like it: it learns with constant "
         f"LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} iterations)"
@@ -153,18 +153,18 @@ def advise(
 
 
 def verified(
-    advice: Advice, task: Task, bench: Bench, *, target: float, budget: int | None, seeds: Sequence[int]
+    advice: Advice, task: Task, lab: Lab, *, target: float, budget: int | None, seeds: Sequence[int]
 ) -> Advice:
     """The advice with its policies trained on the task, in their order, until one is verified to reach the target."""
     checks: list[Verification] = []
     for one in advice.recommendations:
-        checks.append(check_policy(parse(one.policy), task, bench, target=target, budget=budget, seeds=seeds))
+        checks.append(check_policy(parse(one.policy), task, lab, target=target, budget=budget, seeds=seeds))
         if checks[-1].answer == "yes":
             break
     return replace(advice, verified=tuple(checks))
 
 
-def nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
+def nearest(task: Task, known: Sequence[TaskEvidence]) -> list[tuple[Nearness, TaskEvidence]]:
     """The bodies of evidence that say something of a task, nearest first, and of those as near the largest."""
     settings = registered(task.name)
     order: list[Nearness] = [
@@ -175,7 +175,7 @@ def nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
     ]
     near = [(nearness, body) for body in known if (nearness := _nearness(task, settings, body)) is not None]
 
-    def place(one: tuple[Nearness, Body]) -> tuple[bool, int, float, int]:
+    def place(one: tuple[Nearness, TaskEvidence]) -> tuple[bool, int, float, int]:
         nearness, body = one
         few = sum(len(one.runs) > 1 for one in body.contenders) < FEWEST_POLICIES
         return few, order.index(nearness), abs(math.log(body.steps / task.steps)), -len(body.runs)
@@ -183,7 +183,7 @@ def nearest(task: Task, known: Sequence[Body]) -> list[tuple[Nearness, Body]]:
     return sorted(near, key=place)
 
 
-def _nearness(task: Task, settings: TaskSettings | None, body: Body) -> Nearness | None:
+def _nearness(task: Task, settings: TaskSettings | None, body: TaskEvidence) -> Nearness | None:
     if (body.objective, body.better) != (task.objective, task.better):
         return None
     if _is_same(task, settings, body):
@@ -196,7 +196,7 @@ def _nearness(task: Task, settings: TaskSettings | None, body: Body) -> Nearness
     return "the same kind of model" if settings.model.kind == theirs.model.kind else None
 
 
-def _is_same(task: Task, settings: TaskSettings | None, body: Body) -> bool:
+def _is_same(task: Task, settings: TaskSettings | None, body: TaskEvidence) -> bool:
     """Whether evidence is of the task, at whatever budget: by its key, or for shipped studies by all settings."""
     if body.key is not None:
         return body.key == task.with_(steps=body.steps, eval_every=body.eval_every).key
@@ -206,7 +206,7 @@ def _is_same(task: Task, settings: TaskSettings | None, body: Body) -> bool:
     return mine == theirs
 
 
-def _recommended(task: Task, body: Body, goal: str) -> list[Recommendation]:
+def _recommended(task: Task, body: TaskEvidence, goal: str) -> list[Recommendation]:
     """The policies of a body of evidence that can be trained on a task, best first, without those to be avoided.
 
     Where the best of them does no better than guessing, nothing was learnt, and none is recommended.
@@ -239,7 +239,7 @@ WORDS: Mapping[str, str] = {
 }
 
 
-def _value(goal: str, contender: Contender, best: float) -> Interval | None:
+def _value(goal: str, contender: PolicyRuns, best: float) -> Interval | None:
     """The goal's number over the seeds of a policy; None where its runs do not tell."""
     finished = [run for run in contender.runs if not run.diverged]
     known: list[float | None]
@@ -270,7 +270,7 @@ def _cost(goal: str, value: Interval | None, score: Better) -> float:
     return value.mean if goal == "cost" else -as_gain(value.mean, score)
 
 
-def _fits(policy: str, task: Task, body: Body) -> bool:
+def _fits(policy: str, task: Task, body: TaskEvidence) -> bool:
     """Whether a policy means the same on the task: it follows the budget, or knows none, or the budget is the same."""
     value = parse(policy)
     if body.steps != task.steps and value.is_bound and type(value) is not FIX:

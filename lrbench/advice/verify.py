@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import Scorecard, as_gain, seeds_to_decide, summarise
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.tasks import Task
-    from lrbench.training.lab import Bench
+    from lrbench.training.lab import Lab
 
 LEVEL = 0.95
 
@@ -62,7 +62,7 @@ class Verification:
 
 
 def check_policy(
-    policy: Policy, task: Task, bench: Bench, *, target: float, budget: int | None = None, seeds: Sequence[int]
+    policy: Policy, task: Task, lab: Lab, *, target: float, budget: int | None = None, seeds: Sequence[int]
 ) -> Verification:
     """Train a policy with several seeds, and say whether it reaches the target.
 
@@ -84,11 +84,11 @@ def check_policy(
     study = Study(
         name=f"verify {policy} on {task.name}, {task.steps} iterations",
         tasks=(task,),
-        entries=(Entry(str(policy), policy),),
+        entries=(StudyPolicy(str(policy), policy),),
         seeds=tuple(seeds),
         target=target,
     )
-    evidence, tally = bench.trained(study)
+    evidence, tally = lab.trained(study)
     where = evidence.tasks[0]
     runs = evidence.records(where, "main").get((str(policy), ""), [])
     failures = list(evidence.failures(where))

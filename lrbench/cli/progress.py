@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lrbench.metrics.direction import Better
     from lrbench.store import Holder, Store
-    from lrbench.training.backlog import Outlook
+    from lrbench.training.backlog import Backlog
     from lrbench.training.listener import Listener
     from lrbench.training.plan import PlannedRun
 
@@ -50,14 +50,14 @@ class Tracker:
         self._better: Better = "higher"
         self._scores: dict[str, dict[str, dict[int, float]]] = {}
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
-        plan = outlook.plan
+        plan = backlog.plan
         self.stage = STAGES[plan.runs[0].stage] if plan.runs else "training"
-        self.runs, self.ended = len(outlook.missing), 0
-        self.total, self.done = outlook.steps_to_train, 0
+        self.runs, self.ended = len(backlog.missing), 0
+        self.total, self.done = backlog.steps_to_train, 0
         self._scores = {}
-        stored = self._store.study_runs(plan.study.name) if outlook.missing else {}
+        stored = self._store.study_runs(plan.study.name) if backlog.missing else {}
         for run in plan.runs:
             known = stored.get(run.key)
             if known is not None and known.status == "finished":
@@ -109,11 +109,11 @@ class Lines:
         self._tracker = Tracker(store)
         self._began = self._printed = time.monotonic()
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
-        self._tracker.planned(outlook)
+        self._tracker.planned(backlog)
         self._began = self._printed = time.monotonic()
-        _line(plan_sentence(outlook))
+        _line(plan_sentence(backlog))
 
     def trained(self, iterations: int) -> None:
         """So many more iterations are done."""
@@ -160,13 +160,13 @@ class Bar:
         self._progress = progress
         self._bar: TaskID | None = None
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
-        self._tracker.planned(outlook)
-        self._progress.console.print(plan_sentence(outlook), markup=False)
-        if outlook.missing:
+        self._tracker.planned(backlog)
+        self._progress.console.print(plan_sentence(backlog), markup=False)
+        if backlog.missing:
             self._bar = self._progress.add_task(
-                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(outlook.missing)} runs", leader=""
+                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(backlog.missing)} runs", leader=""
             )
 
     def trained(self, iterations: int) -> None:
@@ -219,13 +219,13 @@ def seconds_left(elapsed: float, done: int, total: int) -> float | None:
     return elapsed * (total / done - 1) if done > LEAST_DONE * total else None
 
 
-def plan_sentence(outlook: Outlook) -> str:
+def plan_sentence(backlog: Backlog) -> str:
     """What a stage asks for and what of it has to be trained."""
-    runs, missing = outlook.plan.runs, len(outlook.missing)
-    what = f"{outlook.plan.study.name}: {len(runs)} runs"
+    runs, missing = backlog.plan.runs, len(backlog.missing)
+    what = f"{backlog.plan.study.name}: {len(runs)} runs"
     if runs and runs[0].stage == "confirm":
         what += " on fresh seeds to confirm the winner"
-    steps = f"{outlook.steps_to_train:,} of {outlook.steps_nominal:,} iterations"
+    steps = f"{backlog.steps_to_train:,} of {backlog.steps_nominal:,} iterations"
     return f"{what}, {len(runs) - missing} cached, {missing} to train ({steps})"
 
 

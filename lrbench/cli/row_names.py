@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.cli.columns import GAP
-from lrbench.modifiers.brief import brief_treatment
+from lrbench.modifiers.brief import brief_variant
 from lrbench.report.names import ShortNames, short_names
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RowNames:
             treatment = task.modifiers.get(card.name, "")
             rows[card.name] = (card.name.removesuffix(f" + {treatment}") if treatment else card.name, treatment)
         treatments = dict.fromkeys(treatment for _, treatment in rows.values() if treatment)
-        brief = {treatment: brief_treatment(treatment) for treatment in treatments}
+        brief = {treatment: brief_variant(treatment) for treatment in treatments}
         if len(set(brief.values())) < len(brief):
             brief = {treatment: treatment for treatment in brief}
         shorter = short_names(brief.values(), longest)

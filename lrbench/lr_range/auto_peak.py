@@ -10,10 +10,10 @@ from lrbench.policy.peak import with_peak
 
 if TYPE_CHECKING:
     from lrbench.study.study import Study
-    from lrbench.training.lab import Bench
+    from lrbench.training.lab import Lab
 
 
-def with_auto_peaks(study: Study, bench: Bench) -> Study:
+def with_auto_peaks(study: Study, lab: Lab) -> Study:
     """The study with every policy that waits for it at the upper end of its task's range, to two digits.
 
     The range test is trained on the bench where it was not; the same seeds give the same range.
@@ -24,7 +24,7 @@ def with_auto_peaks(study: Study, bench: Bench) -> Study:
     if not study.auto_peaks:
         return study
     (task,) = study.tasks
-    peak = float(f"{find_range(task, bench, seeds=RANGE_SEEDS).high.value:.2g}")
+    peak = float(f"{find_range(task, lab, seeds=RANGE_SEEDS).high.value:.2g}")
     budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
     return replace(
         study,

@@ -9,7 +9,7 @@ from lrbench.metrics.confirmation import Confirmation, confirm, finalists
 from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
-from lrbench.metrics.ranking import Contender, rank, score_table
+from lrbench.metrics.ranking import PolicyRuns, rank, score_table
 from lrbench.metrics.robustness import (
     BASE_LR_SCALES,
     divergence_rate,
@@ -38,11 +38,11 @@ __all__ = [
     "Bounds",
     "Classification",
     "Confirmation",
-    "Contender",
     "Curve",
     "Effect",
     "Interaction",
     "Interval",
+    "PolicyRuns",
     "ReliabilityBins",
     "RunRecord",
     "Scorecard",

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import as_gain
-from lrbench.metrics.ranking import Contender, by_name, rank, score_table
+from lrbench.metrics.ranking import PolicyRuns, by_name, rank, score_table
 from lrbench.metrics.scorecard import Scorecard, summarise
 from lrbench.metrics.statistics import Interval
 from lrbench.metrics.verdict import judge
@@ -42,12 +42,12 @@ class Confirmation:
 
 
 def finalists(
-    contenders: Sequence[Contender],
+    contenders: Sequence[PolicyRuns],
     *,
     at_most: int,
     alpha: float = 0.05,
     resolution: float | None = None,
-) -> list[Contender]:
+) -> list[PolicyRuns]:
     """The winner by mean validation score, and those that are not significantly worse than it, best first.
 
     Args:
@@ -70,8 +70,8 @@ def finalists(
 
 
 def confirm(
-    search: Sequence[Contender],
-    fresh: Sequence[Contender],
+    search: Sequence[PolicyRuns],
+    fresh: Sequence[PolicyRuns],
     *,
     margin: float,
     alpha: float = 0.05,
@@ -102,5 +102,5 @@ def confirm(
     return [Confirmation(card, _search_score(searched[card.name], alpha)) for card in cards]
 
 
-def _search_score(contender: Contender, alpha: float) -> Interval:
+def _search_score(contender: PolicyRuns, alpha: float) -> Interval:
     return summarise(contender.name, contender.policy, contender.runs, level=1 - alpha).val

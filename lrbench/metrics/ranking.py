@@ -19,7 +19,7 @@ from lrbench.metrics.verdict import judge
 
 
 @dataclass(frozen=True)
-class Contender:
+class PolicyRuns:
     """A policy of a study, and its runs so far."""
 
     name: str
@@ -29,7 +29,7 @@ class Contender:
 
 
 def rank(
-    contenders: Sequence[Contender],
+    contenders: Sequence[PolicyRuns],
     *,
     margin: float,
     alpha: float = 0.05,
@@ -53,7 +53,7 @@ def rank(
     return sorted(judged, key=_gain, reverse=True)
 
 
-def score_table(contenders: Sequence[Contender]) -> tuple[FloatArray, NDArray[np.bool_]]:
+def score_table(contenders: Sequence[PolicyRuns]) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Gains by the validation score and which runs diverged, both [policies, seeds]; nan for a seed a policy lacks.
 
     More is better in a gain, whatever the objective's direction. The columns are the seeds of all contenders in rising
@@ -75,7 +75,7 @@ def _gain(card: Scorecard) -> float:
     return -np.inf if card.val.mean is None else as_gain(card.val.mean, card.better)
 
 
-def by_name(contenders: Sequence[Contender]) -> dict[str, Contender]:
+def by_name(contenders: Sequence[PolicyRuns]) -> dict[str, PolicyRuns]:
     """The contenders by name.
 
     Raises:

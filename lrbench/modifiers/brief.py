@@ -1,4 +1,4 @@
-"""What training methods are called in tables."""
+"""Brief names of variants: what training methods are called in tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lrbench.modifiers import parse_modifier
 JOINT = " + "
 
 
-def brief_treatment(name: str) -> str:
+def brief_variant(name: str) -> str:
     """The name of a treatment without the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
 
     What is no method's text, a name that a study file gives for one, is left as it is.

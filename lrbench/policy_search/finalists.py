@@ -10,13 +10,13 @@ from lrbench.metrics import Confirmation, Scorecard, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
 from lrbench.policy_search.sampler import as_cost
-from lrbench.study.results import FINALISTS, Evidence, Failure, resolution
-from lrbench.study.study import Entry, Study
+from lrbench.study.results import FINALISTS, Failure, StudyRuns, resolution
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
-    from lrbench.training.lab import Bench
+    from lrbench.training.lab import Lab
 
 FRESH = ": confirmed"
 
@@ -37,7 +37,7 @@ def fresh_name(search: str) -> str:
     return search + FRESH
 
 
-def confirm_finalists(search: Search, whole: Evidence, front: Sequence[str], bench: Bench) -> Finalists:
+def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], lab: Lab) -> Finalists:
     """Train the finalists of a search on fresh seeds.
 
     Args:
@@ -53,19 +53,19 @@ def confirm_finalists(search: Search, whole: Evidence, front: Sequence[str], ben
     study = Study(
         name=fresh_name(search.name),
         tasks=(search.task,),
-        entries=tuple(Entry(text, parse(text)) for text in best),
+        entries=tuple(StudyPolicy(text, parse(text)) for text in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
-    fresh, tally = bench.trained(study)
+    fresh, tally = lab.trained(study)
     return Finalists(
         confirmations(whole, fresh, search.objectives[0]), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
     )
 
 
-def confirmations(whole: Evidence, fresh: Evidence, objective: str) -> tuple[Confirmation, ...]:
+def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[Confirmation, ...]:
     """What runs on fresh seeds say of the finalists of a search, best first by its first objective."""
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))

@@ -16,21 +16,21 @@ from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
 from lrbench.policy_search.finalists import Finalists, confirm_finalists
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
-from lrbench.policy_search.rungs import climb
+from lrbench.policy_search.rungs import train_rungs
 from lrbench.policy_search.sampler import Round, Told, as_cost, mirror, suggest
 from lrbench.policy_search.staging import onwards
-from lrbench.study.study import Entry
+from lrbench.study.study import StudyPolicy
 from lrbench.training.plan import PlannedRun
 
 if TYPE_CHECKING:
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, Confirmation, Scorecard
     from lrbench.policy import Policy
-    from lrbench.policy_search.rungs import Climbed
+    from lrbench.policy_search.rungs import RungResults
     from lrbench.policy_search.sampler import Policies
     from lrbench.policy_search.search import Search
     from lrbench.study.results import Failure
-    from lrbench.training.lab import Bench
+    from lrbench.training.lab import Lab
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to so many times its upper end are searched."""
@@ -55,7 +55,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -130,7 +130,7 @@ class Found:
         }
 
 
-def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found:
+def find(search: Search, lab: Lab, *, mirror_to: str | None = None) -> SearchResult:
     """Search until the budget is spent, confirm the winner, and say what was found.
 
     What is asked for is stored before it is trained, so that a search that is killed goes on where it was.
@@ -143,34 +143,34 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
     """
     if mirror_to is not None:
         mirror(search, [], mirror_to)
-    search, test = _with_range(search, bench)
-    history = read_history(search, bench.store)
+    search, test = _with_range(search, lab)
+    history = read_history(search, lab.store)
     if test is not None and test.steps_trained:
-        history = write_training(search, RANGE_TEST, test.steps_trained, bench.store)
+        history = write_training(search, RANGE_TEST, test.steps_trained, lab.store)
     exhausted = False
     while True:
-        climbed, tally = climb(search, history.asked, bench)
-        known = Known(search, history.asked, climbed)
+        climbed, tally = train_rungs(search, history.asked, lab)
+        known = SearchState(search, history.asked, climbed)
         if tally.steps_trained:
-            history = write_training(search, history.batches - 1, tally.steps_trained, bench.store)
+            history = write_training(search, history.batches - 1, tally.steps_trained, lab.store)
         if mirror_to is not None:
             mirror(search, known.rounds(), mirror_to)
         if exhausted or known.spent():
             break
         asked = _ask(known)
         exhausted = not asked
-        history = write_asked(search, (*known.asked, *asked), bench.store)
+        history = write_asked(search, (*known.asked, *asked), lab.store)
     front = known.front()
     finalists = Finalists()
     if front:
-        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], bench)
+        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], lab)
     if finalists.steps_trained:
-        write_training(search, CONFIRMATION, finalists.steps_trained, bench.store)
+        write_training(search, CONFIRMATION, finalists.steps_trained, lab.store)
     of_range_test = 0 if test is None else test.steps_spent
     of_confirmation = len(finalists.confirmed) * search.confirm * search.steps_a_seed
     lr = search.space.lr
     assert lr is not None
-    return Found(
+    return SearchResult(
         search=search.name,
         task=search.task.name,
         objectives=search.objectives,
@@ -182,19 +182,19 @@ def find(search: Search, bench: Bench, *, mirror_to: str | None = None) -> Found
         confirmed=finalists.confirmed,
         failures=(*_failures(climbed), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
-        steps_trained=sum(read_history(search, bench.store).trained.values()),
+        steps_trained=sum(read_history(search, lab.store).trained.values()),
         exhausted=exhausted,
         better=search.task.better,
     )
 
 
 @dataclass(frozen=True)
-class Known:
+class SearchState:
     """What a search has asked for so far, and how far each policy came."""
 
     search: Search
     asked: tuple[Asked, ...]
-    climbed: Climbed
+    climbed: RungResults
 
     @cached_property
     def told(self) -> tuple[Told, ...]:
@@ -285,17 +285,17 @@ def _guessing(search: Search) -> float:
     return chance if search.task.metric is not None else guessing(chance, len(search.task.data.val))
 
 
-def _with_range(search: Search, bench: Bench) -> tuple[Search, RangeTest | None]:
+def _with_range(search: Search, lab: Lab) -> tuple[Search, RangeTest | None]:
     """The search with learning rates from a range test, and the test, where it leaves them to one."""
     if search.space.lr is not None:
         return search, None
-    test = find_range(search.task, bench, seeds=RANGE_SEEDS)
+    test = find_range(search.task, lab, seeds=RANGE_SEEDS)
     highest = BEYOND_HIGH * test.high.value if test.cliff is None else test.cliff.value
     lr = Between(float(f"{test.low.value:.2g}"), float(f"{highest:.2g}"), log=True)
     return replace(search, space=replace(search.space, lr=lr)), test
 
 
-def _ask(known: Known) -> list[Asked]:
+def _ask(known: SearchState) -> list[Asked]:
     """The next batch; empty where the sampler finds nothing new."""
     search = known.search
     seen = {_identity(search, parse(one.policy)) for one in known.asked}
@@ -316,9 +316,9 @@ def _ask(known: Known) -> list[Asked]:
 
 def _identity(search: Search, policy: Policy) -> str:
     """What policies with the same learning rates share."""
-    return PlannedRun(search.task, Entry(str(policy), policy), search.seeds[0]).training_key
+    return PlannedRun(search.task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key
 
 
-def _failures(climbed: Climbed) -> Iterator[Failure]:
+def _failures(climbed: RungResults) -> Iterator[Failure]:
     for evidence in climbed.evidence:
         yield from evidence.failures(evidence.tasks[0])

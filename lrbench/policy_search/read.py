@@ -11,7 +11,7 @@ from lrbench.errors import StudyError, did_you_mean
 from lrbench.policy_search.finalists import confirmations, fresh_name
 from lrbench.policy_search.ledger import ledger_name, read_asked, searches_of
 from lrbench.policy_search.rungs import measure, studies_of
-from lrbench.study.results import Evidence
+from lrbench.study.results import StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation
@@ -76,13 +76,13 @@ def read_search(name: str, store: Store) -> StoredSearch:
         raise StudyError(_missing(name, names, store))
     definition, _ = store.study(ledger_name(name))
     objectives = tuple(definition["search"]["objectives"])
-    studies = [Evidence.of(study, store) for study in studies_of(name, names)]
+    studies = [StudyRuns.of(study, store) for study in studies_of(name, names)]
     rungs = [_rung(study, objectives if study.name == name else ("accuracy",)) for study in studies]
     rungs.sort(key=lambda rung: rung.budget)
     trials = tuple(_trial(asked, rungs, name) for asked in read_asked(definition))
     confirmed: tuple[Confirmation, ...] = ()
     if {name, fresh_name(name)} <= set(names):
-        confirmed = confirmations(Evidence.of(name, store), Evidence.of(fresh_name(name), store), objectives[0])
+        confirmed = confirmations(StudyRuns.of(name, store), StudyRuns.of(fresh_name(name), store), objectives[0])
     if not studies:
         return StoredSearch(name, objectives, None, trials, confirmed)
     (task,) = studies[0].tasks
@@ -105,7 +105,7 @@ class _Rung:
     measured: Mapping[str, Measured]
 
 
-def _rung(evidence: Evidence, objectives: Sequence[str]) -> _Rung:
+def _rung(evidence: StudyRuns, objectives: Sequence[str]) -> _Rung:
     runs = Counter(member.entry for member in evidence.members)
     going = {member.entry for member in evidence.members if not _is_over(evidence.runs.get(member.run))}
     measured = measure(evidence, objectives, runs.keys() - going)

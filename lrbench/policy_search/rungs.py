@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from lrbench.policy import parse
 from lrbench.policy_search.sampler import as_cost
-from lrbench.study.study import Entry, Study
-from lrbench.training.runner import Tally
+from lrbench.study.study import Study, StudyPolicy
+from lrbench.training.runner import RunCounts
 
 if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
     from lrbench.policy_search.ledger import Asked
     from lrbench.policy_search.search import Rung, Search
-    from lrbench.study.results import Evidence
-    from lrbench.training.lab import Bench
+    from lrbench.study.results import StudyRuns
+    from lrbench.training.lab import Lab
 
 UNREACHED = 2
 """A run that never reaches the target counts as so many times its budget."""
@@ -45,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Climbed:
+class RungResults:
     """The policies of a search, each with what is known of it, rung by rung.
 
     Attributes:
@@ -54,29 +54,29 @@ class Climbed:
     """
 
     rungs: tuple[Mapping[str, Measured], ...]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[StudyRuns, ...]
 
     def highest(self, policy: str) -> int:
         """The last rung at which a policy was measured."""
         return max(place for place, rung in enumerate(self.rungs) if policy in rung)
 
 
-def climb(search: Search, asked: Sequence[Asked], bench: Bench) -> tuple[Climbed, Tally]:
+def train_rungs(search: Search, asked: Sequence[Asked], lab: Lab) -> tuple[RungResults, RunCounts]:
     """Train the policies that were asked for, at every budget that each of them earns."""
     batch_of = {one.policy: one.batch for one in asked}
-    going, tally = list(batch_of), Tally()
+    going, tally = list(batch_of), RunCounts()
     rungs: list[Mapping[str, Measured]] = []
-    read: list[Evidence] = []
+    read: list[StudyRuns] = []
     for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
-        evidence, trained = bench.trained(_study(search, rung, going))
+        evidence, trained = lab.trained(_study(search, rung, going))
         tally += trained
         read.append(evidence)
         rungs.append(measure(evidence, rung.objectives, going))
         going = promoted(search, going, rungs[-1], batch_of)
-    return Climbed(tuple(rungs), tuple(read)), tally
+    return RungResults(tuple(rungs), tuple(read)), tally
 
 
 def studies_of(search: str, names: Iterable[str]) -> list[str]:
@@ -90,7 +90,7 @@ def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
     return Study(
         name=search.name if last else f"{search.name} at {rung.task.steps} iterations",
         tasks=(rung.task,),
-        entries=tuple(Entry(text, parse(text)) for text in policies),
+        entries=tuple(StudyPolicy(text, parse(text)) for text in policies),
         seeds=rung.seeds,
         margin=search.margin,
         target=search.target,
@@ -113,13 +113,13 @@ def promoted(
     return chosen
 
 
-def measure(evidence: Evidence, objectives: Sequence[str], policies: Iterable[str]) -> dict[str, Measured]:
+def measure(evidence: StudyRuns, objectives: Sequence[str], policies: Iterable[str]) -> dict[str, Measured]:
     """What the runs of policies at the budget of a study say; what failed counts as what diverged does."""
     records = evidence.records(evidence.tasks[0], "main")
     return {text: _measured(evidence, records.get((text, ""), []), objectives) for text in policies}
 
 
-def _measured(evidence: Evidence, runs: Sequence[RunRecord], objectives: Sequence[str]) -> Measured:
+def _measured(evidence: StudyRuns, runs: Sequence[RunRecord], objectives: Sequence[str]) -> Measured:
     finished = [run for run in runs if not run.diverged]
     seeds = len(evidence.definition["seeds"])
     fallen = seeds - len(finished)
@@ -127,7 +127,7 @@ def _measured(evidence: Evidence, runs: Sequence[RunRecord], objectives: Sequenc
     return Measured(values, fallen / seeds)
 
 
-def _values(evidence: Evidence, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:
+def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:
     """An objective by seed; what has fallen counts as the worst that it can be."""
     (task,) = evidence.tasks
     match objective:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.modifiers.brief import brief_treatment
+from lrbench.modifiers.brief import brief_variant
 from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
@@ -56,8 +56,8 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
         return blank("No run with a training method has a partner without it yet.")
     methods = list(dict.fromkeys(shown["modifier"]))
     names = list(dict.fromkeys(shown["name"]))
-    called = short_names([brief_treatment(method) for method in methods], METHOD).shown
-    rows = [fitted(called[brief_treatment(method)], METHOD) for method in methods]
+    called = short_names([brief_variant(method) for method in methods], METHOD).shown
+    rows = [fitted(called[brief_variant(method)], METHOD) for method in methods]
     titles = short_names(names, POLICY).shown
     drawn = names[:MOST_POLICIES]
     columns = min(COLUMNS, len(drawn))

@@ -11,7 +11,7 @@ from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import METRICS, Scorecard
 from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import run_rows
-from lrbench.study.results import Evidence, Results, TaskResults, answer, label
+from lrbench.study.results import Results, StudyRuns, TaskResults, answer, label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.metrics import Confirmation
-    from lrbench.store import Member, Store, StoredRun
+    from lrbench.store import Store, StoredRun, StudySlot
 
 POLICY = (
     *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
@@ -104,7 +104,7 @@ def study_frames(study: str, store: Store) -> Frames:
     """
     import pandas as pd
 
-    evidence = Evidence.of(study, store)
+    evidence = StudyRuns.of(study, store)
     results = answer(evidence)
     return Frames(
         study,
@@ -179,7 +179,7 @@ def sign_of(table: pd.DataFrame) -> int:
     return -1 if (table["better"] == "lower").any() else 1
 
 
-def _runs(evidence: Evidence) -> pd.DataFrame:
+def _runs(evidence: StudyRuns) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(run_rows(evidence))
@@ -209,7 +209,7 @@ def _finite(number: float) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
+def _curves(evidence: StudyRuns) -> Iterator[dict[str, Any]]:
     tasks = {task["name"]: task for task in evidence.tasks}
     for member in evidence.members:
         run = evidence.runs.get(member.run)
@@ -219,7 +219,7 @@ def _curves(evidence: Evidence) -> Iterator[dict[str, Any]]:
                 yield place | {name: _finite(value) for name, value in vars(score).items()}
 
 
-def _place(member: Member, run: StoredRun, task: Mapping[str, Any]) -> dict[str, Any]:
+def _place(member: StudySlot, run: StoredRun, task: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "task": member.task,
         "stage": member.stage,
@@ -248,7 +248,7 @@ def _policy_columns(results: Results) -> list[str]:
     return [*POLICY, *(f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))]
 
 
-def _policies(evidence: Evidence, results: Results) -> Iterator[dict[str, Any]]:
+def _policies(evidence: StudyRuns, results: Results) -> Iterator[dict[str, Any]]:
     places = evidence.places
     for task, answered in zip(evidence.tasks, results.tasks, strict=True):
         for place, card in enumerate(answered.scorecards, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrbench.modifiers.brief import JOINT, brief_treatment
+from lrbench.modifiers.brief import JOINT, brief_variant
 from lrbench.report.names import fitted, short_names
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def row_labels(table: pd.DataFrame, width: int) -> dict[str, str]:
     """
     rows = table[["label", "name", "modifier"]].drop_duplicates("label")
     policies = short_names(rows["name"], width).shown
-    brief = {modifier: brief_treatment(modifier) for modifier in rows["modifier"].unique() if modifier}
+    brief = {modifier: brief_variant(modifier) for modifier in rows["modifier"].unique() if modifier}
     if len(set(brief.values())) < len(brief):
         brief = {modifier: modifier for modifier in brief}
     called = {

@@ -7,7 +7,7 @@ Whoever trains holds a lease on the runs that he writes, so that several coordin
 
 from lrbench.store.lease import Lease
 from lrbench.store.open import open_store, store_exists
-from lrbench.store.records import ENDED, Holder, Member, NewRun, Score, Segment, Status, StoredRun
+from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment, Status, StoredRun, StudySlot
 from lrbench.store.store import Store
 from lrbench.store.tables import SCHEMA_VERSION
 
@@ -16,13 +16,13 @@ __all__ = [
     "SCHEMA_VERSION",
     "Holder",
     "Lease",
-    "Member",
     "NewRun",
     "Score",
     "Segment",
     "Status",
     "Store",
     "StoredRun",
+    "StudySlot",
     "open_store",
     "store_exists",
 ]

@@ -24,7 +24,7 @@ from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import to_text
 from lrbench.store.processes import is_gone, place
 from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment
-from lrbench.store.tables import ROUNDED, coordinators, counts, evaluations, leases, runs
+from lrbench.store.tables import STACKED, coordinators, evaluations, is_exact_enough, leases, runs
 
 LEASE_SECONDS = 60.0
 """A coordinator that was not heard of for so long holds nothing that others cannot take."""
@@ -103,7 +103,7 @@ class Lease:
             ended = sa.select(runs.c.key).where(
                 runs.c.key.in_(database.listed(claimed)),
                 runs.c.status.in_(ENDED),
-                counts(database, exact),
+                is_exact_enough(database, exact),
             )
             return claimed - self._release(connection, connection.scalars(ended))
 
@@ -272,7 +272,7 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
     scores = [{"run": key, **_row(score)} for key, segment in segments.items() for score in segment.scores]
     seconds = runs.c.seconds + sa.bindparam("more_seconds", type_=sa.Double)
     other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
-    provenance = sa.case((ROUNDED, runs.c.provenance), else_=other)
+    provenance = sa.case((STACKED, runs.c.provenance), else_=other)
     if facts:
         update = sa.update(runs).where(runs.c.key == sa.bindparam("of"))
         connection.execute(update.values(seconds=seconds, provenance=provenance, error=None), facts)

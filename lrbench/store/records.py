@@ -134,7 +134,7 @@ class StoredRun(NewRun):
 
 
 @dataclass(frozen=True)
-class Member:
+class StudySlot:
     """A place of a study that a run fills."""
 
     task: str

@@ -18,8 +18,8 @@ from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import from_text
 from lrbench.store.lease import Lease
-from lrbench.store.records import NO_EVALUATIONS, Member, Scores, Status, StoredRun
-from lrbench.store.tables import counts, evaluations, runs, studies
+from lrbench.store.records import NO_EVALUATIONS, Scores, Status, StoredRun, StudySlot
+from lrbench.store.tables import evaluations, is_exact_enough, runs, studies
 from lrbench.store.tables import members as places
 
 
@@ -57,7 +57,7 @@ class Store:
         return Lease(self._database)
 
     @patient
-    def save_study(self, name: str, definition: Mapping[str, Any], members: Iterable[Member]) -> None:
+    def save_study(self, name: str, definition: Mapping[str, Any], members: Iterable[StudySlot]) -> None:
         """Say what a study asks for, in place of what it asked for before."""
         with self._database.writing() as connection:
             self._database.take_turn(connection)
@@ -81,7 +81,7 @@ class Store:
             return dict(json.loads(text))
 
     @patient
-    def add_members(self, study: str, members: Iterable[Member]) -> None:
+    def add_members(self, study: str, members: Iterable[StudySlot]) -> None:
         """Add places to a study that is there; those that it has already are filled anew."""
         with self._database.writing() as connection:
             self._database.take_turn(connection)
@@ -97,7 +97,7 @@ class Store:
             exact: keys of runs that count only where no part of them was stacked.
         """
         with self._database.reading() as connection:
-            counted = sa.select(runs.c.key, runs.c.status).where(counts(self._database, exact))
+            counted = sa.select(runs.c.key, runs.c.status).where(is_exact_enough(self._database, exact))
             return {row.key: row.status for row in connection.execute(counted)}
 
     @patient
@@ -110,7 +110,7 @@ class Store:
     def runs(self, keys: Iterable[str], exact: Collection[str] = ()) -> dict[str, StoredRun]:
         """The runs of these keys that the store has, with their evaluations; `exact` as for `statuses`."""
         database = self._database
-        counted = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(keys)), counts(database, exact))
+        counted = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(keys)), is_exact_enough(database, exact))
         return self._runs(counted)
 
     @patient
@@ -119,7 +119,7 @@ class Store:
             return tuple(connection.scalars(sa.select(studies.c.name).order_by(studies.c.name)))
 
     @patient
-    def study(self, name: str) -> tuple[dict[str, Any], tuple[Member, ...]]:
+    def study(self, name: str) -> tuple[dict[str, Any], tuple[StudySlot, ...]]:
         """A study's definition and its members.
 
         Raises:
@@ -128,9 +128,9 @@ class Store:
         with self._database.reading() as connection:
             definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
             if definition is not None:
-                columns = [places.c[field.name] for field in fields(Member)]
+                columns = [places.c[field.name] for field in fields(StudySlot)]
                 rows = connection.execute(sa.select(*columns).where(places.c.study == name))
-                return json.loads(definition), tuple(Member(*row) for row in rows)
+                return json.loads(definition), tuple(StudySlot(*row) for row in rows)
         names = self.study_names()
         known = f"it has: {', '.join(names)}" if names else "it has none yet"
         raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
@@ -148,7 +148,7 @@ class Store:
             rows = connection.execute(sa.select(runs).where(runs.c.key.in_(keys)))
             return {row.key: _stored_run(row, scores.get(row.key, Scores())) for row in rows}
 
-    def _insert_members(self, connection: sa.Connection, study: str, members: Iterable[Member]) -> None:
+    def _insert_members(self, connection: sa.Connection, study: str, members: Iterable[StudySlot]) -> None:
         rows = [{"study": study, **vars(member)} for member in members]
         if rows:
             insert = self._database.insert(places)

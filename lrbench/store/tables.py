@@ -38,7 +38,7 @@ runs = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
 )
 
-ROUNDED = runs.c.provenance.contains('"engine": "stacked"')
+STACKED = runs.c.provenance.contains('"engine": "stacked"')
 """Whether the stacked engine had a part in a run, so that its numbers are those of the serial one but for rounding."""
 
 evaluations = sa.Table(
@@ -90,9 +90,9 @@ leases = sa.Table(
 )
 
 
-def counts(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
+def is_exact_enough(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a run counts: each does but those of the keys in `exact` that the stacked engine had a part in."""
-    return sa.not_(sa.and_(ROUNDED, runs.c.key.in_(database.listed(exact)))) if exact else sa.true()
+    return sa.not_(sa.and_(STACKED, runs.c.key.in_(database.listed(exact)))) if exact else sa.true()
 
 
 def prepare(database: Database, *, must_exist: bool) -> None:

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lrbench.errors import StudyError, did_you_mean
-from lrbench.metrics import Contender, Interval, paired_interval
+from lrbench.metrics import Interval, PolicyRuns, paired_interval
 from lrbench.store import Store
-from lrbench.study.results import Evidence
+from lrbench.study.results import StudyRuns
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparis
         StudyError: the study has no such policy, or one of the two has no run that has ended.
         StoreError: the store has no study of that name, or cannot be read.
     """
-    evidence = Evidence.of(study, store)
+    evidence = StudyRuns.of(study, store)
     one, other = _name(evidence, first), _name(evidence, second)
     comparisons = []
     for task in evidence.tasks:
@@ -52,7 +52,7 @@ def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparis
     return tuple(comparisons)
 
 
-def _name(evidence: Evidence, wanted: str) -> str:
+def _name(evidence: StudyRuns, wanted: str) -> str:
     """What a policy, by a training method or not, is called in the study."""
     names = dict.fromkeys(evidence.places)
     texts = {entry["policy"]: entry["name"] for entry in evidence.definition["entries"]}
@@ -66,7 +66,7 @@ def _name(evidence: Evidence, wanted: str) -> str:
     )
 
 
-def _differences(one: Contender, other: Contender) -> dict[str, Interval]:
+def _differences(one: PolicyRuns, other: PolicyRuns) -> dict[str, Interval]:
     ones, others = ({run.seed: run.figures() for run in contender.runs} for contender in (one, other))
     seeds = sorted(ones.keys() & others.keys())
     names = dict.fromkeys(name for seed in seeds for name in (*ones[seed], *others[seed]))

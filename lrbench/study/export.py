@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import PolicyError
 from lrbench.policy import parse
-from lrbench.study.results import Evidence, record_of
+from lrbench.study.results import StudyRuns, record_of
 
 if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-    from lrbench.store import Member, Store, StoredRun
+    from lrbench.store import Store, StoredRun, StudySlot
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ def export(study: str, store: Store) -> pandas.DataFrame:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return _lossless(run_rows(Evidence.of(study, store)))
+    return _lossless(run_rows(StudyRuns.of(study, store)))
 
 
 def export_curves(study: str, store: Store) -> pandas.DataFrame:
@@ -49,7 +49,7 @@ def export_curves(study: str, store: Store) -> pandas.DataFrame:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return _lossless(list(_curve_rows(Evidence.of(study, store))), list(CURVE))
+    return _lossless(list(_curve_rows(StudyRuns.of(study, store))), list(CURVE))
 
 
 def flat(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -58,7 +58,7 @@ def flat(table: pandas.DataFrame) -> pandas.DataFrame:
     return table.drop(columns=nested)
 
 
-def run_rows(evidence: Evidence) -> list[Row]:
+def run_rows(evidence: StudyRuns) -> list[Row]:
     """Return the rows that `export` tabulates, of a study that was read already."""
     tasks = {task["name"]: task for task in evidence.tasks}
     retention = {name: evidence.base_lr_robustness(task) for name, task in tasks.items()}
@@ -111,7 +111,7 @@ def _figures(
     return {name: value for name, value in figures.items() if name not in ("seconds", "flops")}
 
 
-def _curve_rows(evidence: Evidence) -> Iterator[Row]:
+def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
     for member, policy in _places(evidence):
         run = evidence.runs.get(member.run)
         if run is None or not run.scores:
@@ -136,19 +136,19 @@ def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
         return None
 
 
-def _places(evidence: Evidence) -> Iterable[tuple[Member, str]]:
+def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
     """The places of a study in the order of its tables, each with the text of its policy."""
     texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
     order = {name: place for place, name in enumerate(texts)}
 
-    def place_in_table(member: Member) -> tuple[object, ...]:
+    def place_in_table(member: StudySlot) -> tuple[object, ...]:
         first = (member.task, member.stage != "main", member.stage, order[member.entry])
         return (*first, member.treatment, member.scale, member.seed)
 
     return [(member, texts[member.entry]) for member in sorted(evidence.members, key=place_in_table)]
 
 
-def _place(member: Member, policy: str) -> Row:
+def _place(member: StudySlot, policy: str) -> Row:
     return {
         "task": member.task,
         "stage": member.stage,

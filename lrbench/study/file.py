@@ -19,7 +19,7 @@ from lrbench.study.study import Study
 from lrbench.study.validation import checked, shown
 
 if TYPE_CHECKING:
-    from lrbench.study.study import Entry
+    from lrbench.study.study import StudyPolicy
     from lrbench.study.variant import Treatment
     from lrbench.tasks import Task
 
@@ -217,7 +217,7 @@ def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> 
             raise StudyError(f"{where}: {key} = {shown(value)} must be from 0 to 1: accuracy is a fraction")
 
 
-def _check_policies(entries: tuple[Entry, ...], task: Task, where: str) -> None:
+def _check_policies(entries: tuple[StudyPolicy, ...], task: Task, where: str) -> None:
     for entry in entries:
         try:
             entry.policy.bind(task.steps, task.steps_per_epoch)

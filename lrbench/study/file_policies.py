@@ -15,7 +15,7 @@ from lrbench.errors import PolicyError, StudyError, did_you_mean
 from lrbench.policy import Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
 from lrbench.policy.function import build
 from lrbench.policy.kind import LengthsKind
-from lrbench.study.study import Entry
+from lrbench.study.study import StudyPolicy
 from lrbench.study.validation import checked, shown
 
 Names = list[str] | None
@@ -79,14 +79,14 @@ KINDS: Mapping[str, type[Form]] = {
 }
 
 
-def entries_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[Entry, ...]:
+def entries_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[StudyPolicy, ...]:
     """The policies that a study file names, in its order, at most `most` of them.
 
     Raises:
         StudyError: a table says something that is not allowed, or there are too many policies.
     """
     _check_number(count_entries(tables, file, most=most), file, most)
-    entries: list[Entry] = []
+    entries: list[StudyPolicy] = []
     for form, where in _forms(tables, file):
         try:
             found = _as_written(form, where, file.parent)
@@ -124,7 +124,7 @@ def _forms(tables: Sequence[Mapping[str, Any]], file: Path) -> Iterator[tuple[Fo
         yield checked(KINDS[kinds[0]], table, where), where
 
 
-def _as_written(form: Form, where: str, folder: Path) -> Iterable[Entry]:
+def _as_written(form: Form, where: str, folder: Path) -> Iterable[StudyPolicy]:
     match form:
         case FromCatalog():
             return _from_catalog(form, where, folder)
@@ -136,11 +136,11 @@ def _as_written(form: Form, where: str, folder: Path) -> Iterable[Entry]:
             return [_entry(name, from_lrbench(source, boundaries))]
 
 
-def _entry(name: str | None, policy: Policy) -> Entry:
-    return Entry(name or str(policy), policy)
+def _entry(name: str | None, policy: Policy) -> StudyPolicy:
+    return StudyPolicy(name or str(policy), policy)
 
 
-def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[Entry]:
+def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[StudyPolicy]:
     known = load_catalog(folder / form.catalog) if form.catalog.endswith(".toml") else catalog(form.catalog)
     for key, names in (("only", form.only), ("except", form.excluded)):
         for name in names or ():
@@ -150,10 +150,10 @@ def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[Entry]:
     wanted = [name for name in known if name in (form.only or known) and name not in (form.excluded or ())]
     if not wanted:
         raise StudyError(f"{where}: only and except leave no entry of catalog '{form.catalog}'")
-    return [Entry(name, known[name].policy) for name in wanted]
+    return [StudyPolicy(name, known[name].policy) for name in wanted]
 
 
-def _from_function(form: FromFunction) -> Iterator[Entry]:
+def _from_function(form: FromFunction) -> Iterator[StudyPolicy]:
     axes = _axes(form)
     for values in product(*axes.values()):
         yield _entry(form.name, build(form.function, dict(zip(axes, values, strict=True))))

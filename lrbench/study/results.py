@@ -10,10 +10,10 @@ from typing import Any
 from lrbench.metrics import (
     Better,
     Confirmation,
-    Contender,
     Curve,
     Effect,
     Interaction,
+    PolicyRuns,
     RunRecord,
     Scorecard,
     as_gain,
@@ -27,7 +27,7 @@ from lrbench.metrics import (
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.runs import TOP1
-from lrbench.store import Member, Store, StoredRun
+from lrbench.store import Store, StoredRun, StudySlot
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
@@ -141,16 +141,16 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StudyRuns:
     """The runs of a study, by the place that they fill in it."""
 
     name: str
     definition: Mapping[str, Any]
-    members: tuple[Member, ...]
+    members: tuple[StudySlot, ...]
     runs: Mapping[str, StoredRun]
 
     @classmethod
-    def of(cls, study: str, store: Store) -> Evidence:
+    def of(cls, study: str, store: Store) -> StudyRuns:
         """Read a study from a store.
 
         Raises:
@@ -175,10 +175,10 @@ class Evidence:
         """The treatment of each scorecard that has one, by its name."""
         return {name: treatment for name, (_, treatment) in self.places.items() if treatment}
 
-    def contenders(self, records: Records) -> list[Contender]:
+    def contenders(self, records: Records) -> list[PolicyRuns]:
         """The policies of the records, by each treatment, in the order of the study."""
         return [
-            Contender(label(entry["name"], treatment), entry["policy"], tuple(records[entry["name"], treatment]))
+            PolicyRuns(label(entry["name"], treatment), entry["policy"], tuple(records[entry["name"], treatment]))
             for entry in self.definition["entries"]
             for treatment in self.definition["treatments"]
             if (entry["name"], treatment) in records
@@ -201,7 +201,7 @@ class Evidence:
             if member.task == task["name"] and run is not None and run.error is not None:
                 yield Failure(label(member.entry, member.treatment), member.seed, run.error.strip().splitlines()[-1])
 
-    def _ended(self, task: Mapping[str, Any], stage: str) -> Iterable[Member]:
+    def _ended(self, task: Mapping[str, Any], stage: str) -> Iterable[StudySlot]:
         for member in self.members:
             run = self.runs.get(member.run)
             if member.task == task["name"] and member.stage == stage and run is not None and run.ended:
@@ -233,10 +233,10 @@ def results(study: str, store: Store) -> Results:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return answer(Evidence.of(study, store))
+    return answer(StudyRuns.of(study, store))
 
 
-def answer(evidence: Evidence) -> Results:
+def answer(evidence: StudyRuns) -> Results:
     """What `results` says, of a study that was read already."""
     margin, target = evidence.definition["margin"], evidence.definition["target"]
     answers = []
@@ -265,7 +265,7 @@ def answer(evidence: Evidence) -> Results:
 
 def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
     """By task, the names of entry and treatment of the winner and of what is not significantly worse than it."""
-    evidence = Evidence.of(study, store)
+    evidence = StudyRuns.of(study, store)
     return {
         task["name"]: [
             evidence.places[contender.name]
@@ -282,14 +282,14 @@ def label(entry: str, treatment: str) -> str:
     return f"{entry} + {treatment}" if treatment else entry
 
 
-def _effects(evidence: Evidence, records: Records) -> Iterator[Effect]:
+def _effects(evidence: StudyRuns, records: Records) -> Iterator[Effect]:
     for entry, treatment in evidence.places.values():
         if treatment and {(entry, ""), (entry, treatment)} <= records.keys():
             pair = records[entry, ""], records[entry, treatment]
             yield effect(entry, treatment, *pair, evidence.definition["target"])
 
 
-def _interactions(evidence: Evidence, task: Mapping[str, Any], records: Records) -> Iterator[Interaction]:
+def _interactions(evidence: StudyRuns, task: Mapping[str, Any], records: Records) -> Iterator[Interaction]:
     for treatment in evidence.definition["treatments"]:
         pairs = [
             (records[entry, ""], treated)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StudyPolicy:
     """One policy of a study, under the name that its results carry.
 
     Attributes:
@@ -56,7 +56,7 @@ class Study:
 
     name: str
     tasks: tuple[Task, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
     margin: float = 0.01
     target: float | None = None
@@ -79,7 +79,7 @@ class Study:
         if self.target is not None and read_number(self.target) is None:
             raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
         check_confirm(self.confirm, self.seeds, where)
-        parts: tuple[Study | Task | Entry | Treatment, ...] = (self, *self.tasks, *self.entries, *self.arms)
+        parts: tuple[Study | Task | StudyPolicy | Treatment, ...] = (self, *self.tasks, *self.entries, *self.arms)
         for part in parts:
             check_name(part.name, where)
         for noun, names in (

@@ -61,7 +61,7 @@ def load_data(settings: TaskSettings, root: Path, *, download: bool) -> Data:
 
 
 def read_dataset(
-    entry: registry.Entry[Callable[..., RawData]], options: dict[str, Any], root: Path, *, download: bool
+    entry: registry.Registration[Callable[..., RawData]], options: dict[str, Any], root: Path, *, download: bool
 ) -> RawData:
     """The dataset through the cache, or straight from its function where it declares no sources."""
 

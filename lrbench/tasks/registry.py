@@ -31,7 +31,7 @@ class Sources(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry(Generic[F]):
+class Registration(Generic[F]):
     """A registered function. `version` identifies what it computes; None means: identify it by its code."""
 
     name: str
@@ -70,14 +70,14 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
-class Registry(Mapping[str, Entry[F]]):
+class Registry(Mapping[str, Registration[F]]):
     """A read-only mapping of names to entries; only the `register_*` decorators add to it."""
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
-        self._entries: dict[str, Entry[F]] = {}
+        self._entries: dict[str, Registration[F]] = {}
 
-    def __getitem__(self, name: str) -> Entry[F]:
+    def __getitem__(self, name: str) -> Registration[F]:
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -86,14 +86,14 @@ class Registry(Mapping[str, Entry[F]]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, name: str) -> Entry[F]:
+    def find(self, name: str) -> Registration[F]:
         """The entry called `name`; raises TaskError with the nearest name where there is none."""
         if name not in self._entries:
             hint = did_you_mean(name, self._entries) or f"; registered are {', '.join(self._entries)}"
             raise TaskError(f"no {self.noun} is called '{name}'{hint}")
         return self._entries[name]
 
-    def add(self, entry: Entry[F]) -> None:
+    def add(self, entry: Registration[F]) -> None:
         """Take in a new entry. Only the module that registered a name may register it again (a notebook cell)."""
         known = self._entries.get(entry.name)
         if known is not None and known.build.__module__ != entry.build.__module__:
@@ -117,7 +117,7 @@ def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]
     """
 
     def register(build: F) -> F:
-        models.add(Entry(name, build, version))
+        models.add(Registration(name, build, version))
         return build
 
     return register
@@ -131,7 +131,7 @@ def register_dataset(name: str, *, version: int | None = None, sources: Sources 
     """
 
     def register(build: F) -> F:
-        datasets.add(Entry(name, build, version, sources))
+        datasets.add(Registration(name, build, version, sources))
         return build
 
     return register
@@ -154,7 +154,7 @@ def register_task(name: str) -> Callable[[F], F]:
                 raise TaskError(f"the function that is registered as task '{name}' returns {kind}, not TaskSettings")
             return settings
 
-        tasks.add(Entry(name, checked))
+        tasks.add(Registration(name, checked))
         return build
 
     return register

@@ -9,12 +9,12 @@ from functools import cached_property
 from lrbench.store import StoredRun
 from lrbench.training.estimate import STACKED_GAIN, seconds_of_an_iteration
 from lrbench.training.plan import Plan, PlannedRun
-from lrbench.training.resume_point import standing
+from lrbench.training.resume_point import resume_point
 from lrbench.training.tree import Branch, forest
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Backlog:
     """A plan beside what a store has of it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Outlook:
     @cached_property
     def trees(self) -> tuple[Branch, ...]:
         """The training that answers the missing runs."""
-        return tuple(forest(self.missing.values(), lambda run: standing(run, self.stored)))
+        return tuple(forest(self.missing.values(), lambda run: resume_point(run, self.stored)))
 
     @property
     def steps_nominal(self) -> int:

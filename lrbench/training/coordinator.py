@@ -13,8 +13,18 @@ from lrbench.errors import CheckpointError, LeaseLostError
 from lrbench.metrics import as_gain
 from lrbench.store import ENDED, NewRun
 from lrbench.training.estimate import seconds_of_an_iteration
-from lrbench.training.messages import Died, Failed, Idle, Lane, Lanes, Probe, Progress, Step, Work
-from lrbench.training.resume_point import standing
+from lrbench.training.messages import (
+    Lanes,
+    LaneSpec,
+    OrderDone,
+    OrderFailed,
+    Probe,
+    Progress,
+    Step,
+    TrainLanes,
+    WorkerDied,
+)
+from lrbench.training.resume_point import resume_point
 from lrbench.training.schedule import next_branch
 from lrbench.training.tree import Branch, forest
 
@@ -44,7 +54,7 @@ SECONDS_OF_PATIENCE = 0.5
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedBranch:
     """A branch that nobody else trains.
 
     Attributes:
@@ -70,14 +80,14 @@ class Claimed:
 
 
 @dataclass
-class Trained:
+class TrainingSummary:
     """What a coordinator has done: iterations trained, and by key the runs that it brought to an end."""
 
     iterations: int = 0
     ended: set[str] = field(default_factory=set)
 
-    def __add__(self, other: Trained) -> Trained:
-        return Trained(self.iterations + other.iterations, self.ended | other.ended)
+    def __add__(self, other: TrainingSummary) -> TrainingSummary:
+        return TrainingSummary(self.iterations + other.iterations, self.ended | other.ended)
 
 
 @dataclass
@@ -85,21 +95,21 @@ class Assignment:
     """What a worker is doing: the question that it was asked, or the lanes by name that it has still to finish."""
 
     order: Order
-    lanes: dict[str, Claimed]
+    lanes: dict[str, ClaimedBranch]
 
 
 class Coordinator:
     """Trains runs by the workers of a pool, under a lease that keeps others from training the same ones."""
 
     def __init__(self, store: Store, lease: Lease, pool: Pool, engines: Engines, listener: Listener) -> None:
-        self._trained = Trained()
+        self._trained = TrainingSummary()
         self._store = store
         self._lease = lease
         self._pool = pool
         self._engines = engines
         self._listener = listener
         self._unclaimed: list[Branch] = []
-        self._ready: list[Claimed] = []
+        self._ready: list[ClaimedBranch] = []
         self._elsewhere: dict[str, PlannedRun] = {}
         self._looked = 0.0
         self._tells_at = 0.0
@@ -111,7 +121,7 @@ class Coordinator:
 
     def train(
         self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool], suspects: Collection[str] = ()
-    ) -> Trained:
+    ) -> TrainingSummary:
         """Bring runs (each key once) to their ends, or wait until somebody else has; what that took.
 
         Args:
@@ -166,11 +176,11 @@ class Coordinator:
         together = [chosen, *self._companions(chosen, count - 1)]
         stacked = count > 1 or (task.key in self._engines.stackable and not self._engines.probed)
         lanes = tuple(self._lane(one) for one in together)
-        work = Work(task.key, "stacked" if stacked else "serial", lanes)
+        work = TrainLanes(task.key, "stacked" if stacked else "serial", lanes)
         self._busy[worker] = Assignment(work, {one.name: one for one in together})
         return work
 
-    def _lanes(self, chosen: Claimed) -> int | None:
+    def _lanes(self, chosen: ClaimedBranch) -> int | None:
         """How many branches a worker is given at once; None where that has to be found out."""
         if chosen.alone or chosen.branch.training.task.key not in self._engines.stackable:
             return 1
@@ -182,7 +192,7 @@ class Coordinator:
         fastest = self._fastest.get(chosen.branch.training.task.key)
         return None if fastest is None else min(share, fastest)
 
-    def _companions(self, chosen: Claimed, count: int) -> list[Claimed]:
+    def _companions(self, chosen: ClaimedBranch, count: int) -> list[ClaimedBranch]:
         """Up to `count` others that can be trained together with a branch, which are no longer ready then."""
         kind = _kind(chosen.branch)
         alike = [one for one in self._ready if _kind(one.branch) == kind and not one.alone]
@@ -195,13 +205,13 @@ class Coordinator:
         self._ready = [one for one in self._ready if one not in companions]
         return companions
 
-    def _lane(self, one: Claimed) -> Lane:
+    def _lane(self, one: ClaimedBranch) -> LaneSpec:
         branch, run = one.branch, one.branch.training
         history: tuple[tuple[int, float], ...] = ()
         if run.policy.reacts and one.checkpoint is not None:
             before = self._store.runs([run.training_key])[run.training_key].scores
             history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in before)
-        return Lane(
+        return LaneSpec(
             name=one.name,
             seed=run.seed,
             start=branch.start,
@@ -223,7 +233,7 @@ class Coordinator:
         self._elsewhere |= {key: run for key, run in wanted.items() if key not in mine}
         runs = [run for key, run in wanted.items() if key in mine]
         stored = self._store.runs({key for run in runs for key in (run.key, run.training_key)}, exact)
-        places = {run.key: standing(run, stored, self._is_whole) for run in runs}
+        places = {run.key: resume_point(run, stored, self._is_whole) for run in runs}
         for run in runs:
             if (left := stored.get(run.key)) is not None and left.checkpoint is not None:
                 self._use(run.key, left.checkpoint)
@@ -233,7 +243,7 @@ class Coordinator:
             for run in fresh:
                 self._use(run.key, None)
         for branch in forest(runs, lambda run: places[run.key]):
-            self._ready.append(Claimed(branch, places[branch.training.key][1]))
+            self._ready.append(ClaimedBranch(branch, places[branch.training.key][1]))
 
     def _look_elsewhere(self) -> None:
         """Take over the runs that others have given up, and note those that they have brought to an end."""
@@ -288,16 +298,16 @@ class Coordinator:
             self._fastest[self._busy[worker].order.task] = message.count
             return
         assignment = self._busy.pop(worker, None)
-        if not isinstance(message, Died):
+        if not isinstance(message, WorkerDied):
             self._idle.add(worker)
-        if assignment is None or isinstance(message, Idle):
+        if assignment is None or isinstance(message, OrderDone):
             return
         if isinstance(assignment.order, Probe):
             self._fastest[assignment.order.task] = 1
         for one in assignment.lanes.values():
             self._try_again(one, assignment.order, message)
 
-    def _take_in(self, lanes: dict[str, Claimed], steps: Mapping[str, Step]) -> None:
+    def _take_in(self, lanes: dict[str, ClaimedBranch], steps: Mapping[str, Step]) -> None:
         """Write down where lanes have come to, all of them or none."""
         known = {name: step for name, step in steps.items() if name in lanes}
         files = {name: self._written(lanes[name], step) for name, step in known.items()}
@@ -313,7 +323,7 @@ class Coordinator:
         for name, step in known.items():
             self._go_on(lanes, name, step, files[name])
 
-    def _written(self, one: Claimed, step: Step) -> str | None:
+    def _written(self, one: ClaimedBranch, step: Step) -> str | None:
         """The file name of a lane's snapshot, once it is written; None where its runs have ended."""
         if step.snapshot is None:
             return None
@@ -321,7 +331,7 @@ class Coordinator:
         write_checkpoint(self._store.checkpoints.place(name), step.snapshot)
         return name
 
-    def _go_on(self, lanes: dict[str, Claimed], name: str, step: Step, checkpoint: str | None) -> None:
+    def _go_on(self, lanes: dict[str, ClaimedBranch], name: str, step: Step, checkpoint: str | None) -> None:
         """Follow a lane to where it has come: further on, to its children, or to its end."""
         one, at = lanes.pop(name), _step_of(step)
         branch = one.branch
@@ -334,17 +344,17 @@ class Coordinator:
             lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint)
             self._listener.trained(at - branch.start)
         elif checkpoint is not None:
-            self._ready.extend(Claimed(child, checkpoint) for child in branch.children)
+            self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
             self._listener.trained(at - branch.start)
         else:
             self._listener.trained(branch.steps)
             for run in branch.runs:
                 self._end(run, step.segments[run.key].status)
 
-    def _try_again(self, one: Claimed, order: Order, message: Died | Failed) -> None:
+    def _try_again(self, one: ClaimedBranch, order: Order, message: WorkerDied | OrderFailed) -> None:
         """Put a lane back, or give up its runs as failed, after it raised an error or its worker died."""
-        together = isinstance(order, Work) and len(order.lanes) > 1
-        if isinstance(message, Failed):
+        together = isinstance(order, TrainLanes) and len(order.lanes) > 1
+        if isinstance(message, OrderFailed):
             again, reason = together, message.traceback
         else:
             one = replace(one, deaths=one.deaths + 1)

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StoreError, StudyError
 from lrbench.store import Store, open_store
-from lrbench.study.results import Evidence
+from lrbench.study.results import StudyRuns
 from lrbench.training.engine_choice import Engines
 from lrbench.training.plan import plan
-from lrbench.training.runner import Tally, check_workers, outlook, run
+from lrbench.training.runner import RunCounts, backlog, check_workers, run
 
 if TYPE_CHECKING:
-    from lrbench.store import Member
+    from lrbench.store import StudySlot
     from lrbench.study.study import Study
     from lrbench.training.listener import Listener
-    from lrbench.training.options import How
+    from lrbench.training.options import TrainOptions
 
 MOST_READINGS = 5
 """So often a study is read, before those who change it in between are too many."""
 
 
 @dataclass(frozen=True)
-class Bench:
+class Lab:
     """Where runs are stored, and how the missing ones are trained.
 
     Attributes:
@@ -36,20 +36,20 @@ class Bench:
     store: Store
     how: Mapping[str, Any] = field(default_factory=dict)
 
-    def train(self, study: Study) -> Tally:
+    def train(self, study: Study) -> RunCounts:
         """Train what the study asks for and the store does not have."""
         return run(study, self.store, **self.how)
 
-    def trained(self, study: Study) -> tuple[Evidence, Tally]:
+    def trained(self, study: Study) -> tuple[StudyRuns, RunCounts]:
         """Train a study, and read it as it was asked: another process may have asked less of it under the same name.
 
         Raises:
             StoreError: others ask less of it again and again.
         """
-        tally = Tally()
+        tally = RunCounts()
         for _ in range(MOST_READINGS):
             tally += self.train(study)
-            evidence = Evidence.of(study.name, self.store)
+            evidence = StudyRuns.of(study.name, self.store)
             if _asks_for_all(study, evidence.members):
                 return evidence, tally
         raise StoreError(
@@ -61,10 +61,10 @@ class NotTrainedError(StudyError):
     """An archive was asked for runs that its store does not have."""
 
 
-class Archive(Bench):
+class ReadOnlyLab(Lab):
     """A bench that trains and writes nothing: what it is asked for is in its store, under the name of the study."""
 
-    def train(self, study: Study) -> Tally:
+    def train(self, study: Study) -> RunCounts:
         """Nothing.
 
         Raises:
@@ -72,20 +72,20 @@ class Archive(Bench):
         """
         known = study.name in self.store.study_names()
         planned = plan(study)
-        missing = outlook(planned, self.store, Engines.chosen(self.how.get("engine", "auto"), planned.runs)).missing
+        missing = backlog(planned, self.store, Engines.chosen(self.how.get("engine", "auto"), planned.runs)).missing
         if missing or not known or not _asks_for_all(study, self.store.study(study.name)[1]):
             raise NotTrainedError(f"the store {self.store.name} has not all runs of the study '{study.name}'")
-        return Tally()
+        return RunCounts()
 
 
-def _asks_for_all(study: Study, members: Iterable[Member]) -> bool:
+def _asks_for_all(study: Study, members: Iterable[StudySlot]) -> bool:
     """Whether the runs that a stored study asks for are among others those of this one."""
     asked = {(entry.name, seed) for entry in study.entries for seed in study.seeds}
     return asked <= {(member.entry, member.seed) for member in members}
 
 
 @contextmanager
-def bench_at(store: Store | str | Path | None, listener: Listener | None, how: How) -> Iterator[Bench]:
+def lab_at(store: Store | str | Path | None, listener: Listener | None, how: TrainOptions) -> Iterator[Lab]:
     """A bench on an open store, which stays open, or on a store that is opened for it.
 
     Raises:
@@ -94,7 +94,7 @@ def bench_at(store: Store | str | Path | None, listener: Listener | None, how: H
     """
     check_workers(how.get("workers", "auto"), how.get("device", "auto"))
     if isinstance(store, Store):
-        yield Bench(store, {"listener": listener, **how})
+        yield Lab(store, {"listener": listener, **how})
         return
     with open_store(store) as opened:
-        yield Bench(opened, {"listener": listener, **how})
+        yield Lab(opened, {"listener": listener, **how})

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lrbench.store import Holder
-    from lrbench.training.backlog import Outlook
+    from lrbench.training.backlog import Backlog
     from lrbench.training.plan import PlannedRun
 
 
 class Listener(Protocol):
     """Whoever watches a study being run, a progress bar for one."""
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
 
     def trained(self, iterations: int) -> None:
@@ -30,10 +30,10 @@ class Listener(Protocol):
         """Only runs that other coordinators train are left; called again every minute."""
 
 
-class Silence:
+class NullListener:
     """A listener that does nothing."""
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         pass
 
     def trained(self, iterations: int) -> None:

@@ -34,7 +34,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Lane:
+class LaneSpec:
     """One branch of a study's tree, as a worker has to know it.
 
     Attributes:
@@ -58,12 +58,12 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainLanes:
     """Lanes of one task for one worker: one for the serial engine, any number for the stacked one."""
 
     task: str
     engine: EngineName
-    lanes: tuple[Lane, ...]
+    lanes: tuple[LaneSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -104,23 +104,23 @@ class Lanes:
 
 
 @dataclass(frozen=True)
-class Idle:
+class OrderDone:
     """A worker has done what it was given."""
 
 
 @dataclass(frozen=True)
-class Failed:
+class OrderFailed:
     """What a worker was given raised an error; the worker is idle again."""
 
     traceback: str
 
 
 @dataclass(frozen=True)
-class Died:
+class WorkerDied:
     """A worker is gone, with what it was doing since its last message; another has taken its place."""
 
     reason: str
 
 
-Order = Work | Probe
-Message = Progress | Lanes | Idle | Failed | Died
+Order = TrainLanes | Probe
+Message = Progress | Lanes | OrderDone | OrderFailed | WorkerDied

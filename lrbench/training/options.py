@@ -11,7 +11,7 @@ from lrbench.training.pools import Workers
 Location = str | Path
 
 
-class How(TypedDict, total=False):
+class TrainOptions(TypedDict, total=False):
     """Where and how a study is trained; what is left out is chosen by what is there.
 
     Attributes:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import UNMODIFIED, Treatment
 from lrbench.tasks.fingerprint import fingerprint
 
@@ -36,7 +36,7 @@ class PlannedRun:
     """
 
     task: Task
-    entry: Entry
+    entry: StudyPolicy
     seed: int
     stage: str = "main"
     scale: float = 1.0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lrbench.training.plan import PlannedRun
 
 
-def standing(
+def resume_point(
     run: PlannedRun, stored: Mapping[str, StoredRun], is_whole: Callable[[str], bool] = lambda checkpoint: True
 ) -> tuple[int, str | None]:
     """The iterations that a run has behind it, and the checkpoint that it goes on from; (0, None) where it starts over.

@@ -13,12 +13,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import resolve_device
-from lrbench.store import ENDED, Lease, Member, Store
+from lrbench.store import ENDED, Lease, Store, StudySlot
 from lrbench.study.results import finalists
-from lrbench.training.backlog import Outlook
-from lrbench.training.coordinator import Coordinator, Trained
+from lrbench.training.backlog import Backlog
+from lrbench.training.coordinator import Coordinator, TrainingSummary
 from lrbench.training.engine_choice import Engine, Engines
-from lrbench.training.listener import Listener, Silence
+from lrbench.training.listener import Listener, NullListener
 from lrbench.training.messages import Setup
 from lrbench.training.plan import Plan, confirmation, plan
 from lrbench.training.pools import Pool, Workers, open_pool, open_pool_apart, parse_workers, room, worthwhile
@@ -43,7 +43,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
-class Tally:
+class RunCounts:
     """Count what a call of `run` did: `total` is `trained` + `cached` + `failed`.
 
     Attributes:
@@ -64,8 +64,10 @@ class Tally:
     steps_nominal: int = 0
     steps_trained: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+    def __add__(self, other: RunCounts) -> RunCounts:
+        return RunCounts(
+            *(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
 
     def to_json(self) -> dict[str, dict[str, int]]:
         """The `runs` and `steps` of a study's document."""
@@ -85,7 +87,7 @@ def run(
     engine: Engine = "auto",
     gpus_per_worker: float = 0.0,
     listener: Listener | None = None,
-) -> Tally:
+) -> RunCounts:
     """Train every run of a study that the store does not have, and write down what is seen.
 
     What is trained already is not trained again, in this study or another, but for a run that was stacked and has to be
@@ -111,7 +113,7 @@ def run(
         TaskError: there is no such device.
     """
     workers = check_workers(workers, device)
-    listener = Silence() if listener is None else listener
+    listener = NullListener() if listener is None else listener
     setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
     first = plan(study)
     engines = Engines.chosen(engine, first.runs)
@@ -119,14 +121,14 @@ def run(
     with store.lease() as lease, _interruptible() as interrupted:
         _sweep(store, lease)
 
-        def train(stage: Plan) -> Tally:
-            ahead = outlook(stage, store, engines)
+        def train(stage: Plan) -> RunCounts:
+            ahead = backlog(stage, store, engines)
             listener.planned(ahead)
             if not ahead.missing:
-                return _tally(ahead, Trained(), store)
+                return _tally(ahead, TrainingSummary(), store)
             suspects = _suspects(ahead, store, lease)
             crew = _crew(workers, ahead, engines, device)
-            trained = Trained()
+            trained = TrainingSummary()
             for runs, opened in _crews(crew, ahead, suspects, setup, gpus_per_worker):
                 with opened as pool:
                     coordinator = Coordinator(store, lease, pool, engines, listener)
@@ -154,7 +156,7 @@ def check_workers(workers: Workers, device: str) -> Workers:
     return known
 
 
-def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Workers:
+def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Workers:
     """The workers that have something to do."""
     if workers == "auto":
         return min(worthwhile(ahead.seconds(engines.stackable), room(resolve_device(device))), len(ahead.missing))
@@ -162,7 +164,7 @@ def _crew(workers: Workers, ahead: Outlook, engines: Engines, device: str) -> Wo
 
 
 def _crews(
-    crew: Workers, ahead: Outlook, suspects: Collection[str], setup: Setup, gpus_per_worker: float
+    crew: Workers, ahead: Backlog, suspects: Collection[str], setup: Setup, gpus_per_worker: float
 ) -> Iterator[tuple[list[PlannedRun], AbstractContextManager[Pool]]]:
     """Yield the runs to train, each time with the workers for them.
 
@@ -175,28 +177,28 @@ def _crews(
         yield [run for run in ahead.missing.values() if run.key in suspects], open_pool_apart(setup)
 
 
-def _suspects(ahead: Outlook, store: Store, lease: Lease) -> set[str]:
+def _suspects(ahead: Backlog, store: Store, lease: Lease) -> set[str]:
     """Return the keys of the missing runs that failed, or that a process died or was stopped over."""
     failed = {key for key, run in ahead.stored.items() if run.status == "failed"}
     return (failed | lease.left_behind(ahead.missing)) & ahead.missing.keys()
 
 
-def outlook(plan: Plan, store: Store | None, engines: Engines) -> Outlook:
+def backlog(plan: Plan, store: Store | None, engines: Engines) -> Backlog:
     """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
     if store is None:
-        return Outlook(plan, {}, plan.by_key)
+        return Backlog(plan, {}, plan.by_key)
     exact = engines.exact(plan.runs)
     statuses = store.statuses(exact)
     missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
     begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
-    return Outlook(plan, store.runs(begun, exact), missing)
+    return Backlog(plan, store.runs(begun, exact), missing)
 
 
-def _tally(ahead: Outlook, done: Trained, store: Store) -> Tally:
+def _tally(ahead: Backlog, done: TrainingSummary, store: Store) -> RunCounts:
     runs, after = ahead.plan.runs, store.statuses()
     trained = sum(after[key] != "failed" for key in done.ended)
     failed = sum(after[run.key] == "failed" for run in runs)
-    return Tally(
+    return RunCounts(
         total=len(runs),
         trained=trained,
         cached=len(runs) - trained - failed,
@@ -271,9 +273,9 @@ def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
         print(answer, file=sys.stderr, flush=True)
 
 
-def _members(plan: Plan) -> list[Member]:
+def _members(plan: Plan) -> list[StudySlot]:
     return [
-        Member(run.task.name, run.stage, run.entry.name, run.treatment.name, run.scale, run.seed, run.key)
+        StudySlot(run.task.name, run.stage, run.entry.name, run.treatment.name, run.scale, run.seed, run.key)
         for run in plan.runs
     ]
 

@@ -43,7 +43,7 @@ class Branch:
         return replace(self, start=step, steps=self.steps - (step - self.start))
 
 
-def forest(runs: Iterable[PlannedRun], standing: Callable[[PlannedRun], tuple[int, Hashable]]) -> list[Branch]:
+def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]) -> list[Branch]:
     """The trees of the training that answers runs, in the order of the runs.
 
     Runs share iterations where task, seed and modifiers are the same and the learning rates are equal bit for bit from
@@ -57,15 +57,15 @@ def forest(runs: Iterable[PlannedRun], standing: Callable[[PlannedRun], tuple[in
     """
     groups: dict[Hashable, dict[str, list[PlannedRun]]] = {}
     for run in runs:
-        groups.setdefault((run.trunk, standing(run)), {}).setdefault(run.training_key, []).append(run)
-    return [tree for group in groups.values() for tree in _trees(list(group.values()), standing)]
+        groups.setdefault((run.trunk, resume_point(run)), {}).setdefault(run.training_key, []).append(run)
+    return [tree for group in groups.values() for tree in _trees(list(group.values()), resume_point)]
 
 
 def _trees(
-    trainings: Sequence[Sequence[PlannedRun]], standing: Callable[[PlannedRun], tuple[int, Hashable]]
+    trainings: Sequence[Sequence[PlannedRun]], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
 ) -> list[Branch]:
     """The trees of runs that stand at the same state; those of one training are given together."""
-    start, _ = standing(trainings[0][0])
+    start, _ = resume_point(trainings[0][0])
     if len(trainings) == 1:
         return [_leaf(trainings[0], start)]
     lrs = [runs[0].lrs[start:] for runs in trainings]

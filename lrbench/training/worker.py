@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lrbench.engine import Evaluation, State, Watcher
     from lrbench.tasks import Task
-    from lrbench.training.messages import Lane, Work
+    from lrbench.training.messages import LaneSpec, TrainLanes
 
 
 class Run:
@@ -31,7 +31,7 @@ class Run:
         seconds: the wall time that it has taken since the last message; its share, where lanes are trained together.
     """
 
-    def __init__(self, lane: Lane, task: Task) -> None:
+    def __init__(self, lane: LaneSpec, task: Task) -> None:
         began = time.perf_counter()
         self.lane = lane
         self.task = task
@@ -101,7 +101,7 @@ class Run:
         return replace(segment, status="finished", final=numbers)
 
 
-def segments(work: Work, task: Task, seconds_at_risk: float) -> Generator[Progress]:
+def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[Progress]:
     """Train lanes to their ends, and tell of each when it gets there, and of all when work worth keeping was done.
 
     Whoever stops listening between two messages loses what came after the last one, and nothing else.
@@ -125,7 +125,7 @@ def segments(work: Work, task: Task, seconds_at_risk: float) -> Generator[Progre
         going = [run for run in going if not run.done]
 
 
-def _advanced(work: Work, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
+def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
     if work.engine == "serial":
         return [advance(task, run.state, run.lrs(), run.lane.modifiers, run.watchers) for run in runs]
     methods = runs[0].lane.modifiers, runs[0].watchers

@@ -23,7 +23,7 @@ from lrbench.lr_range.range_test import RangeTest
 from lrbench.metrics import Scorecard
 from lrbench.policy import FIX
 from lrbench.study.file import load_study
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
 
 ANSWER = Path(__file__).with_suffix(".json")
@@ -83,7 +83,7 @@ def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[
     study = Study(
         name=f"ends of the range of {task.name}",
         tasks=(task.with_(steps=steps, eval_every=steps),),
-        entries=tuple(Entry(name, FIX(k0=rate)) for name, rate in rates.items()),
+        entries=tuple(StudyPolicy(name, FIX(k0=rate)) for name, rate in rates.items()),
         seeds=tuple(FURTHER_SEEDS),
     )
     cards = {card.name: card for card in lrbench.run(study, store=store, device="cpu").results.tasks[0].scorecards}

@@ -35,13 +35,13 @@ from lrbench.policy_search import Between, Search, Space
 from lrbench.policy_search.domain import OneOf
 from lrbench.policy_search.loop import find
 from lrbench.store import NewRun, Score, Segment, Store, open_store
-from lrbench.study.results import Evidence
-from lrbench.study.study import Entry, Study
+from lrbench.study.results import StudyRuns
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Data, Task
 from lrbench.training.engine_choice import Engines
-from lrbench.training.lab import Bench
+from lrbench.training.lab import Lab
 from lrbench.training.plan import PlannedRun, plan
-from lrbench.training.runner import outlook
+from lrbench.training.runner import backlog
 
 KEPT = Path(__file__).with_suffix("")
 FIGURES = Path(__file__).parents[2] / "figures" / "search"
@@ -158,7 +158,7 @@ def every_policy(space: Space) -> list[str]:
 def train(question: Question, data_root: Path, location: Path) -> None:
     """Train the table into a store, and write it down."""
     search = question.search(data_root)
-    entries = tuple(Entry(text, parse(text)) for text in every_policy(search.space))
+    entries = tuple(StudyPolicy(text, parse(text)) for text in every_policy(search.space))
     with open_store(location) as store:
         frames = []
         for rung in search.ladder:
@@ -166,7 +166,7 @@ def train(question: Question, data_root: Path, location: Path) -> None:
             study = Study(name=name, tasks=(rung.task,), entries=entries, seeds=rung.seeds)
             frames.append(trained(study, store))
         means = frames[-1].fillna({"val": CHANCE}).groupby("policy")["val"].mean().sort_values(ascending=False)
-        best = tuple(Entry(text, parse(text)) for text in means.index[: question.contenders])
+        best = tuple(StudyPolicy(text, parse(text)) for text in means.index[: question.contenders])
         frames.append(trained(Study(name="unseen", tasks=(search.task,), entries=best, seeds=question.unseen), store))
     pd.concat(frames).to_csv(question.table, index=False)
 
@@ -174,11 +174,11 @@ def train(question: Question, data_root: Path, location: Path) -> None:
 def trained(study: Study, store: Store) -> pd.DataFrame:
     """The runs of a study as rows of the table, trained where they were not."""
     planned = plan(study)
-    ahead = outlook(planned, store, Engines.chosen("auto", planned.runs))
+    ahead = backlog(planned, store, Engines.chosen("auto", planned.runs))
     left, whole = ahead.steps_to_train, ahead.steps_nominal
     print(f"{study.name}: {len(ahead.missing)} runs to train, {left:,} of {whole:,} iterations", flush=True)
-    Bench(store, {"device": "cpu"}).train(study)
-    evidence = Evidence.of(study.name, store)
+    Lab(store, {"device": "cpu"}).train(study)
+    evidence = StudyRuns.of(study.name, store)
     rows = []
     for member in evidence.members:
         run = evidence.runs[member.run]
@@ -195,7 +195,7 @@ def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     tasks = {rung.task.steps: rung.task for rung in search.ladder}
     for row in table.itertuples():
         task = tasks[row.steps]
-        key = PlannedRun(task, Entry(row.policy, parse(row.policy)), row.seed).key
+        key = PlannedRun(task, StudyPolicy(row.policy, parse(row.policy)), row.seed).key
         runs[key] = NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})
         if row.status == "finished":
             score = Score(row.steps, 0.0, 0.0, row.val, 0.0, row.test)
@@ -249,7 +249,7 @@ def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trac
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(location, folder))
         with open_store(copy) as store:
-            found = find(search, Bench(store, {"device": "cpu"}))
+            found = find(search, Lab(store, {"device": "cpu"}))
     trace: Trace = []
     spent, best, value = 0.0, "", -1.0
     for start in range(0, len(found.tried), search.batch):

@@ -9,7 +9,7 @@ from lrbench.cli.effects import print_effects
 from lrbench.cli.errors import Session
 from lrbench.cli.ranking import print_ranking
 from lrbench.cli.row_names import RowNames
-from lrbench.metrics import Contender, Curve, RunRecord, effect, interaction, rank
+from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.results import Results, TaskResults, label
 
@@ -44,7 +44,7 @@ def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]
 def task_of(arms: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
     """A task's results from the runs of each policy, by each treatment; the treatment "" is none."""
     policies, treatments = (dict.fromkeys(names) for names in zip(*arms, strict=True))
-    contenders = [Contender(label(*names), names[0], records) for names, records in arms.items()]
+    contenders = [PolicyRuns(label(*names), names[0], records) for names, records in arms.items()]
     by = {name: [(arms[policy, ""], arms[policy, name]) for policy in policies] for name in treatments if name}
     return TaskResults(
         task="a-task",

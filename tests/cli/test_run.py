@@ -23,7 +23,7 @@ from lrbench.study.file import load_study
 from lrbench.study.results import results
 from lrbench.training import coordinator
 from lrbench.training.plan import plan
-from lrbench.training.runner import Tally
+from lrbench.training.runner import RunCounts
 from tests.report.made_studies import write_study
 
 METRICS = {
@@ -479,7 +479,7 @@ def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
         write_study(store, dict.fromkeys(outcomes, "FIX(k0=0.1)"), lambda place: outcomes[place.name], **asked)
         found = results("a-study", store)
 
-    print_outcome(Outcome(found, Tally()), Session())
+    print_outcome(Outcome(found, RunCounts()), Session())
 
     said = " ".join(capsys.readouterr().out.split())
     assert remark in said

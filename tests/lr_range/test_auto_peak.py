@@ -11,43 +11,43 @@ from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.policy import FIX, POLY, TRI
 from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
-from lrbench.training.lab import Archive, Bench, NotTrainedError
+from lrbench.training.lab import Lab, NotTrainedError, ReadOnlyLab
 
 
 @pytest.fixture
 def study(task: Task) -> Study:
     entries = (
-        Entry("wave", TRI(k0=0.01, k1=0.1, l="0.25dur"), auto_peak=True),
-        Entry("line", POLY(k0=1.0, p=1, l="1dur"), auto_peak=True),
-        Entry("flat", FIX(k0=0.05)),
+        StudyPolicy("wave", TRI(k0=0.01, k1=0.1, l="0.25dur"), auto_peak=True),
+        StudyPolicy("line", POLY(k0=1.0, p=1, l="1dur"), auto_peak=True),
+        StudyPolicy("flat", FIX(k0=0.05)),
     )
     return Study(name="fitted", tasks=(task,), entries=entries, seeds=(0, 1))
 
 
-def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, bench: Bench) -> None:
-    fitted = with_auto_peaks(study, bench)
+def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, lab: Lab) -> None:
+    fitted = with_auto_peaks(study, lab)
 
-    high = lrbench.range_test(study.tasks[0], seeds=3, store=bench.store, device="cpu", engine="serial").high.value
+    high = lrbench.range_test(study.tasks[0], seeds=3, store=lab.store, device="cpu", engine="serial").high.value
     wave, line, flat = (entry.policy for entry in fitted.entries)
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
     assert [entry.found_peak for entry in fitted.entries] == [line.k0, line.k0, None]
     assert fitted.auto_peaks == ()
-    assert with_auto_peaks(fitted, bench) is fitted
+    assert with_auto_peaks(fitted, lab) is fitted
 
 
-def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: Study, bench: Bench) -> None:
-    archive = Archive(bench.store)
+def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: Study, lab: Lab) -> None:
+    archive = ReadOnlyLab(lab.store)
     with pytest.raises(NotTrainedError):
         with_auto_peaks(study, archive)
 
-    fitted = with_auto_peaks(study, bench)
+    fitted = with_auto_peaks(study, lab)
     assert with_auto_peaks(study, archive) == fitted
 
-    lrbench.range_test(study.tasks[0], seeds=1, store=bench.store, device="cpu", engine="serial")
+    lrbench.range_test(study.tasks[0], seeds=1, store=lab.store, device="cpu", engine="serial")
     with pytest.raises(NotTrainedError):
         with_auto_peaks(study, archive)
 

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.metrics import Contender, RunRecord, confirm, finalists
+from lrbench.metrics import PolicyRuns, RunRecord, confirm, finalists
 
 MakeRun = Callable[..., RunRecord]
 FRESH = 100
 
 
-def contender(run: MakeRun, name: str, vals: list[float | None], first_seed: int = 0) -> Contender:
+def contender(run: MakeRun, name: str, vals: list[float | None], first_seed: int = 0) -> PolicyRuns:
     runs = tuple(run(first_seed + s, val) for s, val in enumerate(vals))
-    return Contender(name, f"FIX(k0={len(name)})", runs)
+    return PolicyRuns(name, f"FIX(k0={len(name)})", runs)
 
 
-def names(contenders: list[Contender]) -> list[str]:
+def names(contenders: list[PolicyRuns]) -> list[str]:
     return [contender.name for contender in contenders]
 
 
 @pytest.fixture
-def study(run: MakeRun) -> list[Contender]:
+def study(run: MakeRun) -> list[PolicyRuns]:
     return [
         contender(run, "far", [0.50, 0.51, 0.49, 0.50]),
         contender(run, "close", [0.88, 0.91, 0.90, 0.89]),
@@ -30,15 +30,15 @@ def study(run: MakeRun) -> list[Contender]:
     ]
 
 
-def test_finalists_are_the_winner_and_those_not_significantly_worse(study: list[Contender]) -> None:
+def test_finalists_are_the_winner_and_those_not_significantly_worse(study: list[PolicyRuns]) -> None:
     assert names(finalists(study, at_most=10)) == ["winner", "close", "near"]
 
 
-def test_at_most_so_many_are_confirmed(study: list[Contender]) -> None:
+def test_at_most_so_many_are_confirmed(study: list[PolicyRuns]) -> None:
     assert names(finalists(study, at_most=2)) == ["winner", "close"]
 
 
-def test_a_policy_that_diverged_is_no_finalist(study: list[Contender]) -> None:
+def test_a_policy_that_diverged_is_no_finalist(study: list[PolicyRuns]) -> None:
     assert "wild" not in names(finalists(study, at_most=10))
 
 
@@ -46,12 +46,12 @@ def test_a_study_where_everything_diverged_has_no_finalists(run: MakeRun) -> Non
     assert finalists([contender(run, "wild", [None, None])], at_most=3) == []
 
 
-def test_confirming_nobody_is_refused(study: list[Contender]) -> None:
+def test_confirming_nobody_is_refused(study: list[PolicyRuns]) -> None:
     with pytest.raises(StudyError, match="at least 1 policy must be confirmed, but 0 were asked for"):
         finalists(study, at_most=0)
 
 
-def test_the_fresh_figures_are_reported_with_the_searchs_beside_them(run: MakeRun, study: list[Contender]) -> None:
+def test_the_fresh_figures_are_reported_with_the_searchs_beside_them(run: MakeRun, study: list[PolicyRuns]) -> None:
     fresh = [contender(run, "winner", [0.86, 0.88], FRESH), contender(run, "close", [0.89, 0.89], FRESH)]
     first, second = confirm(study, fresh, margin=0.01)
     assert (first.card.name, second.card.name) == ("close", "winner")
@@ -61,7 +61,7 @@ def test_the_fresh_figures_are_reported_with_the_searchs_beside_them(run: MakeRu
     assert (second.card.n, second.search.n) == (2, 4)
 
 
-def test_a_confirmation_as_json_is_the_entry_with_the_search_beside_it(run: MakeRun, study: list[Contender]) -> None:
+def test_a_confirmation_as_json_is_the_entry_with_the_search_beside_it(run: MakeRun, study: list[PolicyRuns]) -> None:
     (confirmed,) = confirm(study, [contender(run, "winner", [0.86, 0.88], FRESH)], margin=0.01)
     entry = confirmed.to_json()
     assert entry["metrics"]["val_top1"]["mean"] == pytest.approx(0.87)
@@ -69,17 +69,17 @@ def test_a_confirmation_as_json_is_the_entry_with_the_search_beside_it(run: Make
     assert entry["shrinkage"] == pytest.approx(0.035)
 
 
-def test_a_finalist_without_a_fresh_run_has_no_shrinkage(study: list[Contender]) -> None:
-    (confirmed,) = confirm(study, [Contender("winner", "FIX(k0=6)", ())], margin=0.01)
+def test_a_finalist_without_a_fresh_run_has_no_shrinkage(study: list[PolicyRuns]) -> None:
+    (confirmed,) = confirm(study, [PolicyRuns("winner", "FIX(k0=6)", ())], margin=0.01)
     assert confirmed.shrinkage is None
 
 
-def test_seeds_of_the_search_are_not_fresh(run: MakeRun, study: list[Contender]) -> None:
+def test_seeds_of_the_search_are_not_fresh(run: MakeRun, study: list[PolicyRuns]) -> None:
     with pytest.raises(StudyError, match="winner must be confirmed on fresh seeds, but the search used 3 already"):
         confirm(study, [contender(run, "winner", [0.9, 0.9], first_seed=3)], margin=0.01)
 
 
-def test_a_stranger_can_not_be_confirmed(run: MakeRun, study: list[Contender]) -> None:
+def test_a_stranger_can_not_be_confirmed(run: MakeRun, study: list[PolicyRuns]) -> None:
     with pytest.raises(StudyError, match="stranger cannot be confirmed"):
         confirm(study, [contender(run, "stranger", [0.9, 0.9], FRESH)], margin=0.01)
 

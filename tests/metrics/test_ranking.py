@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.metrics import Contender, RunRecord, rank, score_table
+from lrbench.metrics import PolicyRuns, RunRecord, rank, score_table
 
 MakeRun = Callable[..., RunRecord]
 
 
-def contender(run: MakeRun, name: str, vals: list[float | None], tests: list[float] | None = None) -> Contender:
+def contender(run: MakeRun, name: str, vals: list[float | None], tests: list[float] | None = None) -> PolicyRuns:
     runs = tuple(run(seed, val, tests[seed] if tests else None) for seed, val in enumerate(vals))
-    return Contender(name, f"FIX(k0={len(name)})", runs)
+    return PolicyRuns(name, f"FIX(k0={len(name)})", runs)
 
 
 def test_policies_are_ranked_by_mean_validation_score(run: MakeRun) -> None:
@@ -38,13 +38,15 @@ def test_a_policy_that_diverged_is_scored_as_chance_and_to_be_avoided(run: MakeR
 
 
 def test_policies_without_any_score_come_last(run: MakeRun) -> None:
-    names = [card.name for card in rank([Contender("none", "FIX(k0=1)", ()), contender(run, "one", [0.1])], margin=0.0)]
+    names = [
+        card.name for card in rank([PolicyRuns("none", "FIX(k0=1)", ()), contender(run, "one", [0.1])], margin=0.0)
+    ]
     assert names == ["one", "none"]
 
 
 def test_scores_are_paired_by_seed_and_not_by_position(run: MakeRun) -> None:
-    backwards = Contender("backwards", "FIX(k0=1)", (run(7, 0.7), run(3, 0.3)))
-    partly = Contender("partly", "FIX(k0=2)", (run(3, 0.4), run(5, None)))
+    backwards = PolicyRuns("backwards", "FIX(k0=1)", (run(7, 0.7), run(3, 0.3)))
+    partly = PolicyRuns("partly", "FIX(k0=2)", (run(3, 0.4), run(5, None)))
     scores, diverged = score_table([backwards, partly])
     assert np.array_equal(scores, [[0.3, np.nan, 0.7], [0.4, 0.1, np.nan]], equal_nan=True)
     assert diverged.tolist() == [[False, False, False], [False, True, False]]
@@ -60,6 +62,6 @@ def test_an_empty_study_has_an_empty_ranking() -> None:
 
 
 def test_contenders_of_different_objectives_are_refused(run: MakeRun) -> None:
-    other = Contender("f1", "FIX(k0=1)", (run(0, 0.5, objective="f1"),))
+    other = PolicyRuns("f1", "FIX(k0=1)", (run(0, 0.5, objective="f1"),))
     with pytest.raises(StudyError, match="one objective, but have f1, top1"):
         rank([other, contender(run, "top1", [0.5])], margin=0.01)

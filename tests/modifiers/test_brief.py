@@ -1,7 +1,7 @@
 import pytest
 
 from lrbench.modifiers import EMA, PLP, PSWA, Lookahead
-from lrbench.modifiers.brief import brief_treatment
+from lrbench.modifiers.brief import brief_variant
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from lrbench.modifiers.brief import brief_treatment
     ],
 )
 def test_settings_that_have_their_defaults_go_without_saying(treatment: str, brief: str) -> None:
-    assert brief_treatment(treatment) == brief
+    assert brief_variant(treatment) == brief

@@ -25,12 +25,12 @@ import os
 import lrbench
 from lrbench.policy_search import Between, Search, Space
 from lrbench.training import coordinator
-from lrbench.training.listener import Silence
+from lrbench.training.listener import NullListener
 
 os.chdir(folder)
 coordinator.SECONDS_BETWEEN_LOOKS = coordinator.SECONDS_OF_PATIENCE = 0.05
 
-class Counting(Silence):
+class Counting(NullListener):
     iterations = 0
 
     def trained(self, iterations):

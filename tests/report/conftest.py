@@ -8,7 +8,7 @@ import pytest
 
 from lrbench.report.frames import Frames, study_frames
 from lrbench.store import Store, open_store
-from tests.report.made_studies import FIVE, SCORES, Known, Outcome, Place, same_everywhere, write_study
+from tests.report.made_studies import FIVE, SCORES, Outcome, Place, SearchState, same_everywhere, write_study
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def study(store: Store) -> Callable[..., Frames]:
     """The tables of a study whose runs came to what a function says; what else it asks for is as in `write_study`."""
 
-    def make(policies: Mapping[str, str], outcome: Known, *, name: str = "a-study", **asked: Any) -> Frames:
+    def make(policies: Mapping[str, str], outcome: SearchState, *, name: str = "a-study", **asked: Any) -> Frames:
         write_study(store, policies, outcome, name, **asked)
         return study_frames(name, store)
 

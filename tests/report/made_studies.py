@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lrbench.store import Member, NewRun, Score, Segment, Store
+from lrbench.store import NewRun, Score, Segment, Store, StudySlot
 
 STEPS = 100
 EVALUATIONS = (20, 40, 60, 80, 100)
@@ -31,13 +31,13 @@ class Place:
     seed: int
 
 
-Known = Callable[[Place], Outcome]
+SearchState = Callable[[Place], Outcome]
 
 
 def write_study(
     store: Store,
     policies: Mapping[str, str],
-    outcome: Known,
+    outcome: SearchState,
     name: str = "a-study",
     seeds: Sequence[int] = (0, 1, 2),
     treatments: Sequence[str] = (),
@@ -90,7 +90,7 @@ def write_study(
         ],
     }
     known = {place: outcome(place) for place in places}
-    members = [Member(*vars(place).values(), _key(name, place)) for place in places]
+    members = [StudySlot(*vars(place).values(), _key(name, place)) for place in places]
     store.save_study(name, definition, members)
     begun = {place: result for place, result in known.items() if result != MISSING}
     with store.lease() as lease:
@@ -144,7 +144,7 @@ def _final(score: float) -> dict[str, object]:
     }
 
 
-def same_everywhere(scores: Mapping[str, Outcome], spread: float = 0.001) -> Known:
+def same_everywhere(scores: Mapping[str, Outcome], spread: float = 0.001) -> SearchState:
     """Runs that come to a score by policy, and a little more on each further seed."""
 
     def outcome(place: Place) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.store import SCHEMA_VERSION, Lease, Member, NewRun, Score, Segment, Store, open_store
+from lrbench.store import SCHEMA_VERSION, Lease, NewRun, Score, Segment, Store, StudySlot, open_store
 
 KEY = "0" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})
@@ -112,10 +112,10 @@ def test_an_unknown_run_is_absent(store: Store) -> None:
 
 
 def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
-    one, other = (Member("task", "main", name, "", 1.0, 3, KEY) for name in ("a", "b"))
+    one, other = (StudySlot("task", "main", name, "", 1.0, 3, KEY) for name in ("a", "b"))
     store.save_study("study", {"margin": 0.01}, [one])
     store.save_study("study", {"margin": 0.02}, [other])
-    store.add_members("study", [Member("task", "confirm", "b", "", 1.0, 9, KEY)])
+    store.add_members("study", [StudySlot("task", "confirm", "b", "", 1.0, 9, KEY)])
     definition, members = store.study("study")
     assert definition == {"margin": 0.02}
     assert sorted(member.stage for member in members) == ["confirm", "main"]
@@ -123,7 +123,7 @@ def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
 
 
 def test_a_place_that_is_added_again_is_filled_by_the_latest_run(store: Store) -> None:
-    place = Member("task", "confirm", "a", "", 1.0, 3, KEY)
+    place = StudySlot("task", "confirm", "a", "", 1.0, 3, KEY)
     store.save_study("study", {}, [place])
     store.add_members("study", [place, replace(place, run="e" * 32)])
     _, members = store.study("study")
@@ -131,7 +131,7 @@ def test_a_place_that_is_added_again_is_filled_by_the_latest_run(store: Store) -
 
 
 def test_a_study_is_saved_by_several_at_once(store: Store) -> None:
-    members = [Member("task", "main", f"FIX{seed}", "", 1.0, seed, KEY) for seed in range(20)]
+    members = [StudySlot("task", "main", f"FIX{seed}", "", 1.0, seed, KEY) for seed in range(20)]
     with ThreadPoolExecutor(4) as pool:
         saving = [pool.submit(store.save_study, "study", {"margin": 0.01}, members) for _ in range(12)]
         adding = [pool.submit(store.add_members, "study", members[::-1]) for saved in saving if not saved.result()]
@@ -142,7 +142,7 @@ def test_a_study_is_saved_by_several_at_once(store: Store) -> None:
 def test_a_study_has_the_runs_that_were_begun(store: Store, lease: Lease) -> None:
     lease.begin([NEW])
     lease.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
-    members = [Member("task", "main", "a", "", 1.0, 3, KEY), Member("task", "main", "a", "", 1.0, 4, "e" * 32)]
+    members = [StudySlot("task", "main", "a", "", 1.0, 3, KEY), StudySlot("task", "main", "a", "", 1.0, 4, "e" * 32)]
     store.save_study("study", {}, members)
     runs = store.study_runs("study")
     assert list(runs) == [KEY]
@@ -269,7 +269,7 @@ def test_what_two_processes_add_to_a_study_is_all_there(location: str) -> None:
 
 
 def test_a_study_whose_definition_is_revised_keeps_its_members(store: Store) -> None:
-    member = Member("task", "main", "FIX", "", 1.0, 0, KEY)
+    member = StudySlot("task", "main", "FIX", "", 1.0, 0, KEY)
     store.save_study("known", {"margin": 0.1}, [member])
 
     assert store.revise_study("known", lambda known: {**known, "target": 0.5}) == {"margin": 0.1, "target": 0.5}

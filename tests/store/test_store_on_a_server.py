@@ -18,7 +18,7 @@ import pytest
 from lrbench.errors import StoreError
 from lrbench.store import NewRun, Score, Segment, database, lease, open_store
 from lrbench.training import runner
-from lrbench.training.listener import Silence
+from lrbench.training.listener import NullListener
 from lrbench.training.runner import run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_a_study_goes_on_when_its_server_was_away_for_some_seconds(
 ) -> None:
     monkeypatch.setattr(runner, "SECONDS_AT_RISK", 0.0)
 
-    class Stopper(Silence):
+    class Stopper(NullListener):
         stopped = False
 
         def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:

@@ -14,8 +14,8 @@ from lrbench.study.results import results
 from lrbench.study.study import Study
 from lrbench.study.variant import Treatment
 from lrbench.tasks import Metric, Task
-from lrbench.training.backlog import Outlook
-from lrbench.training.listener import Silence
+from lrbench.training.backlog import Backlog
+from lrbench.training.listener import NullListener
 from lrbench.training.runner import run
 
 Make = Callable[..., Study]
@@ -139,8 +139,8 @@ def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch
 
 
 def test_curves_of_a_study_that_was_not_begun_are_columns_without_rows(study: Make, store: Store) -> None:
-    class Stopper(Silence):
-        def planned(self, outlook: Outlook) -> None:
+    class Stopper(NullListener):
+        def planned(self, backlog: Backlog) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

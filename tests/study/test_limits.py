@@ -11,7 +11,7 @@ import lrbench
 from lrbench.errors import StudyError
 from lrbench.study.file import load_study
 from lrbench.study.limits import seeds_of
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.training.plan import plan
 
 
@@ -70,7 +70,7 @@ def test_a_name_that_no_store_can_hold_is_refused(study: Study, name: str) -> No
     with pytest.raises(StudyError, match="has a character that no store can hold"):
         replace(study, name=name)
     with pytest.raises(StudyError, match="has a character that no store can hold"):
-        replace(study, entries=(Entry(name, entry.policy),))
+        replace(study, entries=(StudyPolicy(name, entry.policy),))
 
 
 @pytest.mark.parametrize("key", ["margin", "target"])

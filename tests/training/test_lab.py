@@ -3,20 +3,20 @@ import pytest
 from lrbench.errors import StoreError
 from lrbench.policy import parse
 from lrbench.store import Store
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
-from lrbench.training.backlog import Outlook
-from lrbench.training.lab import Bench
-from lrbench.training.listener import Silence
+from lrbench.training.backlog import Backlog
+from lrbench.training.lab import Lab
+from lrbench.training.listener import NullListener
 
 
-class Meddler(Silence):
+class Meddler(NullListener):
     """Asks less of a study, so many times, while it is trained; as a process does that is behind."""
 
     def __init__(self, store: Store, times: int) -> None:
         self.store, self.times = store, times
 
-    def planned(self, outlook: Outlook) -> None:
+    def planned(self, backlog: Backlog) -> None:
         self.times -= 1
         if self.times >= 0:
             definition, members = self.store.study("shared")
@@ -27,12 +27,12 @@ class Meddler(Silence):
 
 @pytest.fixture
 def shared(task: Task) -> Study:
-    entries = tuple(Entry(text, parse(text)) for text in ("FIX(k0=0.1)", "FIX(k0=0.2)"))
+    entries = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=0.1)", "FIX(k0=0.2)"))
     return Study(name="shared", tasks=(task,), entries=entries, seeds=(0,))
 
 
-def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(shared: Study, bench: Bench) -> None:
-    disturbed = Bench(bench.store, {**bench.how, "listener": Meddler(bench.store, 2)})
+def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(shared: Study, lab: Lab) -> None:
+    disturbed = Lab(lab.store, {**lab.how, "listener": Meddler(lab.store, 2)})
 
     evidence, tally = disturbed.trained(shared)
 
@@ -40,7 +40,7 @@ def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(sh
     assert tally.steps_trained == 2 * 40
 
 
-def test_a_study_that_is_changed_again_and_again_is_given_up(shared: Study, bench: Bench) -> None:
-    disturbed = Bench(bench.store, {**bench.how, "listener": Meddler(bench.store, 1000)})
+def test_a_study_that_is_changed_again_and_again_is_given_up(shared: Study, lab: Lab) -> None:
+    disturbed = Lab(lab.store, {**lab.how, "listener": Meddler(lab.store, 1000)})
     with pytest.raises(StoreError, match=r"the study 'shared' in the store .* is changed again and again by others"):
         disturbed.trained(shared)

@@ -19,7 +19,7 @@ from lrbench.study.results import results
 from lrbench.study.study import Study
 from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
-from lrbench.training.listener import Silence
+from lrbench.training.listener import NullListener
 from lrbench.training.plan import plan
 from lrbench.training.runner import run as run_study
 
@@ -35,7 +35,7 @@ def numbers(study: Study, store: Store) -> dict[str, StoredRun]:
     return {key: StoredRun(**{**vars(one), **blank}) for key, one in runs.items()}
 
 
-class Stop(Silence):
+class Stop(NullListener):
     """Ends the process's work when a run has come to a step, as Ctrl-C would."""
 
     def __init__(self, at: int) -> None:

@@ -21,10 +21,10 @@ from lrbench.store import Holder, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.variant import Treatment
 from lrbench.tasks import Metric, Task
-from lrbench.training.backlog import Outlook
-from lrbench.training.listener import Silence
+from lrbench.training.backlog import Backlog
+from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun, fresh_seeds, plan
-from lrbench.training.runner import INTERRUPT_ANSWERS, Tally
+from lrbench.training.runner import INTERRUPT_ANSWERS, RunCounts
 from lrbench.training.runner import run as run_study
 
 Make = Callable[..., Study]
@@ -42,7 +42,7 @@ def stored(study: Study, store: Store) -> dict[str, StoredRun]:
     }
 
 
-class Interrupter(Silence):
+class Interrupter(NullListener):
     """Sends Ctrl-C to its own process when a run has come to a step."""
 
     def __init__(self, at: int) -> None:
@@ -60,7 +60,7 @@ def checkpoint_at_every_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_policy_is_trained_with_every_seed(study: Make, store: Store) -> None:
     asked = study(*POLICIES)
-    assert run(asked, store) == Tally(total=4, trained=4, steps_nominal=160, steps_trained=160)
+    assert run(asked, store) == RunCounts(total=4, trained=4, steps_nominal=160, steps_trained=160)
     runs = stored(asked, store)
     assert [one.status for one in runs.values()] == ["finished"] * 4
     assert all([score.step for score in one.scores] == list(range(5, 45, 5)) for one in runs.values())
@@ -71,7 +71,7 @@ def test_a_finished_run_is_never_trained_again(study: Make, store: Store) -> Non
     asked = study(*POLICIES)
     run(asked, store)
     before = store.study_runs("small")
-    assert run(asked, store) == Tally(total=4, cached=4, steps_nominal=160)
+    assert run(asked, store) == RunCounts(total=4, cached=4, steps_nominal=160)
     assert store.study_runs("small") == before
 
 
@@ -253,7 +253,7 @@ def test_a_run_that_raises_is_stored_with_its_traceback_and_the_others_go_on(
     fragile = task.with_(name="fragile", model=Fragile)
     asked = study("FIX(k0=0.1)", tasks=(fragile, task))
     monkeypatch.setenv("FRAGILE_IS_BROKEN", "yes")
-    assert run(asked, store) == Tally(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
+    assert run(asked, store) == RunCounts(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
     failed = [one for one in stored(asked, store).values() if one.status == "failed"]
     assert all(one.error is not None and "RuntimeError: the model broke" in one.error for one in failed)
     assert all("Traceback" in one.error for one in failed if one.error)
@@ -307,7 +307,9 @@ def test_code_that_would_end_the_process_fails_its_run_alone(
     asked = study("FIX(k0=0.1)", tasks=(task.with_(name="quitting", model=lambda: Quitter(8, 3), version="1"), task))
     monkeypatch.setattr(Quitter, "error", error)
     with open_store(tmp_path / "a.db") as store:
-        assert run(asked, store, workers=1) == Tally(total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80)
+        assert run(asked, store, workers=1) == RunCounts(
+            total=4, trained=2, failed=2, steps_nominal=160, steps_trained=80
+        )
         failed = [one.error for one in store.study_runs("small").values() if one.status == "failed"]
     assert [error.splitlines()[-1] for error in failed if error] == [last_line] * 2
 
@@ -333,7 +335,7 @@ import lrbench
 import lrbench.training.coordinator
 import lrbench.training.runner
 from lrbench.policy import parse
-from lrbench.study.study import Entry
+from lrbench.study.study import StudyPolicy
 
 lrbench.training.coordinator.TRIES = 1
 lrbench.training.runner.SECONDS_TO_ACT_ON_AN_INTERRUPT = 0.2
@@ -353,7 +355,7 @@ class Model(nn.Linear):
 x, y = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
 data = lrbench.Data.from_arrays((x, y), (x, y))
 task = lrbench.Task(name="t", model=lambda: Model(8, 3), data=data, steps=4, batch_size=10, version="1")
-entries = tuple(Entry(text, parse(text)) for text in ("FIX(k0=1000)", "FIX(k0=0.1)"))
+entries = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=1000)", "FIX(k0=0.1)"))
 study = lrbench.Study(name="small", tasks=(task,), entries=entries, seeds=(0,))
 print(lrbench.run(study, store="a.db", workers=1, engine="serial").tally.to_json()["runs"])
 """
@@ -458,9 +460,9 @@ def test_a_policy_that_reacts_to_evaluations_is_trained_and_resumed(
 def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
     heard: list[str] = []
 
-    class Recorder(Silence):
-        def planned(self, outlook: Outlook) -> None:
-            heard.append(f"{len(outlook.missing)} planned")
+    class Recorder(NullListener):
+        def planned(self, backlog: Backlog) -> None:
+            heard.append(f"{len(backlog.missing)} planned")
 
         def ended(self, run: PlannedRun, status: str) -> None:
             heard.append(f"{run.entry.name} {run.seed} {status}")
@@ -474,7 +476,7 @@ def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkey
     asked, heard = study("FIX(k0=0.1)"), []
     planned = plan(asked).runs
 
-    class Releaser(Silence):
+    class Releaser(NullListener):
         def ended(self, run: PlannedRun, status: str) -> None:
             heard.append(run.key)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import lrbench.training.estimate
 from lrbench.modifiers import EMA, PLP
 from lrbench.policy import FIX, parse
-from lrbench.study.study import Entry, Study
+from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
 from lrbench.training.plan import PlannedRun, plan
@@ -112,7 +112,7 @@ def test_every_run_passes_through_branches_that_have_its_learning_rates(
         policy = parse("FIX(k0=0.3)")
         for at, rate in places.items():
             policy = policy.then(FIX(k0=rate), at=at)
-        entries[str(policy)] = Entry(str(policy), policy)
+        entries[str(policy)] = StudyPolicy(str(policy), policy)
     asked = Study(name="any", tasks=(task,), entries=tuple(entries.values()), seeds=(0,))
     runs = plan(asked).by_key
     forest_ = forest(runs.values(), beginning)

@@ -18,10 +18,10 @@ from lrbench.store import Score, Store, open_store
 from lrbench.study.study import Study
 from lrbench.study.variant import Treatment
 from lrbench.tasks import Task
-from lrbench.training.listener import Silence
+from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
 from lrbench.training.pools import parse_workers, worthwhile
-from lrbench.training.runner import Tally, run
+from lrbench.training.runner import RunCounts, run
 
 Make = Callable[..., Study]
 
@@ -80,7 +80,7 @@ def test_a_tree_ends_with_the_numbers_of_separate_training_bit_for_bit(
     assert (tally.steps_nominal, tally.steps_trained) == (2 * 3 * 5 * 40, 2 * 2 * (40 + 28 + 20 + 40) + 2 * 2 * 2)
 
 
-class Killer(Silence):
+class Killer(NullListener):
     """Kills a process each time that a run has come to a step, by a signal that nobody can catch."""
 
     def __init__(self, at: int, times: int) -> None:
@@ -231,7 +231,7 @@ def test_a_task_that_cannot_be_sent_is_refused_in_one_sentence(study: Make, stor
 def test_after_ctrl_c_workers_are_gone_and_the_study_goes_on_from_what_they_told(
     study: Make, store: Store, separate: Callable[[Study], Numbers]
 ) -> None:
-    class Interrupter(Silence):
+    class Interrupter(NullListener):
         def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
             if step == 15:
                 signal.raise_signal(signal.SIGINT)
@@ -249,7 +249,7 @@ def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
 ) -> None:
     import ray
 
-    class Loser(Silence):
+    class Loser(NullListener):
         lost = False
 
         def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
@@ -287,14 +287,14 @@ def test_a_process_is_begun_only_where_there_is_enough_to_do() -> None:
 
 
 def test_one_worker_is_this_process(study: Make, store: Store) -> None:
-    class Counter(Silence):
+    class Counter(NullListener):
         seen = 0
 
         def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
             self.seen += len(list(children()))
 
     counter = Counter()
-    assert run(study("FIX(k0=0.1)"), store, listener=counter) == Tally(
+    assert run(study("FIX(k0=0.1)"), store, listener=counter) == RunCounts(
         total=2, trained=2, steps_nominal=80, steps_trained=80
     )
     assert counter.seen == 0

@@ -98,14 +98,14 @@ def run(
     from lrbench.cli.outcome import print_outcome
     from lrbench.store import open_store
     from lrbench.study.file import load_study
-    from lrbench.training.options import How
+    from lrbench.training.options import TrainOptions
     from lrbench.training.runner import check_workers
 
     wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
     if dry_run:
         print_plan(wanted, store, engine, as_json=json)
         return
-    how = How(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
+    how = TrainOptions(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
     check_workers(workers, device)
     with open_store(store) as opened:
         with resumable(), progress_on_stderr(session, opened) as listener:
@@ -127,13 +127,13 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
     from lrbench.store import open_store, store_exists
     from lrbench.training.engine_choice import Engines
     from lrbench.training.plan import plan
-    from lrbench.training.runner import outlook
+    from lrbench.training.runner import backlog
 
     with open_store(store) if store_exists(store) else nullcontext() as opened:
         if study.auto_peaks and opened is not None:
             study = _with_known_peaks(study, opened, engine)
         planned = plan(study)
-        ahead = outlook(planned, opened, Engines.chosen(engine, planned.runs))
+        ahead = backlog(planned, opened, Engines.chosen(engine, planned.runs))
     if as_json:
         print_json({"study": study.name, **ahead.to_json()})
         return
@@ -145,10 +145,10 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
 def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:
     """The study at the peaks of a range test that is in the store; as it is, where it has to be trained first."""
     from lrbench.lr_range.auto_peak import with_auto_peaks
-    from lrbench.training.lab import Archive, NotTrainedError
+    from lrbench.training.lab import NotTrainedError, ReadOnlyLab
 
     try:
-        return with_auto_peaks(study, Archive(store, {"engine": engine}))
+        return with_auto_peaks(study, ReadOnlyLab(store, {"engine": engine}))
     except NotTrainedError:
         return study
 

@@ -34,7 +34,7 @@ from lrbench.cli.stdout import say
 from lrbench.report.names import paragraph, wrapped
 
 if TYPE_CHECKING:
-    from lrbench.policy_search import Found
+    from lrbench.policy_search import SearchResult
 
 LONGEST_POLICY = 50
 """A policy's text fills several lines where it has more characters than these."""
@@ -125,7 +125,7 @@ def search(
         raise typer.Exit(RUNS_FAILED)
 
 
-def print_found(found: Found, session: Session) -> None:
+def print_found(found: SearchResult, session: Session) -> None:
     """The finalists on fresh seeds, the front where there are two objectives, and what it took."""
     width = line_width(session)
     whole = sum(one.whole for one in found.tried)
@@ -150,7 +150,7 @@ def print_found(found: Found, session: Session) -> None:
     say(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
 
 
-def _print_confirmed(found: Found, session: Session, title: str) -> None:
+def _print_confirmed(found: SearchResult, session: Session, title: str) -> None:
     objective = found.confirmed[0].card.objective
     columns = [Column("policy"), Column("verdict")]
     columns += [Column(name, right=True) for name in (f"val {objective}", f"test {objective}", "search val")]
@@ -167,7 +167,7 @@ def _print_confirmed(found: Found, session: Session, title: str) -> None:
     print_table(columns, rows, session, title)
 
 
-def _print_front(found: Found, session: Session) -> None:
+def _print_front(found: SearchResult, session: Session) -> None:
     columns = [Column("policy"), *(Column(objective, right=True) for objective in found.objectives)]
     rows = [
         (wrapped(one.policy, LONGEST_POLICY), *(f"{one.values[objective]:.4g}" for objective in found.objectives))

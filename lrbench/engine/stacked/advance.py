@@ -84,7 +84,7 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
         if state.diverged_at is not None or not len(rates):
             results[place] = advance(task, state, rates[:0])
         else:
-            lanes.append(Lane(task, place, state, rates))
+            lanes.append(LaneProgress(task, place, state, rates))
     with callers_generators():
         stack = Stack(task, [lane.start for lane in lanes]) if lanes else None
         while stack is not None and lanes:
@@ -107,7 +107,7 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
     return [results[place] for place in range(len(states))]
 
 
-class Lane:
+class LaneProgress:
     """What is known of a run on the host while the stack trains it."""
 
     def __init__(self, task: Task, place: int, start: State, lrs: NDArray[np.float64]) -> None:
@@ -158,7 +158,7 @@ class Lane:
         )
 
 
-def _evaluate(task: Task, stack: Stack, lanes: Sequence[Lane]) -> None:
+def _evaluate(task: Task, stack: Stack, lanes: Sequence[LaneProgress]) -> None:
     """Evaluate the lanes that have come to an evaluation, or find that they have diverged."""
     due = [row for row, lane in enumerate(lanes) if lane.diverged_at is None and is_evaluated(task, lane.step)]
     if not due:

@@ -51,7 +51,7 @@ def _padded(shape: torch.Size) -> int:
     return -(-prod(shape) // ALIGNMENT) * ALIGNMENT
 
 
-class Live:
+class LaneTensors:
     """The weights, gradients and buffers of K lanes while they are trained.
 
     Attributes:
@@ -74,7 +74,7 @@ class Live:
         self.generators = [torch.Generator() for _ in range(len(rows))]
 
     @classmethod
-    def of(cls, layout: Layout, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> Live:
+    def of(cls, layout: Layout, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> LaneTensors:
         """The lanes whose modules have these parameters and buffers by name."""
         names = [name for name in models[0] if name not in layout.shapes]
         buffers = {name: torch.stack([model[name] for model in models]).to(device) for name in names}
@@ -83,10 +83,10 @@ class Live:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def only(self, lanes: Tensor) -> Live:
+    def only(self, lanes: Tensor) -> LaneTensors:
         """A copy of some of the lanes (int64 [n])."""
         buffers = {name: kept.index_select(0, lanes) for name, kept in self.buffers.items()}
-        return Live(self.layout, self.rows.index_select(0, lanes), buffers)
+        return LaneTensors(self.layout, self.rows.index_select(0, lanes), buffers)
 
     def finite(self) -> list[bool]:
         """Whether each lane's parameters and buffers are finite."""

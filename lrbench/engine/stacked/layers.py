@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrbench.engine.stacked.lanes import Live
+from lrbench.engine.stacked.lanes import LaneTensors
 from lrbench.tasks.models.cnn3 import Scale, WithinChannelLRN
 
 ELEMENTWISE = (
@@ -73,15 +73,15 @@ class Layer(ABC):
     """What a layer does to the activations of K lanes, [K, features..., B]; no autograd graph is being recorded."""
 
     has_weights = False
-    fresh = False
+    owns_output = False
     """Whether nothing else reads the outputs, so that the next layer may overwrite them."""
 
     @abstractmethod
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         """The outputs, and what the backward pass needs."""
 
     @abstractmethod
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         """The gradient of the inputs, from that of the outputs; gradients of weights are written into `live`.
 
         Where the gradient of the inputs is not `wanted`, what is returned means nothing.
@@ -98,7 +98,7 @@ class WithoutWeights(Layer):
         y: Tensor = self.module(x)
         return y
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         if not live.training:
             return self.apply(x), None
         with torch.enable_grad():
@@ -106,7 +106,7 @@ class WithoutWeights(Layer):
             y = self.apply(x)
         return y.detach(), (x, y)
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         x, y = saved
         dx: Tensor = torch.autograd.grad(y, x, dy)[0]
         return dx
@@ -136,11 +136,11 @@ class ReLU(Layer):
 
     in_place: bool
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         y = x.relu_() if self.in_place else x.relu()
         return y, y
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         dx: Tensor = torch.ops.aten.threshold_backward(dy, saved, 0)
         return dx
 
@@ -151,10 +151,10 @@ class View(Layer):
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor: ...
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         return self.apply(x), x.shape
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         return dy.reshape(saved)
 
 
@@ -189,15 +189,15 @@ class Linear(Layer):
     name: str
     has_bias: bool
     has_weights = True
-    fresh = True
+    owns_output = True
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         weight = live.weights[f"{self.name}weight"].flatten(2)
         if not self.has_bias:
             return torch.bmm(weight, x), x
         return torch.baddbmm(live.weights[f"{self.name}bias"].unsqueeze(2), weight, x), x
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         into = live.gradients[f"{self.name}weight"].flatten(2)
         if into[0].numel() < SMALL:
             into.copy_(torch.bmm(dy, saved.mT))
@@ -205,7 +205,7 @@ class Linear(Layer):
             torch.bmm(dy, saved.mT, out=into)
         if self.has_bias:
             torch.sum(dy, 2, out=live.gradients[f"{self.name}bias"])
-        return torch.bmm(live.weights[f"{self.name}weight"].flatten(2).mT, dy) if wanted else dy
+        return torch.bmm(live.weights[f"{self.name}weight"].flatten(2).mT, dy) if need_input_grad else dy
 
 
 @dataclass(frozen=True)
@@ -222,9 +222,9 @@ class Conv(Layer):
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     has_weights = True
-    fresh = True
+    owns_output = True
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         padded = F.pad(x, (0, 0, *self.padding)) if any(self.padding) else x
         windows = self._windows(padded)
         taps = 2 + len(self.kernel)
@@ -232,10 +232,10 @@ class Conv(Layer):
         y, _ = self._product.forward(patches, live)
         return y.view(*y.shape[:2], *windows.shape[taps:]), (patches, padded.shape)
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         patches, shape = saved
-        gradients = self._product.backward(dy.flatten(2), patches, live, wanted)
-        if not wanted:
+        gradients = self._product.backward(dy.flatten(2), patches, live, need_input_grad)
+        if not need_input_grad:
             return dy
         padded = dy.new_zeros(shape)
         windows = self._windows(padded)
@@ -269,9 +269,9 @@ class BatchNorm(Layer):
     momentum: float
     affine: bool
     has_weights = True
-    fresh = True
+    owns_output = True
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         mean, variance = self._running(live)
         weight, bias = self._affine(live)
         channels = x.reshape(1, x.shape[0] * x.shape[1], -1)
@@ -281,7 +281,7 @@ class BatchNorm(Layer):
         y, *moments = torch.native_batch_norm(channels, weight, bias, mean, variance, True, self.momentum, self.eps)
         return y.view(x.shape), (channels, *moments)
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         channels, *moments = saved
         weight, _ = self._affine(live)
         needed = [True, self.affine, self.affine]
@@ -295,11 +295,11 @@ class BatchNorm(Layer):
         gradient: Tensor = dx.view(dy.shape)
         return gradient
 
-    def _running(self, live: Live) -> tuple[Tensor, Tensor]:
+    def _running(self, live: LaneTensors) -> tuple[Tensor, Tensor]:
         mean, variance = (live.buffers[f"{self.name}running_{kind}"].view(-1) for kind in ("mean", "var"))
         return mean, variance
 
-    def _affine(self, live: Live) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    def _affine(self, live: LaneTensors) -> tuple[Tensor, Tensor] | tuple[None, None]:
         if not self.affine:
             return None, None
         return live.weights[f"{self.name}weight"].reshape(-1), live.weights[f"{self.name}bias"].reshape(-1)
@@ -318,7 +318,7 @@ class Dropout(Layer):
     p: float
     serial: Tensor
 
-    def forward(self, x: Tensor, live: Live) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
         if not live.training:
             return x, None
         noise = torch.empty(x.shape)
@@ -326,7 +326,7 @@ class Dropout(Layer):
             lane.copy_(self._draw(generator).movedim(0, -1))
         return x * noise, noise
 
-    def backward(self, dy: Tensor, saved: Any, live: Live, wanted: bool) -> Tensor:
+    def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
         dx: Tensor = dy * saved
         return dx
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrbench.engine.evaluation import forward
-from lrbench.engine.stacked.lanes import Layout, Live
+from lrbench.engine.stacked.lanes import LaneTensors, Layout
 from lrbench.engine.stacked.layers import (
     ELEMENTWISE,
     PER_CHANNEL,
@@ -57,17 +57,17 @@ class Network:
     names: tuple[str, ...]
 
     @property
-    def draws(self) -> bool:
+    def uses_dropout(self) -> bool:
         """Whether training draws random numbers in the forward pass."""
         return any(isinstance(layer, Dropout) for layer in self.layers)
 
-    def outputs(self, inputs: Tensor, live: Live) -> Tensor:
+    def outputs(self, inputs: Tensor, live: LaneTensors) -> Tensor:
         """The outputs [K, ..., B] of K lanes for decoded inputs [K, ..., B]."""
         for layer in self.layers:
             inputs, _ = layer.forward(inputs, live)
         return inputs
 
-    def backpropagate(self, task: Task, inputs: Tensor, targets: Tensor, live: Live) -> Tensor:
+    def backpropagate(self, task: Task, inputs: Tensor, targets: Tensor, live: LaneTensors) -> Tensor:
         """The loss [K] of each lane for decoded inputs [K, ..., B] and targets [K, B, ...]; its gradients in `live`."""
         x, saved = inputs, []
         for layer in self.layers:
@@ -76,7 +76,7 @@ class Network:
         found, gradient = _losses_and_gradient(task, x, targets)
         first = next(i for i, layer in enumerate(self.layers) if layer.has_weights)
         for i in range(len(self.layers) - 1, first - 1, -1):
-            gradient = self.layers[i].backward(gradient, saved.pop(), live, wanted=i > first)
+            gradient = self.layers[i].backward(gradient, saved.pop(), live, need_input_grad=i > first)
         return found
 
 
@@ -121,9 +121,9 @@ def stacked_network(task: Task) -> Network:
 def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
     """The task's loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
     if _is_cross_entropy(task, outputs, targets):
-        return _mean_surprise(outputs.log_softmax(1), targets)
+        return _cross_entropy(outputs.log_softmax(1), targets)
     lanes = zip(outputs.movedim(-1, 1).contiguous(), targets, strict=True)
-    return torch.stack([task.loss(lane, wanted) for lane, wanted in lanes])
+    return torch.stack([task.loss(lane, need_input_grad) for lane, need_input_grad in lanes])
 
 
 def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,7 +135,7 @@ def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[
             gradient = torch.autograd.grad(found.sum(), outputs)[0]
         return found.detach(), gradient
     surprise = outputs.log_softmax(1)
-    found = _mean_surprise(surprise, targets)
+    found = _cross_entropy(surprise, targets)
     gradient = surprise.exp_()
     places = targets.unsqueeze(1)
     gradient.scatter_add_(1, places, gradient.new_full((), -1).expand_as(places))
@@ -146,7 +146,7 @@ def _is_cross_entropy(task: Task, outputs: Tensor, targets: Tensor) -> bool:
     return task.loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and targets.dtype == torch.int64
 
 
-def _mean_surprise(logarithms: Tensor, targets: Tensor) -> Tensor:
+def _cross_entropy(logarithms: Tensor, targets: Tensor) -> Tensor:
     """Minus the mean logarithm of the probability of the target, [K], from logarithms [K, classes, B]."""
     return logarithms.gather(1, targets.unsqueeze(1)).mean((1, 2)).neg_()
 
@@ -213,7 +213,7 @@ def _chained(layers: Iterator[Layer]) -> tuple[Layer, ...]:
     """The layers, where one that may overwrite what it is given does."""
     chain: list[Layer] = []
     for layer in layers:
-        overwrites = isinstance(layer, ReLU) and bool(chain) and chain[-1].fresh
+        overwrites = isinstance(layer, ReLU) and bool(chain) and chain[-1].owns_output
         chain.append(ReLU(in_place=True) if overwrites else layer)
     return tuple(chain)
 
@@ -261,7 +261,7 @@ def _batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, name: str) -> BatchNorm
 
 def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tensor) -> None:
     """Compare a batch's outputs, in training and then in eval mode, with those of the network itself."""
-    live = Live.of(network.layout, [module.state_dict()], task.device)
+    live = LaneTensors.of(network.layout, [module.state_dict()], task.device)
     for training in (True, False):
         live.training = training
         torch.manual_seed(1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lrbench.engine.batches import batch_table, train_batch
 from lrbench.engine.evaluation import BATCH, Predictions
-from lrbench.engine.stacked.lanes import ALIGNMENT, Live
+from lrbench.engine.stacked.lanes import ALIGNMENT, LaneTensors
 from lrbench.engine.stacked.network import losses, stacked_network
 from lrbench.engine.stacked.optimizers import stacked_optimizer
 from lrbench.reproducible import threads
@@ -40,7 +40,7 @@ class Stack:
         optimizer = stacked_optimizer(task.optimizer)
         assert optimizer is not None
         self.optimizer = optimizer
-        self.live = Live.of(layout, [state.model for state in states], task.device)
+        self.live = LaneTensors.of(layout, [state.model for state in states], task.device)
         kept = [_by_name(layout.shapes, state.optimizer) for state in states]
         self.slots = {
             slot: layout.rows([{name: of[slot] for name, of in lane.items()} for lane in kept], task.device)
@@ -107,7 +107,7 @@ class Stack:
         rates = self._rates(lrs)
         with torch.no_grad():
             for iteration, indices in enumerate(self._batches(seeds, steps, len(lrs))):
-                if self.network.draws:
+                if self.network.uses_dropout:
                     for generator, seed, step in zip(live.generators, seeds, steps, strict=True):
                         generator.manual_seed(stream_seed(seed, "forward", step + iteration))
                 inputs = self._inputs(seeds, steps, iteration, indices)
@@ -144,7 +144,7 @@ class Stack:
         rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
         return [_sent(rate.float(), self.task.device).unbind(0) for rate in rates]
 
-    def _predictions(self, live: Live, split: Split) -> list[Predictions]:
+    def _predictions(self, live: LaneTensors, split: Split) -> list[Predictions]:
         """Each lane's predictions on a split.
 
         A pass takes about as many samples as an iteration, so that it needs no more memory; the last is filled up with

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lrbench.errors import PolicyError
-from lrbench.modifiers.brief import brief_treatment
+from lrbench.modifiers.brief import brief_variant
 from lrbench.policy import parse, torch_code
 from lrbench.report.frames import objective_name, rates_of, records
 from lrbench.report.labels import row_labels
@@ -97,7 +97,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "confirmed": [_finalist(one) for one in confirmed],
         "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
         "interactions": [
-            {"modifier": brief_treatment(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
+            {"modifier": brief_variant(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
             for results in frames.results.tasks
             for one in results.interactions
         ],

@@ -48,7 +48,7 @@ class RegisteredModel:
         return (self.name, self.input_shape, self.num_classes, self.options, code)
 
 
-def _restored(entry: registry.Entry[Any], *values: Any) -> RegisteredModel:
+def _restored(entry: registry.Registration[Any], *values: Any) -> RegisteredModel:
     if entry.name not in registry.models:
         registry.models.add(entry)
     return RegisteredModel(*values)

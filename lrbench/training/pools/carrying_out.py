@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lrbench.engine import fastest_lanes, resolve_device
-from lrbench.training.messages import Failed, Idle, Lanes, Message, Order, Probe, Setup
+from lrbench.training.messages import Lanes, Message, Order, OrderDone, OrderFailed, Probe, Setup
 from lrbench.training.worker import segments
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Worker:
         messages = self._messages(order)
         while True:
             try:
-                message = next(messages, Idle())
+                message = next(messages, OrderDone())
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                message = Failed(_reason(error))
+                message = OrderFailed(_reason(error))
             yield message
-            if isinstance(message, Idle | Failed):
+            if isinstance(message, OrderDone | OrderFailed):
                 return
 
     def _messages(self, order: Order) -> Iterator[Message]:

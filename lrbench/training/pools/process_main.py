@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from lrbench.training.messages import Idle
+from lrbench.training.messages import OrderDone
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ def main(number: int) -> None:
     from lrbench.training.pools.carrying_out import Worker
 
     worker = Worker(setup, _device(setup.device, number))
-    _say(outbox, Idle())
+    _say(outbox, OrderDone())
     while True:
         for message in worker.carry_out(orders.get()):
             _say(outbox, message)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
-from lrbench.training.messages import Died
+from lrbench.training.messages import WorkerDied
 from lrbench.training.pools.import_path import standard_library_first
 from lrbench.training.pools.pickling import pickled, pickled_setup
 
@@ -59,7 +59,7 @@ class ProcessPool:
             worker, message = self._messages.get(timeout=timeout)
         except queue.Empty:
             return None
-        if isinstance(message, Died):
+        if isinstance(message, WorkerDied):
             self._stillborn[worker] += 1
             killed = self._processes[worker].wait() < 0
             if self._stillborn[worker] > (STARTS if killed else 1):
@@ -94,7 +94,7 @@ class ProcessPool:
                 self._messages.put((worker, pickle.load(pipe)))
         code = process.wait()
         if not self._closing:
-            self._messages.put((worker, Died(_end(code))))
+            self._messages.put((worker, WorkerDied(_end(code))))
 
 
 def import_path(own: Sequence[str]) -> list[str]:

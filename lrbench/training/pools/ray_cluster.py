@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError
-from lrbench.training.messages import Died, Failed, Idle
+from lrbench.training.messages import OrderDone, OrderFailed, WorkerDied
 from lrbench.training.pools import import_path
 from lrbench.training.pools.import_path import standard_library_first
 from lrbench.training.pools.pickling import pickled, pickled_setup
@@ -88,9 +88,9 @@ class RayPool:
             if self._stillborn[worker] > STARTS:
                 raise StudyError(f"a Ray worker could not be started: {_last_line(error)}") from error
             self._start(worker)
-            return worker, Died(f"was lost with its Ray node or process ({_last_line(error)})")
+            return worker, WorkerDied(f"was lost with its Ray node or process ({_last_line(error)})")
         self._stillborn[worker] = 0
-        if not isinstance(message, Idle | Failed):
+        if not isinstance(message, OrderDone | OrderFailed):
             self._ask(worker)
         return worker, message
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lrbench.files import working_directory_kept
-from lrbench.training.messages import Failed, Idle
+from lrbench.training.messages import OrderDone, OrderFailed
 from lrbench.training.pools.carrying_out import Worker
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class SerialPool:
 
     def __init__(self, setup: Setup) -> None:
         self._worker = Worker(setup)
-        self._messages: Iterator[Message] | None = iter((Idle(),))
+        self._messages: Iterator[Message] | None = iter((OrderDone(),))
 
     def give(self, worker: int, order: Order) -> None:
         self._messages = self._worker.carry_out(order)
@@ -33,7 +33,7 @@ class SerialPool:
             return None
         with working_directory_kept():
             message = next(self._messages)
-        if isinstance(message, Idle | Failed):
+        if isinstance(message, OrderDone | OrderFailed):
             self._messages = None
         return 0, message
 

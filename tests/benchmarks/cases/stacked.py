@@ -22,7 +22,7 @@ LR = 0.01
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingSummary:
     """A task, and how many iterations of it are a round."""
 
     make: Callable[[], Task]
@@ -62,12 +62,12 @@ def lenet() -> Task:
 
 
 TASKS = {
-    "mlp 100-100": Trained(lambda: mlp(100, 100), 100),
-    "mlp 32-32": Trained(lambda: mlp(32, 32), 100),
-    "conv1d": Trained(conv1d, 50),
-    "lenet": Trained(lenet, 2),
+    "mlp 100-100": TrainingSummary(lambda: mlp(100, 100), 100),
+    "mlp 32-32": TrainingSummary(lambda: mlp(32, 32), 100),
+    "conv1d": TrainingSummary(conv1d, 50),
+    "lenet": TrainingSummary(lenet, 2),
 }
-TOY = {"mlp 32-32": Trained(lambda: mlp(32, 32), 10)}
+TOY = {"mlp 32-32": TrainingSummary(lambda: mlp(32, 32), 10)}
 
 
 def compare(settings: Settings) -> list[Comparison]:
@@ -79,7 +79,7 @@ def compare(settings: Settings) -> list[Comparison]:
         return list(chain.from_iterable(_compared(name, trained, lanes, rounds) for name, trained in tasks.items()))
 
 
-def _compared(name: str, trained: Trained, lanes: tuple[int, ...], rounds: int) -> list[Comparison]:
+def _compared(name: str, trained: TrainingSummary, lanes: tuple[int, ...], rounds: int) -> list[Comparison]:
     import numpy as np
 
     from lrbench.engine import advance, advance_stacked, begin

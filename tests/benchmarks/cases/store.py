@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from harness import Candidate, Comparison, Settings, Size, alternate, timed
 
-from lrbench.store import Member, NewRun, Score, Segment, Store, open_store
+from lrbench.store import NewRun, Score, Segment, Store, StudySlot, open_store
 from lrbench.study.export import export
 from lrbench.study.results import finalists, results
 
@@ -82,7 +82,7 @@ def fill(store: Store, policies: int) -> None:
         for policy in range(policies)
     }
     names = [f"FIX(k0={policy + 1}e-6)" for policy in range(policies)]
-    members = [Member("task", "main", names[policy], "", 1.0, seed, key) for key, (policy, seed, _) in runs.items()]
+    members = [StudySlot("task", "main", names[policy], "", 1.0, seed, key) for key, (policy, seed, _) in runs.items()]
     task = {"name": "task", "objective": "top1", "chance": 0.1, "steps": STEPS, "steps_per_epoch": 100}
     task |= {"val_samples": SAMPLES, "test_samples": SAMPLES}
     definition = {

@@ -35,12 +35,12 @@ def main(sharing: str, seeds: int, steps: int) -> None:
     from lrbench.store import open_store
     from lrbench.study.file import load_study
     from lrbench.training import estimate
-    from lrbench.training.runner import Tally, run
+    from lrbench.training.runner import RunCounts, run
 
     if sharing == "alone":
         estimate.SECONDS_OF_A_FORK = 1e9
     study = load_study(ROOT / "studies" / "step_grid.toml", seeds=seeds, steps=steps)
-    tallies: list[Tally] = []
+    tallies: list[RunCounts] = []
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "lrbench.db") as store:
         seconds = timed(lambda: tallies.append(run(study, store, device="cpu", workers=1, engine="serial")))
     print(json.dumps({"seconds": seconds, "iterations": tallies[0].steps_trained}))

@@ -44,13 +44,13 @@ def compare(settings: Settings) -> list[Comparison]:
 def main(workers: int, steps: int, data_root: Path) -> None:
     from lrbench.policy import FIX
     from lrbench.store import open_store
-    from lrbench.study.study import Entry, Study
+    from lrbench.study.study import Study, StudyPolicy
     from lrbench.tasks import load_task
     from lrbench.training.runner import run
 
     task = load_task("mnist-lenet", data_root=data_root, steps=steps, eval_every=steps)
     policies = [FIX(k0=0.01 / (1 + place)) for place in range(POLICIES)]
-    entries = tuple(Entry(str(policy), policy) for policy in policies)
+    entries = tuple(StudyPolicy(str(policy), policy) for policy in policies)
     study = Study(name="workers", tasks=(task,), entries=entries, seeds=(0,))
     ready: list[float] = []
     with (
