@@ -8,6 +8,7 @@ import typer
 
 from lrbench.cli.commands.compare import compare
 from lrbench.cli.commands.export import export
+from lrbench.cli.commands.guide import guide
 from lrbench.cli.commands.list import list_names
 from lrbench.cli.commands.range_test import range_test
 from lrbench.cli.commands.recommend import recommend
@@ -40,6 +41,7 @@ app.command("recommend", rich_help_panel=TRAIN)(recommend)
 app.command("verify", rich_help_panel=TRAIN)(verify)
 app.command("show", rich_help_panel=LOOK)(show)
 app.command("list", rich_help_panel=LOOK)(list_names)
+app.command("guide", rich_help_panel=LOOK)(guide)
 app.command("compare", rich_help_panel=ASK)(compare)
 app.command("report", rich_help_panel=ASK)(report)
 app.command("plot", rich_help_panel=ASK)(plot)

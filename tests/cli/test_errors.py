@@ -38,6 +38,7 @@ def loaded(arguments: list[str], folder: Path) -> set[str]:
         ["list", "functions"],
         ["list", "policies"],
         ["show", "lrbench13", "--steps", "100"],
+        ["guide", "verdicts"],
     ],
     ids=" ".join,
 )
@@ -86,7 +87,7 @@ def test_without_a_command_there_is_help(lrbench: Command) -> None:
     assert all(command in result.stdout for command in ("run", "score", "show", "list", "compare", "export"))
 
 
-@pytest.mark.parametrize("command", ["run", "score", "show", "list", "compare", "export"])
+@pytest.mark.parametrize("command", ["run", "score", "show", "list", "guide", "compare", "export"])
 def test_every_command_explains_itself_with_examples(lrbench: Command, command: str) -> None:
     result = lrbench(command, "--help")
 

@@ -1,0 +1,78 @@
+"""`lrbench guide`: the pages of the guide, which ship with lrbench."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrbench.cli.errors import session_of
+from lrbench.cli.options import Debug, NoColor
+from lrbench.cli.output import Cell, Column, console_for, print_table
+from lrbench.errors import LRBenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+def complete_page(incomplete: str) -> list[str]:
+    """The pages whose names begin so."""
+    return [name for name in pages() if name.startswith(incomplete)]
+
+
+def guide(
+    context: typer.Context,
+    page: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PAGE",
+            help="The page to show, such as verdicts; without one, the pages are listed.",
+            show_default=False,
+            autocompletion=complete_page,
+        ),
+    ] = None,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
+    """Show a page of the guide, or list the pages.
+
+    \b
+    Examples:
+      lrbench guide
+      lrbench guide verdicts
+      lrbench guide study-files > study-files.md
+    """
+    session = session_of(context)
+    if page is None:
+        rows = [(Cell(name, "bold"), summary(file.read_text(encoding="utf-8"))) for name, file in pages().items()]
+        print_table((Column("page"), Column("what it tells")), rows, session)
+        return
+    text = _page_named(page).read_text(encoding="utf-8")
+    console = console_for(sys.stdout, session)
+    if console is None:
+        print(text, end="")
+        return
+    from rich.markdown import Markdown
+
+    console.print(Markdown(text))
+
+
+def pages() -> dict[str, Traversable]:
+    """The files of the guide by the names of their pages, in alphabetical order."""
+    found = files("lrbench").joinpath("guide").iterdir()
+    return {file.name.removesuffix(".md"): file for file in sorted(found, key=lambda file: file.name)}
+
+
+def summary(page: str) -> str:
+    """The one line that stands under a page's title."""
+    return page.split("\n", 3)[2]
+
+
+def _page_named(name: str) -> Traversable:
+    known = pages()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise LRBenchError(f"the guide has no page '{name}'{hint}; its pages are {', '.join(known)}")
+    return known[name]

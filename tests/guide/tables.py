@@ -1,0 +1,313 @@
+"""The tables of the guide that are made from declarations: `python -m tests.guide.tables` writes them into its pages.
+
+A made table is the first one under its heading. Where the last column is written by hand, it is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+import lrbench
+from lrbench.cli import app
+from lrbench.metrics import METRICS
+from lrbench.modifiers import description, modifiers, settings_named
+from lrbench.policy import catalog, catalogs, functions, parse
+from lrbench.policy.function import Named
+from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
+from lrbench.report.plots import PLOTS
+from lrbench.report.search import SEARCH_PLOTS
+from lrbench.report.terminal_plot import sparkline
+from lrbench.study import file_modifiers, file_policies
+from lrbench.study.file import StudyFile
+from lrbench.tasks.augment import AUGMENTATIONS
+from lrbench.tasks.optimizers import OPTIMIZERS
+from lrbench.tasks.registry import Registration, datasets, models, tasks
+from lrbench.tasks.settings import TaskSettings
+
+GUIDE = Path(lrbench.__file__).parent / "guide"
+
+SPARKS = 24
+"""Characters of a curve in the gallery."""
+
+EXAMPLES = {"GEOMETRIC": "GEOMETRIC(k0=0.1, k1=0.001, l=1dur)", "INVSQRT": "INVSQRT(k0=0.1, l=0.05dur)"}
+"""What the gallery draws of functions that no catalog has a policy of."""
+
+SHARED_BY = 3
+"""An option of so many commands is described once for all of them."""
+
+Cells = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a page: what is made of it, and the title of the column that is written by hand, if it has one."""
+
+    page: str
+    heading: str
+    columns: Cells
+    rows: Sequence[Cells]
+    by_hand: str = ""
+
+    def written(self, notes: Mapping[str, str]) -> list[str]:
+        """Its lines, with what was written by hand of each row by the first cell of it."""
+        columns = [*self.columns, *([self.by_hand] if self.by_hand else [])]
+        rows = [[*row, *([notes.get(row[0], "")] if self.by_hand else [])] for row in self.rows]
+        return [_line(columns), _line("---" for _ in columns).replace(" ", ""), *map(_line, rows)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a line of a table."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def place_of(table: Table, lines: Sequence[str]) -> tuple[int, int]:
+    """The lines of the first table under a heading, from the first to behind the last."""
+    heading = next(i for i, line in enumerate(lines) if re.fullmatch(rf"#+ {re.escape(table.heading)}", line))
+    start = next(i for i in range(heading + 1, len(lines)) if lines[i].startswith("|") or lines[i].startswith("#"))
+    if lines[start].startswith("#"):
+        raise LookupError(f"{table.page}: there is no table under '{table.heading}'")
+    stop = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    return start, stop
+
+
+def notes_of(table: Table, lines: Sequence[str]) -> dict[str, str]:
+    """What was written by hand, by the first cell of its row."""
+    start, stop = place_of(table, lines)
+    width = len(table.columns) + 1
+    rows = [cells(line) for line in lines[start + 2 : stop]]
+    return {row[0]: row[-1] for row in rows if table.by_hand and len(row) == width}
+
+
+def _code(text: object) -> str:
+    return f"`{_plain(text)}`" if str(text) else ""
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("|", r"\|")
+
+
+def _toml(value: Any) -> str:
+    """A default as a study file would write it."""
+    if value is None or value == [] or value == {}:
+        return ""
+    return _code(str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"'))
+
+
+# Study and search files -----------------------------------------------------------------------------------------------
+
+
+def _keys_of(model: type[BaseModel]) -> Iterator[Cells]:
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else _toml(field.default)
+        yield _code(field.alias or name), _plain(field.description), default
+
+
+def _options(names: Mapping[str, Any]) -> str:
+    """Options with their defaults; one without is required."""
+    return ", ".join(
+        _code(name if value is inspect.Parameter.empty else f"{name}={value!r}") for name, value in names.items()
+    )
+
+
+def _keys_of_a_task() -> Iterator[Cells]:
+    yield "`base`", ""
+    for field in dataclasses.fields(TaskSettings):
+        if field.default_factory is not dataclasses.MISSING:
+            yield _code(field.name), _code(field.default_factory())
+        else:
+            required = field.default is dataclasses.MISSING and field.name in ("dataset", "model", "steps")
+            yield _code(field.name), "required without a `base`" if required else _default_of(field)
+
+
+def _default_of(field: dataclasses.Field[Any]) -> str:
+    return "" if field.default in (dataclasses.MISSING, ()) else _toml(field.default)
+
+
+def _specifications(known: Mapping[str, type]) -> Iterator[Cells]:
+    for name, kind in known.items():
+        options = {option: parameter.default for option, parameter in inspect.signature(kind).parameters.items()}
+        yield _code(name), _options(options), _plain(_first_sentence(kind))
+
+
+def _registered(known: Mapping[str, Registration[Any]]) -> Iterator[Cells]:
+    for name, entry in known.items():
+        yield _code(name), _options(entry.options), _plain(entry.description)
+
+
+STUDY_FILES = "study-files"
+KEYS = ("key", "must be", "default")
+KINDS = ("kind", "options", "what it is")
+
+
+def _study_file_tables() -> Iterator[Table]:
+    forms: list[tuple[str, type[BaseModel]]] = [
+        ("The keys of a study", StudyFile),
+        ("Policies from a catalog", file_policies.FromCatalog),
+        ("A policy as text", file_policies.FromText),
+        ("A grid over a function", file_policies.FromFunction),
+        ("A policy of the original LRBench", file_policies.FromLRBench),
+        ("A modifier as text", file_modifiers.FromText),
+        ("A grid over a modifier", file_modifiers.FromMethod),
+        ("The keys of a search", SearchFile),
+        ("The [search] table", SearchTable),
+        ("The [space] table", SpaceTable),
+        ("A range for one parameter", RangeTable),
+    ]
+    for heading, model in forms:
+        yield Table(STUDY_FILES, heading, KEYS, list(_keys_of(model)), "what it says")
+    yield Table(STUDY_FILES, "The [task] table", ("key", "default"), list(_keys_of_a_task()), "what it says")
+    named = ("task", "what it is")
+    yield Table(STUDY_FILES, "Tasks", named, [(_code(n), _plain(d)) for n, d in tasks.descriptions().items()])
+    yield Table(STUDY_FILES, "Data sets", KINDS, list(_registered(datasets)))
+    yield Table(STUDY_FILES, "Models", KINDS, list(_registered(models)))
+    yield Table(STUDY_FILES, "Optimizers", KINDS, list(_specifications(OPTIMIZERS)))
+    yield Table(STUDY_FILES, "Augmentations", KINDS, list(_specifications(AUGMENTATIONS)))
+
+
+# Policies and modifiers -----------------------------------------------------------------------------------------------
+
+
+def _first_sentence(declared: type) -> str:
+    text = " ".join((inspect.getdoc(declared) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.)]) (?=[A-Z])", text)[0]
+
+
+def _drawn(name: str) -> str:
+    """The curve of a function, by the policy that a catalog has of it."""
+    shipped = [entry.policy for known in ("lrbench13", "lrbench_family", "modern") for entry in catalog(known).values()]
+    policy = next((one for one in shipped if type(one).__name__ == name), None) or parse(EXAMPLES[name])
+    if policy.reacts:
+        return "as training goes"
+    return sparkline(policy.bind(1000, 50).lrs(0, 1000), SPARKS)
+
+
+def _gallery(names: Iterable[str]) -> Iterator[Cells]:
+    for name in names:
+        function = functions()[name]
+        yield _code(_signature(function)), _code(function.formula), _plain(_first_sentence(function)), _drawn(name)
+
+
+def _signature(function: type[Named]) -> str:
+    given = (p.name if p.required else f"{p.name}={p.kind.text(p.default)}" for p in function.parameters)
+    return f"{function.__name__}({', '.join(given)})"
+
+
+def _policy_tables() -> Iterator[Table]:
+    paper, family = (
+        [type(e.policy).__name__ for e in catalog(name).values()] for name in ("lrbench13", "lrbench_family")
+    )
+    reactive = [name for name, function in functions().items() if function.group == "reactive"]
+    modern = [name for name in functions() if name not in (*paper, *family, *reactive)]
+    groups = {
+        "The 13 of the paper": paper,
+        "The 21 others of LRBench": family,
+        "Modern schedules": modern,
+        "Policies that react": reactive,
+    }
+    for heading, names in groups.items():
+        yield Table("policies", heading, ("function", "formula", "what it does", "looks like"), list(_gallery(names)))
+    rows = [(_code(name), _plain(catalog(name).title), f"{len(catalog(name))}") for name in catalogs()]
+    yield Table("policies", "Catalogs", ("catalog", "what it is", "policies"), rows)
+
+
+def _modifier_tables() -> Iterator[Table]:
+    what = [(_code(name), _plain(description(name))) for name in modifiers()]
+    yield Table("modifiers", "What there is", ("modifier", "what it does"), what)
+    rows = [
+        (
+            _code(name),
+            _code(one.name),
+            _plain(one.allowed),
+            _plain("required" if one.required else one.default),
+            _unit(one),
+        )
+        for name in modifiers()
+        for one in settings_named(name)
+    ]
+    yield Table("modifiers", "Settings", ("modifier", "setting", "must be", "default", "what it means"), rows)
+
+
+def _unit(setting: Any) -> str:
+    return _plain(f"{setting.doc} [{setting.unit}]" if setting.unit else setting.doc)
+
+
+# Metrics, plots and the command line ----------------------------------------------------------------------------------
+
+
+def _plot_tables() -> Iterator[Table]:
+    rows = [
+        (_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in (*PLOTS.items(), *SEARCH_PLOTS.items())
+    ]
+    yield Table("plots", "The kinds", ("kind", "what it shows", "what it takes"), rows)
+
+
+def _metric_tables() -> Iterator[Table]:
+    yield Table("verdicts", "The metrics", ("metric",), [(_code(name),) for name in METRICS], "what it is")
+
+
+def commands() -> dict[str, Any]:
+    """The commands of `lrbench` by name, as typer's own objects."""
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def _option(parameter: Any) -> Cells:
+    default = parameter.default
+    if parameter.required:
+        default = "required"
+    elif isinstance(parameter.show_default, str):
+        default = parameter.show_default
+    elif default in (None, False) or not parameter.show_default:
+        default = ""
+    return _code(_name(parameter)), _plain(default), _plain(parameter.help or "")
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    return " ".join([", ".join(parameter.opts), *([] if parameter.is_flag else [str(parameter.metavar)])])
+
+
+def _command_tables() -> Iterator[Table]:
+    declared = {name: [_option(p) for p in command.params if not p.hidden] for name, command in commands().items()}
+    times = Counter(option for options in declared.values() for option in options)
+    shared = [option for option, count in times.items() if count >= SHARED_BY]
+    columns = ("option", "default", "what it says")
+    yield Table("command-line", "Shared options", columns, shared)
+    for name, options in declared.items():
+        own = [option for option in options if option not in shared]
+        rest = ", ".join(option[0] for option in options if option in shared)
+        yield Table("command-line", f"lrbench {name}", columns, [*own, ("shared options", "", rest)])
+
+
+def tables() -> list[Table]:
+    """Every made table of the guide."""
+    made = (_study_file_tables, _policy_tables, _modifier_tables, _metric_tables, _plot_tables, _command_tables)
+    return [table for make in made for table in make()]
+
+
+def rewrite() -> None:
+    """Bring every made table of the guide up to date; what is written by hand stays."""
+    for table in tables():
+        file = GUIDE / f"{table.page}.md"
+        lines = file.read_text(encoding="utf-8").split("\n")
+        start, stop = place_of(table, lines)
+        lines[start:stop] = table.written(notes_of(table, lines))
+        file.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite()
