@@ -1,4 +1,4 @@
-"""The README and the pages of findings: what they show and point to is there, and says how it was made."""
+"""The README, the guide and the pages of findings: what they show and point to is there, and says how it was made."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FINDINGS = sorted((ROOT / "studies").glob("*.md"))
-PAGES = [ROOT / "README.md", *FINDINGS]
+GUIDE = sorted((ROOT / "lrbench" / "guide").glob("*.md"))
+FOR_WHO_BUILDS = [ROOT / "lrbench" / "ARCHITECTURE.md", ROOT / ".github" / "CONTRIBUTING.md"]
+PAGES = [ROOT / "README.md", *FINDINGS, *GUIDE, *FOR_WHO_BUILDS]
 SHIPPED = sorted((ROOT / "studies").glob("*.csv"))
 PICTURES = sorted(file for file in (ROOT / "figures").rglob("*") if file.is_file())
 
