@@ -1,6 +1,7 @@
 """The order of the folders, as ARCHITECTURE.md lists them: each imports only from those above it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -53,6 +54,12 @@ def test_no_folder_imports_from_one_below_it() -> None:
 
 def test_everything_in_the_package_has_a_place_in_the_order() -> None:
     assert {part(module) for module in MODULES} - {"", "__main__"} == set(ORDER)
+
+
+def test_the_architecture_page_lists_the_parts_in_this_order() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("\n## ")[1]
+
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == ORDER
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:

@@ -1,8 +1,8 @@
 """The examples of the README and the guide run as they are written.
 
 A `python` block is a program, and one that begins with the name of a file is that file, as every `toml` block is. The
-lines of a block `sh run` are commands that run beside these files; other `sh` blocks take long, or need what is not here,
-and are only read by the command line.
+lines of a block `sh run` are commands that run beside these files. Other `sh` blocks take long or need what is not
+here: the command line has to know their options.
 """
 
 import re

@@ -16,7 +16,8 @@ PICTURES = sorted(file for file in (ROOT / "figures").rglob("*") if file.is_file
 
 def targets(page: Path) -> list[str]:
     """What a page's links and pictures lead to, but for other sites."""
-    found = re.findall(r"]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = re.findall(r"]\(([^)\s]+)\)", prose)
     return [target for target in found if not target.startswith("http")]
 
 
@@ -33,6 +34,15 @@ def test_every_link_leads_to_a_file_and_a_heading_in_it(page: Path) -> None:
         file = (page.parent / name).resolve() if name else page
         assert file.is_file(), target
         assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", FOR_WHO_BUILDS, ids=lambda page: page.name)
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`([\w./]+/|[\w./]*\w\.(?:py|toml|md))`", text)
+
+    assert named
+    assert [name for name in named if not (ROOT / name).exists() and not (ROOT / "lrbench" / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", FINDINGS, ids=lambda page: page.name)

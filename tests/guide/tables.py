@@ -249,10 +249,9 @@ def _unit(setting: Any) -> str:
 
 
 def _plot_tables() -> Iterator[Table]:
-    rows = [
-        (_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in (*PLOTS.items(), *SEARCH_PLOTS.items())
-    ]
-    yield Table("plots", "The kinds", ("kind", "what it shows", "what it takes"), rows)
+    studies = [(_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in PLOTS.items()]
+    searches = [(_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in SEARCH_PLOTS.items()]
+    yield Table("plots", "The kinds", ("kind", "what it shows", "what it takes"), [*studies, *searches])
 
 
 def _metric_tables() -> Iterator[Table]:
@@ -261,7 +260,8 @@ def _metric_tables() -> Iterator[Table]:
 
 def commands() -> dict[str, Any]:
     """The commands of `lrbench` by name, as typer's own objects."""
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
 
 
 def _option(parameter: Any) -> Cells:
