@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from lrbench.report.terminal_plot import sparkline
 from lrbench.study import file_modifiers, file_policies
 from lrbench.study.file import StudyFile
 from lrbench.tasks.augment import AUGMENTATIONS
-from lrbench.tasks.optimizers import OPTIMIZERS
+from lrbench.tasks.optimizers import OPTIMIZERS, SGD
 from lrbench.tasks.registry import Registration, datasets, models, tasks
 from lrbench.tasks.settings import TaskSettings
 
@@ -93,18 +94,24 @@ def notes_of(table: Table, lines: Sequence[str]) -> dict[str, str]:
 
 
 def _code(text: object) -> str:
-    return f"`{_plain(text)}`" if str(text) else ""
+    return f"`{str(text).replace('|', chr(92) + '|')}`" if str(text) else ""
 
 
 def _plain(text: object) -> str:
-    return str(text).replace("|", r"\|")
+    """Text that means nothing to Markdown but what stands in backticks."""
+    return re.sub(r"[|*<]", r"\\\g<0>", str(text))
 
 
 def _toml(value: Any) -> str:
-    """A default as a study file would write it."""
-    if value is None or value == [] or value == {}:
-        return ""
-    return _code(str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"'))
+    """A value as a study file writes it."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
+
+
+def _default(value: Any) -> str:
+    """A default as a study file would write it; nothing stands for nothing."""
+    return "" if value in (None, [], (), {}) else _code(_toml(value))
 
 
 # Study and search files -----------------------------------------------------------------------------------------------
@@ -112,29 +119,30 @@ def _toml(value: Any) -> str:
 
 def _keys_of(model: type[BaseModel]) -> Iterator[Cells]:
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else _toml(field.default)
+        default = "required" if field.is_required() else _default(field.default)
         yield _code(field.alias or name), _plain(field.description), default
 
 
-def _options(names: Mapping[str, Any]) -> str:
-    """Options with their defaults; one without is required."""
-    return ", ".join(
-        _code(name if value is inspect.Parameter.empty else f"{name}={value!r}") for name, value in names.items()
-    )
+def _options(declared: Mapping[str, Any]) -> str:
+    """Options as a study file writes them, each with its default."""
+    return ", ".join(_code(name) + _whether_required(value) for name, value in declared.items())
+
+
+def _whether_required(default: Any) -> str:
+    if default is inspect.Parameter.empty:
+        return " (required)"
+    return "" if default is None else f" ({_code(_toml(default))})"
 
 
 def _keys_of_a_task() -> Iterator[Cells]:
     yield "`base`", ""
     for field in dataclasses.fields(TaskSettings):
-        if field.default_factory is not dataclasses.MISSING:
-            yield _code(field.name), _code(field.default_factory())
+        if field.name == "optimizer":
+            yield _code(field.name), _default(SGD.__name__)
+        elif field.default is dataclasses.MISSING:
+            yield _code(field.name), "" if field.name == "name" else "required without a `base`"
         else:
-            required = field.default is dataclasses.MISSING and field.name in ("dataset", "model", "steps")
-            yield _code(field.name), "required without a `base`" if required else _default_of(field)
-
-
-def _default_of(field: dataclasses.Field[Any]) -> str:
-    return "" if field.default in (dataclasses.MISSING, ()) else _toml(field.default)
+            yield _code(field.name), _default(field.default)
 
 
 def _specifications(known: Mapping[str, type]) -> Iterator[Cells]:
@@ -270,7 +278,7 @@ def _option(parameter: Any) -> Cells:
         default = "required"
     elif isinstance(parameter.show_default, str):
         default = parameter.show_default
-    elif default in (None, False) or not parameter.show_default:
+    elif default is None or default is False or not parameter.show_default:
         default = ""
     return _code(_name(parameter)), _plain(default), _plain(parameter.help or "")
 
