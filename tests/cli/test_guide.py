@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pytest
+from rich.text import Text
 from typer.testing import Result
 
 from lrbench.cli.commands.guide import complete_page, pages, summary
@@ -37,6 +38,13 @@ def test_on_a_terminal_a_page_is_rendered_within_its_width(lrbench: Command) -> 
     assert "\x1b[1m" in result.stdout
     assert "# Verdicts" not in result.stdout
     assert "Verdicts" in result.stdout
+
+
+def test_no_table_is_cut_on_a_narrow_terminal(lrbench: Command) -> None:
+    text = lrbench("guide", "policies", color=True).stdout
+
+    assert "…" not in text
+    assert max(line.cell_len for line in Text.from_ansi(text).split()) <= 100
 
 
 def test_a_page_that_is_not_there_is_one_sentence_with_the_nearest_name(lrbench: Command) -> None:

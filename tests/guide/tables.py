@@ -37,7 +37,7 @@ from lrbench.tasks.settings import TaskSettings
 
 GUIDE = Path(lrbench.__file__).parent / "guide"
 
-SPARKS = 24
+SPARKS = 20
 """Characters of a curve in the gallery."""
 
 EXAMPLES = {"GEOMETRIC": "GEOMETRIC(k0=0.1, k1=0.001, l=1dur)", "INVSQRT": "INVSQRT(k0=0.1, l=0.05dur)"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -15,6 +15,9 @@ from lrbench.errors import LRBenchError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown
 
 
 def complete_page(incomplete: str) -> list[str]:
@@ -54,9 +57,7 @@ def guide(
     if console is None:
         print(text, end="")
         return
-    from rich.markdown import Markdown
-
-    console.print(Markdown(text))
+    console.print(_rendered(text))
 
 
 def pages() -> dict[str, Traversable]:
@@ -68,6 +69,25 @@ def pages() -> dict[str, Traversable]:
 def summary(page: str) -> str:
     """The one line that stands under a page's title."""
     return page.split("\n", 3)[2]
+
+
+def _rendered(text: str) -> Markdown:
+    """The page for a terminal, its tables folded where rich would cut words that are longer than their column."""
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class FoldedTable(TableElement):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for table in super().__rich_console__(console, options):
+                if isinstance(table, Table):
+                    for column in table.columns:
+                        column.overflow = "fold"
+                yield table
+
+    class Page(Markdown):
+        elements: ClassVar = {**Markdown.elements, "table_open": FoldedTable}
+
+    return Page(text)
 
 
 def _page_named(name: str) -> Traversable:
