@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 STARTS = 10
 """How often in a row a worker may be killed before it has begun."""
 
-COMMAND = "import sys; sys.path[:] = sys.argv[2:]; from lrbench.training.pools.process_main import main; main(int(sys.argv[1]))"
+COMMAND = """\
+import sys
+sys.path[:] = sys.argv[2:]
+from lrbench.training.pools.process_main import main
+main(int(sys.argv[1]))
+"""
 """What a worker's Python executes; its arguments are the number of the worker and the folders to import from."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
