@@ -128,6 +128,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file so that a reader sees the old one or the whole new one, whatever happens.
 
+    A file that is there keeps its permissions.
+
     Raises:
         OSError: the file cannot be written; an old one is as it was.
     """
@@ -137,6 +139,8 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

@@ -216,7 +216,7 @@ def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
 
 def seconds_left(elapsed: float, done: int, total: int) -> float | None:
     """How long the iterations that are left will take at the pace so far; None while too few are done to tell."""
-    return elapsed * (total / done - 1) if done > LEAST_DONE * total else None
+    return elapsed * max(0.0, total / done - 1) if done > LEAST_DONE * total else None
 
 
 def plan_sentence(backlog: Backlog) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def register_modifier(method: AnyMethod) -> AnyMethod:
     if params is None or not params.frozen:
         raise TaskError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) under @register_modifier")
     said = method.__doc__ or ""
-    if not said or said.startswith(f"{name}("):
+    if sys.flags.optimize < 2 and (not said or said.startswith(f"{name}(")):  # python -OO drops docstrings
         raise TaskError(f"{name} must say what it does in a docstring")
     declared = {setting.name for setting in settings_of(method)}
     for field in vars(method)["__dataclass_fields__"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -101,7 +102,8 @@ def register_function(policy_class: AnyPolicy) -> AnyPolicy:
     if inspect.isabstract(policy_class):
         missing = ", ".join(sorted(policy_class.__abstractmethods__))
         raise PolicyError(f"{name} lacks {missing}: an LR function needs lr(t)")
-    said = {"docstring": policy_class.__doc__, **{n: getattr(policy_class, n) for n in ("group", "formula", "source")}}
+    docstring = policy_class.__doc__ if sys.flags.optimize < 2 else "dropped by python -OO"
+    said = {"docstring": docstring, **{n: getattr(policy_class, n) for n in ("group", "formula", "source")}}
     silent = [what for what, text in said.items() if not text]
     if silent:
         raise PolicyError(f"{name} must say what it is: it lacks a {', a '.join(silent)}")

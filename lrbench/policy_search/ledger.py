@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError
+from lrbench.study.study import LEDGER
 
 if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
     from lrbench.store import Store
 
-
-LEDGER = ": what was asked"
 
 RANGE_TEST, CONFIRMATION = -2, -1
 """Where a batch has its number, the range test before the first and the confirmation of the winner have these."""

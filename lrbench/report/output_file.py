@@ -43,13 +43,17 @@ def _is_folder(path: Path) -> bool:
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file whole.
+    """Write a file whole; a link stays a link, and what it leads to is written.
 
     Raises:
         LRBenchError: the file system refuses; what stood at `path` is unchanged.
     """
+    target = Path(os.path.realpath(path))
     try:
-        write_atomically(path, content)
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)  # a device or a pipe is written to, not replaced
+        else:
+            write_atomically(target, content)
     except OSError as error:
         raise LRBenchError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.tasks import Task
 
+LEDGER = ": what was asked"
+"""How the names end under which a store keeps the records of searches, which no study may have."""
+
 
 @dataclass(frozen=True)
 class StudyPolicy:
@@ -66,6 +69,8 @@ class Study:
 
     def __post_init__(self) -> None:
         where = f"study '{self.name}'"
+        if self.name.endswith(LEDGER):
+            raise StudyError(f"{where}: names that end in '{LEDGER}' are those of the records of searches")
         if not self.tasks:
             raise StudyError(f"{where} names no task: give at least one")
         if not self.entries:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lrbench.errors import LRBenchError
 from lrbench.files import replace_file, user_path
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.fingerprint import text_digest
@@ -25,9 +26,19 @@ FORMAT = 1
 
 
 def cache_folder() -> Path:
-    """`LRBENCH_CACHE`, or `~/.cache/lrbench`."""
-    chosen = os.environ.get("LRBENCH_CACHE")
-    return user_path(chosen) if chosen else Path.home() / ".cache" / "lrbench"
+    """`LRBENCH_CACHE`, or `~/.cache/lrbench`.
+
+    Raises:
+        LRBenchError: it names the home folder of a user that the system does not know.
+        OSError: nobody knows where the caller's own home folder is.
+    """
+    chosen = os.environ.get("LRBENCH_CACHE") or "~/.cache/lrbench"
+    try:
+        return user_path(chosen)
+    except LRBenchError as error:
+        if not chosen.startswith("~/"):
+            raise
+        raise OSError(f"where {chosen} is: there is no HOME, and the system does not know the user") from error
 
 
 def load_cached(
@@ -38,7 +49,16 @@ def load_cached(
     `identity` says what is decoded and how (dataset, options, folder): one entry is kept for each. A source counts as
     changed when its size or modification time does. A cache that cannot be written costs a warning, not the run.
     """
-    folder = cache_folder() / f"{name}-{text_digest(json.dumps(identity, sort_keys=True, default=str))[:16]}"
+    try:
+        cache = cache_folder()
+    except OSError as error:
+        warnings.warn(
+            f"dataset '{name}' is decoded anew each time because nobody knows {error}; "
+            "LRBENCH_CACHE can name another folder",
+            stacklevel=2,
+        )
+        return decode()
+    folder = cache / f"{name}-{text_digest(json.dumps(identity, sort_keys=True, default=str))[:16]}"
     signature = text_digest(str(FORMAT), *map(_file_signature, sources))
     cached = _read(folder, signature)
     if cached is not None:

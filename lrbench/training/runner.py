@@ -147,12 +147,16 @@ def check_workers(workers: Workers, device: str) -> Workers:
     """The workers that were asked for, once they are known to make sense.
 
     Raises:
-        StudyError: there are no such workers.
+        StudyError: there are no such workers, or Ray is not installed.
         TaskError: they are of this machine, and it has no such device.
     """
     known = parse_workers(workers)
     if known == "auto" or isinstance(known, int):
         resolve_device(device)
+    else:
+        from lrbench.training.pools.ray_cluster import import_ray
+
+        import_ray()
     return known
 
 

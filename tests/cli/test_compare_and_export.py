@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -154,3 +156,46 @@ def test_a_store_that_may_only_be_read_answers_as_any_other(
         assert [one[0] for one in answers[0][: len(questions)]] == [0] * len(questions)
         assert answers[0] == answers[1]
         assert [file.name for file in store.parent.iterdir()] == ["runs.db"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_output_keeps_the_permissions_of_the_file_in_whose_place_it_is(lrbench: Command, tmp_path: Path) -> None:
+    secret, new = tmp_path / "secret.csv", tmp_path / "new.csv"
+    secret.write_text("old")
+    secret.chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        for file in (secret, new):
+            assert lrbench("export", "tiny", "-o", file).exit_code == 0
+    finally:
+        os.umask(before)
+
+    assert secret.read_bytes() == new.read_bytes()
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (secret, new)] == [0o600, 0o640]
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_output_is_written_where_a_link_leads_and_the_link_stays(lrbench: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "old.csv").write_text("old")
+    for name in ("old.csv", "new.csv"):
+        (tmp_path / name).symlink_to(folder / name)
+        assert lrbench("export", "tiny", "-o", tmp_path / name).exit_code == 0
+
+    assert all((tmp_path / name).is_symlink() for name in ("old.csv", "new.csv"))
+    assert {file.name for file in folder.iterdir()} == {"old.csv", "new.csv"}
+    assert rows((folder / "old.csv").read_text()) == rows((folder / "new.csv").read_text()) != []
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_pipe_is_written_to_and_not_replaced(lrbench: Command, tmp_path: Path) -> None:
+    pipe, found = tmp_path / "pipe.csv", []
+    os.mkfifo(pipe)
+    reading = threading.Thread(target=lambda: found.append(pipe.read_text()), daemon=True)
+    reading.start()
+    assert lrbench("export", "tiny", "-o", pipe).exit_code == 0
+    reading.join()
+
+    assert pipe.is_fifo()
+    assert rows(found[0]) == rows(lrbench("export", "tiny").stdout)

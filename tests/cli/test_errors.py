@@ -1,5 +1,6 @@
 """How commands end, in processes of their own where the process is what matters."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,58 @@ def test_looking_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> No
 
     assert "lrbench.cli" in modules
     assert not modules & HEAVY
+
+
+CALLS = """
+import sys
+from lrbench.cli import main
+
+assert False, "assertions are off"
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["lrbench", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def test_everything_works_without_docstrings_and_assertions(tiny_study: Path) -> None:
+    lines = ("list functions", "list modifiers", "run tiny.toml --workers 1", "report tiny -o tiny.html")
+    command = [sys.executable, "-OO", "-c", CALLS]
+    process = subprocess.run(
+        command, input="\n".join(lines), cwd=tiny_study.parent, capture_output=True, text=True, check=False
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert all(word in process.stdout for word in ("TRIEXP", "PSWA", "4 trained"))
+    assert "FIX: None" not in (tiny_study.parent / "tiny.html").read_text()
+
+
+WITHOUT_RAY = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "ray":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def test_ray_that_is_not_installed_is_noticed_before_a_store_is_made(tiny_study: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "sitecustomize.py").write_text(WITHOUT_RAY)
+    command = [sys.executable, "-m", "lrbench", "run", str(tiny_study), "--workers", "ray", "--store", "new.db"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    sentence = "Error: workers on Ray need it installed: pip install 'lrbench[ray]'\n"
+    assert (process.returncode, process.stderr) == (2, sentence)
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_help_loads_no_numpy(tmp_path: Path) -> None:

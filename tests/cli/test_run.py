@@ -122,7 +122,9 @@ def test_progress_goes_to_stderr_as_plain_lines_in_a_pipe(lrbench: Command, tiny
     assert "\x1b" not in result.stderr
 
 
-@pytest.mark.parametrize(("done", "left"), [(0, None), (1, None), (200, None), (2_500, 30.0), (10_000, 0.0)])
+@pytest.mark.parametrize(
+    ("done", "left"), [(0, None), (1, None), (200, None), (2_500, 30.0), (10_000, 0.0), (10_500, 0.0)]
+)
 def test_the_time_left_is_told_once_enough_is_done_to_tell(done: int, left: float | None) -> None:
     assert seconds_left(10.0, done, 10_000) == left
 

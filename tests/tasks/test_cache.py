@@ -2,8 +2,10 @@
 
 import json
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -140,6 +142,19 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_not_the_run(
     blocked.write_text("")
     monkeypatch.setenv("LRBENCH_CACHE", str(blocked))
     with pytest.warns(UserWarning, match="decoded anew each time because the cache .* cannot be written"):
+        raw = load_cached("digits", {}, (), Decoder())
+    assert raw.num_classes == 3
+
+
+@pytest.mark.parametrize("chosen", ["", "~/cache"])
+def test_who_has_no_home_is_warned_and_decodes_anew(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    def unknown(user: object) -> NoReturn:
+        raise KeyError(user)
+
+    monkeypatch.setenv("LRBENCH_CACHE", chosen)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.warns(UserWarning, match=r"decoded anew each time because nobody knows where ~/\S*cache\S* is: "):
         raw = load_cached("digits", {}, (), Decoder())
     assert raw.num_classes == 3
 

@@ -163,7 +163,7 @@ def reading(policies: pd.DataFrame) -> list[str]:
     texts = list(dict.fromkeys(policies["policy"]))
     known = functions()
     named = sorted({word for text in texts for word in WORD.findall(text) if word in known})
-    said = [f"{name}: {inspect.getdoc(known[name])}".partition("\n\n")[0].replace("\n", " ") for name in named]
+    said = [f"{name}: {inspect.getdoc(known[name]) or ''}".partition("\n\n")[0].replace("\n", " ") for name in named]
     if any("dur" in text for text in texts):
         said.append(f"dur: the budget, here {many(int(policies['steps'].iloc[0]), 'iteration')}; 0.5dur is half of it.")
     if any(re.search(r"\dep\b", text) for text in texts):

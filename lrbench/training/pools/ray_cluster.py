@@ -116,6 +116,19 @@ class RayPool:
         self._asked[self._actors[worker].receive.remote()] = worker
 
 
+def import_ray() -> Any:
+    """Ray, which only those have who want it.
+
+    Raises:
+        StudyError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise StudyError("workers on Ray need it installed: pip install 'lrbench[ray]'") from error
+    return ray
+
+
 @contextmanager
 def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[RayPool]:
     """Actors of the cluster at `address`, or with "ray" of the one at hand, begun on this machine if there is none.
@@ -123,10 +136,7 @@ def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[Ray
     Raises:
         StudyError: Ray is not installed, the cluster cannot be reached or has no room, or a task cannot be sent.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise StudyError("workers on Ray need it installed: pip install 'lrbench[ray]'") from error
+    ray = import_ray()
     content = pickled_setup(setup)
     ours = not ray.is_initialized()
     if ours and address != "ray":
