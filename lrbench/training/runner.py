@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import resolve_device
+from lrbench.files import working_directory_kept
 from lrbench.store import ENDED, Lease, Store, StudySlot
 from lrbench.study.results import finalists
 from lrbench.training.backlog import Backlog
@@ -78,6 +79,7 @@ class RunCounts:
         }
 
 
+@working_directory_kept()
 def run(
     study: Study,
     store: Store,

@@ -184,4 +184,4 @@ def test_each_database_has_a_folder_of_checkpoints_of_its_own(server: Server) ->
             folders.append(store.checkpoints.path)
     assert folders[0] != folders[1]
     assert folders[0] == folders[2]
-    assert {folder.parent for folder in folders} == {Path(".")}
+    assert {folder.parent for folder in folders} == {Path.cwd()}

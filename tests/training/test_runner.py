@@ -276,6 +276,25 @@ def test_every_run_is_counted_once_as_trained_cached_or_failed(
     assert (second.total, second.trained, second.cached, second.failed) == (8, 0, 4, 4)
 
 
+class Wanderer(nn.Linear):
+    """A linear layer that goes to another working directory in training."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        os.chdir("/")
+        return super().forward(inputs)
+
+
+def test_the_working_directory_is_put_back_after_a_task_is_made_and_after_it_is_trained(
+    study: Make, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wandering = task.with_(name="wandering", model=lambda: Wanderer(8, 3))
+    assert Path.cwd() == tmp_path
+    with open_store("a.db") as store:
+        assert run(study("FIX(k0=0.1)", tasks=(wandering,)), store, workers=1).trained == 2
+    assert Path.cwd() == tmp_path
+
+
 class ExitError(BaseException):
     """What no `except Exception` catches."""
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lrbench.files import working_directory_kept
 from lrbench.training.messages import OrderDone, OrderFailed
 from lrbench.training.pools.carrying_out import Worker
 
@@ -31,8 +30,7 @@ class SerialPool:
         if self._messages is None:
             time.sleep(timeout)
             return None
-        with working_directory_kept():
-            message = next(self._messages)
+        message = next(self._messages)
         if isinstance(message, OrderDone | OrderFailed):
             self._messages = None
         return 0, message
