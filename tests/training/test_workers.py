@@ -228,6 +228,23 @@ def test_a_task_that_cannot_be_sent_is_refused_in_one_sentence(study: Make, stor
         run(study("FIX(k0=0.1)", tasks=(odd,)), store, workers=2)
 
 
+def test_a_failed_run_of_a_task_that_cannot_be_sent_is_tried_again_in_this_process(
+    study: Make, store: Store, task: Task
+) -> None:
+    lock = threading.Lock()
+
+    class Locked(nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if lock.locked() and torch.is_grad_enabled():
+                raise RuntimeError("locked")
+            return super().forward(inputs)
+
+    asked = study("FIX(k0=0.1)", tasks=(task.with_(name="odd", model=lambda: Locked(8, 3), version="1"),))
+    with lock:
+        assert run(asked, store, workers=1, engine="serial").failed == 2
+    assert run(asked, store, workers=1, engine="serial").failed == 0
+
+
 def test_after_ctrl_c_workers_are_gone_and_the_study_goes_on_from_what_they_told(
     study: Make, store: Store, separate: Callable[[Study], Numbers]
 ) -> None:
