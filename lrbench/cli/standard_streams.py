@@ -24,7 +24,8 @@ def prepare_standard_streams() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
             os.set_inheritable(opened, True)
     sys.stdin = sys.stdin or TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), encoding="utf-8")
-    sys.stdout = stdout_at(1, sys.stdout)
+    # a second command of one process finds its stdout where the first one left it, which is not at 1
+    sys.stdout = stdout_at(1 if sys.stdout is None else sys.stdout.fileno(), sys.stdout)
     sys.stderr = _text(_Unfailing(2, "w", closefd=False), sys.stderr)
 
 

@@ -36,7 +36,7 @@ def test_a_store_stays_where_it_is_when_the_working_directory_is_left(
         with store.lease() as lease:
             lease.claim([KEY])
             lease.begin([NEW])
-        assert (store.name, store.checkpoints) == ("runs.db", tmp_path / "runs.db.checkpoints")
+        assert (store.name, store.checkpoints.path) == ("runs.db", tmp_path / "runs.db.checkpoints")
     assert list(Path().iterdir()) == []
     with open_store(tmp_path / "runs.db", must_exist=True) as store:
         assert set(store.runs([KEY])) == {KEY}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.store import NewRun, Score, Segment, database, lease, open_store
+from lrbench.store import NewRun, Score, Segment, dialects, lease, open_store
 from lrbench.training import runner
 from lrbench.training.listener import NullListener
 from lrbench.training.runner import run
@@ -34,7 +34,7 @@ SCORE = Score(step=10, train_loss=1.0, val_loss=1.0, val_score=0.5, test_loss=1.
 def test_a_server_that_stops_is_named_in_one_sentence_and_found_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(dialects, "PATIENCE_SECONDS", 0.2)
     with open_store(server.url("stopped")) as store:
         server.stop()
         try:

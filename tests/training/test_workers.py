@@ -295,7 +295,9 @@ def test_ray_that_is_not_there_is_said_in_one_sentence(study: Make, store: Store
 
 @pytest.mark.parametrize("workers", [0, -1, 1001, "9" * 5000, "", "many", "1.5", "dask"])
 def test_workers_that_make_no_sense_are_refused(workers: int | str) -> None:
-    with pytest.raises(StudyError, match=rf"workers = {workers} must be a number of processes from 1 to 1000"):
+    with pytest.raises(
+        StudyError, match=rf"workers = '?{str(workers)[:50]}\S* must be a number of processes from 1 to 1000"
+    ):
         parse_workers(workers)
 
 

@@ -20,6 +20,9 @@ Workers = int | str
 MOST_WORKERS = 1000
 """More processes than this on one machine are taken for a slip of the pen."""
 
+LONGEST_QUOTE = 60
+"""Characters of a value that an error quotes as it is."""
+
 SECONDS_OF_A_WORKER = 10.0
 """How much there must be to do before another process is worth its start."""
 
@@ -79,7 +82,9 @@ def open_pool_apart(setup: Setup) -> AbstractContextManager[Pool]:
 
 
 def parse_workers(value: str | int) -> Workers:
-    """A number of processes from 1 to `MOST_WORKERS`, "auto", "ray" or the address of a Ray cluster (HOST:PORT, or ray://HOST:PORT).
+    """Read a number of processes from 1 to `MOST_WORKERS`, "auto", "ray" or a Ray cluster's address.
+
+    The address is HOST:PORT or ray://HOST:PORT.
 
     Raises:
         StudyError: it is none of them.
@@ -90,7 +95,7 @@ def parse_workers(value: str | int) -> Workers:
     if text in ("auto", "ray") or ":" in text:
         return text
     allowed = f"a number of processes from 1 to {MOST_WORKERS}, auto, ray, or a Ray cluster's address"
-    raise StudyError(f"workers = {text} must be {allowed}")
+    raise StudyError(f"workers = {text if len(text) <= LONGEST_QUOTE else shown(text)} must be {allowed}")
 
 
 def worthwhile(seconds: float, most: int) -> int:
