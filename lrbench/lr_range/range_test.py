@@ -5,7 +5,7 @@ too high (Smith 2017, arXiv 1506.01186): a few runs tell about where to look, bu
 depends on what came before it. *Constant* rates, each trained from the start, have no such memory: LRBench tries the
 powers of ten and refines between them, and the range is read off these runs.
 
-How the range is read off is in `lr_falls`.
+How the range is read off is in `crossings`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RangeTest:
 
     Attributes:
         steps: iterations of each run.
-        low, high, cliff: as `lr_falls` says; `cliff` is None where no rate that was tried is too high.
+        low, high, cliff: as `crossings` says; `cliff` is None where no rate that was tried is too high.
         steps_spent: the iterations of all runs together, whenever they were trained.
         steps_trained: those that this call trained.
     """

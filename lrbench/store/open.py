@@ -84,7 +84,7 @@ def _engine_that_reads(path: Path) -> sa.Engine:
         log = path.with_name(f"{path.name}-wal")
         # without a log nobody is writing, and SQLite need not share an index of it, for which it would make a file
         alone = "" if log.is_file() and log.stat().st_size else "&immutable=1"
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False)
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False)
 
     return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
 

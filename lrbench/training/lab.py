@@ -58,11 +58,11 @@ class Lab:
 
 
 class NotTrainedError(StudyError):
-    """An archive was asked for runs that its store does not have."""
+    """A read-only lab was asked for runs that its store does not have."""
 
 
 class ReadOnlyLab(Lab):
-    """A bench that trains and writes nothing: what it is asked for is in its store, under the name of the study."""
+    """A lab that trains and writes nothing: what it is asked for is in its store, under the name of the study."""
 
     def train(self, study: Study) -> RunCounts:
         """Nothing.
@@ -86,7 +86,7 @@ def _asks_for_all(study: Study, members: Iterable[StudySlot]) -> bool:
 
 @contextmanager
 def lab_at(store: Store | str | Path | None, listener: Listener | None, how: TrainOptions) -> Iterator[Lab]:
-    """A bench on an open store, which stays open, or on a store that is opened for it.
+    """A lab on an open store, which stays open, or on a store that is opened for it.
 
     Raises:
         StoreError: the store cannot be opened.
