@@ -1,26 +1,13 @@
 """Files: what is read has bounds, and what is no file or no TOML is named as such."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lrbench.errors import LRBenchError
 from lrbench.files import read_regular, toml_tables, user_path, utf8_text, write_atomically
-
-
-@contextmanager
-def as_somebody_else() -> Iterator[None]:
-    """Without the rights of root, which opens every file."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
+from tests.permissions import permissions_bind
 
 
 def test_a_file_is_read_up_to_its_bound_and_not_further(tmp_path: Path) -> None:
@@ -50,7 +37,7 @@ def test_what_is_no_readable_file_is_an_error_at_once(tmp_path: Path, name: str,
     (tmp_path / "unreadable").touch(mode=0)
 
     if name == "unreadable":
-        with as_somebody_else(), pytest.raises(OSError, match=says):
+        with permissions_bind(), pytest.raises(OSError, match=says):
             read_regular(tmp_path / name, 10)
     else:
         with pytest.raises(OSError, match=says):

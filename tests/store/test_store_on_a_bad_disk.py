@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from lrbench.errors import StoreError
 from lrbench.store import NewRun, Score, Segment, Store, open_store
+from tests.permissions import permissions_bind
 
 KEY = "0" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", "", seed=0, steps=99_999, provenance={})
@@ -27,17 +27,6 @@ def files_no_larger_than(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """Be somebody who may not write what its owner may not write either, which root may."""
-    before = os.geteuid()
-    os.seteuid(65534 if before == 0 else before)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def segment(step: int) -> Segment:
@@ -89,7 +78,7 @@ def test_a_store_that_may_only_be_read_says_so() -> None:
         path.chmod(0o444)
         Path(folder).chmod(0o555)
         try:
-            with without_rights(), pytest.raises(StoreError) as refused, open_store(path) as store, store.lease():
+            with permissions_bind(), pytest.raises(StoreError) as refused, open_store(path) as store, store.lease():
                 pass
         finally:
             Path(folder).chmod(0o755)
@@ -104,7 +93,7 @@ def read_only(folder: Path) -> Iterator[None]:
     """Be somebody who may read a folder and what is in it, and write neither."""
     folder.chmod(0o555)
     try:
-        with without_rights():
+        with permissions_bind():
             yield
     finally:
         folder.chmod(0o755)
