@@ -170,7 +170,7 @@ def registered(task: str) -> TaskSettings | None:
 
 def unmodified(records: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
     """The records of training without a training method."""
-    return {(entry, treatment): runs for (entry, treatment), runs in records.items() if not treatment}
+    return {(entry, variant): runs for (entry, variant), runs in records.items() if not variant}
 
 
 def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:

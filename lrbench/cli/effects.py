@@ -63,7 +63,7 @@ def print_effects(task: TaskResults, names: RowNames, session: Session) -> None:
     called: list[Cell] = []
     figures: list[list[Cell]] = []
     for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
-        called.append(Cell(names.treatments.shown[modifier], "bold"))
+        called.append(Cell(names.variants.shown[modifier], "bold"))
         figures.append([Cell(_dependence(interactions.get(modifier))), *[Cell("")] * len(COSTS)])
         for effect in task.effects:
             if effect.modifier == modifier:

@@ -98,7 +98,7 @@ class Tracker:
 
         if run.scale == 1:
             score = run.task.chance if is_worthless(score, run.task.better) else score
-            name = " + ".join(filter(None, (run.entry.name, run.treatment.name)))
+            name = " + ".join(filter(None, (run.entry.name, run.variant.name)))
             self._scores.setdefault(run.task.name, {}).setdefault(name, {})[run.seed] = score
 
 

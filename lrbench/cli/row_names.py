@@ -13,20 +13,20 @@ from lrbench.report.names import ShortNames, short_names
 if TYPE_CHECKING:
     from lrbench.study.results import TaskResults
 
-NO_TREATMENT = "–"
+NO_VARIANT = "–"
 
 
 @dataclass(frozen=True)
 class RowNames:
-    """The names of one task's rows: for each scorecard, a policy, and in a study with modifiers a treatment.
+    """The names of one task's rows: for each scorecard, a policy, and in a study with modifiers a variant.
 
     Attributes:
-        policies, treatments: what each policy and each treatment is called, by its name in the study.
-        rows: the two names of each scorecard in the study, by its own name; the second is empty without a treatment.
+        policies, variants: what each policy and each variant is called, by its name in the study.
+        rows: the two names of each scorecard in the study, by its own name; the second is empty without a variant.
     """
 
     policies: ShortNames
-    treatments: ShortNames
+    variants: ShortNames
     rows: dict[str, tuple[str, str]]
 
     @classmethod
@@ -34,12 +34,12 @@ class RowNames:
         """The names of a task's rows; those of over `longest` characters are shortened if they stay different."""
         rows = {}
         for card in task.scorecards:
-            treatment = task.modifiers.get(card.name, "")
-            rows[card.name] = (card.name.removesuffix(f" + {treatment}") if treatment else card.name, treatment)
-        treatments = dict.fromkeys(treatment for _, treatment in rows.values() if treatment)
-        brief = {treatment: brief_variant(treatment) for treatment in treatments}
+            variant = task.modifiers.get(card.name, "")
+            rows[card.name] = (card.name.removesuffix(f" + {variant}") if variant else card.name, variant)
+        variants = dict.fromkeys(variant for _, variant in rows.values() if variant)
+        brief = {variant: brief_variant(variant) for variant in variants}
         if len(set(brief.values())) < len(brief):
-            brief = {treatment: treatment for treatment in brief}
+            brief = {variant: variant for variant in brief}
         shorter = short_names(brief.values(), longest)
         return cls(
             short_names((policy for policy, _ in rows.values()), longest),
@@ -50,21 +50,21 @@ class RowNames:
     @property
     def titles(self) -> tuple[str, ...]:
         """What the columns of names are called."""
-        return ("policy", "modifier") if self.treatments.shown else ("policy",)
+        return ("policy", "modifier") if self.variants.shown else ("policy",)
 
     def cells(self, card: str) -> tuple[str, ...]:
         """What a scorecard's row is called, a name for each of `titles`."""
-        policy, treatment = self.rows[card]
-        names = (self.policies.shown[policy], self.treatments.shown.get(treatment, NO_TREATMENT))
+        policy, variant = self.rows[card]
+        names = (self.policies.shown[policy], self.variants.shown.get(variant, NO_VARIANT))
         return names[: len(self.titles)]
 
     def joint(self, card: str) -> str:
         """What a scorecard is called in a sentence."""
-        return " + ".join(name for name in self.cells(card) if name != NO_TREATMENT)
+        return " + ".join(name for name in self.cells(card) if name != NO_VARIANT)
 
     def legend(self) -> Iterator[str]:
         """What names stand for that something was left out of."""
-        for pattern in (*self.policies.patterns, *self.treatments.patterns):
+        for pattern in (*self.policies.patterns, *self.variants.patterns):
             yield f"in full: {pattern}"
 
 

@@ -10,7 +10,7 @@ JOINT = " + "
 
 
 def brief_variant(name: str) -> str:
-    """The name of a treatment without the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
+    """The name of a variant without the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
 
     What is no method's text, a name that a study file gives for one, is left as it is.
     """

@@ -223,9 +223,9 @@ def _place(member: StudySlot, run: StoredRun, task: Mapping[str, Any]) -> dict[s
     return {
         "task": member.task,
         "stage": member.stage,
-        "label": label(member.entry, member.treatment),
+        "label": label(member.entry, member.variant),
         "name": member.entry,
-        "modifier": member.treatment,
+        "modifier": member.variant,
         "scale": member.scale,
         "seed": member.seed,
         "status": run.status,
@@ -252,13 +252,13 @@ def _policies(evidence: StudyRuns, results: Results) -> Iterator[dict[str, Any]]
     places = evidence.places
     for task, answered in zip(evidence.tasks, results.tasks, strict=True):
         for place, card in enumerate(answered.scorecards, start=1):
-            name, treatment = places[card.name]
+            name, variant = places[card.name]
             yield {
                 "task": task["name"],
                 "place": place,
                 "label": card.name,
                 "name": name,
-                "modifier": treatment,
+                "modifier": variant,
                 "policy": card.policy,
                 "verdict": None if card.verdict is None else card.verdict.label,
                 "reason": None if card.verdict is None else card.verdict.reason,

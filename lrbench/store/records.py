@@ -140,7 +140,7 @@ class StudySlot:
     task: str
     stage: str
     entry: str
-    treatment: str
+    variant: str
     scale: float
     seed: int
     run: str

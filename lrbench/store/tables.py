@@ -67,7 +67,7 @@ members = sa.Table(
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),
     sa.Column("entry", sa.Text, primary_key=True),
-    sa.Column("treatment", sa.Text, primary_key=True),
+    sa.Column("treatment", sa.Text, key="variant", primary_key=True),
     sa.Column("scale", sa.Double, primary_key=True),
     sa.Column("seed", sa.BigInteger, primary_key=True),
     sa.Column("run", sa.String(32), nullable=False, index=True),

@@ -70,7 +70,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
         if run is None:
             rows.append({**place, "status": "missing"})
             continue
-        seed = (member.entry, member.treatment, member.seed)
+        seed = (member.entry, member.variant, member.seed)
         extra = retention[member.task].get(seed, {}) if member.stage == "main" else {}
         stored = run.final or {}
         figures = _figures(run, tasks[member.task], member.seed, extra, target)
@@ -116,7 +116,7 @@ def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
         run = evidence.runs.get(member.run)
         if run is None or not run.scores:
             continue
-        lrs = _lrs(run, reactive_is_known=not member.treatment)
+        lrs = _lrs(run, reactive_is_known=not member.variant)
         for score in run.scores:
             lr = None if lrs is None else float(lrs[score.step - 1])
             yield {**_place(member, policy), **vars(score), "lr": lr, "run": run.key}
@@ -143,7 +143,7 @@ def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
 
     def place_in_table(member: StudySlot) -> tuple[object, ...]:
         first = (member.task, member.stage != "main", member.stage, order[member.entry])
-        return (*first, member.treatment, member.scale, member.seed)
+        return (*first, member.variant, member.scale, member.seed)
 
     return [(member, texts[member.entry]) for member in sorted(evidence.members, key=place_in_table)]
 
@@ -154,7 +154,7 @@ def _place(member: StudySlot, policy: str) -> Row:
         "stage": member.stage,
         "name": member.entry,
         "policy": policy,
-        "modifier": member.treatment,
+        "modifier": member.variant,
         "scale": member.scale,
         "seed": member.seed,
     }

@@ -20,7 +20,7 @@ from lrbench.study.validation import checked, shown
 
 if TYPE_CHECKING:
     from lrbench.study.study import StudyPolicy
-    from lrbench.study.variant import Treatment
+    from lrbench.study.variant import Variant
     from lrbench.tasks import Task
 
 Seed = Annotated[int, Field(ge=0, lt=END_OF_SEEDS)]
@@ -88,8 +88,8 @@ def load_study(
     others = [len(trained), len(wanted), 1 + sum(scale != 1 for scale in scales)]
     check_runs(where, [count_entries(study.policies, file, most=MOST_RUNS), *others, 1 + _count_grids(study, where)])
     entries = entries_of(study.policies, file, most=MOST_RUNS)
-    treatments = _treatments(study, where)
-    check_runs(where, [len(entries), *others, 1 + len(treatments)])
+    variants = _variants(study, where)
+    check_runs(where, [len(entries), *others, 1 + len(variants)])
     try:
         tasks = [task_of(task, data_root=data_root, download=download, steps=steps) for task in wanted]
     except (TaskError, DataError) as error:
@@ -107,7 +107,7 @@ def load_study(
             target=study.target,
             confirm=study.confirm,
             base_lr_scales=scales,
-            treatments=treatments,
+            variants=variants,
         )
     except (StudyError, TaskError) as error:
         raise StudyError(f"{where}: {error}") from error
@@ -169,20 +169,20 @@ def _scales(study: StudyFile, where: str) -> tuple[float, ...]:
     return tuple(study.base_lr_scales)
 
 
-def _treatments(study: StudyFile, where: str) -> tuple[Treatment, ...]:
+def _variants(study: StudyFile, where: str) -> tuple[Variant, ...]:
     if not study.modifiers:
         return ()
-    from lrbench.study.file_modifiers import treatments_of
+    from lrbench.study.file_modifiers import variants_of
 
-    return treatments_of(study.modifiers, where)
+    return variants_of(study.modifiers, where)
 
 
 def _count_grids(study: StudyFile, where: str) -> int:
     if not study.modifiers:
         return 0
-    from lrbench.study.file_modifiers import count_treatments
+    from lrbench.study.file_modifiers import count_variants
 
-    return count_treatments(study.modifiers, where)
+    return count_variants(study.modifiers, where)
 
 
 def _task_tables(study: StudyFile, where: str) -> list[str | Table]:

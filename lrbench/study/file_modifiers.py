@@ -1,4 +1,4 @@
-"""The [[modifiers]] tables of a study file as treatments: methods as text, combinations, grids."""
+"""The [[modifiers]] tables of a study file as variants: methods as text, combinations, grids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import modifier_named, parse_modifier
 from lrbench.study.validation import checked, shown
-from lrbench.study.variant import Treatment
+from lrbench.study.variant import Variant
 
 Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
 
@@ -38,24 +38,24 @@ class FromMethod(BaseModel):
     name: Name = None
 
 
-def treatments_of(tables: Sequence[Mapping[str, Any]], where: str) -> tuple[Treatment, ...]:
-    """The treatments that a study file names, in its order.
+def variants_of(tables: Sequence[Mapping[str, Any]], where: str) -> tuple[Variant, ...]:
+    """The variants that a study file names, in its order.
 
     Raises:
         StudyError: a table says something that is not allowed.
     """
-    treatments: list[Treatment] = []
+    variants: list[Variant] = []
     for number, table in enumerate(tables, start=1):
         place = f"{where}: [[modifiers]] {number}"
         try:
-            treatments.extend(_treatments(table, place))
+            variants.extend(_variants(table, place))
         except TaskError as error:
             raise StudyError(f"{place}: {error}") from error
-    return tuple(treatments)
+    return tuple(variants)
 
 
-def count_treatments(tables: Sequence[Mapping[str, Any]], where: str) -> int:
-    """Count the treatments that a study file names, without making any.
+def count_variants(tables: Sequence[Mapping[str, Any]], where: str) -> int:
+    """Count the variants that a study file names, without making any.
 
     Raises:
         StudyError: a grid has an axis without values.
@@ -76,17 +76,17 @@ def _axes(table: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
     return axes
 
 
-def _treatments(table: Mapping[str, Any], where: str) -> Iterator[Treatment]:
+def _variants(table: Mapping[str, Any], where: str) -> Iterator[Variant]:
     if ("modifier" in table) == ("method" in table):
         raise StudyError(f"{where}: one of the keys modifier and method says what it is")
     if "modifier" in table:
         text = checked(FromText, table, where)
         texts = [text.modifier] if isinstance(text.modifier, str) else text.modifier
-        yield Treatment.of(map(parse_modifier, texts), text.name or "")
+        yield Variant.of(map(parse_modifier, texts), text.name or "")
         return
     form, axes = checked(FromMethod, table, where), _axes(table, where)
     size = math.prod(map(len, axes.values()))
     if form.name is not None and size > 1:
         raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} methods of a grid")
     for values in product(*axes.values()):
-        yield Treatment.of([modifier_named(form.method, dict(zip(axes, values, strict=True)))], form.name or "")
+        yield Variant.of([modifier_named(form.method, dict(zip(axes, values, strict=True)))], form.name or "")

@@ -37,7 +37,7 @@ UNTOLD: Mapping[str, Any] = {"better": "higher", "bounds": None}
 """What the definition of a study of an older lrbench does not say of a task."""
 
 Records = dict[tuple[str, str], list[RunRecord]]
-"""Ended runs, by the names of entry and treatment."""
+"""Ended runs, by the names of entry and variant."""
 
 
 @dataclass(frozen=True)
@@ -167,31 +167,31 @@ class StudyRuns:
 
     @property
     def places(self) -> Mapping[str, tuple[str, str]]:
-        """The names of entry and treatment, by what the two are called together."""
+        """The names of entry and variant, by what the two are called together."""
         entries = [entry["name"] for entry in self.definition["entries"]]
         return {label(entry, name): (entry, name) for entry in entries for name in self.definition["treatments"]}
 
     def modifiers(self) -> Mapping[str, str]:
-        """The treatment of each scorecard that has one, by its name."""
-        return {name: treatment for name, (_, treatment) in self.places.items() if treatment}
+        """The variant of each scorecard that has one, by its name."""
+        return {name: variant for name, (_, variant) in self.places.items() if variant}
 
     def contenders(self, records: Records) -> list[PolicyRuns]:
-        """The policies of the records, by each treatment, in the order of the study."""
+        """The policies of the records, by each variant, in the order of the study."""
         return [
-            PolicyRuns(label(entry["name"], treatment), entry["policy"], tuple(records[entry["name"], treatment]))
+            PolicyRuns(label(entry["name"], variant), entry["policy"], tuple(records[entry["name"], variant]))
             for entry in self.definition["entries"]
-            for treatment in self.definition["treatments"]
-            if (entry["name"], treatment) in records
+            for variant in self.definition["treatments"]
+            if (entry["name"], variant) in records
         ]
 
     def records(self, task: Mapping[str, Any], stage: str) -> Records:
-        """The ended runs of a stage on a task, by the names of entry and treatment."""
+        """The ended runs of a stage on a task, by the names of entry and variant."""
         records: Records = {}
         retention = self.base_lr_robustness(task) if stage == "main" else {}
         for member in self._ended(task, stage):
-            extra = retention.get((member.entry, member.treatment, member.seed), {})
+            extra = retention.get((member.entry, member.variant, member.seed), {})
             record = record_of(self.runs[member.run], task, member.seed, extra)
-            records.setdefault((member.entry, member.treatment), []).append(record)
+            records.setdefault((member.entry, member.variant), []).append(record)
         return records
 
     def failures(self, task: Mapping[str, Any]) -> Iterable[Failure]:
@@ -199,7 +199,7 @@ class StudyRuns:
         for member in self.members:
             run = self.runs.get(member.run)
             if member.task == task["name"] and run is not None and run.error is not None:
-                yield Failure(label(member.entry, member.treatment), member.seed, run.error.strip().splitlines()[-1])
+                yield Failure(label(member.entry, member.variant), member.seed, run.error.strip().splitlines()[-1])
 
     def _ended(self, task: Mapping[str, Any], stage: str) -> Iterable[StudySlot]:
         for member in self.members:
@@ -208,11 +208,11 @@ class StudyRuns:
                 yield member
 
     def base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, str, int], dict[str, float | None]]:
-        """By policy, treatment and seed, what is left of the objective at other base LRs, once all scales have run."""
+        """By policy, variant and seed, what is left of the objective at other base LRs, once all scales have run."""
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
         for stage in ("main", "scale"):
             for member in self._ended(task, stage):
-                place = (member.entry, member.treatment, member.seed)
+                place = (member.entry, member.variant, member.seed)
                 runs.setdefault(place, {})[member.scale] = self.runs[member.run]
         wanted = {1.0, *self.definition["base_lr_scales"]}
         return {
@@ -264,7 +264,7 @@ def answer(evidence: StudyRuns) -> Results:
 
 
 def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
-    """By task, the names of entry and treatment of the winner and of what is not significantly worse than it."""
+    """By task, the names of entry and variant of the winner and of what is not significantly worse than it."""
     evidence = StudyRuns.of(study, store)
     return {
         task["name"]: [
@@ -277,27 +277,27 @@ def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def label(entry: str, treatment: str) -> str:
-    """What a policy by a treatment is called in results."""
-    return f"{entry} + {treatment}" if treatment else entry
+def label(entry: str, variant: str) -> str:
+    """What a policy by a variant is called in results."""
+    return f"{entry} + {variant}" if variant else entry
 
 
 def _effects(evidence: StudyRuns, records: Records) -> Iterator[Effect]:
-    for entry, treatment in evidence.places.values():
-        if treatment and {(entry, ""), (entry, treatment)} <= records.keys():
-            pair = records[entry, ""], records[entry, treatment]
-            yield effect(entry, treatment, *pair, evidence.definition["target"])
+    for entry, variant in evidence.places.values():
+        if variant and {(entry, ""), (entry, variant)} <= records.keys():
+            pair = records[entry, ""], records[entry, variant]
+            yield effect(entry, variant, *pair, evidence.definition["target"])
 
 
 def _interactions(evidence: StudyRuns, task: Mapping[str, Any], records: Records) -> Iterator[Interaction]:
-    for treatment in evidence.definition["treatments"]:
+    for variant in evidence.definition["treatments"]:
         pairs = [
             (records[entry, ""], treated)
             for (entry, name), treated in records.items()
-            if treatment and name == treatment and (entry, "") in records
+            if variant and name == variant and (entry, "") in records
         ]
         if len(pairs) > 1:
-            yield interaction(treatment, f"test_{task['objective']}", pairs)
+            yield interaction(variant, f"test_{task['objective']}", pairs)
 
 
 def resolution(task: Mapping[str, Any]) -> float | None:

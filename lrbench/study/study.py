@@ -10,7 +10,7 @@ from lrbench.errors import StudyError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import shown
 from lrbench.study.limits import check_confirm, check_name, check_rates, seeds_of
-from lrbench.study.variant import Treatment, with_controls
+from lrbench.study.variant import Variant, with_controls
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
@@ -50,11 +50,11 @@ class Study:
         confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
         base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR;
             empty for none.
-        treatments: the training methods with which every policy is also trained, beside training as it is.
+        variants: the training methods with which every policy is also trained, beside training as it is.
 
     Raises:
-        StudyError: a field is out of range, or two seeds, entries, tasks or treatments are the same.
-        TaskError: a treatment cannot be used on a task.
+        StudyError: a field is out of range, or two seeds, entries, tasks or variants are the same.
+        TaskError: a variant cannot be used on a task.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Study:
     target: float | None = None
     confirm: int = 0
     base_lr_scales: tuple[float, ...] = ()
-    treatments: tuple[Treatment, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"study '{self.name}'"
@@ -84,7 +84,7 @@ class Study:
         if self.target is not None and read_number(self.target) is None:
             raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
         check_confirm(self.confirm, self.seeds, where)
-        parts: tuple[Study | Task | StudyPolicy | Treatment, ...] = (self, *self.tasks, *self.entries, *self.arms)
+        parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.entries, *self.arms)
         for part in parts:
             check_name(part.name, where)
         for noun, names in (
@@ -113,6 +113,6 @@ class Study:
         return tuple(entry.name for entry in self.entries if entry.auto_peak)
 
     @property
-    def arms(self) -> tuple[Treatment, ...]:
-        """Training as it is, the treatments, and the controls that belong to them."""
-        return with_controls(self.treatments)
+    def arms(self) -> tuple[Variant, ...]:
+        """Training as it is, the variants, and the controls that belong to them."""
+        return with_controls(self.variants)

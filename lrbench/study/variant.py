@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class Variant:
     """A training method, or several, that every policy of a study is also trained with.
 
     Attributes:
         name: what its results carry; empty for training as it is.
         modifiers: the methods that change training, in any order.
-        watcher: a method that only watches; its run shares the training of the same treatment without it.
+        watcher: a method that only watches; its run shares the training of the same variant without it.
         lr_scale: a factor on the policy's learning rates, for a control.
     """
 
@@ -30,8 +30,8 @@ class Treatment:
     lr_scale: float = 1.0
 
     @classmethod
-    def of(cls, methods: Iterable[Watcher], name: str = "") -> Treatment:
-        """The treatment by these methods, called by their texts unless there is a name.
+    def of(cls, methods: Iterable[Watcher], name: str = "") -> Variant:
+        """The variant by these methods, called by their texts unless there is a name.
 
         Raises:
             TaskError: two of them exclude each other, or two only watch: each of those is a run of its own.
@@ -60,26 +60,26 @@ class Treatment:
             method.check(task)
 
 
-UNMODIFIED = Treatment()
+UNMODIFIED = Variant()
 
 
-def with_controls(treatments: Iterable[Treatment]) -> tuple[Treatment, ...]:
-    """Training as it is, and the treatments, each that has parameter linear prediction in it followed by its control.
+def with_controls(variants: Iterable[Variant]) -> tuple[Variant, ...]:
+    """Training as it is, and the variants, each that has parameter linear prediction in it followed by its control.
 
     PLP moves 7/6 as far as the steps it is made of, so part of what it does is a larger learning rate. Its control is
-    the same treatment without PLP at 7/6 of the policy's learning rates.
+    the same variant without PLP at 7/6 of the policy's learning rates.
     """
     arms = [UNMODIFIED]
-    for treatment in treatments:
-        arms.append(treatment)
-        arms.extend(_control(treatment))
+    for variant in variants:
+        arms.append(variant)
+        arms.extend(_control(variant))
     return tuple(arms)
 
 
-def _control(treatment: Treatment) -> Iterator[Treatment]:
+def _control(variant: Variant) -> Iterator[Variant]:
     from lrbench.modifiers import PLP, PLP_CONTROL_SCALE
 
-    rest = tuple(modifier for modifier in treatment.modifiers if not isinstance(modifier, PLP))
-    if len(rest) < len(treatment.modifiers):
-        control = replace(treatment, modifiers=rest, lr_scale=PLP_CONTROL_SCALE)
+    rest = tuple(modifier for modifier in variant.modifiers if not isinstance(modifier, PLP))
+    if len(rest) < len(variant.modifiers):
+        control = replace(variant, modifiers=rest, lr_scale=PLP_CONTROL_SCALE)
         yield replace(control, name=" + ".join(["plp_control", *map(str, control.methods)]))

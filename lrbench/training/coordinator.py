@@ -217,8 +217,8 @@ class Coordinator:
             start=branch.start,
             stop=branch.stop,
             lrs=run.policy if run.policy.reacts else run.lrs[branch.start : branch.stop],
-            modifiers=run.treatment.modifiers,
-            watchers={each.key: each.treatment.watcher for each in branch.runs},
+            modifiers=run.variant.modifiers,
+            watchers={each.key: each.variant.watcher for each in branch.runs},
             history=history,
             state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
         )
@@ -397,5 +397,5 @@ def _kind(branch: Branch) -> Hashable:
 
 
 def _new_run(run: PlannedRun) -> NewRun:
-    task, methods = run.task, " + ".join(map(str, run.treatment.methods))
+    task, methods = run.task, " + ".join(map(str, run.variant.methods))
     return NewRun(run.key, task.name, task.key, str(run.policy), methods, run.seed, task.steps, {})

@@ -47,9 +47,9 @@ class Engines:
         for run in runs:
             if engine == "serial" or refusals.get(run.task.key) is not None:
                 continue
-            watchers = () if run.treatment.watcher is None else (run.treatment.watcher,)
-            reason = refusals[run.task.key] = why_not_stacked(run.task, run.treatment.modifiers, watchers)
+            watchers = () if run.variant.watcher is None else (run.variant.watcher,)
+            reason = refusals[run.task.key] = why_not_stacked(run.task, run.variant.modifiers, watchers)
             if engine == "stacked" and reason is not None:
-                methods = f" with {run.treatment.name}" if run.treatment.name else ""
+                methods = f" with {run.variant.name}" if run.variant.name else ""
                 raise StudyError(f"the stacked engine cannot train task '{run.task.name}'{methods}: {reason}")
         return cls(frozenset(key for key, reason in refusals.items() if reason is None), engine == "auto")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
 from lrbench.study.study import Study, StudyPolicy
-from lrbench.study.variant import UNMODIFIED, Treatment
+from lrbench.study.variant import UNMODIFIED, Variant
 from lrbench.tasks.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NUMERICS = 1
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: an entry's policy at a base-LR scale, on a task, with a seed, by a treatment.
+    """One run: an entry's policy at a base-LR scale, on a task, with a seed, by a variant.
 
     Attributes:
         stage: what the run is for: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
@@ -40,12 +40,12 @@ class PlannedRun:
     seed: int
     stage: str = "main"
     scale: float = 1.0
-    treatment: Treatment = UNMODIFIED
+    variant: Variant = UNMODIFIED
 
     @cached_property
     def policy(self) -> Policy:
         """The policy that is trained, bound to the task's budget."""
-        scale = self.scale * self.treatment.lr_scale
+        scale = self.scale * self.variant.lr_scale
         policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
         return policy.bind(self.task.steps, self.task.steps_per_epoch)
 
@@ -73,14 +73,14 @@ class PlannedRun:
     @cached_property
     def modifiers(self) -> tuple[tuple[str, str], ...]:
         """What identifies the modifiers: the text and the code of each."""
-        return tuple(_identity(modifier) for modifier in self.treatment.modifiers)
+        return tuple(_identity(modifier) for modifier in self.variant.modifiers)
 
     @cached_property
     def key(self) -> str:
         """The hash of all that determines the run's numbers: its training, and what watches it."""
-        if self.treatment.watcher is None:
+        if self.variant.watcher is None:
             return self.training_key
-        return _hash([self.training_key, list(_identity(self.treatment.watcher))])
+        return _hash([self.training_key, list(_identity(self.variant.watcher))])
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ def plan(study: Study) -> Plan:
 
 
 def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:
-    """The runs that score finalists again: `finalists` has names of entry and treatment by the name of their task."""
+    """The runs that score finalists again: `finalists` has names of entry and variant by the name of their task."""
     wanted = {(task, *names) for task, pairs in finalists.items() for names in pairs}
     return Plan(
         study,
         tuple(
             run
             for run in _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
-            if (run.task.name, run.entry.name, run.treatment.name) in wanted
+            if (run.task.name, run.entry.name, run.variant.name) in wanted
         ),
     )
 

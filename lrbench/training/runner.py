@@ -281,7 +281,7 @@ def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
 
 def _members(plan: Plan) -> list[StudySlot]:
     return [
-        StudySlot(run.task.name, run.stage, run.entry.name, run.treatment.name, run.scale, run.seed, run.key)
+        StudySlot(run.task.name, run.stage, run.entry.name, run.variant.name, run.scale, run.seed, run.key)
         for run in plan.runs
     ]
 
@@ -297,7 +297,7 @@ def _definition(study: Study, plan: Plan) -> dict[str, Any]:
         "entries": [
             {"name": entry.name, "policy": str(entry.policy), "found_peak": entry.found_peak} for entry in study.entries
         ],
-        "treatments": list(dict.fromkeys(run.treatment.name for run in plan.runs)),
+        "treatments": list(dict.fromkeys(run.variant.name for run in plan.runs)),
         "tasks": [
             {
                 "name": task.name,

@@ -49,7 +49,7 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
     Runs share iterations where task, seed and modifiers are the same and the learning rates are equal bit for bit from
     where they stand; forks lie at multiples of a `grain` from there, so that none costs more than it saves. A policy
     that reacts to evaluations has no learning rates before it is trained, and shares only with itself. What a run's
-    treatment watches does not keep it from sharing.
+    variant watches does not keep it from sharing.
 
     Args:
         runs: each key once.

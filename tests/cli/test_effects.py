@@ -42,10 +42,10 @@ def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]
 
 
 def task_of(arms: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
-    """A task's results from the runs of each policy, by each treatment; the treatment "" is none."""
-    policies, treatments = (dict.fromkeys(names) for names in zip(*arms, strict=True))
+    """A task's results from the runs of each policy, by each variant; the variant "" is none."""
+    policies, variants = (dict.fromkeys(names) for names in zip(*arms, strict=True))
     contenders = [PolicyRuns(label(*names), names[0], records) for names, records in arms.items()]
-    by = {name: [(arms[policy, ""], arms[policy, name]) for policy in policies] for name in treatments if name}
+    by = {name: [(arms[policy, ""], arms[policy, name]) for policy in policies] for name in variants if name}
     return TaskResults(
         task="a-task",
         objective="top1",
@@ -119,9 +119,9 @@ def test_the_control_of_plp_is_explained_where_there_is_one(capsys: pytest.Captu
 
 
 LONG = {
-    (f"STEP(k0={k0}, gamma=0.1, l=0.25dur)", treatment): PLAIN if treatment == "" else BETTER
+    (f"STEP(k0={k0}, gamma=0.1, l=0.25dur)", variant): PLAIN if variant == "" else BETTER
     for k0 in (0.1, 0.123456789)
-    for treatment in ("", str(EMA()), str(PSWA(p=0.1)), str(PSWA(p=0.123456789)), "a name that says everything " * 4)
+    for variant in ("", str(EMA()), str(PSWA(p=0.1)), str(PSWA(p=0.123456789)), "a name that says everything " * 4)
 }
 
 
@@ -153,7 +153,7 @@ def test_the_ranking_has_a_column_for_the_modifier(capsys: pytest.CaptureFixture
     }
 
 
-def test_treatments_that_differ_in_nothing_but_defaults_keep_their_whole_names() -> None:
+def test_variants_that_differ_in_nothing_but_defaults_keep_their_whole_names() -> None:
     task = task_of({("FIX", ""): PLAIN, ("FIX", str(PSWA())): BETTER, ("FIX", "PSWA"): WORSE})
 
     assert len({RowNames.of(task, 22).cells(card.name) for card in task.scorecards}) == 3

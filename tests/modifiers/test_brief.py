@@ -5,7 +5,7 @@ from lrbench.modifiers.brief import brief_variant
 
 
 @pytest.mark.parametrize(
-    ("treatment", "brief"),
+    ("variant", "brief"),
     [
         (str(PLP()), "PLP"),
         (str(PSWA()), "PSWA"),
@@ -17,5 +17,5 @@ from lrbench.modifiers.brief import brief_variant
         ("NoSuchMethod(p=0.1)", "NoSuchMethod(p=0.1)"),
     ],
 )
-def test_settings_that_have_their_defaults_go_without_saying(treatment: str, brief: str) -> None:
-    assert brief_variant(treatment) == brief
+def test_settings_that_have_their_defaults_go_without_saying(variant: str, brief: str) -> None:
+    assert brief_variant(variant) == brief

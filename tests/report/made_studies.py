@@ -26,7 +26,7 @@ class Place:
     task: str
     stage: str
     name: str
-    treatment: str
+    variant: str
     scale: float
     seed: int
 
@@ -40,7 +40,7 @@ def write_study(
     outcome: SearchState,
     name: str = "a-study",
     seeds: Sequence[int] = (0, 1, 2),
-    treatments: Sequence[str] = (),
+    variants: Sequence[str] = (),
     scales: Sequence[float] = (),
     tasks: Sequence[str] = ("a-task",),
     objective: str = "top1",
@@ -53,12 +53,12 @@ def write_study(
 
     Without `better` the definition is one of an older lrbench, which knew no direction.
     """
-    arms = ("", *treatments)
+    arms = ("", *variants)
     places = [
-        Place(task, stage, policy, treatment, scale, seed)
+        Place(task, stage, policy, variant, scale, seed)
         for task in tasks
         for policy in policies
-        for treatment in arms
+        for variant in arms
         for stage, scale in (("main", 1.0), *(("scale", scale) for scale in scales if scale != 1))
         for seed in seeds
     ]
@@ -106,7 +106,7 @@ def _key(study: str, place: Place) -> str:
 
 def _new_run(study: str, place: Place, policy: str) -> NewRun:
     versions = {"lrbench": "0.1.0", "torch": "2.4.0", "device": "cpu: test", "engine": "serial", "commit": None}
-    return NewRun(_key(study, place), place.task, place.task, policy, place.treatment, place.seed, STEPS, versions)
+    return NewRun(_key(study, place), place.task, place.task, policy, place.variant, place.seed, STEPS, versions)
 
 
 def _segment(result: Outcome) -> Segment:

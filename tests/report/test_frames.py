@@ -55,8 +55,8 @@ def test_policies_stand_best_first_with_their_verdicts(five: Frames) -> None:
 def test_effects_are_paired_differences(study: Study) -> None:
     effects = study(
         {"flat": "FIX(k0=0.1)"},
-        lambda place: 0.5 + 0.1 * place.seed + (0.02 if place.treatment else 0.0),
-        treatments=("EMA(decay=0.99)",),
+        lambda place: 0.5 + 0.1 * place.seed + (0.02 if place.variant else 0.0),
+        variants=("EMA(decay=0.99)",),
     ).effects
 
     (test,) = records(effects[effects["figure"] == "test_top1"])

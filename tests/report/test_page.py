@@ -300,9 +300,9 @@ def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_pol
     frames = study(
         {"flat": "FIX(k0=0.1)", "wave": "TRI(k0=0.001, k1=0.2, l=0.25dur)"},
         lambda place: (
-            0.5 + 0.01 * place.seed + (0.1 + 0.01 * place.seed) * (place.treatment != "" and place.name == "flat")
+            0.5 + 0.01 * place.seed + (0.1 + 0.01 * place.seed) * (place.variant != "" and place.name == "flat")
         ),
-        treatments=("EMA(decay=0.9)",),
+        variants=("EMA(decay=0.9)",),
     )
 
     page = report_page(frames)
@@ -313,9 +313,9 @@ def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_pol
     assert "What training methods change, policy by policy" in page
 
 
-@pytest.mark.parametrize("treatment", ["EMA(decay=0.9)", "two\nlines = not_python"])
-def test_code_says_that_a_training_method_is_not_in_it(study: Study, treatment: str) -> None:
-    frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5, treatments=(treatment,))
+@pytest.mark.parametrize("variant", ["EMA(decay=0.9)", "two\nlines = not_python"])
+def test_code_says_that_a_training_method_is_not_in_it(study: Study, variant: str) -> None:
+    frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5, variants=(variant,))
 
     (task,) = data_of(report_page(frames))["tasks"]
     for row in task["rows"]:

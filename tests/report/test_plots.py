@@ -35,7 +35,7 @@ SMALL = [
 @pytest.fixture
 def hard(study: Study, request: pytest.FixtureRequest) -> Frames:
     """A study that is hard to draw, by its name."""
-    rich = {"treatments": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
+    rich = {"variants": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
     match request.param:
         case "empty":
             return study(FIVE, lambda place: MISSING)

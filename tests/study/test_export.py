@@ -12,7 +12,7 @@ from lrbench.store import Store, open_store
 from lrbench.study.export import CURVE, export, export_curves, flat
 from lrbench.study.results import results
 from lrbench.study.study import Study
-from lrbench.study.variant import Treatment
+from lrbench.study.variant import Variant
 from lrbench.tasks import Metric, Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.listener import NullListener
@@ -127,8 +127,8 @@ def test_the_lr_of_a_reactive_policy_follows_from_the_evaluations_of_its_run(
 
 
 def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    averaged = Treatment.of([EMA()], "averaged")
-    train(study(PLATEAU, STEPPED, seeds=(0,), treatments=(averaged,)), store)
+    averaged = Variant.of([EMA()], "averaged")
+    train(study(PLATEAU, STEPPED, seeds=(0,), variants=(averaged,)), store)
 
     known = export_curves("small", store).groupby(["name", "modifier"])["lr"].count()
     assert known.to_dict() == {(PLATEAU, ""): 8, (PLATEAU, "averaged"): 0, (STEPPED, ""): 8, (STEPPED, "averaged"): 8}

@@ -19,7 +19,7 @@ from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
 from lrbench.store import Holder, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
-from lrbench.study.variant import Treatment
+from lrbench.study.variant import Variant
 from lrbench.tasks import Metric, Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.listener import NullListener
@@ -93,7 +93,7 @@ def test_what_was_stacked_is_trained_again_where_it_has_to_be_exact_and_never_th
 
 def test_a_training_method_is_compared_with_runs_of_its_own_engine(study: Make, store: Store) -> None:
     run_study(study(*POLICIES, name="without"), store, engine="stacked", workers=1)
-    run_study(study(*POLICIES, treatments=(Treatment.of([EMA(decay=0.9)]),)), store, workers=1)
+    run_study(study(*POLICIES, variants=(Variant.of([EMA(decay=0.9)]),)), store, workers=1)
     assert {one.provenance["engine"] for one in store.study_runs("small").values()} == {"serial"}
 
 

@@ -8,7 +8,7 @@ import lrbench.training.estimate
 from lrbench.modifiers import EMA, PLP
 from lrbench.policy import FIX, parse
 from lrbench.study.study import Study, StudyPolicy
-from lrbench.study.variant import Treatment
+from lrbench.study.variant import Variant
 from lrbench.tasks import Task
 from lrbench.training.plan import PlannedRun, plan
 from lrbench.training.tree import Branch, forest
@@ -55,14 +55,14 @@ def test_warmups_to_different_rates_share_nothing_but_their_first_iteration(stud
 
 def test_seeds_tasks_and_modifiers_share_nothing(study: Make, task: Task) -> None:
     other = task.with_(name="other", batch_size=8)
-    asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), treatments=(Treatment.of([PLP()]),))
+    asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), variants=(Variant.of([PLP()]),))
     # PLP brings its control, which is trained at another learning rate
     assert [tree.steps for tree in trees(asked)] == [40] * (2 * 2 * 3)
 
 
 def test_what_only_watches_rides_along(study: Make) -> None:
-    watched = (Treatment.of([EMA(decay=0.9)]), Treatment.of([EMA(decay=0.5)]))
-    (tree,) = trees(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,), treatments=watched))
+    watched = (Variant.of([EMA(decay=0.9)]), Variant.of([EMA(decay=0.5)]))
+    (tree,) = trees(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,), variants=watched))
     assert (len(tree.runs), tree.steps) == (6, 60)
     assert [len(child.runs) for child in tree.children] == [3, 3]
 

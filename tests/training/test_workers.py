@@ -16,7 +16,7 @@ from lrbench.errors import StudyError
 from lrbench.modifiers import EMA, PSWA
 from lrbench.store import Score, Store, open_store
 from lrbench.study.study import Study
-from lrbench.study.variant import Treatment
+from lrbench.study.variant import Variant
 from lrbench.tasks import Task
 from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
@@ -27,7 +27,7 @@ Make = Callable[..., Study]
 
 POLICIES = ("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=12)", "STEP(k0=0.1, gamma=0.1, l=20)", "FIX(k0=1e30)")
 REACTIVE = "REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)"
-TREATMENTS = (Treatment.of([EMA(decay=0.9)]), Treatment.of([PSWA(p=0.5)]))
+VARIANTS = (Variant.of([EMA(decay=0.9)]), Variant.of([PSWA(p=0.5)]))
 
 Numbers = dict[str, tuple[str, int, tuple[Score, ...], str]]
 
@@ -57,8 +57,8 @@ def separate(study: Make, tmp_path: Path) -> Callable[[Study], Numbers]:
     def train(asked: Study) -> Numbers:
         found: Numbers = {}
         for i, entry in enumerate(asked.entries):
-            for j, treatment in enumerate((None, *asked.treatments)):
-                alone = study(entry.name, treatments=() if treatment is None else (treatment,))
+            for j, variant in enumerate((None, *asked.variants)):
+                alone = study(entry.name, variants=() if variant is None else (variant,))
                 with open_store(tmp_path / f"{i}-{j}.db") as store:
                     run(alone, store, engine="serial")
                     found |= numbers(alone, store)
@@ -71,7 +71,7 @@ def separate(study: Make, tmp_path: Path) -> Callable[[Study], Numbers]:
 def test_a_tree_ends_with_the_numbers_of_separate_training_bit_for_bit(
     study: Make, store: Store, separate: Callable[[Study], Numbers], workers: int
 ) -> None:
-    asked = study(*POLICIES, REACTIVE, treatments=TREATMENTS)
+    asked = study(*POLICIES, REACTIVE, variants=VARIANTS)
     tally = run(asked, store, workers=workers, engine="serial")
     assert numbers(asked, store) == separate(asked)
     assert list(store.checkpoints.path.iterdir()) == []
