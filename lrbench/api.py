@@ -116,7 +116,7 @@ def score(
     study = Study(
         name=f"score {policy} on {task.name}",
         tasks=(task,),
-        entries=(StudyPolicy(str(policy), policy),),
+        policies=(StudyPolicy(str(policy), policy),),
         seeds=seeds_of(seeds, "score"),
         target=target,
         base_lr_scales=tuple(base_lr_scales),

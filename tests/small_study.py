@@ -42,8 +42,8 @@ def study(task: Task) -> Callable[..., Study]:
     """A study of a few policies by their texts, of one small task and two seeds."""
 
     def make(*texts: str, **changes: object) -> Study:
-        entries = tuple(StudyPolicy(text, parse(text)) for text in texts)
-        return Study(**{"name": "small", "tasks": (task,), "entries": entries, "seeds": (0, 1), **changes})
+        policies = tuple(StudyPolicy(text, parse(text)) for text in texts)
+        return Study(**{"name": "small", "tasks": (task,), "policies": policies, "seeds": (0, 1), **changes})
 
     return make
 

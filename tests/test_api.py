@@ -104,7 +104,7 @@ def test_a_model_that_cannot_train_is_said_with_its_error(task: lrbench.Task, tm
 
 def test_a_study_without_policies_is_refused(task: lrbench.Task) -> None:
     with pytest.raises(StudyError, match="names no policy"):
-        lrbench.Study(name="empty", tasks=(task,), entries=(), seeds=(0,))
+        lrbench.Study(name="empty", tasks=(task,), policies=(), seeds=(0,))
 
 
 @pytest.mark.parametrize("package", ["lrbench", "lrbench.report"])

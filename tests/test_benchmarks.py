@@ -63,8 +63,8 @@ def test_the_baselines_of_the_quickstart_follow_its_schedules() -> None:
 
     study = load_study("quickstart")
     (task,) = study.tasks
-    assert [entry.name for entry in study.entries] == list(SCHEDULES)
-    for entry in study.entries:
+    assert [entry.name for entry in study.policies] == list(SCHEDULES)
+    for entry in study.policies:
         ours = entry.policy.bind(task.steps, task.steps_per_epoch).lrs(0, task.steps)
         theirs = [SCHEDULES[entry.name](step) for step in range(task.steps)]
         np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-15, err_msg=entry.name)

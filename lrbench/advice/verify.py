@@ -84,7 +84,7 @@ def check_policy(
     study = Study(
         name=f"verify {policy} on {task.name}, {task.steps} iterations",
         tasks=(task,),
-        entries=(StudyPolicy(str(policy), policy),),
+        policies=(StudyPolicy(str(policy), policy),),
         seeds=tuple(seeds),
         target=target,
     )

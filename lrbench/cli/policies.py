@@ -91,10 +91,10 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
         return {key: entry.policy for key, entry in catalog(name).items()}
     file = _study_file(name)
     if file is not None:
-        from lrbench.study.file_policies import entries_of
+        from lrbench.study.file_policies import policies_of
         from lrbench.study.limits import MOST_RUNS
 
-        entries = entries_of(_read(file).policies, file, most=MOST_RUNS)
+        entries = policies_of(_read(file).policies, file, most=MOST_RUNS)
         for entry in entries:
             if entry.auto_peak:
                 raise StudyError(
@@ -119,6 +119,6 @@ def _study_file(name: str) -> Path | None:
 
 def _read(file: Path) -> StudyFile:
     from lrbench.study.file import StudyFile, read_toml
-    from lrbench.study.validation import checked
+    from lrbench.study.validation import validated
 
-    return checked(StudyFile, read_toml(file), str(file))
+    return validated(StudyFile, read_toml(file), str(file))

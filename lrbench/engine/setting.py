@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from lrbench.engine.size import byte_count, exact_size
 from lrbench.errors import TaskError
-from lrbench.policy.kind import Bounds, Kind, NumberKind, WholeKind, shown
+from lrbench.policy.kind import Bounds, Kind, NumberKind, WholeKind, short_repr
 
 REQUIRED: Final = dataclasses.MISSING
 """The default of a setting that has none."""
@@ -100,7 +100,7 @@ class Setting:
         """
         canonical = self.kind.read(value)
         if canonical is None:
-            raise TaskError(f"{owner}: {self.name} must be {self.allowed}, not {shown(value)}")
+            raise TaskError(f"{owner}: {self.name} must be {self.allowed}, not {short_repr(value)}")
         return canonical
 
 

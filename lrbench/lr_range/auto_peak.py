@@ -28,10 +28,10 @@ def with_auto_peaks(study: Study, lab: Lab) -> Study:
     budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
     return replace(
         study,
-        entries=tuple(
+        policies=tuple(
             replace(entry, policy=with_peak(entry.policy, peak, **budget), auto_peak=False, found_peak=peak)
             if entry.auto_peak
             else entry
-            for entry in study.entries
+            for entry in study.policies
         ),
     )

@@ -243,8 +243,8 @@ def _trained(
     Raises:
         TaskError: one of them failed.
     """
-    entries = tuple(StudyPolicy(name, policy) for name, policy in policies.items())
-    evidence, tally = lab.trained(Study(name=name, tasks=(task,), entries=entries, seeds=tuple(seeds)))
+    named = tuple(StudyPolicy(name, policy) for name, policy in policies.items())
+    evidence, tally = lab.trained(Study(name=name, tasks=(task,), policies=named, seeds=tuple(seeds)))
     for failure in evidence.failures(evidence.tasks[0]):
         raise TaskError(f"{name}: LR {failure.name}, seed {failure.seed} failed: {failure.error}")
     keys = {(member.entry, member.seed): member.run for member in evidence.members}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from lrbench.engine import Watcher
 from lrbench.engine.setting import Setting, settings_of
 from lrbench.errors import TaskError, did_you_mean
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 
 MAX_TEXT = 2000
 """The longest text that is read, in characters."""
@@ -32,7 +32,7 @@ def register_modifier(method: AnyMethod) -> AnyMethod:
         TaskError: it is none of that, or another class has the name.
     """
     if not (isinstance(method, type) and issubclass(method, Watcher)):
-        raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {shown(method)}")
+        raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {short_repr(method)}")
     name = method.__name__
     params = vars(method).get("__dataclass_params__")
     if params is None or not params.frozen:
@@ -83,7 +83,7 @@ def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
     for given in options:
         if given not in names:
             takes = f"it takes {', '.join(names)}" if names else "it takes none"
-            raise TaskError(f"{name} has no setting {shown(given)}{did_you_mean(str(given), names)}: {takes}")
+            raise TaskError(f"{name} has no setting {short_repr(given)}{did_you_mean(str(given), names)}: {takes}")
     for setting in settings:
         if setting.required and setting.name not in options:
             raise TaskError(f"{name} needs {setting.name} ({setting.doc}): {setting.allowed}")
@@ -100,10 +100,12 @@ def parse_modifier(text: str) -> Watcher:
             allowed. Nothing in the text is ever executed.
     """
     if not isinstance(text, str):
-        raise TaskError(f"a modifier is described by text, not {shown(text)}")
+        raise TaskError(f"a modifier is described by text, not {short_repr(text)}")
     if len(text) > MAX_TEXT:
         raise TaskError(f"a modifier's text has at most {MAX_TEXT} characters, not {len(text)}")
-    form = f"a modifier is written NAME(setting=value, ...), for example PSWA(period=1.0, p=0.5), not {shown(text)}"
+    form = (
+        f"a modifier is written NAME(setting=value, ...), for example PSWA(period=1.0, p=0.5), not {short_repr(text)}"
+    )
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -143,5 +145,5 @@ def _literal(node: ast.expr) -> Any:
 def _method_named(name: str) -> type[Watcher]:
     if name not in _METHODS:
         hint = did_you_mean(str(name), _METHODS) or f"; there are {', '.join(_METHODS)}"
-        raise TaskError(f"there is no modifier named {shown(name)}{hint}")
+        raise TaskError(f"there is no modifier named {short_repr(name)}{hint}")
     return _METHODS[name]

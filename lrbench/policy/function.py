@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from lrbench.errors import PolicyError, did_you_mean
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.parameter import rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
 
@@ -123,7 +123,7 @@ def function_named(name: str) -> type[Named]:
         PolicyError: there is none of that name.
     """
     if name not in _FUNCTIONS:
-        raise PolicyError(f"there is no LR function named {shown(name)}{did_you_mean(name, _FUNCTIONS)}")
+        raise PolicyError(f"there is no LR function named {short_repr(name)}{did_you_mean(name, _FUNCTIONS)}")
     return _FUNCTIONS[name]
 
 

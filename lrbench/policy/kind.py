@@ -232,8 +232,8 @@ class SlopeRate(_RateKind):
         return number / iterations if iterations > 1e-300 else math.inf
 
 
-def shown(value: object) -> str:
-    """`value` for an error message: what it is, at most 60 characters of it."""
+def short_repr(value: object) -> str:
+    """Write a value for an error message, with at most 60 characters."""
     text = f"the policy {value}" if hasattr(value, "parameters") else _repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

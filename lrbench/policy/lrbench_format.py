@@ -19,7 +19,7 @@ from lrbench.errors import PolicyError, did_you_mean
 from lrbench.policy.budget import read_number, read_whole
 from lrbench.policy.composition import Piecewise
 from lrbench.policy.function import LRBENCH, PAPER, Decaying, Named, build, functions
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import MAX_TEXT, Policy
 
 KEYS = ("lrPolicy", "k0", "k1", "gamma", "p", "l")
@@ -47,7 +47,7 @@ def from_lrbench(source: Description | str | Sequence[Description], boundaries: 
         return _from_parts([source], boundaries)
     if isinstance(source, list | tuple) and source and all(isinstance(item, Mapping) for item in source):
         return _from_parts(source, boundaries)
-    raise PolicyError(f"LRBench describes a policy by a dict, a string or a list of dicts, not {shown(source)}")
+    raise PolicyError(f"LRBench describes a policy by a dict, a string or a list of dicts, not {short_repr(source)}")
 
 
 def _from_parts(parts: Sequence[Mapping[str, Any]], boundaries: Sequence[Any]) -> Policy:
@@ -65,10 +65,10 @@ def _from_dict(description: Mapping[str, Any]) -> Policy:
     for key in given:
         if key not in KEYS:
             hint = did_you_mean(str(key), KEYS)
-            raise PolicyError(f"LRBench has no parameter {shown(key)}{hint}: it has {', '.join(KEYS)}")
+            raise PolicyError(f"LRBench has no parameter {short_repr(key)}{hint}: it has {', '.join(KEYS)}")
     name = given.pop("lrPolicy", None)
     if not isinstance(name, str) or name not in _TAKES:
-        raise PolicyError(f"LRBench has no lrPolicy {shown(name)}{did_you_mean(str(name), _TAKES)}")
+        raise PolicyError(f"LRBench has no lrPolicy {short_repr(name)}{did_you_mean(str(name), _TAKES)}")
     used = {key: value for key, value in given.items() if key in _TAKES[name]}
     return build(name, _TRANSLATE.get(name, dict)(used))
 
@@ -97,7 +97,7 @@ def _dict_from_text(text: str) -> dict[str, Any]:
             steps = description["l"]
             description["l"] = [*(steps if isinstance(steps, list) else [steps]), _value(item)]
         else:
-            raise PolicyError(f"LRBench's text is made of name_value, joined by '+', not {shown(item)}")
+            raise PolicyError(f"LRBench's text is made of name_value, joined by '+', not {short_repr(item)}")
     return description
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from lrbench.errors import PolicyError, did_you_mean
 from lrbench.policy.budget import LONGEST_TEXT, NUMBER, unknown_unit
 from lrbench.policy.function import build, function_named
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
 
 METHODS: dict[str, Callable[..., Policy]] = {
@@ -48,7 +48,7 @@ def parse(text: str) -> Policy:
             allowed. Nothing in the text is ever executed.
     """
     if not isinstance(text, str):
-        raise PolicyError(f"a policy is described by text, not {shown(text)}")
+        raise PolicyError(f"a policy is described by text, not {short_repr(text)}")
     if len(text) > MAX_TEXT:
         raise PolicyError(f"a policy's text has at most {MAX_TEXT} characters, not {len(text)}")
     reader = _Reader(text)
@@ -98,7 +98,7 @@ class _Reader:
     def _named_arguments(self, function: str) -> dict[str, Any]:
         positional, named = self._arguments(function)
         if positional:
-            raise PolicyError(f"{function}: write every parameter by its name, not just {shown(positional[0])}")
+            raise PolicyError(f"{function}: write every parameter by its name, not just {short_repr(positional[0])}")
         return named
 
     def _arguments(self, owner: str) -> tuple[list[Any], dict[str, Any]]:
@@ -193,7 +193,7 @@ class _Reader:
         if match is None:
             word = _WORD.match(self._text, self._start)
             if word is not None and (mistake := unknown_unit(word[1])):
-                raise PolicyError(f"{mistake} in {shown(word[1])}: a length is iterations, '3ep' or '0.25dur'")
+                raise PolicyError(f"{mistake} in {short_repr(word[1])}: a length is iterations, '3ep' or '0.25dur'")
             self._kind, self._token = "other", self._text[self._start :].lstrip()[:1]
             return
         self._kind = "number" if match.lastgroup == "unit" else str(match.lastgroup)
@@ -203,6 +203,6 @@ class _Reader:
     def _surprise(self, wanted: str) -> PolicyError:
         at = self._start - (len(self._token) if self._kind != "other" else 0)
         before = self._text[:at]
-        found = "the text ends" if self._kind == "end" else f"there is {shown(self._token)}"
-        after = f" after {shown(before[-30:])}" if before.strip() else ""
+        found = "the text ends" if self._kind == "end" else f"there is {short_repr(self._token)}"
+        after = f" after {short_repr(before[-30:])}" if before.strip() else ""
         return PolicyError(f"a policy's text needs {wanted} where {found}{after}")

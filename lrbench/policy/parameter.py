@@ -20,7 +20,7 @@ from lrbench.policy.kind import (
     NumberKind,
     SlopeRate,
     WholeKind,
-    shown,
+    short_repr,
 )
 
 Role = Literal["range", "step", "value", "part"]
@@ -76,7 +76,7 @@ class Parameter:
         if canonical is None:
             mistake = self.kind.mistake(value)
             reason = f": {mistake}" if mistake else ""
-            raise PolicyError(f"{owner}: {self.name} must be {self.allowed}, not {shown(value)}{reason}")
+            raise PolicyError(f"{owner}: {self.name} must be {self.allowed}, not {short_repr(value)}{reason}")
         return canonical
 
     def bind(self, owner: str, value: Any, budget: Budget) -> Any:

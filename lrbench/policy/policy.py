@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import MAX_ITERATIONS, Budget, Length
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.parameter import (
     Parameter,
     count,
@@ -173,7 +173,7 @@ class Policy(ABC):
             PolicyError: `t` is negative or not whole, or the policy is not bound, or it reacts to evaluations.
         """
         if self.reacts:
-            raise PolicyError(f"{shown(self)} reacts to evaluations: ask for lrs(start, stop, history)")
+            raise PolicyError(f"{short_repr(self)} reacts to evaluations: ask for lrs(start, stop, history)")
         steps = _iterations(t)
         lrs = self._evaluate_bound(steps.ravel(), ()).reshape(steps.shape)
         return float(lrs) if lrs.ndim == 0 else lrs
@@ -256,7 +256,7 @@ def blend(low: FloatArray | float, high: FloatArray | float, share: FloatArray) 
 def _iterations(t: ArrayLike) -> IntArray:
     steps = np.asarray(t)
     if steps.dtype.kind not in "iu":
-        raise PolicyError(f"iterations are whole numbers of at least 0, not {shown(t)}")
+        raise PolicyError(f"iterations are whole numbers of at least 0, not {short_repr(t)}")
     if steps.size and (steps.min() < 0 or steps.max() > MAX_ITERATIONS):
         raise PolicyError(f"iterations are whole numbers of at least 0, not {steps.min()} to {steps.max()}")
     return np.ascontiguousarray(steps, dtype=np.int64).reshape(steps.shape)

@@ -20,7 +20,7 @@ from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
 from lrbench.files import MOST_TOML, read_regular, toml_tables
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.notation import parse
 from lrbench.policy.policy import Policy
 
@@ -74,7 +74,8 @@ def catalog(name: str) -> Catalog:
     shipped = _shipped()
     if name not in shipped:
         raise PolicyError(
-            f"there is no catalog named {shown(name)}{did_you_mean(str(name), shipped)}: there are {', '.join(shipped)}"
+            f"there is no catalog named {short_repr(name)}{did_you_mean(str(name), shipped)}: "
+            f"there are {', '.join(shipped)}"
         )
     return _read(name, shipped[name].read_bytes(), f"catalog {name}")
 
@@ -110,7 +111,7 @@ def _read(name: str, content: bytes, where: str) -> Catalog:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise PolicyError(f"{where}: policy must be a list of tables, each under [[policy]]")
     if not isinstance(title, str):
-        raise PolicyError(f"{where}: title must be text, not {shown(title)}")
+        raise PolicyError(f"{where}: title must be text, not {short_repr(title)}")
     entries = tuple(_entry(row, f"{where}, entry {number}") for number, row in enumerate(rows, start=1))
     names = [entry.name for entry in entries]
     for twice in (entry for number, entry in enumerate(names) if entry in names[:number]):
@@ -122,7 +123,7 @@ def _entry(row: dict[str, Any], where: str) -> CatalogEntry:
     _check_keys(row, _ENTRY_KEYS, _REQUIRED, where)
     for key, value in row.items():
         if not isinstance(value, str) or not value.strip():
-            raise PolicyError(f"{where}: {key} must be text that is not empty, not {shown(value)}")
+            raise PolicyError(f"{where}: {key} must be text that is not empty, not {short_repr(value)}")
     try:
         policy = parse(row["policy"])
     except PolicyError as error:

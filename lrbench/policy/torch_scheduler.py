@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import read_number, read_whole
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import Policy
 
 
@@ -86,7 +86,7 @@ class PolicyLR(LRScheduler):
         try:
             self.history.append((self.last_epoch, float(value)))
         except (TypeError, ValueError):
-            raise PolicyError(f"PolicyLR observes a number, not {shown(value)}") from None
+            raise PolicyError(f"PolicyLR observes a number, not {short_repr(value)}") from None
         self._set_lrs()
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class PolicyLR(LRScheduler):
 
 def _bound(policy: Policy, steps: int | None, steps_per_epoch: int | None) -> Policy:
     if not isinstance(policy, Policy):
-        raise PolicyError(f"PolicyLR takes a policy, not {shown(policy)}: read text with parse(text)")
+        raise PolicyError(f"PolicyLR takes a policy, not {short_repr(policy)}: read text with parse(text)")
     if policy.is_bound:
         return policy
     if steps is None:
@@ -149,5 +149,5 @@ def _read_state(state: Mapping[str, Any]) -> tuple[int, list[float], list[tuple[
     position, ratios, seen = read
     numbers = [ratio for ratio in ratios if ratio is not None]
     if position is None or position < 0 or len(numbers) != len(ratios) or not numbers or numbers[0] <= 0.0:
-        raise PolicyError(f"{shown(state)} is no state of a PolicyLR")
+        raise PolicyError(f"{short_repr(state)} is no state of a PolicyLR")
     return position, numbers, seen

@@ -18,7 +18,7 @@ from lrbench.policy_search.search import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.file import Seed, Table, check_scores, find_study, read_toml, task_of
 from lrbench.study.limits import MOST_RUNS, seeds_of
-from lrbench.study.validation import checked, shown
+from lrbench.study.validation import toml_repr, validated
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -126,8 +126,8 @@ def load_search(
     raw, where = read_toml(file), str(file)
     if "policies" in raw:
         raise StudyError(f"{where} is a study of given policies: call `lrbench run {file}`")
-    given = checked(SearchFile, raw, where)
-    how = checked(SearchTable, given.search, f"{where}: [search]")
+    given = validated(SearchFile, raw, where)
+    how = validated(SearchTable, given.search, f"{where}: [search]")
     try:
         space = space_of(given.space, f"{where}: [space]")
         task = task_of(given.task, data_root=data_root, download=download, steps=steps)
@@ -164,7 +164,7 @@ def space_of(table: Mapping[str, Any], where: str) -> Space:
     Raises:
         StudyError: it says something that is not allowed.
     """
-    form = checked(SpaceTable, table, where)
+    form = validated(SpaceTable, table, where)
     stages = (form.stages,) if isinstance(form.stages, int) else tuple(form.stages)
     try:
         names = function_names(form.functions)
@@ -192,7 +192,7 @@ def _narrowed(name: str, table: Any, names: tuple[str, ...], where: str) -> dict
         keys = [*SpaceTable.model_fields, *names]
         raise StudyError(f"{where}: unknown key {name!r}{did_you_mean(name, keys)}; allowed are {', '.join(keys)}")
     if not isinstance(table, dict):
-        raise StudyError(f"{where}: {name} = {shown(table)} must be a table of its parameters, as [space.{name}]")
+        raise StudyError(f"{where}: {name} = {toml_repr(table)} must be a table of its parameters, as [space.{name}]")
     declared = {parameter.name: parameter for parameter in functions()[name].parameters}
     for key in table:
         if key not in declared:
@@ -212,7 +212,7 @@ def _domain(function: str, parameter: Parameter, value: Any, where: str) -> Doma
         PolicyError: the parameter does not allow a value.
     """
     if isinstance(value, dict):
-        return _range(function, parameter, checked(RangeTable, value, f"{where}.{parameter.name}"), where)
+        return _range(function, parameter, validated(RangeTable, value, f"{where}.{parameter.name}"), where)
     lists = isinstance(parameter.kind, LengthsKind)
     values = (
         value if isinstance(value, list) and (not lists or all(isinstance(one, list) for one in value)) else [value]
@@ -262,7 +262,7 @@ def _number(parameter: Parameter, end: float | str, where: str) -> float:
             return per[0]
         raise StudyError(f"{where}: the ends of {parameter.name} must be rates over the budget, such as '0.1 per 1dur'")
     if isinstance(end, str):
-        raise StudyError(f"{where}: the ends of {parameter.name} must be numbers, not {shown(end)}")
+        raise StudyError(f"{where}: the ends of {parameter.name} must be numbers, not {toml_repr(end)}")
     return end
 
 

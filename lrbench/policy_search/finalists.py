@@ -53,7 +53,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], la
     study = Study(
         name=fresh_name(search.name),
         tasks=(search.task,),
-        entries=tuple(StudyPolicy(text, parse(text)) for text in best),
+        policies=tuple(StudyPolicy(text, parse(text)) for text in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
         target=search.target,

@@ -90,7 +90,7 @@ def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
     return Study(
         name=search.name if last else f"{search.name} at {rung.task.steps} iterations",
         tasks=(rung.task,),
-        entries=tuple(StudyPolicy(text, parse(text)) for text in policies),
+        policies=tuple(StudyPolicy(text, parse(text)) for text in policies),
         seeds=rung.seeds,
         margin=search.margin,
         target=search.target,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.budget import read_number
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.study.limits import MOST_RUNS, check_confirm, seeds_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Search:
             if value < low:
                 raise StudyError(f"{where}: {name} = {value} must be at least {low}")
             if value > high:
-                raise StudyError(f"{where}: {name} = {shown(value)} must be at most {high:,}")
+                raise StudyError(f"{where}: {name} = {short_repr(value)} must be at most {high:,}")
         if self.steps is not None and self.steps < self.task.steps:
             raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
         object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
@@ -128,9 +128,9 @@ class Search:
         check_confirm(self.confirm, self.seeds, where)
         margin = read_number(self.margin)
         if margin is None or margin < 0:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {short_repr(self.margin)}")
         if self.target is not None and read_number(self.target) is None:
-            raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
+            raise StudyError(f"{where}: target must be a finite number, not {short_repr(self.target)}")
         if self.rungs > 1:
             self._check_rungs(where)
 

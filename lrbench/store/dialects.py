@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from lrbench.errors import StoreAwayError, StoreError
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.store.integrity import ADVICE
 
 TURN = 0x6C72_6265_6E63_68
@@ -153,7 +153,7 @@ class Database:
             yield
         except UnicodeEncodeError as error:
             raise StoreError(
-                f"the store {self.name} holds text in UTF-8, which {shown(error.object)} is not"
+                f"the store {self.name} holds text in UTF-8, which {short_repr(error.object)} is not"
             ) from error
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]

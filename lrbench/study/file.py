@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
 from lrbench.files import MOST_TOML, read_regular, toml_tables, utf8_text
 from lrbench.metrics import BASE_LR_SCALES
-from lrbench.study.file_policies import count_entries, entries_of
+from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import END_OF_SEEDS, MOST_RUNS, check_runs, seeds_of
 from lrbench.study.study import Study
-from lrbench.study.validation import checked, shown
+from lrbench.study.validation import toml_repr, validated
 
 if TYPE_CHECKING:
     from lrbench.study.study import StudyPolicy
@@ -81,33 +81,33 @@ def load_study(
     where = str(file)
     if "search" in raw and "policies" not in raw:
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
-    study = checked(StudyFile, raw, where)
+    study = validated(StudyFile, raw, where)
     scales = _scales(study, where)
     trained = seeds_of(study.seeds if seeds is None else seeds, where)
     wanted = _task_tables(study, where)
     others = [len(trained), len(wanted), 1 + sum(scale != 1 for scale in scales)]
-    check_runs(where, [count_entries(study.policies, file, most=MOST_RUNS), *others, 1 + _count_grids(study, where)])
-    entries = entries_of(study.policies, file, most=MOST_RUNS)
+    check_runs(where, [count_policies(study.policies, file, most=MOST_RUNS), *others, 1 + _count_grids(study, where)])
+    policies = policies_of(study.policies, file, most=MOST_RUNS)
     variants = _variants(study, where)
-    check_runs(where, [len(entries), *others, 1 + len(variants)])
+    check_runs(where, [len(policies), *others, 1 + len(variants)])
     try:
         tasks = [task_of(task, data_root=data_root, download=download, steps=steps) for task in wanted]
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
     for task in tasks:
         check_scores({"margin": study.margin, "target": study.target}, task, where)
-        _check_policies(entries, task, where)
+        _check_policies(policies, task, where)
     try:
         return Study(
             name=utf8_text(file.stem),
             tasks=tuple(tasks),
-            entries=entries,
+            policies=policies,
             seeds=trained,
             margin=study.margin,
             target=study.target,
             confirm=study.confirm,
             base_lr_scales=scales,
-            variants=variants,
+            modifiers=variants,
         )
     except (StudyError, TaskError) as error:
         raise StudyError(f"{where}: {error}") from error
@@ -165,7 +165,7 @@ def _scales(study: StudyFile, where: str) -> tuple[float, ...]:
     if isinstance(study.base_lr_scales, bool):
         return BASE_LR_SCALES if study.base_lr_scales else ()
     if len(set(study.base_lr_scales)) < len(study.base_lr_scales):
-        raise StudyError(f"{where}: base_lr_scales = {shown(study.base_lr_scales)} must name every factor once")
+        raise StudyError(f"{where}: base_lr_scales = {toml_repr(study.base_lr_scales)} must name every factor once")
     return tuple(study.base_lr_scales)
 
 
@@ -214,12 +214,12 @@ def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> 
         return
     for key, value in scores.items():
         if value is not None and not 0 <= value <= 1:
-            raise StudyError(f"{where}: {key} = {shown(value)} must be from 0 to 1: accuracy is a fraction")
+            raise StudyError(f"{where}: {key} = {toml_repr(value)} must be from 0 to 1: accuracy is a fraction")
 
 
-def _check_policies(entries: tuple[StudyPolicy, ...], task: Task, where: str) -> None:
-    for entry in entries:
+def _check_policies(policies: tuple[StudyPolicy, ...], task: Task, where: str) -> None:
+    for policy in policies:
         try:
-            entry.policy.bind(task.steps, task.steps_per_epoch)
+            policy.policy.bind(task.steps, task.steps_per_epoch)
         except PolicyError as error:
-            raise StudyError(f"{where}: policy '{entry.name}' on task '{task.name}': {error}") from error
+            raise StudyError(f"{where}: policy '{policy.name}' on task '{task.name}': {error}") from error

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import modifier_named, parse_modifier
-from lrbench.study.validation import checked, shown
+from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant
 
 Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
@@ -68,7 +68,7 @@ def _axes(table: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
     """The values of each setting of a grid; none for a table that is no grid."""
     if "method" not in table:
         return {}
-    form = checked(FromMethod, table, where)
+    form = validated(FromMethod, table, where)
     axes = {name: value if isinstance(value, list) else [value] for name, value in (form.model_extra or {}).items()}
     for name, axis in axes.items():
         if not axis:
@@ -80,13 +80,13 @@ def _variants(table: Mapping[str, Any], where: str) -> Iterator[Variant]:
     if ("modifier" in table) == ("method" in table):
         raise StudyError(f"{where}: one of the keys modifier and method says what it is")
     if "modifier" in table:
-        text = checked(FromText, table, where)
+        text = validated(FromText, table, where)
         texts = [text.modifier] if isinstance(text.modifier, str) else text.modifier
         yield Variant.of(map(parse_modifier, texts), text.name or "")
         return
-    form, axes = checked(FromMethod, table, where), _axes(table, where)
+    form, axes = validated(FromMethod, table, where), _axes(table, where)
     size = math.prod(map(len, axes.values()))
     if form.name is not None and size > 1:
-        raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} methods of a grid")
+        raise StudyError(f"{where}: name = {toml_repr(form.name)} cannot stand for the {size} methods of a grid")
     for values in product(*axes.values()):
         yield Variant.of([modifier_named(form.method, dict(zip(axes, values, strict=True)))], form.name or "")

@@ -1,4 +1,4 @@
-"""The [[policies]] tables of a study file as entries: catalogs, policies as text, grids, LRBench's own notation."""
+"""The [[policies]] tables of a study file: catalogs, policies as text, grids, LRBench's own notation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lrbench.policy import Parameter, Policy, catalog, from_lrbench, functions, 
 from lrbench.policy.function import build
 from lrbench.policy.kind import LengthsKind
 from lrbench.study.study import StudyPolicy
-from lrbench.study.validation import checked, shown
+from lrbench.study.validation import toml_repr, validated
 
 Names = list[str] | None
 Peak = Annotated[
@@ -79,25 +79,25 @@ KINDS: Mapping[str, type[Form]] = {
 }
 
 
-def entries_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[StudyPolicy, ...]:
+def policies_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[StudyPolicy, ...]:
     """The policies that a study file names, in its order, at most `most` of them.
 
     Raises:
         StudyError: a table says something that is not allowed, or there are too many policies.
     """
-    _check_number(count_entries(tables, file, most=most), file, most)
-    entries: list[StudyPolicy] = []
+    _check_number(count_policies(tables, file, most=most), file, most)
+    policies: list[StudyPolicy] = []
     for form, where in _forms(tables, file):
         try:
             found = _as_written(form, where, file.parent)
-            entries.extend(replace(entry, auto_peak=form.peak == "auto") for entry in found)
+            policies.extend(replace(policy, auto_peak=form.peak == "auto") for policy in found)
         except PolicyError as error:
             raise StudyError(f"{where}: {error}") from error
-        _check_number(len(entries), file, most)
-    return tuple(entries)
+        _check_number(len(policies), file, most)
+    return tuple(policies)
 
 
-def count_entries(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> int:
+def count_policies(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> int:
     """Count the policies that a study file names, each catalog as one, without making any.
 
     Raises:
@@ -121,7 +121,7 @@ def _forms(tables: Sequence[Mapping[str, Any]], file: Path) -> Iterator[tuple[Fo
         if len(kinds) != 1:
             given = " and ".join(kinds) if kinds else "none of them"
             raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
-        yield checked(KINDS[kinds[0]], table, where), where
+        yield validated(KINDS[kinds[0]], table, where), where
 
 
 def _as_written(form: Form, where: str, folder: Path) -> Iterable[StudyPolicy]:
@@ -179,7 +179,7 @@ def _size(form: FromFunction, where: str, most: int) -> int:
         empty = next(name for name, axis in axes.items() if not axis)
         raise StudyError(f"{where}: {empty} = [] must be a value or a list of at least one")
     if form.name is not None and size > 1:
-        raise StudyError(f"{where}: name = {shown(form.name)} cannot stand for the {size} policies of a grid")
+        raise StudyError(f"{where}: name = {toml_repr(form.name)} cannot stand for the {size} policies of a grid")
     return size
 
 

@@ -7,7 +7,7 @@ from numbers import Integral
 
 from lrbench.errors import StudyError
 from lrbench.files import is_utf8
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 
 MOST_RUNS = 100_000
 """A study of more runs than this is taken for a slip of the pen."""
@@ -33,9 +33,11 @@ def seeds_of(seeds: object, where: str) -> tuple[int, ...]:
         return tuple(_seed(seed, where) for seed in seeds)
     count = _whole(seeds)
     if count is None:
-        raise StudyError(f"{where}: seeds must be a whole number, or a list of whole numbers, not {shown(seeds)}")
+        raise StudyError(f"{where}: seeds must be a whole number, or a list of whole numbers, not {short_repr(seeds)}")
     if count > MOST_RUNS:
-        raise StudyError(f"{where}: seeds = {shown(count)} is more than the {MOST_RUNS:,} runs that a study may have")
+        raise StudyError(
+            f"{where}: seeds = {short_repr(count)} is more than the {MOST_RUNS:,} runs that a study may have"
+        )
     return tuple(range(count))
 
 
@@ -46,7 +48,9 @@ def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
         StudyError: it is out of range, or too few whole numbers come after the seeds.
     """
     if not 0 <= confirm <= MOST_RUNS:
-        raise StudyError(f"{where}: confirm must be a number of seeds from 0 to {MOST_RUNS:,}, not {shown(confirm)}")
+        raise StudyError(
+            f"{where}: confirm must be a number of seeds from 0 to {MOST_RUNS:,}, not {short_repr(confirm)}"
+        )
     if max(seeds) + confirm >= END_OF_SEEDS:
         raise StudyError(f"{where}: no {confirm} fresh seeds to confirm by come after {max(seeds)}")
 
@@ -54,7 +58,7 @@ def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
 def _seed(seed: object, where: str) -> int:
     number = _whole(seed)
     if number is None or not 0 <= number < END_OF_SEEDS:
-        raise StudyError(f"{where}: seeds must be whole numbers from 0 to 2^63 - 1, not {shown(seed)}")
+        raise StudyError(f"{where}: seeds must be whole numbers from 0 to 2^63 - 1, not {short_repr(seed)}")
     return number
 
 

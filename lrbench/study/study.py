@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
 from lrbench.policy.budget import read_number
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.study.limits import check_confirm, check_name, check_rates, seeds_of
 from lrbench.study.variant import Variant, with_controls
 
@@ -38,9 +38,9 @@ class StudyPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Every entry is trained on every task with every seed.
+    """Policies that are compared: each is trained on every task with every seed.
 
-    The seeds are shared by all entries, so that a seed's initial weights and batch order are the same for every
+    The seeds are shared by all policies, so that a seed's initial weights and batch order are the same for every
     policy and differences are paired.
 
     Attributes:
@@ -50,22 +50,22 @@ class Study:
         confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
         base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR;
             empty for none.
-        variants: the training methods with which every policy is also trained, beside training as it is.
+        modifiers: with what every policy is also trained, beside training as it is.
 
     Raises:
-        StudyError: a field is out of range, or two seeds, entries, tasks or variants are the same.
-        TaskError: a variant cannot be used on a task.
+        StudyError: a field is out of range, or two seeds, policies, tasks or modifiers are the same.
+        TaskError: a modifier cannot be used on a task.
     """
 
     name: str
     tasks: tuple[Task, ...]
-    entries: tuple[StudyPolicy, ...]
+    policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
     margin: float = 0.01
     target: float | None = None
     confirm: int = 0
     base_lr_scales: tuple[float, ...] = ()
-    variants: tuple[Variant, ...] = ()
+    modifiers: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"study '{self.name}'"
@@ -73,25 +73,25 @@ class Study:
             raise StudyError(f"{where}: names that end in '{LEDGER}' are those of the records of searches")
         if not self.tasks:
             raise StudyError(f"{where} names no task: give at least one")
-        if not self.entries:
+        if not self.policies:
             raise StudyError(f"{where} names no policy: give at least one")
         object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
         if not self.seeds:
             raise StudyError(f"{where} has no seeds: give at least one")
         margin = read_number(self.margin)
         if margin is None or margin < 0:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {shown(self.margin)}")
+            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {short_repr(self.margin)}")
         if self.target is not None and read_number(self.target) is None:
-            raise StudyError(f"{where}: target must be a finite number, not {shown(self.target)}")
+            raise StudyError(f"{where}: target must be a finite number, not {short_repr(self.target)}")
         check_confirm(self.confirm, self.seeds, where)
-        parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.entries, *self.arms)
+        parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
         for part in parts:
             check_name(part.name, where)
         for noun, names in (
             ("seed", self.seeds),
-            ("policy", [entry.name for entry in self.entries]),
+            ("policy", [entry.name for entry in self.policies]),
             ("task", [task.name for task in self.tasks]),
-            ("modifier", [arm.name for arm in self.arms]),
+            ("modifier", [variant.name for variant in self.variants]),
         ):
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
@@ -101,18 +101,18 @@ class Study:
                 f"{where}: the peak of '{self.auto_peaks[0]}' comes from a range test, and each of the "
                 f"{len(self.tasks)} tasks has its own: make a study of each"
             )
-        scales = {scale * arm.lr_scale for scale in (1.0, *self.base_lr_scales) for arm in self.arms}
-        check_rates(where, len(self.entries) * len(scales), max(task.steps for task in self.tasks))
+        scales = {scale * variant.lr_scale for scale in (1.0, *self.base_lr_scales) for variant in self.variants}
+        check_rates(where, len(self.policies) * len(scales), max(task.steps for task in self.tasks))
         for task in self.tasks:
-            for arm in self.arms:
-                arm.check(task)
+            for variant in self.variants:
+                variant.check(task)
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:
         """The names of the policies whose peak a range test is still to find."""
-        return tuple(entry.name for entry in self.entries if entry.auto_peak)
+        return tuple(entry.name for entry in self.policies if entry.auto_peak)
 
     @property
-    def arms(self) -> tuple[Variant, ...]:
-        """Training as it is, the variants, and the controls that belong to them."""
-        return with_controls(self.variants)
+    def variants(self) -> tuple[Variant, ...]:
+        """What every policy is trained with: nothing, each of the modifiers, and their controls."""
+        return with_controls(self.modifiers)

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lrbench.errors import StudyError, did_you_mean
-from lrbench.policy.kind import shown as python_shown
+from lrbench.policy.kind import short_repr
 
 M = TypeVar("M", bound=BaseModel)
 
 LONGEST_VALUE = 60
 
 
-def checked(model: type[M], table: Mapping[str, Any], where: str) -> M:
-    """The table as a value of `model`.
+def validated(model: type[M], table: Mapping[str, Any], where: str) -> M:
+    """Validate a table, and return it as a value of `model`.
 
     Raises:
         StudyError: a key is unknown or missing, or a value is not what the field's description allows.
@@ -29,12 +29,12 @@ def checked(model: type[M], table: Mapping[str, Any], where: str) -> M:
         raise StudyError(f"{where}: {_sentence(model, table, first['type'], str(first['loc'][0]))}") from error
 
 
-def shown(value: object) -> str:
-    """A value as a study file writes it, shortened where it is long."""
+def toml_repr(value: object) -> str:
+    """Write a value as a study file does, shortened where it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        text = python_shown(value)
+        text = short_repr(value)
     text = text.replace("NaN", "nan").replace("Infinity", "inf") if isinstance(value, float) else text
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
@@ -46,4 +46,4 @@ def _sentence(model: type[BaseModel], table: Mapping[str, Any], kind: str, key: 
     allowed = fields[key].description
     if kind == "missing":
         return f"{key} is missing, it must be {allowed}"
-    return f"{key} = {shown(table[key])} must be {allowed}"
+    return f"{key} = {toml_repr(table[key])} must be {allowed}"

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """A training method, or several, that every policy of a study is also trained with.
+    """One modifier, or several together, with which every policy of a study is also trained.
 
     Attributes:
         name: what its results carry; empty for training as it is.
-        modifiers: the methods that change training, in any order.
-        watcher: a method that only watches; its run shares the training of the same variant without it.
+        modifiers: those that change training, in any order.
+        watcher: one that only watches; its run shares the training of the same variant without it.
         lr_scale: a factor on the policy's learning rates, for a control.
     """
 
@@ -30,50 +30,46 @@ class Variant:
     lr_scale: float = 1.0
 
     @classmethod
-    def of(cls, methods: Iterable[Watcher], name: str = "") -> Variant:
-        """The variant by these methods, called by their texts unless there is a name.
+    def of(cls, parts: Iterable[Watcher], name: str = "") -> Variant:
+        """Combine modifiers into a variant, which has their texts as its name unless one is given.
 
         Raises:
             TaskError: two of them exclude each other, or two only watch: each of those is a run of its own.
         """
         from lrbench.engine import Modifier, in_order
 
-        methods = tuple(methods)
-        modifiers = in_order([method for method in methods if isinstance(method, Modifier)])
-        watchers = [method for method in methods if not isinstance(method, Modifier)]
+        parts = tuple(parts)
+        modifiers = in_order([part for part in parts if isinstance(part, Modifier)])
+        watchers = [part for part in parts if not isinstance(part, Modifier)]
         if len(watchers) > 1:
             raise TaskError(f"{watchers[0]} and {watchers[1]} both only watch: give each a [[modifiers]] of its own")
-        called = name or " + ".join(map(str, [*modifiers, *watchers]))
-        return cls(called, modifiers, watchers[0] if watchers else None)
+        return cls(name or " + ".join(map(str, [*modifiers, *watchers])), modifiers, watchers[0] if watchers else None)
 
     @property
-    def methods(self) -> tuple[Watcher, ...]:
+    def parts(self) -> tuple[Watcher, ...]:
+        """All modifiers of the variant, the one that only watches last."""
         return (*self.modifiers, *(() if self.watcher is None else (self.watcher,)))
 
     def check(self, task: Task) -> None:
-        """Refuse a task that one of the methods cannot be used on.
+        """Refuse a task that one of the modifiers cannot be used on.
 
         Raises:
             TaskError: why not.
         """
-        for method in self.methods:
-            method.check(task)
+        for part in self.parts:
+            part.check(task)
 
 
 UNMODIFIED = Variant()
 
 
 def with_controls(variants: Iterable[Variant]) -> tuple[Variant, ...]:
-    """Training as it is, and the variants, each that has parameter linear prediction in it followed by its control.
+    """List training as it is and the variants, each with parameter linear prediction followed by its control.
 
     PLP moves 7/6 as far as the steps it is made of, so part of what it does is a larger learning rate. Its control is
     the same variant without PLP at 7/6 of the policy's learning rates.
     """
-    arms = [UNMODIFIED]
-    for variant in variants:
-        arms.append(variant)
-        arms.extend(_control(variant))
-    return tuple(arms)
+    return (UNMODIFIED, *(each for variant in variants for each in (variant, *_control(variant))))
 
 
 def _control(variant: Variant) -> Iterator[Variant]:
@@ -82,4 +78,4 @@ def _control(variant: Variant) -> Iterator[Variant]:
     rest = tuple(modifier for modifier in variant.modifiers if not isinstance(modifier, PLP))
     if len(rest) < len(variant.modifiers):
         control = replace(variant, modifiers=rest, lr_scale=PLP_CONTROL_SCALE)
-        yield replace(control, name=" + ".join(["plp_control", *map(str, control.methods)]))
+        yield replace(control, name=" + ".join(["plp_control", *map(str, control.parts)]))

@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args
 
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.budget import read_number
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 
 MOST_STEPS = 50_000_000
 """The longest budget, in iterations: the learning rates of one run are 8 bytes each in memory, several times over."""
@@ -37,11 +37,11 @@ def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) ->
     chosen = {"batch_size": batch_size, "steps": steps} | ({} if eval_every is None else {"eval_every": eval_every})
     for name, value in chosen.items():
         if type(value) is not int or value < 1:
-            raise TaskError(f"{where}: {name} = {shown(value)} must be an integer >= 1")
+            raise TaskError(f"{where}: {name} = {short_repr(value)} must be an integer >= 1")
     if steps > MOST_STEPS:
-        raise TaskError(f"{where}: steps = {shown(steps)} is more than the {MOST_STEPS:,} that a task may have")
+        raise TaskError(f"{where}: steps = {short_repr(steps)} is more than the {MOST_STEPS:,} that a task may have")
     if eval_every is not None and eval_every > steps:
-        raise TaskError(f"{where}: eval_every = {shown(eval_every)} is more than steps = {steps}")
+        raise TaskError(f"{where}: eval_every = {short_repr(eval_every)} is more than steps = {steps}")
 
 
 def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> None:
@@ -51,4 +51,4 @@ def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> Non
         raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
     number = read_number(divergence_factor) if isinstance(divergence_factor, int | float) else None
     if number is None or number <= 1:
-        raise TaskError(f"{where}: divergence_factor = {shown(divergence_factor)} must be a finite number above 1")
+        raise TaskError(f"{where}: divergence_factor = {short_repr(divergence_factor)} must be a finite number above 1")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lrbench.errors import TaskError
 from lrbench.policy.budget import read_number
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.tasks.fingerprint import ADDED_LATER
 
 Better = Literal["higher", "lower"]
@@ -40,7 +40,7 @@ class Metric:
         if not callable(self.function):
             raise TaskError(f"{where}: function = {self.function!r} must be a function")
         if not _is_finite(self.chance):
-            raise TaskError(f"{where}: chance = {shown(self.chance)} must be a finite number")
+            raise TaskError(f"{where}: chance = {short_repr(self.chance)} must be a finite number")
         if self.better not in ("higher", "lower"):
             raise TaskError(f'{where}: better = {self.better!r} must be "higher" or "lower"')
         if not isinstance(self.bounds, tuple) or len(self.bounds) != 2:

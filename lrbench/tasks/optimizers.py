@@ -13,7 +13,7 @@ from torch import nn
 
 from lrbench.errors import TaskError
 from lrbench.policy.budget import read_number
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
 from lrbench.tasks.specification import specification_named
 
@@ -141,7 +141,7 @@ def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
 def _check_settings(spec: Any) -> None:
     """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags are flags."""
     for name, value in asdict(spec).items():
-        where = f"optimizer {type(spec).__name__}: {name} = {shown(value)}"
+        where = f"optimizer {type(spec).__name__}: {name} = {short_repr(value)}"
         if name == "nesterov":
             if not isinstance(value, bool):
                 raise TaskError(f"{where} must be true or false")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lrbench.errors import TaskError
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
@@ -60,7 +60,7 @@ class TaskSettings:
         check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
         check_validation(self.validation)
         if type(self.split_seed) is not int or not -(2**63) <= self.split_seed < 2**63:
-            raise TaskError(f"{where}: split_seed = {shown(self.split_seed)} must be an integer of 64 bits")
+            raise TaskError(f"{where}: split_seed = {short_repr(self.split_seed)} must be an integer of 64 bits")
         if type(self.stratified) is not bool:
             raise TaskError(f"{where}: stratified = {self.stratified!r} must be true or false")
         if self.metric not in (None, LOSS):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
 from lrbench.errors import TaskError, did_you_mean
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
@@ -233,7 +233,7 @@ class Task:
         check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
         if self.batch_size > len(self.data.train):
             raise TaskError(
-                f"{where}: batch_size = {shown(self.batch_size)} is larger than the train split of "
+                f"{where}: batch_size = {short_repr(self.batch_size)} is larger than the train split of "
                 f"{len(self.data.train)} samples"
             )
         if not isinstance(self.optimizer, OptimizerSpec):

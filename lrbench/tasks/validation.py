@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lrbench.errors import DataError
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 from lrbench.streams import stream_seed
 
 Validation = float | int
@@ -31,13 +31,15 @@ def split_indices(
 def check_validation(validation: object) -> None:
     """Raise DataError unless it is a fraction between 0 and 1 (a float) or a number of samples (an int >= 1)."""
     if isinstance(validation, bool) or not isinstance(validation, (int, float)):
-        raise DataError(f"validation = {shown(validation)} must be a fraction between 0 and 1 or a number of samples")
+        raise DataError(
+            f"validation = {short_repr(validation)} must be a fraction between 0 and 1 or a number of samples"
+        )
     if isinstance(validation, float) and not 0 < validation < 1:
         raise DataError(
-            f"validation = {shown(validation)} must be a fraction between 0 and 1, or an integer for a number"
+            f"validation = {short_repr(validation)} must be a fraction between 0 and 1, or an integer for a number"
         )
     if isinstance(validation, int) and validation < 1:
-        raise DataError(f"validation = {shown(validation)} must hold out at least one sample")
+        raise DataError(f"validation = {short_repr(validation)} must hold out at least one sample")
 
 
 def held_out_count(size: int, validation: Validation) -> int:
@@ -46,7 +48,7 @@ def held_out_count(size: int, validation: Validation) -> int:
     count = round(validation * size) if isinstance(validation, float) else validation
     if not 0 < count < size:
         raise DataError(
-            f"validation = {shown(validation)} holds out {shown(count)} of {size} train samples; "
+            f"validation = {short_repr(validation)} holds out {short_repr(count)} of {size} train samples; "
             "both the train and the validation split need at least one"
         )
     return count

@@ -397,5 +397,5 @@ def _kind(branch: Branch) -> Hashable:
 
 
 def _new_run(run: PlannedRun) -> NewRun:
-    task, methods = run.task, " + ".join(map(str, run.variant.methods))
-    return NewRun(run.key, task.name, task.key, str(run.policy), methods, run.seed, task.steps, {})
+    task, parts = run.task, " + ".join(map(str, run.variant.parts))
+    return NewRun(run.key, task.name, task.key, str(run.policy), parts, run.seed, task.steps, {})

@@ -80,7 +80,7 @@ class ReadOnlyLab(Lab):
 
 def _asks_for_all(study: Study, members: Iterable[StudySlot]) -> bool:
     """Whether the runs that a stored study asks for are among others those of this one."""
-    asked = {(entry.name, seed) for entry in study.entries for seed in study.seeds}
+    asked = {(entry.name, seed) for entry in study.policies for seed in study.seeds}
     return asked <= {(member.entry, member.seed) for member in members}
 
 

@@ -140,9 +140,9 @@ def _runs(
     for task in study.tasks:
         for seed in seeds:
             for scale in scales:
-                for entry in study.entries:
-                    for arm in study.arms:
-                        yield PlannedRun(task, entry, seed, stage, scale, arm)
+                for entry in study.policies:
+                    for variant in study.variants:
+                        yield PlannedRun(task, entry, seed, stage, scale, variant)
 
 
 @lru_cache(maxsize=4096)

@@ -295,7 +295,8 @@ def _definition(study: Study, plan: Plan) -> dict[str, Any]:
         "base_lr_scales": list(study.base_lr_scales),
         "seeds": list(study.seeds),
         "entries": [
-            {"name": entry.name, "policy": str(entry.policy), "found_peak": entry.found_peak} for entry in study.entries
+            {"name": policy.name, "policy": str(policy.policy), "found_peak": policy.found_peak}
+            for policy in study.policies
         ],
         "treatments": list(dict.fromkeys(run.variant.name for run in plan.runs)),
         "tasks": [

@@ -23,9 +23,9 @@ POLICIES = ("POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.05)", "FIX(k0=1e-05)", "FIX(k
 @pytest.fixture(scope="module")
 def known(task: Task, lasting_lab: Lab) -> list[TaskEvidence]:
     """A store that has five policies on the task: two that learn, one that does not, one that diverges, one fixed."""
-    entries = tuple(StudyPolicy(text, parse(text)) for text in POLICIES)
+    policies = tuple(StudyPolicy(text, parse(text)) for text in POLICIES)
     lasting_lab.train(
-        Study(name="known", tasks=(task,), entries=entries, seeds=(0, 1, 2), base_lr_scales=(0.5, 1.0, 2.0))
+        Study(name="known", tasks=(task,), policies=policies, seeds=(0, 1, 2), base_lr_scales=(0.5, 1.0, 2.0))
     )
     return list(stored(lasting_lab.store))
 
@@ -101,8 +101,8 @@ def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, l
 
 def test_where_nothing_was_learnt_nothing_is_recommended(task: Task, lab: Lab) -> None:
     dead = task.with_(loss=lambda outputs, targets: nn.functional.cross_entropy(outputs * 0.0, targets), version="dead")
-    entries = tuple(StudyPolicy(text, parse(text)) for text in POLICIES[:3])
-    lab.train(Study(name="in vain", tasks=(dead,), entries=entries, seeds=(0, 1)))
+    policies = tuple(StudyPolicy(text, parse(text)) for text in POLICIES[:3])
+    lab.train(Study(name="in vain", tasks=(dead,), policies=policies, seeds=(0, 1)))
 
     with pytest.raises(TaskError, match=r"no learning rate from .* lowers the training loss within 100 iterations"):
         advise(dead, lab, stored(lab.store))

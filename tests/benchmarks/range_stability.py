@@ -83,7 +83,7 @@ def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[
     study = Study(
         name=f"ends of the range of {task.name}",
         tasks=(task.with_(steps=steps, eval_every=steps),),
-        entries=tuple(StudyPolicy(name, FIX(k0=rate)) for name, rate in rates.items()),
+        policies=tuple(StudyPolicy(name, FIX(k0=rate)) for name, rate in rates.items()),
         seeds=tuple(FURTHER_SEEDS),
     )
     cards = {card.name: card for card in lrbench.run(study, store=store, device="cpu").results.tasks[0].scorecards}

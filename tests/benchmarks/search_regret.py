@@ -158,16 +158,16 @@ def every_policy(space: Space) -> list[str]:
 def train(question: Question, data_root: Path, location: Path) -> None:
     """Train the table into a store, and write it down."""
     search = question.search(data_root)
-    entries = tuple(StudyPolicy(text, parse(text)) for text in every_policy(search.space))
+    policies = tuple(StudyPolicy(text, parse(text)) for text in every_policy(search.space))
     with open_store(location) as store:
         frames = []
         for rung in search.ladder:
             name = f"table at {rung.task.steps}"
-            study = Study(name=name, tasks=(rung.task,), entries=entries, seeds=rung.seeds)
+            study = Study(name=name, tasks=(rung.task,), policies=policies, seeds=rung.seeds)
             frames.append(trained(study, store))
         means = frames[-1].fillna({"val": CHANCE}).groupby("policy")["val"].mean().sort_values(ascending=False)
         best = tuple(StudyPolicy(text, parse(text)) for text in means.index[: question.contenders])
-        frames.append(trained(Study(name="unseen", tasks=(search.task,), entries=best, seeds=question.unseen), store))
+        frames.append(trained(Study(name="unseen", tasks=(search.task,), policies=best, seeds=question.unseen), store))
     pd.concat(frames).to_csv(question.table, index=False)
 
 

@@ -41,16 +41,16 @@ def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]
     )
 
 
-def task_of(arms: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
+def task_of(runs_by: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
     """A task's results from the runs of each policy, by each variant; the variant "" is none."""
-    policies, variants = (dict.fromkeys(names) for names in zip(*arms, strict=True))
-    contenders = [PolicyRuns(label(*names), names[0], records) for names, records in arms.items()]
-    by = {name: [(arms[policy, ""], arms[policy, name]) for policy in policies] for name in variants if name}
+    policies, variants = (dict.fromkeys(names) for names in zip(*runs_by, strict=True))
+    contenders = [PolicyRuns(label(*names), names[0], records) for names, records in runs_by.items()]
+    by = {name: [(runs_by[policy, ""], runs_by[policy, name]) for policy in policies] for name in variants if name}
     return TaskResults(
         task="a-task",
         objective="top1",
         scorecards=tuple(rank(contenders, margin=0.01, target=target)),
-        modifiers={label(*names): names[1] for names in arms if names[1]},
+        modifiers={label(*names): names[1] for names in runs_by if names[1]},
         effects=tuple(
             effect(policy, name, *pair, target)
             for name, pairs in by.items()

@@ -18,23 +18,23 @@ from lrbench.training.lab import Lab, NotTrainedError, ReadOnlyLab
 
 @pytest.fixture
 def study(task: Task) -> Study:
-    entries = (
+    policies = (
         StudyPolicy("wave", TRI(k0=0.01, k1=0.1, l="0.25dur"), auto_peak=True),
         StudyPolicy("line", POLY(k0=1.0, p=1, l="1dur"), auto_peak=True),
         StudyPolicy("flat", FIX(k0=0.05)),
     )
-    return Study(name="fitted", tasks=(task,), entries=entries, seeds=(0, 1))
+    return Study(name="fitted", tasks=(task,), policies=policies, seeds=(0, 1))
 
 
 def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, lab: Lab) -> None:
     fitted = with_auto_peaks(study, lab)
 
     high = lrbench.range_test(study.tasks[0], seeds=3, store=lab.store, device="cpu", engine="serial").high.value
-    wave, line, flat = (entry.policy for entry in fitted.entries)
+    wave, line, flat = (entry.policy for entry in fitted.policies)
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
-    assert [entry.found_peak for entry in fitted.entries] == [line.k0, line.k0, None]
+    assert [entry.found_peak for entry in fitted.policies] == [line.k0, line.k0, None]
     assert fitted.auto_peaks == ()
     assert with_auto_peaks(fitted, lab) is fitted
 

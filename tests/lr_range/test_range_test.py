@@ -63,9 +63,9 @@ def test_disjoint_seeds_agree_on_the_range_within_a_factor_of_two(mnist1d: Task,
 def test_the_upper_end_trains_and_ten_times_beyond_is_to_be_avoided(mnist1d: Task, lasting_lab: Lab) -> None:
     high = find_range(mnist1d, lasting_lab, seeds=(0, 1, 2), steps=100).high.value
     task = mnist1d.with_(steps=300)
-    entries = (StudyPolicy("high", FIX(k0=high)), StudyPolicy("beyond", FIX(k0=10 * high)))
+    policies = (StudyPolicy("high", FIX(k0=high)), StudyPolicy("beyond", FIX(k0=10 * high)))
 
-    lasting_lab.train(Study(name="ends", tasks=(task,), entries=entries, seeds=(10, 11, 12), margin=0.05))
+    lasting_lab.train(Study(name="ends", tasks=(task,), policies=policies, seeds=(10, 11, 12), margin=0.05))
 
     best, worst = results("ends", lasting_lab.store).tasks[0].scorecards
     assert (best.name, worst.verdict.label) == ("high", "avoid")
@@ -89,10 +89,10 @@ def test_the_same_seeds_give_the_same_range_and_the_second_time_for_nothing(task
 
 def test_a_range_test_asks_for_a_budget_as_everything_else_does(task: Task, lasting_lab: Lab) -> None:
     found = find_range(task, lasting_lab, seeds=(0, 1))
-    entries = tuple(StudyPolicy(f"{run.lr:.4g}", FIX(k0=run.lr)) for run in found.constant if run.seed == 0)
+    policies = tuple(StudyPolicy(f"{run.lr:.4g}", FIX(k0=run.lr)) for run in found.constant if run.seed == 0)
     asked = task.with_budget(found.steps, evaluations=5)
 
-    tally = lasting_lab.train(Study(name="the same rates", tasks=(asked,), entries=entries, seeds=(0, 1)))
+    tally = lasting_lab.train(Study(name="the same rates", tasks=(asked,), policies=policies, seeds=(0, 1)))
 
     assert (tally.total, tally.trained) == (len(found.constant), 0)
 

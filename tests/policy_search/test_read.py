@@ -68,7 +68,7 @@ def test_what_is_no_search_is_said_in_one_sentence(make: Make, lab: Lab, task: T
     with pytest.raises(StudyError, match=r"has no search 'hunt'; it has none yet$"):
         read_search("hunt", lab.store)
     find(make(policies=2, confirm=1), lab)
-    lab.train(Study(name="known", tasks=(task,), entries=(StudyPolicy("flat", parse("FIX(k0=0.1)")),), seeds=(0,)))
+    lab.train(Study(name="known", tasks=(task,), policies=(StudyPolicy("flat", parse("FIX(k0=0.1)")),), seeds=(0,)))
 
     with pytest.raises(StudyError, match=r"has no search 'hnt' \(did you mean 'hunt'\?\); it has: hunt$"):
         read_search("hnt", lab.store)

@@ -53,12 +53,12 @@ def write_study(
 
     Without `better` the definition is one of an older lrbench, which knew no direction.
     """
-    arms = ("", *variants)
+    variants = ("", *variants)
     places = [
         Place(task, stage, policy, variant, scale, seed)
         for task in tasks
         for policy in policies
-        for variant in arms
+        for variant in variants
         for stage, scale in (("main", 1.0), *(("scale", scale) for scale in scales if scale != 1))
         for seed in seeds
     ]
@@ -71,7 +71,7 @@ def write_study(
         "base_lr_scales": list(scales),
         "seeds": list(seeds),
         "entries": [{"name": entry, "policy": text} for entry, text in policies.items()],
-        "treatments": list(arms),
+        "treatments": list(variants),
         "tasks": [
             {
                 "name": task,

@@ -128,7 +128,7 @@ def test_the_lr_of_a_reactive_policy_follows_from_the_evaluations_of_its_run(
 
 def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     averaged = Variant.of([EMA()], "averaged")
-    train(study(PLATEAU, STEPPED, seeds=(0,), variants=(averaged,)), store)
+    train(study(PLATEAU, STEPPED, seeds=(0,), modifiers=(averaged,)), store)
 
     known = export_curves("small", store).groupby(["name", "modifier"])["lr"].count()
     assert known.to_dict() == {(PLATEAU, ""): 8, (PLATEAU, "averaged"): 0, (STEPPED, ""): 8, (STEPPED, "averaged"): 8}

@@ -13,7 +13,7 @@ from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
 from lrbench.study.file import StudyFile, find_study, load_study, study_names
 from lrbench.study.file_policies import KINDS
-from lrbench.study.validation import checked
+from lrbench.study.validation import validated
 from lrbench.training.plan import plan
 
 TASK = 'task = "mnist1d-mlp"\n'
@@ -52,7 +52,7 @@ def test_the_least_study_has_five_seeds_and_a_margin_of_one_percent(written: Wri
     study = load_study(written(TASK + POLICY))
 
     assert (study.name, [task.name for task in study.tasks]) == ("mine", ["mnist1d-mlp"])
-    assert [(entry.name, entry.policy) for entry in study.entries] == [("FIX(k0=0.1)", FIX(k0=0.1))]
+    assert [(entry.name, entry.policy) for entry in study.policies] == [("FIX(k0=0.1)", FIX(k0=0.1))]
     assert (study.seeds, study.margin, study.target) == ((0, 1, 2, 3, 4), 0.01, None)
     assert (study.confirm, study.base_lr_scales) == (0, ())
 
@@ -107,13 +107,13 @@ def test_a_number_of_seeds_replaces_the_studys_own(written: Writer) -> None:
 def test_a_policy_is_called_by_its_canonical_text_unless_it_has_a_name(written: Writer) -> None:
     policies = '[[policies]]\npolicy = "FIX( k0 = 1e-1 )"\n[[policies]]\npolicy = "FIX(k0=0.2)"\nname = "twice"\n'
 
-    assert [entry.name for entry in load_study(written(TASK + policies)).entries] == ["FIX(k0=0.1)", "twice"]
+    assert [entry.name for entry in load_study(written(TASK + policies)).policies] == ["FIX(k0=0.1)", "twice"]
 
 
 def test_a_catalog_beside_the_study_brings_all_its_entries_in_order(written: Writer) -> None:
     written(CATALOG, "house.toml")
 
-    entries = load_study(written(TASK + '[[policies]]\ncatalog = "house.toml"\n')).entries
+    entries = load_study(written(TASK + '[[policies]]\ncatalog = "house.toml"\n')).policies
 
     assert [entry.name for entry in entries] == ["constant", "stepped", "wave"]
     assert entries[2].policy == parse("SIN(k0=0.01, k1=0.1, l=3ep)")
@@ -130,7 +130,7 @@ def test_a_catalog_beside_the_study_brings_all_its_entries_in_order(written: Wri
 def test_only_and_except_choose_among_a_catalogs_entries(written: Writer, choice: str, names: list[str]) -> None:
     written(CATALOG, "house.toml")
 
-    entries = load_study(written(TASK + f'[[policies]]\ncatalog = "house.toml"\n{choice}\n')).entries
+    entries = load_study(written(TASK + f'[[policies]]\ncatalog = "house.toml"\n{choice}\n')).policies
 
     assert [entry.name for entry in entries] == names
 
@@ -146,8 +146,8 @@ def test_the_peak_of_every_kind_of_policy_can_be_left_to_a_range_test(written: W
 
     study = load_study(written(TASK + written_tables + '[[policies]]\npolicy = "FIX(k0=0.3)"\n'))
 
-    assert [entry.auto_peak for entry in study.entries] == [True] * 5 + [False]
-    assert study.auto_peaks == tuple(entry.name for entry in study.entries[:5])
+    assert [entry.auto_peak for entry in study.policies] == [True] * 5 + [False]
+    assert study.auto_peaks == tuple(entry.name for entry in study.policies[:5])
     with pytest.raises(StudyError, match="study 'mine': the peak of 'TRI' comes from a range test"):
         plan(study)
 
@@ -155,7 +155,7 @@ def test_the_peak_of_every_kind_of_policy_can_be_left_to_a_range_test(written: W
 def test_every_list_of_a_function_is_an_axis_of_a_grid(written: Writer) -> None:
     grid = '[[policies]]\nfunction = "STEP"\nk0 = [0.1, 0.01]\ngamma = 0.1\nl = ["0.25dur", "0.5dur"]\n'
 
-    policies = [entry.policy for entry in load_study(written(TASK + grid)).entries]
+    policies = [entry.policy for entry in load_study(written(TASK + grid)).policies]
 
     assert policies == [
         STEP(k0=0.1, gamma=0.1, l="0.25dur"),
@@ -168,7 +168,7 @@ def test_every_list_of_a_function_is_an_axis_of_a_grid(written: Writer) -> None:
 def test_a_list_is_one_value_of_a_parameter_that_takes_lists(written: Writer) -> None:
     grid = '[[policies]]\nfunction = "NSTEP"\nk0 = 0.1\ngamma = 0.1\nl = [100, 200]\n'
 
-    (entry,) = load_study(written(TASK + grid)).entries
+    (entry,) = load_study(written(TASK + grid)).policies
 
     assert entry.policy == NSTEP(k0=0.1, gamma=0.1, l=(100, 200))
 
@@ -176,13 +176,13 @@ def test_a_list_is_one_value_of_a_parameter_that_takes_lists(written: Writer) ->
 def test_a_list_of_lists_is_an_axis_of_a_parameter_that_takes_lists(written: Writer) -> None:
     grid = '[[policies]]\nfunction = "NSTEP"\nk0 = 0.1\ngamma = 0.1\nl = [[100, 200], [300]]\n'
 
-    policies = [entry.policy for entry in load_study(written(TASK + grid)).entries]
+    policies = [entry.policy for entry in load_study(written(TASK + grid)).policies]
 
     assert policies == [NSTEP(k0=0.1, gamma=0.1, l=(100, 200)), NSTEP(k0=0.1, gamma=0.1, l=(300,))]
 
 
 def test_a_function_without_lists_is_one_policy_and_may_have_a_name(written: Writer) -> None:
-    (entry,) = load_study(written(TASK + '[[policies]]\nfunction = "FIX"\nk0 = 0.1\nname = "flat"\n')).entries
+    (entry,) = load_study(written(TASK + '[[policies]]\nfunction = "FIX"\nk0 = 0.1\nname = "flat"\n')).policies
 
     assert (entry.name, entry.policy) == ("flat", FIX(k0=0.1))
 
@@ -200,7 +200,7 @@ lrbench = [{lrPolicy = "FIX", k0 = 0.1}, {lrPolicy = "FIX", k0 = 0.01}]
 boundaries = [500]
 name = "pieces"
 """
-    entries = load_study(written(TASK + policies)).entries
+    entries = load_study(written(TASK + policies)).policies
 
     assert entries[0].policy == from_lrbench("k1_0.006+k0_0.001+lrPolicy_UPCOS+l_2000")
     assert entries[1].policy == SIN(k0=0.01, k1=0.06, l=200)
@@ -262,7 +262,7 @@ def test_any_value_of_any_key_is_taken_or_refused_in_one_sentence(form: type[Bas
     keys = [field.alias or name for name, field in form.model_fields.items()]
     table = data.draw(st.dictionaries(st.sampled_from(keys) | st.text(max_size=5), VALUES, max_size=4))
 
-    refusal = refusal_of(lambda: checked(form, table, "mine.toml"))
+    refusal = refusal_of(lambda: validated(form, table, "mine.toml"))
 
     assert refusal is None or (refusal.startswith("mine.toml: ") and "\n" not in refusal)
 
@@ -287,4 +287,4 @@ def test_a_file_in_the_working_directory_comes_before_a_study_that_ships(
 def test_the_quickstart_scores_the_papers_functions_with_five_seeds() -> None:
     study = load_study("quickstart")
 
-    assert (study.name, len(study.entries), len(study.seeds)) == ("quickstart", 13, 5)
+    assert (study.name, len(study.policies), len(study.seeds)) == ("quickstart", 13, 5)

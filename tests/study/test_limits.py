@@ -60,17 +60,17 @@ def test_learning_rates_that_do_not_fit_into_memory_are_counted_before_they_are_
 
     with pytest.raises(StudyError, match="13 policies of 50,000,000 iterations, which is 650,000,000 learning rates"):
         replace(study, tasks=(long,))
-    assert replace(study, tasks=(long,), entries=study.entries[:10]).tasks == (long,)
+    assert replace(study, tasks=(long,), policies=study.policies[:10]).tasks == (long,)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\udcff"])
 def test_a_name_that_no_store_can_hold_is_refused(study: Study, name: str) -> None:
-    entry = study.entries[0]
+    entry = study.policies[0]
 
     with pytest.raises(StudyError, match="has a character that no store can hold"):
         replace(study, name=name)
     with pytest.raises(StudyError, match="has a character that no store can hold"):
-        replace(study, entries=(StudyPolicy(name, entry.policy),))
+        replace(study, policies=(StudyPolicy(name, entry.policy),))
 
 
 @pytest.mark.parametrize("key", ["margin", "target"])

@@ -33,8 +33,8 @@ lrbench.training.runner.SECONDS_AT_RISK = 0.2
 task = lrbench.load_task("mnist1d-mlp").with_(steps=steps, eval_every=steps // 10)
 texts = [f"STEP(k0=0.1, gamma=0.1, l={(i + 1) / (policies + 1):.4f}dur)" for i in range(policies)]
 texts += ["TRI(k0=0.001, k1=0.2, l=0.25dur)", "FIX(k0=1e30)"]
-entries = tuple(StudyPolicy(text, parse(text)) for text in texts)
-study = lrbench.Study(name="faults", tasks=(task,), entries=entries, seeds=(0, 1), target=0.5)
+policies = tuple(StudyPolicy(text, parse(text)) for text in texts)
+study = lrbench.Study(name="faults", tasks=(task,), policies=policies, seeds=(0, 1), target=0.5)
 print("begun", flush=True)
 outcome = lrbench.run(study, store=store, device="cpu", engine="serial", workers=workers)
 sys.exit(outcome.tally.failed > 0)

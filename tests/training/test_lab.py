@@ -27,8 +27,8 @@ class Meddler(NullListener):
 
 @pytest.fixture
 def shared(task: Task) -> Study:
-    entries = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=0.1)", "FIX(k0=0.2)"))
-    return Study(name="shared", tasks=(task,), entries=entries, seeds=(0,))
+    policies = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=0.1)", "FIX(k0=0.2)"))
+    return Study(name="shared", tasks=(task,), policies=policies, seeds=(0,))
 
 
 def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(shared: Study, lab: Lab) -> None:

@@ -47,10 +47,10 @@ class Stop(NullListener):
 
 
 def test_every_policy_is_trained_as_it_is_and_by_every_variant(study: Make, store: Store) -> None:
-    asked = study("FIX(k0=0.1)", "FIX(k0=0.05)", variants=ALL)
+    asked = study("FIX(k0=0.1)", "FIX(k0=0.05)", modifiers=ALL)
     tally = run(asked, store)
-    arms = 1 + len(ALL) + 1  # as it is, the variants, and the control of PLP
-    assert tally.total == 2 * 2 * arms
+    trained = 1 + len(ALL) + 1  # as it is, the variants, and the control of PLP
+    assert tally.total == 2 * 2 * trained
     assert tally.failed == 0
     cards = results("small", store).to_json()["policies"]
     assert {entry["modifier"] for entry in cards} == {
@@ -60,13 +60,13 @@ def test_every_policy_is_trained_as_it_is_and_by_every_variant(study: Make, stor
 
 
 def test_what_only_watches_costs_no_iteration(study: Make, store: Store) -> None:
-    asked = study("FIX(k0=0.1)", variants=(Variant.of([EMA(decay=0.9)]), Variant.of([LAWA()])))
+    asked = study("FIX(k0=0.1)", modifiers=(Variant.of([EMA(decay=0.9)]), Variant.of([LAWA()])))
     tally = run(asked, store)
     assert (tally.trained, tally.steps_nominal, tally.steps_trained) == (6, 240, 80)
 
 
 def test_the_watched_run_has_the_numbers_that_it_has_alone(study: Make, store: Store, tmp_path: Path) -> None:
-    run(study("FIX(k0=0.1)", variants=ALL), store)
+    run(study("FIX(k0=0.1)", modifiers=ALL), store)
     with open_store(tmp_path / "alone.db") as alone:
         run(study("FIX(k0=0.1)"), alone)
         unmodified = numbers(study("FIX(k0=0.1)"), alone)
@@ -77,14 +77,14 @@ def test_the_watched_run_has_the_numbers_that_it_has_alone(study: Make, store: S
 def test_a_watcher_asked_for_later_finds_the_same_numbers(study: Make, store: Store, tmp_path: Path) -> None:
     variants = (Variant.of([EMA(decay=0.9)]),)
     run(study("FIX(k0=0.1)"), store)
-    assert run(study("FIX(k0=0.1)", variants=variants), store).steps_trained == 80
+    assert run(study("FIX(k0=0.1)", modifiers=variants), store).steps_trained == 80
     with open_store(tmp_path / "together.db") as together:
-        run(study("FIX(k0=0.1)", variants=variants), together)
+        run(study("FIX(k0=0.1)", modifiers=variants), together)
         assert numbers(study("FIX(k0=0.1)"), together) == numbers(study("FIX(k0=0.1)"), store)
 
 
 def test_the_control_of_plp_is_the_policy_at_seven_sixths(study: Make) -> None:
-    asked = study("FIX(k0=0.6)", variants=(Variant.of([PLP(), PSWA(p=0.5)]),))
+    asked = study("FIX(k0=0.6)", modifiers=(Variant.of([PLP(), PSWA(p=0.5)]),))
     control = next(run for run in plan(asked).runs if run.variant.name.startswith("plp_control"))
     assert control.variant.name == f"plp_control + {PSWA(p=0.5)}"
     assert control.variant.modifiers == (PSWA(p=0.5),)
@@ -92,7 +92,7 @@ def test_the_control_of_plp_is_the_policy_at_seven_sixths(study: Make) -> None:
 
 
 def test_modifiers_change_the_numbers_and_have_runs_of_their_own(study: Make, store: Store) -> None:
-    asked = study("FIX(k0=0.1)", seeds=(0,), variants=ALL)
+    asked = study("FIX(k0=0.1)", seeds=(0,), modifiers=ALL)
     run(asked, store)
     curves = [tuple(one.scores) for one in numbers(asked, store).values()]
     assert len(set(curves)) == len(curves) == 6
@@ -102,7 +102,7 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
     study: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = (*ALL, Variant.of([PLP(), PSWM(p=0.5), EMA(decay=0.9)]))
-    asked = study("TRI(k0=0.01, k1=0.2, l=5)", seeds=(0,), variants=variants)
+    asked = study("TRI(k0=0.01, k1=0.2, l=5)", seeds=(0,), modifiers=variants)
     run(asked, store)
     monkeypatch.setattr(lrbench.training.runner, "SECONDS_AT_RISK", 0.0)
     with open_store(tmp_path / "cut.db") as cut:
@@ -115,7 +115,7 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
 
 
 def test_an_effect_is_the_paired_difference_between_the_stored_runs(study: Make, store: Store) -> None:
-    run(study("FIX(k0=0.1)", "FIX(k0=0.02)", seeds=(0, 1, 2), variants=(Variant.of([PSWA(p=0.5)]),)), store)
+    run(study("FIX(k0=0.1)", "FIX(k0=0.02)", seeds=(0, 1, 2), modifiers=(Variant.of([PSWA(p=0.5)]),)), store)
     table = export("small", store).pivot(index="seed", columns=["name", "modifier"], values="test_top1")
     expected = table["FIX(k0=0.1)", str(PSWA(p=0.5))] - table["FIX(k0=0.1)", ""]
     (answer,) = results("small", store).tasks
@@ -166,8 +166,8 @@ def test_grids_and_combinations_of_modifiers_come_from_the_study_file(tmp_path: 
     path = tmp_path / "study.toml"
     grid = '[[modifiers]]\nmethod = "PSWA"\np = [0.1, 0.5]\nperiod = [1.0, 2.0]\n'
     path.write_text(f'{STUDY}\n{grid}\n[[modifiers]]\nname = "both"\nmodifier = ["EMA()", "PLP()"]\n')
-    variants = load_study(path).variants
-    assert [variant.methods for variant in variants] == [
+    variants = load_study(path).modifiers
+    assert [variant.parts for variant in variants] == [
         *((PSWA(p=p, period=period),) for p in (0.1, 0.5) for period in (1.0, 2.0)),
         (PLP(), EMA()),
     ]
@@ -176,7 +176,7 @@ def test_grids_and_combinations_of_modifiers_come_from_the_study_file(tmp_path: 
 
 def test_the_same_modifier_twice_is_refused(study: Make) -> None:
     with pytest.raises(StudyError, match=r"modifier 'PLP\(\)' is given 2 times"):
-        study("FIX(k0=0.1)", variants=(Variant.of([PLP()]), Variant.of([PLP()])))
+        study("FIX(k0=0.1)", modifiers=(Variant.of([PLP()]), Variant.of([PLP()])))
 
 
 def test_two_methods_of_one_family_are_refused() -> None:
@@ -197,7 +197,7 @@ class Infinite(nn.Module):
 
 
 def test_a_watchers_own_divergence_does_not_touch_the_run_that_it_watches(study: Make, store: Store) -> None:
-    asked = study("FIX(k0=0.1)", seeds=(0,), variants=(Variant.of([Overflow()]),))
+    asked = study("FIX(k0=0.1)", seeds=(0,), modifiers=(Variant.of([Overflow()]),))
     assert run(asked, store).diverged == 1
     watched, watching = (numbers(asked, store)[one.key] for one in plan(asked).runs)
     assert (watched.status, len(watched.scores)) == ("finished", 8)
@@ -213,7 +213,7 @@ def test_a_changed_method_of_the_users_own_is_trained_again(study: Make, store: 
                 for weight in training.weights.values():
                     weight.mul_(factor)
 
-        return {one.key for one in plan(study("FIX(k0=0.1)", variants=(Variant.of([Shrink()]),))).runs}
+        return {one.key for one in plan(study("FIX(k0=0.1)", modifiers=(Variant.of([Shrink()]),))).runs}
 
     assert keys(0.9) == keys(0.9)
     assert keys(0.9) & keys(0.8) == {one.key for one in plan(study("FIX(k0=0.1)")).runs}
@@ -227,7 +227,7 @@ class Slow(Watcher):
 
 
 def test_the_time_that_watching_takes_is_that_of_the_watching_run_alone(study: Make, store: Store) -> None:
-    asked = study("FIX(k0=0.1)", seeds=(0,), variants=(Variant.of([Slow()]), Variant.of([EMA()])))
+    asked = study("FIX(k0=0.1)", seeds=(0,), modifiers=(Variant.of([Slow()]), Variant.of([EMA()])))
     run(asked, store)
     runs = store.study_runs("small")
     unwatched, slow, averaged = (runs[one.key].seconds for one in plan(asked).runs)
@@ -236,20 +236,20 @@ def test_the_time_that_watching_takes_is_that_of_the_watching_run_alone(study: M
 
 
 def test_plp_has_a_control_for_each_combination_that_it_is_in(study: Make) -> None:
-    asked = study("FIX(k0=0.1)", variants=(Variant.of([PLP()]), Variant.of([PLP(), EMA(decay=0.9)])))
-    names = [arm.name for arm in asked.arms]
+    asked = study("FIX(k0=0.1)", modifiers=(Variant.of([PLP()]), Variant.of([PLP(), EMA(decay=0.9)])))
+    names = [variant.name for variant in asked.variants]
     assert names == ["", "PLP()", "plp_control", f"PLP() + {EMA(decay=0.9)}", f"plp_control + {EMA(decay=0.9)}"]
 
 
 def test_a_name_that_a_control_needs_is_refused(study: Make) -> None:
     with pytest.raises(StudyError, match="modifier 'plp_control' is given 2 times"):
-        study("FIX(k0=0.1)", variants=(Variant.of([PLP()]), Variant.of([PSWA()], "plp_control")))
+        study("FIX(k0=0.1)", modifiers=(Variant.of([PLP()]), Variant.of([PSWA()], "plp_control")))
 
 
 def test_what_learn_and_drop_dropped_is_stored_and_exported(study: Make, store: Store, task: Task) -> None:
     eager = LearnAndDrop(tau=1.0, delta=100.0, window=2, patience=1, warmup=0)
     deep = task.with_(model=lambda: nn.Sequential(*(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 3)))
-    run(study("FIX(k0=0.01)", tasks=(deep,), seeds=(0,), variants=(Variant.of([eager]),)), store)
+    run(study("FIX(k0=0.01)", tasks=(deep,), seeds=(0,), modifiers=(Variant.of([eager]),)), store)
     table = export("small", store).set_index("modifier")
     assert table.loc[str(eager), "dropped_units"] >= 1
     assert "dropped, outputs stored as float32" in table.loc[str(eager), "drops"]
@@ -269,4 +269,4 @@ class Opaque(nn.Module):
 
 def test_a_model_that_a_method_cannot_be_used_on_is_refused_before_anything_is_trained(study: Make, task: Task) -> None:
     with pytest.raises(TaskError, match="the model Opaque declares no units"):
-        study("FIX(k0=0.1)", tasks=(task.with_(model=Opaque),), variants=(Variant.of([LearnAndDrop()]),))
+        study("FIX(k0=0.1)", tasks=(task.with_(model=Opaque),), modifiers=(Variant.of([LearnAndDrop()]),))

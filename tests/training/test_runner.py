@@ -93,7 +93,7 @@ def test_what_was_stacked_is_trained_again_where_it_has_to_be_exact_and_never_th
 
 def test_a_training_method_is_compared_with_runs_of_its_own_engine(study: Make, store: Store) -> None:
     run_study(study(*POLICIES, name="without"), store, engine="stacked", workers=1)
-    run_study(study(*POLICIES, variants=(Variant.of([EMA(decay=0.9)]),)), store, workers=1)
+    run_study(study(*POLICIES, modifiers=(Variant.of([EMA(decay=0.9)]),)), store, workers=1)
     assert {one.provenance["engine"] for one in store.study_runs("small").values()} == {"serial"}
 
 
@@ -374,8 +374,8 @@ class Model(nn.Linear):
 x, y = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
 data = lrbench.Data.from_arrays((x, y), (x, y))
 task = lrbench.Task(name="t", model=lambda: Model(8, 3), data=data, steps=4, batch_size=10, version="1")
-entries = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=1000)", "FIX(k0=0.1)"))
-study = lrbench.Study(name="small", tasks=(task,), entries=entries, seeds=(0,))
+policies = tuple(StudyPolicy(text, parse(text)) for text in ("FIX(k0=1000)", "FIX(k0=0.1)"))
+study = lrbench.Study(name="small", tasks=(task,), policies=policies, seeds=(0,))
 print(lrbench.run(study, store="a.db", workers=1, engine="serial").tally.to_json()["runs"])
 """
 

@@ -55,14 +55,14 @@ def test_warmups_to_different_rates_share_nothing_but_their_first_iteration(stud
 
 def test_seeds_tasks_and_modifiers_share_nothing(study: Make, task: Task) -> None:
     other = task.with_(name="other", batch_size=8)
-    asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), variants=(Variant.of([PLP()]),))
+    asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), modifiers=(Variant.of([PLP()]),))
     # PLP brings its control, which is trained at another learning rate
     assert [tree.steps for tree in trees(asked)] == [40] * (2 * 2 * 3)
 
 
 def test_what_only_watches_rides_along(study: Make) -> None:
     watched = (Variant.of([EMA(decay=0.9)]), Variant.of([EMA(decay=0.5)]))
-    (tree,) = trees(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,), variants=watched))
+    (tree,) = trees(study("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)", seeds=(0,), modifiers=watched))
     assert (len(tree.runs), tree.steps) == (6, 60)
     assert [len(child.runs) for child in tree.children] == [3, 3]
 
@@ -106,14 +106,14 @@ def test_thousands_of_forks_behind_each_other(study: Make, task: Task) -> None:
 def test_every_run_passes_through_branches_that_have_its_learning_rates(
     task: Task, changes: list[list[tuple[int, float]]]
 ) -> None:
-    entries = {}
+    policies = {}
     for change in changes:
         places = dict(sorted(change))
         policy = parse("FIX(k0=0.3)")
         for at, rate in places.items():
             policy = policy.then(FIX(k0=rate), at=at)
-        entries[str(policy)] = StudyPolicy(str(policy), policy)
-    asked = Study(name="any", tasks=(task,), entries=tuple(entries.values()), seeds=(0,))
+        policies[str(policy)] = StudyPolicy(str(policy), policy)
+    asked = Study(name="any", tasks=(task,), policies=tuple(policies.values()), seeds=(0,))
     runs = plan(asked).by_key
     forest_ = forest(runs.values(), beginning)
     covered = dict.fromkeys(runs, 0)

@@ -56,9 +56,9 @@ def separate(study: Make, tmp_path: Path) -> Callable[[Study], Numbers]:
 
     def train(asked: Study) -> Numbers:
         found: Numbers = {}
-        for i, entry in enumerate(asked.entries):
-            for j, variant in enumerate((None, *asked.variants)):
-                alone = study(entry.name, variants=() if variant is None else (variant,))
+        for i, entry in enumerate(asked.policies):
+            for j, variant in enumerate((None, *asked.modifiers)):
+                alone = study(entry.name, modifiers=() if variant is None else (variant,))
                 with open_store(tmp_path / f"{i}-{j}.db") as store:
                     run(alone, store, engine="serial")
                     found |= numbers(alone, store)
@@ -71,7 +71,7 @@ def separate(study: Make, tmp_path: Path) -> Callable[[Study], Numbers]:
 def test_a_tree_ends_with_the_numbers_of_separate_training_bit_for_bit(
     study: Make, store: Store, separate: Callable[[Study], Numbers], workers: int
 ) -> None:
-    asked = study(*POLICIES, REACTIVE, variants=VARIANTS)
+    asked = study(*POLICIES, REACTIVE, modifiers=VARIANTS)
     tally = run(asked, store, workers=workers, engine="serial")
     assert numbers(asked, store) == separate(asked)
     assert list(store.checkpoints.path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from lrbench.errors import StudyError
-from lrbench.policy.kind import shown
+from lrbench.policy.kind import short_repr
 
 if TYPE_CHECKING:
     from lrbench.training.messages import Message, Order, Setup
@@ -89,13 +89,13 @@ def parse_workers(value: str | int) -> Workers:
     Raises:
         StudyError: it is none of them.
     """
-    text = value if isinstance(value, str) else shown(value)
+    text = value if isinstance(value, str) else short_repr(value)
     if text.isdecimal() and len(text) <= len(str(MOST_WORKERS)) and 1 <= int(text) <= MOST_WORKERS:
         return int(text)
     if text in ("auto", "ray") or ":" in text:
         return text
     allowed = f"a number of processes from 1 to {MOST_WORKERS}, auto, ray, or a Ray cluster's address"
-    raise StudyError(f"workers = {text if len(text) <= LONGEST_QUOTE else shown(text)} must be {allowed}")
+    raise StudyError(f"workers = {text if len(text) <= LONGEST_QUOTE else short_repr(text)} must be {allowed}")
 
 
 def worthwhile(seconds: float, most: int) -> int:
