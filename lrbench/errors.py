@@ -67,3 +67,15 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in allowed}
     nearest = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f" (did you mean '{by_lower[nearest[0]]}'?)" if nearest else ""
+
+
+MOST_NAMES = 20
+"""A sentence lists no more names than this."""
+
+
+def unknown_name(noun: str, name: object, known: Iterable[str]) -> str:
+    """Say that no `noun` has this name, with the nearest one, or with those that there are if none is near."""
+    known = tuple(known)
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    hint = did_you_mean(str(name), known) or f"; there are {', '.join(known[:MOST_NAMES])}{more}"
+    return f"there is no {noun} named {name!r}{hint}"

@@ -15,10 +15,8 @@ from typer.testing import CliRunner
 
 import lrbench
 from lrbench.cli import app
-from lrbench.modifiers import registry as modifiers
-from lrbench.policy import function
-from lrbench.tasks import registry
 from tests.guide.tables import commands
+from tests.registries import forget_registrations
 
 README = Path(__file__).parents[1] / "README.md"
 PAGES = [README, *sorted((Path(lrbench.__file__).parent / "guide").glob("*.md"))]
@@ -76,10 +74,7 @@ RUN = [page for page in PAGES if blocks(page, "sh run")]
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an example registers is forgotten after it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(function, "_FUNCTIONS", dict(function._FUNCTIONS))
-    monkeypatch.setattr(modifiers, "_METHODS", dict(modifiers._METHODS))
-    for names in (registry.datasets, registry.models, registry.tasks):
-        monkeypatch.setattr(names, "_entries", dict(names._entries))
+    forget_registrations(monkeypatch)
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: f"{block.page.stem}: {block.lines[-1]}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.advice.evidence import TaskEvidence, registered
 from lrbench.advice.verify import Verification, check_policy
-from lrbench.errors import PolicyError, StudyError, did_you_mean
+from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, rank, t_interval
 from lrbench.policy import FIX, parse
@@ -133,8 +133,7 @@ def advise(
         TaskError: there is no evidence, and no learning rate learns anything on the task.
     """
     if goal not in GOALS:
-        hint = did_you_mean(goal, GOALS) or f"; there are {', '.join(GOALS)}"
-        raise StudyError(f"there is no goal '{goal}'{hint}")
+        raise StudyError(unknown_name("goal", goal, GOALS))
     for nearness, body in nearest(task, list(evidence)):
         found = _recommended(task, body, goal)
         if found:

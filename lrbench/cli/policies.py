@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.errors import PolicyError, StudyError, did_you_mean
+from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
@@ -36,8 +36,7 @@ def named_policies(text: str) -> Mapping[str, Policy]:
     if slash and "(" not in name:
         entries = _collection(name)
         if entries is None:
-            hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
-            raise PolicyError(f"there is no catalog and no study called '{name}'{hint}")
+            raise PolicyError(unknown_name("catalog or study", name, known))
         if key not in entries:
             hint = did_you_mean(key, entries) or f"; it has {', '.join(entries)}"
             raise PolicyError(f"'{name}' has no policy '{key}'{hint}")

@@ -6,20 +6,20 @@ import ast
 import inspect
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from lrbench.engine import Watcher
 from lrbench.engine.setting import Setting, settings_of
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
+from lrbench.registry import Registry
 
 MAX_TEXT = 2000
 """The longest text that is read, in characters."""
 
 AnyMethod = TypeVar("AnyMethod", bound=type[Watcher])
 
-_METHODS: dict[str, type[Watcher]] = {}
+MODIFIERS: Registry[type[Watcher]] = Registry("modifier", TaskError)
 
 
 def register_modifier(method: AnyMethod) -> AnyMethod:
@@ -45,16 +45,13 @@ def register_modifier(method: AnyMethod) -> AnyMethod:
         if field not in declared:
             example = f"{field}: float = number('what it means', bounds=Bounds(0, 1))"
             raise TaskError(f"{name}: declare {field} by a specifier, for example `{example}`")
-    known = _METHODS.get(name)
-    if known is not None and known.__module__ != method.__module__:
-        raise TaskError(f"a modifier named {name} is registered already: choose another name")
-    _METHODS[name] = method
+    MODIFIERS.add(name, method, method.__module__)
     return method
 
 
 def modifiers() -> Mapping[str, type[Watcher]]:
     """Every registered method by name: those that change training (`Modifier`) and those that only watch."""
-    return MappingProxyType(_METHODS)
+    return MODIFIERS
 
 
 def settings_named(name: str) -> tuple[Setting, ...]:
@@ -63,12 +60,12 @@ def settings_named(name: str) -> tuple[Setting, ...]:
     Raises:
         TaskError: there is no such method.
     """
-    return settings_of(_method_named(name))
+    return settings_of(MODIFIERS.find(name))
 
 
 def description(name: str) -> str:
     """The first line of the docstring of the method called `name`."""
-    return (inspect.getdoc(_method_named(name)) or "").partition("\n")[0]
+    return (inspect.getdoc(MODIFIERS.find(name)) or "").partition("\n")[0]
 
 
 def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
@@ -77,7 +74,7 @@ def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
     Raises:
         TaskError: the method or a setting is unknown, one is missing, or a value is not allowed.
     """
-    method = _method_named(name)
+    method = MODIFIERS.find(name)
     settings = settings_of(method)
     names = [setting.name for setting in settings]
     for given in options:
@@ -140,10 +137,3 @@ def _literal(node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return _NoLiteral(ast.unparse(node))
-
-
-def _method_named(name: str) -> type[Watcher]:
-    if name not in _METHODS:
-        hint = did_you_mean(str(name), _METHODS) or f"; there are {', '.join(_METHODS)}"
-        raise TaskError(f"there is no modifier named {short_repr(name)}{hint}")
-    return _METHODS[name]

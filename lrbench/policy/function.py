@@ -6,15 +6,14 @@ import inspect
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from lrbench.errors import PolicyError, did_you_mean
-from lrbench.policy.kind import short_repr
 from lrbench.policy.parameter import rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
+from lrbench.registry import Registry
 
 PAPER = "Wu et al. 2019, arXiv 1908.06477"
 LRBENCH = "LRBench, LRBench/lr/LRfunctions.py"
@@ -84,7 +83,7 @@ def progress(t: IntArray, l: int) -> FloatArray:
 
 AnyPolicy = TypeVar("AnyPolicy", bound=type[Named])
 
-_FUNCTIONS: dict[str, type[Named]] = {}
+FUNCTIONS: Registry[type[Named]] = Registry("LR function", PolicyError)
 
 
 def register_function(policy_class: AnyPolicy) -> AnyPolicy:
@@ -97,8 +96,6 @@ def register_function(policy_class: AnyPolicy) -> AnyPolicy:
     if not (isinstance(policy_class, type) and issubclass(policy_class, Named)):
         raise PolicyError(f"register_function takes a subclass of Function, not {policy_class!r}")
     name = policy_class.__name__
-    if name in _FUNCTIONS:
-        raise PolicyError(f"an LR function named {name} is registered already: choose another name")
     if inspect.isabstract(policy_class):
         missing = ", ".join(sorted(policy_class.__abstractmethods__))
         raise PolicyError(f"{name} lacks {missing}: an LR function needs lr(t)")
@@ -107,24 +104,13 @@ def register_function(policy_class: AnyPolicy) -> AnyPolicy:
     silent = [what for what, text in said.items() if not text]
     if silent:
         raise PolicyError(f"{name} must say what it is: it lacks a {', a '.join(silent)}")
-    _FUNCTIONS[name] = policy_class
+    FUNCTIONS.add(name, policy_class, policy_class.__module__)
     return policy_class
 
 
 def functions() -> Mapping[str, type[Named]]:
     """Every registered function by name: the paper's 13 in its order, the LRBench family, the modern ones, yours."""
-    return MappingProxyType(_FUNCTIONS)
-
-
-def function_named(name: str) -> type[Named]:
-    """The registered function `name`.
-
-    Raises:
-        PolicyError: there is none of that name.
-    """
-    if name not in _FUNCTIONS:
-        raise PolicyError(f"there is no LR function named {short_repr(name)}{did_you_mean(name, _FUNCTIONS)}")
-    return _FUNCTIONS[name]
+    return FUNCTIONS
 
 
 def build(name: str, arguments: Mapping[str, object]) -> Named:
@@ -133,7 +119,7 @@ def build(name: str, arguments: Mapping[str, object]) -> Named:
     Raises:
         PolicyError: the function or a parameter is unknown, a parameter is missing, or a value is not allowed.
     """
-    policy_class = function_named(name)
+    policy_class = FUNCTIONS.find(name)
     names = [parameter.name for parameter in policy_class.parameters]
     for given in arguments:
         if given not in names:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
 from lrbench.policy.budget import LONGEST_TEXT, NUMBER, unknown_unit
-from lrbench.policy.function import build, function_named
+from lrbench.policy.function import FUNCTIONS, build
 from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
 
@@ -68,7 +68,7 @@ class _Reader:
 
     def policy(self) -> Policy:
         name = self._name("the name of an LR function")
-        function_named(name)
+        FUNCTIONS.find(name)
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise PolicyError(f"at most {MAX_DEPTH} policies may lie inside one another in a policy's text")

@@ -18,7 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import PolicyError, did_you_mean
+from lrbench.errors import PolicyError, did_you_mean, unknown_name
 from lrbench.files import MOST_TOML, read_regular, toml_tables
 from lrbench.policy.kind import short_repr
 from lrbench.policy.notation import parse
@@ -73,10 +73,7 @@ def catalog(name: str) -> Catalog:
     """
     shipped = _shipped()
     if name not in shipped:
-        raise PolicyError(
-            f"there is no catalog named {short_repr(name)}{did_you_mean(str(name), shipped)}: "
-            f"there are {', '.join(shipped)}"
-        )
+        raise PolicyError(unknown_name("catalog", name, shipped))
     return _read(name, shipped[name].read_bytes(), f"catalog {name}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lrbench.errors import StudyError, did_you_mean
+from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
@@ -100,12 +100,10 @@ class Search:
     def __post_init__(self) -> None:
         where = f"search '{self.name}'"
         if self.sampler not in SAMPLERS:
-            hint = did_you_mean(self.sampler, SAMPLERS) or f"; there are {', '.join(SAMPLERS)}"
-            raise StudyError(f"{where}: there is no sampler '{self.sampler}'{hint}")
+            raise StudyError(f"{where}: {unknown_name('sampler', self.sampler, SAMPLERS)}")
         for objective in self.objectives:
             if objective not in OBJECTIVES:
-                hint = did_you_mean(objective, OBJECTIVES) or f"; there are {', '.join(OBJECTIVES)}"
-                raise StudyError(f"{where}: there is no objective '{objective}'{hint}")
+                raise StudyError(f"{where}: {unknown_name('objective', objective, OBJECTIVES)}")
         if not 1 <= len(set(self.objectives)) == len(self.objectives) <= 2:
             raise StudyError(f"{where}: objectives must be one or two different ones of {', '.join(OBJECTIVES)}")
         if "steps" in self.objectives and self.target is None:

@@ -31,7 +31,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from lrbench.errors import PolicyError, StudyError, did_you_mean
+from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
 from lrbench.policy import Parameter, Piecewise, Policy, catalog, catalogs, functions
 from lrbench.policy.function import Named, build
 from lrbench.policy.kind import Bounds, DecayRate, LengthKind, LengthsKind, NumberKind, SlopeRate, WholeKind
@@ -331,8 +331,7 @@ def function_names(wanted: Iterable[str]) -> tuple[str, ...]:
             found = [type(entry.policy) for entry in catalog(name).values()]
             names |= dict.fromkeys(one.__name__ for one in found if issubclass(one, Named) and _has_no_parts(one))
         else:
-            hint = did_you_mean(name, [*functions(), *catalogs()])
-            raise StudyError(f"there is no LR function and no catalog called '{name}'{hint}")
+            raise StudyError(unknown_name("LR function or catalog", name, [*functions(), *catalogs()]))
     return tuple(names)
 
 

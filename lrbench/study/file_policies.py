@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lrbench.errors import PolicyError, StudyError, did_you_mean
+from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
 from lrbench.policy import Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
 from lrbench.policy.function import build
 from lrbench.policy.kind import LengthsKind
@@ -169,8 +169,7 @@ def _size(form: FromFunction, where: str, most: int) -> int:
     """The number of policies of a grid."""
     known = functions()
     if form.function not in known:
-        hint = did_you_mean(form.function, known) or f"; there are {', '.join(known)}"
-        raise StudyError(f"{where}: no function is called '{form.function}'{hint}")
+        raise StudyError(f"{where}: {unknown_name('LR function', form.function, known)}")
     axes = _axes(form)
     size = math.prod(len(axis) for axis in axes.values())
     if size > most:

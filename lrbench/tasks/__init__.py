@@ -3,12 +3,21 @@
 from lrbench.tasks import datasets as _datasets
 from lrbench.tasks import models as _models
 from lrbench.tasks import registered as _registered
-from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop
+from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop, register_augmentation
 from lrbench.tasks.data import Data, RawData, Split
 from lrbench.tasks.limits import Precision
 from lrbench.tasks.make import load_task, make_task
 from lrbench.tasks.metric import Metric
-from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, CustomOptimizer, OptimizerSpec, RMSprop
+from lrbench.tasks.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    CaffeSGD,
+    CustomOptimizer,
+    OptimizerSpec,
+    RMSprop,
+    register_optimizer,
+)
 from lrbench.tasks.plugins import load_plugin
 from lrbench.tasks.registry import register_dataset, register_model, register_task
 from lrbench.tasks.settings import Choice, TaskSettings
@@ -37,8 +46,10 @@ __all__ = [
     "load_plugin",
     "load_task",
     "make_task",
+    "register_augmentation",
     "register_dataset",
     "register_model",
+    "register_optimizer",
     "register_task",
     "settings_from_dict",
 ]

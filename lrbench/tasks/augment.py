@@ -5,7 +5,6 @@ The draws are made on the CPU whatever the device of the batch, so that every de
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lrbench.errors import TaskError
-from lrbench.tasks.specification import specification_named
+from lrbench.registry import Registry
+from lrbench.tasks.specification import registering, specification_named
 
 
 @runtime_checkable
@@ -23,6 +23,18 @@ class Augmentation(Protocol):
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor: ...
 
 
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", TaskError)
+
+register_augmentation = registering(AUGMENTATIONS, "__call__")
+"""Class decorator: makes a frozen dataclass, an `Augmentation`, known to study files by its class's name."""
+
+
+def augmentation_named(kind: str, options: Mapping[str, Any]) -> Augmentation:
+    """Build the augmentation called `kind`; raise TaskError for an unknown kind or option."""
+    return specification_named(AUGMENTATIONS, kind, options)
+
+
+@register_augmentation
 @dataclass(frozen=True)
 class HorizontalFlip:
     """Each image is mirrored left to right with probability `p`."""
@@ -38,6 +50,7 @@ class HorizontalFlip:
         return torch.where(flipped[:, None, None, None], batch.flip(-1), batch)
 
 
+@register_augmentation
 @dataclass(frozen=True)
 class RandomCrop:
     """Each image is padded by `padding` zero pixels on every side and cropped to its old size at a random place."""
@@ -57,13 +70,3 @@ class RandomCrop:
         samples = torch.arange(n, device=batch.device)[:, None, None]
         cropped = padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
         return cropped.permute(0, 3, 1, 2).contiguous()
-
-
-AUGMENTATIONS: Mapping[str, type[Augmentation]] = MappingProxyType(
-    {"RandomCrop": RandomCrop, "HorizontalFlip": HorizontalFlip}
-)
-
-
-def augmentation_named(kind: str, options: Mapping[str, Any]) -> Augmentation:
-    """The augmentation called `kind` with these options; raises TaskError for an unknown kind or option."""
-    return specification_named("augmentation", AUGMENTATIONS, kind, options)

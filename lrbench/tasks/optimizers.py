@@ -5,7 +5,6 @@ The learning rate is not part of it: the optimizer is built with LR 1.0, which t
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,8 +13,9 @@ from torch import nn
 from lrbench.errors import TaskError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
+from lrbench.registry import Registry
 from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
-from lrbench.tasks.specification import specification_named
+from lrbench.tasks.specification import registering, specification_named
 
 PLACEHOLDER_LR = 1.0
 
@@ -27,6 +27,18 @@ class OptimizerSpec(Protocol):
     def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer: ...
 
 
+OPTIMIZERS: Registry[type[OptimizerSpec]] = Registry("optimizer", TaskError)
+
+register_optimizer = registering(OPTIMIZERS, "build")
+"""Class decorator: makes a frozen dataclass, an `OptimizerSpec`, known to study files by its class's name."""
+
+
+def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
+    """Build the specification called `kind`; raise TaskError for an unknown kind or option."""
+    return specification_named(OPTIMIZERS, kind, options)
+
+
+@register_optimizer
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent as PyTorch defines it: V = momentum*V + (g + weight_decay*w); w -= lr*V."""
@@ -45,6 +57,7 @@ class SGD:
         return torch.optim.SGD(params, lr=PLACEHOLDER_LR, fused=_has_fused_kernel(params), **asdict(self))
 
 
+@register_optimizer
 @dataclass(frozen=True)
 class CaffeSGD:
     """Stochastic gradient descent as Caffe defines it: V = momentum*V + lr*(g + weight_decay*w); w -= V.
@@ -62,6 +75,7 @@ class CaffeSGD:
         return CaffeSGDOptimizer(params, lr=PLACEHOLDER_LR, **asdict(self))
 
 
+@register_optimizer
 @dataclass(frozen=True)
 class Adam:
     """Adam (arXiv 1412.6980); weight decay is added to the gradient."""
@@ -82,6 +96,7 @@ class Adam:
         )
 
 
+@register_optimizer
 @dataclass(frozen=True)
 class AdamW:
     """Adam with decoupled weight decay (arXiv 1711.05101), which is multiplied by the LR."""
@@ -102,6 +117,7 @@ class AdamW:
         )
 
 
+@register_optimizer
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop as PyTorch defines it (uncentred)."""
@@ -126,16 +142,6 @@ class CustomOptimizer:
 
     def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return self.function(list(params))
-
-
-OPTIMIZERS: Mapping[str, type[OptimizerSpec]] = MappingProxyType(
-    {spec.__name__: spec for spec in (SGD, CaffeSGD, Adam, AdamW, RMSprop)}
-)
-
-
-def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
-    """The specification called `kind` with these options; raises TaskError for an unknown kind or option."""
-    return specification_named("optimizer", OPTIMIZERS, kind, options)
 
 
 def _check_settings(spec: Any) -> None:

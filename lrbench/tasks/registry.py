@@ -1,4 +1,4 @@
-"""Names for datasets, models and tasks: three registries filled by decorators, read by everything else.
+"""Names for datasets, models and tasks: three registries filled by decorators.
 
 A registration is a function with keyword-only options. Its signature is the declaration of those options, and the
 first line of its docstring is what `lrbench list` prints.
@@ -6,13 +6,13 @@ first line of its docstring is what `lrbench list` prints.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from lrbench.errors import TaskError, did_you_mean
+from lrbench.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,44 +70,9 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
-class Registry(Mapping[str, Registration[F]]):
-    """A read-only mapping of names to entries; only the `register_*` decorators add to it."""
-
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
-        self._entries: dict[str, Registration[F]] = {}
-
-    def __getitem__(self, name: str) -> Registration[F]:
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def find(self, name: str) -> Registration[F]:
-        """The entry called `name`; raises TaskError with the nearest name where there is none."""
-        if name not in self._entries:
-            hint = did_you_mean(name, self._entries) or f"; registered are {', '.join(self._entries)}"
-            raise TaskError(f"no {self.noun} is called '{name}'{hint}")
-        return self._entries[name]
-
-    def add(self, entry: Registration[F]) -> None:
-        """Take in a new entry. Only the module that registered a name may register it again (a notebook cell)."""
-        known = self._entries.get(entry.name)
-        if known is not None and known.build.__module__ != entry.build.__module__:
-            raise TaskError(f"a {self.noun} called '{entry.name}' is already registered; choose another name")
-        self._entries[entry.name] = entry
-
-    def descriptions(self) -> Mapping[str, str]:
-        """Each registered name with its one-line description."""
-        return MappingProxyType({name: entry.description for name, entry in self._entries.items()})
-
-
-models: Registry["Callable[..., nn.Module]"] = Registry("model")
-datasets: Registry["Callable[..., RawData]"] = Registry("dataset")
-tasks: Registry["Callable[[], TaskSettings]"] = Registry("task")
+models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError)
+datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError)
+tasks: Registry[Registration["Callable[[], TaskSettings]"]] = Registry("task", TaskError)
 
 
 def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]:
@@ -117,7 +82,7 @@ def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]
     """
 
     def register(build: F) -> F:
-        models.add(Registration(name, build, version))
+        models.add(name, Registration(name, build, version), build.__module__)
         return build
 
     return register
@@ -131,7 +96,7 @@ def register_dataset(name: str, *, version: int | None = None, sources: Sources 
     """
 
     def register(build: F) -> F:
-        datasets.add(Registration(name, build, version, sources))
+        datasets.add(name, Registration(name, build, version, sources), build.__module__)
         return build
 
     return register
@@ -154,7 +119,7 @@ def register_task(name: str) -> Callable[[F], F]:
                 raise TaskError(f"the function that is registered as task '{name}' returns {kind}, not TaskSettings")
             return settings
 
-        tasks.add(Registration(name, checked))
+        tasks.add(name, Registration(name, checked), build.__module__)
         return build
 
     return register

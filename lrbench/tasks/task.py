@@ -23,7 +23,7 @@ from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_librar
 from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
-from lrbench.tasks.optimizers import OPTIMIZERS, SGD, CustomOptimizer, OptimizerSpec
+from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 
 UNTRAINED_BATCH = 500
@@ -298,7 +298,7 @@ class Task:
                 return _materialized(self._new_network(where), lambda: inputs)
 
             check_network(where, anew, self.loss, (inputs, targets))
-        if type(self.optimizer) not in OPTIMIZERS.values():
+        if isinstance(self.optimizer, CustomOptimizer) or package_of(self.optimizer) != "lrbench":
             weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
             optimizer = self._new_optimizer(where, weights)
             parts.append(optimizer)

@@ -5,9 +5,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lrbench.cli import app
-from lrbench.modifiers import registry as modifiers
-from lrbench.policy import function
-from lrbench.tasks import registry
+from tests.registries import forget_registrations
 
 Command = Callable[..., Result]
 
@@ -34,10 +32,7 @@ name = "stepped"
 @pytest.fixture(autouse=True)
 def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test's plugin registers is forgotten after the test."""
-    monkeypatch.setattr(function, "_FUNCTIONS", dict(function._FUNCTIONS))
-    monkeypatch.setattr(modifiers, "_METHODS", dict(modifiers._METHODS))
-    for names in (registry.datasets, registry.models, registry.tasks):
-        monkeypatch.setattr(names, "_entries", dict(names._entries))
+    forget_registrations(monkeypatch)
 
 
 @pytest.fixture

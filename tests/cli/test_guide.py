@@ -51,7 +51,7 @@ def test_a_page_that_is_not_there_is_one_sentence_with_the_nearest_name(lrbench:
     result = lrbench("guide", "verdict")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("Error: the guide has no page 'verdict' (did you mean 'verdicts'?); its pages are ")
+    assert result.stderr.startswith("Error: there is no page of the guide named 'verdict' (did you mean 'verdicts'?)")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -49,7 +49,10 @@ def test_what_does_not_go_together_is_one_sentence(lrbench: Command, tmp_path: P
     for arguments, sentence in (
         (("recommend", "--task", "mnist1d-mlp", "--verify"), "--verify and --target SCORE are given together"),
         (("recommend", "--task", "mnist1d-mlp", "--target", "0.5"), "--verify and --target SCORE are given together"),
-        (("recommend", "--task", "mnist1d-mlp", "--goal", "speed"), "there is no goal 'speed'"),
+        (
+            ("recommend", "--task", "mnist1d-mlp", "--goal", "speed"),
+            "there is no goal named 'speed'; there are accuracy",
+        ),
         (("recommend", "--task", "mnist1d-mlp", "--without", "quikstart"), "did you mean 'quickstart'?"),
         (("verify", "FIX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "7"), "target = 7.0 must be from 0 to 1"),
         (("verify", "FOX(k0=0.1)", "--task", "mnist1d-mlp", "--target", "0.5"), "did you mean 'FIX'?"),

@@ -56,7 +56,7 @@ def in_one_sentence(result: Result) -> str:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("plot", "rankin", "tiny"), "there is no plot 'rankin' (did you mean 'ranking'?)"),
+        (("plot", "rankin", "tiny"), "there is no plot named 'rankin' (did you mean 'ranking'?)"),
         (("plot", "ranking"), "the plot 'ranking' is drawn of a study"),
         (("plot", "ranking", "tiny", "-o", "ranking.pdf"), "the name must end in .svg or .png"),
         (("plot", "landscape", "-o", "landscape.mp4"), "the name must end in .svg or .png or .gif"),

@@ -179,7 +179,7 @@ def _study_file_tables() -> Iterator[Table]:
         yield Table(STUDY_FILES, heading, KEYS, list(_keys_of(model)), "what it says")
     yield Table(STUDY_FILES, "The [task] table", ("key", "default"), list(_keys_of_a_task()), "what it says")
     named = ("task", "what it is")
-    yield Table(STUDY_FILES, "Tasks", named, [(_code(n), _plain(d)) for n, d in tasks.descriptions().items()])
+    yield Table(STUDY_FILES, "Tasks", named, [(_code(n), _plain(e.description)) for n, e in tasks.items()])
     yield Table(STUDY_FILES, "Data sets", KINDS, list(_registered(datasets)))
     yield Table(STUDY_FILES, "Models", KINDS, list(_registered(models)))
     yield Table(STUDY_FILES, "Optimizers", KINDS, list(_specifications(OPTIMIZERS)))

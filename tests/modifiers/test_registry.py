@@ -290,5 +290,5 @@ def test_a_name_that_is_taken_is_refused() -> None:
         """Not the one that is meant."""
 
     Impostor.__name__ = "PLP"
-    with pytest.raises(TaskError, match=r"^a modifier named PLP is registered already: choose another name$"):
+    with pytest.raises(TaskError, match=r"^the modifier 'PLP' is registered already: choose another name$"):
         register_modifier(Impostor)

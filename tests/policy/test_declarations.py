@@ -21,7 +21,7 @@ from lrbench.policy import (
     rate,
     torch_code,
 )
-from lrbench.policy.function import _FUNCTIONS, register_function
+from lrbench.policy.function import FUNCTIONS, register_function
 from lrbench.policy.policy import FloatArray, IntArray
 
 
@@ -90,10 +90,17 @@ def test_a_users_function_is_known_by_its_name() -> None:
         assert functions()["SQUARE"] is SQUARE
         with pytest.raises(PolicyError, match="SQUARE: k0 must be a finite number of at least 0, not -1"):
             SQUARE(k0=-1, k1=0.5, l=5)
-        with pytest.raises(PolicyError, match="an LR function named SQUARE is registered already"):
-            register_function(SQUARE)
     finally:
-        del _FUNCTIONS["SQUARE"]
+        del FUNCTIONS._entries["SQUARE"]
+
+
+def test_a_name_that_lrbench_has_is_refused() -> None:
+    class SINE(SINEXP):
+        """Not the one that is meant."""
+
+    SINE.__name__ = "SIN"
+    with pytest.raises(PolicyError, match="the LR function 'SIN' is registered already: choose another name"):
+        register_function(SINE)
 
 
 def test_a_function_that_lacks_something_is_not_registered() -> None:

@@ -9,8 +9,7 @@ from optuna.trial import FixedTrial
 
 from lrbench.errors import PolicyError, StudyError
 from lrbench.policy import CHANGEONPLATEAU, Bounds, Function, Piecewise, functions, length, number, parse, rate
-from lrbench.policy import function as register
-from lrbench.policy.function import register_function
+from lrbench.policy.function import FUNCTIONS, register_function
 from lrbench.policy_search.domain import Between, OneOf
 from lrbench.policy_search.sampler import quiet
 from lrbench.policy_search.space import Space, function_names
@@ -104,7 +103,7 @@ def test_a_narrowed_number_is_chosen_as_it_says() -> None:
 
 
 def test_a_function_of_the_users_own_is_searched_by_its_declarations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "_FUNCTIONS", dict(register._FUNCTIONS))
+    monkeypatch.setattr(FUNCTIONS, "_entries", dict(FUNCTIONS._entries))
 
     @register_function
     class SAG(Function):

@@ -7,7 +7,8 @@ import pytest
 from torch import Tensor
 
 from lrbench.modifiers import EMA
-from lrbench.policy import function, parse
+from lrbench.policy import parse
+from lrbench.policy.function import FUNCTIONS
 from lrbench.store import Store, open_store
 from lrbench.study.export import CURVE, export, export_curves, flat
 from lrbench.study.results import results
@@ -133,7 +134,7 @@ def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch
     known = export_curves("small", store).groupby(["name", "modifier"])["lr"].count()
     assert known.to_dict() == {(PLATEAU, ""): 8, (PLATEAU, "averaged"): 0, (STEPPED, ""): 8, (STEPPED, "averaged"): 8}
 
-    monkeypatch.setattr(function, "_FUNCTIONS", {k: v for k, v in function._FUNCTIONS.items() if k != "STEP"})
+    monkeypatch.setattr(FUNCTIONS, "_entries", {k: v for k, v in FUNCTIONS._entries.items() if k != "STEP"})
     forgotten = export_curves("small", store)
     assert forgotten.loc[forgotten["name"] == STEPPED, "lr"].isna().all()
 

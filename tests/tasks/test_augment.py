@@ -85,7 +85,7 @@ def test_every_device_sees_the_same_augmentation(augment: Augmentation) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("RandomFlip", {}, "no augmentation is called 'RandomFlip'"),
+        ("RandomFlip", {}, "there is no augmentation named 'RandomFlip'"),
         ("HorizontalFlip", {"p": 1.5}, "p = 1.5 must be a probability"),
         ("HorizontalFlip", {"p": float("nan")}, "p = nan"),
         ("RandomCrop", {"padding": 0}, "padding = 0 must be an integer >= 1"),

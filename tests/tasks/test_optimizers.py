@@ -125,7 +125,7 @@ def test_specifications_are_values_with_a_text_form() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("SDG", {}, "no optimizer is called 'SDG' \\(did you mean 'SGD'\\?\\)"),
+        ("SDG", {}, "there is no optimizer named 'SDG' \\(did you mean 'SGD'\\?\\)"),
         ("lion", {}, "there are SGD, CaffeSGD, Adam, AdamW, RMSprop"),
         ("SGD", {"momentun": 0.9}, "no option 'momentun' \\(did you mean 'momentum'\\?\\)"),
         ("SGD", {"lr": 0.1}, "'SGD' has no option 'lr'"),

@@ -62,7 +62,7 @@ def test_a_plugin_is_executed_once(tmp_path: Path) -> None:
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "taken.py"
     path.write_text("from lrbench.tasks import register_model\n@register_model('mlp')\ndef f(s, n): ...")
-    with pytest.raises(TaskError, match=r"the plugin .*taken.py: a model called 'mlp' is already registered"):
+    with pytest.raises(TaskError, match=r"the plugin .*taken.py: the model 'mlp' is registered already"):
         load_plugin(path)
 
 

@@ -21,18 +21,18 @@ TASKS = [
 
 def test_the_tasks_are_listed_with_a_description_and_without_data() -> None:
     assert set(TASKS) <= set(tasks)
-    assert all(tasks.descriptions().values())
+    assert all(entry.description for entry in tasks.values())
     assert tasks.find("mnist-lenet").build().dataset.kind == "mnist"
 
 
 def test_every_dataset_and_model_has_a_description() -> None:
     for registry in (datasets, models):
-        assert all(text for name, text in registry.descriptions().items() if not name.startswith("test-"))
+        assert all(entry.description for name, entry in registry.items() if not name.startswith("test-"))
 
 
 def test_a_registry_is_read_only() -> None:
     with pytest.raises(TypeError):
-        tasks.descriptions()["x"] = "y"  # type: ignore[index]
+        tasks["x"] = tasks["mnist1d-mlp"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_overrides_can_be_written_as_in_a_study_file_or_as_values() -> None:
 
 
 def test_an_unknown_task_or_setting_is_refused() -> None:
-    with pytest.raises(TaskError, match="no task is called 'mnist1dmlp' \\(did you mean 'mnist1d-mlp'\\?\\)"):
+    with pytest.raises(TaskError, match="there is no task named 'mnist1dmlp' \\(did you mean 'mnist1d-mlp'\\?\\)"):
         load_task("mnist1dmlp")
     with pytest.raises(TaskError, match="unknown key 'step' \\(did you mean 'steps'\\?\\)"):
         load_task("mnist1d-mlp", step=3)

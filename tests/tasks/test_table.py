@@ -1,14 +1,29 @@
 """A study file's [task] table becomes TaskSettings, or one sentence that names the key."""
 
 import tomllib
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
-from lrbench.errors import LRBenchError
-from lrbench.tasks import SGD, Adam, AdamW, CaffeSGD, HorizontalFlip, RandomCrop, make_task, settings_from_dict
+from lrbench.errors import LRBenchError, TaskError
+from lrbench.tasks import (
+    SGD,
+    Adam,
+    AdamW,
+    CaffeSGD,
+    HorizontalFlip,
+    RandomCrop,
+    make_task,
+    register_augmentation,
+    register_optimizer,
+    settings_from_dict,
+)
 from lrbench.tasks.registry import register_task, tasks
+from tests.registries import forget_registrations
 
 
 def test_a_base_alone_is_the_registered_task() -> None:
@@ -105,23 +120,23 @@ def test_an_interval_beside_the_steps_is_taken_as_it_is() -> None:
     ("change", "message"),
     [
         ({"bacth_size": 3}, "unknown key 'bacth_size' \\(did you mean 'batch_size'\\?\\); its keys are base, name"),
-        ({"base": "mnist1d-mpl"}, "no task is called 'mnist1d-mpl' \\(did you mean 'mnist1d-mlp'\\?\\)"),
+        ({"base": "mnist1d-mpl"}, "there is no task named 'mnist1d-mpl' \\(did you mean 'mnist1d-mlp'\\?\\)"),
         ({"base": 3}, "base = 3 must be a text"),
         ({"name": ""}, "name = '' must be a text"),
-        ({"dataset": "mnist2d"}, "no dataset is called 'mnist2d' \\(did you mean 'mnist1d'\\?\\)"),
+        ({"dataset": "mnist2d"}, "there is no dataset named 'mnist2d' \\(did you mean 'mnist1d'\\?\\)"),
         ({"dataset": 3}, "dataset = 3 must be a name or a table with a kind"),
         ({"dataset": {"kind": "npz"}}, "dataset 'npz' needs the option 'path'"),
         ({"dataset": {"kind": "mnist", "path": "x"}}, "dataset 'mnist' has no option 'path'; it has no options"),
-        ({"model": "resnet"}, "no model is called 'resnet'"),
+        ({"model": "resnet"}, "there is no model named 'resnet'"),
         ({"model": {"kind": "mlp", "hiden": [3]}}, "model 'mlp' has no option 'hiden' \\(did you mean 'hidden'\\?\\)"),
         ({"model": {"hiden": [3]}}, "model 'mlp' has no option 'hiden'"),
         ({"model": {"kind": 3}}, "model.kind = 3 must be a text"),
-        ({"optimizer": "SDG"}, "no optimizer is called 'SDG' \\(did you mean 'SGD'\\?\\)"),
+        ({"optimizer": "SDG"}, "there is no optimizer named 'SDG' \\(did you mean 'SGD'\\?\\)"),
         ({"optimizer": {"kind": "SGD", "lr": 0.1}}, "optimizer 'SGD' has no option 'lr'"),
         ({"optimizer": {"momentum": 2}}, "optimizer SGD: momentum = 2 must be in \\[0, 1\\)"),
         ({"optimizer": []}, "optimizer = \\[\\] must be a name or a table"),
         ({"augment": "HorizontalFlip"}, "augment = 'HorizontalFlip' must be a list"),
-        ({"augment": ["flip"]}, "no augmentation is called 'flip'"),
+        ({"augment": ["flip"]}, "there is no augmentation named 'flip'"),
         ({"augment": [{"padding": 4}]}, "augment has a table without a kind"),
         ({"augment": [{"kind": "RandomCrop", "padding": -1}]}, "padding = -1 must be an integer >= 1"),
         ({"batch_size": 0}, "batch_size = 0 must be an integer >= 1"),
@@ -159,3 +174,37 @@ def test_a_wrong_key_or_value_is_named_before_any_data_is_loaded(change: dict[st
 def test_without_a_base_what_is_missing_is_named(table: dict[str, Any], message: str) -> None:
     with pytest.raises(LRBenchError, match=message):
         settings_from_dict(table)
+
+
+def test_a_registered_optimizer_and_augmentation_of_the_users_own_are_named_as_ours_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forget_registrations(monkeypatch)
+
+    @register_optimizer
+    @dataclass(frozen=True)
+    class Adagrad:
+        """Adagrad as PyTorch defines it."""
+
+        eps: float = 1e-10
+
+        def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+            return torch.optim.Adagrad(params, lr=1.0, eps=self.eps)
+
+    @register_augmentation
+    @dataclass(frozen=True)
+    class Negative:
+        """Each image is inverted."""
+
+        def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+            return -batch
+
+    table = {"base": "mnist1d-mlp", "optimizer": {"kind": "Adagrad", "eps": 1e-8}, "augment": ["Negative"]}
+    settings = settings_from_dict(table)
+
+    assert settings.optimizer == Adagrad(1e-8)
+    assert settings.augment == (Negative(),)
+    with pytest.raises(TaskError, match=r"optimizer 'Adagrad' has no option 'esp' \(did you mean 'eps'\?\)"):
+        settings_from_dict({"base": "mnist1d-mlp", "optimizer": {"kind": "Adagrad", "esp": 1e-8}})
+    with pytest.raises(TaskError, match="augmentation 'Negative' has no option 'p'; it has no options"):
+        settings_from_dict({"base": "mnist1d-mlp", "augment": [{"kind": "Negative", "p": 0.5}]})

@@ -238,7 +238,7 @@ def broken() -> nn.Module:
         ({"steps": 50_000_001}, "steps = 50000001 is more than the 50,000,000 that a task may have"),
         pytest.param({"steps": 10**5000}, "steps = a int too long to print is more than", id="huge steps"),
         pytest.param({"batch_size": 10**5000}, "batch_size = a int too long to print is larger", id="huge batches"),
-        ({"model": "mpl"}, "no model is called 'mpl' \\(did you mean 'mlp'\\?\\)"),
+        ({"model": "mpl"}, "there is no model named 'mpl' \\(did you mean 'mlp'\\?\\)"),
         ({"model": nn.Linear(6, 3)}, "model must be a function that builds the network, not a network"),
         ({"model": 3}, "model = 3 must be a function"),
         ({"model": broken}, "the model function fails: RuntimeError: no such layer$"),

@@ -11,7 +11,7 @@ import typer
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, NoColor
 from lrbench.cli.output import Cell, Column, console_for, print_table
-from lrbench.errors import LRBenchError, did_you_mean
+from lrbench.errors import LRBenchError, unknown_name
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -93,6 +93,5 @@ def _rendered(text: str) -> Markdown:
 def _page_named(name: str) -> Traversable:
     known = pages()
     if name not in known:
-        hint = did_you_mean(name, known)
-        raise LRBenchError(f"the guide has no page '{name}'{hint}; its pages are {', '.join(known)}")
+        raise LRBenchError(unknown_name("page of the guide", name, known))
     return known[name]

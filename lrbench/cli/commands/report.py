@@ -11,7 +11,7 @@ from lrbench.cli.errors import Session, session_of
 from lrbench.cli.options import OUTPUT, Debug, NoColor, Plugins, Store, StoredStudy, load_plugins, study_name
 from lrbench.cli.output import console_for
 from lrbench.cli.stdout import stdout
-from lrbench.errors import StudyError, did_you_mean
+from lrbench.errors import StudyError, unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,7 +130,7 @@ def plot(
     from lrbench.report.search import SEARCH_PLOTS
 
     if kind not in _kinds():
-        raise StudyError(f"there is no plot '{kind}'{did_you_mean(kind, _kinds())}: there are {', '.join(_kinds())}")
+        raise StudyError(unknown_name("plot", kind, _kinds()))
     load_plugins(plugin)
     if kind == LANDSCAPE:
         output = output or Path("landscape.svg")

@@ -50,5 +50,5 @@ class RegisteredModel:
 
 def _restored(entry: registry.Registration[Any], *values: Any) -> RegisteredModel:
     if entry.name not in registry.models:
-        registry.models.add(entry)
+        registry.models.add(entry.name, entry, entry.build.__module__)
     return RegisteredModel(*values)

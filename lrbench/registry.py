@@ -1,0 +1,59 @@
+"""Registries: names for values of one kind, filled by decorators and read by everything else."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TypeVar
+
+from lrbench.errors import LRBenchError, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """A read-only mapping of names to registered values, in the order of registration.
+
+    Args:
+        noun: what one value is called in sentences.
+        error: what is raised where a name is unknown or taken.
+        package: a package whose modules register the values that ship with lrbench; they are imported when the
+            registry is first read.
+    """
+
+    def __init__(self, noun: str, error: type[LRBenchError], package: str = "") -> None:
+        self.noun = noun
+        self._error = error
+        self._package = package
+        self._entries: dict[str, tuple[T, str]] = {}
+
+    def __getitem__(self, name: str) -> T:
+        return self._loaded()[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded())
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+    def find(self, name: str) -> T:
+        """Return the value registered as `name`; raise the registry's error where there is none."""
+        if name not in self:
+            raise self._error(unknown_name(self.noun, name, self))
+        return self[name]
+
+    def add(self, name: str, value: T, module: str) -> None:
+        """Register a value under a name that no other module has registered.
+
+        Args:
+            module: where the value is written. It may register the name again, as a notebook's cell does.
+        """
+        if name in self._entries and self._entries[name][1] != module:
+            raise self._error(f"the {self.noun} '{name}' is registered already: choose another name")
+        self._entries[name] = (value, module)
+
+    def _loaded(self) -> dict[str, tuple[T, str]]:
+        package, self._package = self._package, ""
+        if package:
+            for module in iter_modules(import_module(package).__path__, f"{package}."):
+                import_module(module.name)
+        return self._entries

@@ -1,0 +1,18 @@
+"""The registries that tests register into, and forget what they registered."""
+
+import pytest
+
+from lrbench.modifiers.registry import MODIFIERS
+from lrbench.policy.function import FUNCTIONS
+from lrbench.registry import Registry
+from lrbench.tasks.augment import AUGMENTATIONS
+from lrbench.tasks.optimizers import OPTIMIZERS
+from lrbench.tasks.registry import datasets, models, tasks
+
+REGISTRIES: tuple[Registry, ...] = (FUNCTIONS, MODIFIERS, OPTIMIZERS, AUGMENTATIONS, datasets, models, tasks)
+
+
+def forget_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget at the end of a test what it registers."""
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
