@@ -37,17 +37,25 @@ collapse that none of the five showed.
 
 **Missing runs.** Each pair is compared on the seeds that both have. What is claimed holds if runs are missing for
 reasons that have nothing to do with their score.
+
+**Looking again.** Verdicts are made at the looks of a study (`metrics/looks.py`), on the first n seeds of its list.
+Each p-value of a pair is divided by the share of its look, and the smallest so far counts. Nothing else changes, for
+what stands above takes p-values of pairs and no more. A claim once made is final, but for policies that diverge later:
+they leave the comparison, and with them what rested on them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import StudyError
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Pairs, resolution_of
-from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, seeds_to_decide
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, paired_power, seeds_to_decide
 
 FloatArray = NDArray[np.float64]
 Label = Literal["good", "avoid", "undecided"]
@@ -78,6 +86,8 @@ class Verdict:
     spreads stay as they look now; None for more than 1,000, or where they cannot be estimated."""
     reason: str
     """One clause a person can read."""
+    look: int | None = None
+    """With how many seeds the claim was first made; None where there is no claim that a test has made."""
 
 
 def judge(
@@ -86,6 +96,8 @@ def judge(
     alpha: float = 0.05,
     diverged: ArrayLike | None = None,
     resolution: float | None = None,
+    looks: Looks | None = None,
+    done: ArrayLike | None = None,
 ) -> list[Verdict]:
     """Judge every policy of a study against the best of them.
 
@@ -96,7 +108,11 @@ def judge(
         alpha: the familywise error rate of each kind of claim.
         diverged: bool [policies, seeds], all False by default.
         resolution: the step of the score's scale, 1/N for an accuracy over N samples; by default the smallest step
-            between two scores of the study.
+            between two scores of a look.
+        looks: at which numbers of seeds verdicts are made, fixed before anything was seen; by default once, with all
+            seeds that there are.
+        done: int [policies], how many of the first seeds each policy has been trained with, by default all; of a later
+            seed nothing counts, since its neighbours may still be training.
 
     Raises:
         StudyError: the arrays are not [policies, seeds], or a number is outside its range.
@@ -111,13 +127,17 @@ def judge(
         raise StudyError(f"the margin must be a finite number of at least 0, but is {margin}")
     if not 0 < alpha < 1:
         raise StudyError(f"alpha must lie between 0 and 1, but is {alpha}")
-    step = resolution_of(table) if resolution is None else resolution
-    if not (np.isfinite(step) and step >= 0):
-        raise StudyError(f"the resolution must be a finite number of at least 0, but is {step}")
+    if resolution is not None and not (np.isfinite(resolution) and resolution >= 0):
+        raise StudyError(f"the resolution must be a finite number of at least 0, but is {resolution}")
+    seeds = table.shape[1]
+    given = np.full(len(table), seeds) if done is None else np.asarray(done, dtype=np.int64)
+    if given.shape != (len(table),) or (given > seeds).any() or (given < 0).any():
+        raise StudyError(f"done must be {len(table)} numbers of seeds from 0 to {seeds}, but is {given.tolist()}")
 
     steady = np.logical_not(fell.any(axis=1))
     compared = np.flatnonzero(steady & (np.isfinite(table).sum(axis=1) >= 2))
-    evidence = _evidence(table[compared], margin, alpha, step) if len(compared) >= 2 else []
+    terms = _Terms(margin, alpha, resolution, Looks.once(seeds) if looks is None else looks)
+    evidence = _evidence(table[compared], given[compared], terms) if len(compared) >= 2 else []
     found = dict(zip(compared.tolist(), evidence, strict=False))
     best_two = _best_two(table, steady)
     verdicts = []
@@ -128,79 +148,148 @@ def judge(
             why = f"diverged on {fell[i].sum()} of {len(fell[i])} seeds"
             verdicts.append(Verdict("avoid", gap, rival, None, None, None, why))
         elif i in found:
-            verdicts.append(_verdict(found[i], gap, rival, margin, alpha))
+            verdicts.append(_verdict(found[i], gap, rival, terms))
         else:
             verdicts.append(Verdict("undecided", gap, rival, None, None, None, _why_left_out(table[i])))
     return verdicts
 
 
-def familywise_p(pairs: Pairs, margin: float) -> tuple[FloatArray, FloatArray]:
-    """The familywise p-values (p_good, p_avoid), each [..., k], of k >= 2 policies; the module's text proves them."""
-    p_good, beyond = _over_rows(pairs, margin, first=0)
-    return p_good, _p_avoid(beyond)
+@dataclass(frozen=True)
+class _Terms:
+    """What verdicts are made by."""
+
+    margin: float
+    alpha: float
+    resolution: float | None
+    looks: Looks
+
+    def seeds_to_decide(self, effect: float, tests: int, done: int) -> int | None:
+        """The first later look that finds an effect with 80% chance; where there is none, seeds of a study to come."""
+        later = [(look, share) for look, share in self.looks.shares_by_seeds.items() if look > done]
+        if not later:
+            plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS)
+            return None if plan is None else max(plan, done + 1)
+        if not effect > 0:
+            return None
+        found = (n for n, share in later if paired_power(effect, n, self.alpha * share / tests) >= PLANNED_POWER)
+        return next(found, None)
 
 
-def _over_rows(pairs: Pairs, margin: float, first: int) -> tuple[FloatArray, FloatArray]:
-    """The largest q_c(i) and the smallest p(j, i) over the rows c and j of the pairs, each [..., k].
+def familywise_p(
+    scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, resolution: float | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """The familywise p-values (p_good, p_avoid) after each look that somebody has reached; the module proves them.
 
-    `first` is the policy of the first row.
+    Args:
+        scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.
+        done: [..., k], how many of the first seeds each policy has.
+        margin, resolution, looks: as for `judge`.
+
+    Returns:
+        Each [looks, ..., k], never rising from one look to the next.
     """
-    *lead, rows, k = pairs.gap.shape
-    others = ~np.eye(rows, k, first, dtype=bool)
-    within = pairs.p_within(margin)[..., others].reshape(*lead, rows, k - 1)
-    by_best = np.zeros_like(pairs.gap)
-    by_best[..., others] = holm(within).reshape(*lead, rows * (k - 1))
-    return by_best.max(axis=-2), np.where(others, pairs.p_beyond(margin), 1.0).min(axis=-2)
+    k = scores.shape[-2]
+    taken = max(looks.done(int(done.max(initial=0))), 1)
+    p_good, beyond = np.zeros((taken, *done.shape)), np.ones((taken, *done.shape))
+    for first in range(0, k, ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        for look, p in enumerate(islice(p_of_pairs(scores, done, margin, looks, resolution, rows), taken)):
+            others = ~np.eye(p.within.shape[-2], k, first, dtype=bool)
+            p_good[look] = np.maximum(p_good[look], by_best(p.within, others).max(axis=-2))
+            beyond[look] = np.minimum(beyond[look], np.where(others, p.beyond, 1.0).min(axis=-2))
+    return p_good, holm(np.minimum((k - 1) * beyond, 1.0))
 
 
-def _p_avoid(beyond: FloatArray) -> FloatArray:
-    return holm(np.minimum((beyond.shape[-1] - 1) * beyond, 1.0))
+class PairwiseP(NamedTuple):
+    """P-values of pairs, each [..., rows, k]: element [j, i] is about the row's j and policy i."""
+
+    within: FloatArray
+    """Against "j is better than i by at least the margin"."""
+    beyond: FloatArray
+    """Against "j is better than i by at most the margin"."""
+
+
+def p_of_pairs(
+    scores: FloatArray,
+    done: NDArray[np.int64],
+    margin: float,
+    looks: Looks,
+    resolution: float | None = None,
+    rows: slice = slice(None),
+) -> Iterator[PairwiseP]:
+    """Yield the p-values of pairs after each look, which hold at any time: the smallest p / share so far."""
+    within = beyond = np.ones(())
+    for seeds, share in looks.shares_by_seeds.items():
+        seen = scores[..., :seeds]
+        pairs = Pairs.of(seen, resolution_of(seen) if resolution is None else resolution, rows)
+        there = done >= seeds
+        both = there[..., rows, None] & there[..., None, :]
+        within = np.minimum(within, np.where(both, pairs.p_within(margin) / share, 1.0))
+        beyond = np.minimum(beyond, np.where(both, pairs.p_beyond(margin) / share, 1.0))
+        yield PairwiseP(within, beyond)
+
+
+def by_best(within: FloatArray, others: NDArray[np.bool_]) -> FloatArray:
+    """Return q_c(i) for each row c and policy i, [..., rows, k], 0 for c itself; `others` is where i is not c."""
+    *lead, rows, k = within.shape
+    adjusted = np.zeros_like(within)
+    adjusted[..., others] = holm(within[..., others].reshape(*lead, rows, k - 1)).reshape(*lead, rows * (k - 1))
+    return adjusted
 
 
 @dataclass(frozen=True)
 class _Evidence:
     p_good: float
     p_avoid: float
+    look: int | None
     seeds_needed: int | None
 
 
-def _evidence(scores: FloatArray, margin: float, alpha: float, resolution: float) -> list[_Evidence]:
-    k, seeds = scores.shape
-    p_good, beyond, nearest_to_beating_it = np.zeros(k), np.ones(k), np.full(k, -np.inf)
+def _evidence(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[_Evidence]:
+    k = len(scores)
+    p_good, p_avoid = familywise_p(scores, done, terms.margin, terms.looks, terms.resolution)
+    claimed = np.minimum(p_good, p_avoid) <= terms.alpha
+    step = resolution_of(scores) if terms.resolution is None else terms.resolution
+    nearest_to_beating_it = np.full(k, -np.inf)
     for first in range(0, k, ROWS_AT_ONCE):
-        pairs = Pairs.of(scores, resolution, slice(first, first + ROWS_AT_ONCE))
-        largest, smallest = _over_rows(pairs, margin, first)
-        p_good, beyond = np.maximum(p_good, largest), np.minimum(beyond, smallest)
-        effect = pairs.effect(margin)
+        effect = Pairs.of(scores, step, slice(first, first + ROWS_AT_ONCE)).effect(terms.margin)
         np.fill_diagonal(effect[:, first:], -np.inf)
         nearest_to_beating_it = np.maximum(nearest_to_beating_it, effect.max(axis=0))
-    p_avoid = _p_avoid(beyond)
     best, second = _best_two(scores, np.full(k, True))
-    behind_best, behind_second = Pairs.of(scores, resolution, [best, second]).effect(margin)
+    behind_best, behind_second = Pairs.of(scores, step, [best, second]).effect(terms.margin)
 
     def needed(i: int) -> int | None:
-        if min(p_good[i], p_avoid[i]) <= alpha:
+        if claimed[-1, i]:
             return None
         behind = float((behind_second if i == best else behind_best)[i])
-        to_avoid = seeds_to_decide(behind, alpha / (k * (k - 1)), PLANNED_POWER, MOST_SEEDS)
-        to_accept = seeds_to_decide(float(-nearest_to_beating_it[i]), alpha / (k - 1), PLANNED_POWER, MOST_SEEDS)
-        return min((max(plan, seeds + 1) for plan in (to_avoid, to_accept) if plan is not None), default=None)
+        to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))
+        to_accept = terms.seeds_to_decide(float(-nearest_to_beating_it[i]), k - 1, int(done[i]))
+        return min((plan for plan in (to_avoid, to_accept) if plan is not None), default=None)
 
-    return [_Evidence(float(p_good[i]), float(p_avoid[i]), needed(i)) for i in range(k)]
+    return [
+        _Evidence(
+            float(p_good[-1, i]),
+            float(p_avoid[-1, i]),
+            terms.looks.seeds[int(claimed[:, i].argmax())] if claimed[-1, i] else None,
+            needed(i),
+        )
+        for i in range(k)
+    ]
 
 
-def _verdict(evidence: _Evidence, gap: Interval, rival: int | None, margin: float, alpha: float) -> Verdict:
-    good, avoid = evidence.p_good <= alpha, evidence.p_avoid <= alpha
+def _verdict(evidence: _Evidence, gap: Interval, rival: int | None, terms: _Terms) -> Verdict:
+    good, avoid = evidence.p_good <= terms.alpha, evidence.p_avoid <= terms.alpha
     label: Label
     if good and not avoid:
-        label, reason = "good", f"within {margin:g} of the best (p = {evidence.p_good:.2g})"
+        label, reason = "good", f"within {terms.margin:g} of the best (p = {evidence.p_good:.2g})"
     elif avoid and not good:
-        label, reason = "avoid", f"worse than the best by more than {margin:g} (p = {evidence.p_avoid:.2g})"
+        label, reason = "avoid", f"worse than the best by more than {terms.margin:g} (p = {evidence.p_avoid:.2g})"
     elif evidence.seeds_needed is not None:
         label, reason = "undecided", f"about {evidence.seeds_needed} seeds would decide"
     else:
         label, reason = "undecided", f"no number of seeds up to {MOST_SEEDS} is known to decide"
-    return Verdict(label, gap, rival, evidence.p_good, evidence.p_avoid, evidence.seeds_needed, reason)
+    look = None if label == "undecided" else evidence.look
+    return Verdict(label, gap, rival, evidence.p_good, evidence.p_avoid, evidence.seeds_needed, reason, look)
 
 
 def _why_left_out(scores: FloatArray) -> str:

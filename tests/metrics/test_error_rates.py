@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lrbench.metrics.pairs import Pairs
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.verdict import familywise_p, judge
 
 FloatArray = NDArray[np.float64]
@@ -76,8 +76,10 @@ def simulated(gaps: FloatArray, spread: FloatArray, correlation: float, seeds: i
 
 def claims(scores: FloatArray, margin: float, resolution: float = 0.0) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which policies are called good and which avoid, [studies, policies] each."""
-    p_good, p_avoid = familywise_p(Pairs.of(scores, resolution), margin)
-    return p_good <= ALPHA, p_avoid <= ALPHA
+    seeds = scores.shape[-1]
+    done = np.full(scores.shape[:-1], seeds)
+    p_good, p_avoid = familywise_p(scores, done, margin, Looks.once(seeds), resolution)
+    return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -138,3 +140,29 @@ def test_the_simulated_claims_are_those_of_judge() -> None:
         labels = np.array([verdict.label for verdict in judge(study, margin=3.0, resolution=0.0)])
         assert np.array_equal(labels == "good", called_good)
         assert np.array_equal(labels == "avoid", called_avoid)
+
+
+@pytest.mark.parametrize("looks", [Looks.planned(5), Looks.between(5, 40)], ids=["5 planned", "5 to 40"])
+@pytest.mark.parametrize("spread", ["equal spreads, independent", "spreads from 1 to 10, worst the noisiest"])
+@pytest.mark.parametrize(
+    "name", ["all equal, margin 0", "one best, the others at a wide margin", "half at a small margin"]
+)
+def test_who_looks_at_every_number_of_seeds_errs_in_at_most_5_percent_of_studies(
+    name: str, spread: str, looks: Looks
+) -> None:
+    # Claims are final, so that those after the last look are all that somebody who always looks has ever seen.
+    truth = TRUTHS[name]
+    sd, correlation = SPREADS[spread]
+    scores = simulated(truth.gaps, sd, correlation, 40, STUDIES)
+    p_good, p_avoid = familywise_p(scores, np.full(scores.shape[:-1], 40), truth.margin, looks, 0.0)
+    assert (np.diff(p_good, axis=0) <= 0).all()
+    assert (np.diff(p_avoid, axis=0) <= 0).all()
+    assert ((p_avoid[-1] <= ALPHA) & truth.close).any(axis=1).mean() <= ALLOWED
+    assert ((p_good[-1] <= ALPHA) & truth.not_close).any(axis=1).mean() <= ALLOWED
+
+
+def test_without_shares_who_looks_again_errs_in_more_than_5_percent_of_studies() -> None:
+    # What the looks are for: each of them alone errs in 5%.
+    scores = simulated(np.zeros(2), np.ones(2), 0.0, 20, STUDIES)
+    seen = [claims(scores[..., :seeds], margin=0.0)[1].any(axis=1) for seeds in range(3, 21)]
+    assert np.any(seen, axis=0).mean() > 3 * ALPHA

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from lrbench.errors import StudyError
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.verdict import judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
@@ -168,6 +169,8 @@ def test_with_a_margin_of_zero_only_a_clear_winner_is_good() -> None:
         ({"margin": np.nan}, "at least 0, but is nan"),
         ({"alpha": 0.0}, "between 0 and 1, but is 0.0"),
         ({"resolution": -1.0}, "at least 0, but is -1.0"),
+        ({"done": [5, 5]}, "3 numbers of seeds from 0 to 5, but is \\[5, 5\\]"),
+        ({"done": [5, 5, 6]}, "3 numbers of seeds from 0 to 5, but is \\[5, 5, 6\\]"),
     ],
 )
 def test_questions_that_make_no_sense_are_refused(changes: dict[str, Any], says: str) -> None:
@@ -194,3 +197,51 @@ def test_the_order_of_policies_does_not_matter(scores: np.ndarray, order: list[i
     shuffled = judge(scores[order], margin, resolution=0.001)
     assert [v.p_good for v in shuffled] == pytest.approx([straight[i].p_good for i in order], abs=1e-9)
     assert [v.p_avoid for v in shuffled] == pytest.approx([straight[i].p_avoid for i in order], abs=1e-9)
+
+
+def test_before_the_first_look_nothing_is_claimed() -> None:
+    looks = Looks.planned(5)
+    assert [v.label for v in judge(CLEAR[:, :4], margin=0.02, looks=looks)] == ["undecided"] * 3
+    assert [v.look for v in judge(CLEAR, margin=0.02, looks=looks)] == [5, 5, 5]
+
+
+def test_seeds_after_those_that_are_done_count_for_nothing() -> None:
+    looks = Looks.between(3, 5)
+    contrary = CLEAR.copy()
+    contrary[:, 3:] = CLEAR[::-1, 3:]
+    alike = [judge(table, margin=0.02, looks=looks, done=[3, 3, 3]) for table in (CLEAR, contrary)]
+    assert [v.p_avoid for v in alike[0]] == [v.p_avoid for v in alike[1]]
+    assert [v.p_avoid for v in alike[0]] != [v.p_avoid for v in judge(CLEAR, margin=0.02, looks=looks)]
+
+
+def test_no_policy_is_good_before_all_that_may_be_better_have_been_seen() -> None:
+    assert [v.label for v in judge(CLEAR, 0.02, looks=Looks.planned(4), done=[5, 5, 3])] == ["undecided"] * 3
+
+
+def test_a_claim_stays_whatever_later_seeds_show() -> None:
+    contrary = np.array([[0.1] * 9, [0.5] * 9, [0.95] * 9]) + np.linspace(-0.2, 0.2, 9)
+    later = np.hstack([CLEAR, contrary])
+    looks = Looks.planned(5)
+    assert [v.label for v in judge(later, margin=0.02)] != ["good", "good", "avoid"]
+    assert [(v.label, v.look) for v in judge(later, margin=0.02, looks=looks)] == [
+        ("good", 5),
+        ("good", 5),
+        ("avoid", 5),
+    ]
+
+
+def test_seeds_between_two_looks_are_no_look() -> None:
+    looks = Looks.planned(5)
+    scores = np.hstack([CLEAR[:2], CLEAR[:2, 4:] + [[0.001], [0.0]], CLEAR[:2, 4:] + [[-0.001], [0.001]]])
+    at_five = judge(scores[:, :5], margin=0.02, looks=looks)
+    at_six = judge(scores[:, :6], margin=0.02, looks=looks)
+    assert [v.p_good for v in at_six] == [v.p_good for v in at_five]
+    assert [v.p_good for v in judge(scores, margin=0.02, looks=looks)] != [v.p_good for v in at_five]
+
+
+def test_seeds_that_would_decide_are_those_of_a_later_look() -> None:
+    noisy = np.array([[0.90, 0.91, 0.92, 0.90, 0.93], [0.90, 0.89, 0.905, 0.915, 0.89]])
+    verdict = judge(noisy, margin=0.005, looks=Looks.between(5, 40))[1]
+    assert verdict.label == "undecided"
+    assert verdict.seeds_needed in Looks.between(5, 40).seeds[1:]
+    assert verdict.reason == f"about {verdict.seeds_needed} seeds would decide"

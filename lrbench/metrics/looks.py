@@ -1,0 +1,107 @@
+"""When verdicts are made, so that they hold however often somebody looks.
+
+A p-value holds for one look. Whoever adds seeds until a claim appears has looked many times, and a test at 5% then errs
+in 9 to 32% of studies (simulated: looks at 5 and 10 seeds, at every number from 3 to 20). So the numbers of seeds at
+which verdicts are made are fixed before anything is seen, and each has its share of the error rate:
+
+    looks  n_1 < n_2 < ...        shares  w_1, w_2, ... > 0,  w_1 + w_2 + ... <= 1
+
+With p(n) the p-value of a pair of policies on its first n seeds, P = min over looks n of p(n) / w_n is a p-value at any
+time and under any rule of who gets more seeds: P <= a needs p(n) <= a * w_n at some look, which has probability a * w_n
+at each, since p(n) is a fixed function of the first n seeds, and at most a over all of them (the union bound). P never
+rises, so that a claim once made is final, and everything that takes p-values takes P.
+"""
+
+import math
+from dataclasses import dataclass
+
+from lrbench.errors import StudyError
+
+GROWTH = math.sqrt(2)
+"""A look has so many times the seeds of the one before: two looks for twice the seeds."""
+
+SHARE_OF_ONE_NUMBER = 0.8
+SHARE_OF_RANGE = 0.95
+"""Of the error rate, what a study's own looks have, if it plans one number of seeds or a range; the rest is kept for
+seeds that are added later, by whomever."""
+
+SHARE_OF_NEXT = 0.25
+"""Of what was kept and is left, what each later look has, so that it is never used up."""
+
+MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Numbers of seeds at which verdicts are made, each with its share of the error rate.
+
+    Raises:
+        StudyError: the looks do not rise from 2 on, a share is not positive, or the shares sum to more than 1.
+    """
+
+    seeds: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip((1, *self.seeds), self.seeds, strict=False))
+        if not self.seeds or not rising:
+            raise StudyError(f"looks must be rising numbers of at least 2 seeds, but are {self.seeds}")
+        if len(self.shares) != len(self.seeds) or not all(share > 0 for share in self.shares):
+            raise StudyError(f"each look of {self.seeds} needs a positive share, but the shares are {self.shares}")
+        if math.fsum(self.shares) > 1 + 1e-9:
+            raise StudyError(f"the shares of looks must sum to at most 1, but sum to {math.fsum(self.shares):g}")
+
+    @classmethod
+    def once(cls, seeds: int) -> "Looks":
+        """Look at one number of seeds and never again; at 2 seeds where it is less."""
+        return cls((max(seeds, 2),), (1.0,))
+
+    @classmethod
+    def planned(cls, seeds: int) -> "Looks":
+        """Look at the planned number of seeds, and at later ones if seeds are added.
+
+        >>> Looks.planned(5).seeds[:6]
+        (5, 7, 10, 14, 20, 28)
+        """
+        return cls._then_later((max(seeds, 2),), SHARE_OF_ONE_NUMBER)
+
+    @classmethod
+    def between(cls, first: int, last: int) -> "Looks":
+        """Look from the first number of seeds to the last, as seeds are added until all policies are decided.
+
+        The shares are in proportion to the seeds, since a difference that is seen late is a small one.
+
+        >>> Looks.between(5, 40).seeds[:7]
+        (5, 7, 10, 14, 20, 28, 40)
+
+        Raises:
+            StudyError: it is not 2 <= first <= last.
+        """
+        if not 2 <= first <= last:
+            raise StudyError(f"looks go from at least 2 seeds to at least as many, but not from {first} to {last}")
+        return cls._then_later(_grid(first, last), SHARE_OF_RANGE)
+
+    @classmethod
+    def _then_later(cls, own: tuple[int, ...], share: float) -> "Looks":
+        later = _grid(own[-1], max(MOST_SEEDS, own[-1]))[1:]
+        kept = [(1 - share) * SHARE_OF_NEXT * (1 - SHARE_OF_NEXT) ** look for look in range(len(later))]
+        return cls((*own, *later), (*(share * look / sum(own) for look in own), *kept))
+
+    def done(self, seeds: int) -> int:
+        """How many looks have been taken with this many seeds."""
+        return sum(look <= seeds for look in self.seeds)
+
+    def next_after(self, seeds: int) -> int | None:
+        """The next number of seeds at which verdicts are made; None after the last."""
+        return next((look for look in self.seeds if look > seeds), None)
+
+    @property
+    def shares_by_seeds(self) -> dict[int, float]:
+        return dict(zip(self.seeds, self.shares, strict=True))
+
+
+def _grid(first: int, last: int) -> tuple[int, ...]:
+    """Rising whole numbers from first to last, each about `GROWTH` times the one before."""
+    steps = math.floor(math.log(max(last / first, 1.0)) / math.log(GROWTH) + 1e-9)
+    grid = {round(first * GROWTH**step) for step in range(steps + 1)}
+    return tuple(sorted({seeds for seeds in grid if seeds < last} | {last}))
