@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from lrbench.advice.evidence import evidence_by_task
 from lrbench.advice.recommend import Advice, advise, verified
 from lrbench.advice.verify import Verification, check_policy
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import StudyError, TaskError
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
@@ -35,12 +36,17 @@ if TYPE_CHECKING:
     from lrbench.metrics import Scorecard
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(Readable):
     """A study's results, and what it took to have them."""
 
     results: Results
     tally: RunCounts
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        yield from self.results.display(width, drawn=drawn)
+        yield ""
+        yield self.tally.sentence
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench run --json`."""

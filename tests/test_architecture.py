@@ -11,7 +11,7 @@ import lrbench
 ROOT = Path(lrbench.__file__).parent
 
 ORDER = (
-    *("version", "lazy_names", "errors", "registry", "files", "streams", "reproducible"),
+    *("version", "lazy_names", "errors", "registry", "files", "streams", "reproducible", "display"),
     *("policy", "tasks", "metrics", "store", "engine", "modifiers", "study", "training"),
     *("lr_range", "advice", "policy_search", "report", "api", "cli"),
 )

@@ -9,12 +9,14 @@ task. Which of these it was is part of the answer, and a number of it is always 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.advice.evidence import TaskEvidence, registered
 from lrbench.advice.verify import Verification, check_policy
+from lrbench.display.names import unbroken
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, rank, t_interval
@@ -73,8 +75,8 @@ class Recommendation:
         return {**vars(self), "value": None if self.value is None else self.value.to_json()}
 
 
-@dataclass(frozen=True)
-class Advice:
+@dataclass(frozen=True, repr=False)
+class Advice(Readable):
     """Which policies to begin with on a task.
 
     Attributes:
@@ -109,13 +111,15 @@ class Advice:
             "verified": [one.to_json() for one in self.verified],
         }
 
-    def __str__(self) -> str:
-        lines = [f"for {self.goal} on {self.task}, from {self.source}"]
-        lines += [f"{place}. {one.policy}: {one.reason}" for place, one in enumerate(self.recommendations, 1)]
-        lines += [str(one) for one in self.verified]
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        yield f"for {self.goal} on {self.task}, from {self.source}"
+        yield from (
+            f"{place}. {unbroken(one.policy)}: {one.reason}" for place, one in enumerate(self.recommendations, 1)
+        )
+        for one in self.verified:
+            yield from one.display(width)
         if self.verified and not any(one.answer == "yes" for one in self.verified):
-            lines.append("nothing found that is verified to reach the target within the budget")
-        return "\n".join(lines)
+            yield "nothing found that is verified to reach the target within the budget"
 
 
 def advise(

@@ -8,10 +8,12 @@ A policy that diverges on a seed is no answer to anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lrbench.display.names import unbroken
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import Scorecard, as_gain, seeds_to_decide, summarise
 from lrbench.study.study import Study, StudyPolicy
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Readable):
     """Whether a policy reaches a target.
 
     Attributes:
@@ -57,8 +59,8 @@ class Verification:
             "steps_trained": self.steps_trained,
         }
 
-    def __str__(self) -> str:
-        return f"{self.answer}: {self.card.policy} on {self.task} in {self.budget:,} iterations: {self.reason}"
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        yield f"{self.answer}: {unbroken(self.card.policy)} on {self.task} in {self.budget:,} iterations: {self.reason}"
 
 
 def check_policy(

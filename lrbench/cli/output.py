@@ -5,39 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lrbench.cli.errors import Session
 from lrbench.cli.printable import printable_console
 from lrbench.cli.stdout import say, stdout
+from lrbench.display.readable import LINE_WIDTH, Block, Readable, as_text
+from lrbench.display.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-LINE_WIDTH = 100
-"""How many characters a line may have where no terminal says so."""
-
-
-class Cell(NamedTuple):
-    """One cell of a table, of one line or several, with the rich style that it has in colour."""
-
-    text: str
-    style: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table; numbers are set to the right."""
-
-    title: str
-    right: bool = False
-
-
-Row = Sequence[str | Cell]
 
 
 def console_for(stream: TextIO, session: Session) -> Console | None:
@@ -54,42 +32,39 @@ def line_width(session: Session) -> int:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session, title: str = "") -> None:
-    """A table on stdout: in colour on a terminal, aligned plain text elsewhere."""
-    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    """Print a table on stdout."""
+    print_blocks([Table(columns, rows, title)], session)
+
+
+def print_readable(value: Readable, session: Session) -> None:
+    """Print what there is to read of a value, as wide as the terminal, with curves where it has characters for them."""
     console = console_for(stdout(), session)
-    if console is None:
-        say(plain_table(columns, [[cell.text for cell in row] for row in cells], title))
-        return
-    from rich.table import Table
+    drawn = console is not None and console.encoding.lower().startswith("utf")
+    print_blocks(value.display(line_width(session), drawn=drawn), session)
+
+
+def print_blocks(blocks: Iterable[Block], session: Session) -> None:
+    """Print tables and paragraphs on stdout: in colour on a terminal, aligned plain text elsewhere."""
+    console = console_for(stdout(), session)
+    for block in blocks:
+        if console is None or isinstance(block, str):
+            say(as_text([block], line_width(session)))
+        else:
+            _print_in_colour(block, console)
+
+
+def _print_in_colour(table: Table, console: Console) -> None:
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    if title:
-        console.print(title, style="italic", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
-    console.print(table)
-
-
-def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str = "") -> str:
-    """The table as aligned text, two spaces between columns, no line longer than its content."""
-    lines = [[column.title for column in columns], *(line for row in rows for line in _lines(row))]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    body = [
-        "  ".join(
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([title, *body] if title else body)
-
-
-def _lines(row: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The lines of a row whose cells may have several."""
-    return zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
+    if table.title:
+        console.print(table.title, style="italic", markup=False)
+    shown = RichTable(box=None, pad_edge=False)
+    for column in table.columns:
+        shown.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in table.cells:
+        shown.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+    console.print(shown)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from lrbench.display.readable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for tab and newline, and those that turn the direction of text around."""
-
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-
-
-def printable(text: str) -> str:
-    """Replace each character that would drive a terminal rather than be shown."""
-    return UNPRINTABLE.sub(REPLACEMENT, text)
 
 
 class PrintableStream:

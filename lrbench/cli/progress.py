@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.cli.errors import Session
 from lrbench.cli.output import console_for
-from lrbench.report.names import shortened
+from lrbench.display.names import shortened
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

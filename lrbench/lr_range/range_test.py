@@ -11,12 +11,15 @@ How the range is read off is in `crossings`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
 
+from lrbench.display.names import many
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
+from lrbench.display.table import Column, Table
 from lrbench.errors import TaskError
 from lrbench.lr_range.crossings import (
     PER_DECADE,
@@ -61,8 +64,8 @@ Sweep = Literal["exponential", "linear"]
 SWEEPS: tuple[Sweep, ...] = ("exponential", "linear")
 
 
-@dataclass(frozen=True)
-class RangeTest:
+@dataclass(frozen=True, repr=False)
+class RangeTest(Readable):
     """The range of constant learning rates in which a task learns.
 
     Attributes:
@@ -99,20 +102,22 @@ class RangeTest:
             "steps_spent": self.steps_spent,
         }
 
-    def __str__(self) -> str:
-        count = len(self.seeds)
-        lines = [f"{self.task}: constant LRs over {self.steps:,} iterations, {count} seed{'s' * (count > 1)}"]
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        seeds = many(len(self.seeds), "seed")
+        title = f"{self.task}: constant LRs over {self.steps:,} iterations, {seeds}"
+        rows = []
         for name, what, estimate in (
             ("low", "below it training is slow", self.low),
             ("high", "above it learning suffers", self.high),
             ("cliff", "nothing is learnt from there on", self.cliff),
         ):
             if estimate is None:
-                lines.append(f"{name:6}{'–':>9}  no rate up to {max(run.lr for run in self.constant):.3g} is too high")
-                continue
-            ends = f"{min(estimate.per_seed):.3g} to {max(estimate.per_seed):.3g} by seed"
-            lines.append(f"{name:6}{estimate.value:>9.3g}  {what}; {ends}")
-        return "\n".join([*lines, f"{self.steps_spent:,} iterations were trained for it"])
+                rows.append((name, "–", "", f"no rate up to {max(run.lr for run in self.constant):.3g} is too high"))
+            else:
+                by_seed = f"{min(estimate.per_seed):.3g} to {max(estimate.per_seed):.3g}"
+                rows.append((name, f"{estimate.value:.3g}", by_seed, what))
+        yield Table((Column(""), Column("LR", right=True), Column("by seed"), Column("what it says")), rows, title)
+        yield f"{self.steps_spent:,} iterations were trained for it"
 
 
 def find_range(

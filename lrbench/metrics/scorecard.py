@@ -1,11 +1,13 @@
 """Everything that the runs of one policy say about it, on one card."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
+from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better
 from lrbench.metrics.runs import TOP1, Curve, RunRecord
@@ -43,8 +45,8 @@ BOUNDS: Mapping[str, Bounds] = {
 UNKNOWN = "–"
 
 
-@dataclass(frozen=True)
-class Scorecard:
+@dataclass(frozen=True, repr=False)
+class Scorecard(Readable):
     """One policy over its seeds.
 
     Diverged runs count as chance in the objective's two scores and are left out of every other figure; each figure's
@@ -94,19 +96,17 @@ class Scorecard:
             "metrics": metrics,
         }
 
-    def __str__(self) -> str:
-        """A plain table, one metric a line, with the 95% interval over seeds and the spread between them."""
-        rows: list[tuple[str, ...]] = [("", "mean", "low", "high", "seed sd", "n")]
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        """List the metrics, one a line, with the 95% interval over seeds and the spread between them."""
+        yield from self._heading()
+        yield ""
+        rows = []
         for name, interval in self.metrics.items():
             places = _decimals(interval)
             figures = (_number(x, places) for x in (interval.mean, interval.low, interval.high, interval.sd))
             rows.append((name, *figures, f"{interval.n}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:], strict=True))])
-            for row in rows
-        ]
-        return "\n".join([*self._heading(), "", *(line.rstrip() for line in lines)])
+        titles = (Column(title, right=True) for title in ("mean", "low", "high", "seed sd", "n"))
+        yield Table((Column(""), *titles), rows)
 
     def _heading(self) -> list[str]:
         heading = [self.policy if self.name == self.policy else f"{self.name}: {self.policy}"]

@@ -10,6 +10,7 @@ from operator import le
 from typing import TYPE_CHECKING, Any
 
 from lrbench.advice.evidence import guessing
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import as_gain
 from lrbench.policy import parse
@@ -54,8 +55,8 @@ class Tried:
     diverged: float
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(Readable):
     """What a search found.
 
     Attributes:
@@ -109,6 +110,11 @@ class SearchResult:
         if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        from lrbench.policy_search.result_tables import found_blocks
+
+        return found_blocks(self, width)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench search --json`."""

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lrbench.display.names import shortened
 from lrbench.report.frames import one_task, records
 from lrbench.report.labels import row_labels
-from lrbench.report.names import shortened
 from lrbench.report.style import FAINT, FILL, INK, PALETTE, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lrbench.display.names import fitted, short_names
 from lrbench.modifiers.brief import brief_variant
 from lrbench.report.frames import one_task, records, score_label, sign_of
-from lrbench.report.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:

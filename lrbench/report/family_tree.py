@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.report.names import fitted, short_names
+from lrbench.display.names import fitted, short_names
 from lrbench.report.style import FAINT, INK, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:

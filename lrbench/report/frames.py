@@ -14,9 +14,7 @@ from lrbench.study.export import run_rows
 from lrbench.study.results import Results, StudyRuns, TaskResults, answer, label
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from lrbench.metrics import Confirmation
     from lrbench.store import Store, StoredRun, StudySlot
@@ -128,21 +126,6 @@ def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frame
         definition={**frames.definition, "confirm": confirmed[0].card.n},
         results=replace(frames.results, tasks=(replace(task, confirmed=confirmed),)),
     )
-
-
-def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
-    """The learning rates of a policy's text over a budget, float64 [steps].
-
-    None where they are not known without training, or where the text names a function that is not registered here.
-    """
-    from lrbench.errors import PolicyError
-    from lrbench.policy import parse
-
-    try:
-        bound = parse(policy).bind(int(steps), int(steps_per_epoch))
-    except PolicyError:
-        return None
-    return None if bound.reacts else bound.lrs(0, int(steps))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrbench.display.names import fitted, short_names
 from lrbench.modifiers.brief import JOINT, brief_variant
-from lrbench.report.names import fitted, short_names
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from lrbench.display.names import fitted, short_names, wrapped
 from lrbench.report.lr_axis import lr_limits
-from lrbench.report.names import fitted, short_names, wrapped
 from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, tidy
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from lrbench.display.names import short_names
+from lrbench.policy.curve import rates_of
 from lrbench.report.confidence import confidence_figure, reliability_figure
 from lrbench.report.cost import cost_figure, costs_differ
 from lrbench.report.effects import effects_figure
 from lrbench.report.family_tree import family_tree_figure
-from lrbench.report.frames import Frames, rates_of, records
+from lrbench.report.frames import Frames, records
 from lrbench.report.lr_curves import lr_figure
-from lrbench.report.names import short_names
 from lrbench.report.profile import profile_figure
 from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.ranking import ranking_figure

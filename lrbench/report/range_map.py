@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter
 
+from lrbench.display.names import fitted
 from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
 from lrbench.report.frames import one_task, records, score_label, sign_of
-from lrbench.report.names import fitted
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
 if TYPE_CHECKING:

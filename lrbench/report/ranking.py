@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lrbench.report.frames import one_task, rates_of, records, score_label, sign_of
+from lrbench.display.names import fitted, many
+from lrbench.policy.curve import rates_of
+from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.names import fitted, many
 from lrbench.report.score_axis import edge
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from lrbench.display.names import fitted
 from lrbench.report.frames import objective_name
-from lrbench.report.names import fitted
 from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrbench.display.names import short_names, shortened
 from lrbench.report.lr_axis import lr_limits
-from lrbench.report.names import short_names, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, [row, column]; U+2800 is the character without dots."""
-
-BLOCKS = "▁▂▃▄▅▆▇█"
 
 PANEL_WIDTH = 32
 GAP = "  "
@@ -39,23 +37,6 @@ def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, lo
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     drawn = [GAP.join(line).rstrip() for row in rows for line in zip(*row, strict=True)]
     return "\n".join([*drawn, *(f"in full: {pattern}" for pattern in names.patterns)])
-
-
-def sparkline(lrs: NDArray[np.float64], width: int) -> str:
-    """Draw a curve as one line of at most `width` characters, from 0 to its own maximum.
-
-    Each character is the lowest or the highest rate of its stretch, whichever is farther from the one before, so that
-    waves shorter than a stretch go up and down, where their means would be all the same.
-    """
-    width = min(width, len(lrs))
-    starts = np.arange(width) * len(lrs) // width
-    ends = np.column_stack((np.minimum.reduceat(lrs, starts), np.maximum.reduceat(lrs, starts)))
-    top, shown = float(lrs.max()) or 1.0, float(ends[1:2].mean()) if width > 1 else 0.0
-    levels = []
-    for low, high in ends.tolist():
-        shown = high if high - shown > shown - low else low
-        levels.append(round(shown / top * (len(BLOCKS) - 1)))
-    return "".join(BLOCKS[level] for level in levels)
 
 
 def braille(lrs: NDArray[np.float64], width: int, height: int, limits: tuple[float, float], *, log: bool) -> list[str]:

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from lrbench.display.names import many
 from lrbench.report.frames import one_task, score_label
 from lrbench.report.labels import row_labels
-from lrbench.report.names import many
 from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:

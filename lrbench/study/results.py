@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrbench.display.names import many
+from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
 from lrbench.metrics import (
     Better,
     Confirmation,
@@ -79,6 +81,9 @@ class TaskResults:
     better: Better = "higher"
     chance: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<TaskResults: {many(len(self.scorecards), 'scorecard')} on {printable(self.task)}>"
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What else one must know of the scores, a sentence each: some are not finite, or all are worse than chance."""
@@ -123,14 +128,28 @@ class TaskResults:
         return document
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, repr=False)
+class Results(Readable):
     """A study's answer on each of its tasks."""
 
     study: str
     margin: float
     target: float | None
     tasks: tuple[TaskResults, ...]
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        from lrbench.study.effects_table import effects
+        from lrbench.study.ranking_table import ranking
+        from lrbench.study.row_names import RowNames
+
+        for place, task in enumerate(self.tasks):
+            if place:
+                yield ""
+            names = RowNames.of(task, width)
+            yield from ranking(self, task, names, width, drawn=drawn)
+            if task.effects:
+                yield ""
+                yield from effects(task, names, width)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench run --json`, but for `runs` and `steps`, which the call of `run` knows."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lrbench.display.names import many
 from lrbench.engine import resolve_device
 from lrbench.files import working_directory_kept
 from lrbench.store import ENDED, Lease, Store, StudySlot
@@ -69,6 +70,14 @@ class RunCounts:
         return RunCounts(
             *(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
         )
+
+    @property
+    def sentence(self) -> str:
+        """What became of the runs, in numbers that add up."""
+        runs = f"{many(self.total, 'run')}: {self.trained:,} trained, {self.cached:,} from the store"
+        runs += f", {self.failed:,} failed" if self.failed else ""
+        diverged = f"; {self.diverged:,} of them diverged" if self.diverged else ""
+        return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained"
 
     def to_json(self) -> dict[str, dict[str, int]]:
         """The `runs` and `steps` of a study's document."""

@@ -13,7 +13,8 @@ import pytest
 from tqdm import tqdm
 from typer.testing import Result
 
-from lrbench.cli.printable import UNPRINTABLE, PrintableStream, printable_streams
+from lrbench.cli.printable import PrintableStream, printable_streams
+from lrbench.display.readable import UNPRINTABLE
 from lrbench.errors import LONGEST_SENTENCE
 
 Command = Callable[..., Result]

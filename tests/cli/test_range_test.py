@@ -12,7 +12,7 @@ TEST = ("range-test", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "2", 
 def test_the_range_is_printed_drawn_and_a_document(lrbench: Command, tmp_path: Path) -> None:
     told = lrbench(*TEST, "-o", "range.svg")
     assert told.exit_code == 0, told.stderr
-    assert [line.split()[0] for line in told.stdout.splitlines()[1:4]] == ["low", "high", "cliff"]
+    assert [line.split()[0] for line in told.stdout.splitlines()[2:5]] == ["low", "high", "cliff"]
     assert (tmp_path / "range.svg").read_text().startswith("<?xml")
 
     again = lrbench(*TEST, "--json")

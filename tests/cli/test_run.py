@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from lrbench.api import Outcome
-from lrbench.cli.cells import spread
-from lrbench.cli.errors import Session
-from lrbench.cli.outcome import print_outcome
+from lrbench.api import Outcome, run
 from lrbench.cli.progress import seconds_left
 from lrbench.metrics import t_interval
+from lrbench.metrics.interval_text import spread
 from lrbench.report.page.words import plus_minus
 from lrbench.store import open_store
 from lrbench.study.file import load_study
@@ -49,7 +47,27 @@ def test_a_run_ends_with_a_ranking_and_what_it_cost(lrbench: Command, tiny_study
     assert result.exit_code == 0, result.stderr
     assert re.search(r"^policy +verdict +val top1 +test top1 +AC +loss diff +to target +seconds$", result.stdout, re.M)
     assert {line.split()[0] for line in result.stdout.splitlines()[2:4]} == {"flat", "stepped"}
-    assert "4 runs: 4 trained, 0 cached, 0 diverged, 0 failed; 160 of 160 iterations trained" in result.stdout
+    assert "4 runs: 4 trained, 0 from the store; 160 of 160 iterations trained" in result.stdout
+
+
+def test_python_prints_what_the_command_line_prints(lrbench: Command, tiny_study: Path) -> None:
+    told = lrbench("run", tiny_study)
+
+    with open_store() as store:
+        outcome = run(tiny_study, store=store)
+
+    *table, last = str(outcome).splitlines()
+    assert table == told.stdout.splitlines()[:-1]
+    assert last == "4 runs: 0 trained, 4 from the store; 0 of 160 iterations trained"
+    assert len(repr(outcome)) < 100
+    assert outcome._repr_html_().count("<polyline") == 2
+
+
+def test_the_numbers_of_the_last_line_add_up() -> None:
+    counts = RunCounts(total=9, trained=5, cached=3, diverged=2, failed=1, steps_nominal=9000, steps_trained=500)
+
+    said = "9 runs: 5 trained, 3 from the store, 1 failed; 2 of them diverged; 500 of 9,000 iterations trained"
+    assert counts.sentence == said
 
 
 def test_no_line_of_the_ranking_is_longer_than_a_hundred_characters(lrbench: Command, tmp_path: Path) -> None:
@@ -473,7 +491,7 @@ def test_a_study_of_losses_ranks_the_lowest_first_and_says_so(lrbench: Command, 
     ],
 )
 def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
-    second: float, chance: float, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    second: float, chance: float, remark: str, tmp_path: Path
 ) -> None:
     outcomes = {"first": 0.8, "second": second}
     asked = {"objective": "fit", "chance": chance, "better": "higher", "seeds": (0, 1)}
@@ -481,9 +499,8 @@ def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
         write_study(store, dict.fromkeys(outcomes, "FIX(k0=0.1)"), lambda place: outcomes[place.name], **asked)
         found = results("a-study", store)
 
-    print_outcome(Outcome(found, RunCounts()), Session())
+    said = " ".join(str(Outcome(found, RunCounts())).split())
 
-    said = " ".join(capsys.readouterr().out.split())
     assert remark in said
     assert said.index("second") < said.index(remark)
 

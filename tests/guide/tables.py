@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 import lrbench
 from lrbench.cli import app
+from lrbench.display.curve import sparkline
 from lrbench.metrics import METRICS
 from lrbench.modifiers import description, modifiers, settings_named
 from lrbench.policy import catalog, catalogs, functions, parse
@@ -27,7 +28,6 @@ from lrbench.policy.function import Named
 from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
 from lrbench.report.plots import PLOTS
 from lrbench.report.search import SEARCH_PLOTS
-from lrbench.report.terminal_plot import sparkline
 from lrbench.study import file_modifiers, file_policies
 from lrbench.study.file import StudyFile
 from lrbench.tasks.augment import AUGMENTATIONS

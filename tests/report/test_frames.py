@@ -4,7 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.report.frames import Frames, rates_of, records
+from lrbench.policy.curve import rates_of
+from lrbench.report.frames import Frames, records
 from lrbench.report.ranking import ranking_figure
 from lrbench.store import Store
 from lrbench.study.export import export

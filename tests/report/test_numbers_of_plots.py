@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrbench.display.curve import sparkline
+from lrbench.display.names import fitted
 from lrbench.policy import parse
 from lrbench.report.confidence import pooled
 from lrbench.report.cost import cost_figure, pareto
 from lrbench.report.effects import BETTER, OPEN, WORSE, side
 from lrbench.report.frames import Frames, records
-from lrbench.report.names import fitted
 from lrbench.report.profile import gaps
 from lrbench.report.range_map import grids, range_map_figure
 from lrbench.report.ranking import ranking_figure
-from lrbench.report.terminal_plot import sparkline
 from lrbench.report.training_curves import band
 from tests.report.made_studies import CHANCE, Place
 

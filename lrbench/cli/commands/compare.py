@@ -8,7 +8,8 @@ import typer
 
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, Json, NoColor, Store, StoredStudy, study_name
-from lrbench.cli.output import Column, print_json, print_table
+from lrbench.cli.output import print_json, print_table
+from lrbench.display.table import Column
 
 COLUMNS = (
     Column("metric"),

@@ -10,7 +10,8 @@ import typer
 
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, NoColor
-from lrbench.cli.output import Cell, Column, console_for, print_table
+from lrbench.cli.output import console_for, print_table
+from lrbench.display.table import Cell, Column
 from lrbench.errors import LRBenchError, unknown_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import typer
 
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugins
-from lrbench.cli.output import Cell, Column, Row, print_json, print_table
+from lrbench.cli.output import print_json, print_table
+from lrbench.display.table import Cell, Column, Row
 
 if TYPE_CHECKING:
     from lrbench.modifiers import Setting

@@ -27,9 +27,8 @@ from lrbench.cli.options import (
     number_of_steps,
     whole_number,
 )
-from lrbench.cli.output import print_json
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.progress import progress_on_stderr
-from lrbench.cli.stdout import say
 
 
 def range_test(
@@ -124,4 +123,4 @@ def range_test(
     if json:
         print_json(found.to_json())
     else:
-        say(found)
+        print_readable(found, session)

@@ -25,9 +25,8 @@ from lrbench.cli.options import (
     number_of_steps,
     whole_number,
 )
-from lrbench.cli.output import print_json
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.progress import progress_on_stderr
-from lrbench.cli.stdout import say
 
 
 def recommend(
@@ -151,4 +150,4 @@ def recommend(
     if json:
         print_json(advice.to_json())
     else:
-        say(advice)
+        print_readable(advice, session)

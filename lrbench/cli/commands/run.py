@@ -29,7 +29,7 @@ from lrbench.cli.options import (
     load_plugins,
     whole_number,
 )
-from lrbench.cli.output import print_json
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.progress import progress_on_stderr
 from lrbench.cli.stdout import say
 
@@ -95,7 +95,6 @@ def run(
 
     from lrbench.api import run as run_study
     from lrbench.cli.hints import say_where_to_go_on
-    from lrbench.cli.outcome import print_outcome
     from lrbench.store import open_store
     from lrbench.study.file import load_study
     from lrbench.training.options import TrainOptions
@@ -113,7 +112,7 @@ def run(
         if json:
             print_json(outcome.to_json())
         else:
-            print_outcome(outcome, session)
+            print_readable(outcome, session)
             more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
             say_where_to_go_on(opened, store, more, session)
         if outcome.tally.failed:

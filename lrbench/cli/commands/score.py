@@ -27,10 +27,9 @@ from lrbench.cli.options import (
     load_plugins,
     whole_number,
 )
-from lrbench.cli.output import print_json
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.policies import one_policy
 from lrbench.cli.progress import progress_on_stderr
-from lrbench.cli.stdout import say
 
 
 def _finite(value: float | None) -> float | None:
@@ -131,6 +130,6 @@ def score(
         if json:
             print_json(card.to_json())
         else:
-            say(card)
+            print_readable(card, session)
             more = [("export", f"score {value} on {trained.name}")]
             say_where_to_go_on(opened, store, more, session)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from lrbench.cli.cells import spread
 from lrbench.cli.commands.run import resumable
-from lrbench.cli.errors import RUNS_FAILED, Session, say_error, session_of
+from lrbench.cli.errors import RUNS_FAILED, say_error, session_of
 from lrbench.cli.options import (
     HOW,
     OUTPUT,
@@ -28,16 +27,8 @@ from lrbench.cli.options import (
     load_plugins,
     whole_number,
 )
-from lrbench.cli.output import Column, line_width, print_json, print_table
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.progress import progress_on_stderr
-from lrbench.cli.stdout import say
-from lrbench.report.names import paragraph, wrapped
-
-if TYPE_CHECKING:
-    from lrbench.policy_search import SearchResult
-
-LONGEST_POLICY = 50
-"""A policy's text fills several lines where it has more characters than these."""
 
 
 def search(
@@ -115,7 +106,7 @@ def search(
         if json:
             print_json(found.to_json())
         else:
-            print_found(found, session)
+            print_readable(found, session)
             more = [("plot", "progress", wanted.name), ("export", wanted.name, "-o", "runs.csv")]
             say_where_to_go_on(opened, store, more, session)
     if found.failures:
@@ -123,55 +114,3 @@ def search(
             say_error(f"Failed: {failure.name}, seed {failure.seed}: {failure.error}")
         sys.stderr.flush()
         raise typer.Exit(RUNS_FAILED)
-
-
-def print_found(found: SearchResult, session: Session) -> None:
-    """The finalists on fresh seeds, the front where there are two objectives, and what it took."""
-    width = line_width(session)
-    whole = sum(one.whole for one in found.tried)
-    low, high = found.lr
-    if found.confirmed:
-        seeds = found.confirmed[0].card.n
-        _print_confirmed(found, session, f"{found.search} on {found.task}: the finalists on {seeds} fresh seeds")
-    if len(found.objectives) > 1 and found.front:
-        _print_front(found, session)
-    if found.front:
-        say()
-    if found.disappointment:
-        say(paragraph(found.disappointment[:1].upper() + found.disappointment[1:] + ".", width))
-    elif found.winner is not None:
-        say(f"the winner: {found.winner.policy}")
-    counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.tried)} diverged"]
-    if found.exhausted:
-        counts.append("no further one is new")
-    steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
-    count = len(found.tried)
-    policies = f"{count} {'policy' if count == 1 else 'policies'}, the highest LRs from {low:.3g} to {high:.3g}"
-    say(paragraph(f"{policies}: {', '.join(counts)}; {steps}", width))
-
-
-def _print_confirmed(found: SearchResult, session: Session, title: str) -> None:
-    objective = found.confirmed[0].card.objective
-    columns = [Column("policy"), Column("verdict")]
-    columns += [Column(name, right=True) for name in (f"val {objective}", f"test {objective}", "search val")]
-    rows = [
-        (
-            wrapped(one.card.policy, LONGEST_POLICY),
-            "" if one.card.verdict is None else one.card.verdict.label,
-            spread(one.card.val),
-            spread(one.card.test),
-            spread(one.search),
-        )
-        for one in found.confirmed
-    ]
-    print_table(columns, rows, session, title)
-
-
-def _print_front(found: SearchResult, session: Session) -> None:
-    columns = [Column("policy"), *(Column(objective, right=True) for objective in found.objectives)]
-    rows = [
-        (wrapped(one.policy, LONGEST_POLICY), *(f"{one.values[objective]:.4g}" for objective in found.objectives))
-        for one in found.front
-    ]
-    say()
-    print_table(columns, rows, session, f"no policy that was tried is better in both {' and '.join(found.objectives)}")

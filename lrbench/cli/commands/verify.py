@@ -26,10 +26,9 @@ from lrbench.cli.options import (
     number_of_steps,
     whole_number,
 )
-from lrbench.cli.output import print_json
+from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.policies import one_policy
 from lrbench.cli.progress import progress_on_stderr
-from lrbench.cli.stdout import say
 
 
 def verify(
@@ -115,4 +114,4 @@ def verify(
     if json:
         print_json(checked.to_json())
     else:
-        say(checked)
+        print_readable(checked, session)

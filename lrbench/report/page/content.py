@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.modifiers.brief import brief_variant
 from lrbench.policy import parse, torch_code
-from lrbench.report.frames import objective_name, rates_of, records
+from lrbench.policy.curve import rates_of
+from lrbench.report.frames import objective_name, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.names import many
 from lrbench.report.page.words import certainty, headline, plus_minus, reading, spread
 from lrbench.report.training_curves import band
 

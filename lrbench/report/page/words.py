@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lrbench.display.names import many
 from lrbench.metrics.statistics import is_even
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
-from lrbench.report.names import many
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""What the rows of a study's tables are called: policies and training methods that can be told apart at a glance."""
+"""The names of the rows of a study's tables: policies and variants that can be told apart at a glance."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrbench.cli.columns import GAP
+from lrbench.display.names import ShortNames, short_names
+from lrbench.display.readable import LINE_WIDTH
+from lrbench.display.table import GAP
 from lrbench.modifiers.brief import brief_variant
-from lrbench.report.names import ShortNames, short_names
 
 if TYPE_CHECKING:
     from lrbench.study.results import TaskResults
 
 NO_VARIANT = "–"
+
+NAME_WIDTH = 22
+"""Names of more characters than these are shortened in a line of 100."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class RowNames:
     rows: dict[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, task: TaskResults, longest: int) -> RowNames:
-        """The names of a task's rows; those of over `longest` characters are shortened if they stay different."""
+    def of(cls, task: TaskResults, width: int) -> RowNames:
+        """Name the rows of a task for lines of `width` characters: long names are shortened if they stay different."""
+        longest = NAME_WIDTH + max(0, width - LINE_WIDTH)
         rows = {}
         for card in task.scorecards:
             variant = task.modifiers.get(card.name, "")

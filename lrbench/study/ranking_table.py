@@ -1,19 +1,20 @@
-"""The ranking that `run` ends with: one row a policy, no line over the width of the terminal."""
+"""The ranking of a study's policies on a task, as `run` and `print` show it: one row a policy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lrbench.cli.cells import UNKNOWN, mean, spread
-from lrbench.cli.columns import GAP, Figures, leaving_room
-from lrbench.cli.errors import Session
-from lrbench.cli.output import Cell, Column, Row, console_for, line_width, print_table
-from lrbench.cli.row_names import RowNames, widths_for
-from lrbench.cli.stdout import say, stdout
-from lrbench.report.names import paragraph, unbroken, wrapped
+from lrbench.display.names import unbroken, wrapped
+from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room
+from lrbench.metrics.interval_text import UNKNOWN, mean, spread
+from lrbench.study.row_names import RowNames, widths_for
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lrbench.display.readable import Block
     from lrbench.metrics import Confirmation, Scorecard
     from lrbench.study.results import Results, TaskResults
 
@@ -26,42 +27,46 @@ MOST_NAMES = 8
 SPARKLINE = 10
 """The width of a learning-rate curve, in characters."""
 
+PICTURE = (100, 24)
+"""The width and the height of one in HTML, in pixels."""
+
 RETENTION = "base_lr_retention"
 
 WIDEST = (40, 48)
 """One column of names, and two, take no more of a line than this from the figures; longer names fill several lines."""
 
 
-def print_ranking(results: Results, task: TaskResults, names: RowNames, session: Session) -> None:
-    """The policies of a task, best first, with verdicts, and what is to be said about them."""
-    width = line_width(session)
+def ranking(results: Results, task: TaskResults, names: RowNames, width: int, *, drawn: bool) -> Iterator[Block]:
+    """List the policies of a task, best first, with verdicts, and what must be known of the scores.
+
+    Args:
+        width: how many characters a line may have.
+        drawn: show the learning rates of each policy.
+    """
     title = f"{results.study} on {task.task}, margin {results.margin:g}"
     title += "" if results.target is None else f", target {results.target:g}"
     title += f", lower {task.objective} is better" if task.better == "lower" else ""
-    figures = (*_shapes(task, session), *_figures(task, results.target))
-    _print_cards(task.scorecards, figures, names, session, title)
-    for line in (*task.remarks, *_undecided(task.scorecards, names), *names.legend()):
-        say(paragraph(line, width))
+    figures = (*(_shapes(task) if drawn else ()), *_figures(task, results.target))
+    yield _cards(task.scorecards, figures, names, width, title)
+    yield from (*task.remarks, *_undecided(task.scorecards, names), *names.legend())
     if task.confirmed:
-        say()
-        _print_confirmed(task, task.confirmed, names, session)
+        yield ""
+        yield _confirmed(task, task.confirmed, names, width)
 
 
-def _print_confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, session: Session) -> None:
+def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
     cards = [confirmation.card for confirmation in confirmed]
     search = Figures("search val", [Cell(spread(confirmation.search)) for confirmation in confirmed])
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
-    _print_cards(cards, (*_scores(cards, task.objective), search), names, session, title)
+    return _cards(cards, (*_scores(cards, task.objective), search), names, width, title)
 
 
-def _print_cards(
-    cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, session: Session, title: str
-) -> None:
+def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:
     called = [names.cells(card.name) for card in cards]
     longest = [max(map(len, column)) for column in zip(names.titles, *called, strict=True)]
     wanted = min(sum(longest) + GAP * (len(longest) - 1), WIDEST[len(longest) - 1])
-    kept, room = leaving_room(figures, wanted, line_width(session))
+    kept, room = leaving_room(figures, wanted, width)
     widths = widths_for(longest, room)
     rows: list[Row] = [
         (
@@ -71,7 +76,7 @@ def _print_cards(
         for place, row in enumerate(called)
     ]
     columns = (*map(Column, names.titles), *(Column(column.title, column.right) for column in kept))
-    print_table(columns, rows, session, title)
+    return Table(columns, rows, title)
 
 
 def _scores(cards: Sequence[Scorecard], objective: str) -> tuple[Figures, ...]:
@@ -99,17 +104,21 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
     )
 
 
-def _shapes(task: TaskResults, session: Session) -> Iterator[Figures]:
-    """The learning rate of each policy in one line, on a terminal that can show it."""
-    console = console_for(stdout(), session)
-    if console is None or not console.encoding.lower().startswith("utf") or not task.steps or not task.steps_per_epoch:
+def _shapes(task: TaskResults) -> Iterator[Figures]:
+    """The learning rates of each policy in one line."""
+    if not task.steps or not task.steps_per_epoch:
         return
-    from lrbench.report.frames import rates_of
-    from lrbench.report.terminal_plot import sparkline
+    from lrbench.policy.curve import rates_of
 
     curves = [rates_of(card.policy, task.steps, task.steps_per_epoch) for card in task.scorecards]
-    shapes = ["" if lrs is None else sparkline(lrs, SPARKLINE) for lrs in curves]
-    yield Figures("LR", [Cell(shape, "cyan") for shape in shapes], dispensable=1, right=False)
+    yield Figures("LR", [Cell("") if lrs is None else curve_cell(lrs) for lrs in curves], dispensable=1, right=False)
+
+
+def curve_cell(lrs: NDArray[np.float64]) -> Cell:
+    """Draw learning rates in a cell."""
+    from lrbench.display.curve import sparkline, svg_curve
+
+    return Cell(sparkline(lrs, SPARKLINE), "cyan", svg_curve(lrs, *PICTURE))
 
 
 def _verdict(card: Scorecard) -> Cell:

@@ -3,15 +3,12 @@
 import re
 from collections.abc import Sequence
 
-import pytest
-
-from lrbench.cli.effects import print_effects
-from lrbench.cli.errors import Session
-from lrbench.cli.ranking import print_ranking
-from lrbench.cli.row_names import RowNames
+from lrbench.display.readable import as_text
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
 from lrbench.modifiers import EMA, PSWA
+from lrbench.study.effects_table import effects
 from lrbench.study.results import Results, TaskResults, label
+from lrbench.study.row_names import RowNames
 
 Figures = tuple[float, float, float, float]
 """Test score, test loss, seconds and forward FLOPs."""
@@ -67,15 +64,12 @@ WORSE = runs([(0.46, 1.1, 2.0, 100.0), (0.55, 1.0, 2.0, 100.0), (0.66, 0.9, 2.0,
 STUDY = task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER, ("TRI", ""): PLAIN, ("TRI", "mine"): WORSE})
 
 
-def printed(task: TaskResults, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    print_effects(task, RowNames.of(task, 22), Session())
-    return capsys.readouterr().out.splitlines()
+def printed(task: TaskResults) -> list[str]:
+    return as_text(effects(task, RowNames.of(task, 100), 100)).splitlines()
 
 
-def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    lines = printed(STUDY, capsys)
+def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval() -> None:
+    lines = printed(STUDY)
 
     # Differences of test top-1: .04, .04, .06; mean .0467, sd .01155, t(2, .975) = 4.3027: half width .0287.
     titles = ["modifier, policy", "test top1", "test loss", "to target", "seconds", "fwd FLOPs"]
@@ -84,36 +78,36 @@ def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval
     assert fix == ["FIX", "+0.047 ±0.029", "-0.100 ±0.000", "-10 ±0", "+50.0 ±0.0%", "-25.0 ±0.0%"]
 
 
-def test_a_figure_that_no_pair_of_runs_has_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
-    tri = printed(STUDY, capsys)[4]
+def test_a_figure_that_no_pair_of_runs_has_is_a_dash() -> None:
+    tri = printed(STUDY)[4]
 
     assert re.split(r" {2,}", tri.strip())[3] == "–"
 
 
-def test_a_figure_that_fewer_seeds_have_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_that_fewer_seeds_have_says_how_many() -> None:
     late = (*BETTER[:2], *WORSE[2:])
-    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): late}), capsys)
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): late}))
 
     assert "-10 ±0 n=2" in lines[3]
 
 
-def test_each_modifier_says_whether_its_effect_depends_on_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(STUDY, capsys)
+def test_each_modifier_says_whether_its_effect_depends_on_the_policy() -> None:
+    lines = printed(STUDY)
 
     # For two policies it is the paired t test: differences .08, .09, .10; t = .09 / (.01 / sqrt 3) = 15.59, p = .0041.
     assert lines[2].split() == ["mine", "p", "=", "0.004"]
     assert any(line.startswith("p: is the effect on test top1 the same for every policy?") for line in lines)
 
 
-def test_with_one_policy_there_is_nothing_to_depend_on(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER}), capsys)
+def test_with_one_policy_there_is_nothing_to_depend_on() -> None:
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER}))
 
     assert lines[2] == "mine"
     assert not any(line.startswith("p:") for line in lines)
 
 
-def test_the_control_of_plp_is_explained_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "plp_control"): BETTER}), capsys)
+def test_the_control_of_plp_is_explained_where_there_is_one() -> None:
+    lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "plp_control"): BETTER}))
 
     assert lines[-1] == "plp_control: the same without PLP, at 7/6 of the learning rates."
 
@@ -125,26 +119,28 @@ LONG = {
 }
 
 
-def test_tables_of_long_names_fit_a_hundred_columns_and_tell_all_rows_apart(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_tables_of_long_names_fit_a_hundred_columns_and_tell_all_rows_apart() -> None:
     task = task_of(LONG)
-    names = RowNames.of(task, 22)
+    names = RowNames.of(task, 100)
 
-    print_ranking(Results("long", 0.01, None, (task,)), task, names, Session())
-    print_effects(task, names, Session())
+    lines = str(Results("long", 0.01, None, (task,))).splitlines()
 
-    lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     assert len({names.cells(card.name) for card in task.scorecards}) == len(LONG)
     assert {"EMA", "PSWA(p=0.1)", "PSWA(p=0.123456789)"} <= {names.cells(card.name)[1] for card in task.scorecards}
     assert "in full: STEP(k0=…, gamma=0.1, l=0.25dur)" in lines
 
 
-def test_the_ranking_has_a_column_for_the_modifier(capsys: pytest.CaptureFixture[str]) -> None:
-    print_ranking(Results("small", 0.01, 0.8, (STUDY,)), STUDY, RowNames.of(STUDY, 22), Session())
+def test_the_prompt_names_the_study_and_the_task() -> None:
+    results = Results("small", 0.01, 0.8, (STUDY,))
 
-    title, header, *rows = capsys.readouterr().out.splitlines()
+    assert repr(results) == "<Results: small on a-task, margin 0.01, target 0.8>"
+    assert repr(STUDY) == "<TaskResults: 4 scorecards on a-task>"
+
+
+def test_the_ranking_has_a_column_for_the_modifier() -> None:
+    title, header, *rows = str(Results("small", 0.01, 0.8, (STUDY,))).splitlines()
+
     assert title == "small on a-task, margin 0.01, target 0.8"
     assert header.split()[:3] == ["policy", "modifier", "verdict"]
     assert {tuple(row.split()[:2]) for row in rows[:4]} == {
@@ -156,4 +152,4 @@ def test_the_ranking_has_a_column_for_the_modifier(capsys: pytest.CaptureFixture
 def test_variants_that_differ_in_nothing_but_defaults_keep_their_whole_names() -> None:
     task = task_of({("FIX", ""): PLAIN, ("FIX", str(PSWA())): BETTER, ("FIX", "PSWA"): WORSE})
 
-    assert len({RowNames.of(task, 22).cells(card.name) for card in task.scorecards}) == 3
+    assert len({RowNames.of(task, 100).cells(card.name) for card in task.scorecards}) == 3

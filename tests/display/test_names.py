@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrbench.display.names import paragraph, short_names, shortened, unbroken, wrapped
 from lrbench.policy import parse
-from lrbench.report.names import paragraph, short_names, shortened, unbroken, wrapped
 
 GRID = [f"STEP(k0={k0}, gamma=0.1, l={length}dur)" for k0, length in product((0.1, 0.2), (0.25, 0.5))]
 

@@ -1,4 +1,4 @@
-"""The table of what a study's training methods change, policy by policy."""
+"""The table of what the modifiers of a study change, policy by policy."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from textwrap import indent
 from typing import TYPE_CHECKING, NamedTuple
 
-from lrbench.cli.cells import UNKNOWN, spread
-from lrbench.cli.columns import Figures, leaving_room
-from lrbench.cli.errors import Session
-from lrbench.cli.output import Cell, Column, Row, line_width, print_table
-from lrbench.cli.row_names import RowNames
-from lrbench.cli.stdout import say
-from lrbench.report.names import paragraph, wrapped
+from lrbench.display.names import wrapped
+from lrbench.display.table import Cell, Column, Figures, Row, Table, leaving_room
+from lrbench.metrics.interval_text import UNKNOWN, spread
+from lrbench.study.row_names import RowNames
 
 if TYPE_CHECKING:
+    from lrbench.display.readable import Block
     from lrbench.metrics import Effect, Interaction
     from lrbench.metrics.statistics import Interval
     from lrbench.study.results import TaskResults
@@ -34,7 +32,7 @@ class Measure(NamedTuple):
     Attributes:
         metric: its name in an effect.
         form: how its numbers are written.
-        relative: it is shown in percent of what it is without the method.
+        relative: it is shown in percent of what it is without the modifier.
         gain: 1 where more is better, -1 where less is.
         dispensable: of those above 0, the highest are left out first where a line is short.
     """
@@ -55,8 +53,8 @@ COSTS = (
 )
 
 
-def print_effects(task: TaskResults, names: RowNames, session: Session) -> None:
-    """For each training method and policy the paired differences it makes, with half the width of their intervals."""
+def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
+    """List for each modifier and policy the paired differences it makes, with half the width of their intervals."""
     gain = 1 if task.better == "higher" else -1
     measures = (Measure(f"test {task.objective}", f"test_{task.objective}", ".3f", False, gain, 0), *COSTS)
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
@@ -73,15 +71,14 @@ def print_effects(task: TaskResults, names: RowNames, session: Session) -> None:
         Figures(measure.title, cells, measure.dispensable)
         for measure, cells in zip(measures, zip(*figures, strict=True), strict=True)
     ]
-    kept, room = leaving_room(columns, NAME_WIDTH, line_width(session))
+    kept, room = leaving_room(columns, NAME_WIDTH, width)
     rows: list[Row] = [
         (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
     ]
     title = f"Effects on {task.task}: with minus without, paired by seed, ± half the 95% interval"
     titles = (Column("modifier, policy"), *(Column(column.title, right=True) for column in kept))
-    print_table(titles, rows, session, title)
-    for line in _legend(task, interactions):
-        say(paragraph(line, line_width(session)))
+    yield Table(titles, rows, title)
+    yield from _legend(task, interactions)
 
 
 def _fitted(name: Cell, width: int) -> Cell:
@@ -109,7 +106,7 @@ def _cell(effect: Effect, measure: Measure, task: TaskResults) -> Cell:
 
 
 def _without(effect: Effect, measure: Measure, task: TaskResults) -> float | None:
-    """The mean of a figure over the runs without the method."""
+    """The mean of a figure over the runs without the modifier."""
     for card in task.scorecards:
         if card.name == effect.policy and measure.metric in card.metrics:
             return card.metrics[measure.metric].mean

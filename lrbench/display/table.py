@@ -1,0 +1,124 @@
+"""A table as text and as HTML, and the columns that a line has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import zip_longest
+from typing import NamedTuple
+
+GAP = 2
+"""Spaces between two columns."""
+
+CSS = {"bold": "font-weight:bold", "green": "color:#00704f", "yellow": "color:#b37700", "red": "color:#c44400"}
+"""The words of a rich style in HTML; the others are for terminals alone."""
+
+
+class Cell(NamedTuple):
+    """One cell of a table, of one line or several.
+
+    Attributes:
+        style: the rich style that it has in colour.
+        html: what stands for the text in HTML; the text itself unless given.
+    """
+
+    text: str
+    style: str = ""
+    html: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; numbers are set to the right."""
+
+    title: str
+    right: bool = False
+
+
+Row = Sequence[str | Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under titles."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    title: str = ""
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows, with each text as a cell."""
+        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+
+    def text(self) -> str:
+        """Align the table as text, two spaces between columns, no line longer than its content."""
+        body = [line for row in self.cells for line in _lines(row)]
+        lines = [[column.title for column in self.columns], *body]
+        widths = [max(len(line[index]) for line in lines) for index in range(len(self.columns))]
+        aligned = [
+            (" " * GAP)
+            .join(
+                cell.rjust(width) if column.right else cell.ljust(width)
+                for cell, width, column in zip(line, widths, self.columns, strict=True)
+            )
+            .rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, *aligned] if self.title else aligned)
+
+    def html(self) -> str:
+        """Write the table as HTML, every text escaped."""
+        caption = f'<caption style="text-align:left">{escape(self.title)}</caption>' if self.title else ""
+        head = "".join(_element("th", Cell(column.title), column) for column in self.columns)
+        rows = (
+            "".join(_element("td", cell, column) for cell, column in zip(row, self.columns, strict=True))
+            for row in self.cells
+        )
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+class Figures(NamedTuple):
+    """A column of figures.
+
+    Attributes:
+        dispensable: where names need room, of the columns above 0 the highest go first.
+        right: figures are set to the right.
+    """
+
+    title: str
+    cells: Sequence[Cell]
+    dispensable: int = 0
+    right: bool = True
+
+    @property
+    def width(self) -> int:
+        """How many characters of a line it takes, its distance from the column before included."""
+        return GAP + max([len(self.title), *(len(cell.text) for cell in self.cells)])
+
+
+def leaving_room(columns: Sequence[Figures], wanted: int, width: int) -> tuple[list[Figures], int]:
+    """Choose the columns that leave names the room they want, if they can, and the room that they leave.
+
+    Args:
+        wanted: how many characters the names want.
+        width: how many characters a line has.
+    """
+    kept = list(columns)
+    for column in sorted(columns, key=lambda column: -column.dispensable):
+        if column.dispensable and width - sum(one.width for one in kept) < wanted:
+            kept.remove(column)
+    return kept, width - sum(one.width for one in kept)
+
+
+def _lines(row: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+    """The lines of a row whose cells may have several."""
+    return zip_longest(*(cell.text.split("\n") for cell in row), fillvalue="")
+
+
+def _element(name: str, cell: Cell, column: Column) -> str:
+    align = f"text-align:{'right' if column.right else 'left'}"
+    style = ";".join([align, *(CSS[word] for word in cell.style.split() if word in CSS)])
+    return f'<{name} style="{style}">{cell.html or escape(cell.text).replace(chr(10), "<br>")}</{name}>'

@@ -1,0 +1,68 @@
+"""What a search found, as `lrbench search` and `print` show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lrbench.display.names import many, unbroken, wrapped
+from lrbench.display.readable import LINE_WIDTH
+from lrbench.display.table import Column, Table
+from lrbench.metrics.interval_text import spread
+
+if TYPE_CHECKING:
+    from lrbench.display.readable import Block
+    from lrbench.policy_search.loop import SearchResult
+
+LONGEST_POLICY = 50
+"""In lines of 100 characters, a policy's text of more characters than these fills several."""
+
+
+def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
+    """Show the finalists on fresh seeds, the front where there are two objectives, and what the search took."""
+    longest = LONGEST_POLICY + max(0, width - LINE_WIDTH)
+    if found.confirmed:
+        yield _confirmed(found, longest)
+    if len(found.objectives) > 1 and found.front:
+        yield ""
+        yield _front(found, longest)
+    if found.front:
+        yield ""
+    if found.disappointment:
+        yield found.disappointment[:1].upper() + found.disappointment[1:] + "."
+    elif found.winner is not None:
+        yield f"the winner: {unbroken(found.winner.policy)}"
+    whole = sum(one.whole for one in found.tried)
+    counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.tried)} diverged"]
+    if found.exhausted:
+        counts.append("no further one is new")
+    steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
+    low, high = found.lr
+    policies = f"{many(len(found.tried), 'policy')}, the highest LRs from {low:.3g} to {high:.3g}"
+    yield f"{policies}: {', '.join(counts)}; {steps}"
+
+
+def _confirmed(found: SearchResult, longest: int) -> Table:
+    card = found.confirmed[0].card
+    columns = [Column("policy"), Column("verdict")]
+    columns += [Column(name, right=True) for name in (f"val {card.objective}", f"test {card.objective}", "search val")]
+    rows = [
+        (
+            wrapped(one.card.policy, longest),
+            "" if one.card.verdict is None else one.card.verdict.label,
+            spread(one.card.val),
+            spread(one.card.test),
+            spread(one.search),
+        )
+        for one in found.confirmed
+    ]
+    return Table(columns, rows, f"{found.search} on {found.task}: the finalists on {card.n} fresh seeds")
+
+
+def _front(found: SearchResult, longest: int) -> Table:
+    columns = [Column("policy"), *(Column(objective, right=True) for objective in found.objectives)]
+    rows = [
+        (wrapped(one.policy, longest), *(f"{one.values[objective]:.4g}" for objective in found.objectives))
+        for one in found.front
+    ]
+    return Table(columns, rows, f"no policy that was tried is better in both {' and '.join(found.objectives)}")
