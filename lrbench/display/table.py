@@ -70,7 +70,9 @@ class Table:
 
     def html(self) -> str:
         """Write the table as HTML, every text escaped."""
-        caption = f'<caption style="text-align:left">{escape(self.title)}</caption>' if self.title else ""
+        caption = (
+            f'<caption style="text-align:left;white-space:nowrap">{escape(self.title)}</caption>' if self.title else ""
+        )
         head = "".join(_element("th", Cell(column.title), column) for column in self.columns)
         rows = (
             "".join(_element("td", cell, column) for cell, column in zip(row, self.columns, strict=True))

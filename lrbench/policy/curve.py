@@ -1,15 +1,46 @@
-"""Learning rates to look at, of a policy that may be known by its text alone."""
+"""Learning rates to look at: of a policy's text over a budget, and of a policy whose budget nobody has named."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from lrbench.display.curve import sparkline, svg_curve
+from lrbench.display.names import wrapped
+from lrbench.display.readable import printable
+from lrbench.display.table import GAP, Cell, Column, Row, Table
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import Budget, iterations
 from lrbench.policy.notation import parse
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from lrbench.policy.policy import Policy
+
+SPARKLINE = 10
+"""The width of a curve in a table of text, in characters."""
+
+CELL, PICTURE = (100, 24), (360, 100)
+"""The width and the height of a curve in a cell of HTML, and of one that stands alone, in pixels."""
+
+BUDGETS = (Budget(1000, 50), Budget(100_000, 1000))
+"""A policy that depends on the budget is drawn for the first of these that it fits."""
+
+UNBOUNDED = 10_000
+"""Iterations to draw of a policy without any length; of another four times its longest."""
+
+MOST_POINTS = 20_000
+
+
+class Sketch(NamedTuple):
+    """Learning rates of a policy at points evenly spread over a horizon, and what that is."""
+
+    lrs: NDArray[np.float64]
+    horizon: str
 
 
 def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
@@ -22,3 +53,67 @@ def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float6
     except PolicyError:
         return None
     return None if bound.reacts else bound.lrs(0, int(steps))
+
+
+def sketch(policy: Policy) -> Sketch | None:
+    """Choose what to draw of a policy; None where only training shows its learning rates, or no budget fits it."""
+    if policy.reacts:
+        return None
+    if policy.is_bound:
+        steps = 4 * max(_lengths(policy), default=0) or UNBOUNDED
+        return Sketch(_spread(policy, steps), f"{steps:,} iterations")
+    for budget in BUDGETS:
+        try:
+            bound = policy.bind_to(budget)
+        except PolicyError:
+            continue
+        return Sketch(_spread(bound, budget.steps), f"a budget of {budget.steps:,} iterations")
+    return None
+
+
+def curve_cell(lrs: NDArray[np.float64]) -> Cell:
+    """Draw learning rates in a cell of a table."""
+    return Cell(sparkline(lrs, SPARKLINE), "cyan", svg_curve(lrs, *CELL))
+
+
+def policies_table(policies: Mapping[str, Policy], title: str, width: int, *, drawn: bool) -> Table:
+    """List policies by their names, each with its curve if `drawn`."""
+    columns = (*([Column("LR")] if drawn else []), Column("name"), Column("policy"))
+    room = max(1, width - max(map(len, policies), default=0) - len(columns) * GAP - drawn * SPARKLINE)
+    rows: list[Row] = [
+        (*([_sketched(policy)] if drawn else []), Cell(name, "bold"), wrapped(policy.text, room))
+        for name, policy in policies.items()
+    ]
+    return Table(columns, rows, title)
+
+
+def policy_html(policy: Policy) -> str:
+    """Write a policy as HTML: its text, its curve, and for how many iterations that is drawn."""
+    found = sketch(policy)
+    if found is None:
+        why = "it reacts to evaluations" if policy.reacts else "it fits none of the budgets that pictures are drawn for"
+        shown = f"<small>no curve: {why}</small>"
+    else:
+        caption = f"learning rates from 0 to {found.lrs.max():.3g}, over {found.horizon}"
+        shown = f"{svg_curve(found.lrs, *PICTURE)}<br><small>{caption}</small>"
+    return f"<div><code>{escape(printable(policy.text))}</code><br>{shown}</div>"
+
+
+def _sketched(policy: Policy) -> Cell:
+    found = sketch(policy)
+    return Cell("") if found is None else curve_cell(found.lrs)
+
+
+def _spread(policy: Policy, steps: int) -> NDArray[np.float64]:
+    points = np.linspace(0, steps - 1, min(steps, MOST_POINTS)).round().astype(np.int64)
+    return np.asarray(policy(points), dtype=np.float64)
+
+
+def _lengths(policy: Policy) -> Iterator[int]:
+    """The lengths of a bound policy and of those inside it, in iterations."""
+    for parameter in policy.parameters:
+        if parameter.unit == "iterations":
+            value = getattr(policy, parameter.name)
+            yield from map(iterations, value if isinstance(value, tuple) else (value,))
+    for part in policy.parts:
+        yield from _lengths(part)

@@ -243,6 +243,11 @@ class Policy(ABC):
     def __repr__(self) -> str:
         return self.text
 
+    def _repr_html_(self) -> str:
+        from lrbench.policy.curve import policy_html
+
+        return policy_html(self)
+
     def __getstate__(self) -> dict[str, object]:
         return {parameter.name: getattr(self, parameter.name) for parameter in self.parameters}
 

@@ -18,6 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, did_you_mean, unknown_name
 from lrbench.files import MOST_TOML, read_regular, toml_tables
 from lrbench.policy.kind import short_repr
@@ -39,8 +40,8 @@ class CatalogEntry:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Catalog(Mapping[str, CatalogEntry]):
+@dataclass(frozen=True, repr=False)
+class Catalog(Readable, Mapping[str, CatalogEntry]):
     """The entries of a catalog by name, in the order of its file."""
 
     name: str
@@ -58,6 +59,12 @@ class Catalog(Mapping[str, CatalogEntry]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        from lrbench.policy.curve import policies_table
+
+        title = f"{self.name}: {self.title}" if self.title else self.name
+        yield policies_table({entry.name: entry.policy for entry in self.entries}, title, width, drawn=drawn)
 
 
 def catalogs() -> tuple[str, ...]:

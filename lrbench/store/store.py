@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -13,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 import sqlalchemy as sa
 
+from lrbench.display.names import many
+from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
@@ -23,7 +26,7 @@ from lrbench.store.tables import evaluations, is_exact_enough, runs, studies
 from lrbench.store.tables import members as places
 
 
-class Store:
+class Store(Readable):
     """A database of runs, and a folder of checkpoints beside it.
 
     Attributes:
@@ -38,6 +41,17 @@ class Store:
     @property
     def name(self) -> str:
         return self._database.name
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        counts = Counter(self.statuses().values())
+        how = f" ({', '.join(f'{count:,} {status}' for status, count in counts.items())})" if counts else ""
+        yield f"store {self.name}"
+        yield f"{many(counts.total(), 'run')}{how}"
+        names = self.study_names()
+        yield f"{many(len(names), 'study')}: {', '.join(names)}" if names else "no study yet"
+
+    def __repr__(self) -> str:
+        return f"<Store: {printable(self.name)}>"
 
     def __enter__(self) -> Self:
         return self

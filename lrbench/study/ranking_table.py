@@ -11,9 +11,6 @@ from lrbench.metrics.interval_text import UNKNOWN, mean, spread
 from lrbench.study.row_names import RowNames, widths_for
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lrbench.display.readable import Block
     from lrbench.metrics import Confirmation, Scorecard
     from lrbench.study.results import Results, TaskResults
@@ -23,12 +20,6 @@ NAME_STYLES = ("bold", "cyan")
 
 MOST_NAMES = 8
 """A sentence below the ranking names no more policies than this."""
-
-SPARKLINE = 10
-"""The width of a learning-rate curve, in characters."""
-
-PICTURE = (100, 24)
-"""The width and the height of one in HTML, in pixels."""
 
 RETENTION = "base_lr_retention"
 
@@ -108,17 +99,10 @@ def _shapes(task: TaskResults) -> Iterator[Figures]:
     """The learning rates of each policy in one line."""
     if not task.steps or not task.steps_per_epoch:
         return
-    from lrbench.policy.curve import rates_of
+    from lrbench.policy.curve import curve_cell, rates_of
 
     curves = [rates_of(card.policy, task.steps, task.steps_per_epoch) for card in task.scorecards]
     yield Figures("LR", [Cell("") if lrs is None else curve_cell(lrs) for lrs in curves], dispensable=1, right=False)
-
-
-def curve_cell(lrs: NDArray[np.float64]) -> Cell:
-    """Draw learning rates in a cell."""
-    from lrbench.display.curve import sparkline, svg_curve
-
-    return Cell(sparkline(lrs, SPARKLINE), "cyan", svg_curve(lrs, *PICTURE))
 
 
 def _verdict(card: Scorecard) -> Cell:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lrbench.display.names import many
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import StudyError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
 LEDGER = ": what was asked"
 """How the names end under which a store keeps the records of searches, which no study may have."""
+
+
+MOST_SHOWN = 30
+"""Of a study's policies no more than these are listed where it is printed."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class StudyPolicy:
     found_peak: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Study:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Study(Readable):
     """Policies that are compared: each is trained on every task with every seed.
 
     The seeds are shared by all policies, so that a seed's initial weights and batch order are the same for every
@@ -106,6 +113,20 @@ class Study:
         for task in self.tasks:
             for variant in self.variants:
                 variant.check(task)
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        from lrbench.policy.curve import policies_table
+
+        shown = {entry.name: entry.policy for entry in self.policies[:MOST_SHOWN]}
+        tasks = ", ".join(task.name for task in self.tasks)
+        title = f"{self.name}: {many(len(self.policies), 'policy')} on {tasks}, {many(len(self.seeds), 'seed')}"
+        yield policies_table(shown, title, width, drawn=drawn)
+        if len(self.policies) > MOST_SHOWN:
+            yield f"and {len(self.policies) - MOST_SHOWN:,} more"
+        if self.modifiers:
+            yield f"each also with {', or '.join(variant.name for variant in self.modifiers)}"
+        target = "" if self.target is None else f", target {self.target:g}"
+        yield f"margin {self.margin:g}{target}"
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 or, token ids say, int64 [N, ...].
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
 from lrbench.tasks.fingerprint import array_digest, text_digest
 from lrbench.tasks.validation import Validation, split_indices
@@ -72,8 +73,8 @@ class RawData:
         return {name: array_digest(_as_numbers(array) if known[name] else array) for name, array in self.arrays.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Data:
+@dataclass(frozen=True, eq=False, repr=False)
+class Data(Readable):
     """The splits of a task.
 
     `mean` and `std` are float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for
@@ -154,6 +155,12 @@ class Data:
         mean, std = channel_statistics(train.inputs)
         checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how)
         return cls(train, val, raw.test, raw.num_classes, mean, std, checksum, raw.class_names)
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "val", "test"))
+        targets = f"targets {describe(self.train.targets)}"
+        classes = targets if self.num_classes is None else f"{self.num_classes:,} classes"
+        yield f"{counts} samples; inputs {describe(self.train.inputs)}, {classes}"
 
     @property
     def input_shape(self) -> tuple[int, ...]:

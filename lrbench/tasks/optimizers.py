@@ -143,6 +143,9 @@ class CustomOptimizer:
     def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return self.function(list(params))
 
+    def __str__(self) -> str:
+        return str(getattr(self.function, "__name__", self.function))
+
 
 def _check_settings(spec: Any) -> None:
     """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags are flags."""

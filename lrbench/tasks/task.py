@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import deterministic, seed_generators
@@ -30,8 +31,8 @@ UNTRAINED_BATCH = 500
 """Samples a forward pass of the untrained network takes."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Task(Readable):
     """A network, its data and how it is trained, for a budget of `steps` iterations.
 
     `model` is a function that builds the network (or the name of a registered one); it draws its initial weights
@@ -84,6 +85,17 @@ class Task:
         with deterministic():
             self._check_augmentation()
             self._check_model()
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        better = "" if self.better == "higher" else ", lower is better"
+        augment = ", ".join(map(_called, self.augment))
+        yield f"{self.name}: {_called(self.model)}, judged by {self.objective}{better}"
+        yield _called(self.optimizer)
+        epoch = f"{self.steps_per_epoch:,} an epoch"
+        yield f"{self.steps:,} iterations of {self.batch_size:,} samples, {epoch}, evaluated every {self.eval_every:,}"
+        yield from self.data.display(width)
+        if augment:
+            yield f"augmented by {augment}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -337,6 +349,12 @@ def _materialized(network: nn.Module, inputs: Callable[[], Tensor]) -> nn.Module
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def _called(part: Any) -> str:
+    """Name a part of a task: a function by its name, a specification as it is written, others by their type."""
+    text = str(getattr(part, "__name__", part))
+    return _kind(part) if " at 0x" in text else text
 
 
 def _kind(value: Any) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Callable
 import pytest
 
 from lrbench.errors import StudyError
-from lrbench.policy.curve import rates_of
 from lrbench.report.frames import Frames, records
 from lrbench.report.ranking import ranking_figure
 from lrbench.store import Store
 from lrbench.study.export import export
-from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, STEPS, same_everywhere
+from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, same_everywhere
 
 Study = Callable[..., Frames]
 
@@ -74,15 +73,6 @@ def test_a_task_can_be_taken_alone_and_a_figure_takes_no_more(study: Study) -> N
         both.on("tow")
     with pytest.raises(StudyError, match="shows one task"):
         ranking_figure(both.policies)
-
-
-def test_learning_rates_are_those_of_the_bound_policy_where_they_are_known() -> None:
-    lrs = rates_of("STEP(k0=0.2, gamma=0.5, l=0.5dur)", STEPS, 10)
-
-    assert lrs is not None
-    assert lrs.tolist() == [0.2] * 50 + [0.1] * 50
-    assert rates_of("PLATEAU(k0=0.1)", STEPS, 10) is None
-    assert rates_of("MINE(k0=0.1)", STEPS, 10) is None
 
 
 def test_records_say_none_where_there_is_nothing(five: Frames) -> None:

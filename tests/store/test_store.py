@@ -274,3 +274,18 @@ def test_a_study_whose_definition_is_revised_keeps_its_members(store: Store) -> 
 
     assert store.revise_study("known", lambda known: {**known, "target": 0.5}) == {"margin": 0.1, "target": 0.5}
     assert store.study("known") == ({"margin": 0.1, "target": 0.5}, (member,))
+
+
+def test_a_store_prints_its_runs_and_its_studies(store: Store, lease: Lease) -> None:
+    assert str(store).splitlines()[-2:] == ["0 runs", "no study yet"]
+    lease.begin([NEW])
+    store.save_study("mine", {}, [])
+
+    assert str(store).splitlines()[-2:] == ["1 run (1 running)", "1 study: mine"]
+
+
+def test_a_store_has_a_line_at_the_prompt_after_it_was_closed(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        pass
+
+    assert repr(store) == f"<Store: {store.name}>"

@@ -45,6 +45,30 @@ def test_a_users_network_and_arrays_make_a_task_with_sensible_defaults() -> None
     assert task.chance == pytest.approx(1 / 3)
 
 
+def test_a_task_and_its_data_print_in_a_few_lines() -> None:
+    task = make(augment=(RandomCrop(1),), data=PHOTO_DATA, model=photo_linear)
+
+    assert str(task).splitlines() == [
+        "mine: photo_linear, judged by top1",
+        "SGD(momentum=0.9, nesterov=False, weight_decay=0.0)",
+        "100 iterations of 32 samples, 2 an epoch, evaluated every 5",
+        "80 train, 20 val, 100 test samples; inputs uint8 [1, 4, 4], 3 classes",
+        f"augmented by {RandomCrop(1)}",
+    ]
+    assert repr(task) == "<Task: mine: photo_linear, judged by top1>"
+    assert (
+        repr(DATA) == f"<Data: {DATA}>" == "<Data: 80 train, 20 val, 100 test samples; inputs float32 [6], 3 classes>"
+    )
+
+
+def test_a_task_of_ones_own_parts_names_them_without_their_addresses() -> None:
+    task = make(model=functools.partial(linear), optimizer=lambda params: torch.optim.SGD(params, 0.1))
+
+    assert "partial, judged by" in str(task)
+    assert "<lambda>" in str(task)
+    assert " at 0x" not in str(task)
+
+
 def test_an_epoch_drops_the_remainder() -> None:
     assert len(DATA.train) == 80
     assert make(batch_size=32).steps_per_epoch == 2

@@ -37,6 +37,9 @@ class RegisteredModel:
     def __call__(self) -> nn.Module:
         return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
 
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.options)})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """With the registered function, so that a process can build the model that has not registered it."""
         return _restored, (registry.models.find(self.name), *(getattr(self, field.name) for field in fields(self)))
