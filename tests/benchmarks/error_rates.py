@@ -1,0 +1,167 @@
+"""How often a study claims what is false, by the kind of noise, the number of policies and who looks when.
+
+Whole studies are simulated whose truth is known, at the least favourable ones: ties, and gaps of exactly the margin,
+where a policy counts as close for `avoid` and, as the limit of larger gaps, as not close for `good`. A study errs once,
+however many of its claims are false.
+
+    python tests/benchmarks/error_rates.py --studies 1000
+
+It prints a line a cell and keeps its numbers in error_rates.json beside this file; cells that are there, with as many
+studies, are not simulated again. Some two hours on one core for 1,000 studies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrbench.metrics.looks import Looks
+from lrbench.metrics.racing import next_seeds
+from lrbench.metrics.verdict import familywise_p
+
+ANSWER = Path(__file__).with_suffix(".json")
+ALPHA = 0.05
+FIRST, LAST = 5, 40
+POLICIES = (2, 5, 13, 40)
+
+FloatArray = NDArray[np.float64]
+Claims = tuple[NDArray[np.bool_], NDArray[np.bool_], float]
+"""Which policies are called good and which avoid, and the mean seeds of a policy."""
+
+
+def truths(k: int) -> dict[str, tuple[FloatArray, float]]:
+    """How far each policy is below the best, and the margin, in standard deviations between seeds."""
+    first = np.arange(k)
+    return {
+        "all equal, margin 0": (np.zeros(k), 0.0),
+        "all but one at the margin": (np.where(first > 0, 0.5, 0.0), 0.5),
+        "half at the margin": (np.where(first >= (k + 1) // 2, 0.5, 0.0), 0.5),
+    }
+
+
+def gaussian(rng: np.random.Generator, k: int) -> FloatArray:
+    return rng.standard_normal((k, LAST))
+
+
+def correlated(rng: np.random.Generator, k: int) -> FloatArray:
+    """Correlation .8 between the policies of a seed."""
+    return math.sqrt(0.8) * rng.standard_normal((1, LAST)) + math.sqrt(0.2) * rng.standard_normal((k, LAST))
+
+
+def unequal(rng: np.random.Generator, k: int) -> FloatArray:
+    """Standard deviations from 1 to 5, the worst policy the noisiest."""
+    return np.geomspace(1, 5, k)[:, None] * rng.standard_normal((k, LAST))
+
+
+def heavy_tailed(rng: np.random.Generator, k: int) -> FloatArray:
+    """Student's t with 3 degrees of freedom, scaled to a standard deviation of 1."""
+    return rng.standard_t(3, (k, LAST)) / math.sqrt(3)
+
+
+def equally_skewed(rng: np.random.Generator, k: int) -> FloatArray:
+    """Gamma noise of skewness -1, as scores have that now and then fall behind."""
+    return -(rng.gamma(4.0, 0.5, (k, LAST)) - 2.0)
+
+
+NOISES: dict[str, Callable[[np.random.Generator, int], FloatArray]] = {
+    "gaussian": gaussian,
+    "correlation .8": correlated,
+    "spreads 1 to 5": unequal,
+    "t, 3 degrees": heavy_tailed,
+    "skewness -1": equally_skewed,
+}
+STEP = 0.5
+"""Scores are also read in steps of half a standard deviation, as accuracies over few samples are."""
+
+
+def once(scores: FloatArray, margin: float, step: float) -> Claims:
+    """One look at 5 seeds."""
+    return claimed(scores, np.full(len(scores), FIRST), margin, Looks.once(FIRST), step)
+
+
+def always(scores: FloatArray, margin: float, step: float) -> Claims:
+    """Five seeds planned, then seeds added to 40 by somebody who looks at every number."""
+    return claimed(scores, np.full(len(scores), LAST), margin, Looks.planned(FIRST), step)
+
+
+def raced(scores: FloatArray, margin: float, step: float) -> Claims:
+    """From 5 to 40 seeds, until decided."""
+    looks, done = Looks.between(FIRST, LAST), np.zeros(len(scores), dtype=np.int64)
+    while True:
+        seen = np.where(np.arange(LAST) < done[:, None], scores, np.nan)
+        more = next_seeds(seen, done, margin, looks, LAST, resolution=step)
+        if (more == done).all():
+            return claimed(seen, done, margin, looks, step)
+        done = more
+
+
+def unpaid(scores: FloatArray, margin: float, step: float) -> Claims:
+    """What looks are for: a test at 5% at every number of seeds from 3 to 20, of which the first claim counts."""
+    good = avoid = np.zeros(len(scores), dtype=bool)
+    for seeds in range(3, 21):
+        now_good, now_avoid, _ = claimed(scores, np.full(len(scores), seeds), margin, Looks.once(seeds), step)
+        good, avoid = good | now_good, avoid | now_avoid
+    return good, avoid, 20.0
+
+
+DESIGNS = {"once at 5": once, "every number to 40": always, "race 5..40": raced, "unpaid looks 3..20": unpaid}
+
+
+def claimed(scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, step: float) -> Claims:
+    p_good, p_avoid = familywise_p(scores, done, margin, looks, step)
+    return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA, float(done.mean())
+
+
+def cells() -> Iterator[tuple[str, int, str, str, float]]:
+    """Design, policies, truth, noise and the step of the scale."""
+    for design in DESIGNS:
+        for k in POLICIES:
+            if design == "unpaid looks 3..20" and k > 13:
+                continue
+            for truth in truths(k):
+                for noise in NOISES:
+                    yield design, k, truth, noise, 0.0
+                yield design, k, truth, "gaussian", STEP
+
+
+def simulated(design: str, k: int, truth: str, noise: str, step: float, studies: int) -> dict[str, float]:
+    """The shares of studies with a wrong claim, of policies decided, and the mean seeds of a policy."""
+    gaps, margin = truths(k)[truth]
+    close, behind = gaps <= margin, (gaps >= margin) & (np.arange(k) > 0)
+    rng = np.random.default_rng([k, len(truth), len(noise)])
+    wrong_good = wrong_avoid = decided = seeds = 0.0
+    for _ in range(studies):
+        scores = NOISES[noise](rng, k) - gaps[:, None]
+        if step:
+            # Gaps and margin lie on the grid, where rounding leaves the mean of a symmetric score as it is.
+            scores = np.round(scores / step) * step
+        good, avoid, used = DESIGNS[design](scores, margin, step)
+        wrong_good += bool((good & behind).any())
+        wrong_avoid += bool((avoid & close).any())
+        decided += float((good | avoid).mean())
+        seeds += used
+    found = {"wrong_good": wrong_good, "wrong_avoid": wrong_avoid, "decided": decided, "seeds": seeds}
+    return {name: round(total / studies, 4) for name, total in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000, metavar="N", help="simulated studies a cell")
+    studies = parser.parse_args().studies
+    answer = json.loads(ANSWER.read_text()) if ANSWER.exists() else {}
+    for design, k, truth, noise, step in cells():
+        name = f"{design} | k = {k} | {truth} | {noise}{f', steps of {step}' if step else ''}"
+        if answer.get(name, {}).get("studies") != studies:
+            answer[name] = simulated(design, k, truth, noise, step, studies) | {"studies": studies}
+            ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
+        print(name, answer[name], flush=True)
+
+
+if __name__ == "__main__":
+    main()
