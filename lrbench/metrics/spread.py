@@ -1,0 +1,59 @@
+"""Where the spread between seeds comes from: the networks, or the finite split that they are measured on.
+
+A seed's score is what its network is worth plus the noise of the validation samples, which have no part in the test
+score. So the covariance of the validation and the test score over seeds estimates the variance between networks, and
+what is left of the variance of the validation score is the measuring stick's. More seeds average both; more samples
+shrink the second for nothing but evaluation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DEGREES_NEEDED = 8
+"""With fewer degrees of freedom a covariance is mostly noise, and nothing is said."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance between the seeds of a policy, pooled over policies, by where it comes from."""
+
+    sd: float
+    """Standard deviation of the validation score between seeds."""
+    network: float
+    """The share of its variance that is the networks', from 0 to 1; the rest is the split's."""
+    degrees: int
+    """Degrees of freedom behind it: seeds less one, summed over policies."""
+
+    @property
+    def mostly_measuring(self) -> bool:
+        """Whether a larger split would take away more of the variance than twice the seeds."""
+        return self.network < 0.5
+
+
+def spread_of(val: ArrayLike, test: ArrayLike) -> Spread | None:
+    """Tell the networks' part of the spread between seeds from the measuring stick's.
+
+    Args:
+        val, test: scores on two splits, [policies, seeds]; a run with a value that is not finite is left out.
+
+    Returns:
+        None where there are fewer than `DEGREES_NEEDED` degrees of freedom, or no spread.
+
+    >>> val = [[0.5, 0.6, 0.7, 0.6, 0.5, 0.7, 0.6, 0.5, 0.7]]
+    >>> spread_of(val, val).network
+    1.0
+    """
+    a, b = np.asarray(val, dtype=np.float64), np.asarray(test, dtype=np.float64)
+    degrees, variance, covariance = 0, 0.0, 0.0
+    for x, y in zip(a, b, strict=True):
+        seen = np.isfinite(x) & np.isfinite(y)
+        if seen.sum() > 1:
+            x, y = x[seen] - x[seen].mean(), y[seen] - y[seen].mean()
+            degrees += len(x) - 1
+            variance += float(x @ x)
+            covariance += float(x @ y)
+    if degrees < DEGREES_NEEDED or variance == 0:
+        return None
+    return Spread(float(np.sqrt(variance / degrees)), float(np.clip(covariance / variance, 0.0, 1.0)), degrees)

@@ -1,0 +1,54 @@
+"""Spread: what of it is the networks', and what the measuring stick's."""
+
+import numpy as np
+import pytest
+
+from lrbench.metrics.spread import spread_of
+
+
+def scores(network: float, stick: float, policies: int = 40, seeds: int = 25) -> tuple[np.ndarray, np.ndarray]:
+    """Validation and test scores with these standard deviations, around a mean of each policy's own."""
+    rng = np.random.default_rng(0)
+    worth = rng.normal(0, 5, (policies, 1)) + rng.normal(0, network, (policies, seeds))
+    return worth + rng.normal(0, stick, worth.shape), worth + rng.normal(0, stick, worth.shape)
+
+
+@pytest.mark.parametrize(("network", "stick"), [(1.0, 1.0), (1.0, 2.0), (2.0, 1.0), (1.0, 0.1)])
+def test_the_share_of_the_networks_is_found_whatever_the_policies_are_worth(network: float, stick: float) -> None:
+    found = spread_of(*scores(network, stick))
+    assert found is not None
+    assert found.network == pytest.approx(network**2 / (network**2 + stick**2), abs=0.08)
+    assert found.sd == pytest.approx(np.hypot(network, stick), rel=0.08)
+    assert found.degrees == 40 * 24
+
+
+def test_the_noise_of_a_split_is_that_of_counting_right_answers() -> None:
+    # Networks that are worth the same, on 800 samples: the variance is p (1 - p) / N.
+    rng = np.random.default_rng(1)
+    val, test = rng.binomial(800, 0.65, (2, 30, 20)) / 800
+    found = spread_of(val, test)
+    assert found is not None
+    assert found.sd == pytest.approx(np.sqrt(0.65 * 0.35 / 800), rel=0.1)
+    assert found.network < 0.1
+    assert found.mostly_measuring
+
+
+def test_missing_runs_are_left_out_and_lonely_ones_say_nothing() -> None:
+    val, test = scores(1.0, 1.0, policies=4, seeds=5)
+    holed = val.copy()
+    holed[0, 1:] = np.nan
+    holed[1, 0] = np.inf
+    found = spread_of(holed, test)
+    assert found is not None
+    assert found.degrees == 3 + 4 + 4
+    assert found == spread_of(holed[1:], test[1:])
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 1), (2, 4)])
+def test_of_too_few_runs_nothing_is_said(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    assert spread_of(values, values) is None
+
+
+def test_of_equal_scores_nothing_is_said() -> None:
+    assert spread_of(np.full((3, 9), 0.5), np.full((3, 9), 0.5)) is None
