@@ -62,6 +62,10 @@ class Piecewise(Policy):
 
     A part sees only the evaluations since its own start. Nested ones are flattened where that changes no LR, so that
     the same schedule is the same value. Source: piecewise policies of LRBench, arXiv 2210.12936.
+
+    >>> from lrbench.policy import FIX, LINEAR
+    >>> FIX(k0=0.3).then(LINEAR(k0=1, l=10), at=100)(105)
+    0.5
     """
 
     label: ClassVar[str] = "then"
@@ -107,6 +111,10 @@ class Warmup(Policy):
 
     lr(t) = start + (policy(t) - start) * min(1, t/length): from `length` on it is the policy itself, whose steps stay
     where they were. Source: gradual warmup, Goyal et al. 2017, arXiv 1706.02677.
+
+    >>> from lrbench.policy import FIX
+    >>> FIX(k0=1).warmup(10)(5)
+    0.5
     """
 
     label: ClassVar[str] = "warmup"
@@ -129,7 +137,12 @@ class Warmup(Policy):
 
 
 class Scaled(Policy):
-    """A policy with every LR times a factor: `0.1 * a`, `a.scaled(0.1)`."""
+    """A policy with every LR times a factor: `0.1 * a`, `a.scaled(0.1)`.
+
+    >>> from lrbench.policy import FIX
+    >>> (0.5 * FIX(k0=1))(0)
+    0.5
+    """
 
     label: ClassVar[str] = "scaled"
     policy: Policy = declare("part", "policy", PolicyKind(), "what is scaled")
@@ -152,7 +165,12 @@ class Scaled(Policy):
 
 
 class Repeated(Policy):
-    """The first iterations of a policy, over and over: `a.repeated(every=1000)`."""
+    """The first iterations of a policy, over and over: `a.repeated(every=1000)`.
+
+    >>> from lrbench.policy import LINEAR
+    >>> LINEAR(k0=1, l=10).repeated(every=10)(15)
+    0.5
+    """
 
     label: ClassVar[str] = "repeated"
     policy: Policy = declare("part", "policy", PolicyKind(), "what is repeated")

@@ -8,7 +8,13 @@ SMITH = f"{PAPER}; Smith 2017, arXiv 1506.01186"
 
 @register_function
 class TRI(Triangle, Plain):
-    """Up and down in straight lines, from the lowest LR."""
+    """A triangle wave: up and down in straight lines, from the lowest LR.
+
+    >>> TRI(k0=0, k1=1, l=10)(5)
+    0.5
+    >>> TRI(k0=0, k1=1, l=10)(10)
+    1.0
+    """
 
     formula = "(2/pi)*abs(arcsin(sin(pi*t/(2l))))"
     source = SMITH
@@ -16,7 +22,11 @@ class TRI(Triangle, Plain):
 
 @register_function
 class TRI2(Triangle, Halving):
-    """TRI, half as high in each next cycle."""
+    """TRI, half as high in each next cycle.
+
+    >>> TRI2(k0=0, k1=1, l=10)(25)
+    0.25
+    """
 
     formula = "TRI(t)/2^floor(t/(2l))"
     source = SMITH
@@ -24,7 +34,11 @@ class TRI2(Triangle, Halving):
 
 @register_function
 class TRIEXP(Triangle, Exponential):
-    """TRI, lower by gamma every iteration."""
+    """TRI, lower by gamma every iteration.
+
+    >>> TRIEXP(k0=0, k1=1, gamma=0.5, l=4)(2)
+    0.125
+    """
 
     formula = "gamma^t*TRI(t)"
     source = SMITH
@@ -32,7 +46,11 @@ class TRIEXP(Triangle, Exponential):
 
 @register_function
 class SIN(SineArch, Plain):
-    """Arches of a sine, from the lowest LR."""
+    """Arches of a sine, from the lowest LR.
+
+    >>> SIN(k0=0, k1=1, l=10)(10)
+    1.0
+    """
 
     formula = "abs(sin(pi*t/(2l)))"
     source = PAPER
@@ -40,7 +58,11 @@ class SIN(SineArch, Plain):
 
 @register_function
 class SIN2(SineArch, Halving):
-    """SIN, half as high in each next arch."""
+    """SIN, half as high in each next arch.
+
+    >>> SIN2(k0=0, k1=1, l=10)(30)
+    0.5
+    """
 
     formula = "SIN(t)/2^floor(t/(2l))"
     source = PAPER
@@ -48,7 +70,11 @@ class SIN2(SineArch, Halving):
 
 @register_function
 class SINEXP(SineArch, Exponential):
-    """SIN, lower by gamma every iteration."""
+    """SIN, lower by gamma every iteration.
+
+    >>> SINEXP(k0=0, k1=1, gamma=0.5, l=2)(2)
+    0.25
+    """
 
     formula = "gamma^t*SIN(t)"
     source = PAPER
@@ -56,8 +82,15 @@ class SINEXP(SineArch, Exponential):
 
 @register_function
 class COS(Cosine, Plain):
-    """A cosine from the highest LR down and smoothly up again. Its l is a whole cycle, as in the paper; LRBench's
-    code took half a cycle, which its importer translates."""
+    """A cosine from the highest LR down and smoothly up again.
+
+    Its l is a whole cycle, as in the paper; LRBench's code took half a cycle, which its importer translates.
+
+    >>> COS(k0=0, k1=1, l=10)(5)
+    0.0
+    >>> COS(k0=0, k1=1, l=10)(10)
+    1.0
+    """
 
     formula = "(1+cos(2*pi*t/l))/2"
     source = PAPER

@@ -15,7 +15,11 @@ POSITIVE = Bounds(low=0.0, low_open=True)
 
 @register_function
 class FIX(Function):
-    """The same LR throughout."""
+    """A constant LR.
+
+    >>> FIX(k0=0.1)(500)
+    0.1
+    """
 
     group = "fixed"
     formula = "k0"
@@ -28,7 +32,11 @@ class FIX(Function):
 
 @register_function
 class STEP(Decaying):
-    """Falls by the factor gamma every l iterations."""
+    """A staircase: falls by the factor gamma every l iterations.
+
+    >>> STEP(k0=1, gamma=0.5, l=10)(25)
+    0.25
+    """
 
     formula = "gamma^floor(t/l)"
     source = PAPER
@@ -41,7 +49,11 @@ class STEP(Decaying):
 
 @register_function
 class NSTEP(Decaying):
-    """Falls by the factor gamma at each of the iterations l_0 < l_1 < ..."""
+    """A staircase with steps at given places: falls by the factor gamma at each of l_0 < l_1 < ...
+
+    >>> NSTEP(k0=1, gamma=0.5, l=[10, 30])(30)
+    0.25
+    """
 
     formula = "gamma^i, i = how many of l_0 < l_1 < ... are <= t"
     source = PAPER
@@ -54,7 +66,11 @@ class NSTEP(Decaying):
 
 @register_function
 class EXP(Decaying):
-    """Falls by the factor gamma every iteration."""
+    """Exponential decay: falls by the factor gamma every iteration.
+
+    >>> EXP(k0=1, gamma=0.5)(3)
+    0.125
+    """
 
     formula = "gamma^t"
     source = PAPER
@@ -66,7 +82,11 @@ class EXP(Decaying):
 
 @register_function
 class INV(Decaying):
-    """Falls like an inverse power of t."""
+    """Inverse decay: falls like an inverse power of t.
+
+    >>> INV(k0=1, gamma=1, p=2)(1)
+    0.25
+    """
 
     formula = "1/(1+t*gamma)^p"
     source = PAPER
@@ -79,7 +99,11 @@ class INV(Decaying):
 
 @register_function
 class POLY(Decaying):
-    """Falls to the floor over l iterations along a power of what is left; stays there."""
+    """Polynomial decay: falls over l iterations along a power of what is left, and stays at the floor.
+
+    >>> POLY(k0=1, p=2, l=10)(5)
+    0.25
+    """
 
     formula = "(1-t/l)^p, 0 from t = l on"
     source = f"{PAPER}; Caffe"

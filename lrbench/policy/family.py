@@ -22,7 +22,11 @@ from lrbench.policy.wave import (
 
 @register_function
 class SIG(Decaying):
-    """A sigmoid with its middle at l: falls from k0 for a negative gamma, rises to k0 for a positive one."""
+    """A sigmoid with its middle at l: falls from k0 for a negative gamma, rises to k0 for a positive one.
+
+    >>> SIG(k0=1, gamma=-1, l=10)(10)
+    0.5
+    """
 
     formula = "1/(1+exp(-gamma*(t-l)))"
     source = f"{LRBENCH}; Caffe"
@@ -55,7 +59,11 @@ class FallingCosine(RisingCosine):
 
 @register_function
 class DTRI(FallingTriangle, Plain):
-    """TRI from the highest LR."""
+    """TRI from the highest LR.
+
+    >>> DTRI(k0=0, k1=1, l=10)(10)
+    0.0
+    """
 
     formula = "TRI(t+l)"
     source = LRBENCH
@@ -63,7 +71,11 @@ class DTRI(FallingTriangle, Plain):
 
 @register_function
 class DTRI2(FallingTriangle, Halving):
-    """DTRI, half as high after each trough."""
+    """DTRI, half as high after each trough.
+
+    >>> DTRI2(k0=0, k1=1, l=10)(15)
+    0.25
+    """
 
     formula = "TRI(t+l)/2^floor((t+l)/(2l))"
     source = LRBENCH
@@ -71,7 +83,11 @@ class DTRI2(FallingTriangle, Halving):
 
 @register_function
 class DTRIEXP(FallingTriangle, Exponential):
-    """DTRI, lower by gamma every iteration."""
+    """DTRI, lower by gamma every iteration.
+
+    >>> DTRIEXP(k0=0, k1=1, gamma=0.5, l=4)(2)
+    0.125
+    """
 
     formula = "gamma^t*TRI(t+l)"
     source = LRBENCH
@@ -79,7 +95,11 @@ class DTRIEXP(FallingTriangle, Exponential):
 
 @register_function
 class DSIN(FallingSineArch, Plain):
-    """SIN from the highest LR."""
+    """SIN from the highest LR.
+
+    >>> DSIN(k0=0, k1=1, l=10)(10)
+    0.0
+    """
 
     formula = "SIN(t+l)"
     source = LRBENCH
@@ -87,7 +107,11 @@ class DSIN(FallingSineArch, Plain):
 
 @register_function
 class DSIN2(FallingSineArch, Halving):
-    """DSIN, half as high after each trough."""
+    """DSIN, half as high after each trough.
+
+    >>> DSIN2(k0=0, k1=1, l=10)(20)
+    0.5
+    """
 
     formula = "SIN(t+l)/2^floor((t+l)/(2l))"
     source = LRBENCH
@@ -95,7 +119,11 @@ class DSIN2(FallingSineArch, Halving):
 
 @register_function
 class DSINEXP(FallingSineArch, Exponential):
-    """DSIN, lower by gamma every iteration."""
+    """DSIN, lower by gamma every iteration.
+
+    >>> DSINEXP(k0=0, k1=1, gamma=0.5, l=2)(4)
+    0.0625
+    """
 
     formula = "gamma^t*SIN(t+l)"
     source = LRBENCH
@@ -103,7 +131,11 @@ class DSINEXP(FallingSineArch, Exponential):
 
 @register_function
 class COS2(FallingCosine, Halving):
-    """A cosine from the highest LR, half as high after each trough. Its l is half a cycle, unlike that of COS."""
+    """A cosine from the highest LR, half as high after each trough. Its l is half a cycle, unlike that of COS.
+
+    >>> COS2(k0=0, k1=1, l=10)(20)
+    0.5
+    """
 
     formula = "(1+cos(pi*t/l))/2/2^floor((t+l)/(2l))"
     source = LRBENCH
@@ -111,7 +143,11 @@ class COS2(FallingCosine, Halving):
 
 @register_function
 class COSEXP(FallingCosine, Exponential):
-    """A cosine from the highest LR, lower by gamma every iteration. Its l is half a cycle, unlike that of COS."""
+    """A cosine from the highest LR, lower by gamma every iteration. Its l is half a cycle, unlike that of COS.
+
+    >>> COSEXP(k0=0, k1=1, gamma=0.5, l=2)(4)
+    0.0625
+    """
 
     formula = "gamma^t*(1+cos(pi*t/l))/2"
     source = LRBENCH
@@ -119,7 +155,11 @@ class COSEXP(FallingCosine, Exponential):
 
 @register_function
 class UPCOS(RisingCosine, Plain):
-    """A cosine from the lowest LR."""
+    """A cosine from the lowest LR.
+
+    >>> UPCOS(k0=0, k1=1, l=10)(10)
+    1.0
+    """
 
     formula = "(1+cos(pi*(t/l+1)))/2"
     source = LRBENCH
@@ -127,7 +167,11 @@ class UPCOS(RisingCosine, Plain):
 
 @register_function
 class UPCOS2(RisingCosine, Halving):
-    """UPCOS, half as high in each next cycle."""
+    """UPCOS, half as high in each next cycle.
+
+    >>> UPCOS2(k0=0, k1=1, l=10)(30)
+    0.5
+    """
 
     formula = "UPCOS(t)/2^floor(t/(2l))"
     source = LRBENCH
@@ -135,7 +179,11 @@ class UPCOS2(RisingCosine, Halving):
 
 @register_function
 class UPCOSEXP(RisingCosine, Exponential):
-    """UPCOS, lower by gamma every iteration."""
+    """UPCOS, lower by gamma every iteration.
+
+    >>> UPCOSEXP(k0=0, k1=1, gamma=0.5, l=2)(2)
+    0.25
+    """
 
     formula = "gamma^t*UPCOS(t)"
     source = LRBENCH
@@ -143,7 +191,11 @@ class UPCOSEXP(RisingCosine, Exponential):
 
 @register_function
 class RSW(Sawtooth, Plain):
-    """Down in a straight line, restarting at the highest LR every l iterations."""
+    """Sawtooth restarts: down in a straight line, restarting at the highest LR every l iterations.
+
+    >>> RSW(k0=0, k1=1, l=10)(5)
+    0.5
+    """
 
     formula = "1-frac(t/l)"
     source = LRBENCH
@@ -151,7 +203,11 @@ class RSW(Sawtooth, Plain):
 
 @register_function
 class RSW2(Sawtooth, Halving):
-    """RSW, half as high after each restart."""
+    """RSW, half as high after each restart.
+
+    >>> RSW2(k0=0, k1=1, l=10)(15)
+    0.25
+    """
 
     formula = "RSW(t)/2^floor(t/l)"
     source = LRBENCH
@@ -159,7 +215,11 @@ class RSW2(Sawtooth, Halving):
 
 @register_function
 class RSWEXP(Sawtooth, Exponential):
-    """RSW, lower by gamma every iteration."""
+    """RSW, lower by gamma every iteration.
+
+    >>> RSWEXP(k0=0, k1=1, gamma=0.5, l=4)(2)
+    0.125
+    """
 
     formula = "gamma^t*RSW(t)"
     source = LRBENCH
@@ -167,7 +227,11 @@ class RSWEXP(Sawtooth, Exponential):
 
 @register_function
 class SINRSW(SineTooth, Plain):
-    """Down along a quarter of a sine, restarting at the highest LR every l iterations."""
+    """Sine restarts: down along a quarter of a sine, restarting at the highest LR every l iterations.
+
+    >>> round(SINRSW(k0=0, k1=1, l=3)(2), 3)
+    0.5
+    """
 
     formula = "sin(pi*RSW(t)/2)"
     source = LRBENCH
@@ -175,7 +239,11 @@ class SINRSW(SineTooth, Plain):
 
 @register_function
 class SINRSW2(SineTooth, Halving):
-    """SINRSW, half as high after each restart."""
+    """SINRSW, half as high after each restart.
+
+    >>> SINRSW2(k0=0, k1=1, l=10)(10)
+    0.5
+    """
 
     formula = "SINRSW(t)/2^floor(t/l)"
     source = LRBENCH
@@ -183,7 +251,11 @@ class SINRSW2(SineTooth, Halving):
 
 @register_function
 class SINRSWEXP(SineTooth, Exponential):
-    """SINRSW, lower by gamma every iteration."""
+    """SINRSW, lower by gamma every iteration.
+
+    >>> SINRSWEXP(k0=0, k1=1, gamma=0.5, l=2)(2)
+    0.25
+    """
 
     formula = "gamma^t*SINRSW(t)"
     source = LRBENCH
@@ -191,7 +263,11 @@ class SINRSWEXP(SineTooth, Exponential):
 
 @register_function
 class COSRSW(CosineTooth, Plain):
-    """Down along half a cosine, restarting at the highest LR every l iterations."""
+    """Cosine restarts: down along half a cosine, restarting at the highest LR every l iterations.
+
+    >>> round(COSRSW(k0=0, k1=1, l=10)(5), 3)
+    0.5
+    """
 
     formula = "(1-cos(pi*RSW(t)))/2"
     source = LRBENCH
@@ -199,7 +275,11 @@ class COSRSW(CosineTooth, Plain):
 
 @register_function
 class COSRSW2(CosineTooth, Halving):
-    """COSRSW, half as high after each restart."""
+    """COSRSW, half as high after each restart.
+
+    >>> COSRSW2(k0=0, k1=1, l=10)(10)
+    0.5
+    """
 
     formula = "COSRSW(t)/2^floor(t/l)"
     source = LRBENCH
@@ -207,7 +287,11 @@ class COSRSW2(CosineTooth, Halving):
 
 @register_function
 class COSRSWEXP(CosineTooth, Exponential):
-    """COSRSW, lower by gamma every iteration."""
+    """COSRSW, lower by gamma every iteration.
+
+    >>> COSRSWEXP(k0=0, k1=1, gamma=0.5, l=2)(2)
+    0.25
+    """
 
     formula = "gamma^t*COSRSW(t)"
     source = LRBENCH

@@ -17,7 +17,11 @@ def half_cosine(x: FloatArray) -> FloatArray:
 
 @register_function
 class LINEAR(Function):
-    """A straight line from k0 to k1 over l iterations; stays at k1. With k1 > k0 it is a linear range test."""
+    """A straight line from k0 to k1 over l iterations; stays at k1. With k1 > k0 it is a linear range test.
+
+    >>> LINEAR(k0=1, l=10)(5)
+    0.5
+    """
 
     group = "decaying"
     formula = "lr = k0 + (k1-k0)*min(t/l, 1)"
@@ -32,7 +36,12 @@ class LINEAR(Function):
 
 @register_function
 class GEOMETRIC(Function):
-    """From k0 to k1 by equal factors over l iterations; stays at k1. With k1 > k0 it is an exponential range test."""
+    """A geometric path from k0 to k1 by equal factors over l iterations; stays at k1. With k1 > k0 it is an exponential
+    range test.
+
+    >>> round(GEOMETRIC(k0=1, k1=0.01, l=10)(5), 3)
+    0.1
+    """
 
     group = "decaying"
     formula = "lr = k0*(k1/k0)^min(t/l, 1)"
@@ -50,7 +59,11 @@ class GEOMETRIC(Function):
 
 @register_function
 class COSINE(Decaying):
-    """Half a cosine from k0 down to the floor k1 over l iterations; stays there. COS is the cyclic one."""
+    """Half a cosine from k0 down to the floor k1 over l iterations; stays there. COS is the cyclic one.
+
+    >>> COSINE(k0=1, l=10)(5)
+    0.5
+    """
 
     formula = "(1+cos(pi*min(t/l, 1)))/2"
     source = "Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts"
@@ -62,7 +75,13 @@ class COSINE(Decaying):
 
 @register_function
 class SGDR(Decaying):
-    """Half cosines from k0 down to the floor k1 with warm restarts; each next one takes mult times as long."""
+    """Half cosines from k0 down to the floor k1 with warm restarts; each next one takes mult times as long.
+
+    >>> SGDR(k0=1, l=10, mult=2)(10)
+    1.0
+    >>> SGDR(k0=1, l=10, mult=2)(20)
+    0.5
+    """
 
     group = "cyclic"
     formula = "(1+cos(pi*x))/2, x = the share of the cycle that is over; cycle i takes l*mult^i iterations"
@@ -89,7 +108,11 @@ class SGDR(Decaying):
 
 @register_function
 class ONECYCLE(Function):
-    """One cycle: half a cosine from k0 up to k1, then one from k1 down to k2, far below k0; stays there."""
+    """One cycle: half a cosine from k0 up to k1, then one from k1 down to k2, far below k0; stays there.
+
+    >>> ONECYCLE(k0=0.1, k1=1, up=10, down=30)(10)
+    1.0
+    """
 
     group = "one-cycle"
     formula = "lr = k0 + (k1-k0)*(1-cos(pi*t/up))/2 up to t = up, k2 + (k1-k2)*(1+cos(pi*(t-up)/down))/2 from there"
@@ -133,7 +156,11 @@ class WarmupStableDecay(Decaying):
 
 @register_function
 class WSD(WarmupStableDecay):
-    """Warmup, stable, decay in a straight line; runs that differ in `down` only share everything before."""
+    """Warmup, stable, decay in a straight line; runs that differ in `down` only share everything before.
+
+    >>> WSD(k0=1, up=10, stable=20, down=10)(35)
+    0.5
+    """
 
     formula = "t/up, then 1, then 1-x, x = the share of down that is over"
     source = "Hu et al. 2024, arXiv 2404.06395; linear decay as in Haegele et al. 2024, arXiv 2405.18392"
@@ -144,7 +171,11 @@ class WSD(WarmupStableDecay):
 
 @register_function
 class WSDSQRT(WarmupStableDecay):
-    """WSD whose decay falls fast at first: 1 minus a square root."""
+    """WSD whose decay falls fast at first: 1 minus a square root.
+
+    >>> WSDSQRT(k0=1, up=10, stable=20, down=16)(34)
+    0.5
+    """
 
     formula = "t/up, then 1, then 1-sqrt(x), x = the share of down that is over"
     source = "Haegele et al. 2024, arXiv 2405.18392"
@@ -155,7 +186,11 @@ class WSDSQRT(WarmupStableDecay):
 
 @register_function
 class INVSQRT(Decaying):
-    """Stays at k0 for l iterations, then falls with the inverse square root of t; needs no budget."""
+    """Inverse square root decay: k0 for l iterations, then in proportion to 1/sqrt(t); needs no budget.
+
+    >>> INVSQRT(k0=1, l=100)(400)
+    0.5
+    """
 
     formula = "sqrt(l/max(t, l))"
     source = "Vaswani et al. 2017, arXiv 1706.03762; without its warmup, as in Raffel et al. 2019, arXiv 1910.10683"
@@ -168,7 +203,11 @@ class INVSQRT(Decaying):
 
 @register_function
 class REX(Decaying):
-    """Reflected exponential: stays high for long and falls steeply at the end of l iterations; stays there."""
+    """Reflected exponential decay: stays high for long and falls steeply at the end of l iterations; stays there.
+
+    >>> round(REX(k0=1, l=10)(5), 3)
+    0.667
+    """
 
     formula = "(1-x)/(1/2+(1-x)/2), x = min(t/l, 1)"
     source = "Chen et al. 2021, arXiv 2107.04197"

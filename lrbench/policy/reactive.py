@@ -50,7 +50,11 @@ def evaluations_before(t: IntArray, history: History) -> IntArray:
 
 @register_function
 class REDUCEONPLATEAU(Reactive):
-    """Falls by the factor gamma whenever more than `patience` evaluations in a row bring no new best."""
+    """Decay on plateaus: falls by the factor gamma when over `patience` evaluations in a row bring no new best.
+
+    >>> REDUCEONPLATEAU(k0=1, gamma=0.5, patience=0).lrs(20, 22, [(10, 0.6), (20, 0.6)])
+    array([0.5, 0.5])
+    """
 
     formula = "lr = max(k1, gamma*lr) when no value > best + threshold*|best| in more than patience evaluations"
     source = "torch.optim.lr_scheduler.ReduceLROnPlateau, mode 'max', and for values below 0 mode 'min' of minus them"
@@ -103,12 +107,17 @@ def _beyond(best: float, share: float) -> float:
 
 @register_function
 class CHANGEONPLATEAU(Reactive):
-    """Moves along a list of policies, high to low: on a plateau to the next higher one, near the end to the lower.
+    """Changes of policy on plateaus: the next higher of a list, near the end the next lower.
 
     A plateau: more than `window` evaluations exist, and the best improvement from one to the next within the last
     `window` of them is below `threshold`; a value that is not finite is no improvement. Every policy counts its
     iterations from the start of the run, from 0 as all policies do: the first iteration has the LR policies[first](0),
     where LRBench's callback, which counts from 1, asks for that of 1, and so one iteration later throughout.
+
+    >>> from lrbench.policy import FIX
+    >>> flat = [(10, 0.5), (20, 0.5), (30, 0.5)]
+    >>> CHANGEONPLATEAU(policies=[FIX(k0=0.1), FIX(k0=0.01)], first=1, window=2, until=100).lrs(30, 31, flat)
+    array([0.1])
     """
 
     formula = "lr = policies[i](t); i-1 on a plateau before until, i+1 on one after, at most once in cooldown + 1"

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 import lrbench
 from lrbench.cli import app
 from lrbench.display.curve import sparkline
+from lrbench.display.docstring import first_sentence
 from lrbench.metrics import METRICS
 from lrbench.modifiers import description, modifiers, settings_named
 from lrbench.policy import catalog, catalogs, functions, parse
@@ -148,7 +149,7 @@ def _keys_of_a_task() -> Iterator[Cells]:
 def _specifications(known: Mapping[str, type]) -> Iterator[Cells]:
     for name, kind in known.items():
         options = {option: parameter.default for option, parameter in inspect.signature(kind).parameters.items()}
-        yield _code(name), _options(options), _plain(_first_sentence(kind))
+        yield _code(name), _options(options), _plain(first_sentence(kind))
 
 
 def _registered(known: Mapping[str, Registration[Any]]) -> Iterator[Cells]:
@@ -189,11 +190,6 @@ def _study_file_tables() -> Iterator[Table]:
 # Policies and modifiers -----------------------------------------------------------------------------------------------
 
 
-def _first_sentence(declared: type) -> str:
-    text = " ".join((inspect.getdoc(declared) or "").split("\n\n")[0].split())
-    return re.split(r"(?<=[.)]) (?=[A-Z])", text)[0]
-
-
 def _drawn(name: str) -> str:
     """The curve of a function, by the policy that a catalog has of it."""
     shipped = [entry.policy for known in ("lrbench13", "lrbench_family", "modern") for entry in catalog(known).values()]
@@ -206,7 +202,7 @@ def _drawn(name: str) -> str:
 def _gallery(names: Iterable[str]) -> Iterator[Cells]:
     for name in names:
         function = functions()[name]
-        yield _code(_signature(function)), _code(function.formula), _plain(_first_sentence(function)), _drawn(name)
+        yield _code(_signature(function)), _code(function.formula), _plain(first_sentence(function)), _drawn(name)
 
 
 def _signature(function: type[Named]) -> str:
