@@ -15,18 +15,18 @@ from lrbench.engine.flops import step_flops
 from lrbench.engine.loop import Training
 from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
 from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
-from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
-from lrbench.engine.units import units_of
+from lrbench.engine.state import Flops, State, TrainingLoss
+from lrbench.engine.trainable import Trainable
 from lrbench.tasks.snapshot import identical
 
 __all__ = [
     "Evaluation",
     "Flops",
-    "Frozen",
     "Memory",
     "Modifier",
     "Predictions",
     "State",
+    "Trainable",
     "Training",
     "TrainingLoss",
     "Watcher",
@@ -45,7 +45,6 @@ __all__ = [
     "state_from_bytes",
     "state_to_bytes",
     "step_flops",
-    "units_of",
     "why_not_stacked",
     "write_checkpoint",
 ]

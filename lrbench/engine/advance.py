@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from lrbench.engine.loop import Training, initial_network
 from lrbench.engine.modifier import Modifier, Watcher, in_order
 from lrbench.engine.state import State
 from lrbench.reproducible import deterministic
+from lrbench.tasks.remembered import once_per_task
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def begin(task: Task, seed: int) -> State:
     return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
 
 
-@lru_cache(maxsize=64)
+@once_per_task
 def _initial_loss(task: Task, seed: int) -> float:
     """The validation loss before the first iteration, which is the same for all policies."""
     with deterministic():

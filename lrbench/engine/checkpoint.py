@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lrbench.engine.state import Flops, Frozen, State, TrainingLoss
+from lrbench.engine.state import Flops, State, TrainingLoss
 from lrbench.errors import CheckpointError
 from lrbench.files import write_atomically
 
@@ -20,7 +20,7 @@ _HEADER = len(_MAGIC) + sha256().digest_size
 def state_to_bytes(state: State) -> bytes:
     """A state as it is written to a file or sent to another process, with a checksum."""
     buffer = io.BytesIO()
-    plain = {"since_evaluation": vars(state.since_evaluation), "flops": vars(state.flops), "frozen": vars(state.frozen)}
+    plain = {"since_evaluation": vars(state.since_evaluation), "flops": vars(state.flops)}
     torch.save({**state.facts(), **plain}, buffer)
     content = buffer.getvalue()
     return _MAGIC + sha256(content).digest() + content
@@ -34,12 +34,12 @@ def state_from_bytes(content: bytes, device: torch.device | str = "cpu") -> Stat
     """
     check_checkpoint(content, "the state")
     fields: dict[str, Any] = torch.load(io.BytesIO(content[_HEADER:]), map_location=device, weights_only=True)
+    fields.pop("frozen", None)  # older files have it a second time: modifiers remember what they took out
     return State(
         **{
             **fields,
             "since_evaluation": TrainingLoss(**fields["since_evaluation"]),
             "flops": Flops(**fields["flops"]),
-            "frozen": Frozen(**fields["frozen"]),
         }
     )
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import batch_indices, train_batch
+from lrbench.engine.batches import batch_indices
 from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
-from lrbench.engine.flops import features_flops, step_flops
-from lrbench.engine.frozen import extended_features, extends, frozen_features, split_network, stored_batch
-from lrbench.engine.state import Flops, Frozen, State, TrainingLoss, up_to_divergence
-from lrbench.reproducible import seed_generators, seed_numpy_and_python, seed_torch
+from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
+from lrbench.engine.trainable import Trainable
+from lrbench.reproducible import seed_numpy_and_python, seed_torch
 from lrbench.streams import stream_seed
 from lrbench.tasks.optimizer_state import HasModes, changed_groups, evaluated_weights, group_settings, restore
 from lrbench.tasks.snapshot import copied
@@ -37,7 +36,8 @@ class Training:
         module: the whole network.
         weights: the parameters that are being trained, by name.
         optimizer: the optimizer over `weights`.
-        frozen: the leading units that are no longer trained.
+        trainable: what of the network is trained, and what it is given.
+        flops: floating-point operations spent so far.
     """
 
     def __init__(self, task: Task, state: State, modifiers: Sequence[Modifier], watchers: Sequence[Watcher]) -> None:
@@ -49,18 +49,16 @@ class Training:
         if state.diverged_at is None:
             self.module.load_state_dict(state.model)
         self.module.train()
-        self._trained: nn.Module = self.module
-        self._prefix = nn.Sequential()
-        self._features = state.features
+        self.trainable = Trainable(task, self.module, state.seed)
         self.weights = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
         self.optimizer = task.optimizer.build(list(self.weights.values()))
         if isinstance(self.optimizer, HasModes):
             self.optimizer.train()
         self._ratios = _lr_ratios(self.optimizer)
         self._built = group_settings(self.optimizer)
-        self.frozen = state.frozen
-        if self.frozen.units:
-            self._take_out(self.frozen.units)
+        for modifier in modifiers:
+            if (memory := state.memories.get(str(modifier))) is not None:
+                modifier.resume(self, memory, state)
         restore(self.optimizer, state.optimizer, state.groups)
         self.flops = state.flops
         self.diverged_at = state.diverged_at
@@ -69,7 +67,6 @@ class Training:
         self._modifiers = [(modifier, self._memory(modifier, state)) for modifier in modifiers]
         self._watchers = {str(watcher): (watcher, self._memory(watcher, state)) for watcher in watchers}
         self._watching = dict.fromkeys(self._watchers, 0.0)
-        self._augmentation = torch.Generator()
 
     def run(self, lrs: Sequence[float]) -> None:
         """Train one iteration for each learning rate, and note where a loss was not finite."""
@@ -80,7 +77,7 @@ class Training:
         costs: list[Flops] = []
         for lr, indices in zip(lrs, batch_indices(self.task, self.seed, started, started + len(lrs)), strict=True):
             losses.append(self._iterate(lr, indices))
-            costs.append(step_flops(self.task, self.frozen))
+            costs.append(self.trainable.flops)
             self._tell_methods()
         self._note(started, torch.stack(losses).tolist(), costs)
 
@@ -104,26 +101,26 @@ class Training:
         finite = {name: beside for name, beside in watched.items() if beside.is_finite}
         yield replace(evaluation, watched=finite, watching=watching)
 
-    def freeze(self, frozen: Frozen) -> None:
-        """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
+    def train_only(self, part: Trainable) -> None:
+        """Take all but a part of the network out of training, for good.
 
-        Unless the storage is "none", their outputs over the train split are computed now, which is counted, and
-        training goes on from those. The optimizer keeps its state of what is still trained, and drops the rest.
-
-        Raises:
-            TaskError: the network has no units.
-            ValueError: there are fewer units than are frozen already, or all there are.
+        The optimizer keeps its state of what is still trained, and drops the rest.
         """
-        before, features = self.frozen, self._features
-        if frozen.units < before.units:
-            raise ValueError(f"{before.units} units are frozen, and {frozen.units} of them cannot be trained again")
-        self.frozen, self._features = frozen, None
-        self._take_out(frozen.units)
-        if features is not None and extends(frozen, before):
-            self._features = extended_features(self.task, self._prefix[before.units :], frozen, features)
-        elif frozen.stored:
-            self._features = frozen_features(self.task, self._prefix, frozen, self.seed)
-        self.flops += features_flops(self.task, frozen, before)
+        self.trainable = part
+        kept = set(part.trained.parameters())
+        for weight in self.weights.values():
+            if weight not in kept:
+                weight.grad = None
+                self.optimizer.state.pop(weight, None)
+        self.weights = {name: weight for name, weight in self.weights.items() if weight in kept}
+        groups = []
+        for group, ratio, built in zip(self.optimizer.param_groups, self._ratios, self._built, strict=True):
+            group["params"] = [weight for weight in group["params"] if weight in kept]
+            if group["params"]:
+                groups.append((group, ratio, built))
+        self.optimizer.param_groups = [group for group, _, _ in groups]
+        self._ratios = [ratio for _, ratio, _ in groups]
+        self._built = tuple(built for _, _, built in groups)
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
         """Go on from other weights (an average, say), and tell the modifiers that the path up to here has ended.
@@ -153,39 +150,21 @@ class Training:
             initial_loss=self._initial_loss,
             since_evaluation=self._since_evaluation,
             flops=self.flops,
-            frozen=self.frozen,
             memories={str(method): copied(memory) for method, memory in (*self._modifiers, *self._watchers.values())},
-            features=self._features,
+            features=self.trainable.features,
         )
-
-    def _take_out(self, units: int) -> None:
-        """Let only what follows the first units be trained, and have those in eval mode."""
-        self._prefix, self._trained = split_network(self.module, units)
-        self._prefix.eval()
-        gone = set(self._prefix.parameters())
-        for parameter in gone:
-            parameter.grad = None
-            self.optimizer.state.pop(parameter, None)
-        self.weights = {name: weight for name, weight in self.weights.items() if weight not in gone}
-        kept = []
-        for group, ratio, built in zip(self.optimizer.param_groups, self._ratios, self._built, strict=True):
-            group["params"] = [weight for weight in group["params"] if weight not in gone]
-            if group["params"]:
-                kept.append((group, ratio, built))
-        self.optimizer.param_groups = [group for group, _, _ in kept]
-        self._ratios = [ratio for _, ratio, _ in kept]
-        self._built = tuple(built for _, _, built in kept)
 
     def _iterate(self, lr: float, indices: Tensor) -> Tensor:
         """One iteration: batch, forward, backward, optimizer step; returns its loss."""
-        inputs = self._inputs(indices)
+        inputs = self.trainable.inputs(self.step, indices)
         seed = stream_seed(self.seed, "forward", self.step)
         seed_torch(seed, inputs.device)
         if self.task.draws_elsewhere:
             seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
-        loss = self.task.loss(forward(self.task, self._trained, inputs), self.task.data.train.targets[indices])
+        outputs = forward(self.task, self.trainable.trained, inputs)
+        loss = self.task.loss(outputs, self.task.data.train.targets[indices])
         loss.backward()
         for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
@@ -193,28 +172,6 @@ class Training:
         self.step += 1
         self.lr = lr
         return loss.detach()
-
-    def _inputs(self, indices: Tensor) -> Tensor:
-        """What the trained part of the network is given for these samples."""
-        if not self.frozen.units:
-            return self._augmented(indices)
-        if not self.frozen.stored:
-            with torch.no_grad():
-                inputs = self._augmented(indices)
-                if self.task.draws_elsewhere:
-                    seed_generators(stream_seed(self.seed, "frozen units", self.step), inputs.device)
-                return forward(self.task, self._prefix, inputs)
-        if self._features is None:
-            self._features = frozen_features(self.task, self._prefix, self.frozen, self.seed)
-        return stored_batch(self._features, self._views(len(indices)), indices)
-
-    def _augmented(self, indices: Tensor) -> Tensor:
-        return self.task.data.decode(train_batch(self.task, self.seed, self.step, indices, self._augmentation))
-
-    def _views(self, samples: int) -> Tensor:
-        """Which stored view each sample of this iteration's batch is taken from."""
-        generator = self._augmentation.manual_seed(stream_seed(self.seed, "stored view", self.step))
-        return torch.randint(self.frozen.views, (samples,), generator=generator).to(self.task.device)
 
     def _tell_methods(self) -> None:
         """Tell modifiers, and then watchers, that an iteration is done, and where it was an epoch's last, that too."""

@@ -13,6 +13,7 @@ from lrbench.errors import TaskError
 
 if TYPE_CHECKING:
     from lrbench.engine.loop import Training
+    from lrbench.engine.state import State
     from lrbench.tasks import Task
 
 Memory = dict[str, Any]
@@ -79,9 +80,9 @@ class Modifier(Watcher):
     """A training method that changes training; it is trained as a run of its own.
 
     It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers: `replace`,
-    after which every modifier hears of `after_replacement`, and `freeze`. Several are called in the order of their
-    `rank`, lowest first, at every event; nothing may write to weights that are no longer trained, which is why
-    `training.weights` does not have them.
+    after which every modifier hears of `after_replacement`, and `train_only`, which it calls again in `resume`.
+    Several are called in the order of their `rank`, lowest first, at every event; nothing may write to weights that are
+    no longer trained, which is why `training.weights` does not have them.
 
     Attributes:
         rank: the place of the method among others.
@@ -90,6 +91,12 @@ class Modifier(Watcher):
 
     rank: ClassVar[int] = 50
     family: ClassVar[str] = ""
+
+    def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
+        """Called before the first iteration from a state, where the memory is that of an earlier segment.
+
+        The optimizer has no state yet: it is given that of the weights that are in training after this.
+        """
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
         """Called after any modifier has replaced the weights: what is remembered of their path leads no further."""

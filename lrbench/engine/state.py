@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -48,30 +48,6 @@ class Flops:
         return self.forward + self.backward
 
 
-Storage = Literal["float32", "bfloat16", "none"]
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """How many leading units are out of training, and how their outputs over the train split are kept.
-
-    Attributes:
-        units: how many; 0 for none.
-        storage: the type that the outputs are stored in, or "none" where they are computed anew each iteration,
-            without gradients, from freshly augmented inputs.
-        views: how many augmented views of each sample are stored; each iteration draws one of them for each sample.
-            Without augmentation there is one, the sample as it is.
-    """
-
-    units: int = 0
-    storage: Storage = "none"
-    views: int = 1
-
-    @property
-    def stored(self) -> bool:
-        return self.units > 0 and self.storage != "none"
-
-
 @dataclass(frozen=True)
 class State:
     """Everything that training from `step` on depends on, besides the task and the learning rates.
@@ -90,10 +66,9 @@ class State:
         initial_loss: the validation loss of the initial weights, against which divergence is judged.
         since_evaluation: the training losses since the last evaluation.
         flops: floating-point operations spent on training so far.
-        frozen: the leading units that are no longer trained.
         memories: what each modifier and watcher remembers, by its text.
-        features: the stored outputs of the frozen units, if they are at hand; they follow from the rest, so they are
-            no part of the state's identity, and neither copied nor saved with it.
+        features: inputs of the part that is trained, where a modifier keeps them (`Trainable`). They follow from the
+            rest, so that they are no part of the state's identity, and neither copied nor saved with it.
         diverged_at: the number of iterations after which the run was found to have diverged, or None.
     """
 
@@ -104,7 +79,6 @@ class State:
     initial_loss: float
     since_evaluation: TrainingLoss = field(default_factory=TrainingLoss)
     flops: Flops = field(default_factory=Flops)
-    frozen: Frozen = field(default_factory=Frozen)
     memories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diverged_at: int | None = None
     groups: Sequence[Mapping[str, Any]] = ()

@@ -12,7 +12,6 @@ from torch.optim.swa_utils import update_bn
 from lrbench.engine import Training
 from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
-from lrbench.engine.frozen import split_network
 from lrbench.modifiers.means import Weights
 from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
@@ -38,11 +37,10 @@ def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn
     the result does not depend on what was drawn before.
     """
     network = copy_with_weights(network, {})
-    units, task = training.frozen.units, training.task
-    prefix, rest = split_network(network, units) if units else (nn.Identity(), network)
-    prefix.eval()
+    task = training.task
+    ahead, trained = training.trainable.split(network)
     with torch.no_grad(), torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bfloat16"):
-        update_bn((forward(task, prefix, inputs) for inputs in _train_batches(training)), rest)
+        update_bn((forward(task, ahead, inputs) for inputs in _train_batches(training)), trained)
     return network
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from lrbench.engine import Frozen, step_flops
+from lrbench.engine import step_flops
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -26,7 +26,7 @@ SECONDS_OF_A_FORK = 0.01
 def seconds_of_an_iteration(task: Task) -> float:
     """About how long one core trains an iteration; a model that fails does so later, when its run can say so."""
     try:
-        flops = step_flops(task, Frozen()).total
+        flops = step_flops(task).total
     except KeyboardInterrupt:
         raise
     except BaseException:

@@ -466,7 +466,7 @@ def test_a_group_that_is_dropped_leaves_the_others_what_they_keep(cnn_task: Task
     drop = LearnAndDrop(tau=1.0, delta=1e9, window=2, patience=1, warmup=0)
     lrs = ramp(task, 0.01)
     state, _ = advance(task, begin(task, 0), lrs, [drop])
-    assert (state.frozen.units, len(state.groups)) == (1, 1)
+    assert (drop.drops(state)[-1].units, len(state.groups)) == (1, 1)
     assert state.groups[0]["k"] == task.steps
     assert identical(in_pieces_with(task, lrs, [9, 11, 17, 18], [drop])[0], state)
 

@@ -16,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lrbench.engine import (
-    Frozen,
     Modifier,
     State,
     Watcher,
@@ -27,6 +26,8 @@ from lrbench.engine import (
     state_to_bytes,
     why_not_stacked,
 )
+from lrbench.modifiers import LearnAndDrop
+from lrbench.modifiers.learn_and_drop.rest import Frozen
 from lrbench.modifiers.registry import modifiers, parse_modifier
 from lrbench.tasks import registry
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
@@ -34,6 +35,7 @@ from lrbench.tasks.data import Data
 from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.table import optimizer_named
 from lrbench.tasks.task import Task
+from tests.freezing import FreezeAt, frozen_in
 
 aten = torch.ops.aten
 
@@ -186,30 +188,20 @@ def test_a_method_works_where_the_data_is(text: str, precision: str, augment: tu
     task = small(precision=precision, augment=augment)
     state = train(task, [method]) if isinstance(method, Modifier) else train(task, watchers=[method])
     assert state.step == STEPS
-    assert state.frozen.units == (2 if text.startswith("LearnAndDrop") else 0)
+    if isinstance(method, LearnAndDrop):
+        assert method.drops(state)[-1].units == 2
 
 
 def test_every_method_is_among_them() -> None:
     assert set(METHODS) == set(modifiers())
 
 
-class Freezing(Modifier):
-    """Takes one unit out of training after two iterations, and another after four."""
-
-    def __init__(self, storage: str, views: int) -> None:
-        self.storage = storage
-        self.views = views
-
-    def after_step(self, training: Any, memory: Any) -> None:
-        if training.step in (2, 4):
-            training.freeze(Frozen(training.step // 2, self.storage, self.views))
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("storage", "views"), [("none", 1), ("float32", 1), ("bfloat16", 2), ("float32", 2)])
 def test_frozen_units_are_where_the_data_is(storage: str, views: int, precision: str) -> None:
     task = small(precision=precision, augment=(HorizontalFlip(),))
-    assert train(task, [Freezing(storage, views)]).frozen.units == 2
+    plan = FreezeAt(tuple((2 * units, Frozen(units, storage, views)) for units in (1, 2)))
+    assert frozen_in(train(task, [plan])).units == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lrbench.engine import (
     Evaluation,
-    Frozen,
     State,
     Watcher,
     advance,
@@ -24,6 +23,7 @@ from lrbench.engine import (
     save_checkpoint,
     why_not_stacked,
 )
+from lrbench.modifiers import PLP
 from lrbench.reproducible import threads
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.data import Data
@@ -428,13 +428,13 @@ def test_training_methods_are_refused() -> None:
     assert "not known" in (why_not_stacked(task_of("linear"), watchers=[Watcher()]) or "")
 
 
-def test_learning_rates_past_the_budget_and_frozen_lanes_are_refused() -> None:
+def test_learning_rates_past_the_budget_and_lanes_with_modifiers_are_refused() -> None:
     task = task_of("mlp")
     state = begin(task, 0)
     with pytest.raises(ValueError, match="13 iterations from iteration 0 on exceed the budget of 12"):
         advance_stacked(task, [state, state], [np.full(12, 0.1), np.full(13, 0.1)])
-    with pytest.raises(ValueError, match="frozen"):
-        advance_stacked(task, [replace(state, frozen=Frozen(1))], [np.full(1, 0.1)])
+    with pytest.raises(ValueError, match=r"a lane was trained with PLP\(\), unknown to the stacked engine"):
+        advance_stacked(task, [advance(task, state, np.full(1, 0.1), [PLP()])[0]], [np.full(1, 0.1)])
 
 
 def test_the_callers_random_numbers_and_threads_are_untouched() -> None:

@@ -1,29 +1,19 @@
 """No method writes to weights that have left training, whatever it remembers of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
-from lrbench.engine import Frozen, Modifier, Training, advance, begin, identical
-from lrbench.engine.modifier import Memory
+from lrbench.engine import Modifier, advance, begin, identical
 from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, PWALKS, SWA, Lookahead
+from lrbench.modifiers.learn_and_drop.rest import Frozen
 from lrbench.tasks.task import Task
+from tests.freezing import FreezeAt
 
 STEP = 5
 """Inside a cycle of PLP and of Lookahead and inside a sampling period, which all have begun to remember something."""
 
 
-@dataclass(frozen=True)
-class FreezeFirstUnit(Modifier):
-    """Takes the first unit out of training after STEP iterations."""
-
-    rank = 40
-
-    def after_step(self, training: Training, memory: Memory) -> None:
-        if training.step == STEP:
-            training.freeze(Frozen(units=1))
-
+FREEZE = FreezeAt(((STEP, Frozen(units=1)),))
 
 MODIFIERS = [
     (PLP(),),
@@ -44,7 +34,7 @@ def test_weights_that_left_training_stay_as_they_were_and_the_rest_goes_on(
     modifiers: tuple[Modifier, ...], task: Task
 ) -> None:
     lrs = np.full(task.steps, 0.05)
-    methods = (*modifiers, FreezeFirstUnit())
+    methods = (*modifiers, FREEZE)
     at_freeze, _ = advance(task, begin(task, 0), lrs[:STEP], methods, WATCHERS)
     last, _ = advance(task, begin(task, 0), lrs, methods, WATCHERS)
     frozen = [name for name in last.model if name.startswith(("0.", "1."))]
@@ -57,7 +47,7 @@ def test_resumed_before_at_and_after_units_left_training_equals_uninterrupted(
     modifiers: tuple[Modifier, ...], task: Task
 ) -> None:
     lrs = np.full(task.steps, 0.05)
-    methods = (*modifiers, FreezeFirstUnit())
+    methods = (*modifiers, FREEZE)
     state = begin(task, 0)
     for start, stop in zip([0, 4, 5, 6, 8], [4, 5, 6, 8, task.steps], strict=True):
         state, _ = advance(task, state, lrs[start:stop], methods, WATCHERS)

@@ -1,11 +1,10 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from lrbench.engine import Frozen, Training, advance, begin, identical
+from lrbench.engine import Training, advance, begin, identical
+from lrbench.modifiers.learn_and_drop.rest import Frozen, freeze
 from lrbench.modifiers.network_copy import SAMPLES, copy_with_batchnorm_recomputed, copy_with_weights
 from lrbench.tasks.data import Data
 from lrbench.tasks.task import Task
@@ -81,7 +80,8 @@ def test_units_that_are_no_longer_trained_keep_their_statistics(mlp_task: Task) 
 
     task = mlp_task.with_(model=network)
     state, _ = advance(task, begin(task, 0), np.full(5, 0.05))
-    training = Training(task, replace(state, frozen=Frozen(units=1, storage="none")), [], [])
+    training = Training(task, state, [], [])
+    freeze(training, Frozen(units=1, storage="none"))
     copy = copy_with_batchnorm_recomputed(training.module, training).state_dict()
     assert identical(copy["1.running_mean"], state.model["1.running_mean"])
     assert not identical(copy["4.running_mean"], state.model["4.running_mean"])

@@ -11,7 +11,7 @@ from torch import nn
 import lrbench.training.runner
 from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
-from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop, parse_modifier
 from lrbench.store import Store, StoredRun, open_store
 from lrbench.study.export import export
 from lrbench.study.file import load_study
@@ -19,6 +19,7 @@ from lrbench.study.results import results
 from lrbench.study.study import Study
 from lrbench.study.variant import Variant
 from lrbench.tasks import Task
+from lrbench.tasks.fingerprint import fingerprint
 from lrbench.training.listener import NullListener
 from lrbench.training.plan import plan
 from lrbench.training.runner import run as run_study
@@ -270,3 +271,21 @@ class Opaque(nn.Module):
 def test_a_model_that_a_method_cannot_be_used_on_is_refused_before_anything_is_trained(study: Make, task: Task) -> None:
     with pytest.raises(TaskError, match="the model Opaque declares no units"):
         study("FIX(k0=0.1)", tasks=(task.with_(model=Opaque),), modifiers=(Variant.of([LearnAndDrop()]),))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    {
+        "SWA": "27fd26dba52e2762e390bb015d641328",
+        "EMA": "dcfbf23da074d28acade0723d4445d66",
+        "LAWA": "39a1a34b5097aee5c1d8c576d4dd8160",
+        "LearnAndDrop": "eba24f3eb6f044a1c3ddf640b2cb9aa1",
+        "Lookahead": "2db7afd9ba6e5fcc82576667b862199b",
+        "PLP": "9988747b89d8e11e4745d11aa042298b",
+        "PSWA": "e8ac098801cb5038c567ea5c39683d82",
+        "PWALKS": "8f8e97a3d8fbc07b0edc250999cc22ce",
+        "PSWM": "613bdaa57850b8e2c7e11c4f2d22390a",
+    }.items(),
+)
+def test_a_modifier_of_ours_is_in_keys_what_it_was_when_stored_runs_were_trained(text: str, code: str) -> None:
+    assert fingerprint(type(parse_modifier(text))) == code

@@ -1,10 +1,13 @@
+import gc
 import math
 import os
 import platform
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -507,3 +510,16 @@ def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkey
         other.claim([planned[1].key])
         assert run(asked, store, listener=Releaser()).trained == 2
     assert heard == [planned[0].key, (Holder(platform.node(), os.getpid(), 1),), planned[1].key]
+
+
+@pytest.mark.parametrize("engine", ["serial", "stacked"])
+def test_a_task_and_its_data_die_with_the_last_reference_after_a_run(
+    engine: Literal["serial", "stacked"], study: Make, task: Task, tmp_path: Path
+) -> None:
+    mine = task.with_(data=replace(task.data))
+    dying = weakref.ref(mine), weakref.ref(mine.data)
+    with open_store(tmp_path / "runs.db") as store:
+        run_study(study("FIX(k0=0.1)", tasks=(mine,)), store, engine=engine)
+    del mine
+    gc.collect()
+    assert [each() for each in dying] == [None, None]

@@ -14,7 +14,7 @@ from lrbench.engine.evaluation import Evaluation, train_subset
 from lrbench.engine.flops import step_flops
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
-from lrbench.engine.state import Frozen, State, TrainingLoss, up_to_divergence
+from lrbench.engine.state import State, TrainingLoss, up_to_divergence
 from lrbench.reproducible import callers_generators
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def advance_stacked(
         For each lane the state after its last iteration, and the evaluations made on the way.
 
     Raises:
-        ValueError: the task cannot be stacked, a state has frozen units, or learning rates go past the budget.
+        ValueError: the task cannot be stacked, a state has modifiers' memories, or learning rates go past the budget.
     """
     reason = why_not_stacked(task, modifiers, watchers)
     if reason is not None:
         raise ValueError(f"task '{task.name}' cannot be stacked: {reason}")
     for state, rates in zip(states, lrs, strict=True):
         check_budget(task, state, rates)
-        if state.frozen.units:
-            raise ValueError(f"{state.frozen.units} units of a lane are frozen, which the stacked engine does not know")
+        if state.memories:
+            raise ValueError(f"a lane was trained with {next(iter(state.memories))}, unknown to the stacked engine")
     try:
         return _advanced(task, states, lrs)
     except torch.OutOfMemoryError:
@@ -141,7 +141,7 @@ class LaneProgress:
         self.step += len(made)
         if not math.isfinite(made[-1]):
             self.diverged_at = self.step
-        self.flops += step_flops(self.task, Frozen()) * len(made)
+        self.flops += step_flops(self.task) * len(made)
         self.since_evaluation = self.since_evaluation.after(made)
 
     def state(self, stack: Stack, row: int) -> State:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +31,7 @@ from lrbench.engine.stacked.layers import (
 )
 from lrbench.engine.stacked.optimizers import STACKED
 from lrbench.reproducible import deterministic, generator_states
+from lrbench.tasks.remembered import once_per_task
 from lrbench.tasks.snapshot import identical
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def stacked_network(task: Task) -> Network:
         RefusalError: it cannot be stacked.
     """
     found = _network(task)
-    if isinstance(found, RefusalError):
-        raise found
+    if isinstance(found, str):
+        raise RefusalError(found)
     return found
 
 
@@ -151,8 +151,9 @@ def _cross_entropy(logarithms: Tensor, targets: Tensor) -> Tensor:
     return logarithms.gather(1, targets.unsqueeze(1)).mean((1, 2)).neg_()
 
 
-@lru_cache(maxsize=64)
-def _network(task: Task) -> Network | RefusalError:
+@once_per_task
+def _network(task: Task) -> Network | str:
+    """A task's network as stacked layers, or why it cannot be stacked."""
     with deterministic():
         torch.manual_seed(0)
         module = task.network().to(memory_format=torch.channels_last)
@@ -166,7 +167,7 @@ def _network(task: Task) -> Network | RefusalError:
             module.load_state_dict(before)
             _check_outputs(task, module, network, inputs)
         except RefusalError as refusal:
-            return refusal
+            return str(refusal)
     return network
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State
 from lrbench.reproducible import callers_generators, deterministic
+from lrbench.tasks.remembered import once_per_task
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def fastest_lanes(task: Task, at_most: int) -> int:
     return min(best, at_most) if gains[measured] >= CLEARLY else 1
 
 
-@lru_cache(maxsize=64)
+@once_per_task
 def _gains(task: Task) -> Mapping[int, float]:
     """How many times faster per run so many lanes are than the serial engine, up to where stacking seems hopeless."""
     with callers_generators():

@@ -12,7 +12,6 @@ from torchvision.transforms import v2
 from lrbench.engine import (
     Evaluation,
     Flops,
-    Frozen,
     Memory,
     Modifier,
     State,
@@ -25,26 +24,15 @@ from lrbench.engine import (
     save_checkpoint,
 )
 from lrbench.engine.batches import batch_indices
-from lrbench.engine.frozen import features_bytes, frozen_features, split_network
+from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, features_bytes, frozen_features
 from lrbench.streams import stream_seed
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
 from lrbench.tasks.task import Task
+from tests.freezing import FreezeAt, frozen_in
 
 OPTIMIZERS = [SGD(momentum=0.9, weight_decay=1e-3), CaffeSGD(), Adam(), AdamW(), RMSprop(momentum=0.5)]
 STORAGES = ["float32", "bfloat16", "none"]
 DROP = 9
-
-
-@dataclass(frozen=True)
-class FreezeAt(Modifier):
-    """Freezes after the iterations that it is told."""
-
-    plan: tuple[tuple[int, Frozen], ...]
-
-    def after_step(self, training: Training, memory: Memory) -> None:
-        for step, frozen in self.plan:
-            if training.step == step:
-                training.freeze(frozen)
 
 
 def freezing(units: int, storage: str, views: int = 1, at: int = DROP) -> FreezeAt:
@@ -324,7 +312,7 @@ class TestFlops:
 def test_stored_outputs_take_the_memory_that_was_foretold(cnn: Task, storage: str) -> None:
     state, _ = whole(cnn, freezing(1, storage, views=2))
     assert state.features is not None
-    assert state.features.nbytes == features_bytes(cnn, state.frozen)
+    assert state.features.nbytes == features_bytes(cnn, frozen_in(state))
     assert features_bytes(cnn, Frozen(1, storage, 2)) == 2 * 80 * 6 * 8 * 8 * (4 if storage == "float32" else 2)
     assert features_bytes(cnn, Frozen(1, "none")) == features_bytes(cnn, Frozen()) == 0
 
@@ -342,7 +330,7 @@ def test_stored_outputs_of_more_units_have_the_bits_that_they_would_have_anew(cn
     state, _ = advance(cnn, begin(cnn, 3), ramp(cnn)[:25], [FreezeAt(GROWING.plan[:2])])
     module = deep_cnn().to(memory_format=torch.channels_last)
     module.load_state_dict(dict(state.model))
-    anew = frozen_features(cnn, split_network(module, 2)[0].eval(), state.frozen, seed=3)
+    anew = frozen_features(cnn, Rest(cnn, module, 3, frozen_in(state)).ahead, frozen_in(state), seed=3)
     assert identical(state.features, anew)
 
 
@@ -365,7 +353,7 @@ def test_stored_views_drawn_from_global_generators_are_the_same_after_a_resume(c
     torch.manual_seed(9)
     np.random.seed(9)  # noqa: NPY002
     resumed, _ = advance(task, replace(trunk, features=None), ramp(task)[DROP + 3 :], [plan])
-    assert whole_run.frozen.stored
+    assert frozen_in(whole_run).stored
     assert identical(resumed, whole_run)
 
 

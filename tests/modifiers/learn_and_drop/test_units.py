@@ -5,9 +5,8 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from lrbench.engine import units_of
-from lrbench.engine.units import check_units
 from lrbench.errors import TaskError
+from lrbench.modifiers.learn_and_drop.units import check_units, units_of
 from lrbench.tasks.data import Data
 from lrbench.tasks.task import Task
 

@@ -20,88 +20,22 @@ all defaults are our reconstruction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import takewhile
-from statistics import linear_regression
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from lrbench.engine import Frozen, Memory, Modifier, State, Training, units_of
-from lrbench.engine.frozen import features_bytes
+from lrbench.engine import Memory, Modifier, State, Training
 from lrbench.engine.setting import count, number, size
 from lrbench.engine.size import byte_count, rough_size
-from lrbench.engine.state import Storage
-from lrbench.engine.units import check_units
 from lrbench.errors import TaskError
+from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, Storage, features_bytes, freeze
+from lrbench.modifiers.learn_and_drop.scores import KEPT, change_score, choose_storage, is_done, prefix_to_drop
+from lrbench.modifiers.learn_and_drop.units import check_units, units_of
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
-
-KEPT = 2
-"""Units at a network's end that always stay: the last unit and the head, which is the last layer with parameters."""
-
-EPSILON = 1e-12
-"""Keeps the score of weights that are all zero finite."""
-
-
-def change_score(before: Sequence[Tensor], now: Sequence[Tensor], lr: float) -> float:
-    """How much weights changed over an epoch, relative to their size and to the learning rates that moved them.
-
-    Args:
-        before, now: the tensors of a unit, one epoch ago and now.
-        lr: the sum of the epoch's learning rates, above 0.
-
-    Returns:
-        |now - before| / (|before| + EPSILON) / lr, in 1-norms over all of the unit's numbers.
-    """
-    moved = sum(_norm(new - old) for old, new in zip(before, now, strict=True))
-    return moved / (sum(map(_norm, before)) + EPSILON) / lr
-
-
-def slope(values: Sequence[float]) -> float:
-    """The slope of the least-squares line through at least two values one epoch apart, per epoch."""
-    return linear_regression(range(len(values)), values).slope
-
-
-def is_quiet(scores: Sequence[float], *, tau: float, delta: float, window: int) -> bool:
-    """Whether a unit hardly changes any more, judged after the last of its scores.
-
-    The last score is below `tau` times the largest so far, and the slope of the last `window` scores is less than
-    `delta` times the largest, up or down. Both limits are relative to the largest score, which depends on the length
-    of an epoch and on the optimizer.
-    """
-    if len(scores) < window:
-        return False
-    largest = max(scores)
-    return scores[-1] < tau * largest and abs(slope(scores[-window:])) < delta * largest
-
-
-def is_done(scores: Sequence[float], *, tau: float, delta: float, window: int, patience: int, warmup: int) -> bool:
-    """Whether a unit was quiet in each of the last `patience` epochs, none of them among the first `warmup`.
-
-    A unit without scores has no weights to train: it is done from the start, unless tau is 0, which drops nothing.
-    """
-    if not scores:
-        return tau > 0
-    epochs = range(len(scores) - patience + 1, len(scores) + 1)
-    return epochs[0] > warmup and all(is_quiet(scores[:epoch], tau=tau, delta=delta, window=window) for epoch in epochs)
-
-
-def prefix_to_drop(done: Sequence[bool]) -> int:
-    """The length of the longest prefix of done units, of which the last `KEPT` never are."""
-    return sum(1 for _ in takewhile(bool, done[: max(0, len(done) - KEPT)]))
-
-
-def choose_storage(needed: int, budget: int) -> Storage:
-    """How outputs that take `needed` bytes as float32 are stored within a budget of bytes: exactly where they fit."""
-    if needed <= budget:
-        return "float32"
-    return "bfloat16" if needed // 2 <= budget else "none"
 
 
 @dataclass(frozen=True)
@@ -137,10 +71,11 @@ class Drop:
 class LearnAndDrop(Modifier):
     """Learn&Drop: leading layers that have stopped learning leave the forward and the backward pass.
 
-    For any network with units (`lrbench.engine.units_of`), of which the last two always stay. Without augmentation,
-    the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16 where half of them
-    does, and otherwise computed each iteration, which saves the backward pass only. With augmentation, `views`
-    augmented views of each sample are stored, drawn once; with views=0 none are, and augmentation goes on as before.
+    It takes any network with units (`lrbench.modifiers.learn_and_drop.units_of`), of which the last two always stay.
+    Without augmentation, the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16
+    where half of them does, and otherwise computed each iteration, which saves the backward pass only. With
+    augmentation, `views` augmented views of each sample are stored, drawn once; with views=0 none are, and
+    augmentation goes on as before.
     While a longer prefix takes over, the outputs of both are in memory.
 
     The learning rate is taken out of the scores, so that a decaying policy does not look like a network that has
@@ -195,6 +130,12 @@ class LearnAndDrop(Modifier):
             "drops": [],
         }
 
+    def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
+        if memory["drops"]:
+            last = Drop(**memory["drops"][-1])
+            frozen = Frozen(last.units, last.storage, last.views)
+            training.train_only(Rest(training.task, training.module, training.seed, frozen, state.features))
+
     def after_step(self, training: Training, memory: Memory) -> None:
         memory["lr"] += training.lr
 
@@ -202,7 +143,7 @@ class LearnAndDrop(Modifier):
         lr, memory["lr"] = memory["lr"], 0.0
         if lr == 0:
             return
-        dropped = training.frozen.units
+        dropped = memory["drops"][-1]["units"] if memory["drops"] else 0
         for scores, names in zip(memory["scores"][dropped:], _trained(training)[dropped:], strict=True):
             if names:
                 before = [memory["weights"][name] for name in names]
@@ -212,7 +153,7 @@ class LearnAndDrop(Modifier):
         units = prefix_to_drop(done)
         if units > dropped and training.step < training.task.steps:
             frozen = self._frozen(training.task, units)
-            training.freeze(frozen)
+            freeze(training, frozen)
             memory["drops"].append(asdict(_drop(training, frozen)))
         memory["weights"] = {name: weight.detach().clone() for name, weight in training.weights.items()}
 
@@ -249,7 +190,3 @@ def _drop(training: Training, frozen: Frozen) -> Drop:
     epoch = training.step // training.task.steps_per_epoch
     stored = features_bytes(training.task, frozen)
     return Drop(epoch, training.step, frozen.units, frozen.storage, frozen.views, stored)
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor, 1, dtype=torch.float64))

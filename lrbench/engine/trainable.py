@@ -1,0 +1,48 @@
+"""What of a network is trained, and what it is given: all of it, and batches of the train split."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lrbench.engine.batches import train_batch
+from lrbench.engine.flops import step_flops
+from lrbench.engine.state import Flops
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+
+class Trainable:
+    """The whole network, given batches of the train split.
+
+    A modifier that trains less of a network has a subclass, which it hands to `Training.train_only`.
+
+    Attributes:
+        ahead, trained: the network in two, as `split` cuts it.
+        features: inputs of the trained part that are kept, since they follow from the rest of the state; None for none.
+    """
+
+    features: Tensor | None = None
+
+    def __init__(self, task: Task, network: nn.Module, seed: int) -> None:
+        self.task = task
+        self.seed = seed
+        self.ahead, self.trained = self.split(network)
+        self._generator = torch.Generator()
+
+    @cached_property
+    def flops(self) -> Flops:
+        """What an iteration costs."""
+        return step_flops(self.task)
+
+    def split(self, network: nn.Module) -> tuple[nn.Module, nn.Module]:
+        """Cut a network like this one into what lies ahead of the trained part, in eval mode, and the trained part."""
+        return nn.Identity(), network
+
+    def inputs(self, step: int, indices: Tensor) -> Tensor:
+        """The inputs of the trained part in iteration `step`, for the train samples at `indices`."""
+        return self.task.data.decode(train_batch(self.task, self.seed, step, indices, self._generator))

@@ -1,0 +1,230 @@
+"""The rest of a network, trained behind units that are frozen, whose outputs are computed once or each iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lrbench.engine import Flops, Trainable, Training
+from lrbench.engine.batches import augmented
+from lrbench.engine.evaluation import forward
+from lrbench.engine.flops import counted_flops
+from lrbench.modifiers.learn_and_drop.units import units_of
+from lrbench.reproducible import callers_generators, seed_generators
+from lrbench.streams import stream_seed
+from lrbench.tasks.remembered import once_per_task
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
+
+Storage = Literal["float32", "bfloat16", "none"]
+
+BYTES = {"float32": 4, "bfloat16": 2, "none": 0}
+"""What a stored number takes."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """How many leading units are out of training, and how their outputs over the train split are kept.
+
+    Attributes:
+        units: how many; 0 for none.
+        storage: the type that the outputs are stored in, or "none" where they are computed anew each iteration,
+            without gradients, from freshly augmented inputs.
+        views: how many augmented views of each sample are stored; each iteration draws one of them for each sample.
+            Without augmentation there is one, the sample as it is.
+    """
+
+    units: int = 0
+    storage: Storage = "none"
+    views: int = 1
+
+    @property
+    def stored(self) -> bool:
+        return self.units > 0 and self.storage != "none"
+
+
+class Rest(Trainable):
+    """What follows the frozen units of a network, given their outputs.
+
+    Raises:
+        TaskError: the network has no units.
+        ValueError: nothing would be left to train.
+    """
+
+    def __init__(
+        self, task: Task, network: nn.Module, seed: int, frozen: Frozen, features: Tensor | None = None
+    ) -> None:
+        self.frozen = frozen
+        self.features = features
+        super().__init__(task, network, seed)
+
+    @cached_property
+    def flops(self) -> Flops:
+        return _step_flops(self.task, self.frozen)
+
+    def split(self, network: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:
+        chain, units = units_of(network), self.frozen.units
+        if not 0 <= units < len(chain):
+            raise ValueError(f"{units} units cannot be frozen in a network of {len(chain)}")
+        return nn.Sequential(*chain[:units]).eval(), nn.Sequential(*chain[units:])
+
+    def inputs(self, step: int, indices: Tensor) -> Tensor:
+        if not self.frozen.stored:
+            with torch.no_grad():
+                inputs = super().inputs(step, indices)
+                if self.task.draws_elsewhere:
+                    seed_generators(stream_seed(self.seed, "frozen units", step), inputs.device)
+                return forward(self.task, self.ahead, inputs)
+        if self.features is None:
+            self.features = frozen_features(self.task, self.ahead, self.frozen, self.seed)
+        generator = self._generator.manual_seed(stream_seed(self.seed, "stored view", step))
+        views = torch.randint(self.frozen.views, (len(indices),), generator=generator).to(self.task.device)
+        return _stored_batch(self.features, views, indices)
+
+
+def freeze(training: Training, frozen: Frozen) -> None:
+    """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
+
+    Unless the storage is "none", their outputs over the train split are computed now, which is counted, and training
+    goes on from those. A modifier that calls it does so again in `resume`, by a `Rest` of the same units.
+
+    Raises:
+        TaskError: the network has no units.
+        ValueError: there are fewer units than are frozen already, or all there are.
+    """
+    whole, task = training.trainable, training.task
+    before = whole.frozen if isinstance(whole, Rest) else Frozen()
+    if frozen.units < before.units:
+        raise ValueError(f"{before.units} units are frozen, and {frozen.units} of them cannot be trained again")
+    rest = Rest(task, training.module, training.seed, frozen)
+    training.train_only(rest)
+    if whole.features is not None and _extends(frozen, before):
+        units = nn.Sequential(*units_of(training.module)[before.units : frozen.units])
+        rest.features = _extended_features(task, units, frozen, whole.features)
+    elif frozen.stored:
+        rest.features = frozen_features(task, rest.ahead, frozen, training.seed)
+    training.flops += _features_flops(task, frozen, before)
+
+
+def frozen_features(task: Task, prefix: nn.Module, frozen: Frozen, seed: int) -> Tensor:
+    """The outputs of the frozen units (`prefix`, in eval mode) over the train split, in the storage's type.
+
+    They are computed in batches of the task's size, so that each has the bits that it would have in training, for
+    some kernels sum in another order for another size; the last batch overlaps the one before. With augmentation,
+    view v of a batch is drawn from its own stream, so that computing them again gives the same bits.
+
+    Returns:
+        [views, samples, ...], images with their channels last.
+    """
+    generator = torch.Generator()
+
+    def inputs(view: int, batch: slice) -> Tensor:
+        samples = augmented(task, task.data.train.inputs[batch], seed, f"view {view}", batch.start, generator)
+        if task.draws_elsewhere:
+            seed_generators(stream_seed(seed, f"frozen units, view {view}", batch.start), samples.device)
+        return task.data.decode(samples)
+
+    return _outputs(task, prefix, frozen, inputs)
+
+
+def _extends(frozen: Frozen, before: Frozen) -> bool:
+    """Whether the outputs of `frozen` can be computed from those of `before`, and have the same bits as anew."""
+    return before.stored and before.storage == "float32" and frozen.stored and frozen.views == before.views
+
+
+def _extended_features(task: Task, units: nn.Module, frozen: Frozen, features: Tensor) -> Tensor:
+    """The outputs of `units`, in eval mode, over those of the units before them: `features`, stored as float32."""
+    return _outputs(task, units, frozen, lambda view, batch: _unpacked(features[view, batch]))
+
+
+def _stored_batch(features: Tensor, views: Tensor, indices: Tensor) -> Tensor:
+    """The stored outputs of samples `indices` (int64 [n]), each in the view that `views` (int64 [n]) says; float32."""
+    rows = features.flatten(0, 1).index_select(0, views * features.shape[1] + indices)
+    return _unpacked(rows.float())
+
+
+def features_bytes(task: Task, frozen: Frozen) -> int:
+    """How much memory the stored outputs take."""
+    numbers = prod(_unit_shapes(task)[frozen.units - 1]) if frozen.units else 0
+    return BYTES[frozen.storage] * frozen.views * len(task.data.train) * numbers
+
+
+@once_per_task
+def _unit_shapes(task: Task) -> tuple[tuple[int, ...], ...]:
+    """The shape of what each unit of a task's network puts out for one sample."""
+    with callers_generators(), torch.no_grad():
+        outputs, shapes = task.data.decode(task.data.train.inputs[:1]), []
+        for unit in units_of(task.network().eval()):
+            outputs = forward(task, unit, outputs)
+            shapes.append(tuple(outputs.shape[1:]))
+    return tuple(shapes)
+
+
+def _feature_batches(task: Task) -> list[slice]:
+    """The batches in which a view of the train split is put through the frozen units."""
+    samples, size = len(task.data.train), task.batch_size
+    return [slice(first, first + size) for first in (*range(0, samples - size, size), samples - size)]
+
+
+@once_per_task
+def _step_flops(task: Task, frozen: Frozen) -> Flops:
+    """What a training iteration costs; frozen units cost their forward pass, unless their outputs are stored."""
+    with callers_generators():
+        rest = Rest(task, task.network(), 0, frozen)
+        with torch.no_grad():
+            inputs = forward(task, rest.ahead, task.data.decode(task.data.train.inputs[: task.batch_size]))
+        ahead = Flops() if frozen.stored else Flops(forward=sum(_unit_flops(task)[: frozen.units]))
+        return ahead + counted_flops(task, rest.trained, inputs)
+
+
+def _features_flops(task: Task, frozen: Frozen, before: Frozen) -> Flops:
+    """What computing the outputs of frozen units over the train split costs, where those of `before` are stored."""
+    if not frozen.stored:
+        return Flops()
+    first = before.units if _extends(frozen, before) else 0
+    batch = Flops(forward=sum(_unit_flops(task)[first : frozen.units]))
+    return batch * len(_feature_batches(task)) * frozen.views
+
+
+@once_per_task
+def _unit_flops(task: Task) -> tuple[int, ...]:
+    """What each unit costs one batch, forward."""
+    costs = []
+    with callers_generators(), torch.no_grad():
+        outputs = task.data.decode(task.data.train.inputs[: task.batch_size])
+        for unit in units_of(task.network().eval()):
+            with FlopCounterMode(display=False) as counter:
+                outputs = forward(task, unit, outputs)
+                costs.append(counter.get_total_flops())
+    return tuple(costs)
+
+
+def _outputs(task: Task, module: nn.Module, frozen: Frozen, inputs: Callable[[int, slice], Tensor]) -> Tensor:
+    dtype = torch.bfloat16 if frozen.storage == "bfloat16" else torch.float32
+    features = torch.empty(0)
+    with torch.no_grad():
+        for view in range(frozen.views):
+            for batch in _feature_batches(task):
+                outputs = _packed(forward(task, module, inputs(view, batch)))
+                if not len(features):
+                    shape = (frozen.views, len(task.data.train), *outputs.shape[1:])
+                    features = torch.empty(shape, dtype=dtype, device=outputs.device)
+                features[view, batch] = outputs
+    return features
+
+
+def _packed(outputs: Tensor) -> Tensor:
+    """Channels last, as the engine's convolutions have them, so that a sample's outputs lie side by side."""
+    return outputs.movedim(1, -1) if outputs.dim() == 4 else outputs
+
+
+def _unpacked(outputs: Tensor) -> Tensor:
+    return outputs.movedim(-1, 1) if outputs.dim() == 4 else outputs

@@ -1,0 +1,3 @@
+from tests.engine.conftest import cnn_task, mlp_task
+
+__all__ = ["cnn_task", "mlp_task"]
