@@ -11,7 +11,7 @@ from lrbench.lazy_names import lazy_names
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.api import Outcome, range_test, recommend, run, score, search, verify
+    from lrbench.api import Lab, Outcome, range_test, recommend, run, score, search, verify
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.api": ("Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
+        "lrbench.api": ("Lab", "Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
         "lrbench.errors": ("LRBenchError",),
         "lrbench.metrics": ("Scorecard",),
         "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
@@ -38,6 +38,7 @@ __all__ = [
     "Between",
     "Data",
     "LRBenchError",
+    "Lab",
     "Metric",
     "OneOf",
     "Outcome",

@@ -109,6 +109,7 @@ def load_search(
     data_root: Path | str | None = None,
     download: bool = False,
     steps: int | None = None,
+    seeds: int | None = None,
     policies: int | None = None,
 ) -> Search:
     """Read a search file, check all of it, and load the data of its task. The search is called as the file is.
@@ -117,6 +118,7 @@ def load_search(
         path: a TOML file, or the name of one that ships with lrbench.
         data_root, download: as for `load_study`.
         steps: the training budget of the task, in place of what the file or the task says.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
         policies: how many are tried, in place of what the file says.
 
     Raises:
@@ -140,7 +142,7 @@ def load_search(
             name=utf8_text(file.stem),
             task=task,
             space=space,
-            seeds=seeds_of(given.seeds, where),
+            seeds=seeds_of(given.seeds if seeds is None else seeds, where),
             sampler=how.sampler,
             objectives=tuple(how.objectives),
             policies=how.policies if policies is None else policies,
