@@ -1,6 +1,7 @@
 """Which learning-rate policy should I train with, which should I avoid, and how sure are we?
 
-The names below are loaded when they are first used, so that `import lrbench` costs nothing.
+The names below are loaded when they are first used, so that `import lrbench` costs nothing; so are the packages with
+the rest: `lrbench.policy.TRI`, `lrbench.tasks.AdamW`, `lrbench.modifiers.EMA`, `lrbench.metrics`, `lrbench.report`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from lrbench.lazy_names import lazy_names
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.api import Lab, Outcome, range_test, recommend, run, score, search, verify
+    from lrbench import metrics, modifiers, policy, report, tasks
+    from lrbench.api import Outcome, range_test, recommend, run, score, search, verify
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.api": ("Lab", "Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
+        "lrbench.api": ("Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
         "lrbench.errors": ("LRBenchError",),
         "lrbench.metrics": ("Scorecard",),
         "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
@@ -32,13 +34,13 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.study.study": ("StudyPolicy", "Study"),
         "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
     },
+    modules=("metrics", "modifiers", "policy", "report", "tasks"),
 )
 
 __all__ = [
     "Between",
     "Data",
     "LRBenchError",
-    "Lab",
     "Metric",
     "OneOf",
     "Outcome",
@@ -54,12 +56,17 @@ __all__ = [
     "__version__",
     "catalog",
     "load_task",
+    "metrics",
+    "modifiers",
     "open_store",
     "parse",
+    "policy",
     "range_test",
     "recommend",
+    "report",
     "run",
     "score",
     "search",
+    "tasks",
     "verify",
 ]

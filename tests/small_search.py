@@ -8,7 +8,7 @@ from torch import nn
 from lrbench.policy_search import Between, Search, Space, function_names
 from lrbench.store import open_store
 from lrbench.tasks import SGD, Data, Task
-from lrbench.training.trainer import Trainer
+from lrbench.training.lab import Lab
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
@@ -50,13 +50,13 @@ def make(task: Task) -> Callable[..., Search]:
 
 
 @pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Trainer]:
+def lab(tmp_path: Path) -> Iterator[Lab]:
     with open_store(tmp_path / "runs.db") as store:
-        yield Trainer(store, **SERIAL)
+        yield Lab(store, SERIAL)
 
 
 @pytest.fixture(scope="module")
-def lasting_trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+def lasting_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A bench that keeps what the tests of a module have trained."""
     with open_store(tmp_path_factory.mktemp("lasting") / "runs.db") as store:
-        yield Trainer(store, **SERIAL)
+        yield Lab(store, SERIAL)

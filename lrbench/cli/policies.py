@@ -91,9 +91,8 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
     file = _study_file(name)
     if file is not None:
         from lrbench.study.file_policies import policies_of
-        from lrbench.study.limits import MOST_RUNS
 
-        entries = policies_of(_read(file).policies, file, most=MOST_RUNS)
+        entries = policies_of(_read(file).policies, str(file), file.parent)
         for entry in entries:
             if entry.auto_peak:
                 raise StudyError(

@@ -235,6 +235,7 @@ class SlopeRate(_RateKind):
 def short_repr(value: object) -> str:
     """Write a value for an error message, with at most 60 characters."""
     text = f"the policy {value}" if hasattr(value, "parameters") else _repr(value)
+    text = " ".join(text.split()) if "\n" in text else text
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -16,32 +16,23 @@ from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, W
 from lrbench.policy_search.domain import Between, Domain, OneOf
 from lrbench.policy_search.search import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
-from lrbench.study.file import Seed, Table, check_scores, find_study, read_toml, task_of
-from lrbench.study.limits import MOST_RUNS, seeds_of
+from lrbench.study.file import Table, find_study, read_toml
+from lrbench.study.limits import FreshSeeds, Seeds, SharedSettings
 from lrbench.study.validation import toml_repr, validated
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class SearchFile(BaseModel):
+class SearchFile(SharedSettings):
     """The keys of a search file. A field's description says what is allowed, in error messages too."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     description: Annotated[str, Field(description="a text")] = ""
     task: Annotated[str | Table, Field(description="the name of a task or a [task] table")]
-    seeds: Annotated[
-        Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)],
-        Field(description="a number of seeds from 1 on, or a list of whole numbers from 0 on"),
-    ] = 2
-    margin: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")] = 0.01
-    target: Annotated[float | None, Field(allow_inf_nan=False, description="a finite number")] = None
-    confirm: Annotated[
-        int, Field(ge=1, le=MOST_RUNS, description=f"a number of fresh seeds from 1 on, at most {MOST_RUNS:,}")
-    ] = 5
-    search: Annotated[Table, Field(description="a [search] table")] = {}
-    space: Annotated[Table, Field(description="a [space] table")] = {}
+    seeds: Seeds = (0, 1)
+    confirm: FreshSeeds = 5
+    search: Table = Field(default={}, description="a [search] table")
+    space: Table = Field(default={}, description="a [space] table")
 
 
 class SearchTable(BaseModel):
@@ -109,7 +100,6 @@ def load_search(
     data_root: Path | str | None = None,
     download: bool = False,
     steps: int | None = None,
-    seeds: int | None = None,
     policies: int | None = None,
 ) -> Search:
     """Read a search file, check all of it, and load the data of its task. The search is called as the file is.
@@ -118,7 +108,6 @@ def load_search(
         path: a TOML file, or the name of one that ships with lrbench.
         data_root, download: as for `load_study`.
         steps: the training budget of the task, in place of what the file or the task says.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
         policies: how many are tried, in place of what the file says.
 
     Raises:
@@ -130,19 +119,20 @@ def load_search(
         raise StudyError(f"{where} is a study of given policies: call `lrbench run {file}`")
     given = validated(SearchFile, raw, where)
     how = validated(SearchTable, given.search, f"{where}: [search]")
+    from lrbench.tasks import task_of
+
     try:
         space = space_of(given.space, f"{where}: [space]")
         task = task_of(given.task, data_root=data_root, download=download, steps=steps)
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
-    check_scores({"margin": given.margin, "target": given.target}, task, where)
     many = how.objectives == ["accuracy"] and how.sampler in RUNGED
     try:
         return Search(
             name=utf8_text(file.stem),
             task=task,
             space=space,
-            seeds=seeds_of(given.seeds if seeds is None else seeds, where),
+            seeds=given.seeds,
             sampler=how.sampler,
             objectives=tuple(how.objectives),
             policies=how.policies if policies is None else policies,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics import BASE_LR_SCALES
-from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
-from lrbench.study.limits import MOST_RUNS, check_confirm, seeds_of
+from lrbench.study.limits import MOST_RUNS, SharedSettings, check_confirm, check_scores
+from lrbench.study.validation import validated
 
 if TYPE_CHECKING:
     from lrbench.policy_search.space import Space
@@ -120,15 +120,13 @@ class Search:
                 raise StudyError(f"{where}: {name} = {short_repr(value)} must be at most {high:,}")
         if self.steps is not None and self.steps < self.task.steps:
             raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
-        object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise StudyError(f"{where}: seeds must be different whole numbers from 0 on, at least one")
+        shared = {name: getattr(self, name) for name in SharedSettings.model_fields}
+        for name, value in validated(SharedSettings, shared, where):
+            object.__setattr__(self, name, value)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise StudyError(f"{where}: seeds = {short_repr(self.seeds)} must be different")
         check_confirm(self.confirm, self.seeds, where)
-        margin = read_number(self.margin)
-        if margin is None or margin < 0:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {short_repr(self.margin)}")
-        if self.target is not None and read_number(self.target) is None:
-            raise StudyError(f"{where}: target must be a finite number, not {short_repr(self.target)}")
+        check_scores({"margin": self.margin, "target": self.target}, self.task, where)
         if self.rungs > 1:
             self._check_rungs(where)
 

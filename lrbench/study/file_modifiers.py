@@ -1,16 +1,20 @@
-"""The [[modifiers]] tables of a study file as variants: methods as text, combinations, grids."""
+"""The modifiers of a study as variants, from values, texts or tables: combinations and grids."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lrbench.engine import Watcher
 from lrbench.errors import StudyError, TaskError
 from lrbench.modifiers import modifier_named, parse_modifier
+from lrbench.policy.kind import short_repr
+from lrbench.study.limits import named_items
 from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant
 
@@ -18,75 +22,90 @@ Name = Annotated[str | None, Field(min_length=1, description="a name for the res
 
 
 class FromText(BaseModel):
-    """One training method in the text notation, or several together."""
+    """One modifier in the text notation, or several together."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     modifier: Annotated[
         str | Annotated[list[str], Field(min_length=1)],
-        Field(description='a training method as text, such as "PLP()", or a list of several that are combined'),
+        Field(description='a modifier as text, such as "PLP()", or a list of several that are combined'),
     ]
     name: Name = None
 
 
-class FromMethod(BaseModel):
-    """A training method and its settings, of which every list is an axis of a grid."""
+class FromSettings(BaseModel):
+    """A modifier by its name, and its settings, of which every list is an axis of a grid."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    method: Annotated[str, Field(description="the name of a training method")]
+    modifier: Annotated[str, Field(pattern=r"^\w+$", description="the name of a modifier where it has settings beside")]
     name: Name = None
 
 
-def variants_of(tables: Sequence[Mapping[str, Any]], where: str) -> tuple[Variant, ...]:
-    """The variants that a study file names, in its order.
+def variants_of(given: object, where: str) -> tuple[Variant, ...]:
+    """Read the modifiers of a study: values, texts, lists of both that are combined, and tables.
 
     Raises:
-        StudyError: a table says something that is not allowed.
+        StudyError: one is not allowed.
     """
     variants: list[Variant] = []
-    for number, table in enumerate(tables, start=1):
-        place = f"{where}: [[modifiers]] {number}"
+    for name, item, place in named_items(given, "modifiers", "modifier", where):
         try:
-            variants.extend(_variants(table, place))
+            variants.extend(_variants(name, item, place))
         except TaskError as error:
             raise StudyError(f"{place}: {error}") from error
     return tuple(variants)
 
 
-def count_variants(tables: Sequence[Mapping[str, Any]], where: str) -> int:
-    """Count the variants that a study file names, without making any.
+def count_variants(given: object, where: str) -> int:
+    """Count the variants of a study, without making any.
 
     Raises:
         StudyError: a grid has an axis without values.
     """
-    grids = (_axes(table, f"{where}: [[modifiers]] {number}") for number, table in enumerate(tables, start=1))
-    return sum(math.prod(map(len, axes.values())) for axes in grids)
+    items = named_items(given, "modifiers", "modifier", where)
+    return sum(math.prod(map(len, _axes(item, place).values())) for _, item, place in items)
 
 
-def _axes(table: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
-    """The values of each setting of a grid; none for a table that is no grid."""
-    if "method" not in table:
+def _axes(item: object, where: str) -> dict[str, list[Any]]:
+    """List the values of each setting of a grid; none where it is no grid."""
+    if not isinstance(item, Mapping):
         return {}
-    form = validated(FromMethod, table, where)
-    axes = {name: value if isinstance(value, list) else [value] for name, value in (form.model_extra or {}).items()}
+    given = {name: value for name, value in item.items() if name not in FromSettings.model_fields}
+    axes = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     for name, axis in axes.items():
         if not axis:
             raise StudyError(f"{where}: {name} = [] must be a value or a list of at least one")
     return axes
 
 
-def _variants(table: Mapping[str, Any], where: str) -> Iterator[Variant]:
-    if ("modifier" in table) == ("method" in table):
-        raise StudyError(f"{where}: one of the keys modifier and method says what it is")
-    if "modifier" in table:
+def _variants(name: str | None, item: object, where: str) -> Iterator[Variant]:
+    if isinstance(item, Variant):
+        yield replace(item, name=name or item.name)
+    elif isinstance(item, Mapping):
+        yield from _from_table(item if name is None else {**item, "name": name}, where)
+    else:
+        parts = item if isinstance(item, Iterable) and not isinstance(item, str) else [item]
+        yield Variant.of([_part(part, where) for part in parts], name or "")
+
+
+def _part(given: object, where: str) -> Watcher:
+    part = parse_modifier(given) if isinstance(given, str) else given
+    if not isinstance(part, Watcher):
+        raise StudyError(f'{where}: {short_repr(given)} must be a modifier, or its text such as "PLP()"')
+    return part
+
+
+def _from_table(table: Mapping[str, Any], where: str) -> Iterator[Variant]:
+    axes = _axes(table, where)
+    if not axes:
         text = validated(FromText, table, where)
         texts = [text.modifier] if isinstance(text.modifier, str) else text.modifier
         yield Variant.of(map(parse_modifier, texts), text.name or "")
         return
-    form, axes = validated(FromMethod, table, where), _axes(table, where)
+    form = validated(FromSettings, table, where)
     size = math.prod(map(len, axes.values()))
     if form.name is not None and size > 1:
-        raise StudyError(f"{where}: name = {toml_repr(form.name)} cannot stand for the {size} methods of a grid")
+        raise StudyError(f"{where}: name = {toml_repr(form.name)} cannot stand for the {size} modifiers of a grid")
     for values in product(*axes.values()):
-        yield Variant.of([modifier_named(form.method, dict(zip(axes, values, strict=True)))], form.name or "")
+        yield Variant.of([modifier_named(form.modifier, dict(zip(axes, values, strict=True)))], form.name or "")

@@ -1,9 +1,9 @@
-"""The [[policies]] tables of a study file: catalogs, policies as text, grids, LRBench's own notation."""
+"""The policies of a study, as values, texts or tables: catalogs, grids, LRBench's own notation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
-from lrbench.policy import Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
+from lrbench.policy import CatalogEntry, Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
 from lrbench.policy.function import build
-from lrbench.policy.kind import LengthsKind
+from lrbench.policy.kind import LengthsKind, short_repr
+from lrbench.study.limits import MOST_RUNS, named_items
 from lrbench.study.study import StudyPolicy
 from lrbench.study.validation import toml_repr, validated
 
@@ -79,64 +80,85 @@ KINDS: Mapping[str, type[Form]] = {
 }
 
 
-def policies_of(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> tuple[StudyPolicy, ...]:
-    """The policies that a study file names, in its order, at most `most` of them.
+def policies_of(given: object, where: str, folder: Path = Path()) -> tuple[StudyPolicy, ...]:
+    """Read the policies of a study: values, texts and tables, in a list or in a table with a name for each.
+
+    Args:
+        where: what the error names.
+        folder: where files of catalogs are looked for.
 
     Raises:
-        StudyError: a table says something that is not allowed, or there are too many policies.
+        StudyError: one is not allowed, or there are more than a study may have runs.
     """
-    _check_number(count_policies(tables, file, most=most), file, most)
+    items = named_items(given, "policies", "policy", where)
+    _check_number(sum(_size(item, place) for _, item, place in items), where)
     policies: list[StudyPolicy] = []
-    for form, where in _forms(tables, file):
+    for name, item, place in items:
         try:
-            found = _as_written(form, where, file.parent)
-            policies.extend(replace(policy, auto_peak=form.peak == "auto") for policy in found)
+            policies.extend(_policies(name, item, place, folder))
         except PolicyError as error:
-            raise StudyError(f"{where}: {error}") from error
-        _check_number(len(policies), file, most)
+            raise StudyError(f"{place}: {error}") from error
+        _check_number(len(policies), where)
     return tuple(policies)
 
 
-def count_policies(tables: Sequence[Mapping[str, Any]], file: Path, *, most: int) -> int:
-    """Count the policies that a study file names, each catalog as one, without making any.
+def count_policies(given: object, where: str) -> int:
+    """Count the policies of a study, each catalog as one, without making any.
 
     Raises:
-        StudyError: a table says something that is not allowed, or a grid has more than `most` policies.
+        StudyError: a table says something that is not allowed, or a grid has more policies than a study may have runs.
     """
-    return sum(
-        _size(form, where, most) if isinstance(form, FromFunction) else 1 for form, where in _forms(tables, file)
-    )
+    return sum(_size(item, place) for _, item, place in named_items(given, "policies", "policy", where))
 
 
-def _check_number(count: int, file: Path, most: int) -> None:
-    if count > most:
-        raise StudyError(f"{file} has at least {count:,} policies, more than the {most:,} runs that a study may have")
+def _check_number(count: int, where: str) -> None:
+    if count > MOST_RUNS:
+        raise StudyError(
+            f"{where} has at least {count:,} policies, more than the {MOST_RUNS:,} runs that a study may have"
+        )
 
 
-def _forms(tables: Sequence[Mapping[str, Any]], file: Path) -> Iterator[tuple[Form, str]]:
-    """Each table by its declaration, and where it stands."""
-    for number, table in enumerate(tables, start=1):
-        where = f"{file}: [[policies]] {number}"
-        kinds = [kind for kind in KINDS if kind in table]
-        if len(kinds) != 1:
-            given = " and ".join(kinds) if kinds else "none of them"
-            raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
-        yield validated(KINDS[kinds[0]], table, where), where
+def _policies(name: str | None, item: object, where: str, folder: Path) -> Iterable[StudyPolicy]:
+    match item:
+        case Mapping():
+            form = _form(item if name is None else {**item, "name": name}, where)
+            return [replace(each, auto_peak=form.peak == "auto") for each in _from_table(form, where, folder)]
+        case StudyPolicy():
+            return [replace(item, name=name or item.name, policy=_policy(item.policy, where))]
+        case CatalogEntry():
+            return [StudyPolicy(name or item.name, item.policy)]
+    return [_named(name, _policy(item, where))]
 
 
-def _as_written(form: Form, where: str, folder: Path) -> Iterable[StudyPolicy]:
+def _policy(given: object, where: str) -> Policy:
+    policy = parse(given) if isinstance(given, str) else given
+    if not isinstance(policy, Policy):
+        raise StudyError(f'{where}: {short_repr(given)} must be a policy, or its text such as "FIX(k0=0.1)"')
+    return policy
+
+
+def _form(table: Mapping[str, Any], where: str) -> Form:
+    """A table by its declaration."""
+    kinds = [kind for kind in KINDS if kind in table]
+    if len(kinds) != 1:
+        given = " and ".join(kinds) if kinds else "none of them"
+        raise StudyError(f"{where}: one of the keys {', '.join(KINDS)} says what it is, and {given} is given")
+    return validated(KINDS[kinds[0]], table, where)
+
+
+def _from_table(form: Form, where: str, folder: Path) -> Iterable[StudyPolicy]:
     match form:
         case FromCatalog():
             return _from_catalog(form, where, folder)
         case FromFunction():
             return _from_function(form)
         case FromText(policy=text, name=name):
-            return [_entry(name, parse(text))]
+            return [_named(name, parse(text))]
         case FromLRBench(lrbench=source, boundaries=boundaries, name=name):
-            return [_entry(name, from_lrbench(source, boundaries))]
+            return [_named(name, from_lrbench(source, boundaries))]
 
 
-def _entry(name: str | None, policy: Policy) -> StudyPolicy:
+def _named(name: str | None, policy: Policy) -> StudyPolicy:
     return StudyPolicy(name or str(policy), policy)
 
 
@@ -156,7 +178,7 @@ def _from_catalog(form: FromCatalog, where: str, folder: Path) -> list[StudyPoli
 def _from_function(form: FromFunction) -> Iterator[StudyPolicy]:
     axes = _axes(form)
     for values in product(*axes.values()):
-        yield _entry(form.name, build(form.function, dict(zip(axes, values, strict=True))))
+        yield _named(form.name, build(form.function, dict(zip(axes, values, strict=True))))
 
 
 def _axes(form: FromFunction) -> dict[str, list[Any]]:
@@ -165,15 +187,18 @@ def _axes(form: FromFunction) -> dict[str, list[Any]]:
     return {name: _axis(value, declared.get(name)) for name, value in (form.model_extra or {}).items()}
 
 
-def _size(form: FromFunction, where: str, most: int) -> int:
-    """The number of policies of a grid."""
+def _size(item: object, where: str) -> int:
+    """Count the policies of a grid; everything else counts as one."""
+    form = _form(item, where) if isinstance(item, Mapping) else None
+    if not isinstance(form, FromFunction):
+        return 1
     known = functions()
     if form.function not in known:
         raise StudyError(f"{where}: {unknown_name('LR function', form.function, known)}")
     axes = _axes(form)
     size = math.prod(len(axis) for axis in axes.values())
-    if size > most:
-        raise StudyError(f"{where}: the grid has {size:,} policies, more than the {most:,} runs that a study may have")
+    if size > MOST_RUNS:
+        raise StudyError(f"{where}: the grid has {size:,} policies, more than the {MOST_RUNS:,} runs of a study")
     if size == 0:
         empty = next(name for name, axis in axes.items() if not axis)
         raise StudyError(f"{where}: {empty} = [] must be a value or a list of at least one")

@@ -1,13 +1,21 @@
-"""How large a study may be, and which seeds it may have."""
+"""What may be asked of a study, in its file and from Python alike, and how large it may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lrbench.errors import StudyError
 from lrbench.files import is_utf8
-from lrbench.policy.kind import short_repr
+from lrbench.metrics import BASE_LR_SCALES
+from lrbench.policy.budget import read_number
+from lrbench.study.validation import toml_repr, validated
+
+if TYPE_CHECKING:
+    from lrbench.tasks import Task
 
 MOST_RUNS = 100_000
 """A study of more runs than this is taken for a slip of the pen."""
@@ -19,51 +27,117 @@ END_OF_SEEDS = 2**63
 """Seeds are below this: random streams and databases have 63 bits for them."""
 
 
+def _plain(value: object) -> object:
+    """Turn a number of any numeric type, such as one of NumPy's, into one of Python's own."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    number = int(value) if isinstance(value, Integral) else read_number(value)
+    return value if number is None else number
+
+
+def _listed(seeds: object) -> object:
+    """List the seeds 0, 1, ... where a number of them is given."""
+    if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes | Mapping):
+        return tuple(map(_plain, seeds))
+    count = _plain(seeds)
+    return tuple(range(count)) if type(count) is int and count <= MOST_RUNS else seeds
+
+
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=END_OF_SEEDS)], ...],
+    BeforeValidator(_listed),
+    Field(
+        min_length=1,
+        description=f"a number of seeds from 1 on, at most {MOST_RUNS:,}, or a list of whole numbers from 0 on, "
+        "at most 2^63 - 1",
+    ),
+]
+FreshSeeds = Annotated[
+    int,
+    BeforeValidator(_plain),
+    Field(ge=0, le=MOST_RUNS, description=f"a number of fresh seeds from 0 on, at most {MOST_RUNS:,}"),
+]
+
+
+class SharedSettings(BaseModel):
+    """What studies and searches ask of their runs. A field's description says what is allowed, in errors too."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    margin: Annotated[
+        float, BeforeValidator(_plain), Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")
+    ] = 0.01
+    target: Annotated[
+        Annotated[float, Field(allow_inf_nan=False)] | None,
+        BeforeValidator(_plain),
+        Field(description="a finite number"),
+    ] = None
+    confirm: FreshSeeds = 0
+
+
+def _scales(given: object) -> object:
+    if isinstance(given, bool):
+        return BASE_LR_SCALES if given else ()
+    return tuple(map(_plain, given)) if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else given
+
+
+def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(scales)) < len(scales):
+        raise ValueError
+    return scales
+
+
+class StudySettings(SharedSettings):
+    """What else a study may ask of its runs."""
+
+    steps: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        BeforeValidator(_plain),
+        Field(description="a number of iterations from 1 on"),
+    ] = None
+    base_lr_scales: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        BeforeValidator(_scales),
+        AfterValidator(_different),
+        Field(description="true, false or a list of positive factors, each of them once"),
+    ] = ()
+
+
 def seeds_of(seeds: object, where: str) -> tuple[int, ...]:
-    """Count so many seeds from 0 on, or check those that are given.
+    """List the seeds that are given, or 0, 1, ... where a number of them is given.
 
     Args:
         seeds: a number of seeds, or the seeds.
         where: what the error names.
 
     Raises:
-        StudyError: there are more than a study may have, or one is no whole number from 0 to 2^63 - 1.
+        StudyError: there are none, more than a study may have, or one is no whole number from 0 to 2^63 - 1.
     """
-    if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes):
-        return tuple(_seed(seed, where) for seed in seeds)
-    count = _whole(seeds)
-    if count is None:
-        raise StudyError(f"{where}: seeds must be a whole number, or a list of whole numbers, not {short_repr(seeds)}")
-    if count > MOST_RUNS:
-        raise StudyError(
-            f"{where}: seeds = {short_repr(count)} is more than the {MOST_RUNS:,} runs that a study may have"
-        )
-    return tuple(range(count))
+    return validated(SharedSettings, {"seeds": seeds}, where).seeds
 
 
 def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
     """Refuse a number of fresh seeds that there cannot be.
 
     Raises:
-        StudyError: it is out of range, or too few whole numbers come after the seeds.
+        StudyError: too few whole numbers come after the seeds.
     """
-    if not 0 <= confirm <= MOST_RUNS:
-        raise StudyError(
-            f"{where}: confirm must be a number of seeds from 0 to {MOST_RUNS:,}, not {short_repr(confirm)}"
-        )
     if max(seeds) + confirm >= END_OF_SEEDS:
         raise StudyError(f"{where}: no {confirm} fresh seeds to confirm by come after {max(seeds)}")
 
 
-def _seed(seed: object, where: str) -> int:
-    number = _whole(seed)
-    if number is None or not 0 <= number < END_OF_SEEDS:
-        raise StudyError(f"{where}: seeds must be whole numbers from 0 to 2^63 - 1, not {short_repr(seed)}")
-    return number
+def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> None:
+    """Refuse scores, by their keys, that an accuracy cannot have.
 
-
-def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    Raises:
+        StudyError: the task is judged by accuracy, and one of them is not a fraction.
+    """
+    if task.metric is not None:
+        return
+    for key, value in scores.items():
+        if value is not None and not 0 <= value <= 1:
+            raise StudyError(f"{where}: {key} = {toml_repr(value)} must be from 0 to 1: accuracy is a fraction")
 
 
 def check_name(name: str, where: str) -> None:
@@ -104,3 +178,17 @@ def check_rates(where: str, policies: int, steps: int) -> None:
             f"{where} has {policies:,} policies of {steps:,} iterations, which is {policies * steps:,} learning rates, "
             f"more than the {MOST_RATES:,} that a study may have"
         )
+
+
+def named_items(given: object, key: str, noun: str, where: str) -> list[tuple[str | None, Any, str]]:
+    """List what is given under a key of a study: the name of each, where it has one, the value, and its place.
+
+    Raises:
+        StudyError: it is neither a list nor a table of names.
+    """
+    if isinstance(given, Mapping):
+        return [(str(name), item, f"{where}: {noun} {str(name)!r}") for name, item in given.items()]
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise StudyError(f"{where}: {key} = {toml_repr(given)} must be a list, or a table with a name for each")
+    titles = ((item, f"[[{key}]]" if isinstance(item, Mapping) else noun) for item in given)
+    return [(None, item, f"{where}: {title} {number}") for number, (item, title) in enumerate(titles, start=1)]

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
-from lrbench.errors import StudyError
-from lrbench.policy.budget import read_number
+from lrbench.errors import PolicyError, StudyError
 from lrbench.policy.kind import short_repr
-from lrbench.study.limits import check_confirm, check_name, check_rates, seeds_of
+from lrbench.study.limits import StudySettings, check_confirm, check_name, check_rates, check_scores
+from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant, with_controls
 
 if TYPE_CHECKING:
-    from lrbench.policy import Policy
-    from lrbench.tasks import Task
+    from lrbench.engine import Watcher
+    from lrbench.policy import CatalogEntry, Policy
+    from lrbench.tasks import Task, TaskLike
+
+Table: TypeAlias = Mapping[str, Any]
+PolicyLike: TypeAlias = "Policy | str | StudyPolicy | CatalogEntry | Table"
+Policies: TypeAlias = "Mapping[str, PolicyLike] | Sequence[PolicyLike]"
+ModifierLike: TypeAlias = "Watcher | str | Variant | Sequence[Watcher | str] | Table"
+Modifiers: TypeAlias = "Mapping[str, ModifierLike] | Sequence[ModifierLike]"
+
+NAMED = 4
+"""So many policies are named in the name of a study that is given none."""
 
 LEDGER = ": what was asked"
 """How the names end under which a store keeps the records of searches, which no study may have."""
@@ -43,53 +53,86 @@ class StudyPolicy:
     found_peak: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Study(Readable):
     """Policies that are compared: each is trained on every task with every seed.
 
-    The seeds are shared by all policies, so that a seed's initial weights and batch order are the same for every
-    policy and differences are paired.
+    The words are those of study files, and each may be given as there, or as a value:
 
-    Attributes:
+        Study(policies={"flat": "FIX(k0=0.1)", "wave": TRI(k0=0.01, k1=0.1, l=50)}, task="mnist1d-mlp", seeds=3)
+
+    The seeds are shared by all policies, so that a seed's initial weights and batch order are the same for every
+    policy and differences are paired. Studies of equal fields compare equal; a `Task` equals itself alone.
+
+    Args:
+        policies: values, texts, entries of a catalog, or tables as under [[policies]], in a list or by their names; a
+            policy without a name has its text as one.
+        task: a `Task`, the name of a registered one, or a table as under [task]; `tasks` for several. The data of one
+            that is named is looked for as `lrbench.load_task` does.
+        modifiers: with what every policy is also trained, beside training as it is: values, texts, lists of both that
+            are combined, or tables as under [[modifiers]], in a list or by their names.
+        seeds: how many (0, 1, ...), or which.
+        steps: the training budget of every task in iterations, where it is not the task's own.
+        name: what a store keeps the study as; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
             fraction) is as good as the best.
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
         confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
-        base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR;
-            empty for none.
-        modifiers: with what every policy is also trained, beside training as it is.
+        base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR; true
+            for lrbench's own, false for none.
 
     Raises:
-        StudyError: a field is out of range, or two seeds, policies, tasks or modifiers are the same.
-        TaskError: a modifier cannot be used on a task.
+        StudyError: a field is not allowed, or two seeds, policies, tasks or modifiers are the same.
+        TaskError: a modifier cannot be used on a task, or there is no task of a name.
+        DataError: the data of a task that is named cannot be had.
     """
 
     name: str
     tasks: tuple[Task, ...]
     policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
-    margin: float = 0.01
-    target: float | None = None
-    confirm: int = 0
-    base_lr_scales: tuple[float, ...] = ()
-    modifiers: tuple[Variant, ...] = ()
+    margin: float
+    target: float | None
+    confirm: int
+    base_lr_scales: tuple[float, ...]
+    modifiers: tuple[Variant, ...]
 
-    def __post_init__(self) -> None:
-        where = f"study '{self.name}'"
+    def __init__(
+        self,
+        *,
+        policies: Policies,
+        task: TaskLike | None = None,
+        tasks: Sequence[TaskLike] | None = None,
+        modifiers: Modifiers = (),
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+        name: str | None = None,
+        margin: float = 0.01,
+        target: float | None = None,
+        confirm: int = 0,
+        base_lr_scales: bool | Sequence[float] = False,
+    ) -> None:
+        from lrbench.study.file_policies import policies_of
+
+        where = "study" if name is None else f"study '{name}'"
+        if name is not None and not isinstance(name, str):
+            raise StudyError(f"study: name = {short_repr(name)} must be a text")
+        asked = {"seeds": seeds, "margin": margin, "target": target, "confirm": confirm, "steps": steps}
+        settings = validated(StudySettings, {**asked, "base_lr_scales": base_lr_scales}, where)
+        settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
+        settled["policies"] = policies_of(policies, where)
+        if not settled["policies"]:
+            raise StudyError(f"{where} names no policy: give at least one")
+        settled["modifiers"] = variants_of(modifiers, where)
+        settled["tasks"] = _tasks(given_tasks(task, tasks, where), steps)
+        settled["name"] = _name_of(settled["policies"], settled["tasks"]) if name is None else name
+        for field, value in settled.items():
+            object.__setattr__(self, field, value)
+        self._check(f"study '{self.name}'")
+
+    def _check(self, where: str) -> None:
         if self.name.endswith(LEDGER):
             raise StudyError(f"{where}: names that end in '{LEDGER}' are those of the records of searches")
-        if not self.tasks:
-            raise StudyError(f"{where} names no task: give at least one")
-        if not self.policies:
-            raise StudyError(f"{where} names no policy: give at least one")
-        object.__setattr__(self, "seeds", seeds_of(self.seeds, where))
-        if not self.seeds:
-            raise StudyError(f"{where} has no seeds: give at least one")
-        margin = read_number(self.margin)
-        if margin is None or margin < 0:
-            raise StudyError(f"{where}: margin must be a finite number of at least 0, not {short_repr(self.margin)}")
-        if self.target is not None and read_number(self.target) is None:
-            raise StudyError(f"{where}: target must be a finite number, not {short_repr(self.target)}")
         check_confirm(self.confirm, self.seeds, where)
         parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
         for part in parts:
@@ -111,8 +154,14 @@ class Study(Readable):
         scales = {scale * variant.lr_scale for scale in (1.0, *self.base_lr_scales) for variant in self.variants}
         check_rates(where, len(self.policies) * len(scales), max(task.steps for task in self.tasks))
         for task in self.tasks:
+            check_scores({"margin": self.margin, "target": self.target}, task, where)
             for variant in self.variants:
                 variant.check(task)
+            for named in self.policies:
+                try:
+                    named.policy.bind(task.steps, task.steps_per_epoch)
+                except PolicyError as error:
+                    raise StudyError(f"{where}: policy '{named.name}' on task '{task.name}': {error}") from error
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         from lrbench.policy.curve import policies_table
@@ -137,3 +186,48 @@ class Study(Readable):
     def variants(self) -> tuple[Variant, ...]:
         """What every policy is trained with: nothing, each of the modifiers, and their controls."""
         return with_controls(self.modifiers)
+
+
+def given_tasks(task: object, tasks: object, where: str) -> Sequence[Any]:
+    """List what is given as `task` or as `tasks`.
+
+    Raises:
+        StudyError: both are given, or neither, or `tasks` is no list.
+    """
+    if task is not None and tasks is not None:
+        raise StudyError(f"{where}: give either task or tasks, not both")
+    if task is not None:
+        return [task]
+    if tasks is None:
+        raise StudyError(f'{where}: task is missing, say what is trained: task = "mnist1d-mlp"')
+    if isinstance(tasks, str | Mapping) or not isinstance(tasks, Sequence):
+        raise StudyError(f"{where}: tasks = {toml_repr(tasks)} must be a list of tasks, their names or tables")
+    if not tasks:
+        raise StudyError(f"{where} names no task: give at least one")
+    return tasks
+
+
+def variants_of(modifiers: Any, where: str) -> tuple[Variant, ...]:
+    """Read the modifiers of a study; without any, nothing that needs torch is imported.
+
+    Raises:
+        StudyError: one is not allowed.
+    """
+    if isinstance(modifiers, Sequence | Mapping) and not modifiers:
+        return ()
+    from lrbench.study.file_modifiers import variants_of as read
+
+    return read(modifiers, where)
+
+
+def _tasks(given: Sequence[TaskLike], steps: int | None) -> tuple[Task, ...]:
+    from lrbench.tasks import task_of
+
+    return tuple(task_of(task, steps=steps) for task in given)
+
+
+def _name_of(policies: Sequence[StudyPolicy], tasks: Sequence[Task]) -> str:
+    """Name a study by its first policies and its tasks."""
+    first = [policy.name for policy in policies[:NAMED]]
+    more = [f"{len(policies) - NAMED} more"] if len(policies) > NAMED else []
+    return f"{', '.join(first + more)} on {', '.join(task.name for task in tasks)}"

@@ -30,9 +30,9 @@ def validated(model: type[M], table: Mapping[str, Any], where: str) -> M:
 
 
 def toml_repr(value: object) -> str:
-    """Write a value as a study file does, shortened where it is long."""
+    """Write a value as a study file does, or Python where no file can, shortened where it is long."""
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = "None" if value is None else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = short_repr(value)
     text = text.replace("NaN", "nan").replace("Infinity", "inf") if isinstance(value, float) else text

@@ -6,7 +6,7 @@ from lrbench.tasks import registered as _registered
 from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop, register_augmentation
 from lrbench.tasks.data import Data, RawData, Split
 from lrbench.tasks.limits import Precision
-from lrbench.tasks.make import load_task, make_task
+from lrbench.tasks.make import TaskLike, load_task, make_task, task_of
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import (
     SGD,
@@ -42,6 +42,7 @@ __all__ = [
     "RawData",
     "Split",
     "Task",
+    "TaskLike",
     "TaskSettings",
     "load_plugin",
     "load_task",
@@ -52,6 +53,7 @@ __all__ = [
     "register_optimizer",
     "register_task",
     "settings_from_dict",
+    "task_of",
 ]
 
 del _datasets, _models, _registered

@@ -1,12 +1,13 @@
 """From settings to a task: load the data, build the value."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from lrbench.errors import DataError, LRBenchError
+from lrbench.errors import DataError, LRBenchError, TaskError
 from lrbench.files import working_directory_kept
+from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
@@ -16,6 +17,9 @@ from lrbench.tasks.table import settings_from_dict
 from lrbench.tasks.task import Task
 
 DEFAULT_DATA_ROOT = Path("data")
+
+TaskLike: TypeAlias = Task | str | Mapping[str, Any]
+"""A task, the name of a registered one, or a table as a study file has it."""
 
 
 def load_task(name: str, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any) -> Task:
@@ -27,6 +31,27 @@ def load_task(name: str, *, data_root: Path | str | None = None, download: bool 
     """
     settings = settings_from_dict({"base": name, **overrides})
     return make_task(settings, data_root=data_root, download=download)
+
+
+def task_of(
+    task: TaskLike, *, data_root: Path | str | None = None, download: bool = False, steps: int | None = None
+) -> Task:
+    """Return a task as it is, or load the one of a name or of a `[task]` table.
+
+    Args:
+        data_root, download: as for `load_task`.
+        steps: the budget in iterations, where it is not the task's own; see `Task.with_budget`.
+
+    Raises:
+        TaskError: there is no task of this name, or the table or the budget cannot be used.
+        DataError: its data is missing.
+    """
+    if isinstance(task, Task):
+        return task.with_budget(steps)
+    if not isinstance(task, str | Mapping):
+        raise TaskError(f"task = {short_repr(task)} must be a Task, the name of a registered one or a table")
+    settings = settings_from_dict({"base": task} if isinstance(task, str) else task)
+    return make_task(settings.with_budget(steps), data_root=data_root, download=download)
 
 
 def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:

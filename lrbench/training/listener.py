@@ -1,4 +1,4 @@
-"""Hear of the progress of training."""
+"""Whoever watches a study being run."""
 
 from __future__ import annotations
 

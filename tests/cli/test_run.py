@@ -12,9 +12,9 @@ import pytest
 from typer.testing import Result
 
 from lrbench.api import Outcome, run
+from lrbench.cli.progress import seconds_left
 from lrbench.metrics import t_interval
 from lrbench.metrics.interval_text import spread
-from lrbench.progress import seconds_left
 from lrbench.report.page.words import plus_minus
 from lrbench.store import open_store
 from lrbench.study.file import load_study
@@ -280,7 +280,7 @@ def test_names_of_two_hundred_characters_are_shown_whole(lrbench: Command, tmp_p
 
 MODIFIERS = """
 [[modifiers]]
-method = "SHRINK"
+modifier = "SHRINK"
 share = [0.5, 0.0]
 [[modifiers]]
 modifier = "EMA(decay=0.9)"

@@ -170,7 +170,7 @@ def _study_file_tables() -> Iterator[Table]:
         ("A grid over a function", file_policies.FromFunction),
         ("A policy of the original LRBench", file_policies.FromLRBench),
         ("A modifier as text", file_modifiers.FromText),
-        ("A grid over a modifier", file_modifiers.FromMethod),
+        ("A grid over a modifier", file_modifiers.FromSettings),
         ("The keys of a search", SearchFile),
         ("The [search] table", SearchTable),
         ("The [space] table", SpaceTable),

@@ -216,7 +216,9 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 def test_a_policy_that_does_not_fit_the_budget_is_refused_before_training(written: Writer) -> None:
     policy = '[[policies]]\npolicy = "STEP(k0=0.1, gamma=0.1, l=0.0001dur)"\nname = "hasty"\n'
 
-    with pytest.raises(StudyError, match=r"mine\.toml: policy 'hasty' on task 'mnist1d-mlp': .*l .*0\.0001dur"):
+    with pytest.raises(
+        StudyError, match=r"mine\.toml: study 'mine': policy 'hasty' on task 'mnist1d-mlp': .*l .*0\.0001dur"
+    ):
         load_study(written(TASK + policy))
 
 

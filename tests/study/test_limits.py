@@ -22,18 +22,18 @@ def study() -> Study:
 
 @pytest.mark.parametrize("seed", [2**63, -1, True, 0.5, "1", None, pytest.param(10**5000, id="huge"), math.nan])
 def test_a_seed_is_a_whole_number_of_63_bits(study: Study, seed: Any) -> None:
-    with pytest.raises(StudyError, match=r"seeds must be whole numbers from 0 to 2\^63 - 1, not "):
+    with pytest.raises(StudyError, match=r"seeds = .* must be .* a list of whole numbers from 0 on, at most 2\^63 - 1"):
         replace(study, seeds=(0, seed))
 
 
 @pytest.mark.parametrize("seeds", [True, 2.5, "12", None])
 def test_a_number_of_seeds_is_a_whole_number(seeds: Any) -> None:
-    with pytest.raises(StudyError, match="score: seeds must be a whole number, or a list of whole numbers, not "):
+    with pytest.raises(StudyError, match=r"score: seeds = .* must be a number of seeds from 1 on"):
         lrbench.score("FIX(k0=0.1)", "mnist1d-mlp", seeds=seeds)
 
 
 def test_so_many_seeds_are_counted_before_they_are_listed() -> None:
-    with pytest.raises(StudyError, match="more than the 100,000 runs"):
+    with pytest.raises(StudyError, match="seeds = 1000000000000 must be a number of seeds from 1 on, at most 100,000"):
         seeds_of(10**12, "here")
 
 
@@ -50,7 +50,7 @@ def test_fresh_seeds_need_room_after_the_last(study: Study) -> None:
 
 @pytest.mark.parametrize("confirm", [-1, 10**9, pytest.param(10**5000, id="huge")])
 def test_fresh_seeds_are_as_many_as_a_study_may_have_runs(study: Study, confirm: int) -> None:
-    with pytest.raises(StudyError, match="confirm must be a number of seeds from 0 to 100,000, not "):
+    with pytest.raises(StudyError, match=r"confirm = .* must be a number of fresh seeds from 0 on, at most 100,000"):
         replace(study, confirm=confirm)
 
 
@@ -75,5 +75,5 @@ def test_a_name_that_no_store_can_hold_is_refused(study: Study, name: str) -> No
 
 @pytest.mark.parametrize("key", ["margin", "target"])
 def test_a_score_too_large_for_a_float_is_refused(study: Study, key: str) -> None:
-    with pytest.raises(StudyError, match=f"{key} must be a finite number"):
+    with pytest.raises(StudyError, match=f"{key} = 1000.* must be a finite number"):
         replace(study, **{key: 10**400})

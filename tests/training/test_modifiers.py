@@ -140,17 +140,17 @@ policy = "FIX(k0=0.1)"
     ("table", "sentence"),
     [
         ('modifier = "PLQ()"', r"1: .*'PLQ' \(did you mean 'PLP'\?\)"),
-        ('method = "PSWA"\np = 1.5', r"1: PSWA.* p .*1\.5"),
-        ('method = "PSWA"\nperiod = 0', r"1: PSWA.* period .*0"),
-        ('method = "PSWA"\nq = 1', r"1: PSWA has no setting 'q'"),
+        ('modifier = "PSWA"\np = 1.5', r"1: PSWA.* p .*1\.5"),
+        ('modifier = "PSWA"\nperiod = 0', r"1: PSWA.* period .*0"),
+        ('modifier = "PSWA"\nq = 1', r"1: PSWA has no setting 'q'"),
         ('modifier = ["PSWA()", "PSWM()"]', r"1: .*cannot be combined"),
         ('modifier = ["EMA()", "SWA()"]', r"both only watch"),
-        ('modifier = "PLP()"\nmethod = "PLP"', r"1: one of the keys modifier and method"),
-        ('name = "x"', r"1: one of the keys modifier and method"),
-        ("modifier = 3", r"1: modifier = 3 must be a training method as text"),
+        ('modifier = "PLP()"\np = 1', r'1: modifier = "PLP\(\)" must be the name of a modifier'),
+        ('name = "x"', r"1: modifier is missing, it must be a modifier as text"),
+        ("modifier = 3", r"1: modifier = 3 must be a modifier as text"),
         ("modifier = []", r"1: modifier = \[\] must be"),
-        ('method = "PSWA"\np = []', r"1: p = \[\] must be a value or a list"),
-        ('name = "both"\nmethod = "PSWA"\np = [0.1, 0.2]', r'1: name = "both" cannot stand for the 2 methods'),
+        ('modifier = "PSWA"\np = []', r"1: p = \[\] must be a value or a list"),
+        ('name = "both"\nmodifier = "PSWA"\np = [0.1, 0.2]', r'1: name = "both" cannot stand for the 2 modifiers'),
         ("modifier = \"__import__('os')\"", r"1: "),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_modifiers_table_that_says_something_wrong_is_one_sentence(table: str,
 
 def test_grids_and_combinations_of_modifiers_come_from_the_study_file(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
-    grid = '[[modifiers]]\nmethod = "PSWA"\np = [0.1, 0.5]\nperiod = [1.0, 2.0]\n'
+    grid = '[[modifiers]]\nmodifier = "PSWA"\np = [0.1, 0.5]\nperiod = [1.0, 2.0]\n'
     path.write_text(f'{STUDY}\n{grid}\n[[modifiers]]\nname = "both"\nmodifier = ["EMA()", "PLP()"]\n')
     variants = load_study(path).modifiers
     assert [variant.parts for variant in variants] == [
@@ -180,7 +180,7 @@ def test_the_same_modifier_twice_is_refused(study: Make) -> None:
         study("FIX(k0=0.1)", modifiers=(Variant.of([PLP()]), Variant.of([PLP()])))
 
 
-def test_two_methods_of_one_family_are_refused() -> None:
+def test_two_modifiers_of_one_family_are_refused() -> None:
     with pytest.raises(TaskError, match="cannot be combined"):
         Variant.of([PSWA(), PSWM()])
 
@@ -205,7 +205,7 @@ def test_a_watchers_own_divergence_does_not_touch_the_run_that_it_watches(study:
     assert (watching.status, len(watching.scores), watching.diverged_at) == ("diverged", 2, 40)
 
 
-def test_a_changed_method_of_the_users_own_is_trained_again(study: Make, store: Store) -> None:
+def test_a_changed_modifier_of_the_users_own_is_trained_again(study: Make, store: Store) -> None:
     def keys(factor: float) -> set[str]:
         class Shrink(Modifier):
             """Makes every weight smaller after each iteration."""
@@ -268,7 +268,9 @@ class Opaque(nn.Module):
         return self.third(self.second(self.first(inputs)))
 
 
-def test_a_model_that_a_method_cannot_be_used_on_is_refused_before_anything_is_trained(study: Make, task: Task) -> None:
+def test_a_model_that_a_modifier_cannot_be_used_on_is_refused_before_anything_is_trained(
+    study: Make, task: Task
+) -> None:
     with pytest.raises(TaskError, match="the model Opaque declares no units"):
         study("FIX(k0=0.1)", tasks=(task.with_(model=Opaque),), modifiers=(Variant.of([LearnAndDrop()]),))
 
