@@ -2,6 +2,7 @@
 
 import pytest
 
+from lrbench.metrics import METRICS
 from lrbench.modifiers.registry import MODIFIERS
 from lrbench.policy.function import FUNCTIONS
 from lrbench.registry import Registry
@@ -9,7 +10,7 @@ from lrbench.tasks.augment import AUGMENTATIONS
 from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.registry import datasets, models, tasks
 
-REGISTRIES: tuple[Registry, ...] = (FUNCTIONS, MODIFIERS, OPTIMIZERS, AUGMENTATIONS, datasets, models, tasks)
+REGISTRIES: tuple[Registry, ...] = (FUNCTIONS, METRICS, MODIFIERS, OPTIMIZERS, AUGMENTATIONS, datasets, models, tasks)
 
 
 def forget_registrations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,20 @@
 of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmation` put them together for people.
 """
 
+from lrbench.metrics import registered as _registered
 from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
 from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
+from lrbench.metrics.metric import (
+    METRICS,
+    MetricDeclaration,
+    RunEnd,
+    expected_metrics,
+    metrics_at_end,
+    register_metric,
+)
 from lrbench.metrics.ranking import PolicyRuns, rank, score_table
 from lrbench.metrics.robustness import (
     BASE_LR_SCALES,
@@ -18,7 +27,7 @@ from lrbench.metrics.robustness import (
     retained_fraction,
 )
 from lrbench.metrics.runs import Curve, RunRecord
-from lrbench.metrics.scorecard import METRICS, Scorecard, bounds_of, score_curves, summarise
+from lrbench.metrics.scorecard import Scorecard, bounds_of, score_curves, summarise
 from lrbench.metrics.statistics import (
     Bounds,
     Interval,
@@ -42,8 +51,10 @@ __all__ = [
     "Effect",
     "Interaction",
     "Interval",
+    "MetricDeclaration",
     "PolicyRuns",
     "ReliabilityBins",
+    "RunEnd",
     "RunRecord",
     "Scorecard",
     "Verdict",
@@ -54,16 +65,19 @@ __all__ = [
     "divergence_rate",
     "effect",
     "equal_means_p",
+    "expected_metrics",
     "finalists",
     "holm",
     "interaction",
     "judge",
     "loss_difference",
     "mean_over_scales",
+    "metrics_at_end",
     "paired_interval",
     "paired_power",
     "proportion_interval",
     "rank",
+    "register_metric",
     "retained_fraction",
     "score_curves",
     "score_table",
@@ -74,3 +88,5 @@ __all__ = [
     "t_interval",
     "volatility",
 ]
+
+del _registered

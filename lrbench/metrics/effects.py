@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.metrics.metric import METRICS
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import Interval, paired_interval
-
-FIGURES = ("test_loss", "volatility", "steps_to_target", "seconds", "flops", "forward_flops")
-"""What an effect is measured in, beside the objective on test and validation."""
 
 
 @dataclass(frozen=True)
@@ -138,5 +136,6 @@ def _figures(run: RunRecord, target: float | None) -> dict[str, float]:
     figures = run.figures()
     if target is not None and not run.diverged:
         figures["steps_to_target"] = run.steps_to(target)
-    names = (f"val_{run.objective}", f"test_{run.objective}", *FIGURES)
+    declared = (name for name, metric in METRICS.items() if metric.effect)
+    names = (f"val_{run.objective}", f"test_{run.objective}", *declared)
     return {name: float(value) for name in names if (value := figures.get(name)) is not None}

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.curves import steps_to_target
 from lrbench.metrics.direction import Better, as_gain, is_worthless
+from lrbench.metrics.metric import metrics_of_run
 from lrbench.metrics.statistics import Bounds
 
 TOP1 = "top1"
@@ -65,21 +66,16 @@ class RunRecord:
 
     def steps_to(self, target: float) -> int | None:
         """The first evaluated step whose score is as good as `target`; None where there is none."""
-        return steps_to_target(self.curve.steps, self._gains(), as_gain(target, self.better))
+        return steps_to_target(self.curve.steps, self.gains, as_gain(target, self.better))
 
     def figures(self) -> dict[str, float | None]:
         """Every figure of a finished run by metric name; of a diverged run only its two scores are defined."""
         scores = {f"{split}_{self.objective}": self.score(split) for split in ("val", "test")}
         if self.diverged:
             return scores
-        return {
-            **self.final,
-            **scores,
-            "volatility": volatility(self.curve.steps, self.curve.scores),
-            "steps_to_best": steps_to_best(self.curve.steps, self._gains()),
-            "seconds": self.seconds,
-            "flops": self.flops,
-        }
+        return {**self.final, **scores, **metrics_of_run(self)}
 
-    def _gains(self) -> list[float]:
+    @property
+    def gains(self) -> list[float]:
+        """The scores of the curve as numbers of which more is better."""
         return [as_gain(score, self.better) for score in self.curve.scores]

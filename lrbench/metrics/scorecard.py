@@ -10,39 +10,10 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better
+from lrbench.metrics.metric import METRICS, expected_metrics
 from lrbench.metrics.runs import TOP1, Curve, RunRecord
-from lrbench.metrics.statistics import NOTHING_KNOWN, Bounds, Interval, proportion_interval, t_interval
+from lrbench.metrics.statistics import NOTHING_KNOWN, UNKNOWN, Bounds, Interval, proportion_interval, t_interval
 from lrbench.metrics.verdict import Verdict
-
-METRICS = (
-    "val_top1",
-    "test_top1",
-    "test_top5",
-    "test_loss",
-    "ac",
-    "cv",
-    "cdac",
-    "ece",
-    "brier",
-    "loss_difference",
-    "volatility",
-    "steps_to_target",
-    "steps_to_best",
-    "seconds",
-    "flops",
-    "divergence_rate",
-)
-"""What every scorecard has, known or not, in the order of print."""
-
-BOUNDS: Mapping[str, Bounds] = {
-    **dict.fromkeys(("val_top1", "test_top1", "test_top5", "ac", "ece", "base_lr_divergence_rate"), (0.0, 1.0)),
-    **dict.fromkeys(("cv", "cdac"), (0.0, 0.5)),
-    "brier": (0.0, 2.0),
-    **dict.fromkeys(("volatility", "steps_to_target", "steps_to_best", "seconds", "flops"), (0.0, None)),
-}
-"""What a figure cannot be outside of, and so its interval neither; CV and CDAC are spreads of probabilities."""
-
-UNKNOWN = "–"
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,8 +33,8 @@ class Scorecard(Readable):
     verdict: Verdict | None
     """None where the policy was not compared with others."""
     metrics: Mapping[str, Interval]
-    """The names of `METRICS`; before them `val_<objective>` and `test_<objective>` where the objective is the task's
-    own; after them whatever else the runs measured."""
+    """The expected metrics; before them `val_<objective>` and `test_<objective>` where the objective is the task's own;
+    after them whatever else the runs measured."""
     objective: str = TOP1
     reached: int | None = None
     """Runs that reached the target; None if there was none. `steps_to_target` has a mean only if all of them did:
@@ -102,9 +73,9 @@ class Scorecard(Readable):
         yield ""
         rows = []
         for name, interval in self.metrics.items():
-            places = _decimals(interval)
-            figures = (_number(x, places) for x in (interval.mean, interval.low, interval.high, interval.sd))
-            rows.append((name, *figures, f"{interval.n}"))
+            numbers = (interval.mean, interval.low, interval.high, interval.sd)
+            shown = (UNKNOWN if number is None else format(number, _form(interval)) for number in numbers)
+            rows.append((name, *shown, f"{interval.n}"))
         titles = (Column(title, right=True) for title in ("mean", "low", "high", "seed sd", "n"))
         yield Table((Column(""), *titles), rows)
 
@@ -147,10 +118,11 @@ def summarise(
 
     figures = [run.figures() for run in runs]
     own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
-    extra = sorted({key for known in figures for key in known} - {*own, *METRICS})
+    expected = expected_metrics()
+    extra = sorted({key for known in figures for key in known} - {*own, *expected})
     metrics = {
         key: t_interval(_known(known.get(key) for known in figures), level).within(bounds_of(key, runs))
-        for key in (*own, *METRICS, *extra)
+        for key in (*own, *expected, *extra)
     }
     metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in runs), len(runs), level)
     reached = None
@@ -158,7 +130,7 @@ def summarise(
         arrivals = _known(None if run.diverged else run.steps_to(target) for run in runs)
         reached = len(arrivals)
         steps = t_interval(arrivals, level) if reached == len(runs) else NOTHING_KNOWN
-        metrics["steps_to_target"] = steps.within(BOUNDS["steps_to_target"])
+        metrics["steps_to_target"] = steps.within(METRICS["steps_to_target"].bounds)
     better = runs[0].better if runs else "higher"
     not_finite = sum(not run.is_finite for run in runs)
     return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached, better, not_finite)
@@ -168,7 +140,7 @@ def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
     """The bounds of a figure of these runs, of which those of the objective may be the task's own."""
     own = {run.bounds for run in runs if figure in (f"val_{run.objective}", f"test_{run.objective}")}
     declared = next((bounds for bounds in own if bounds is not None), None)
-    return BOUNDS.get(figure) if declared is None else declared
+    return METRICS[figure].bounds if declared is None and figure in METRICS else declared
 
 
 def score_curves(
@@ -237,14 +209,6 @@ def _known(values: Iterable[float | None]) -> list[float]:
     return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 
-def _decimals(interval: Interval) -> int | None:
+def _form(interval: Interval) -> str:
     size = abs(interval.mean or 0.0)
-    if size >= 1e7:
-        return None
-    return 4 if size < 10 else 1 if size < 1000 else 0
-
-
-def _number(value: float | None, places: int | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3e}" if places is None else f"{value:,.{places}f}"
+    return ".3e" if size >= 1e7 else ",.4f" if size < 10 else ",.1f" if size < 1000 else ",.0f"

@@ -17,6 +17,10 @@ ROUNDING = 1e-9
 """What is less than this share of a mean and the width of its interval is rounding."""
 
 
+UNKNOWN = "–"
+"""What is shown where there is no number."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its confidence interval; whatever the data do not carry is None."""
@@ -35,6 +39,35 @@ class Interval:
             return self
         low, high = (-math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1])
         return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    @property
+    def point(self) -> "Interval":
+        """The mean without its interval."""
+        return replace(self, low=None, high=None)
+
+    def per(self, unit: float) -> "Interval":
+        """Return the interval in units of `unit`, a positive number."""
+        mean, low, high, sd = (None if x is None else x / unit for x in (self.mean, self.low, self.high, self.sd))
+        return Interval(mean, low, high, self.n, sd)
+
+    def __format__(self, form: str) -> str:
+        """Show the mean and half the width of its interval, or both ends where it is uneven, as far as they are known.
+
+        >>> f"{Interval(0.5, 0.4, 0.6, n=3, sd=0.04):.2f} {Interval(0.5, 0.4, 0.7, n=3, sd=0.06):.1f}"
+        '0.50 ±0.10 0.5 [0.4, 0.7]'
+
+        Args:
+            form: how a number is formatted, by default ".3f"; half the width has no sign.
+        """
+        form = form or ".3f"
+        if self.mean is None:
+            return UNKNOWN
+        middle = format(self.mean, form)
+        if self.low is None or self.high is None:
+            return middle
+        if not is_even(self.mean, self.low, self.high):
+            return f"{middle} [{format(self.low, form)}, {format(self.high, form)}]"
+        return f"{middle} ±{format((self.high - self.low) / 2, form.removeprefix('+'))}"
 
     def to_json(self) -> dict[str, float | int | None]:
         return {"mean": self.mean, "low": self.low, "high": self.high, "sd": self.sd, "n": self.n}

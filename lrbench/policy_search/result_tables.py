@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lrbench.display.names import many, unbroken, wrapped
 from lrbench.display.readable import LINE_WIDTH
 from lrbench.display.table import Column, Table
-from lrbench.metrics.interval_text import spread
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
@@ -50,9 +49,9 @@ def _confirmed(found: SearchResult, longest: int) -> Table:
         (
             wrapped(one.card.policy, longest),
             "" if one.card.verdict is None else one.card.verdict.label,
-            spread(one.card.val),
-            spread(one.card.test),
-            spread(one.search),
+            f"{one.card.val}",
+            f"{one.card.test}",
+            f"{one.search}",
         )
         for one in found.confirmed
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
-from lrbench.metrics import METRICS, Scorecard
+from lrbench.metrics import Scorecard, expected_metrics
 from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, StudyRuns, TaskResults, answer, label
@@ -224,7 +224,7 @@ def _policy_columns(results: Results) -> list[str]:
         (
             "val",
             "test",
-            *METRICS,
+            *expected_metrics(),
             *(metric for task in results.tasks for card in task.scorecards for metric in card.metrics),
         )
     )

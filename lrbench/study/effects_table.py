@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from textwrap import indent
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lrbench.display.names import wrapped
 from lrbench.display.table import Cell, Column, Figures, Row, Table, leaving_room
-from lrbench.metrics.interval_text import UNKNOWN, spread
+from lrbench.metrics import METRICS, MetricDeclaration
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval
 from lrbench.study.row_names import RowNames
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
-    from lrbench.metrics import Effect, Interaction
-    from lrbench.metrics.statistics import Interval
+    from lrbench.metrics import Better, Effect, Interaction
     from lrbench.study.results import TaskResults
 
 BETTER, WORSE = "green", "red"
@@ -25,38 +25,14 @@ NAME_WIDTH = 16
 CONTROL = "plp_control: the same without PLP, at 7/6 of the learning rates."
 PERCENT = "seconds and forward FLOPs are in percent of the run without."
 
-
-class Measure(NamedTuple):
-    """What an effect is measured in.
-
-    Attributes:
-        metric: its name in an effect.
-        form: how its numbers are written.
-        relative: it is shown in percent of what it is without the modifier.
-        gain: 1 where more is better, -1 where less is.
-        dispensable: of those above 0, the highest are left out first where a line is short.
-    """
-
-    title: str
-    metric: str
-    form: str
-    relative: bool
-    gain: int
-    dispensable: int
-
-
-COSTS = (
-    Measure("test loss", "test_loss", ".3f", False, -1, 2),
-    Measure("to target", "steps_to_target", ",.0f", False, -1, 3),
-    Measure("seconds", "seconds", ".1f", True, -1, 1),
-    Measure("fwd FLOPs", "forward_flops", ".1f", True, -1, 0),
-)
+COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
+"""The metrics beside the objective; where a line is short, of those above 0 the highest are left out first."""
 
 
 def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     """List for each modifier and policy the paired differences it makes, with half the width of their intervals."""
-    gain = 1 if task.better == "higher" else -1
-    measures = (Measure(f"test {task.objective}", f"test_{task.objective}", ".3f", False, gain, 0), *COSTS)
+    objective = MetricDeclaration(f"test_{task.objective}", f"test {task.objective}", "", better=task.better)
+    metrics = (objective, *(METRICS[name] for name in COSTS))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
     called: list[Cell] = []
     figures: list[list[Cell]] = []
@@ -66,10 +42,10 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
         for effect in task.effects:
             if effect.modifier == modifier:
                 called.append(Cell(names.policies.shown[effect.policy]))
-                figures.append([_cell(effect, measure, task) for measure in measures])
+                figures.append([_cell(effect, metric, task) for metric in metrics])
     columns = [
-        Figures(measure.title, cells, measure.dispensable)
-        for measure, cells in zip(measures, zip(*figures, strict=True), strict=True)
+        Figures(metric.title, cells, COSTS.get(metric.name, 0))
+        for metric, cells in zip(metrics, zip(*figures, strict=True), strict=True)
     ]
     kept, room = leaving_room(columns, NAME_WIDTH, width)
     rows: list[Row] = [
@@ -88,36 +64,34 @@ def _fitted(name: Cell, width: int) -> Cell:
     return Cell(indent(wrapped(name.text, width - len(INDENT)), INDENT))
 
 
-def _cell(effect: Effect, measure: Measure, task: TaskResults) -> Cell:
-    """A difference; where fewer seeds are behind it than behind the effect's objective, how many."""
-    interval = effect.differences.get(measure.metric)
-    if interval is None or interval.mean is None:
-        return Cell(UNKNOWN)
-    unit, percent = 1.0, ""
-    if measure.relative:
-        without = _without(effect, measure, task)
-        if not without:
-            return Cell(UNKNOWN)
-        unit, percent = without / 100, "%"
-    text = spread(interval, measure.form, unit=unit, sign="+") + percent
+def _cell(effect: Effect, metric: MetricDeclaration, task: TaskResults) -> Cell:
+    """Show a difference; where fewer seeds are behind it than behind the effect's objective, also how many."""
+    interval = effect.differences.get(metric.name, NOTHING_KNOWN)
+    text = f"{interval:+{metric.form}}"
+    if metric.effect == "percent":
+        without = _without(effect, metric.name, task)
+        interval = interval.per(without / 100) if without else NOTHING_KNOWN
+        text = f"{interval:+.1f}%"
+    if interval.mean is None:
+        return Cell(f"{interval}")
     if interval.n < max(each.n for each in effect.differences.values()):
         text += f" n={interval.n}"
-    return Cell(text, _style(interval, measure.gain))
+    return Cell(text, _style(interval, metric.better))
 
 
-def _without(effect: Effect, measure: Measure, task: TaskResults) -> float | None:
-    """The mean of a figure over the runs without the modifier."""
+def _without(effect: Effect, metric: str, task: TaskResults) -> float | None:
+    """Return the mean of a metric over the runs without the modifier."""
     for card in task.scorecards:
-        if card.name == effect.policy and measure.metric in card.metrics:
-            return card.metrics[measure.metric].mean
+        if card.name == effect.policy and metric in card.metrics:
+            return card.metrics[metric].mean
     return None
 
 
-def _style(interval: Interval, gain: int) -> str:
+def _style(interval: Interval, better: Better | None) -> str:
     """The colour of a difference whose interval leaves out 0."""
     if interval.low is None or interval.high is None or interval.low <= 0 <= interval.high:
         return ""
-    return BETTER if (interval.low > 0) == (gain > 0) else WORSE
+    return BETTER if (interval.low > 0) == (better == "higher") else WORSE
 
 
 def _dependence(interaction: Interaction | None) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lrbench.display.names import unbroken, wrapped
 from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room
-from lrbench.metrics.interval_text import UNKNOWN, mean, spread
+from lrbench.metrics import METRICS, MetricDeclaration
+from lrbench.metrics.statistics import NOTHING_KNOWN
 from lrbench.study.row_names import RowNames, widths_for
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ NAME_STYLES = ("bold", "cyan")
 MOST_NAMES = 8
 """A sentence below the ranking names no more policies than this."""
 
-RETENTION = "base_lr_retention"
+TO_TARGET = "steps_to_target"
 
 WIDEST = (40, 48)
 """One column of names, and two, take no more of a line than this from the figures; longer names fill several lines."""
@@ -47,7 +48,7 @@ def ranking(results: Results, task: TaskResults, names: RowNames, width: int, *,
 
 def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
     cards = [confirmation.card for confirmation in confirmed]
-    search = Figures("search val", [Cell(spread(confirmation.search)) for confirmation in confirmed])
+    search = Figures("search val", [Cell(f"{confirmation.search}") for confirmation in confirmed])
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
     return _cards(cards, (*_scores(cards, task.objective), search), names, width, title)
@@ -73,26 +74,24 @@ def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNam
 def _scores(cards: Sequence[Scorecard], objective: str) -> tuple[Figures, ...]:
     return (
         Figures("verdict", [_verdict(card) for card in cards], right=False),
-        Figures(f"val {objective}", [Cell(spread(card.val)) for card in cards]),
-        Figures(f"test {objective}", [Cell(spread(card.test)) for card in cards]),
+        Figures(f"val {objective}", [Cell(f"{card.val}") for card in cards]),
+        Figures(f"test {objective}", [Cell(f"{card.test}") for card in cards]),
     )
 
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
     cards = task.scorecards
 
-    def means(metric: str, form: str) -> list[Cell]:
-        return [Cell(mean(card.metrics[metric], form) if metric in card.metrics else UNKNOWN) for card in cards]
+    def figures(metric: MetricDeclaration) -> Figures:
+        if metric.name == TO_TARGET:
+            dispensable = metric.dispensable if target is None else 0
+            return Figures(metric.title, [Cell(_arrival(card, metric.form)) for card in cards], dispensable)
+        means = [card.metrics[metric.name].point if metric.name in card.metrics else NOTHING_KNOWN for card in cards]
+        return Figures(metric.title, [Cell(format(mean, metric.form)) for mean in means], metric.dispensable)
 
-    scaled = any(RETENTION in card.metrics for card in cards)
-    return (
-        *_scores(cards, task.objective),
-        *([Figures("retention", means(RETENTION, ".3f"))] if scaled else []),
-        Figures("AC", means("ac", ".3f"), dispensable=1),
-        Figures("loss diff", means("loss_difference", ".3f"), dispensable=2),
-        Figures("to target", [Cell(_arrival(card)) for card in cards], dispensable=4 if target is None else 0),
-        Figures("seconds", means("seconds", ".1f"), dispensable=3),
-    )
+    known = {name for card in cards for name in card.metrics}
+    columns = [metric for name, metric in METRICS.items() if metric.column == "ranking" and name in known]
+    return (*_scores(cards, task.objective), *map(figures, columns))
 
 
 def _shapes(task: TaskResults) -> Iterator[Figures]:
@@ -110,12 +109,12 @@ def _verdict(card: Scorecard) -> Cell:
     return Cell(label, STYLES.get(label, ""))
 
 
-def _arrival(card: Scorecard) -> str:
-    """Iterations to the target; where not every seed reached it, how many did."""
-    steps = card.metrics["steps_to_target"].mean
-    if steps is not None:
-        return f"{steps:,.0f}"
-    return f"{card.reached} of {card.n}" if card.reached is not None else UNKNOWN
+def _arrival(card: Scorecard, form: str) -> str:
+    """Show the iterations to the target; where not every seed reached it, how many did."""
+    steps = card.metrics[TO_TARGET]
+    if steps.mean is None and card.reached is not None:
+        return f"{card.reached} of {card.n}"
+    return format(steps.point, form)
 
 
 def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:

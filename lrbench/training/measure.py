@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lrbench.metrics import classify, loss_difference
+from lrbench.metrics import RunEnd, classify, metrics_at_end
 from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.store import Score
 from lrbench.streams import stream_seed
@@ -50,24 +50,13 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
 
     Those of a classifier are absent for other tasks, and where its outputs on the test split are not finite.
     """
-    metrics: dict[str, Any] = {"val_loss": evaluation.val.loss, "test_loss": evaluation.test.loss}
-    if evaluation.train is not None:
-        metrics["loss_difference"] = loss_difference(evaluation.test.loss, evaluation.train.loss)
-    if task.data.num_classes is None:
-        return metrics
-    val, test = _classified(evaluation.val), _classified(evaluation.test)
-    metrics["val_top1"] = None if val is None else val.top1
+    classes = task.data.num_classes is not None
+    val, test = (_classified(split) if classes else None for split in (evaluation.val, evaluation.test))
+    train_loss = None if evaluation.train is None else evaluation.train.loss
+    metrics = metrics_at_end(RunEnd(train_loss, evaluation.val.loss, evaluation.test.loss, val, test))
     if test is None:
         return metrics
     return metrics | {
-        "test_top1": test.top1,
-        "test_top5": test.top5,
-        "ac": test.ac,
-        "cv": test.cv,
-        "cdac": test.cdac,
-        "classes_without_correct": test.classes_without_correct,
-        "ece": test.ece,
-        "brier": test.brier,
         "class_confidence": _numbers(test.class_confidence),
         "reliability": {
             "edges": _numbers(test.reliability.edges),

@@ -13,9 +13,6 @@ from typer.testing import Result
 
 from lrbench.api import Outcome, run
 from lrbench.cli.progress import seconds_left
-from lrbench.metrics import t_interval
-from lrbench.metrics.interval_text import spread
-from lrbench.report.page.words import plus_minus
 from lrbench.store import open_store
 from lrbench.study.file import load_study
 from lrbench.study.results import results
@@ -505,8 +502,18 @@ def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
     assert said.index("second") < said.index(remark)
 
 
-def test_a_clipped_interval_has_its_ends_and_an_even_one_its_half() -> None:
-    assert spread(t_interval([0.8, 0.9, 0.94]).within((0.0, 1.0))) == "0.880 [0.701, 1.000]"
-    assert spread(t_interval([0.5, 0.6, 0.7]).within((0.0, 1.0))) == "0.600 ±0.248"
-    assert plus_minus(0.88, 0.701, 1.0) == "0.880 [0.701, 1.000]"
-    assert plus_minus(0.6, 0.35, 0.85) == "0.600 ± 0.250"
+def test_a_metric_of_a_plugin_is_a_column_of_the_ranking_and_of_the_page(lrbench: Command, tiny_study: Path) -> None:
+    Path("mine.py").write_text(
+        "from lrbench.metrics import register_metric\n\n"
+        "@register_metric('first', 'first val', column='ranking')\n"
+        "def first(run):\n    'The first score.'\n    return run.curve.scores[0]\n"
+    )
+
+    lrbench("run", tiny_study)
+    again = lrbench("run", tiny_study, "--plugin", "mine.py")
+    page = lrbench("report", tiny_study, "--plugin", "mine.py", "-o", "page.html")
+
+    assert page.exit_code == 0, page.stderr
+    assert "first val" in again.stdout
+    assert "4 runs: 0 trained" in again.stdout
+    assert '"key":"first","title":"first val","help":"The first score."' in Path("page.html").read_text()

@@ -259,7 +259,8 @@ def _plot_tables() -> Iterator[Table]:
 
 
 def _metric_tables() -> Iterator[Table]:
-    yield Table("verdicts", "The metrics", ("metric",), [(_code(name),) for name in METRICS], "what it is")
+    rows = [(_code(name), _plain(metric.help), metric.better or "") for name, metric in METRICS.items()]
+    yield Table("verdicts", "The metrics", ("metric", "what it is", "better"), rows)
 
 
 def commands() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from lrbench.metrics.statistics import (
     NOTHING_KNOWN,
+    Interval,
     holm,
     is_even,
     paired_interval,
@@ -142,3 +143,21 @@ def test_an_interval_that_was_not_clipped_is_even_about_its_mean(values: list[fl
     assert is_even(interval.mean, interval.low, interval.high)
     shorter = interval.high - 0.1 * (interval.high - interval.low)
     assert is_even(interval.mean, interval.low, shorter) == (interval.high - interval.low <= 1e-8 * abs(interval.mean))
+
+
+@pytest.mark.parametrize(
+    ("interval", "form", "text"),
+    [
+        (t_interval([0.8, 0.9, 0.94]).within((0.0, 1.0)), "", "0.880 [0.701, 1.000]"),
+        (t_interval([0.5, 0.6, 0.7]), ".3f", "0.600 ±0.248"),
+        (t_interval([0.5, 0.6, 0.7]), "+.2f", "+0.60 ±0.25"),
+        (t_interval([0.5, 0.6, 0.7]).point, ".1f", "0.6"),
+        (t_interval([1000.0, 3000.0]).per(1000.0).point, ".1f", "2.0"),
+        (t_interval([12345.6]), ",.0f", "12,346"),
+        (t_interval([]), ",.0f", "–"),
+    ],
+)
+def test_an_interval_is_shown_by_half_its_width_or_by_both_ends_where_it_is_uneven(
+    interval: Interval, form: str, text: str
+) -> None:
+    assert format(interval, form) == text

@@ -265,7 +265,7 @@ def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study
     policies = {name: FIVE[name] for name in ("falling", "wave")}
     page = report_page(study(policies, outcome, finalists=("falling", "wave")))
 
-    assert "Use <strong>wave</strong>: 0.691 ± 0.002 test top-1 accuracy over 3 fresh seeds." in page
+    assert "Use <strong>wave</strong>: 0.691 ±0.002 test top-1 accuracy over 3 fresh seeds." in page
     assert "As good, as far as can be told: falling." in page
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrbench.display.names import many
 from lrbench.errors import PolicyError
+from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.modifiers.brief import brief_variant
 from lrbench.policy import parse, torch_code
 from lrbench.policy.curve import rates_of
 from lrbench.report.frames import objective_name, records
 from lrbench.report.labels import row_labels
 from lrbench.report.lr_curves import simplified, stairs
-from lrbench.report.page.words import certainty, headline, plus_minus, reading, spread
+from lrbench.report.page.words import certainty, headline, reading, spread
 from lrbench.report.training_curves import band
 
 if TYPE_CHECKING:
@@ -36,42 +37,6 @@ NAME, ROW = 60, 34
 """How many characters a name has on one line of the answer, and in a row of the table."""
 
 TO_TARGET = "steps_to_target"
-
-
-class Column(NamedTuple):
-    """A column of the table after the scores.
-
-    Attributes:
-        key: the metric.
-        help: what it means.
-        digits: behind the point; where negative, how many in all.
-        better: 1 where more is better, -1 where less is.
-    """
-
-    key: str
-    title: str
-    help: str
-    digits: int
-    better: int
-
-
-COLUMNS = (
-    Column("ac", "AC", "average confidence: the mean probability that right predictions on test were given", 3, 1),
-    Column("loss_difference", "loss diff", "test loss minus train loss: how much was learned by heart", 3, -1),
-    Column("volatility", "volatility", "how much the last validation scores move around their trend", 4, -1),
-    Column(
-        "base_lr_retention", "retention", "what is left of the score at other base learning rates, as a fraction", 3, 1
-    ),
-    Column(
-        TO_TARGET,
-        "to target",
-        "iterations to the target, mean over seeds; else how many of the seeds reached it",
-        0,
-        -1,
-    ),
-    Column("seconds", "seconds", "wall time of a run, whatever ran beside it", 1, -1),
-    Column("flops", "FLOPs", "floating-point operations of a run", -3, -1),
-)
 
 
 def task_content(frames: Frames, number: int) -> dict[str, Any]:
@@ -103,7 +68,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
             for one in results.interactions
         ],
         "drawn": min(len(policies), MOST_CURVES),
-        "columns": _columns(policies),
+        "columns": [_column(metric) for metric in _columns(policies)],
         "reading": reading(policies),
         "data": _data(frames, f"task-{number}", rows),
     }
@@ -141,7 +106,7 @@ def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> di
 def _finalist(one: Confirmation) -> dict[str, str]:
     """A finalist on fresh seeds."""
     scores = {"val": one.card.val, "test": one.card.test, "search": one.search}
-    said = {name: plus_minus(score.mean, score.low, score.high) for name, score in scores.items()}
+    said = {name: f"{score}" for name, score in scores.items()}
     return {"label": one.card.name, "seeds": many(one.card.n, "fresh seed"), **said}
 
 
@@ -165,7 +130,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
             "code": _code(row["policy"], row["modifier"], codes),
             "val": _triple(row, "val"),
             "test": _triple(row, "test"),
-            "figures": [_number(row[column.key]) for column in columns],
+            "figures": [_number(row[metric.name]) for metric in columns],
             "reached": _reached(row),
             "runs": runs.get(row["label"], []),
         }
@@ -175,19 +140,24 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
         "id": identity,
         "objective": objective_name(task["objective"]),
         "better": -1 if task["better"] == "lower" else 1,
-        "columns": [column._asdict() for column in columns],
+        "columns": [_column(metric) for metric in columns],
         "codes": [list(pair) for pair in codes],
         "rows": rows,
         "curves": _curves(frames, names),
     }
 
 
-def _columns(policies: pd.DataFrame) -> list[Column]:
-    """Those that the study has something for; of the target also that some seeds reached it."""
-    seen = {column.key for column in COLUMNS if column.key in policies and policies[column.key].notna().any()}
+def _columns(policies: pd.DataFrame) -> list[MetricDeclaration]:
+    """The metrics that the study has something for; of the target also that some seeds reached it."""
+    seen = {name for name in METRICS if name in policies and policies[name].notna().any()}
     if policies["reached"].notna().any():
         seen.add(TO_TARGET)
-    return [column for column in COLUMNS if column.key in seen]
+    return [metric for name, metric in METRICS.items() if metric.column and name in seen]
+
+
+def _column(metric: MetricDeclaration) -> dict[str, Any]:
+    better = {"higher": 1, "lower": -1, None: 0}[metric.better]
+    return {"key": metric.name, "title": metric.title, "help": metric.help, "digits": metric.digits, "better": better}
 
 
 def _reached(row: Mapping[str, Any]) -> str | None:

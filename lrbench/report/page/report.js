@@ -86,7 +86,7 @@
     const cell = element("td", {}, number(mean, 3));
     if (low !== null) {
       const even = Math.abs(high - mean - (mean - low)) <= 1e-9 * (Math.abs(mean) + high - low);
-      const text = even ? ` ± ${number((high - low) / 2, 3)}` : ` [${number(low, 3)}, ${number(high, 3)}]`;
+      const text = even ? ` ±${number((high - low) / 2, 3)}` : ` [${number(low, 3)}, ${number(high, 3)}]`;
       cell.append(element("span", { className: "half" }, text));
     }
     return cell;

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.display.names import many
-from lrbench.metrics.statistics import is_even
+from lrbench.metrics.statistics import Interval
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
 
@@ -116,8 +116,7 @@ def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequen
     row = records(policies[policies["label"] == leader])[0]
     score, seeds = spread(row, "test"), many(row["seeds"], "seed")
     if leader in fresh:
-        test = fresh[leader].test
-        score, seeds = plus_minus(test.mean, test.low, test.high), many(fresh[leader].n, "fresh seed")
+        score, seeds = f"{fresh[leader].test}", many(fresh[leader].n, "fresh seed")
     others = [names[label] for label in called["good"] if label != leader]
     more = [
         *([f"As good, as far as can be told: {_some(others)}."] if others else []),
@@ -130,17 +129,8 @@ def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequen
 
 
 def spread(row: Mapping[str, Any], figure: str) -> str:
-    """A mean and its interval, by the columns of `Frames.policies`."""
-    return plus_minus(row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
-
-
-def plus_minus(mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean and half the width of its interval, or both ends where it is uneven, as far as they are known."""
-    if mean is None:
-        return "–"
-    if low is None or high is None:
-        return f"{mean:.3f}"
-    return f"{mean:.3f} ± {(high - low) / 2:.3f}" if is_even(mean, low, high) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+    """Show a mean and its interval, by the columns of `Frames.policies`."""
+    return f"{Interval(row[figure], row[f'{figure}_low'], row[f'{figure}_high'], row['seeds'], None)}"
 
 
 def certainty(policies: pd.DataFrame) -> str:

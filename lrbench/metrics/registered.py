@@ -1,0 +1,215 @@
+"""The metrics that lrbench knows, each declared once, in the order of print."""
+
+from collections.abc import Callable
+
+from lrbench.metrics.curves import steps_to_best, volatility
+from lrbench.metrics.metric import METRICS, MetricDeclaration, RunEnd
+from lrbench.metrics.robustness import loss_difference
+
+SHARE = (0.0, 1.0)
+SPREAD = (0.0, 0.5)
+"""The bounds of a standard deviation of numbers from 0 to 1."""
+POSITIVE = (0.0, None)
+
+
+def _of_test(name: str) -> Callable[[RunEnd], float | None]:
+    return lambda end: None if end.test is None else getattr(end.test, name)
+
+
+SHIPPED = (
+    MetricDeclaration(
+        "val_loss",
+        "val loss",
+        "mean loss on the validation split",
+        better="lower",
+        at_end=lambda end: end.val_loss,
+    ),
+    MetricDeclaration(
+        "val_top1",
+        "val top1",
+        "accuracy on the validation split, by which policies are ranked",
+        bounds=SHARE,
+        at_end=lambda end: None if end.val is None else end.val.top1,
+        expected=True,
+    ),
+    MetricDeclaration(
+        "test_top1",
+        "test top1",
+        "accuracy on the test split, which is reported and chooses nothing",
+        bounds=SHARE,
+        at_end=_of_test("top1"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "test_top5",
+        "test top5",
+        "how often the label is among the five most probable classes on the test split",
+        bounds=SHARE,
+        at_end=_of_test("top5"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "test_loss",
+        "test loss",
+        "mean loss on the test split; of classifiers the cross-entropy in nats",
+        better="lower",
+        at_end=lambda end: end.test_loss,
+        expected=True,
+        effect="difference",
+    ),
+    MetricDeclaration(
+        "ac",
+        "AC",
+        "average confidence: the mean of the highest probability over the test samples that are classified correctly",
+        bounds=SHARE,
+        at_end=_of_test("ac"),
+        expected=True,
+        column="ranking",
+        dispensable=1,
+    ),
+    MetricDeclaration(
+        "cv",
+        "CV",
+        "confidence variation: the standard deviation of what AC is the mean of",
+        better="lower",
+        bounds=SPREAD,
+        at_end=_of_test("cv"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "cdac",
+        "CDAC",
+        "confidence deviation across classes: the standard deviation of the classes' mean confidences",
+        better="lower",
+        bounds=SPREAD,
+        at_end=_of_test("cdac"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "classes_without_correct",
+        "classes missed",
+        "classes without a correct test sample, which CDAC leaves out",
+        digits=0,
+        better="lower",
+        at_end=_of_test("classes_without_correct"),
+    ),
+    MetricDeclaration(
+        "ece",
+        "ECE",
+        "expected calibration error over 15 bins of confidence",
+        better="lower",
+        bounds=SHARE,
+        at_end=_of_test("ece"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "brier",
+        "Brier",
+        "Brier score: the squared distance of the probabilities from the label",
+        better="lower",
+        bounds=(0.0, 2.0),
+        at_end=_of_test("brier"),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "loss_difference",
+        "loss diff",
+        "test loss minus train loss, the generalization gap: how much was learned by heart",
+        better="lower",
+        at_end=lambda end: None if end.train_loss is None else loss_difference(end.test_loss, end.train_loss),
+        expected=True,
+        column="ranking",
+        dispensable=2,
+    ),
+    MetricDeclaration(
+        "volatility",
+        "volatility",
+        "the standard deviation of the last fifth of the validation scores around their own trend",
+        digits=4,
+        better="lower",
+        bounds=POSITIVE,
+        of_run=lambda run: volatility(run.curve.steps, run.curve.scores),
+        expected=True,
+        column="page",
+        effect="difference",
+    ),
+    MetricDeclaration(
+        "base_lr_retention",
+        "retention",
+        "what is left of the score at other base learning rates, as a fraction",
+        column="ranking",
+    ),
+    MetricDeclaration(
+        "base_lr_divergence_rate",
+        "diverged at other LRs",
+        "the share of a seed's runs at all base learning rates that diverged",
+        better="lower",
+        bounds=SHARE,
+    ),
+    MetricDeclaration(
+        "steps_to_target",
+        "to target",
+        "iterations to the target, a mean only where every seed gets there; else how many of the seeds reached it",
+        digits=0,
+        better="lower",
+        bounds=POSITIVE,
+        expected=True,
+        column="ranking",
+        dispensable=4,
+        effect="difference",
+    ),
+    MetricDeclaration(
+        "steps_to_best",
+        "to best",
+        "the first evaluated iteration with the run's best score",
+        digits=0,
+        better="lower",
+        bounds=POSITIVE,
+        of_run=lambda run: steps_to_best(run.curve.steps, run.gains),
+        expected=True,
+    ),
+    MetricDeclaration(
+        "seconds",
+        "seconds",
+        "wall time of a run; it compares only where machine and load are the same",
+        digits=1,
+        better="lower",
+        bounds=POSITIVE,
+        of_run=lambda run: run.seconds,
+        expected=True,
+        column="ranking",
+        dispensable=3,
+        effect="percent",
+    ),
+    MetricDeclaration(
+        "flops",
+        "FLOPs",
+        "floating-point operations of a run, counted",
+        digits=-3,
+        better="lower",
+        bounds=POSITIVE,
+        of_run=lambda run: run.flops,
+        expected=True,
+        column="page",
+        effect="percent",
+    ),
+    MetricDeclaration(
+        "forward_flops",
+        "fwd FLOPs",
+        "floating-point operations of a run's forward passes",
+        digits=-3,
+        better="lower",
+        effect="percent",
+    ),
+    MetricDeclaration(
+        "divergence_rate",
+        "diverged",
+        "the share of runs that diverged",
+        better="lower",
+        bounds=SHARE,
+        expected=True,
+    ),
+)
+
+for metric in SHIPPED:
+    METRICS.add(metric.name, metric, __name__)
