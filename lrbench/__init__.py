@@ -13,7 +13,7 @@ from lrbench.version import __version__
 
 if TYPE_CHECKING:
     from lrbench import metrics, modifiers, policy, report, tasks
-    from lrbench.api import Outcome, range_test, recommend, run, score, search, verify
+    from lrbench.api import Lab, Outcome, range_test, recommend, run, score, search, verify
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.api": ("Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
+        "lrbench.api": ("Lab", "Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
         "lrbench.errors": ("LRBenchError",),
         "lrbench.metrics": ("Scorecard",),
         "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
@@ -41,6 +41,7 @@ __all__ = [
     "Between",
     "Data",
     "LRBenchError",
+    "Lab",
     "Metric",
     "OneOf",
     "Outcome",

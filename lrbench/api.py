@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from functools import cached_property
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from lrbench.advice.evidence import evidence_by_task
 from lrbench.advice.recommend import Advice, advise, verified
@@ -18,22 +21,26 @@ from lrbench.policy import Policy, parse
 from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, find
 from lrbench.policy_search.search import Search
+from lrbench.progress import progress_where_seen
 from lrbench.store import Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of
 from lrbench.study.results import Results, results
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task, load_task
-from lrbench.training.lab import Lab, lab_at
+from lrbench.training.engine_choice import Engine
 from lrbench.training.listener import Listener
-from lrbench.training.options import Location, TrainOptions
-from lrbench.training.runner import RunCounts, check_workers
-from lrbench.training.runner import run as train
+from lrbench.training.runner import RunCounts, check_training
+from lrbench.training.trainer import Trainer
+from lrbench.training.workers import Workers, parse_workers
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from typing import Self
 
     from lrbench.metrics import Scorecard
+
+F = TypeVar("F", bound=Callable[..., object])
+Location = str | Path
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,40 +60,269 @@ class Outcome(Readable):
         return self.results.to_json() | self.tally.to_json()
 
 
+class LabArguments(TypedDict, total=False):
+    """The arguments of a `Lab`, which each function of this module takes too."""
+
+    store: Store | Location | None
+    data_root: Location | None
+    download: bool
+    device: str
+    workers: Workers
+    engine: Engine
+    gpus_per_worker: float
+    listener: Listener | None
+    progress: bool
+
+
+class Lab:
+    """Answer questions about policies with runs: a store, data, and how the runs that are missing are trained.
+
+    Every function of lrbench that trains is a method of a lab; called without one, it makes a lab for itself. A lab
+    opens its store when it first needs it, and closes it at the end of a `with` block, unless it was given open:
+
+        with lrbench.Lab(store="runs.db", workers=4) as lab:
+            lab.run("quickstart")
+            print(lab.recommend("mnist1d-mlp"))
+
+    Args:
+        store: an open store or where it is; by default LRBENCH_STORE, else `lrbench.db` in the working directory.
+        data_root: the folder of data sets, laid out as torchvision does.
+        download: let torchvision download what is missing there.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
+            enough to do; or a Ray cluster, "ray" or its address.
+        engine: "serial", one run after the other and exact to the bit; "stacked", many as one batched computation; or
+            "auto" for what a short probe finds faster, for each task whose runs can all be stacked.
+        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
+        listener: hears of the progress of training, in place of the display.
+        progress: show the progress of training where stderr is a terminal or a notebook's.
+
+    Raises:
+        StudyError: there are no such workers.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store | Location | None = None,
+        data_root: Location | None = None,
+        download: bool = False,
+        device: str = "auto",
+        workers: Workers = "auto",
+        engine: Engine = "auto",
+        gpus_per_worker: float = 0.0,
+        listener: Listener | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.data_root, self.download, self.listener, self.progress = data_root, download, listener, progress
+        self.device, self.engine, self.gpus_per_worker = device, engine, gpus_per_worker
+        self.workers = parse_workers(workers)
+        self._given = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened when it is first asked for.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        return self._given if isinstance(self._given, Store) else open_store(self._given)
+
+    def close(self) -> None:
+        """Close the store that the lab has opened; the next question opens it again."""
+        opened = vars(self).pop("store", self._given)
+        if opened is not self._given:
+            opened.close()
+
+    @contextmanager
+    def _trainer(self) -> Iterator[Trainer]:
+        """What trains into the store, with progress shown.
+
+        Raises:
+            StoreError: the store cannot be opened.
+            StudyError: there is no such engine, or Ray is not installed.
+            TaskError: there is no such device.
+        """
+        check_training(self.device, self.workers, self.engine, self.gpus_per_worker)
+        shown = progress_where_seen() if self.progress and self.listener is None else nullcontext(self.listener)
+        with shown as listener:
+            yield Trainer(self.store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
+
+    def task(self, task: Task | str) -> Task:
+        """The task itself, or the registered one of this name, with its data.
+
+        Raises:
+            TaskError, DataError: there is none, or its data cannot be used.
+        """
+        return load_task(task, data_root=self.data_root, download=self.download) if isinstance(task, str) else task
+
+    def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Study:
+        """The study itself, or that of a file, with its data; at another budget or with other seeds where given.
+
+        Raises:
+            StudyError: there is none, or it cannot be used.
+        """
+        if not isinstance(study, Study):
+            return load_study(study, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds)
+        tasks = tuple(task.with_budget(steps) for task in study.tasks)
+        return replace(study, tasks=tasks, seeds=study.seeds if seeds is None else seeds_of(seeds, study.name))
+
+    def run(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Outcome:
+        """Run a study in this lab, as `lrbench.run` does."""
+        study = self.study(study, steps=steps, seeds=seeds)
+        with self._trainer() as trainer:
+            study = with_auto_peaks(study, trainer)
+            tally = trainer.train(study)
+            return Outcome(results(study.name, trainer.store), tally)
+
+    def score(
+        self,
+        policy: Policy | str,
+        task: Task | str,
+        *,
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+        target: float | None = None,
+        base_lr_scales: Sequence[float] = (),
+    ) -> Scorecard:
+        """Score a policy in this lab, as `lrbench.score` does."""
+        policy = _parsed(policy)
+        task = self.task(task).with_budget(steps)
+        study = Study(
+            name=f"score {policy} on {task.name}",
+            tasks=(task,),
+            policies=(StudyPolicy(str(policy), policy),),
+            seeds=seeds_of(seeds, "score"),
+            target=target,
+            base_lr_scales=tuple(base_lr_scales),
+        )
+        answer = self.run(study).results.tasks[0]
+        if not answer.scorecards:
+            raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {answer.failures[0].error}")
+        return replace(answer.scorecards[0], verdict=None)
+
+    def range_test(
+        self,
+        task: Task | str,
+        *,
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+        sweep: Sweep = "exponential",
+        sweep_range: tuple[float, float] = (1e-6, 10.0),
+    ) -> RangeTest:
+        """Find a task's range of learning rates in this lab, as `lrbench.range_test` does."""
+        seeds, task = seeds_of(seeds, "range test"), self.task(task)
+        with self._trainer() as trainer:
+            return find_range(task, trainer, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
+
+    def search(
+        self,
+        search: Search | Location,
+        *,
+        steps: int | None = None,
+        seeds: int | None = None,
+        policies: int | None = None,
+        mirror: str | None = None,
+    ) -> SearchResult:
+        """Search a space of policies in this lab, as `lrbench.search` does."""
+        if isinstance(search, Search):
+            chosen = search.seeds if seeds is None else seeds_of(seeds, search.name)
+            policies = search.policies if policies is None else policies
+            search = replace(search, task=search.task.with_budget(steps), seeds=chosen, policies=policies)
+        else:
+            search = load_search(
+                search,
+                data_root=self.data_root,
+                download=self.download,
+                steps=steps,
+                seeds=seeds,
+                policies=policies,
+            )
+        with self._trainer() as trainer:
+            return find(search, trainer, mirror_to=mirror)
+
+    def verify(
+        self,
+        policy: Policy | str,
+        task: Task | str,
+        *,
+        target: float,
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+    ) -> Verification:
+        """Verify a policy in this lab, as `lrbench.verify` does."""
+        policy, seeds = _parsed(policy), seeds_of(seeds, "verify")
+        task = self.task(task).with_budget(steps)
+        check_scores({"target": target}, task, "verify")
+        with self._trainer() as trainer:
+            return check_policy(policy, task, trainer, target=target, seeds=seeds)
+
+    def recommend(
+        self,
+        task: Task | str,
+        *,
+        goal: str = "accuracy",
+        at_most: int = 3,
+        without: Collection[str] = (),
+        target: float | None = None,
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+    ) -> Advice:
+        """Recommend policies in this lab, as `lrbench.recommend` does."""
+        if at_most < 1:
+            raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
+        seeds, task = seeds_of(seeds, "recommend"), self.task(task).with_budget(steps)
+        check_scores({"target": target}, task, "recommend")
+        with self._trainer() as trainer:
+            evidence = evidence_by_task(trainer.store, without)
+            advice = advise(task, trainer, evidence, goal=goal, at_most=at_most)
+            return advice if target is None else verified(advice, task, trainer, target=target, seeds=seeds)
+
+
+def _parsed(policy: Policy | str) -> Policy:
+    return parse(policy) if isinstance(policy, str) else policy
+
+
+def _spelled_out(function: F) -> F:
+    """Show the arguments of a lab in a function's signature, for `help` and completion, in place of `**lab`."""
+    own, of_lab = signature(function), signature(Lab).parameters.values()
+    named = [parameter for parameter in own.parameters.values() if parameter.kind is not Parameter.VAR_KEYWORD]
+    function.__dict__["__signature__"] = own.replace(parameters=[*named, *of_lab])
+    return function
+
+
+@_spelled_out
 def run(
     study: Study | Location,
     *,
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    steps: int | None = None,
+    seeds: int | None = None,
+    **lab: Unpack[LabArguments],
 ) -> Outcome:
     """Train what a study asks for and the store does not have yet, and rank its policies.
 
     Args:
         study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
-        store: an open store or where it is; by default LRBENCH_STORE, else `lrbench.db` in the working directory.
-        data_root: the folder of data sets, laid out as torchvision does.
-        download: let torchvision download what is missing there.
-        listener: is told of progress.
-        how: device, workers, engine and gpus_per_worker: see `TrainOptions`.
+        steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own.
+        lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
 
     Raises:
         LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
         TaskError: policies take their peak from a range test, and no learning rate learns anything.
         KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
     """
-    if not isinstance(study, Study):
-        study = load_study(study, data_root=data_root, download=download)
-    check_workers(how.get("workers", "auto"), how.get("device", "auto"))
-    with _opened(store) as opened:
-        if study.auto_peaks:
-            study = with_auto_peaks(study, Lab(opened, {"listener": listener, **how}))
-        tally = train(study, opened, listener=listener, **how)
-        return Outcome(results(study.name, opened), tally)
+    with Lab(**lab) as opened:
+        return opened.run(study, steps=steps, seeds=seeds)
 
 
+@_spelled_out
 def score(
     policy: Policy | str,
     task: Task | str,
@@ -95,44 +331,28 @@ def score(
     steps: int | None = None,
     target: float | None = None,
     base_lr_scales: Sequence[float] = (),
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    **lab: Unpack[LabArguments],
 ) -> Scorecard:
-    """Train one policy on a task with several seeds, and say what it is worth.
+    """Train one policy on a task with several seeds, and measure what it is worth.
 
     Args:
         policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
         task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         seeds: how many (0, 1, ...), or which.
-        steps: the budget in iterations, where it is not the task's own; see `Task.with_budget`.
+        steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
         target: the validation objective to reach, for `steps_to_target`.
         base_lr_scales: factors at which the policy is trained as well, for its robustness over the base LR.
-        store, data_root, download, listener, how: as for `run`.
+        lab: as for `run`; see `Lab`.
 
     Raises:
         LRBenchError: the policy, the task or the store cannot be used; nothing is trained then.
         TaskError: every run raised an error; the store has the tracebacks.
     """
-    policy = parse(policy) if isinstance(policy, str) else policy
-    task = load_task(task, data_root=data_root, download=download) if isinstance(task, str) else task
-    task = task.with_budget(steps)
-    study = Study(
-        name=f"score {policy} on {task.name}",
-        tasks=(task,),
-        policies=(StudyPolicy(str(policy), policy),),
-        seeds=seeds_of(seeds, "score"),
-        target=target,
-        base_lr_scales=tuple(base_lr_scales),
-    )
-    answer = run(study, store=store, listener=listener, **how).results.tasks[0]
-    if not answer.scorecards:
-        raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {answer.failures[0].error}")
-    return replace(answer.scorecards[0], verdict=None)
+    with Lab(**lab) as opened:
+        return opened.score(policy, task, seeds=seeds, steps=steps, target=target, base_lr_scales=base_lr_scales)
 
 
+@_spelled_out
 def range_test(
     task: Task | str,
     *,
@@ -140,11 +360,7 @@ def range_test(
     steps: int | None = None,
     sweep: Sweep = "exponential",
     sweep_range: tuple[float, float] = (1e-6, 10.0),
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    **lab: Unpack[LabArguments],
 ) -> RangeTest:
     """Find the range of constant learning rates in which a task learns, and where it stops to learn.
 
@@ -152,81 +368,76 @@ def range_test(
         task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         seeds: how many (0, 1, ...), or which; the range is the median over them.
         steps: iterations of each run; by default a fifth of the task's own, from 100 to 500.
-        sweep: "exponential" or "linear": how the LR rises in the runs that say about where to look.
+        sweep: "exponential" or "linear": how the LR rises in the runs that find about where to look.
         sweep_range: from where to where it rises.
-        store, data_root, download, listener, how: as for `lrbench.run`.
+        lab: as for `run`; see `Lab`.
 
     Raises:
         LRBenchError: the task or the store cannot be used, or no learning rate learns anything.
     """
-    seeds = seeds_of(seeds, "range test")
-    task = _task_named(task, data_root, download)
-    with lab_at(store, listener, how) as lab:
-        return find_range(task, lab, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
+    with Lab(**lab) as opened:
+        return opened.range_test(task, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
 
 
+@_spelled_out
 def search(
-    what: Search | Location,
+    search: Search | Location,
     *,
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
+    steps: int | None = None,
+    seeds: int | None = None,
+    policies: int | None = None,
     mirror: str | None = None,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    **lab: Unpack[LabArguments],
 ) -> SearchResult:
     """Search a space of policies for the best one on a task, and confirm it on fresh seeds.
 
     A search that was stopped goes on where it was, and one that is done is answered from the store.
 
     Args:
-        what: a `Search`, a TOML file with a [search] table, or the name of one that ships with lrbench.
+        search: a `Search`, a TOML file with a [search] table, or the name of one that ships with lrbench.
+        steps: the whole budget of a run in iterations, in place of the task's own; see `Task.with_budget`.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the search's own.
+        policies: try at most this number of policies, in place of the search's own.
         mirror: the URL of an Optuna storage, such as "sqlite:///optuna.db", that is kept up to date for
             optuna-dashboard; the search itself needs none.
-        store, data_root, download, listener, how: as for `lrbench.run`.
+        lab: as for `run`; see `Lab`.
 
     Raises:
         LRBenchError: the search, its data or the store cannot be used.
         KeyboardInterrupt: after Ctrl-C, with everything written.
     """
-    if not isinstance(what, Search):
-        what = load_search(what, data_root=data_root, download=download)
-    with lab_at(store, listener, how) as lab:
-        return find(what, lab, mirror_to=mirror)
+    with Lab(**lab) as opened:
+        return opened.search(search, steps=steps, seeds=seeds, policies=policies, mirror=mirror)
 
 
+@_spelled_out
 def verify(
     policy: Policy | str,
     task: Task | str,
     *,
     target: float,
-    budget: int | None = None,
     seeds: int | Sequence[int] = 5,
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    steps: int | None = None,
+    **lab: Unpack[LabArguments],
 ) -> Verification:
-    """Train a policy with several seeds, and say whether it reaches a target: yes, no or undecided.
+    """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
 
     Args:
+        policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
+        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         target: the validation objective to reach by the end of the budget, as a mean over seeds.
-        budget: in iterations; the task's own unless given. Lengths that are fractions of it follow it.
         seeds: how many (0, 1, ...), or which; at least two.
-        store, data_root, download, listener, how: as for `lrbench.run`.
+        steps: the budget in iterations, in place of the task's own. Lengths that are fractions of it follow it.
+        lab: as for `run`; see `Lab`.
 
     Raises:
         LRBenchError: the policy, the task or the store cannot be used, or a run failed.
     """
-    policy = parse(policy) if isinstance(policy, str) else policy
-    seeds = seeds_of(seeds, "verify")
-    trained = _task_named(task, data_root, download)
-    check_scores({"target": target}, trained, "verify")
-    with lab_at(store, listener, how) as lab:
-        return check_policy(policy, trained, lab, target=target, budget=budget, seeds=seeds)
+    with Lab(**lab) as opened:
+        return opened.verify(policy, task, target=target, seeds=seeds, steps=steps)
 
 
+@_spelled_out
 def recommend(
     task: Task | str,
     *,
@@ -234,13 +445,9 @@ def recommend(
     at_most: int = 3,
     without: Collection[str] = (),
     target: float | None = None,
-    budget: int | None = None,
     seeds: int | Sequence[int] = 5,
-    store: Store | Location | None = None,
-    data_root: Location | None = None,
-    download: bool = False,
-    listener: Listener | None = None,
-    **how: Unpack[TrainOptions],
+    steps: int | None = None,
+    **lab: Unpack[LabArguments],
 ) -> Advice:
     """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
 
@@ -248,34 +455,20 @@ def recommend(
     in general get its learning rates; the answer says so.
 
     Args:
+        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
         at_most: how many policies.
         without: the names of studies to leave out of the evidence, as to see what the others say.
         target: train them on the task, in their order, until one is verified to reach this validation objective.
-        budget, seeds: of that verification, as for `verify`.
-        store, data_root, download, listener, how: as for `lrbench.run`.
+        seeds: of that verification, as for `verify`.
+        steps: the budget in iterations that the advice is for, in place of the task's own.
+        lab: as for `run`; see `Lab`.
 
     Raises:
         LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, or nothing
             learns on the task.
     """
-    if at_most < 1:
-        raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
-    seeds = seeds_of(seeds, "recommend")
-    trained = _task_named(task, data_root, download)
-    check_scores({"target": target}, trained, "recommend")
-    with lab_at(store, listener, how) as lab:
-        evidence = evidence_by_task(lab.store, without)
-        advice = advise(trained.with_budget(budget), lab, evidence, goal=goal, at_most=at_most)
-        if target is None:
-            return advice
-        return verified(advice, trained, lab, target=target, budget=budget, seeds=seeds)
-
-
-def _task_named(task: Task | str, data_root: Location | None, download: bool) -> Task:
-    """The task itself, or the registered one of this name."""
-    return load_task(task, data_root=data_root, download=download) if isinstance(task, str) else task
-
-
-def _opened(store: Store | Location | None) -> AbstractContextManager[Store]:
-    return nullcontext(store) if isinstance(store, Store) else open_store(store)
+    with Lab(**lab) as opened:
+        return opened.recommend(
+            task, goal=goal, at_most=at_most, without=without, target=target, seeds=seeds, steps=steps
+        )

@@ -8,7 +8,7 @@ from torch import nn
 from lrbench.policy_search import Between, Search, Space, function_names
 from lrbench.store import open_store
 from lrbench.tasks import SGD, Data, Task
-from lrbench.training.lab import Lab
+from lrbench.training.trainer import Trainer
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
@@ -50,13 +50,13 @@ def make(task: Task) -> Callable[..., Search]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def trainer(tmp_path: Path) -> Iterator[Trainer]:
     with open_store(tmp_path / "runs.db") as store:
-        yield Lab(store, SERIAL)
+        yield Trainer(store, **SERIAL)
 
 
 @pytest.fixture(scope="module")
-def lasting_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lasting_trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     """A bench that keeps what the tests of a module have trained."""
     with open_store(tmp_path_factory.mktemp("lasting") / "runs.db") as store:
-        yield Lab(store, SERIAL)
+        yield Trainer(store, **SERIAL)

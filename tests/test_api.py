@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ from torch import nn
 
 import lrbench
 import lrbench.report
+from lrbench.api import LabArguments
 from lrbench.errors import LRBenchError, StudyError, TaskError
 
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy", "numpy")
@@ -62,6 +64,52 @@ def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time
     assert {"study", "task", "policies", "runs", "steps"} <= outcome.to_json().keys()
 
 
+def test_a_lab_closes_the_store_that_it_opened_and_leaves_open_what_it_was_given(
+    task: lrbench.Task, tmp_path: Path
+) -> None:
+    path, log = tmp_path / "runs.db", tmp_path / "runs.db-wal"  # SQLite deletes its log as the last one leaves
+    with lrbench.Lab(store=path, workers=1) as lab:
+        first = lab.score("FIX(k0=0.1)", task, seeds=2)
+        assert log.exists()
+    assert not log.exists()
+
+    with lrbench.open_store(path) as given:
+        with lrbench.Lab(store=given, workers=1) as lab:
+            assert lab.score("FIX(k0=0.1)", task, seeds=2) == first
+        assert log.exists()
+
+
+def test_a_lab_asks_its_store_first_whatever_the_question(task: lrbench.Task, tmp_path: Path) -> None:
+    policy = "POLY(k0=0.1, p=1, l=1dur)"
+    with lrbench.Lab(store=tmp_path / "runs.db", workers=1) as lab:
+        lab.score(policy, task, seeds=2, steps=20)
+        assert lab.verify(policy, task, target=0.5, seeds=2, steps=20).steps_trained == 0
+        study = lrbench.Study(name="one", tasks=(task,), policies=(policy_named(policy),), seeds=(0,))
+        assert lab.run(study, steps=20, seeds=2).tally.cached == 2
+
+
+def policy_named(text: str) -> lrbench.StudyPolicy:
+    return lrbench.StudyPolicy(text, lrbench.parse(text))
+
+
+def test_a_lab_that_is_asked_for_nothing_makes_no_store(tmp_path: Path) -> None:
+    with lrbench.Lab(store=tmp_path / "runs.db") as lab, pytest.raises(LRBenchError, match="quickstrat"):
+        lab.run("quickstrat")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["run", "score", "range_test", "search", "verify", "recommend"])
+def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
+    function, method = getattr(lrbench, name), getattr(lrbench.Lab, name)
+    of_method, of_lab = (
+        list(signature(method).parameters.values())[1:],
+        list(signature(lrbench.Lab).parameters.values()),
+    )
+
+    assert list(signature(function).parameters.values()) == [*of_method, *of_lab]
+    assert LabArguments.__annotations__.keys() == signature(lrbench.Lab).parameters.keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -75,6 +123,9 @@ def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time
         ({"target": math.nan}, "target = nan must be a finite number"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
         ({"device": "tpu9"}, "device 'tpu9' is unknown"),
+        ({"workers": 0}, "workers = 0 must be a number of processes from 1 to 1000"),
+        ({"engine": "steam"}, "engine = 'steam' must be one of auto, serial, stacked"),
+        ({"gpus_per_worker": -1}, "gpus_per_worker = -1 must be a finite number"),
     ],
 )
 def test_a_bad_argument_is_one_sentence_and_makes_no_store(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, RunRecord
     from lrbench.tasks import Task, TaskSettings
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
@@ -124,13 +124,13 @@ class Advice(Readable):
 
 def advise(
     task: Task,
-    lab: Lab,
+    trainer: Trainer,
     evidence: Iterable[TaskEvidence],
     *,
     goal: str = "accuracy",
     at_most: int = 3,
 ) -> Advice:
-    """Recommend policies from the nearest evidence, or from a range test, trained on the bench, where there is none.
+    """Recommend policies from the nearest evidence, or from a range test, trained by the trainer, where there is none.
 
     Raises:
         StudyError: there is no such goal.
@@ -147,7 +147,7 @@ def advise(
                 f"({', '.join(sorted(body.studies))}; {body.where})"
             )
             return Advice(task.name, goal, nearness, source, tuple(found[:at_most]))
-    test = find_range(task, lab, seeds=RANGE_SEEDS)
+    test = find_range(task, trainer, seeds=RANGE_SEEDS)
     source = (
         f"a range test alone, as there is no evidence of {goal} on this task or one like it: it learns with constant "
         f"LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} iterations)"
@@ -155,13 +155,11 @@ def advise(
     return Advice(task.name, goal, "none", source, tuple(_general(test))[:at_most])
 
 
-def verified(
-    advice: Advice, task: Task, lab: Lab, *, target: float, budget: int | None, seeds: Sequence[int]
-) -> Advice:
+def verified(advice: Advice, task: Task, trainer: Trainer, *, target: float, seeds: Sequence[int]) -> Advice:
     """The advice with its policies trained on the task, in their order, until one is verified to reach the target."""
     checks: list[Verification] = []
     for one in advice.recommendations:
-        checks.append(check_policy(parse(one.policy), task, lab, target=target, budget=budget, seeds=seeds))
+        checks.append(check_policy(parse(one.policy), task, trainer, target=target, seeds=seeds))
         if checks[-1].answer == "yes":
             break
     return replace(advice, verified=tuple(checks))

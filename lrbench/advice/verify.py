@@ -21,7 +21,7 @@ from lrbench.study.study import Study, StudyPolicy
 if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.tasks import Task
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 LEVEL = 0.95
 
@@ -63,13 +63,10 @@ class Verification(Readable):
         yield f"{self.answer}: {unbroken(self.card.policy)} on {self.task} in {self.budget:,} iterations: {self.reason}"
 
 
-def check_policy(
-    policy: Policy, task: Task, lab: Lab, *, target: float, budget: int | None = None, seeds: Sequence[int]
-) -> Verification:
+def check_policy(policy: Policy, task: Task, trainer: Trainer, *, target: float, seeds: Sequence[int]) -> Verification:
     """Train a policy with several seeds, and say whether it reaches the target.
 
     Args:
-        budget: in iterations; the task's own unless given. Lengths that are fractions of it follow it.
         seeds: at least two, so that there is an interval.
 
     Raises:
@@ -78,7 +75,6 @@ def check_policy(
     """
     if len(seeds) < 2:
         raise StudyError(f"a verification needs at least 2 seeds, not {len(seeds)}")
-    task = task.with_budget(budget)
     try:
         policy.bind(task.steps, task.steps_per_epoch)
     except PolicyError as error:
@@ -90,7 +86,7 @@ def check_policy(
         seeds=tuple(seeds),
         target=target,
     )
-    evidence, tally = lab.trained(study)
+    evidence, tally = trainer.trained(study)
     where = evidence.tasks[0]
     runs = evidence.records(where, "main").get((str(policy), ""), [])
     failures = list(evidence.failures(where))

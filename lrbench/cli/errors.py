@@ -14,9 +14,9 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from lrbench.cli.printable import printable_streams
 from lrbench.cli.standard_streams import STDOUT
 from lrbench.cli.stdout import part_file, stream_parted_at_most_here
+from lrbench.display.printable import printable_streams
 from lrbench.errors import LRBenchError, brief
 
 RUNS_FAILED = 1

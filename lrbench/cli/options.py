@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import re
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from lrbench.cli.errors import session_of
 from lrbench.cli.stdout import part_stream
 from lrbench.files import utf8_text
+
+if TYPE_CHECKING:
+    from lrbench.api import Lab
 
 WHERE = "Where things are"
 HOW = "How to train"
@@ -42,23 +45,10 @@ def number_of_steps(text: str | int) -> int:
     return whole_number(1, MOST_STEPS)(text)
 
 
-def _known_workers(value: str) -> str:
-    if not re.fullmatch(r"[1-9]\d{0,2}|1000|auto|ray|.*:.*", value):
-        allowed = "a number of processes from 1 to 1000, auto, ray, or a Ray cluster's address"
-        raise typer.BadParameter(f"{value!r} is not {allowed}")
-    return value
+def _known_workers(value: str) -> int | str:
+    from lrbench.training.workers import parse_workers
 
-
-def _share(value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise typer.BadParameter(f"{value} is not a number of GPUs from 0 on")
-    return value
-
-
-def _known_device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        raise typer.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps")
-    return value
+    return parse_workers(value)
 
 
 def _remember_debug(context: typer.Context, value: bool) -> bool:
@@ -111,7 +101,6 @@ Device = Annotated[
         "--device",
         metavar="NAME",
         help="What to train on: auto, cpu, cuda, cuda:N or mps.",
-        callback=_known_device,
         rich_help_panel=HOW,
     ),
 ]
@@ -131,7 +120,6 @@ GpusPerWorker = Annotated[
         "--gpus-per-worker",
         metavar="X",
         help="On Ray: the share of a GPU that each worker is given.",
-        callback=_share,
         rich_help_panel=HOW,
     ),
 ]
@@ -153,6 +141,29 @@ Steps = Annotated[
         help="The training budget in iterations, in place of the task's own.",
         show_default=False,
         rich_help_panel=HOW,
+    ),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1.", rich_help_panel=HOW
+    ),
+]
+OtherSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        metavar="N",
+        parser=whole_number(1),
+        help="Train with seeds 0 to N-1, in place of the file's own.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        "--task", metavar="TASK", help="What to train; `lrbench list tasks` has the names.", rich_help_panel=HOW
     ),
 ]
 Json = Annotated[
@@ -225,3 +236,65 @@ def load_plugins(files: list[Path] | None) -> None:
 
         for file in files:
             load_plugin(file)
+
+
+@dataclass(frozen=True)
+class LabOptions:
+    """How to train, and where the store, the data and the user's own code are: what a lab is made of."""
+
+    device: Device = "auto"
+    workers: Workers = "auto"
+    engine: Engine = "auto"
+    gpus_per_worker: GpusPerWorker = 0.0
+    store: Store = None
+    data_root: DataRoot = None
+    download: Download = False
+    plugin: Plugins = None
+
+    def lab(self) -> Lab:
+        """Run the user's files, and return a lab that shows no progress of its own."""
+        load_plugins(self.plugin)
+        from lrbench.api import Lab
+
+        return Lab(
+            store=self.store,
+            data_root=self.data_root,
+            download=self.download,
+            device=self.device,
+            workers=self.workers,
+            engine=self.engine,
+            gpus_per_worker=self.gpus_per_worker,
+            progress=False,
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How a command prints what it was asked for."""
+
+    json: Json = False
+    no_color: NoColor = False
+    debug: Debug = False
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of each dataclass among its parameters, in place of that parameter."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += inspect.signature(groups[name], eval_str=True).parameters.values()
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    def merged(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    merged.__doc__ = command.__doc__
+    merged.__dict__["__signature__"] = inspect.Signature(
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    return merged

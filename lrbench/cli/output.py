@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lrbench.cli.errors import Session
-from lrbench.cli.printable import printable_console
 from lrbench.cli.stdout import say, stdout
+from lrbench.display.printable import terminal_console
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, as_text
 from lrbench.display.table import Column, Row, Table
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 
 
 def console_for(stream: TextIO, session: Session) -> Console | None:
-    """A rich console for a terminal; None where plain text belongs: in pipes, with NO_COLOR, with --no-color."""
-    console = printable_console(stream)
-    dumb = os.environ.get("TERM") == "dumb" and not os.environ.get("FORCE_COLOR")
-    return console if console.is_terminal and session.color and not os.environ.get("NO_COLOR") and not dumb else None
+    """A rich console for a terminal; None where plain text belongs, with --no-color too."""
+    return terminal_console(stream) if session.color else None
 
 
 def line_width(session: Session) -> int:

@@ -10,13 +10,13 @@ from lrbench.policy.peak import with_peak
 
 if TYPE_CHECKING:
     from lrbench.study.study import Study
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 
-def with_auto_peaks(study: Study, lab: Lab) -> Study:
+def with_auto_peaks(study: Study, trainer: Trainer) -> Study:
     """The study with every policy that waits for it at the upper end of its task's range, to two digits.
 
-    The range test is trained on the bench where it was not; the same seeds give the same range.
+    The range test is trained by the trainer where it was not; the same seeds give the same range.
 
     Raises:
         TaskError: no learning rate learns anything on the task.
@@ -24,7 +24,7 @@ def with_auto_peaks(study: Study, lab: Lab) -> Study:
     if not study.auto_peaks:
         return study
     (task,) = study.tasks
-    peak = float(f"{find_range(task, lab, seeds=RANGE_SEEDS).high.value:.2g}")
+    peak = float(f"{find_range(task, trainer, seeds=RANGE_SEEDS).high.value:.2g}")
     budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
     return replace(
         study,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.store import StoredRun
     from lrbench.tasks import Task
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 LEAST_FALL = 0.02
 """A loss that no rate lowers by this share of it has not begun to fall."""
@@ -122,7 +122,7 @@ class RangeTest(Readable):
 
 def find_range(
     task: Task,
-    lab: Lab,
+    trainer: Trainer,
     *,
     seeds: Sequence[int],
     steps: int | None = None,
@@ -144,11 +144,11 @@ def find_range(
     light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES))
     short = light.with_budget(steps, evaluations=RUN_EVALUATIONS)
     watched = light.with_budget(steps, evaluations=SWEEP_EVALUATIONS)
-    sweeps, steps_trained = _swept(watched, lab, seeds, sweep, sweep_range)
+    sweeps, steps_trained = _swept(watched, trainer, seeds, sweep, sweep_range)
 
     def tried(exponents: Iterable[int]) -> tuple[ConstantRun, ...]:
         nonlocal steps_trained
-        runs, trained = _constant(short, lab, seeds, sorted(exponents))
+        runs, trained = _constant(short, trainer, seeds, sorted(exponents))
         steps_trained += trained
         return runs
 
@@ -201,13 +201,13 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
 
 
 def _swept(
-    task: Task, lab: Lab, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
+    task: Task, trainer: Trainer, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
 ) -> tuple[tuple[SweepRun, ...], int]:
     """The sweeps, and how many iterations were trained for them now."""
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
     bound = policy.bind(task.steps, task.steps_per_epoch)
-    runs, trained = _trained(f"{sweep}{SWEEP}{task.name}, {task.steps} steps", task, lab, seeds, {"sweep": policy})
+    runs, trained = _trained(f"{sweep}{SWEEP}{task.name}, {task.steps} steps", task, trainer, seeds, {"sweep": policy})
 
     def swept(seed: int, run: StoredRun) -> SweepRun:
         middles = [(before + after) // 2 for before, after in pairwise([0, *(score.step for score in run.scores)])]
@@ -224,12 +224,12 @@ def _swept(
 
 
 def _constant(
-    task: Task, lab: Lab, seeds: Sequence[int], exponents: Sequence[int]
+    task: Task, trainer: Trainer, seeds: Sequence[int], exponents: Sequence[int]
 ) -> tuple[tuple[ConstantRun, ...], int]:
     """The runs with constant rates, and how many iterations were trained for them now."""
     rates = {f"{lr_of(exponent):.4g}": lr_of(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
-    runs, trained = _trained(f"{CONSTANT}{task.name}, {task.steps} steps", task, lab, seeds, policies)
+    runs, trained = _trained(f"{CONSTANT}{task.name}, {task.steps} steps", task, trainer, seeds, policies)
 
     def measured(name: str, seed: int, run: StoredRun) -> ConstantRun:
         if run.status != "finished":
@@ -241,7 +241,7 @@ def _constant(
 
 
 def _trained(
-    name: str, task: Task, lab: Lab, seeds: Sequence[int], policies: Mapping[str, Policy]
+    name: str, task: Task, trainer: Trainer, seeds: Sequence[int], policies: Mapping[str, Policy]
 ) -> tuple[dict[tuple[str, int], StoredRun], int]:
     """The runs of policies by their names and seeds, trained where they were not, and how many iterations that took.
 
@@ -249,7 +249,7 @@ def _trained(
         TaskError: one of them failed.
     """
     named = tuple(StudyPolicy(name, policy) for name, policy in policies.items())
-    evidence, tally = lab.trained(Study(name=name, tasks=(task,), policies=named, seeds=tuple(seeds)))
+    evidence, tally = trainer.trained(Study(name=name, tasks=(task,), policies=named, seeds=tuple(seeds)))
     for failure in evidence.failures(evidence.tasks[0]):
         raise TaskError(f"{name}: LR {failure.name}, seed {failure.seed} failed: {failure.error}")
     keys = {(member.entry, member.seed): member.run for member in evidence.members}

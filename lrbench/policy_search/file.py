@@ -100,6 +100,7 @@ def load_search(
     data_root: Path | str | None = None,
     download: bool = False,
     steps: int | None = None,
+    seeds: int | None = None,
     policies: int | None = None,
 ) -> Search:
     """Read a search file, check all of it, and load the data of its task. The search is called as the file is.
@@ -108,6 +109,7 @@ def load_search(
         path: a TOML file, or the name of one that ships with lrbench.
         data_root, download: as for `load_study`.
         steps: the training budget of the task, in place of what the file or the task says.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
         policies: how many are tried, in place of what the file says.
 
     Raises:
@@ -117,7 +119,7 @@ def load_search(
     raw, where = read_toml(file), str(file)
     if "policies" in raw:
         raise StudyError(f"{where} is a study of given policies: call `lrbench run {file}`")
-    given = validated(SearchFile, raw, where)
+    given = validated(SearchFile, raw if seeds is None else {**raw, "seeds": seeds}, where)
     how = validated(SearchTable, given.search, f"{where}: [search]")
     from lrbench.tasks import task_of
 

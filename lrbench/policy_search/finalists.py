@@ -16,7 +16,7 @@ from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 FRESH = ": confirmed"
 
@@ -37,7 +37,7 @@ def fresh_name(search: str) -> str:
     return search + FRESH
 
 
-def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], lab: Lab) -> Finalists:
+def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], trainer: Trainer) -> Finalists:
     """Train the finalists of a search on fresh seeds.
 
     Args:
@@ -59,7 +59,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], la
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
-    fresh, tally = lab.trained(study)
+    fresh, tally = trainer.trained(study)
     return Finalists(
         confirmations(whole, fresh, search.objectives[0]), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lrbench.policy_search.sampler import Policies
     from lrbench.policy_search.search import Search
     from lrbench.study.results import Failure
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to so many times its upper end are searched."""
@@ -136,7 +136,7 @@ class SearchResult(Readable):
         }
 
 
-def find(search: Search, lab: Lab, *, mirror_to: str | None = None) -> SearchResult:
+def find(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> SearchResult:
     """Search until the budget is spent, confirm the winner, and say what was found.
 
     What is asked for is stored before it is trained, so that a search that is killed goes on where it was.
@@ -149,29 +149,29 @@ def find(search: Search, lab: Lab, *, mirror_to: str | None = None) -> SearchRes
     """
     if mirror_to is not None:
         mirror(search, [], mirror_to)
-    search, test = _with_range(search, lab)
-    history = read_history(search, lab.store)
+    search, test = _with_range(search, trainer)
+    history = read_history(search, trainer.store)
     if test is not None and test.steps_trained:
-        history = write_training(search, RANGE_TEST, test.steps_trained, lab.store)
+        history = write_training(search, RANGE_TEST, test.steps_trained, trainer.store)
     exhausted = False
     while True:
-        climbed, tally = train_rungs(search, history.asked, lab)
+        climbed, tally = train_rungs(search, history.asked, trainer)
         known = SearchState(search, history.asked, climbed)
         if tally.steps_trained:
-            history = write_training(search, history.batches - 1, tally.steps_trained, lab.store)
+            history = write_training(search, history.batches - 1, tally.steps_trained, trainer.store)
         if mirror_to is not None:
             mirror(search, known.rounds(), mirror_to)
         if exhausted or known.spent():
             break
         asked = _ask(known)
         exhausted = not asked
-        history = write_asked(search, (*known.asked, *asked), lab.store)
+        history = write_asked(search, (*known.asked, *asked), trainer.store)
     front = known.front()
     finalists = Finalists()
     if front:
-        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], lab)
+        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], trainer)
     if finalists.steps_trained:
-        write_training(search, CONFIRMATION, finalists.steps_trained, lab.store)
+        write_training(search, CONFIRMATION, finalists.steps_trained, trainer.store)
     of_range_test = 0 if test is None else test.steps_spent
     of_confirmation = len(finalists.confirmed) * search.confirm * search.steps_a_seed
     lr = search.space.lr
@@ -188,7 +188,7 @@ def find(search: Search, lab: Lab, *, mirror_to: str | None = None) -> SearchRes
         confirmed=finalists.confirmed,
         failures=(*_failures(climbed), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
-        steps_trained=sum(read_history(search, lab.store).trained.values()),
+        steps_trained=sum(read_history(search, trainer.store).trained.values()),
         exhausted=exhausted,
         better=search.task.better,
     )
@@ -291,11 +291,11 @@ def _guessing(search: Search) -> float:
     return chance if search.task.metric is not None else guessing(chance, len(search.task.data.val))
 
 
-def _with_range(search: Search, lab: Lab) -> tuple[Search, RangeTest | None]:
+def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | None]:
     """The search with learning rates from a range test, and the test, where it leaves them to one."""
     if search.space.lr is not None:
         return search, None
-    test = find_range(search.task, lab, seeds=RANGE_SEEDS)
+    test = find_range(search.task, trainer, seeds=RANGE_SEEDS)
     highest = BEYOND_HIGH * test.high.value if test.cliff is None else test.cliff.value
     lr = Between(float(f"{test.low.value:.2g}"), float(f"{highest:.2g}"), log=True)
     return replace(search, space=replace(search.space, lr=lr)), test

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lrbench.policy_search.ledger import Asked
     from lrbench.policy_search.search import Rung, Search
     from lrbench.study.results import StudyRuns
-    from lrbench.training.lab import Lab
+    from lrbench.training.trainer import Trainer
 
 UNREACHED = 2
 """A run that never reaches the target counts as so many times its budget."""
@@ -61,7 +61,7 @@ class RungResults:
         return max(place for place, rung in enumerate(self.rungs) if policy in rung)
 
 
-def train_rungs(search: Search, asked: Sequence[Asked], lab: Lab) -> tuple[RungResults, RunCounts]:
+def train_rungs(search: Search, asked: Sequence[Asked], trainer: Trainer) -> tuple[RungResults, RunCounts]:
     """Train the policies that were asked for, at every budget that each of them earns."""
     batch_of = {one.policy: one.batch for one in asked}
     going, tally = list(batch_of), RunCounts()
@@ -71,7 +71,7 @@ def train_rungs(search: Search, asked: Sequence[Asked], lab: Lab) -> tuple[RungR
         if not going:
             rungs.append({})
             continue
-        evidence, trained = lab.trained(_study(search, rung, going))
+        evidence, trained = trainer.trained(_study(search, rung, going))
         tally += trained
         read.append(evidence)
         rungs.append(measure(evidence, rung.objectives, going))

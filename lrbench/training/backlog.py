@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from lrbench.store import StoredRun
+from lrbench.store import Store, StoredRun
 from lrbench.training.estimate import STACKED_GAIN, seconds_of_an_iteration
 from lrbench.training.plan import Plan, PlannedRun
 from lrbench.training.resume_point import resume_point
@@ -21,11 +21,13 @@ class Backlog:
         plan: all runs that are asked for.
         stored: what was begun of them and has not ended, by key.
         missing: the runs that have to be trained, by key.
+        store: what the plan is held against; None where there is none yet.
     """
 
     plan: Plan
     stored: Mapping[str, StoredRun]
     missing: Mapping[str, PlannedRun]
+    store: Store | None
 
     @cached_property
     def trees(self) -> tuple[Branch, ...]:

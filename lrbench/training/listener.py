@@ -1,4 +1,4 @@
-"""Whoever watches a study being run."""
+"""Hear of the progress of training."""
 
 from __future__ import annotations
 

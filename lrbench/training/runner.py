@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -10,11 +11,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from lrbench.display.names import many
 from lrbench.engine import resolve_device
+from lrbench.errors import StudyError
 from lrbench.files import working_directory_kept
+from lrbench.policy.kind import short_repr
 from lrbench.store import ENDED, Lease, Store, StudySlot
 from lrbench.study.results import finalists
 from lrbench.training.backlog import Backlog
@@ -23,7 +26,8 @@ from lrbench.training.engine_choice import Engine, Engines
 from lrbench.training.listener import Listener, NullListener
 from lrbench.training.messages import Setup
 from lrbench.training.plan import Plan, confirmation, plan
-from lrbench.training.pools import Pool, Workers, open_pool, open_pool_apart, parse_workers, room, worthwhile
+from lrbench.training.pools import Pool, open_pool, open_pool_apart, room, worthwhile
+from lrbench.training.workers import Workers, parse_workers
 
 if TYPE_CHECKING:
     from lrbench.study.study import Study
@@ -123,7 +127,7 @@ def run(
         StudyError: there are no such workers, or the engine cannot train the study.
         TaskError: there is no such device.
     """
-    workers = check_workers(workers, device)
+    workers = check_training(device, workers, engine, gpus_per_worker)
     listener = NullListener() if listener is None else listener
     setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
     first = plan(study)
@@ -154,13 +158,17 @@ def run(
     return tally
 
 
-def check_workers(workers: Workers, device: str) -> Workers:
-    """The workers that were asked for, once they are known to make sense.
+def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worker: float) -> Workers:
+    """Return the workers that are asked for, once it is known that they can train so.
 
     Raises:
-        StudyError: there are no such workers, or Ray is not installed.
-        TaskError: they are of this machine, and it has no such device.
+        StudyError: there are no such workers, no such engine or no such share of a GPU, or Ray is not installed.
+        TaskError: the workers are of this machine, and it has no such device.
     """
+    if engine not in get_args(Engine):
+        raise StudyError(f"engine = {short_repr(engine)} must be one of {', '.join(get_args(Engine))}")
+    if not 0 <= gpus_per_worker < math.inf:
+        raise StudyError(f"gpus_per_worker = {gpus_per_worker} must be a finite number of GPUs from 0 on")
     known = parse_workers(workers)
     if known == "auto" or isinstance(known, int):
         resolve_device(device)
@@ -201,12 +209,12 @@ def _suspects(ahead: Backlog, store: Store, lease: Lease) -> set[str]:
 def backlog(plan: Plan, store: Store | None, engines: Engines) -> Backlog:
     """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
     if store is None:
-        return Backlog(plan, {}, plan.by_key)
+        return Backlog(plan, {}, plan.by_key, None)
     exact = engines.exact(plan.runs)
     statuses = store.statuses(exact)
     missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
     begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
-    return Backlog(plan, store.runs(begun, exact), missing)
+    return Backlog(plan, store.runs(begun, exact), missing, store)
 
 
 def _tally(ahead: Backlog, done: TrainingSummary, store: Store) -> RunCounts:

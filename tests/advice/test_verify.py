@@ -8,7 +8,7 @@ from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import score_curves
 from lrbench.policy import parse
 from lrbench.tasks import Task
-from lrbench.training.lab import Lab
+from lrbench.training.trainer import Trainer
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_a_policy_that_diverges_reaches_nothing() -> None:
     assert judged(card, 0.05) == ("no", "1 of 3 runs diverged")
 
 
-def test_a_policy_is_verified_at_the_budget_that_is_asked_for(task: Task, lab: Lab) -> None:
+def test_a_policy_is_verified_at_the_budget_that_is_asked_for(task: Task, trainer: Trainer) -> None:
     policy = parse("POLY(k0=0.1, p=1, l=1dur)")
 
-    short = check_policy(policy, task, lab, target=0.5, budget=20, seeds=(0, 1, 2))
-    whole = check_policy(policy, task, lab, target=0.5, seeds=(0, 1, 2))
-    again = check_policy(policy, task, lab, target=0.9999, seeds=(0, 1, 2))
+    short = check_policy(policy, task.with_budget(20), trainer, target=0.5, seeds=(0, 1, 2))
+    whole = check_policy(policy, task, trainer, target=0.5, seeds=(0, 1, 2))
+    again = check_policy(policy, task, trainer, target=0.9999, seeds=(0, 1, 2))
 
     assert (short.budget, whole.budget) == (20, 40)
     assert whole.answer == "yes"
@@ -62,11 +62,11 @@ def test_a_policy_is_verified_at_the_budget_that_is_asked_for(task: Task, lab: L
     assert whole.card.reached == 3
 
 
-def test_what_cannot_be_verified_is_one_sentence(task: Task, lab: Lab) -> None:
+def test_what_cannot_be_verified_is_one_sentence(task: Task, trainer: Trainer) -> None:
     policy = parse("STEP(k0=0.1, gamma=0.5, l=0.01dur)")
     with pytest.raises(StudyError, match="needs at least 2 seeds, not 1"):
-        lrbench.verify("FIX(k0=0.1)", task, target=0.5, seeds=1, store=lab.store)
+        lrbench.verify("FIX(k0=0.1)", task, target=0.5, seeds=1, store=trainer.store)
     with pytest.raises(StudyError, match=r"verify: target = 1.5 must be from 0 to 1"):
-        lrbench.verify("FIX(k0=0.1)", task, target=1.5, store=lab.store)
+        lrbench.verify("FIX(k0=0.1)", task, target=1.5, store=trainer.store)
     with pytest.raises(PolicyError, match="on task 'thirds': STEP: l does not fit a budget of 40 iterations"):
-        check_policy(policy, task, lab, target=0.5, seeds=(0, 1))
+        check_policy(policy, task, trainer, target=0.5, seeds=(0, 1))

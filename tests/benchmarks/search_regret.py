@@ -39,9 +39,9 @@ from lrbench.study.results import StudyRuns
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Data, Task
 from lrbench.training.engine_choice import Engines
-from lrbench.training.lab import Lab
 from lrbench.training.plan import PlannedRun, plan
 from lrbench.training.runner import backlog
+from lrbench.training.trainer import Trainer
 
 KEPT = Path(__file__).with_suffix("")
 FIGURES = Path(__file__).parents[2] / "figures" / "search"
@@ -177,7 +177,7 @@ def trained(study: Study, store: Store) -> pd.DataFrame:
     ahead = backlog(planned, store, Engines.chosen("auto", planned.runs))
     left, whole = ahead.steps_to_train, ahead.steps_nominal
     print(f"{study.name}: {len(ahead.missing)} runs to train, {left:,} of {whole:,} iterations", flush=True)
-    Lab(store, {"device": "cpu"}).train(study)
+    Trainer(store, device="cpu").train(study)
     evidence = StudyRuns.of(study.name, store)
     rows = []
     for member in evidence.members:
@@ -249,7 +249,7 @@ def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trac
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(location, folder))
         with open_store(copy) as store:
-            found = find(search, Lab(store, {"device": "cpu"}))
+            found = find(search, Trainer(store, device="cpu"))
     trace: Trace = []
     spent, best, value = 0.0, "", -1.0
     for start in range(0, len(found.tried), search.batch):

@@ -136,7 +136,7 @@ def test_a_store_that_may_only_be_read_answers_as_any_other(
             ("compare", "tiny", "flat", "stepped", "--store", store),
             ("report", "tiny", "--store", store, "-o", out / "tiny.html"),
             ("plot", "ranking", "tiny", "--store", store, "-o", out / "ranking.svg"),
-            ("recommend", "--task", "mnist1d-mlp", "--budget", "40", "--store", store),
+            ("recommend", "--task", "mnist1d-mlp", "--steps", "40", "--store", store),
         ]
         answers = []
         for mode in (0o755, 0o555):

@@ -13,7 +13,7 @@ import pytest
 from tqdm import tqdm
 from typer.testing import Result
 
-from lrbench.cli.printable import PrintableStream, printable_streams
+from lrbench.display.printable import PrintableStream, printable_streams
 from lrbench.display.readable import UNPRINTABLE
 from lrbench.errors import LONGEST_SENTENCE
 

@@ -27,7 +27,7 @@ def test_a_study_that_is_left_out_is_no_evidence(lrbench: Command) -> None:
 
 
 def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
-    arguments = ("recommend", "--task", "mnist1d-mlp", "--budget", "60", "--seeds", "2", *SERIAL, "--verify")
+    arguments = ("recommend", "--task", "mnist1d-mlp", "--steps", "60", "--seeds", "2", *SERIAL, "--verify")
 
     document = json.loads(lrbench(*arguments, "--target", "0.01", "--json").stdout)
 
@@ -37,7 +37,7 @@ def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
 
 
 def test_a_policy_is_verified_with_yes_and_with_no(lrbench: Command) -> None:
-    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--budget", "40", "--seeds", "2", *SERIAL)
+    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "2", *SERIAL)
 
     yes, no = lrbench(*arguments, "--target", "0.01"), lrbench(*arguments, "--target", "0.99", "--json")
 

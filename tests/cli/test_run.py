@@ -12,7 +12,7 @@ import pytest
 from typer.testing import Result
 
 from lrbench.api import Outcome, run
-from lrbench.cli.progress import seconds_left
+from lrbench.progress import seconds_left
 from lrbench.store import open_store
 from lrbench.study.file import load_study
 from lrbench.study.results import results

@@ -122,14 +122,14 @@ def test_every_way_to_ask_for_a_budget_asks_for_the_same_run(
         ("score", policy, "--task", "own", "--steps", "37", "--seeds", "2"),
         ("run", "whole.toml", "--steps", "37"),
         ("run", "short.toml"),
-        ("verify", policy, "--task", "own", "--target", "0.5", "--budget", "37", "--seeds", "2"),
+        ("verify", policy, "--task", "own", "--target", "0.5", "--steps", "37", "--seeds", "2"),
     )
     for command in commands:
         result = lrbench(*command)
         assert result.exit_code == 0, result.stderr
     for task in ("own", api.load_task("own"), api.load_task("own", steps=37)):
         api.score(policy, task, steps=37, seeds=2, store=store)
-        api.verify(policy, task, target=0.5, budget=37, seeds=2, store=store)
+        api.verify(policy, task, target=0.5, steps=37, seeds=2, store=store)
 
     with open_store(store) as opened:
         asked = {member.run for name in opened.study_names() for member in opened.study(name)[1]}

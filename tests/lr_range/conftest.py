@@ -1,5 +1,5 @@
 """The fixtures of small searches, for the tests of this folder."""
 
-from tests.small_search import lab, lasting_lab, make, task
+from tests.small_search import lasting_trainer, make, task, trainer
 
-__all__ = ["lab", "lasting_lab", "make", "task"]
+__all__ = ["lasting_trainer", "make", "task", "trainer"]

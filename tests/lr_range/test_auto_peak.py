@@ -13,7 +13,7 @@ from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
-from lrbench.training.lab import Lab, NotTrainedError, ReadOnlyLab
+from lrbench.training.trainer import NotTrainedError, ReadOnlyTrainer, Trainer
 
 
 @pytest.fixture
@@ -26,28 +26,28 @@ def study(task: Task) -> Study:
     return Study(name="fitted", tasks=(task,), policies=policies, seeds=(0, 1))
 
 
-def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, lab: Lab) -> None:
-    fitted = with_auto_peaks(study, lab)
+def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Study, trainer: Trainer) -> None:
+    fitted = with_auto_peaks(study, trainer)
 
-    high = lrbench.range_test(study.tasks[0], seeds=3, store=lab.store, device="cpu", engine="serial").high.value
+    high = lrbench.range_test(study.tasks[0], seeds=3, store=trainer.store, device="cpu", engine="serial").high.value
     wave, line, flat = (entry.policy for entry in fitted.policies)
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
     assert [entry.found_peak for entry in fitted.policies] == [line.k0, line.k0, None]
     assert fitted.auto_peaks == ()
-    assert with_auto_peaks(fitted, lab) is fitted
+    assert with_auto_peaks(fitted, trainer) is fitted
 
 
-def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: Study, lab: Lab) -> None:
-    archive = ReadOnlyLab(lab.store)
+def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: Study, trainer: Trainer) -> None:
+    archive = ReadOnlyTrainer(trainer.store)
     with pytest.raises(NotTrainedError):
         with_auto_peaks(study, archive)
 
-    fitted = with_auto_peaks(study, lab)
+    fitted = with_auto_peaks(study, trainer)
     assert with_auto_peaks(study, archive) == fitted
 
-    lrbench.range_test(study.tasks[0], seeds=1, store=lab.store, device="cpu", engine="serial")
+    lrbench.range_test(study.tasks[0], seeds=1, store=trainer.store, device="cpu", engine="serial")
     with pytest.raises(NotTrainedError):
         with_auto_peaks(study, archive)
 

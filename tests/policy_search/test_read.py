@@ -12,15 +12,15 @@ from lrbench.policy_search.read import read_search
 from lrbench.store import open_store
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
-from lrbench.training.lab import Lab
+from lrbench.training.trainer import Trainer
 
 Make = Callable[..., Search]
 
 
-def test_a_stored_search_has_what_the_search_found(make: Make, lab: Lab) -> None:
-    found = find(make(), lab)
+def test_a_stored_search_has_what_the_search_found(make: Make, trainer: Trainer) -> None:
+    found = find(make(), trainer)
 
-    stored = read_search("hunt", lab.store)
+    stored = read_search("hunt", trainer.store)
 
     assert (stored.name, stored.objectives, stored.accuracy) == ("hunt", ("accuracy",), "top1")
     told = [(one.policy, one.budget, one.whole, one.values, one.diverged) for one in stored.trials]
@@ -34,18 +34,20 @@ def test_a_stored_search_has_what_the_search_found(make: Make, lab: Lab) -> None
     assert stored.confirmed
 
 
-def test_two_objectives_are_known_by_their_names(make: Make, lab: Lab) -> None:
+def test_two_objectives_are_known_by_their_names(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=4, sampler="nsga2")
-    found = find(search, lab)
-    stored = read_search("hunt", lab.store)
+    found = find(search, trainer)
+    stored = read_search("hunt", trainer.store)
     assert [one.values for one in stored.trials] == [one.values for one in found.tried]
     assert stored.confirmed == found.confirmed
 
 
-def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(make: Make, lab: Lab, tmp_path: Path) -> None:
+def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(
+    make: Make, trainer: Trainer, tmp_path: Path
+) -> None:
     search = make(policies=4)
-    find(search, lab)
-    asked = read_history(search, lab.store).asked
+    find(search, trainer)
+    asked = read_history(search, trainer.store).asked
 
     with open_store(tmp_path / "begun.db") as store:
         write_asked(search, asked, store)
@@ -56,21 +58,21 @@ def test_a_search_under_way_has_trials_of_which_nothing_is_known_yet(make: Make,
     assert told == [(one.policy, 0, None) for one in asked]
 
 
-def test_where_all_diverge_no_trial_comes_to_the_whole_budget(make: Make, lab: Lab) -> None:
-    find(make(space=Space(("FIX",), Between(1e5, 1e9, log=True)), policies=4), lab)
+def test_where_all_diverge_no_trial_comes_to_the_whole_budget(make: Make, trainer: Trainer) -> None:
+    find(make(space=Space(("FIX",), Between(1e5, 1e9, log=True)), policies=4), trainer)
 
-    trials = read_search("hunt", lab.store).trials
+    trials = read_search("hunt", trainer.store).trials
 
     assert {(one.budget, one.whole, one.diverged, one.iterations) for one in trials} == {(20, False, 1.0, 20)}
 
 
-def test_what_is_no_search_is_said_in_one_sentence(make: Make, lab: Lab, task: Task) -> None:
+def test_what_is_no_search_is_said_in_one_sentence(make: Make, trainer: Trainer, task: Task) -> None:
     with pytest.raises(StudyError, match=r"has no search 'hunt'; it has none yet$"):
-        read_search("hunt", lab.store)
-    find(make(policies=2, confirm=1), lab)
-    lab.train(Study(name="known", tasks=(task,), policies=(StudyPolicy("flat", parse("FIX(k0=0.1)")),), seeds=(0,)))
+        read_search("hunt", trainer.store)
+    find(make(policies=2, confirm=1), trainer)
+    trainer.train(Study(name="known", tasks=(task,), policies=(StudyPolicy("flat", parse("FIX(k0=0.1)")),), seeds=(0,)))
 
     with pytest.raises(StudyError, match=r"has no search 'hnt' \(did you mean 'hunt'\?\); it has: hunt$"):
-        read_search("hnt", lab.store)
+        read_search("hnt", trainer.store)
     with pytest.raises(StudyError, match=r"'known' in the store .* is a study of given policies"):
-        read_search("known", lab.store)
+        read_search("known", trainer.store)

@@ -22,8 +22,8 @@ from lrbench.store import open_store
 from lrbench.study.results import results
 from lrbench.study.study import StudyPolicy
 from lrbench.tasks import Metric, Task
-from lrbench.training.lab import Lab
 from lrbench.training.plan import PlannedRun
+from lrbench.training.trainer import Trainer
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
@@ -37,9 +37,9 @@ def identities(search: Search, found: SearchResult) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def found(make: Make, lasting_lab: Lab) -> SearchResult:
+def found(make: Make, lasting_trainer: Trainer) -> SearchResult:
     """What the small search finds; its store is that of the lasting bench."""
-    return find(make(), lasting_lab)
+    return find(make(), lasting_trainer)
 
 
 def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: SearchResult) -> None:
@@ -83,36 +83,36 @@ def test_every_sampler_asks_nothing_twice_and_goes_on_after_a_stop(sampler: str,
     search = make(sampler=sampler, space=space, rungs=rungs, policies=12, batch=10, seeds=(0,), confirm=1)
 
     with open_store(tmp_path / "whole.db") as store:
-        whole = find(search, Lab(store, SERIAL))
+        whole = find(search, Trainer(store, **SERIAL))
     with open_store(tmp_path / "stopped.db") as store:
-        find(replace(search, policies=10), Lab(store, SERIAL))
-        stopped = find(search, Lab(store, SERIAL))
+        find(replace(search, policies=10), Trainer(store, **SERIAL))
+        stopped = find(search, Trainer(store, **SERIAL))
 
     assert len(set(identities(search, whole))) == 12
     assert [one.policy for one in stopped.tried] == [one.policy for one in whole.tried]
     assert stopped.winner == replace(whole.winner, metrics=stopped.winner.metrics)
 
 
-def test_other_seeds_of_the_sampler_ask_for_other_policies(make: Make, lab: Lab) -> None:
-    one, other = (find(make(name=f"hunt {seed}", seed=seed, policies=4), lab) for seed in (0, 1))
+def test_other_seeds_of_the_sampler_ask_for_other_policies(make: Make, trainer: Trainer) -> None:
+    one, other = (find(make(name=f"hunt {seed}", seed=seed, policies=4), trainer) for seed in (0, 1))
     assert {tried.policy for tried in one.tried}.isdisjoint(tried.policy for tried in other.tried)
 
 
-def test_a_finite_space_is_searched_to_its_end(make: Make, lab: Lab) -> None:
+def test_a_finite_space_is_searched_to_its_end(make: Make, trainer: Trainer) -> None:
     search = make(sampler="grid", space=Space(("FIX",), LR, levels=5), policies=50, batch=4)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     assert (len(found.tried), found.exhausted) == (5, True)
     assert found.winner is not None
 
 
-def test_a_sampler_learns_where_training_diverges(task: Task, lab: Lab) -> None:
+def test_a_sampler_learns_where_training_diverges(task: Task, trainer: Trainer) -> None:
     """With every rate above 1 beyond the cliff, TPE asks for fewer of them than chance does: the runs say so."""
     space = Space(("FIX",), Between(0.01, 1e6, log=True))
     search = Search(name="cliff", task=task, space=space, seeds=(0,), rungs=1, policies=40, batch=5, confirm=1)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     diverged = [one.diverged for one in found.tried]
     assert sum(diverged[:10]) >= 4
@@ -120,10 +120,10 @@ def test_a_sampler_learns_where_training_diverges(task: Task, lab: Lab) -> None:
     assert all(one.values["accuracy"] == pytest.approx(task.chance) for one in found.tried if one.diverged)
 
 
-def test_two_objectives_end_in_a_front(make: Make, lab: Lab) -> None:
+def test_two_objectives_end_in_a_front(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=12, sampler="nsga2")
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     points = [(one.values["accuracy"], one.values["steps"]) for one in found.front]
     others = [tuple(one.values.values()) for one in found.tried]
@@ -133,70 +133,70 @@ def test_two_objectives_end_in_a_front(make: Make, lab: Lab) -> None:
     assert len(found.confirmed) == min(3, len(found.front))
 
 
-def test_robustness_over_the_base_lr_is_an_objective(make: Make, lab: Lab) -> None:
+def test_robustness_over_the_base_lr_is_an_objective(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("robustness",), rungs=1, policies=4, seeds=(0,), confirm=1)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     assert found.winner.metrics["base_lr_retention"].mean > 0
     assert found.steps_nominal == (4 + len(found.confirmed)) * 5 * 40
 
 
-def test_second_stages_are_searched_from_the_best_first_stages(make: Make, lab: Lab) -> None:
+def test_second_stages_are_searched_from_the_best_first_stages(make: Make, trainer: Trainer) -> None:
     search = make(staged=2, policies=16, rungs=1)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     first, second = found.tried[:8], found.tried[8:]
     assert len(second) == 8
     best = sorted(first, key=lambda one: -one.values["accuracy"])[:2]
     assert {str(parse(one.policy).policies[0]) for one in second} <= {one.policy for one in best}
-    assert [one.phase for one in read_history(search, lab.store).asked] == [1] * 8 + [2] * 8
+    assert [one.phase for one in read_history(search, trainer.store).asked] == [1] * 8 + [2] * 8
 
 
-def test_learning_rates_can_come_from_a_range_test(make: Make, lab: Lab, task: Task) -> None:
+def test_learning_rates_can_come_from_a_range_test(make: Make, trainer: Trainer, task: Task) -> None:
     search = make(space=Space(("FIX",), None), policies=4, rungs=1, seeds=(0,), confirm=1)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
-    test = lrbench.range_test(task, seeds=3, store=lab.store, **lab.how)
+    test = lrbench.range_test(task, seeds=3, store=trainer.store, **SERIAL)
     assert found.lr == pytest.approx((test.low.value, test.cliff.value), rel=0.06)
     assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.tried)
 
 
-def test_the_ranking_of_a_search_is_a_study_like_any_other(found: SearchResult, lasting_lab: Lab) -> None:
-    cards = results("hunt", lasting_lab.store).tasks[0].scorecards
+def test_the_ranking_of_a_search_is_a_study_like_any_other(found: SearchResult, lasting_trainer: Trainer) -> None:
+    cards = results("hunt", lasting_trainer.store).tasks[0].scorecards
     assert {card.policy for card in cards} == {one.policy for one in found.tried if one.whole}
 
 
-def test_an_optuna_storage_mirrors_the_search(make: Make, lab: Lab, tmp_path: Path) -> None:
+def test_an_optuna_storage_mirrors_the_search(make: Make, trainer: Trainer, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     search = make(policies=8)
 
-    found = find(search, lab, mirror_to=url)
-    find(replace(search, policies=12), lab, mirror_to=url)
+    found = find(search, trainer, mirror_to=url)
+    find(replace(search, policies=12), trainer, mirror_to=url)
 
     study = optuna.load_study(study_name="hunt", storage=url)
     assert len(study.trials) == 12
     assert [trial.user_attrs["policy"] for trial in study.trials[:8]] == [one.policy for one in found.tried]
     assert study.best_value == pytest.approx(
-        max(one.values["accuracy"] for one in find(replace(search, policies=12), lab).tried if one.whole)
+        max(one.values["accuracy"] for one in find(replace(search, policies=12), trainer).tried if one.whole)
     )
     states = {trial.state.name for trial in study.trials}
     assert states == {"COMPLETE", "PRUNED"}
 
 
-def test_a_storage_that_cannot_be_used_is_one_sentence(make: Make, lab: Lab) -> None:
+def test_a_storage_that_cannot_be_used_is_one_sentence(make: Make, trainer: Trainer) -> None:
     with pytest.raises(LRBenchError, match="the Optuna storage nonsense://x cannot be used"):
-        find(make(policies=4), lab, mirror_to="nonsense://x")
+        find(make(policies=4), trainer, mirror_to="nonsense://x")
 
 
-def test_another_search_of_the_same_name_is_refused(make: Make, lab: Lab) -> None:
-    find(make(policies=4), lab)
+def test_another_search_of_the_same_name_is_refused(make: Make, trainer: Trainer) -> None:
+    find(make(policies=4), trainer)
     with pytest.raises(
         StudyError, match="has a search 'hunt' with another space and seed: give this search another name"
     ):
-        find(make(policies=4, seed=1, space=Space(("FIX",), LR)), lab)
+        find(make(policies=4, seed=1, space=Space(("FIX",), LR)), trainer)
 
 
 @pytest.mark.parametrize(
@@ -207,11 +207,13 @@ def test_another_search_of_the_same_name_is_refused(make: Make, lab: Lab) -> Non
         ({"target": 0.999}, r"that reaches 0.999: the best policy comes to 0\.\d+"),
     ],
 )
-def test_nothing_found_is_said(changes: dict[str, object], sentence: str, task: Task, make: Make, lab: Lab) -> None:
+def test_nothing_found_is_said(
+    changes: dict[str, object], sentence: str, task: Task, make: Make, trainer: Trainer
+) -> None:
     untaught = {"task": task.with_(model=Untaught, version="u")} if "guessing" in sentence else {}
     search = make(policies=4, rungs=1, seeds=(0,), **changes, **untaught)
 
-    found = find(search, lab)
+    found = find(search, trainer)
 
     assert found.winner is None
     assert found.disappointment.startswith("nothing found within the budget of ")
@@ -219,7 +221,7 @@ def test_nothing_found_is_said(changes: dict[str, object], sentence: str, task: 
     assert found.to_json()["winner"] is None
 
 
-def test_finalists_that_fail_on_fresh_seeds_are_told(task: Task, make: Make, lab: Lab) -> None:
+def test_finalists_that_fail_on_fresh_seeds_are_told(task: Task, make: Make, trainer: Trainer) -> None:
     search = make(policies=4, rungs=1, seeds=(0,), confirm=1)
     fresh = begin(task, seed=1).model["0.weight"][0, 0].item()
 
@@ -229,7 +231,7 @@ def test_finalists_that_fail_on_fresh_seeds_are_told(task: Task, make: Make, lab
             raise RuntimeError("out of luck")
         return network
 
-    found = find(replace(search, task=task.with_(model=unlucky, version="unlucky")), lab)
+    found = find(replace(search, task=task.with_(model=unlucky, version="unlucky")), trainer)
 
     assert found.front
     assert (found.winner, found.confirmed) == (None, ())
@@ -254,30 +256,30 @@ def test_search_and_its_space_are_names_of_the_package(make: Make, tmp_path: Pat
     assert lrbench.Space is Space
 
 
-def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, lab: Lab) -> None:
+def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, trainer: Trainer) -> None:
     search = make(policies=12)
-    behind = read_history(search, lab.store)
-    find(replace(search, policies=8), lab)
-    ahead = read_history(search, lab.store)
+    behind = read_history(search, trainer.store)
+    find(replace(search, policies=8), trainer)
+    ahead = read_history(search, trainer.store)
 
-    assert write_asked(search, (*behind.asked, *ahead.asked[:4]), lab.store) == ahead
-    counted = write_training(search, 0, 100, lab.store)
+    assert write_asked(search, (*behind.asked, *ahead.asked[:4]), trainer.store) == ahead
+    counted = write_training(search, 0, 100, trainer.store)
     assert counted.trained[0] == ahead.trained[0] + 100
     assert counted.asked == ahead.asked
 
 
-def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, lab: Lab) -> None:
+def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, trainer: Trainer) -> None:
     narrowed = {"TRI": {"k0": OneOf((0.5,))}}
     search = make(space=Space(("TRI",), Between(0.01, 0.1, log=True), narrowed))
 
     with pytest.raises(StudyError, match="search 'hunt': no policy of its space can be trained, as TRI: k1"):
-        find(search, lab)
-    assert lab.store.study_names() == ()
+        find(search, trainer)
+    assert trainer.store.study_names() == ()
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_search_for_the_lowest_score_is_the_mirror_image_of_one_for_the_highest(
-    make: Make, task: Task, lab: Lab, sampler: str
+    make: Make, task: Task, trainer: Trainer, sampler: str
 ) -> None:
     def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> float:
         return float((outputs.argmax(1) == targets).double().mean())
@@ -290,23 +292,23 @@ def test_a_search_for_the_lowest_score_is_the_mirror_image_of_one_for_the_highes
     searches = [
         make(name=f"{way} by {sampler}", task=one, sampler=sampler) for way, one in (("up", up), ("down", down))
     ]
-    highest, lowest = (find(search, lab) for search in searches)
+    highest, lowest = (find(search, trainer) for search in searches)
     assert highest.disappointment == lowest.disappointment == ""
     assert [one.policy for one in lowest.tried] == [one.policy for one in highest.tried]
     assert [one.steps for one in lowest.tried] == [one.steps for one in highest.tried]
     assert [one.policy for one in lowest.front] == [one.policy for one in highest.front]
     assert [one.card.name for one in lowest.confirmed] == [one.card.name for one in highest.confirmed]
     assert lowest.front[0].values["accuracy"] == -highest.front[0].values["accuracy"]
-    stored = read_search(searches[1].name, lab.store)
+    stored = read_search(searches[1].name, trainer.store)
     assert stored.better == "lower"
-    frames = search_frames(searches[1].name, lab.store)
+    frames = search_frames(searches[1].name, trainer.store)
     best = search_progress_figure(frames).axes[0].lines[-1].get_ydata()
     assert best[-1] == lowest.front[0].values["accuracy"]
     assert standing(frames).idxmax() == [one.policy for one in lowest.tried].index(lowest.front[0].policy)
 
 
-def test_a_search_that_finds_nothing_below_chance_says_so(make: Make, task: Task, lab: Lab) -> None:
+def test_a_search_that_finds_nothing_below_chance_says_so(make: Make, task: Task, trainer: Trainer) -> None:
     hopeless = task.with_(metric=Metric("gap", lambda outputs, targets: 2.0, 1.0, better="lower"))
-    found = find(make(task=hopeless, policies=2, batch=2, rungs=1), lab)
+    found = find(make(task=hopeless, policies=2, batch=2, rungs=1), trainer)
     assert found.winner is None
     assert "does better than guessing (1)" in found.disappointment

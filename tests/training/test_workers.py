@@ -20,8 +20,9 @@ from lrbench.study.variant import Variant
 from lrbench.tasks import Task
 from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
-from lrbench.training.pools import parse_workers, worthwhile
+from lrbench.training.pools import worthwhile
 from lrbench.training.runner import RunCounts, run
+from lrbench.training.workers import parse_workers
 
 Make = Callable[..., Study]
 

@@ -6,37 +6,17 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.commands.run import resumable
+from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import (
-    HOW,
-    DataRoot,
-    Debug,
-    Device,
-    Download,
-    Engine,
-    GpusPerWorker,
-    Json,
-    NoColor,
-    Plugins,
-    Store,
-    Workers,
-    load_plugins,
-    number_of_steps,
-    whole_number,
-)
+from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, whole_number, with_groups
 from lrbench.cli.output import print_json, print_readable
-from lrbench.cli.progress import progress_on_stderr
 
 
+@with_groups
 def recommend(
     context: typer.Context,
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task", metavar="TASK", help="What is trained; `lrbench list tasks` has the names.", rich_help_panel=HOW
-        ),
-    ],
+    *,
+    task: TaskName,
     goal: Annotated[
         str,
         typer.Option(
@@ -64,23 +44,8 @@ def recommend(
             rich_help_panel=HOW,
         ),
     ] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option(
-            "--budget",
-            metavar="N",
-            parser=number_of_steps,
-            help="For a training of so many iterations, in place of the task's own.",
-            show_default=False,
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            "--seeds", metavar="N", parser=whole_number(2, 10_000), help="Verify with N seeds.", rich_help_panel=HOW
-        ),
-    ] = 5,
+    steps: Steps = None,
+    seeds: Seeds = 5,
     at_most: Annotated[
         int,
         typer.Option(
@@ -97,17 +62,8 @@ def recommend(
             rich_help_panel=HOW,
         ),
     ] = None,
-    device: Device = "auto",
-    workers: Workers = "auto",
-    engine: Engine = "auto",
-    gpus_per_worker: GpusPerWorker = 0.0,
-    store: Store = None,
-    data_root: DataRoot = None,
-    download: Download = False,
-    plugin: Plugins = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    options: LabOptions,
+    output: OutputOptions,
 ) -> None:
     """Recommend policies for a task from the runs in the store and those that ship with lrbench.
 
@@ -117,37 +73,16 @@ def recommend(
     \b
     Examples:
       lrbench recommend --task mnist1d-mlp
-      lrbench recommend --task fashion-lenet --data-root ~/data --verify --target 0.88 --budget 1000
+      lrbench recommend --task fashion-lenet --data-root ~/data --verify --target 0.88 --steps 1000
     """
-    load_plugins(plugin)
     if verify != (target is not None):
         raise typer.BadParameter("--verify and --target SCORE are given together")
-
-    from lrbench.api import recommend as advise
-    from lrbench.store import open_store
-    from lrbench.tasks import load_task
-    from lrbench.training.runner import check_workers
-
-    trained = load_task(task, data_root=data_root, download=download)
-    check_workers(workers, device)
     session = session_of(context)
-    with open_store(store) as opened, resumable(), progress_on_stderr(session, opened) as listener:
-        advice = advise(
-            trained,
-            goal=goal,
-            at_most=at_most,
-            without=without or (),
-            target=target,
-            budget=budget,
-            seeds=seeds,
-            store=opened,
-            device=device,
-            workers=workers,
-            engine=engine,
-            gpus_per_worker=gpus_per_worker,
-            listener=listener,
+    with options.lab() as lab, training(session) as lab.listener:
+        advice = lab.recommend(
+            task, goal=goal, at_most=at_most, without=without or (), target=target, seeds=seeds, steps=steps
         )
-    if json:
+    if output.json:
         print_json(advice.to_json())
     else:
         print_readable(advice, session)

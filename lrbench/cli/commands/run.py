@@ -11,34 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import (
-    HOW,
-    DataRoot,
-    Debug,
-    Device,
-    Download,
-    Engine,
-    GpusPerWorker,
-    Json,
-    NoColor,
-    Plugins,
-    Steps,
-    Store,
-    Workers,
-    complete_study,
-    load_plugins,
-    whole_number,
-)
-from lrbench.cli.output import print_json, print_readable
-from lrbench.cli.progress import progress_on_stderr
+from lrbench.cli.options import HOW, LabOptions, OtherSeeds, OutputOptions, Steps, complete_study, with_groups
+from lrbench.cli.output import console_for, print_json, print_readable
 from lrbench.cli.stdout import say
 
 if TYPE_CHECKING:
     from lrbench.store import Store as StudyStore
     from lrbench.study.study import Study
     from lrbench.training.engine_choice import Engine as EngineName
+    from lrbench.training.listener import Listener
 
 
+@with_groups
 def run(
     context: typer.Context,
     study: Annotated[
@@ -50,33 +34,15 @@ def run(
             autocompletion=complete_study,
         ),
     ],
+    *,
     steps: Steps = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            metavar="N",
-            parser=whole_number(1),
-            help="Train with seeds 0 to N-1, in place of the study's own.",
-            show_default=False,
-            rich_help_panel=HOW,
-        ),
-    ] = None,
+    seeds: OtherSeeds = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be trained, and train nothing.", rich_help_panel=HOW),
     ] = False,
-    device: Device = "auto",
-    workers: Workers = "auto",
-    engine: Engine = "auto",
-    gpus_per_worker: GpusPerWorker = 0.0,
-    store: Store = None,
-    data_root: DataRoot = None,
-    download: Download = False,
-    plugin: Plugins = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    options: LabOptions,
+    output: OutputOptions,
 ) -> None:
     """Train what a study asks for, and rank its policies.
 
@@ -91,38 +57,29 @@ def run(
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
-    load_plugins(plugin)
+    with options.lab() as lab:
+        from lrbench.cli.hints import say_where_to_go_on
 
-    from lrbench.api import run as run_study
-    from lrbench.cli.hints import say_where_to_go_on
-    from lrbench.store import open_store
-    from lrbench.study.file import load_study
-    from lrbench.training.options import TrainOptions
-    from lrbench.training.runner import check_workers
-
-    wanted = load_study(study, data_root=data_root, download=download, steps=steps, seeds=seeds)
-    if dry_run:
-        print_plan(wanted, store, engine, as_json=json)
-        return
-    how = TrainOptions(device=device, workers=workers, engine=engine, gpus_per_worker=gpus_per_worker)
-    check_workers(workers, device)
-    with open_store(store) as opened:
-        with resumable(), progress_on_stderr(session, opened) as listener:
-            outcome = run_study(wanted, store=opened, listener=listener, **how)
-        if json:
+        wanted = lab.study(study, steps=steps, seeds=seeds)
+        if dry_run:
+            print_plan(wanted, options.store, options.engine, as_json=output.json)
+            return
+        with training(session) as lab.listener:
+            outcome = lab.run(wanted)
+        if output.json:
             print_json(outcome.to_json())
         else:
             print_readable(outcome, session)
             more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
-            say_where_to_go_on(opened, store, more, session)
+            say_where_to_go_on(lab.store, options.store, more, session)
         if outcome.tally.failed:
-            report_failures(wanted.name, opened, session)
+            report_failures(wanted.name, lab.store, session)
             raise typer.Exit(RUNS_FAILED)
 
 
 def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
     """How many runs and iterations a study takes, beside what the store has of it; nothing is written."""
-    from lrbench.cli.progress import plan_sentence
+    from lrbench.progress import plan_sentence
     from lrbench.store import open_store, store_exists
     from lrbench.training.engine_choice import Engines
     from lrbench.training.plan import plan
@@ -144,19 +101,22 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
 def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:
     """The study at the peaks of a range test that is in the store; as it is, where it has to be trained first."""
     from lrbench.lr_range.auto_peak import with_auto_peaks
-    from lrbench.training.lab import NotTrainedError, ReadOnlyLab
+    from lrbench.training.trainer import NotTrainedError, ReadOnlyTrainer
 
     try:
-        return with_auto_peaks(study, ReadOnlyLab(store, {"engine": engine}))
+        return with_auto_peaks(study, ReadOnlyTrainer(store, engine=engine))
     except NotTrainedError:
         return study
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Say after Ctrl-C how to go on, and exit."""
+def training(session: Session) -> Iterator[Listener]:
+    """Show on stderr how training goes; say after Ctrl-C how to go on, and exit."""
+    from lrbench.progress import progress_on
+
     try:
-        yield
+        with progress_on(console_for(sys.stderr, session)) as listener:
+            yield listener
     except KeyboardInterrupt:
         again = shlex.join(["lrbench", *sys.argv[1:]])
         print(f"Interrupted; what was trained so far is stored. To go on: {again}", file=sys.stderr)

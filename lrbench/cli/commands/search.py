@@ -7,37 +7,22 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.commands.run import resumable
+from lrbench.cli.commands.run import training
 from lrbench.cli.errors import RUNS_FAILED, say_error, session_of
-from lrbench.cli.options import (
-    HOW,
-    OUTPUT,
-    DataRoot,
-    Debug,
-    Device,
-    Download,
-    Engine,
-    GpusPerWorker,
-    Json,
-    NoColor,
-    Plugins,
-    Steps,
-    Store,
-    Workers,
-    load_plugins,
-    whole_number,
-)
+from lrbench.cli.options import HOW, OUTPUT, LabOptions, OtherSeeds, OutputOptions, Steps, whole_number, with_groups
 from lrbench.cli.output import print_json, print_readable
-from lrbench.cli.progress import progress_on_stderr
 
 
+@with_groups
 def search(
     context: typer.Context,
     study: Annotated[
         str,
         typer.Argument(metavar="STUDY", help="A TOML file with a \\[search] table.", show_default=False),
     ],
+    *,
     steps: Steps = None,
+    seeds: OtherSeeds = None,
     policies: Annotated[
         int | None,
         typer.Option(
@@ -59,17 +44,8 @@ def search(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    device: Device = "auto",
-    workers: Workers = "auto",
-    engine: Engine = "auto",
-    gpus_per_worker: GpusPerWorker = 0.0,
-    store: Store = None,
-    data_root: DataRoot = None,
-    download: Download = False,
-    plugin: Plugins = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    options: LabOptions,
+    output: OutputOptions,
 ) -> None:
     """Search a space of policies for the best one, and confirm it on fresh seeds.
 
@@ -81,34 +57,17 @@ def search(
       lrbench search my_search.toml --policies 200 --mirror sqlite:///optuna.db
     """
     session = session_of(context)
-    load_plugins(plugin)
+    with options.lab() as lab:
+        from lrbench.cli.hints import say_where_to_go_on
 
-    from lrbench.api import search as find
-    from lrbench.cli.hints import say_where_to_go_on
-    from lrbench.policy_search import load_search
-    from lrbench.store import open_store
-    from lrbench.training.runner import check_workers
-
-    wanted = load_search(study, data_root=data_root, download=download, steps=steps, policies=policies)
-    check_workers(workers, device)
-    with open_store(store) as opened:
-        with resumable(), progress_on_stderr(session, opened) as listener:
-            found = find(
-                wanted,
-                store=opened,
-                mirror=mirror,
-                device=device,
-                workers=workers,
-                engine=engine,
-                gpus_per_worker=gpus_per_worker,
-                listener=listener,
-            )
-        if json:
+        with training(session) as lab.listener:
+            found = lab.search(study, steps=steps, seeds=seeds, policies=policies, mirror=mirror)
+        if output.json:
             print_json(found.to_json())
         else:
             print_readable(found, session)
-            more = [("plot", "progress", wanted.name), ("export", wanted.name, "-o", "runs.csv")]
-            say_where_to_go_on(opened, store, more, session)
+            more = [("plot", "progress", found.search), ("export", found.search, "-o", "runs.csv")]
+            say_where_to_go_on(lab.store, options.store, more, session)
     if found.failures:
         for failure in found.failures:
             say_error(f"Failed: {failure.name}, seed {failure.seed}: {failure.error}")

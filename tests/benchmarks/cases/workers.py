@@ -20,7 +20,8 @@ from harness import Candidate, Comparison, Settings, Size, alternate, answer_of
 
 if TYPE_CHECKING:
     from lrbench.training.messages import Message, Order, Setup
-    from lrbench.training.pools import Pool, Workers
+    from lrbench.training.pools import Pool
+    from lrbench.training.workers import Workers
 
 POLICIES = 6
 STEPS = {Size.FULL: 200, Size.QUICK: 60, Size.TOY: 2}

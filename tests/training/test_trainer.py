@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from lrbench.errors import StoreError
@@ -6,8 +8,8 @@ from lrbench.store import Store
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Task
 from lrbench.training.backlog import Backlog
-from lrbench.training.lab import Lab
 from lrbench.training.listener import NullListener
+from lrbench.training.trainer import Trainer
 
 
 class Meddler(NullListener):
@@ -31,8 +33,8 @@ def shared(task: Task) -> Study:
     return Study(name="shared", tasks=(task,), policies=policies, seeds=(0,))
 
 
-def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(shared: Study, lab: Lab) -> None:
-    disturbed = Lab(lab.store, {**lab.how, "listener": Meddler(lab.store, 2)})
+def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(shared: Study, trainer: Trainer) -> None:
+    disturbed = replace(trainer, listener=Meddler(trainer.store, 2))
 
     evidence, tally = disturbed.trained(shared)
 
@@ -40,7 +42,7 @@ def test_a_study_of_which_another_asks_less_meanwhile_is_read_as_it_was_asked(sh
     assert tally.steps_trained == 2 * 40
 
 
-def test_a_study_that_is_changed_again_and_again_is_given_up(shared: Study, lab: Lab) -> None:
-    disturbed = Lab(lab.store, {**lab.how, "listener": Meddler(lab.store, 1000)})
+def test_a_study_that_is_changed_again_and_again_is_given_up(shared: Study, trainer: Trainer) -> None:
+    disturbed = replace(trainer, listener=Meddler(trainer.store, 1000))
     with pytest.raises(StoreError, match=r"the study 'shared' in the store .* is changed again and again by others"):
         disturbed.trained(shared)

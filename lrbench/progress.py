@@ -1,24 +1,27 @@
-"""What `run` and `score` show while they train: a live bar on a terminal, plain lines elsewhere; always on stderr."""
+"""Progress of training on stderr: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lrbench.cli.errors import Session
-from lrbench.cli.output import console_for
 from lrbench.display.names import shortened
+from lrbench.display.printable import terminal_console
+from lrbench.display.readable import printable
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from lrbench.metrics.direction import Better
-    from lrbench.store import Holder, Store
+    from lrbench.store import Holder
     from lrbench.training.backlog import Backlog
     from lrbench.training.listener import Listener
     from lrbench.training.plan import PlannedRun
@@ -35,17 +38,12 @@ STAGES = {"main": "training", "confirm": "confirming", "scale": "training"}
 
 
 class Tracker:
-    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads.
+    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads."""
 
-    Args:
-        store: has the scores of the runs that were trained before.
-    """
-
-    def __init__(self, store: Store) -> None:
+    def __init__(self) -> None:
         self.stage = ""
         self.runs = self.ended = 0
         self.total = self.done = 0
-        self._store = store
         self._task = ""
         self._better: Better = "higher"
         self._scores: dict[str, dict[str, dict[int, float]]] = {}
@@ -57,7 +55,7 @@ class Tracker:
         self.runs, self.ended = len(backlog.missing), 0
         self.total, self.done = backlog.steps_to_train, 0
         self._scores = {}
-        stored = self._store.study_runs(plan.study.name) if backlog.missing else {}
+        stored = backlog.store.study_runs(plan.study.name) if backlog.store and backlog.missing else {}
         for run in plan.runs:
             known = stored.get(run.key)
             if known is not None and known.status == "finished":
@@ -105,8 +103,8 @@ class Tracker:
 class Lines:
     """Progress as plain lines: one as a stage begins, then one every ten seconds, then one as it ends."""
 
-    def __init__(self, store: Store) -> None:
-        self._tracker = Tracker(store)
+    def __init__(self) -> None:
+        self._tracker = Tracker()
         self._began = self._printed = time.monotonic()
 
     def planned(self, backlog: Backlog) -> None:
@@ -155,14 +153,15 @@ class Lines:
 class Bar:
     """Progress as a live bar with the time left and the current leader."""
 
-    def __init__(self, progress: Progress, store: Store) -> None:
-        self._tracker = Tracker(store)
+    def __init__(self, progress: Progress) -> None:
+        self._tracker = Tracker()
         self._progress = progress
         self._bar: TaskID | None = None
 
     def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
         self._tracker.planned(backlog)
+        self._progress.start()
         self._progress.console.print(plan_sentence(backlog), markup=False)
         if backlog.missing:
             self._bar = self._progress.add_task(
@@ -195,11 +194,10 @@ class Bar:
 
 
 @contextmanager
-def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
-    """A listener that shows on stderr how training goes."""
-    console = console_for(sys.stderr, session)
+def progress_on(console: Console | None) -> Iterator[Listener]:
+    """A listener that shows how training goes: as a bar on a console, else as lines on stderr."""
     if console is None:
-        yield Lines(store)
+        yield Lines()
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -210,8 +208,22 @@ def progress_on_stderr(session: Session, store: Store) -> Iterator[Listener]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[leader]}", style="green", markup=False),
     )
-    with Progress(*columns, console=console) as progress:
-        yield Bar(progress, store)
+    # what a user's code prints goes above the bar, but stays in a file or a pipe
+    shares_terminal = sys.stdout is not None and sys.stdout.isatty()
+    progress = Progress(*columns, console=console, redirect_stdout=shares_terminal)
+    try:
+        yield Bar(progress)
+    finally:
+        progress.stop()
+
+
+def progress_where_seen() -> AbstractContextManager[Listener | None]:
+    """Progress where stderr is a terminal or a notebook's; none in a pipe or a file."""
+    if sys.stderr is None:
+        return nullcontext()
+    if sys.stderr.isatty():
+        return progress_on(terminal_console(sys.stderr))
+    return progress_on(None) if type(sys.stderr).__module__.startswith("ipykernel.") else nullcontext()
 
 
 def seconds_left(elapsed: float, done: int, total: int) -> float | None:
@@ -241,4 +253,4 @@ def _clock(seconds: float) -> str:
 
 
 def _line(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

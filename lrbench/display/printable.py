@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,13 @@ def printable_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def terminal_console(stream: TextIO) -> Console | None:
+    """A console for a terminal; None where plain text belongs: in pipes, with NO_COLOR, on a dumb terminal."""
+    console = printable_console(stream)
+    dumb = os.environ.get("TERM") == "dumb" and not os.environ.get("FORCE_COLOR")
+    return console if console.is_terminal and not os.environ.get("NO_COLOR") and not dumb else None
 
 
 def printable_console(stream: TextIO) -> Console:

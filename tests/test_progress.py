@@ -1,0 +1,97 @@
+"""Progress of calls from Python; tests/cli/test_run.py has that of the command line."""
+
+import io
+import os
+import pty
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+import lrbench
+from lrbench.training.listener import NullListener
+from tests.small_search import SERIAL, task
+
+__all__ = ["task"]
+
+
+class NotebookStream(io.StringIO):
+    """A stream that is known as a notebook's by where its class comes from."""
+
+    __module__ = "ipykernel.iostream"
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let stderr be a terminal, and yield a list that holds what was shown on it in the end."""
+    shown: list[str] = []
+    master, slave = pty.openpty()
+
+    def read() -> None:
+        with suppress(OSError):  # the end of a terminal
+            while content := os.read(master, 4096):
+                shown.append(content.decode())
+
+    with ThreadPoolExecutor() as threads, monkeypatch.context() as patch, os.fdopen(slave, "w") as stream:
+        patch.setattr(sys, "stderr", stream)
+        patch.setenv("TERM", "xterm")
+        patch.delenv("NO_COLOR", raising=False)
+        threads.submit(read)
+        yield shown
+    os.close(master)
+
+
+@pytest.fixture
+def question(task: lrbench.Task, tmp_path: Path) -> dict[str, object]:
+    return {"policy": "FIX(k0=0.1)", "task": task, "seeds": 2, "store": tmp_path / "runs.db", **SERIAL}
+
+
+def test_a_call_on_a_terminal_shows_a_bar_with_the_leader(
+    question: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(monkeypatch) as shown:
+        lrbench.score(**question)
+
+    assert re.search(r"2/2 runs.*FIX\(k0=0\.1\) [01]\.\d{4}", "".join(shown))
+
+
+@pytest.mark.parametrize("arguments", [{"progress": False}, {"listener": NullListener()}], ids=["off", "listener"])
+def test_a_call_shows_nothing_where_it_is_asked_not_to_or_another_listens(
+    question: dict[str, object], arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(monkeypatch) as shown:
+        lrbench.score(**question, **arguments)
+
+    assert shown == []
+
+
+def test_a_call_that_fails_before_training_shows_nothing(
+    question: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with terminal(monkeypatch) as shown, pytest.raises(lrbench.LRBenchError):
+        lrbench.score(**{**question, "device": "cuda:99"})
+
+    assert shown == []
+
+
+def test_a_notebook_gets_plain_lines(question: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", NotebookStream())
+
+    lrbench.score(**question)
+
+    assert "training: 2 of 2 runs" in sys.stderr.getvalue()
+    assert "\x1b" not in sys.stderr.getvalue()
+
+
+def test_a_pipe_gets_nothing(
+    question: dict[str, object], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    lrbench.score(**question)
+
+    assert capfd.readouterr() == ("", "")
