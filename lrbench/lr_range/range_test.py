@@ -38,6 +38,7 @@ from lrbench.policy import FIX, GEOMETRIC, LINEAR
 from lrbench.study.study import Study, StudyPolicy
 
 if TYPE_CHECKING:
+    from lrbench.metrics import Better
     from lrbench.policy import Policy
     from lrbench.store import StoredRun
     from lrbench.tasks import Task
@@ -69,6 +70,7 @@ class RangeTest(Readable):
     """The range of constant learning rates in which a task learns.
 
     Attributes:
+        better: which way the objective is better.
         steps: iterations of each run.
         low, high, cliff: as `crossings` says; `cliff` is None where no rate that was tried is too high.
         steps_spent: the iterations of all runs together, whenever they were trained.
@@ -86,12 +88,14 @@ class RangeTest(Readable):
     sweeps: tuple[SweepRun, ...]
     steps_spent: int
     steps_trained: int = field(default=0, compare=False)
+    better: Better = "higher"
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench range-test --json`."""
         return {
             "task": self.task,
             "objective": self.objective,
+            "better": self.better,
             "steps": self.steps,
             "seeds": list(self.seeds),
             "low": self.low.to_json(),
@@ -174,6 +178,7 @@ def find_range(
         sweeps=sweeps,
         steps_spent=sum(run.steps for run in runs) + sum(run.steps for run in sweeps),
         steps_trained=steps_trained,
+        better=task.better,
     )
 
 

@@ -16,7 +16,7 @@ from lrbench.study.results import Results, StudyRuns, TaskResults, answer, label
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lrbench.metrics import Confirmation
+    from lrbench.metrics import Better, Confirmation
     from lrbench.store import Store, StoredRun, StudySlot
 
 POLICY = (
@@ -151,10 +151,15 @@ def objective_name(objective: str) -> str:
     return "top-1 accuracy" if objective == "top1" else objective
 
 
+def objective_label(objective: str, better: Better) -> str:
+    """What a task's objective is called on an axis, and which way it is better where that is down."""
+    name = objective_name(objective)
+    return f"{name} (lower is better)" if better == "lower" else name
+
+
 def score_label(table: pd.DataFrame) -> str:
-    """What the objective of a table's one task is called on an axis, and which way it is better where that is down."""
-    name = objective_name(table["objective"].iloc[0])
-    return f"{name} (lower is better)" if sign_of(table) < 0 else name
+    """What the objective of a table's one task is called on an axis."""
+    return objective_label(table["objective"].iloc[0], "lower" if sign_of(table) < 0 else "higher")
 
 
 def sign_of(table: pd.DataFrame) -> int:

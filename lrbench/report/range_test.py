@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from lrbench.report.frames import objective_label
 from lrbench.report.style import FAINT, INK, LINE, PALETTE, WIDTH, tidy, titled
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def range_figure(test: RangeTest) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     _panel(losses, test, "loss", "training loss")
-    _panel(scores, test, "score", f"validation {test.objective}")
+    _panel(scores, test, "score", f"validation {objective_label(test.objective, test.better)}")
     titled(losses, f"{test.task}: {test.steps:,} iterations a run, {len(test.seeds)} seeds")
     cliff = "" if test.cliff is None else f", cliff {test.cliff.value:.2g}"
     titled(scores, f"low {test.low.value:.2g}, high {test.high.value:.2g}{cliff}")

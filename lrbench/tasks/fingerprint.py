@@ -83,10 +83,15 @@ def from_library(module_name: str | None) -> bool:
     return any(_STANDARD_LIBRARY in parents or any(p.name in _INSTALLED for p in parents) for parents in folders)
 
 
-def package_of(part: Any) -> str:
-    """The package that a function, or the class of an object, is written in."""
+def module_of(part: Any) -> str:
+    """Name the module that a function, or the class of an object, is written in."""
     named = part if isinstance(part, types.FunctionType | types.BuiltinFunctionType) else type(part)
-    return str(named.__module__).partition(".")[0]
+    return str(named.__module__)
+
+
+def package_of(part: Any) -> str:
+    """Name the package that a function, or the class of an object, is written in."""
+    return module_of(part).partition(".")[0]
 
 
 class _Walk:

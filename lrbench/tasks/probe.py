@@ -46,7 +46,9 @@ Samples = tuple[Tensor, Tensor]
 Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
-def check_network(where: str, anew: Callable[[], nn.Module], loss: Loss, samples: Samples) -> None:
+def check_network(
+    where: str, anew: Callable[[], nn.Module], loss: Loss, samples: Samples, held: Callable[[], str]
+) -> None:
     """Refuse a network that starts over in part where a run goes on in another segment.
 
     Args:
@@ -54,6 +56,7 @@ def check_network(where: str, anew: Callable[[], nn.Module], loss: Loss, samples
         anew: makes the network, the same one each time.
         loss: the task's.
         samples: inputs and targets, the same ones for both steps.
+        held: a digest of what the code of model and loss holds: objects, closures, class attributes and globals.
 
     Raises:
         TaskError: what starts over, or what fails.
@@ -68,11 +71,12 @@ def check_network(where: str, anew: Callable[[], nn.Module], loss: Loss, samples
     other = anew()
     notice = f"{where}: a checkpoint does not bring back the model {kind}"
     attempt(notice, lambda: other.load_state_dict(_through_a_checkpoint(dict(going.state_dict()))))
-    seen = []
+    seen, holds = [], []
     for network in (going, other):
         found = backpropagate(where, network, loss, samples, 1)
         gradients = [weight.grad for weight in network.parameters()]
         seen.append([found, gradients, dict(network.state_dict())])
+        holds.append(held())
     for name, module in going.named_modules():
         lost = _lost(module, other.get_submodule(name))
         if lost is not None:
@@ -81,11 +85,17 @@ def check_network(where: str, anew: Callable[[], nn.Module], loss: Loss, samples
                 "state_dict, so that it would start over at every evaluation: register it as a buffer "
                 "(register_buffer), or do without it"
             )
+    if holds[0] != holds[1]:
+        raise TaskError(
+            f"{where}: the code of the model or the loss keeps something from step to step (in an object, a closure, a "
+            "class attribute or a global), which is no part of a run: make it a buffer of the model, or, where it has "
+            'no part in training, give the task version="..."'
+        )
     if not _alike(seen[0], seen[1]):
         raise TaskError(
             f"{where}: the model {kind}, made anew with the same parameters and buffers, gives other gradients: what "
-            "it keeps from step to step must be a buffer (register_buffer), and what it draws must come from a global "
-            "random generator"
+            "it or the loss keeps from step to step must be a buffer of it (register_buffer), and what they draw must "
+            "come from a global random generator"
         )
 
 

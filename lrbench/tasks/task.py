@@ -20,7 +20,7 @@ from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
-from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, package_of, text_digest
+from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
 from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
@@ -304,21 +304,27 @@ class Task(Readable):
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise TaskError(f"{where}: the model has no parameters to train")
         parts: list[Any] = [*network.modules(), self.loss, *self.augment]
-        if not all(from_library(type(module).__module__) for module in network.modules()):
+        if not all(from_library(module_of(part)) for part in (*network.modules(), self.loss)):
 
             def anew() -> nn.Module:
                 return _materialized(self._new_network(where), lambda: inputs)
 
-            check_network(where, anew, self.loss, (inputs, targets))
+            check_network(where, anew, self.loss, (inputs, targets), self._held)
         if isinstance(self.optimizer, CustomOptimizer) or package_of(self.optimizer) != "lrbench":
             weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
             optimizer = self._new_optimizer(where, weights)
             parts.append(optimizer)
-            if package_of(optimizer) != "torch":
-                backpropagate(where, network, self.loss, (inputs, targets), 0)
-                more = check_optimizer(where, lambda copies: self._new_optimizer(where, copies), weights)
-                object.__setattr__(self, "keeps_more_than_state", more)
+            backpropagate(where, network, self.loss, (inputs, targets), 0)
+            more = check_optimizer(where, lambda copies: self._new_optimizer(where, copies), weights)
+            object.__setattr__(self, "keeps_more_than_state", more and package_of(optimizer) != "torch")
         object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
+
+    def _held(self) -> str:
+        """Digest what the code of model and loss holds; empty where that has no identity or a version stands for it."""
+        try:
+            return "" if self.version is not None else fingerprint((self.model, self.loss))
+        except TaskError:
+            return ""
 
     @property
     def _samples(self) -> Split:

@@ -53,6 +53,14 @@ def test_a_range_without_a_cliff_has_no_dashed_line(found: RangeTest, tmp_path: 
     assert "small: 100 iterations a run, 2 seeds" in (tmp_path / "range.svg").read_text()
 
 
+def test_the_figure_says_where_less_of_the_objective_is_better(found: RangeTest) -> None:
+    labels = [
+        range_figure(test).axes[1].get_ylabel()
+        for test in (found, replace(found, objective="perplexity", better="lower"))
+    ]
+    assert labels == ["validation top-1 accuracy", "validation perplexity (lower is better)"]
+
+
 def test_sweeps_that_diverge_at_once_are_no_lines(found: RangeTest) -> None:
     at_once = replace(found, sweeps=(SweepRun(0, (), (), (), 1e-6, 1),))
     assert range_figure(at_once).axes[0].get_ylim()[1] > 2.25

@@ -173,6 +173,91 @@ def test_a_network_that_initializes_itself_again_is_refused_by_what_it_does() ->
         make(InitializesItself)
 
 
+class CountsInItsClass(Net):
+    calls = 0
+
+    def keep(self, outputs: Tensor) -> Tensor:
+        CountsInItsClass.calls += 1
+        return outputs / CountsInItsClass.calls
+
+
+class RunningMean:
+    """A loss over the mean of the losses so far."""
+
+    def __init__(self) -> None:
+        self.mean = 1.0
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(outputs, targets)
+        self.mean = 0.9 * self.mean + 0.1 * loss.item()
+        return loss / self.mean
+
+
+def anneals() -> Callable[[Tensor, Tensor], Tensor]:
+    calls = 0
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return nn.functional.cross_entropy(outputs * (1 + calls), targets)
+
+    return loss
+
+
+SEEN: list[float] = []
+
+
+def remembers(outputs: Tensor, targets: Tensor) -> Tensor:
+    loss = nn.functional.cross_entropy(outputs, targets)
+    SEEN.append(loss.item())
+    return loss / max(SEEN)
+
+
+@pytest.mark.parametrize("loss", [RunningMean(), anneals(), remembers], ids=["object", "closure", "global"])
+@pytest.mark.parametrize("model", [Net, lambda: nn.Linear(6, 3)], ids=["own", "torch"])
+def test_a_loss_that_keeps_something_from_step_to_step_is_refused(model: Callable[[], nn.Module], loss: Any) -> None:
+    with pytest.raises(
+        TaskError, match=r"model or the loss keeps something .* \(in an object, a closure, a class attri"
+    ):
+        make(model, loss=loss)
+
+
+def test_a_version_answers_for_what_has_no_part_in_training() -> None:
+    seen: list[float] = []
+
+    def logged(outputs: Tensor, targets: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(outputs, targets)
+        seen.append(loss.item())
+        return loss
+
+    with pytest.raises(TaskError, match=r'where it has no part in training, give the task version="\.\.\."'):
+        make(Net, loss=logged)
+    assert make(Net, loss=logged, version="1").name == "mine"
+
+
+def test_a_network_that_counts_in_its_class_is_refused() -> None:
+    with pytest.raises(TaskError, match="keeps something from step to step"):
+        make(CountsInItsClass)
+
+
+class RemembersTheLastLoss:
+    """A loss with its last value to look at, and a table that is made once."""
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+        self.weights: dict[int, Tensor] = {}
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        weights = self.weights.setdefault(outputs.shape[1], torch.ones(outputs.shape[1]))
+        loss = nn.functional.cross_entropy(outputs, targets, weight=weights)
+        self.last = loss.item()
+        return loss
+
+
+def test_a_loss_with_its_last_value_and_with_what_it_made_once_is_allowed() -> None:
+    assert make(Net, loss=RemembersTheLastLoss()).name == "mine"
+
+
 class WithBuffers(Net):
     def start(self) -> None:
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -252,6 +337,7 @@ class WithClosure(Stepping):
         (Wrapping, "the optimizer Wrapping would start over .* what it keeps from step to step is neither"),
         (Unloadable, "a checkpoint does not bring back the optimizer Unloadable"),
         (WithClosure, "the step of the optimizer WithClosure fails: TypeError"),
+        (torch.optim.LBFGS, "the step of the optimizer LBFGS fails: TypeError"),
     ],
 )
 def test_an_optimizer_that_a_checkpoint_does_not_bring_back_is_refused(optimizer: Any, message: str) -> None:

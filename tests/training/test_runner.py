@@ -320,6 +320,7 @@ class Quitter(nn.Linear):
         (SystemExit(), "the code that was training called sys.exit(None)"),
         (GeneratorExit(), "GeneratorExit"),
         (ExitError("enough"), "tests.training.test_runner.ExitError: enough"),
+        (RuntimeError("no memory\n\nSet DEBUG to know more"), "RuntimeError: no memory Set DEBUG to know more"),
     ],
     ids=str,
 )

@@ -56,8 +56,11 @@ class Worker:
 
 
 def _reason(error: BaseException) -> str:
-    """Return a traceback whose last line says what happened."""
+    """Return a traceback whose last line says what happened, where the error has several lines all of it."""
     said = traceback.format_exc()
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     if isinstance(error, SystemExit):
         said += f"the code that was training called sys.exit({error.code!r})\n"
+    elif len(lines) > 1:
+        said += " ".join(" ".join(lines).split()) + "\n"
     return said
