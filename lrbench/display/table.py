@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import zip_longest
 from typing import NamedTuple
 
+from lrbench.display.names import wrapped
+
 GAP = 2
 """Spaces between two columns."""
+
+INDENT = 2
+"""Spaces before the lines of a cell but the first."""
 
 CSS = {"bold": "font-weight:bold", "green": "color:#00704f", "yellow": "color:#b37700", "red": "color:#c44400"}
 """The words of a rich style in HTML; the others are for terminals alone."""
@@ -52,6 +57,27 @@ class Table:
         """The rows, with each text as a cell."""
         return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
 
+    def fitted(self, width: int) -> Table:
+        """Fold the cells of the widest columns, so that no line is longer than `width` characters.
+
+        A table whose words are too long for that is left as it is.
+        """
+        rows = self.cells
+        texts = [[column.title, *(row[place].text for row in rows)] for place, column in enumerate(self.columns)]
+        longest = [max(len(line) for text in column for line in text.split("\n")) for column in texts]
+        words = [INDENT + max(len(word) for text in column for word in text.split() or [""]) for column in texts]
+        least = list(map(min, longest, words))
+        spare = width - sum(least)
+        if spare < GAP * (len(least) - 1):
+            return self
+        shares = widths_for([wanted - word for wanted, word in zip(longest, least, strict=True)], spare)
+        widths = [min(wanted, word + share) for wanted, word, share in zip(longest, least, shares, strict=True)]
+        folded = [
+            [cell._replace(text=wrapped(cell.text, room)) for cell, room in zip(row, widths, strict=True)]
+            for row in rows
+        ]
+        return replace(self, rows=folded)
+
     def text(self) -> str:
         """Align the table as text, two spaces between columns, no line longer than its content."""
         body = [line for row in self.cells for line in _lines(row)]
@@ -80,6 +106,21 @@ class Table:
         )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def widths_for(wanted: Sequence[int], room: int) -> list[int]:
+    """Share a room among columns: each is as wide as it wants, or else those that want most share it.
+
+    Args:
+        wanted: the longest text of each column, in characters.
+        room: characters for all of them and the gaps between them.
+    """
+    left = room - GAP * (len(wanted) - 1)
+    widths = [0] * len(wanted)
+    for place, column in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        widths[column] = max(min(1, wanted[column]), min(wanted[column], left // (len(wanted) - place)))
+        left -= widths[column]
+    return widths
 
 
 class Figures(NamedTuple):

@@ -60,7 +60,7 @@ def sketch(policy: Policy) -> Sketch | None:
     if policy.reacts:
         return None
     if policy.is_bound:
-        steps = 4 * max(_lengths(policy), default=0) or UNBOUNDED
+        steps = horizon(policy)
         return Sketch(_spread(policy, steps), f"{steps:,} iterations")
     for budget in BUDGETS:
         try:
@@ -69,6 +69,11 @@ def sketch(policy: Policy) -> Sketch | None:
             continue
         return Sketch(_spread(bound, budget.steps), f"a budget of {budget.steps:,} iterations")
     return None
+
+
+def horizon(policy: Policy) -> int:
+    """Iterations that show what a bound policy does."""
+    return 4 * max(_lengths(policy), default=0) or UNBOUNDED
 
 
 def curve_cell(lrs: NDArray[np.float64]) -> Cell:

@@ -39,7 +39,7 @@ class GEOMETRIC(Function):
     """A geometric path from k0 to k1 by equal factors over l iterations; stays at k1. With k1 > k0 it is an exponential
     range test.
 
-    >>> round(GEOMETRIC(k0=1, k1=0.01, l=10)(5), 3)
+    >>> round(GEOMETRIC(k0=1, k1=0.01, l=100)(50), 3)
     0.1
     """
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lrbench.display.names import unbroken, wrapped
-from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room
+from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room, widths_for
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.statistics import NOTHING_KNOWN
-from lrbench.study.row_names import RowNames, widths_for
+from lrbench.study.row_names import RowNames
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block

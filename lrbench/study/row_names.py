@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.display.names import ShortNames, short_names
 from lrbench.display.readable import LINE_WIDTH
-from lrbench.display.table import GAP
 from lrbench.modifiers.brief import brief_variant
 
 if TYPE_CHECKING:
@@ -71,18 +70,3 @@ class RowNames:
         """What names stand for that something was left out of."""
         for pattern in (*self.policies.patterns, *self.variants.patterns):
             yield f"in full: {pattern}"
-
-
-def widths_for(wanted: Sequence[int], room: int) -> list[int]:
-    """How wide columns of names are that share a room: as wide as they want, or else those that want most share it.
-
-    Args:
-        wanted: the longest name of each column, in characters.
-        room: characters for all of them and the gaps between them.
-    """
-    left = room - GAP * (len(wanted) - 1)
-    widths = [0] * len(wanted)
-    for place, column in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
-        widths[column] = max(1, min(wanted[column], left // (len(wanted) - place)))
-        left -= widths[column]
-    return widths

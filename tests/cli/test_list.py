@@ -48,6 +48,14 @@ def test_functions_show_what_their_parameters_declare(lrbench: Command) -> None:
     assert (floor["default"], floor["required"]) == (0.0, False)
 
 
+def test_functions_fit_a_hundred_columns_with_formula_and_one_sentence(lrbench: Command) -> None:
+    lines = lrbench("list", "functions").stdout.splitlines()
+
+    assert max(map(len, lines)) <= 100
+    assert re.split(" {2,}", lines[1]) == ["FIX", "k0", "A constant LR."]
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == list(functions())
+
+
 def test_policies_are_all_entries_of_all_catalogs(lrbench: Command) -> None:
     listed = [item["name"] for item in items(lrbench, "policies")]
 

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +196,54 @@ class HALFWAY(Function):
     shown = document(lrbench("show", "HALFWAY(k0=0.4)", "--steps", "3", "--plugin", "mine.py", "--json"))
 
     assert shown["policies"][0]["lr"] == [0.2, 0.2, 0.2]
+
+
+def test_a_function_is_explained_and_an_example_of_it_drawn(lrbench: Command) -> None:
+    lines = lrbench("show", "TRI").stdout.splitlines()
+
+    assert lines[0].startswith("TRI: A triangle wave")
+    assert "arcsin(sin(pi*t/(2l)))" in lines[1]
+    assert any(re.match(r"l +half a cycle +iterations +.*required$", line) for line in lines)
+    assert "TRI(k0=0, k1=1, l=10)(5) = 0.5" in lines
+    assert any("arXiv 1908.06477" in line for line in lines)
+    assert lines[-14].startswith("TRI(k0=")
+    assert lines[-1].split() == ["0", "1,000"]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_function_that_reacts_is_explained_without_a_drawing(lrbench: Command) -> None:
+    shown = lrbench("show", "REDUCEONPLATEAU")
+
+    assert shown.exit_code == 0
+    assert "0.1" in next(line for line in shown.stdout.splitlines() if line.startswith("gamma"))
+    assert "\u2502" not in shown.stdout
+
+
+def test_a_function_as_a_document_has_its_declaration_and_its_curve(lrbench: Command) -> None:
+    document = json.loads(lrbench("show", "GEOMETRIC", "INVSQRT", "--json").stdout)
+
+    assert [function["name"] for function in document["functions"]] == ["GEOMETRIC", "INVSQRT"]
+    assert [parameter["name"] for parameter in document["functions"][0]["parameters"]] == ["k0", "k1", "l"]
+    assert [policy["name"] for policy in document["policies"]] == ["GEOMETRIC", "INVSQRT"]
+
+
+def test_functions_and_policies_are_not_shown_together(lrbench: Command) -> None:
+    refused = lrbench("show", "TRI", "FIX(k0=0.1)")
+
+    assert refused.exit_code == 2
+    assert "'TRI' is a function and 'FIX(k0=0.1)' is none" in refused.stderr
+
+
+def test_a_plugins_function_is_explained_by_what_it_declares(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from lrbench.policy import Function, rate, register_function\n\n\n@register_function\n"
+        'class SAME(Function):\n    """The same for ever. And more.\n\n    >>> SAME(k0=0.5)(3)\n    0.5\n    """\n\n'
+        '    group = "mine"\n    formula = "k0"\n    source = "nobody"\n    k0: float = rate("what it is")\n\n'
+        "    def lr(self, t):\n        return 0 * t + self.k0\n"
+    )
+
+    lines = lrbench("show", "SAME", "--plugin", "mine.py").stdout.splitlines()
+
+    assert lines[0] == "SAME: The same for ever."
+    assert "SAME(k0=0.5)(3) = 0.5" in lines
+    assert "SAME(k0=0.5)" in lines

@@ -24,7 +24,9 @@ from lrbench.display.curve import sparkline
 from lrbench.display.docstring import first_sentence
 from lrbench.metrics import METRICS
 from lrbench.modifiers import description, modifiers, settings_named
-from lrbench.policy import catalog, catalogs, functions, parse
+from lrbench.policy import catalog, catalogs, functions
+from lrbench.policy.curve import sketch
+from lrbench.policy.explain import example_of
 from lrbench.policy.function import Named
 from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
 from lrbench.report.plots import PLOTS
@@ -40,9 +42,6 @@ GUIDE = Path(lrbench.__file__).parent / "guide"
 
 SPARKS = 20
 """Characters of a curve in the gallery."""
-
-EXAMPLES = {"GEOMETRIC": "GEOMETRIC(k0=0.1, k1=0.001, l=1dur)", "INVSQRT": "INVSQRT(k0=0.1, l=0.05dur)"}
-"""What the gallery draws of functions that no catalog has a policy of."""
 
 SHARED_BY = 3
 """An option of so many commands is described once for all of them."""
@@ -191,12 +190,10 @@ def _study_file_tables() -> Iterator[Table]:
 
 
 def _drawn(name: str) -> str:
-    """The curve of a function, by the policy that a catalog has of it."""
-    shipped = [entry.policy for known in ("lrbench13", "lrbench_family", "modern") for entry in catalog(known).values()]
-    policy = next((one for one in shipped if type(one).__name__ == name), None) or parse(EXAMPLES[name])
-    if policy.reacts:
-        return "as training goes"
-    return sparkline(policy.bind(1000, 50).lrs(0, 1000), SPARKS)
+    """The curve of a function's example."""
+    example = example_of(functions()[name])
+    drawn = None if example is None else sketch(example)
+    return "as training goes" if drawn is None else sparkline(drawn.lrs, SPARKS)
 
 
 def _gallery(names: Iterable[str]) -> Iterator[Cells]:

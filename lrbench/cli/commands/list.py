@@ -10,8 +10,9 @@ import typer
 
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugins
-from lrbench.cli.output import print_json, print_table
-from lrbench.display.table import Cell, Column, Row
+from lrbench.cli.output import line_width, print_blocks, print_json
+from lrbench.display.docstring import first_sentence
+from lrbench.display.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
     from lrbench.modifiers import Setting
@@ -53,24 +54,27 @@ def list_names(
     if json:
         print_json({noun: listing.items})
     else:
-        print_table(listing.columns, listing.rows, session_of(context))
+        session = session_of(context)
+        print_blocks([Table(listing.columns, listing.rows).fitted(line_width(session))], session)
 
 
 def _functions() -> Listing:
     from lrbench.policy import functions
 
-    rows: list[Row] = []
-    items = []
-    for name, function in functions().items():
-        about = {"group": function.group, "formula": function.formula, "source": function.source}
-        items.append({"name": name, **about, "parameters": [_parameter(each) for each in function.parameters]})
-        first = (Cell(name, "bold"), function.group)
-        for parameter in function.parameters:
-            default = "required" if parameter.required else str(parameter.default)
-            rows.append((*first, parameter.name, parameter.role, parameter.unit, parameter.allowed, default))
-            first = (Cell(""), "")
-    titles = ("function", "group", "parameter", "role", "unit", "must be", "default")
-    return Listing(tuple(Column(title) for title in titles), rows, items)
+    rows: list[Row] = [
+        (Cell(name, "bold"), function.formula, first_sentence(function)) for name, function in functions().items()
+    ]
+    titles = ("function", "formula", "what it is")
+    return Listing(tuple(map(Column, titles)), rows, [*map(function_document, functions())])
+
+
+def function_document(name: str) -> dict[str, Any]:
+    """What is declared of an LR function."""
+    from lrbench.policy import functions
+
+    function = functions()[name]
+    about = {"group": function.group, "formula": function.formula, "source": function.source}
+    return {"name": name, **about, "parameters": [_parameter(each) for each in function.parameters]}
 
 
 def _declaration(declared: Parameter | Setting) -> dict[str, Any]:

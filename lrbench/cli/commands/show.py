@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lrbench.cli.commands.list import function_document
 from lrbench.cli.errors import Session, say_error, session_of
 from lrbench.cli.options import (
     OUTPUT,
@@ -20,7 +21,7 @@ from lrbench.cli.options import (
     load_plugins,
     whole_number,
 )
-from lrbench.cli.output import console_for, print_json
+from lrbench.cli.output import console_for, line_width, print_blocks, print_json
 from lrbench.cli.policies import budgets, named_policies
 from lrbench.cli.stdout import say, stdout
 from lrbench.errors import PolicyError
@@ -36,8 +37,18 @@ DEFAULT_STEPS = 10_000
 MOST_RATES = 50_000_000
 """More learning rates than this, of all policies together, are not worth the memory."""
 
+EXAMPLE_STEPS, EXAMPLE_STEPS_PER_EPOCH = 1_000, 50
+"""The budget that the example of a function is drawn for, unless another is given."""
+
 POINTS = 1_000
 """How many iterations of a curve `--json` gives."""
+
+
+def complete_shown(incomplete: str) -> list[str]:
+    """The functions whose names begin so, and what else may be named."""
+    from lrbench.policy import functions
+
+    return [*(name for name in functions() if name.startswith(incomplete)), *complete_policy(incomplete)]
 
 
 def show(
@@ -46,9 +57,10 @@ def show(
         list[str],
         typer.Argument(
             metavar="POLICY",
-            help="A policy as text, an entry of a catalog such as lrbench13/TRI, a whole catalog, or a study.",
+            help="A function such as TRI, a policy as text, an entry of a catalog such as lrbench13/TRI, a whole "
+            "catalog, or a study.",
             show_default=False,
-            autocompletion=complete_policy,
+            autocompletion=complete_shown,
         ),
     ],
     steps: Annotated[
@@ -104,10 +116,11 @@ def show(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Draw the learning rates of policies, without training.
+    """Draw the learning rates of policies, without training, or explain a function and draw a policy of it.
 
     \b
     Examples:
+      lrbench show TRI
       lrbench show quickstart
       lrbench show lrbench13 --steps 2000
       lrbench show "FIX(k0=0.1)" lrbench13/TRI --task mnist1d-mlp
@@ -118,7 +131,13 @@ def show(
 
         check_output(output, ("png", "svg"))
     load_plugins(plugin)
-    chosen = _drawable(policies)
+    session = session_of(context)
+    explained = _functions_named(policies)
+    if explained:
+        chosen = _examples(explained)
+        steps, steps_per_epoch = steps or _example_steps(chosen), steps_per_epoch or EXAMPLE_STEPS_PER_EPOCH
+    else:
+        chosen = _drawable(policies)
     if task is not None:
         from lrbench.tasks import load_task
 
@@ -131,15 +150,72 @@ def show(
     if steps * len(bound) > MOST_RATES:
         raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
-    if output is not None:
+    if output is not None and curves:
         from lrbench.report.lr_curves import lr_figure
         from lrbench.report.style import save_figure
 
         save_figure(lr_figure(curves, log=log), output)
     if json:
-        print_json(_document(chosen, bound, curves, steps))
+        functions = {"functions": [*map(function_document, explained)]} if explained else {}
+        print_json({**functions, **_document(chosen, bound, curves, steps)})
+    elif explained:
+        _print_functions(explained, chosen, curves, session, log=log)
     elif output is None:
-        _print_panels(curves, session_of(context), log=log)
+        _print_panels(curves, session, log=log)
+
+
+def _functions_named(texts: list[str]) -> list[str]:
+    """The arguments, where they name functions; none where they name policies.
+
+    Raises:
+        PolicyError: some name functions and others policies.
+    """
+    from lrbench.policy import functions
+
+    named = [text for text in texts if text in functions()]
+    if named and len(named) < len(texts):
+        other = next(text for text in texts if text not in named)
+        raise PolicyError(f"'{named[0]}' is a function and '{other}' is none: show functions and policies one by one")
+    return named
+
+
+def _examples(functions: list[str]) -> dict[str, Policy]:
+    """A policy of each function to draw, by the function's name; those that react to training have none."""
+    from lrbench.policy import functions as known
+    from lrbench.policy.explain import example_of
+
+    examples = {name: example_of(known()[name]) for name in functions}
+    return {name: policy for name, policy in examples.items() if policy is not None and not policy.reacts}
+
+
+def _example_steps(examples: dict[str, Policy]) -> int:
+    """The budget to draw examples for, where none is given."""
+    from lrbench.policy.curve import horizon
+
+    if all(policy.is_bound for policy in examples.values()):
+        return max(map(horizon, examples.values()), default=EXAMPLE_STEPS)
+    return EXAMPLE_STEPS
+
+
+def _print_functions(
+    functions: list[str],
+    examples: dict[str, Policy],
+    curves: dict[str, NDArray[np.float64]],
+    session: Session,
+    *,
+    log: bool,
+) -> None:
+    """Explain each function, and draw its example."""
+    from lrbench.policy import functions as known
+    from lrbench.policy.explain import explained
+
+    for place, name in enumerate(functions):
+        if place:
+            say()
+        print_blocks(explained(known()[name], line_width(session)), session)
+        if name in curves:
+            say()
+            _print_panels({str(examples[name]): curves[name]}, session, log=log)
 
 
 def _drawable(texts: list[str]) -> dict[str, Policy]:
