@@ -13,13 +13,14 @@ from lrbench.engine.device import describe_device, resolve_device
 from lrbench.engine.evaluation import Evaluation, Predictions, predict
 from lrbench.engine.flops import step_flops
 from lrbench.engine.loop import Training
-from lrbench.engine.modifier import Memory, Modifier, Watcher, in_order
+from lrbench.engine.modifier import Control, Memory, Modifier, Watcher, in_order
 from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
 from lrbench.engine.state import Flops, State, TrainingLoss
 from lrbench.engine.trainable import Trainable
 from lrbench.tasks.snapshot import identical
 
 __all__ = [
+    "Control",
     "Evaluation",
     "Flops",
     "Memory",

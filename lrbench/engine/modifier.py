@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
@@ -76,6 +76,21 @@ class Watcher:
         return {}
 
 
+@dataclass(frozen=True)
+class Control:
+    """A run without a modifier that does a part of what the modifier does, so that the rest can be told from it.
+
+    Attributes:
+        name: what it is called in results.
+        lr_scale: the factor on the policy's learning rates.
+        meaning: what it is, to follow its name.
+    """
+
+    name: str
+    lr_scale: float
+    meaning: str
+
+
 class Modifier(Watcher):
     """A training method that changes training; it is trained as a run of its own.
 
@@ -87,10 +102,12 @@ class Modifier(Watcher):
     Attributes:
         rank: the place of the method among others.
         family: methods of one family exclude each other, for each would undo what the other does.
+        control: what a study trains beside it; None for nothing.
     """
 
     rank: ClassVar[int] = 50
     family: ClassVar[str] = ""
+    control: ClassVar[Control | None] = None
 
     def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
         """Called before the first iteration from a state, where the memory is that of an earlier segment.

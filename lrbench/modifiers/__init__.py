@@ -11,7 +11,7 @@ The order in which methods that change training are called, and what excludes wh
 SWA, EMA and LAWA only watch, and see the weights as these leave them.
 """
 
-from lrbench.engine.modifier import Memory, Modifier, Watcher
+from lrbench.engine.modifier import Control, Memory, Modifier, Watcher
 from lrbench.engine.setting import Setting, choice, count, flag, number
 from lrbench.modifiers.averaging import EMA, LAWA, SWA
 from lrbench.modifiers.learn_and_drop import Drop, LearnAndDrop
@@ -38,6 +38,7 @@ __all__ = [
     "PWALKS",
     "SWA",
     "Bounds",
+    "Control",
     "Drop",
     "LearnAndDrop",
     "Lookahead",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lrbench.engine import Memory, Modifier, Training
+from lrbench.engine import Control, Memory, Modifier, Training
 from lrbench.errors import TaskError
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy import Policy
@@ -59,12 +59,13 @@ class PLP(Modifier):
     optimizer state is left alone. Only iterations whose update was made count. A replacement of the weights by another
     method begins a new cycle, for a line through a jump predicts nothing.
 
-    Formula verified from a secondary source; see this module. Compare it with plain training under
+    Formula verified from a secondary source; see this module. Its control is plain training under
     `plp_control(policy)`: PLP is partly a learning rate times 7/6.
     """
 
     rank = 10
     family = "short-cycle"
+    control = Control("plp_control", PLP_CONTROL_SCALE, "the same without PLP, at 7/6 of the learning rates")
 
     def check(self, task: Task) -> None:
         if task.steps < CYCLE:

@@ -22,7 +22,6 @@ INDENT = "  "
 NAME_WIDTH = 16
 """The room for names below which figures are left out."""
 
-CONTROL = "plp_control: the same without PLP, at 7/6 of the learning rates."
 PERCENT = "seconds and forward FLOPs are in percent of the run without."
 
 COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
@@ -102,11 +101,15 @@ def _dependence(interaction: Interaction | None) -> str:
 
 
 def _legend(task: TaskResults, interactions: dict[str, Interaction]) -> Iterator[str]:
+    from lrbench.modifiers import modifiers
+
     if any(interaction.p is not None for interaction in interactions.values()):
         yield (
             f"p: is the effect on test {task.objective} the same for every policy? A small p says that it depends on "
             "the policy (analysis of variance over paired seeds)."
         )
     yield PERCENT
-    if any(effect.modifier.startswith("plp_control") for effect in task.effects):
-        yield CONTROL
+    called = {effect.modifier.partition(" + ")[0] for effect in task.effects}
+    for control in (getattr(kind, "control", None) for kind in modifiers().values()):
+        if control is not None and control.name in called:
+            yield f"{control.name}: {control.meaning}."

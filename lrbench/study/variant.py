@@ -64,18 +64,13 @@ UNMODIFIED = Variant()
 
 
 def with_controls(variants: Iterable[Variant]) -> tuple[Variant, ...]:
-    """List training as it is and the variants, each with parameter linear prediction followed by its control.
-
-    PLP moves 7/6 as far as the steps it is made of, so part of what it does is a larger learning rate. Its control is
-    the same variant without PLP at 7/6 of the policy's learning rates.
-    """
-    return (UNMODIFIED, *(each for variant in variants for each in (variant, *_control(variant))))
+    """List training as it is and the variants, each followed by the controls that its modifiers ask for."""
+    return (UNMODIFIED, *(each for variant in variants for each in (variant, *_controls(variant))))
 
 
-def _control(variant: Variant) -> Iterator[Variant]:
-    from lrbench.modifiers import PLP, PLP_CONTROL_SCALE
-
-    rest = tuple(modifier for modifier in variant.modifiers if not isinstance(modifier, PLP))
-    if len(rest) < len(variant.modifiers):
-        control = replace(variant, modifiers=rest, lr_scale=PLP_CONTROL_SCALE)
-        yield replace(control, name=" + ".join(["plp_control", *map(str, control.parts)]))
+def _controls(variant: Variant) -> Iterator[Variant]:
+    for modifier in variant.modifiers:
+        if (control := modifier.control) is not None:
+            rest = tuple(other for other in variant.modifiers if other is not modifier)
+            without = replace(variant, modifiers=rest, lr_scale=control.lr_scale)
+            yield replace(without, name=" + ".join([control.name, *map(str, without.parts)]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrbench.errors import TaskError
 from lrbench.tasks.models.cifar_resnet import ResidualBlock
-from lrbench.tasks.models.cnn3 import WithinChannelLRN
+from lrbench.tasks.models.layers import WithinChannelLRN
 from lrbench.tasks.registry import models
 
 SHAPES = {"mlp": (40,), "conv1d": (40,), "lenet": (1, 28, 28)}

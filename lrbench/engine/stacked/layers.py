@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrbench.engine.stacked.lanes import LaneTensors
-from lrbench.tasks.models.cnn3 import Scale, WithinChannelLRN
+from lrbench.tasks.models.layers import Scale, WithinChannelLRN
 
 ELEMENTWISE = (
     nn.CELU,
