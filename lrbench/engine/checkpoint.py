@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from lrbench.engine.state import Flops, State, TrainingLoss
 from lrbench.errors import CheckpointError
@@ -29,19 +30,28 @@ def state_to_bytes(state: State) -> bytes:
 def state_from_bytes(content: bytes, device: torch.device | str = "cpu") -> State:
     """The state that `state_to_bytes` was given, onto a device.
 
+    Where an optimizer's state lies is for its own `load_state_dict` to say: Adam's counter of steps stays on the CPU.
+
     Raises:
         CheckpointError: the content is torn, altered or not a checkpoint of this version.
     """
     check_checkpoint(content, "the state")
-    fields: dict[str, Any] = torch.load(io.BytesIO(content[_HEADER:]), map_location=device, weights_only=True)
+    fields: dict[str, Any] = torch.load(io.BytesIO(content[_HEADER:]), map_location="cpu", weights_only=True)
     fields.pop("frozen", None)  # older files have it a second time: modifiers remember what they took out
+    moved = {name: _moved(value, device) for name, value in fields.items() if name != "optimizer"}
     return State(
         **{
             **fields,
+            **moved,
             "since_evaluation": TrainingLoss(**fields["since_evaluation"]),
             "flops": Flops(**fields["flops"]),
         }
     )
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    """A value with the tensors in it on a device."""
+    return tree_map_only(torch.Tensor, lambda tensor: tensor.to(device), value)
 
 
 def check_checkpoint(content: bytes, name: str) -> None:

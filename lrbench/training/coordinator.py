@@ -25,8 +25,7 @@ from lrbench.training.messages import (
     WorkerDied,
 )
 from lrbench.training.resume_point import resume_point
-from lrbench.training.schedule import next_branch
-from lrbench.training.tree import Branch, forest
+from lrbench.training.tree import Branch, forest, next_branch
 
 if TYPE_CHECKING:
     from lrbench.store import Lease, Segment, Store
@@ -76,7 +75,7 @@ class ClaimedBranch:
     @property
     def name(self) -> str:
         """By which it and its worker speak of it."""
-        return self.branch.training.training_key
+        return self.branch.training.key
 
 
 @dataclass
@@ -210,7 +209,8 @@ class Coordinator:
         history: tuple[tuple[int, float], ...] = ()
         if run.policy.reacts and one.checkpoint is not None:
             before = self._store.runs([run.training_key])[run.training_key].scores
-            history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in before)
+            seen = (score for score in before if score.step <= branch.start)
+            history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in seen)
         return LaneSpec(
             name=one.name,
             seed=run.seed,
@@ -239,7 +239,11 @@ class Coordinator:
                 self._use(run.key, left.checkpoint)
         fresh = [run for run in runs if places[run.key][1] is None]
         if fresh:
-            self._lease.begin(map(_new_run, fresh))
+            try:
+                self._lease.begin(map(_new_run, fresh))
+            except LeaseLostError:
+                self._elsewhere |= wanted
+                return
             for run in fresh:
                 self._use(run.key, None)
         for branch in forest(runs, lambda run: places[run.key]):
@@ -352,7 +356,10 @@ class Coordinator:
                 self._end(run, step.segments[run.key].status)
 
     def _try_again(self, one: ClaimedBranch, order: Order, message: WorkerDied | OrderFailed) -> None:
-        """Put a lane back, or give up its runs as failed, after it raised an error or its worker died."""
+        """Put a lane back, or give up its runs as failed, after it raised an error or its worker died.
+
+        What only watches fails alone: runs that it shared training with are trained again without it.
+        """
         together = isinstance(order, TrainLanes) and len(order.lanes) > 1
         if isinstance(message, OrderFailed):
             again, reason = together, message.traceback
@@ -364,6 +371,9 @@ class Coordinator:
             )
         if again:
             self._ready.append(replace(one, alone=together))
+            return
+        if len(parts := _by_watcher(one)) > 1:
+            self._ready.extend(parts)
             return
         try:
             self._lease.fail(one.keys, reason)
@@ -378,6 +388,16 @@ class Coordinator:
         self._trained.ended.add(run.key)
         self._checkpoints.pop(run.key, None)
         self._listener.ended(run, status)
+
+
+def _by_watcher(one: ClaimedBranch) -> list[ClaimedBranch]:
+    """A branch for each of the watchers of a branch, and one for the runs without any."""
+    watched: dict[str, list[PlannedRun]] = {}
+    for run in one.branch.runs:
+        watched.setdefault(str(run.variant.watcher), []).append(run)
+    stand = one.branch.start, one.checkpoint
+    trees = [tree for runs in watched.values() for tree in forest(runs, lambda _: stand)]
+    return [replace(one, branch=tree, alone=True) for tree in trees]
 
 
 def _step_of(step: Step) -> int:

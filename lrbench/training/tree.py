@@ -61,6 +61,22 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
     return [tree for group in groups.values() for tree in _trees(list(group.values()), resume_point)]
 
 
+def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Branch], float]) -> int:
+    """Return the place in `ready` of the branch to train next.
+
+    Where there is no more to do at once than there are workers, that is the branch on the longest path, and among
+    those the one that opens most. Where there is enough to keep all of them busy, it is the smallest one: finishing
+    small subtrees first closes forks, so that one worker never has more of them open than the logarithm to base 2 of
+    the number of runs.
+
+    Args:
+        remaining: the cost of the path from the beginning of a branch to the end of its budget, in any unit.
+    """
+    if len(ready) > workers:
+        return min(range(len(ready)), key=lambda i: (len(ready[i].runs), ready[i].steps))
+    return max(range(len(ready)), key=lambda i: (remaining(ready[i]), len(ready[i].runs)))
+
+
 def _trees(
     trainings: Sequence[Sequence[PlannedRun]], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
 ) -> list[Branch]:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+import traceback
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lrbench.engine import advance, advance_stacked, begin, state_from_bytes, state_to_bytes
+from lrbench.engine import (
+    advance,
+    advance_stacked,
+    begin,
+    fastest_lanes,
+    resolve_device,
+    state_from_bytes,
+    state_to_bytes,
+)
 from lrbench.metrics import as_gain
 from lrbench.policy import Policy
 from lrbench.store import Score, Segment
 from lrbench.training.measure import final, score
-from lrbench.training.messages import Progress, Step
+from lrbench.training.messages import Lanes, OrderDone, OrderFailed, Probe, Progress, Step
 from lrbench.training.provenance import provenance
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from lrbench.engine import Evaluation, State, Watcher
     from lrbench.tasks import Task
-    from lrbench.training.messages import LaneSpec, TrainLanes
+    from lrbench.training.messages import LaneSpec, Message, Order, Setup, TrainLanes
 
 
 class Run:
@@ -135,3 +145,53 @@ def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[S
 def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:
     """An evaluation of the network that a run is about; None where that network's losses are not finite."""
     return evaluation if watcher is None else evaluation.watched.get(str(watcher))
+
+
+class Worker:
+    """A worker that knows its tasks, and has those that it was asked about on its device."""
+
+    def __init__(self, setup: Setup, device: torch.device | None = None) -> None:
+        self._setup = setup
+        self._device = resolve_device(setup.device) if device is None else device
+        self._tasks: dict[str, Task] = {}
+
+    def carry_out(self, order: Order) -> Iterator[Message]:
+        """Do what is ordered, and report on it as it goes on; the last message is `OrderDone` or `OrderFailed`.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C; whatever else a model or data raise ends in `OrderFailed`.
+        """
+        messages = self._messages(order)
+        while True:
+            try:
+                message = next(messages, OrderDone())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                message = OrderFailed(_reason(error))
+            yield message
+            if isinstance(message, OrderDone | OrderFailed):
+                return
+
+    def _messages(self, order: Order) -> Iterator[Message]:
+        task = self._task(order.task)
+        if isinstance(order, Probe):
+            yield Lanes(fastest_lanes(task, order.at_most))
+        else:
+            yield from segments(order, task, self._setup.seconds_at_risk)
+
+    def _task(self, key: str) -> Task:
+        if key not in self._tasks:
+            self._tasks[key] = self._setup.tasks[key].to(self._device)
+        return self._tasks[key]
+
+
+def _reason(error: BaseException) -> str:
+    """Return a traceback whose last line says what happened, where the error has several lines all of it."""
+    said = traceback.format_exc()
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    if isinstance(error, SystemExit):
+        said += f"the code that was training called sys.exit({error.code!r})\n"
+    elif len(lines) > 1:
+        said += " ".join(" ".join(lines).split()) + "\n"
+    return said

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from lrbench.engine import (
     Modifier,
     State,
+    Training,
     Watcher,
     advance,
     advance_stacked,
@@ -194,6 +195,15 @@ def test_a_method_works_where_the_data_is(text: str, precision: str, augment: tu
 
 def test_every_method_is_among_them() -> None:
     assert set(METHODS) == set(modifiers())
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW"])
+def test_an_optimizer_counts_its_steps_on_the_cpu_after_a_file_as_before(optimizer: str) -> None:
+    task = small(optimizer=optimizer_named(optimizer, {}))
+    state, _ = advance(task, begin(task, 0), np.full(2, 0.1))
+    for each in (state, state_from_bytes(state_to_bytes(state), task.device)):
+        (slots, *_) = Training(task, each, (), ()).optimizer.state.values()
+        assert (slots["step"].device.type, slots["exp_avg"].device.type) == ("cpu", "meta")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -205,6 +205,32 @@ def test_a_watchers_own_divergence_does_not_touch_the_run_that_it_watches(study:
     assert (watching.status, len(watching.scores), watching.diverged_at) == ("diverged", 2, 40)
 
 
+class Clumsy(Watcher):
+    """Fails in the second epoch, which begins after iteration 7."""
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        if training.step == 12:
+            raise IndexError("out of weights")
+
+
+@pytest.mark.parametrize("policy", ["FIX(k0=0.1)", "REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=1)"])
+def test_a_watcher_that_raises_fails_its_own_run_and_not_what_it_watches(
+    policy: str, study: Make, store: Store, tmp_path: Path
+) -> None:
+    others = (Variant.of([EMA(decay=0.9)]), Variant.of([PSWA(p=0.5)]))
+    asked = study(policy, seeds=(0,), modifiers=(Variant.of([Clumsy()]), *others))
+    counts = run(asked, store)
+    assert (counts.trained, counts.failed) == (3, 1)
+    failed = next(one for one in store.study_runs("small").values() if one.status == "failed")
+    assert failed.error is not None
+    assert failed.error.endswith("IndexError: out of weights\n")
+    with open_store(tmp_path / "alone.db") as alone:
+        without = study(policy, seeds=(0,), modifiers=others)
+        run(without, alone)
+        found = numbers(asked, store)
+        assert {key: found[key] for key in (one.key for one in plan(without).runs)} == numbers(without, alone)
+
+
 def test_a_changed_modifier_of_the_users_own_is_trained_again(study: Make, store: Store) -> None:
     def keys(factor: float) -> set[str]:
         class Shrink(Modifier):

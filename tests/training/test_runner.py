@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import lrbench.training.coordinator
 import lrbench.training.runner
 from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
-from lrbench.store import Holder, NewRun, Segment, Store, StoredRun, open_store
+from lrbench.store import Holder, Lease, NewRun, Segment, Store, StoredRun, open_store
 from lrbench.study.study import Study
 from lrbench.study.variant import Variant
 from lrbench.tasks import Metric, Task
@@ -524,3 +524,24 @@ def test_a_task_and_its_data_die_with_the_last_reference_after_a_run(
     del mine
     gc.collect()
     assert [each() for each in dying] == [None, None]
+
+
+def test_runs_that_are_taken_over_before_they_begin_are_waited_for(
+    study: Make, store: Store, monkeypatch: pytest.MonkeyPatch, sql: Callable[[str], None]
+) -> None:
+    """As where a machine sleeps between claiming runs and their beginning, for longer than a lease lasts."""
+    begin, taken = Lease.begin, list[set[str]]()
+
+    def late(lease: Lease, new_runs: Iterable[NewRun]) -> None:
+        begun = tuple(new_runs)
+        if not taken:
+            sql("UPDATE coordinators SET expires = 0")
+            with store.lease() as other:
+                taken.append(other.claim([one.key for one in begun]))
+                begin(lease, begun)
+        else:
+            begin(lease, begun)
+
+    monkeypatch.setattr(Lease, "begin", late)
+    assert run(study("FIX(k0=0.1)", "FIX(k0=0.2)", seeds=(0,)), store).trained == 2
+    assert len(taken) == 1

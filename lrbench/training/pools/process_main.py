@@ -38,7 +38,7 @@ def main(number: int) -> None:
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(inbox, orders), daemon=True).start()
 
-    from lrbench.training.pools.carrying_out import Worker
+    from lrbench.training.worker import Worker
 
     worker = Worker(setup, _device(setup.device, number))
     _say(outbox, OrderDone())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lrbench.training.messages import OrderDone, OrderFailed
-from lrbench.training.pools.carrying_out import Worker
+from lrbench.training.worker import Worker
 
 if TYPE_CHECKING:
     from lrbench.training.messages import Message, Order, Setup
