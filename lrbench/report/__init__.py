@@ -18,40 +18,40 @@ from typing import TYPE_CHECKING
 from lrbench.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from lrbench.report.confidence import confidence_figure, reliability_figure
-    from lrbench.report.cost import cost_figure
-    from lrbench.report.effects import effects_figure
-    from lrbench.report.family_tree import family_tree_figure
     from lrbench.report.frames import Frames, study_frames
     from lrbench.report.landscape import landscape_figure
-    from lrbench.report.lr_curves import lr_figure
     from lrbench.report.page import report_page
-    from lrbench.report.profile import profile_figure
-    from lrbench.report.range_map import range_map_figure
+    from lrbench.report.plots.confidence import confidence_figure, reliability_figure
+    from lrbench.report.plots.cost import cost_figure
+    from lrbench.report.plots.effects import effects_figure
+    from lrbench.report.plots.family_tree import family_tree_figure
+    from lrbench.report.plots.lr_curves import lr_figure
+    from lrbench.report.plots.profile import profile_figure
+    from lrbench.report.plots.range_map import range_map_figure
+    from lrbench.report.plots.ranking import ranking_figure
+    from lrbench.report.plots.robustness import robustness_figure
+    from lrbench.report.plots.search import SearchFrames, importance_figure, search_frames, search_progress_figure
+    from lrbench.report.plots.training_curves import training_figure
     from lrbench.report.range_test import range_figure
-    from lrbench.report.ranking import ranking_figure
-    from lrbench.report.robustness import robustness_figure
-    from lrbench.report.search import SearchFrames, importance_figure, search_frames, search_progress_figure
-    from lrbench.report.training_curves import training_figure
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.report.confidence": ("confidence_figure", "reliability_figure"),
-        "lrbench.report.cost": ("cost_figure",),
-        "lrbench.report.effects": ("effects_figure",),
-        "lrbench.report.family_tree": ("family_tree_figure",),
+        "lrbench.report.plots.confidence": ("confidence_figure", "reliability_figure"),
+        "lrbench.report.plots.cost": ("cost_figure",),
+        "lrbench.report.plots.effects": ("effects_figure",),
+        "lrbench.report.plots.family_tree": ("family_tree_figure",),
         "lrbench.report.frames": ("Frames", "study_frames"),
         "lrbench.report.landscape": ("landscape_figure",),
-        "lrbench.report.lr_curves": ("lr_figure",),
+        "lrbench.report.plots.lr_curves": ("lr_figure",),
         "lrbench.report.page": ("report_page",),
-        "lrbench.report.profile": ("profile_figure",),
-        "lrbench.report.range_map": ("range_map_figure",),
+        "lrbench.report.plots.profile": ("profile_figure",),
+        "lrbench.report.plots.range_map": ("range_map_figure",),
         "lrbench.report.range_test": ("range_figure",),
-        "lrbench.report.ranking": ("ranking_figure",),
-        "lrbench.report.robustness": ("robustness_figure",),
-        "lrbench.report.search": ("SearchFrames", "importance_figure", "search_frames", "search_progress_figure"),
-        "lrbench.report.training_curves": ("training_figure",),
+        "lrbench.report.plots.ranking": ("ranking_figure",),
+        "lrbench.report.plots.robustness": ("robustness_figure",),
+        "lrbench.report.plots.search": ("SearchFrames", "importance_figure", "search_frames", "search_progress_figure"),
+        "lrbench.report.plots.training_curves": ("training_figure",),
     },
 )
 

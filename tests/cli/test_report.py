@@ -42,6 +42,25 @@ def test_one_picture_and_all_of_them(lrbench: Command, trained: Path, tmp_path: 
     assert (tmp_path / "figures" / "ranking.svg").read_bytes() == (tmp_path / "ranking.svg").read_bytes()
 
 
+@pytest.mark.usefixtures("trained")
+def test_a_plot_of_a_plugin_is_drawn_alone_and_among_all(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from matplotlib.figure import Figure\n"
+        "from lrbench.report.plot import register_plot\n\n"
+        "@register_plot('names', 'Names', needs='few policies', applies=lambda f: len(f.policies) < 10)\n"
+        "def names(frames):\n"
+        "    figure = Figure()\n"
+        "    figure.suptitle(' and '.join(sorted(frames.policies['name'])))\n"
+        "    return figure\n"
+    )
+
+    alone = lrbench("plot", "names", "tiny", "--plugin", "mine.py")
+    lrbench("plot", "all", "tiny", "-o", "figures", "--plugin", "mine.py")
+
+    assert alone.exit_code == 0, alone.stderr
+    assert "flat and stepped" in texts(tmp_path / "names.svg") & texts(tmp_path / "figures" / "names.svg")
+
+
 def test_the_landscape_takes_no_study(lrbench: Command, tmp_path: Path) -> None:
     assert lrbench("plot", "landscape").exit_code == 0
 

@@ -29,8 +29,7 @@ from lrbench.policy.curve import sketch
 from lrbench.policy.explain import example_of
 from lrbench.policy.function import Named
 from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
-from lrbench.report.plots import PLOTS
-from lrbench.report.search import SEARCH_PLOTS
+from lrbench.report.plot import plots
 from lrbench.study import file_modifiers, file_policies
 from lrbench.study.file import StudyFile
 from lrbench.tasks.augment import AUGMENTATIONS
@@ -250,9 +249,8 @@ def _unit(setting: Any) -> str:
 
 
 def _plot_tables() -> Iterator[Table]:
-    studies = [(_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in PLOTS.items()]
-    searches = [(_code(name), _plain(plot.title), _plain(plot.needs)) for name, plot in SEARCH_PLOTS.items()]
-    yield Table("plots", "The kinds", ("kind", "what it shows", "what it takes"), [*studies, *searches])
+    rows = [(_code(plot.name), _plain(plot.title), plot.of, _plain(plot.needs)) for plot in plots()]
+    yield Table("plots", "The kinds", ("kind", "what it shows", "drawn of a", "what it takes"), rows)
 
 
 def _metric_tables() -> Iterator[Table]:

@@ -17,7 +17,7 @@ from lrbench.policy_search.ledger import read_history, write_asked, write_traini
 from lrbench.policy_search.loop import SearchResult, find
 from lrbench.policy_search.read import read_search
 from lrbench.policy_search.rungs import Measured, promoted
-from lrbench.report.search import search_frames, search_progress_figure, standing
+from lrbench.report.plots.search import search_frames, search_progress_figure, standing
 from lrbench.store import open_store
 from lrbench.study.results import results
 from lrbench.study.study import StudyPolicy

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.policy import parse
-from lrbench.report.family_tree import Branch, family_tree_figure, prefix_tree
+from lrbench.report.plots.family_tree import Branch, family_tree_figure, prefix_tree
 
 
 def curves(*texts: str, steps: int = 100) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 
 from lrbench.errors import StudyError
 from lrbench.report.frames import Frames, records
-from lrbench.report.ranking import ranking_figure
+from lrbench.report.plots.ranking import ranking_figure
 from lrbench.store import Store
 from lrbench.study.export import export
 from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, same_everywhere

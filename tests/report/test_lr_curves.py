@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lrbench.errors import LRBenchError
-from lrbench.report.lr_curves import lr_figure, outline, simplified, stairs
+from lrbench.report.plots.lr_curves import lr_figure, outline, simplified, stairs
 from lrbench.report.style import save_figure
 from tests.report.made_studies import LONG
 

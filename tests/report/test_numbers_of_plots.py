@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from lrbench.display.curve import sparkline
 from lrbench.display.names import fitted
 from lrbench.policy import parse
-from lrbench.report.confidence import pooled
-from lrbench.report.cost import cost_figure, pareto
-from lrbench.report.effects import BETTER, OPEN, WORSE, side
 from lrbench.report.frames import Frames, records
-from lrbench.report.profile import gaps
-from lrbench.report.range_map import grids, range_map_figure
-from lrbench.report.ranking import ranking_figure
-from lrbench.report.training_curves import band
+from lrbench.report.plots.confidence import pooled
+from lrbench.report.plots.cost import cost_figure, pareto
+from lrbench.report.plots.effects import BETTER, OPEN, WORSE, side
+from lrbench.report.plots.profile import gaps
+from lrbench.report.plots.range_map import grids, range_map_figure
+from lrbench.report.plots.ranking import ranking_figure
+from lrbench.report.plots.training_curves import band
 from tests.report.made_studies import CHANCE, Place
 
 Study = Callable[..., Frames]

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lrbench.report.frames import Frames
 from lrbench.report.page import report_page
-from lrbench.report.search import SearchFrames
+from lrbench.report.plots.search import SearchFrames
 from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

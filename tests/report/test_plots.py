@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lrbench.report.frames import Frames
-from lrbench.report.plots import PLOTS, drawings
+from lrbench.report.plot import PLOTS, drawings, plots
 from lrbench.report.style import svg
 from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
 
@@ -106,7 +106,7 @@ def said(figure: Figure) -> str:
 
 @pytest.mark.parametrize("hard", ["empty"], indirect=True)
 def test_a_plot_that_has_nothing_to_show_says_why(hard: Frames) -> None:
-    for plot in PLOTS.values():
+    for plot in plots("task", "study"):
         assert re.search(r"\b(No|Nothing)\b", said(plot.draw(hard)))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lrbench.report.search import (
+from lrbench.report.plots.search import (
     SearchFrames,
     importance_figure,
     importances,

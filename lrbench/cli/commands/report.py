@@ -14,20 +14,18 @@ from lrbench.cli.stdout import stdout
 from lrbench.errors import StudyError, unknown_name
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from lrbench.report.frames import Frames
-    from lrbench.report.search import SearchFrames
+    from lrbench.report.plot import Plot
+    from lrbench.report.plots.search import SearchFrames
     from lrbench.store import Store as StudyStore
 
 ALL, LANDSCAPE = "all", "landscape"
 
 
 def _kinds() -> tuple[str, ...]:
-    from lrbench.report.plots import PLOTS
-    from lrbench.report.search import SEARCH_PLOTS
+    from lrbench.report.plot import plots
 
-    return (*PLOTS, *SEARCH_PLOTS, ALL, LANDSCAPE)
+    return (*(plot.name for plot in plots()), ALL, LANDSCAPE)
 
 
 def _complete_kind(incomplete: str) -> list[str]:
@@ -113,12 +111,8 @@ def plot(
 ) -> None:
     """Draw a picture of a study or a search from the store, or every picture that it has something for.
 
-    \b
-    Of a study: ranking, training, lr, map, cost, robustness, effects, confidence,
-      reliability, tree, profile (over several tasks)
-    Of a search: progress (the best so far against its cost), importance (of parameters)
-    Of either: all
-    Of neither: landscape (how policies move over a loss of two weights)
+    `lrbench guide plots` lists the kinds. all is every picture of a study or a search; landscape, of neither, shows how
+    policies move over a loss of two weights.
 
     \b
     Examples:
@@ -127,23 +121,25 @@ def plot(
       lrbench plot all quickstart -o figures
       lrbench plot landscape -o landscape.gif
     """
-    from lrbench.report.search import SEARCH_PLOTS
+    from lrbench.report.plot import PLOTS
 
+    load_plugins(plugin)
     if kind not in _kinds():
         raise StudyError(unknown_name("plot", kind, _kinds()))
-    load_plugins(plugin)
     if kind == LANDSCAPE:
         output = output or Path("landscape.svg")
         _draw_landscape(output)
     elif study is None:
-        what, example = ("search", "my_search.toml") if kind in SEARCH_PLOTS else ("study", "quickstart")
+        what, example = (
+            ("search", "my_search.toml") if kind in PLOTS and PLOTS[kind].of == "search" else ("study", "quickstart")
+        )
         raise StudyError(f"the plot '{kind}' is drawn of a {what}: name one, as in 'lrbench plot {kind} {example}'")
     elif kind == ALL:
         output = output or Path(study_name(study))
         _draw_all(study, task, output, store)
     else:
         output = output or Path(f"{kind}.svg")
-        _draw(kind, study, task, output, store)
+        _draw(PLOTS[kind], study, task, output, store)
     _say_written(output, session_of(context))
 
 
@@ -168,8 +164,7 @@ def _draw_landscape(output: Path) -> None:
 def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> None:
     from lrbench.report.frames import study_frames
     from lrbench.report.output_file import make_folder
-    from lrbench.report.plots import drawings
-    from lrbench.report.search import SEARCH_PLOTS
+    from lrbench.report.plot import drawings, search_drawings
     from lrbench.report.style import save_figure
     from lrbench.store import open_store
 
@@ -178,62 +173,49 @@ def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> 
         search = _search(name, opened)
         tables = None if search is not None and name not in opened.study_names() else study_frames(name, opened)
     make_folder(folder)
-    if tables is not None:
-        for drawing in drawings(tables if task is None else tables.on(task)):
-            save_figure(drawing.figure, folder / f"{drawing.name}.svg")
-    if search is not None:
-        for kind, plot in SEARCH_PLOTS.items():
-            if plot.applies(search):
-                save_figure(plot.draw(search), folder / f"{kind}.svg")
+    found = () if tables is None else drawings(tables if task is None else tables.on(task))
+    for drawing in (*found, *(() if search is None else search_drawings(search))):
+        save_figure(drawing.figure, folder / f"{drawing.name}.svg")
 
 
-def _draw(kind: str, name: str, task: str | None, output: Path, store: str | None) -> None:
+def _draw(plot: Plot, name: str, task: str | None, output: Path, store: str | None) -> None:
     from lrbench.report.output_file import check_output
-    from lrbench.report.search import SEARCH_PLOTS
     from lrbench.report.style import SUFFIXES, save_figure
 
     check_output(output, SUFFIXES)
-    figure_of = _figure_of_search if kind in SEARCH_PLOTS else _figure_of_study
-    save_figure(figure_of(kind, name, task, store), output)
+    tables = _search_tables(plot, name, task, store) if plot.of == "search" else _study_tables(plot, name, task, store)
+    if not plot.applies(tables):
+        what = f"{'search' if plot.of == 'search' else 'study'} '{study_name(name)}'"
+        raise StudyError(f"there is no plot '{plot.name}' of {what}: it takes {plot.needs}")
+    save_figure(plot.draw(tables), output)
 
 
-def _figure_of_study(kind: str, study: str, task: str | None, store: str | None) -> Figure:
-    from lrbench.report.plots import PLOTS
-
-    frames, plot = _frames(study, store), PLOTS[kind]
-    if task is not None:
-        frames = frames.on(task)
-    if len(frames.tasks) > 1 and not plot.over_tasks:
-        raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
-    if not plot.applies(frames):
-        raise StudyError(f"there is no plot '{kind}' of study '{frames.study}': it takes {plot.needs}")
-    return plot.draw(frames)
-
-
-def _figure_of_search(kind: str, search: str, task: str | None, store: str | None) -> Figure:
-    from lrbench.report.search import SEARCH_PLOTS, search_frames
-    from lrbench.store import open_store
-
-    if task is not None:
-        raise StudyError(f"the plot '{kind}' is drawn of a search, which has one task: leave out --task")
-    with open_store(store, must_exist=True) as opened:
-        frames, plot = search_frames(study_name(search), opened), SEARCH_PLOTS[kind]
-    if not plot.applies(frames):
-        raise StudyError(f"there is no plot '{kind}' of search '{frames.search}': it takes {plot.needs}")
-    return plot.draw(frames)
-
-
-def _frames(study: str, store: str | None) -> Frames:
+def _study_tables(plot: Plot, study: str, task: str | None, store: str | None) -> Frames:
     from lrbench.report.frames import study_frames
     from lrbench.store import open_store
 
     with open_store(store, must_exist=True) as opened:
-        return study_frames(study_name(study), opened)
+        frames = study_frames(study_name(study), opened)
+    if task is not None:
+        frames = frames.on(task)
+    if len(frames.tasks) > 1 and plot.of == "task":
+        raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
+    return frames
+
+
+def _search_tables(plot: Plot, search: str, task: str | None, store: str | None) -> SearchFrames:
+    from lrbench.report.plots.search import search_frames
+    from lrbench.store import open_store
+
+    if task is not None:
+        raise StudyError(f"the plot '{plot.name}' is drawn of a search, which has one task: leave out --task")
+    with open_store(store, must_exist=True) as opened:
+        return search_frames(study_name(search), opened)
 
 
 def _search(name: str, store: StudyStore) -> SearchFrames | None:
     """The tables of a search; None where the store has none of that name."""
     from lrbench.policy_search.ledger import searches_of
-    from lrbench.report.search import search_frames
+    from lrbench.report.plots.search import search_frames
 
     return search_frames(name, store) if name in searches_of(store.study_names()) else None

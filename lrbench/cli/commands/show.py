@@ -151,7 +151,7 @@ def show(
         raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
     if output is not None and curves:
-        from lrbench.report.lr_curves import lr_figure
+        from lrbench.report.plots.lr_curves import lr_figure
         from lrbench.report.style import save_figure
 
         save_figure(lr_figure(curves, log=log), output)

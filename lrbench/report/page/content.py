@@ -16,9 +16,9 @@ from lrbench.policy import parse, torch_code
 from lrbench.policy.curve import rates_of
 from lrbench.report.frames import objective_name, records
 from lrbench.report.labels import row_labels
-from lrbench.report.lr_curves import simplified, stairs
 from lrbench.report.page.words import certainty, headline, reading, spread
-from lrbench.report.training_curves import band
+from lrbench.report.plots.lr_curves import simplified, stairs
+from lrbench.report.plots.training_curves import band
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,7 @@ from markupsafe import Markup
 from lrbench.report.frames import with_finalists
 from lrbench.report.page.content import task_content
 from lrbench.report.page.words import overview, protocol, provenance, searched
-from lrbench.report.plots import drawings
-from lrbench.report.search import SEARCH_PLOTS
+from lrbench.report.plot import drawings, search_drawings
 from lrbench.report.style import svg
 from lrbench.version import __version__
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lrbench.report.frames import Frames
-    from lrbench.report.search import SearchFrames
+    from lrbench.report.plots.search import SearchFrames
 
 FOLDER = Path(__file__).parent
 
@@ -81,7 +80,7 @@ def _pictures(frames: Frames) -> dict[str | None, list[dict[str, str]]]:
 
 
 def _search_pictures(search: SearchFrames) -> list[dict[str, str]]:
-    return [_picture(plot.title, plot.draw(search)) for plot in SEARCH_PLOTS.values() if plot.applies(search)]
+    return [_picture(drawing.plot.title, drawing.figure) for drawing in search_drawings(search)]
 
 
 def _picture(title: str, figure: Figure) -> dict[str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lrbench.metrics import Confirmation
     from lrbench.report.frames import Frames
-    from lrbench.report.search import SearchFrames
+    from lrbench.report.plots.search import SearchFrames
 
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""

@@ -13,13 +13,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.display.names import fitted, short_names
+from lrbench.report.plot import register_plot
+from lrbench.report.plots.lr_curves import rates_of_best
 from lrbench.report.style import FAINT, INK, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lrbench.report.frames import Frames
+
 NAME = 40
 SHARED, OWN = PALETTE[1], PALETTE[0]
+
+MOST_LEAVES = 40
+"""No more policies than this, the best ones, are in the tree."""
 
 LEAST = 0.01
 """Policies that share no more of the budget than this from the start are drawn as trees of their own."""
@@ -154,3 +161,14 @@ def _lay(branch: Branch, heights: dict[Branch, float], shared: Lines, own: Lines
     if below:
         level.append([(branch.stop, min(below)), (branch.stop, max(below))])
     return height
+
+
+@register_plot(
+    "tree",
+    "What policies share, and where they part",
+    needs="several policies",
+    applies=lambda frames: frames.policies["name"].nunique() > 1,
+    place=10,
+)
+def _tree(frames: Frames) -> Figure:
+    return family_tree_figure(rates_of_best(frames, MOST_LEAVES), frames.policies["name"].nunique())

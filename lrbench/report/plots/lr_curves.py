@@ -13,12 +13,17 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from lrbench.display.names import fitted, short_names, wrapped
+from lrbench.policy.curve import rates_of
+from lrbench.report.frames import records
 from lrbench.report.lr_axis import lr_limits
-from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, tidy
+from lrbench.report.plot import register_plot
+from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, blank, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
+
+    from lrbench.report.frames import Frames
 
 Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 """The x and the y of a line's points."""
@@ -34,6 +39,12 @@ TICK_STEPS = (1, 2, 2.5, 5, 10)
 LONGEST_NAME = 110
 LONGEST_TITLE = {5: 22, 4: 28, 3: 38}
 """How many characters of a title fit over a panel, by the number of panels side by side."""
+
+NAME = 38
+"""Names of more characters are shortened, where others of the study say the rest."""
+
+MOST_CURVES = 20
+"""The learning rates of no more policies than this, the best ones, are drawn."""
 
 MOST_LINES = 3
 """A title has no more lines than this."""
@@ -157,3 +168,18 @@ def _draw(axes: Axes, lrs: NDArray[np.float64], color: str, log: bool) -> Line2D
     if not log:
         line = simplified(line, axes.get_xlim()[1], axes.get_ylim()[1])
     return axes.plot(*line, color=color, linewidth=LINE, solid_capstyle="butt", clip_on=log)[0]
+
+
+def rates_of_best(frames: Frames, most: int) -> dict[str, NDArray[np.float64]]:
+    """Compute the learning rates of the best policies, as far as they are known without training."""
+    policies = frames.policies.drop_duplicates("name")
+    called = short_names(policies["name"], NAME).shown
+    best = records(policies.head(most))
+    known = {called[row["name"]]: rates_of(row["policy"], row["steps"], row["steps_per_epoch"]) for row in best}
+    return {name: lrs for name, lrs in known.items() if lrs is not None}
+
+
+@register_plot("lr", "Learning rates, the best policies first", place=3)
+def _lr(frames: Frames) -> Figure:
+    curves = rates_of_best(frames, MOST_CURVES)
+    return lr_figure(curves) if curves else blank("No policy of this study has learning rates that are known yet.")

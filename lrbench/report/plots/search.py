@@ -5,7 +5,7 @@ Both may be drawn of a search that is under way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from lrbench.display.names import fitted
 from lrbench.report.frames import objective_name
+from lrbench.report.plot import register_plot
 from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def search_frames(search: str, store: Store) -> SearchFrames:
     )
 
 
+@register_plot(
+    "progress",
+    "The best policy so far, against what it cost",
+    of="search",
+    needs="a policy",
+    applies=lambda search: len(search.trials) > 0,
+)
 def search_progress_figure(search: SearchFrames) -> Figure:
     """Every trial's figure, and the best one so far, against the iterations that were asked for up to its end.
 
@@ -146,6 +154,13 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
     axes.set_ylabel(OBJECTIVES.get(objective, f"validation {search.accuracy}{way}"), color=INK, parse_math=False)
 
 
+@register_plot(
+    "importance",
+    "Which parameters decided it",
+    of="search",
+    needs=f"{LEAST_TRIALS} policies that have been trained",
+    applies=lambda search: search.trials["budget"].notna().sum() >= LEAST_TRIALS,
+)
 def importance_figure(search: SearchFrames) -> Figure:
     """How much each parameter decides whether a trial is among the best tenth, by the first objective."""
     found = importances(search.parameters, standing(search))
@@ -233,37 +248,3 @@ def _readable(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters with every choice but numbers as text."""
     numbers = {name: value for name, value in params.items() if not isinstance(value, bool | str)}
     return {name: numbers.get(name, str(value)) for name, value in params.items()}
-
-
-@dataclass(frozen=True)
-class SearchPlot:
-    """One kind of picture of a search.
-
-    Attributes:
-        title: what it shows, in a few words.
-        draw: from the tables to the figure.
-        needs, applies: what a search must have so that there is something to see, in words, and whether the tables have
-            it.
-    """
-
-    title: str
-    draw: Callable[[SearchFrames], Figure]
-    needs: str
-    applies: Callable[[SearchFrames], bool]
-
-
-SEARCH_PLOTS: Mapping[str, SearchPlot] = {
-    "progress": SearchPlot(
-        "The best policy so far, against what it cost",
-        search_progress_figure,
-        "a policy",
-        lambda search: len(search.trials) > 0,
-    ),
-    "importance": SearchPlot(
-        "Which parameters decided it",
-        importance_figure,
-        f"{LEAST_TRIALS} policies that have been trained",
-        lambda search: search.trials["budget"].notna().sum() >= LEAST_TRIALS,
-    ),
-}
-"""The plots of a search, by the names that the command line knows them by."""

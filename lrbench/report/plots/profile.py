@@ -12,11 +12,14 @@ from matplotlib.ticker import PercentFormatter
 from lrbench.errors import StudyError
 from lrbench.report.frames import objective_name, sign_of
 from lrbench.report.labels import row_labels
+from lrbench.report.plot import register_plot
 from lrbench.report.style import INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from lrbench.report.frames import Frames
 
 NAME = 60
 
@@ -82,3 +85,15 @@ def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
     gains = sign_of(runs) * table
     below = -gains.sub(gains.max(axis="columns"), axis="index").dropna(axis="columns")
     return {str(label): below[label].to_numpy(dtype=np.float64) for label in below}
+
+
+@register_plot(
+    "profile",
+    "How often each policy is near the best, over tasks and seeds",
+    of="study",
+    needs="several tasks",
+    applies=lambda frames: len(frames.tasks) > 1,
+    place=11,
+)
+def _profile(frames: Frames) -> Figure:
+    return profile_figure(frames.runs)

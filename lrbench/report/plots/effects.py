@@ -12,11 +12,14 @@ from matplotlib.ticker import MaxNLocator
 from lrbench.display.names import fitted, short_names
 from lrbench.modifiers.brief import brief_variant
 from lrbench.report.frames import one_task, records, score_label, sign_of
+from lrbench.report.plot import register_plot
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from lrbench.report.frames import Frames
 
 MOST_POLICIES = 8
 COLUMNS = 4
@@ -107,3 +110,14 @@ def _draw(axes: Axes, rows: list[dict[str, Any]], methods: list[str], sign: int)
 
 def _handle(said: Side) -> Line2D:
     return Line2D([], [], color=said.color, marker=said.marker, markersize=7, markeredgecolor="white", label=said.name)
+
+
+@register_plot(
+    "effects",
+    "What modifiers change, policy by policy",
+    needs="modifiers",
+    applies=lambda frames: len(frames.effects) > 0,
+    place=7,
+)
+def _effects(frames: Frames) -> Figure:
+    return effects_figure(frames.effects, frames.policies)

@@ -9,10 +9,13 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from lrbench.report.frames import one_task, score_label
 from lrbench.report.labels import row_labels
+from lrbench.report.plot import register_plot
 from lrbench.report.style import FAINT, FILL, INK, LINE, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lrbench.report.frames import Frames
 
 NAME = 60
 MARKERS = "osD^vP*h"
@@ -66,3 +69,14 @@ def robustness_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     title = None if len(known) == len(shown) else f"the best {len(shown)} of {len(known):,} policies"
     legend_below(figure, axes.get_legend_handles_labels()[0], columns=columns, title=title)
     return figure
+
+
+@register_plot(
+    "robustness",
+    "Robustness: the score at other base learning rates",
+    needs="base_lr_scales",
+    applies=lambda frames: bool((frames.runs["stage"] == "scale").any()),
+    place=6,
+)
+def _robustness(frames: Frames) -> Figure:
+    return robustness_figure(frames.runs, frames.policies)

@@ -19,6 +19,7 @@ from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
 from lrbench.report.frames import one_task, records, score_label, sign_of
+from lrbench.report.plot import register_plot
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from lrbench.report.frames import Frames
 
 MOST_MAPS = 6
 """A figure has no more maps than this, those with the most policies."""
@@ -293,3 +296,14 @@ def _explain(figure: Figure, policies: pd.DataFrame, drawn: Sequence[Grid], good
 def _in_budgets(drawn: Iterable[Grid]) -> bool:
     """Whether a length stands there as a part of the budget."""
     return any("dur" in text for grid in drawn for text in (*grid.x_values, *grid.y_values, grid.rest))
+
+
+@register_plot(
+    "map",
+    "Good and bad ranges: the score over two parameters",
+    needs="two values of two parameters of a function",
+    applies=lambda frames: bool(grids(frames.policies)),
+    place=4,
+)
+def _map(frames: Frames) -> Figure:
+    return range_map_figure(frames.policies)

@@ -13,12 +13,15 @@ from matplotlib.patches import Patch
 from lrbench.display.names import shortened
 from lrbench.report.frames import one_task, records
 from lrbench.report.labels import row_labels
+from lrbench.report.plot import register_plot
 from lrbench.report.style import FAINT, FILL, INK, PALETTE, WIDTH, blank, legend_below, tidy, titled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from lrbench.report.frames import Frames
 
 MOST_ROWS = 20
 MOST_PANELS = 8
@@ -214,3 +217,32 @@ def _diagram(axes: Axes, diagram: Reliability) -> None:
     tidy(axes)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
+
+
+def _class_names(frames: Frames) -> Sequence[str] | None:
+    """Return what the classes of the one task are called, where the store knows."""
+    (task,) = frames.definition["tasks"]
+    names: Sequence[str] | None = task.get("class_names")
+    return names
+
+
+@register_plot(
+    "confidence",
+    "Confidence by class",
+    needs="a finished run of a classifier",
+    applies=lambda frames: bool(frames.runs["class_confidence"].notna().any()),
+    place=8,
+)
+def _confidence(frames: Frames) -> Figure:
+    return confidence_figure(frames.runs, frames.policies, _class_names(frames))
+
+
+@register_plot(
+    "reliability",
+    "Is the network right as often as it is sure?",
+    needs="a finished run of a classifier",
+    applies=lambda frames: bool(frames.runs["reliability"].notna().any()),
+    place=9,
+)
+def _reliability(frames: Frames) -> Figure:
+    return reliability_figure(frames.runs, frames.policies)

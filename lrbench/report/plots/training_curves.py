@@ -13,12 +13,15 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from lrbench.display.names import many
 from lrbench.report.frames import one_task, score_label
 from lrbench.report.labels import row_labels
+from lrbench.report.plot import register_plot
 from lrbench.report.style import FILL, INK, LINE, OTHERS, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    from lrbench.report.frames import Frames
 
 NAME = 46
 """How many characters of a name stand on one line of the legend."""
@@ -111,3 +114,8 @@ def _draw(axes: Axes, bands: dict[str, Band], named: list[str], behind: list[str
         axes.set_ylim(bottom - room, top + room)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+@register_plot("training", "Score and loss against iteration", place=2)
+def _training(frames: Frames) -> Figure:
+    return training_figure(frames.curves, frames.policies)

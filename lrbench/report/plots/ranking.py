@@ -14,13 +14,16 @@ from lrbench.display.names import fitted, many
 from lrbench.policy.curve import rates_of
 from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
-from lrbench.report.lr_curves import simplified, stairs
+from lrbench.report.plot import register_plot
+from lrbench.report.plots.lr_curves import simplified, stairs
 from lrbench.report.score_axis import edge
 from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from lrbench.report.frames import Frames
 
 BEST, WORST = 25, 5
 """Of more policies than both together, as many from the top and as many from the bottom are drawn."""
@@ -157,3 +160,8 @@ def _explain(figure: Figure, policies: pd.DataFrame) -> None:
     figure.suptitle(
         fitted(policies["task"].iloc[0], TITLE), x=0.01, ha="left", fontsize=10, color=FAINT, parse_math=False
     )
+
+
+@register_plot("ranking", "Every policy with its interval and its verdict", place=1)
+def _ranking(frames: Frames) -> Figure:
+    return ranking_figure(frames.policies)

@@ -13,12 +13,15 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
+from lrbench.report.plot import register_plot
 from lrbench.report.score_axis import edge
 from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from lrbench.report.frames import Frames
 
 COSTS = {
     "steps_to_target": "iterations to the target, mean over seeds",
@@ -144,3 +147,14 @@ def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[st
         Line2D([], [], linestyle="", label=f"{letter}  {names[row['label']]}")
         for letter, row in zip(ascii_lowercase, named, strict=False)
     ]
+
+
+@register_plot(
+    "cost",
+    "What a score costs",
+    needs="policies that differ in what they cost",
+    applies=lambda frames: costs_differ(frames.policies),
+    place=5,
+)
+def _cost(frames: Frames) -> Figure:
+    return cost_figure(frames.policies)
