@@ -13,7 +13,7 @@ from lrbench.version import __version__
 
 if TYPE_CHECKING:
     from lrbench import metrics, modifiers, policy, report, tasks
-    from lrbench.api import Lab, Outcome, range_test, recommend, run, score, search, verify
+    from lrbench.api import Lab, Outcome, compare, range_test, recommend, run, score, search, verify
     from lrbench.errors import LRBenchError
     from lrbench.metrics import Scorecard
     from lrbench.policy import Policy, PolicyLR, catalog, parse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "lrbench.api": ("Lab", "Outcome", "range_test", "recommend", "run", "score", "search", "verify"),
+        "lrbench.api": ("Lab", "Outcome", "compare", "range_test", "recommend", "run", "score", "search", "verify"),
         "lrbench.errors": ("LRBenchError",),
         "lrbench.metrics": ("Scorecard",),
         "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
@@ -56,6 +56,7 @@ __all__ = [
     "Task",
     "__version__",
     "catalog",
+    "compare",
     "load_task",
     "metrics",
     "modifiers",

@@ -26,8 +26,8 @@ from lrbench.store import Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of
 from lrbench.study.results import Results, results
-from lrbench.study.study import Study, StudyPolicy
-from lrbench.tasks import Task, load_task
+from lrbench.study.study import Modifiers, Policies, Study
+from lrbench.tasks import Task, TaskLike, task_of
 from lrbench.training.engine_choice import Engine
 from lrbench.training.listener import Listener
 from lrbench.training.runner import RunCounts, check_training
@@ -154,13 +154,13 @@ class Lab:
         with shown as listener:
             yield Trainer(self.store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
 
-    def task(self, task: Task | str) -> Task:
-        """The task itself, or the registered one of this name, with its data.
+    def task(self, task: TaskLike) -> Task:
+        """The task itself, or that of a name or a table, with its data.
 
         Raises:
             TaskError, DataError: there is none, or its data cannot be used.
         """
-        return load_task(task, data_root=self.data_root, download=self.download) if isinstance(task, str) else task
+        return task_of(task, data_root=self.data_root, download=self.download)
 
     def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Study:
         """The study itself, or that of a file, with its data; at another budget or with other seeds where given.
@@ -181,10 +181,37 @@ class Lab:
             tally = trainer.train(study)
             return Outcome(results(study.name, trainer.store), tally)
 
+    def compare(
+        self,
+        policies: Policies,
+        task: TaskLike,
+        *,
+        modifiers: Modifiers = (),
+        seeds: int | Sequence[int] = 5,
+        steps: int | None = None,
+        margin: float = 0.01,
+        target: float | None = None,
+        confirm: int = 0,
+        name: str | None = None,
+    ) -> Outcome:
+        """Compare policies in this lab, as `lrbench.compare` does."""
+        study = Study(
+            policies=policies,
+            task=self.task(task),
+            modifiers=modifiers,
+            seeds=seeds,
+            steps=steps,
+            margin=margin,
+            target=target,
+            confirm=confirm,
+            name=name,
+        )
+        return self.run(study)
+
     def score(
         self,
         policy: Policy | str,
-        task: Task | str,
+        task: TaskLike,
         *,
         seeds: int | Sequence[int] = 5,
         steps: int | None = None,
@@ -192,15 +219,15 @@ class Lab:
         base_lr_scales: Sequence[float] = (),
     ) -> Scorecard:
         """Score a policy in this lab, as `lrbench.score` does."""
-        policy = _parsed(policy)
-        task = self.task(task).with_budget(steps)
+        policy, seeds, task = _parsed(policy), seeds_of(seeds, "score"), self.task(task)
         study = Study(
             name=f"score {policy} on {task.name}",
-            tasks=(task,),
-            policies=(StudyPolicy(str(policy), policy),),
-            seeds=seeds_of(seeds, "score"),
+            task=task,
+            policies=[policy],
+            seeds=seeds,
+            steps=steps,
             target=target,
-            base_lr_scales=tuple(base_lr_scales),
+            base_lr_scales=base_lr_scales,
         )
         answer = self.run(study).results.tasks[0]
         if not answer.scorecards:
@@ -209,7 +236,7 @@ class Lab:
 
     def range_test(
         self,
-        task: Task | str,
+        task: TaskLike,
         *,
         seeds: int | Sequence[int] = 5,
         steps: int | None = None,
@@ -250,7 +277,7 @@ class Lab:
     def verify(
         self,
         policy: Policy | str,
-        task: Task | str,
+        task: TaskLike,
         *,
         target: float,
         seeds: int | Sequence[int] = 5,
@@ -265,7 +292,7 @@ class Lab:
 
     def recommend(
         self,
-        task: Task | str,
+        task: TaskLike,
         *,
         goal: str = "accuracy",
         at_most: int = 3,
@@ -323,9 +350,57 @@ def run(
 
 
 @_spelled_out
+def compare(
+    policies: Policies,
+    task: TaskLike,
+    *,
+    modifiers: Modifiers = (),
+    seeds: int | Sequence[int] = 5,
+    steps: int | None = None,
+    margin: float = 0.01,
+    target: float | None = None,
+    confirm: int = 0,
+    name: str | None = None,
+    **lab: Unpack[LabArguments],
+) -> Outcome:
+    """Train policies on a task with the same seeds, as far as the store lacks them, and rank them with verdicts.
+
+    The words are those of a `Study`, which it makes and runs: `compare({"flat": "FIX(k0=0.1)", "wave": wave}, task)`.
+    On the command line, `lrbench compare` shows two policies of a study that was run.
+
+    Args:
+        policies: values, texts or tables, in a list or by their names.
+        task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
+        modifiers: with what every policy is trained as well, such as ["PLP()"].
+        seeds: how many (0, 1, ...), or which.
+        steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
+        margin: a policy within this distance of the best is as good as the best.
+        target: the validation objective to reach, for `steps_to_target`.
+        confirm: on how many fresh seeds the winner and its closest rivals are scored again.
+        name: what the store keeps the study as; by default made of the names of policies and task.
+        lab: as for `run`; see `Lab`.
+
+    Raises:
+        LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
+    """
+    with Lab(**lab) as opened:
+        return opened.compare(
+            policies,
+            task,
+            modifiers=modifiers,
+            seeds=seeds,
+            steps=steps,
+            margin=margin,
+            target=target,
+            confirm=confirm,
+            name=name,
+        )
+
+
+@_spelled_out
 def score(
     policy: Policy | str,
-    task: Task | str,
+    task: TaskLike,
     *,
     seeds: int | Sequence[int] = 5,
     steps: int | None = None,
@@ -354,7 +429,7 @@ def score(
 
 @_spelled_out
 def range_test(
-    task: Task | str,
+    task: TaskLike,
     *,
     seeds: int | Sequence[int] = 5,
     steps: int | None = None,
@@ -413,7 +488,7 @@ def search(
 @_spelled_out
 def verify(
     policy: Policy | str,
-    task: Task | str,
+    task: TaskLike,
     *,
     target: float,
     seeds: int | Sequence[int] = 5,
@@ -439,7 +514,7 @@ def verify(
 
 @_spelled_out
 def recommend(
-    task: Task | str,
+    task: TaskLike,
     *,
     goal: str = "accuracy",
     at_most: int = 3,

@@ -1,4 +1,5 @@
 import math
+import re
 import subprocess
 import sys
 from inspect import signature
@@ -32,6 +33,25 @@ def test_a_policy_is_scored_on_the_users_own_task(task: lrbench.Task, tmp_path: 
     assert card.test.mean > 0.8
     assert card.verdict is None
     assert "test_top1" in str(card)
+
+
+def test_policies_are_compared_in_one_line(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    policies = {"flat": "FIX(k0=0.1)", "falling": lrbench.policy.LINEAR(k0=0.2, l="1dur")}
+
+    outcome = lrbench.compare(policies, "mnist1d-mlp", seeds=2, steps=40, modifiers=["EMA(decay=0.9)"], store=store)
+
+    assert {card.name for card in outcome.results.tasks[0].scorecards} >= {"flat", "falling"}
+    assert all(card.verdict for card in outcome.results.tasks[0].scorecards)
+    assert outcome.results.study == "flat, falling on mnist1d-mlp"
+    again = lrbench.compare(policies, {"base": "mnist1d-mlp", "steps": 40}, seeds=[0, 1, 2], store=store)
+    assert (again.tally.cached, again.tally.trained) == (4, 2)
+
+
+def test_packages_are_there_after_the_import_and_verbs_are_functions() -> None:
+    program = "import lrbench; print(lrbench.tasks.AdamW(), lrbench.policy.TRI, lrbench.search)"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert re.match(r"AdamW\(.*\) <class 'lrbench.policy.cyclic.TRI'> <function search", printed)
 
 
 def test_a_second_score_asks_the_store(task: lrbench.Task, tmp_path: Path) -> None:
@@ -98,7 +118,7 @@ def test_a_lab_that_is_asked_for_nothing_makes_no_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["run", "score", "range_test", "search", "verify", "recommend"])
+@pytest.mark.parametrize("name", ["run", "compare", "score", "range_test", "search", "verify", "recommend"])
 def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
     function, method = getattr(lrbench, name), getattr(lrbench.Lab, name)
     of_method, of_lab = (

@@ -32,7 +32,7 @@ class Comparison:
         return {"task": self.task, "first": self.first, "second": self.second, "differences": differences}
 
 
-def compare(study: str, first: str, second: str, store: Store) -> tuple[Comparison, ...]:
+def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comparison, ...]:
     """Compare two policies of a study, each named as in the study or by its text; one comparison a task.
 
     Raises:

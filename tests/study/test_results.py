@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
 from lrbench.store import Store
-from lrbench.study.compare import compare
+from lrbench.study.compare import compare_two
 from lrbench.study.export import export
 from lrbench.study.results import results
 from lrbench.study.study import Study
@@ -121,7 +121,7 @@ def test_confirmed_policies_are_reported_from_fresh_seeds_with_their_search_scor
 
 def test_two_policies_are_compared_seed_by_seed(study: Make, store: Store) -> None:
     run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", seeds=(0, 1, 2)), store)
-    (comparison,) = compare("small", "FIX(k0=0.1)", "FIX(k0=1e-6)", store)
+    (comparison,) = compare_two("small", "FIX(k0=0.1)", "FIX(k0=1e-6)", store)
     table = export("small", store).pivot(index="seed", columns="name", values="test_top1")
     difference = table["FIX(k0=0.1)"] - table["FIX(k0=1e-6)"]
     found = comparison.differences["test_top1"]
@@ -132,7 +132,7 @@ def test_two_policies_are_compared_seed_by_seed(study: Make, store: Store) -> No
 def test_an_unknown_policy_is_named_with_the_nearest_one(study: Make, store: Store) -> None:
     run(study("FIX(k0=0.1)", seeds=(0,)), store)
     with pytest.raises(StudyError, match=r"no policy 'FIX\(k0=0.2\)' \(did you mean 'FIX\(k0=0.1\)'\?\)"):
-        compare("small", "FIX(k0=0.1)", "FIX(k0=0.2)", store)
+        compare_two("small", "FIX(k0=0.1)", "FIX(k0=0.2)", store)
 
 
 def test_a_policy_without_a_finished_run_cannot_be_compared(study: Make, store: Store) -> None:
@@ -140,7 +140,7 @@ def test_a_policy_without_a_finished_run_cannot_be_compared(study: Make, store: 
     definition, _ = store.study("small")
     store.save_study("empty", definition, [])
     with pytest.raises(StudyError, match="has no run on 'thirds' that has ended"):
-        compare("empty", "FIX(k0=0.1)", "FIX(k0=0.1)", store)
+        compare_two("empty", "FIX(k0=0.1)", "FIX(k0=0.1)", store)
 
 
 def test_the_export_has_a_row_for_each_run_with_where_it_comes_from(study: Make, store: Store) -> None:

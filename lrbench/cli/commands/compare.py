@@ -40,11 +40,11 @@ def compare(
       lrbench compare quickstart "FIX(k0=0.1)" SIN2 --json
     """
     from lrbench.store import open_store
-    from lrbench.study.compare import compare as compared
+    from lrbench.study.compare import compare_two
 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
-        comparisons = compared(name, a, b, opened)
+        comparisons = compare_two(name, a, b, opened)
     if json:
         print_json({"study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return
