@@ -6,7 +6,7 @@ from lrbench.tasks import registered as _registered
 from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop, register_augmentation
 from lrbench.tasks.data import Data, RawData, Split
 from lrbench.tasks.limits import Precision
-from lrbench.tasks.make import TaskLike, load_task, make_task, task_of
+from lrbench.tasks.make import TaskLike, load_data, load_task, make_task, task_of
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import (
     SGD,
@@ -44,6 +44,7 @@ __all__ = [
     "Task",
     "TaskLike",
     "TaskSettings",
+    "load_data",
     "load_plugin",
     "load_task",
     "make_task",

@@ -20,7 +20,7 @@ from lrbench.tasks.specification import registering, specification_named
 class Augmentation(Protocol):
     """A batch operation: uint8 or float [N, C, H, W] and a CPU generator to a batch of the same type and shape."""
 
-    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor: ...
+    def __call__(self, batch: Tensor, generator: torch.Generator, /) -> Tensor: ...
 
 
 AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", TaskError)

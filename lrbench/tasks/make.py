@@ -12,24 +12,27 @@ from lrbench.tasks import registry
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
 from lrbench.tasks.models.registered import RegisteredModel
-from lrbench.tasks.settings import TaskSettings
-from lrbench.tasks.table import settings_from_dict
+from lrbench.tasks.settings import Choice, TaskSettings
+from lrbench.tasks.table import Table, choice_of, settings_from_dict
 from lrbench.tasks.task import Task
+from lrbench.tasks.validation import Validation
 
 DEFAULT_DATA_ROOT = Path("data")
 
-TaskLike: TypeAlias = Task | str | Mapping[str, Any]
+TaskLike: TypeAlias = Task | str | Table
 """A task, the name of a registered one, or a table as a study file has it."""
 
 
-def load_task(name: str, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any) -> Task:
-    """The registered task called `name`, with `overrides` as in a study file's `[task]` table: `steps=500`,
-    `optimizer="Adam"`, `model={"hidden": [50]}`.
+def load_task(
+    task: str | Table, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any
+) -> Task:
+    """Load the registered task of a name, or the one of a table, with `overrides` as in a study file's `[task]` table:
+    `steps=500`, `optimizer="Adam"`, `model={"hidden": [50]}`.
 
     `data_root` is the folder that holds the datasets, laid out as torchvision does (`data` unless given); nothing is
     fetched unless `download`. Raises TaskError for an unknown name or setting, DataError for missing data.
     """
-    settings = settings_from_dict({"base": name, **overrides})
+    settings = settings_from_dict({**({"base": task} if isinstance(task, str) else task), **overrides})
     return make_task(settings, data_root=data_root, download=download)
 
 
@@ -56,8 +59,14 @@ def task_of(
 
 def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:
     """The task that `settings` describe; raises TaskError or DataError where they cannot be trained."""
-    root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
-    data = load_data(settings, root, download=download)
+    data = load_data(
+        settings.dataset,
+        settings.validation,
+        split_seed=settings.split_seed,
+        stratified=settings.stratified,
+        data_root=data_root,
+        download=download,
+    )
     return Task(
         name=settings.name,
         model=RegisteredModel.named(settings.model.kind, data, settings.model.options),
@@ -73,13 +82,34 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
     )
 
 
-def load_data(settings: TaskSettings, root: Path, *, download: bool) -> Data:
-    """The data of a task, split as it says."""
-    entry = registry.datasets.find(settings.dataset.kind)
-    options = entry.complete(settings.dataset.options, "dataset")
+def load_data(
+    dataset: str | Table | Choice,
+    validation: Validation = 0.2,
+    *,
+    split_seed: int = 0,
+    stratified: bool = False,
+    data_root: Path | str | None = None,
+    download: bool = False,
+) -> Data:
+    """Load a registered data set, split as a `[task]` table says by the same words.
+
+    Args:
+        dataset: its name, or a table of its kind and options, such as {"kind": "image_folder", "path": "photos"}.
+        validation: the fraction (float) or number (int) of train samples held out, drawn with `split_seed`, in the
+            same proportion of every class if `stratified`.
+        data_root, download: as for `load_task`.
+
+    Raises:
+        TaskError: there is no such data set, or it has no such option.
+        DataError: the data is missing or cannot be split so.
+    """
+    chosen = choice_of("dataset", dataset)
+    entry = registry.datasets.find(chosen.kind)
+    options = entry.complete(chosen.options, "dataset")
+    root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
     try:
         raw = read_dataset(entry, options, root, download=download)
-        return Data.from_raw(raw, settings.validation, split_seed=settings.split_seed, stratified=settings.stratified)
+        return Data.from_raw(raw, validation, split_seed=split_seed, stratified=stratified)
     except LRBenchError as error:
         prefix = "" if "dataset '" in str(error) else f"dataset '{entry.name}': "
         raise DataError(f"{prefix}{error}") from error

@@ -57,10 +57,10 @@ def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
     """The value of one key; numbers are checked by `TaskSettings` itself."""
     parsers: Mapping[str, Callable[[], Any]] = {
         "name": lambda: _text(key, value),
-        "dataset": lambda: _choice(key, value, base.dataset if base else None),
-        "model": lambda: _choice(key, value, base.model if base else None),
-        "optimizer": lambda: _optimizer(value, base.optimizer if base else None),
-        "augment": lambda: _augmentations(value),
+        "dataset": lambda: choice_of(key, value, base.dataset if base else None),
+        "model": lambda: choice_of(key, value, base.model if base else None),
+        "optimizer": lambda: optimizer_of(value, base.optimizer if base else None),
+        "augment": lambda: augmentations_of(value),
     }
     return parsers[key]() if key in parsers else value
 
@@ -81,7 +81,11 @@ def _kind_and_options(key: str, value: Any) -> tuple[str | None, dict[str, Any]]
     return (_text(f"{key}.kind", value["kind"]) if "kind" in value else None), options
 
 
-def _choice(key: str, value: Any, base: Choice | None) -> Choice:
+def choice_of(key: str, value: Any, base: Choice | None = None) -> Choice:
+    """Read a data set or a model: a name, or a table of its kind and options that may leave the base's kind as it is.
+
+    Raises TaskError unless it is one.
+    """
     if isinstance(value, Choice):
         return value
     kind, options = _kind_and_options(key, value)
@@ -94,7 +98,8 @@ def _choice(key: str, value: Any, base: Choice | None) -> Choice:
     return Choice(kind, options)
 
 
-def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
+def optimizer_of(value: Any, base: OptimizerSpec | None = None) -> OptimizerSpec:
+    """Read an optimizer as `choice_of` reads a model; raises TaskError unless it is one."""
     if isinstance(value, OptimizerSpec):
         return value
     kind, options = _kind_and_options("optimizer", value)
@@ -105,7 +110,8 @@ def _optimizer(value: Any, base: OptimizerSpec | None) -> OptimizerSpec:
     return optimizer_named(type(base).__name__, {**vars(base), **options})
 
 
-def _augmentations(value: Any) -> tuple[Augmentation, ...]:
+def augmentations_of(value: Any) -> tuple[Augmentation, ...]:
+    """Read a list of augmentations, each a value, a name or a table; raises TaskError unless it is one."""
     if not isinstance(value, list | tuple):
         raise TaskError(f"task: augment = {value!r} must be a list of names or tables with a kind")
     return tuple(map(_augmentation, value))

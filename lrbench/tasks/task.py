@@ -3,10 +3,10 @@
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,22 +26,30 @@ from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
+from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
+
+DEFAULT_OPTIMIZER = SGD()
+OptimizerFunction: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 UNTRAINED_BATCH = 500
 """Samples a forward pass of the untrained network takes."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Task(Readable):
     """A network, its data and how it is trained, for a budget of `steps` iterations.
 
-    `model` is a function that builds the network (or the name of a registered one); it draws its initial weights
-    from torch's global generator, which the engine seeds. `optimizer` is a specification such as `SGD(momentum=0.9)`
-    or a function `params -> torch.optim.Optimizer`. `batch_size` is in samples, `steps` and `eval_every` are in
-    iterations; `eval_every` is a twentieth of `steps` unless given. `loss(outputs, targets)` is the mean over a
-    batch. Without a `metric`, the task is judged by top-1 accuracy; with `metric="loss"`, by its loss. `augment` acts
-    on train batches, in order. A segment whose every training loss exceeds `divergence_factor` times the initial
-    validation loss has diverged.
+    `model` is a function that builds the network; it draws its initial weights from torch's global generator, which the
+    engine seeds. `optimizer` is a specification such as `SGD(momentum=0.9)` or a function
+    `params -> torch.optim.Optimizer`. `data`, `model`, `optimizer` and the items of `augment` may each be a registered
+    name or a table, as under `[task]` of a study file: `model={"kind": "mlp", "hidden": [50]}`, `optimizer="AdamW"`.
+    How the data of a name is found and split are arguments of `lrbench.tasks.load_data`; `lrbench.load_task` takes all
+    keys of such a table, `base` too.
+
+    `batch_size` is in samples, `steps` and `eval_every` in iterations; `eval_every` is a twentieth of `steps` unless
+    given. `loss(outputs, targets)` is the mean over a batch. Without a `metric`, the task is judged by top-1 accuracy;
+    with `metric="loss"`, by its loss. `augment` acts on train batches, in order. A segment whose every training loss
+    exceeds `divergence_factor` times the initial validation loss has diverged.
 
     `version` replaces the code of the user's own functions in the fingerprint.
 
@@ -56,29 +64,68 @@ class Task(Readable):
     model: Callable[[], nn.Module]
     data: Data
     steps: int
-    optimizer: OptimizerSpec = field(default_factory=SGD)
-    batch_size: int = 64
-    eval_every: int = 0
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
-    metric: Metric | Literal["loss"] | None = None
-    augment: tuple[Augmentation, ...] = ()
-    precision: Precision = "float32"
-    divergence_factor: float = 10.0
-    version: str | None = None
-    draws_elsewhere: bool = field(init=False, repr=False, default=False)
+    optimizer: OptimizerSpec
+    batch_size: int
+    eval_every: int
+    loss: Callable[[Tensor, Tensor], Tensor]
+    metric: Metric | Literal["loss"] | None
+    augment: tuple[Augmentation, ...]
+    precision: Precision
+    divergence_factor: float
+    version: str | None
+    draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
-    keeps_more_than_state: bool = field(init=False, repr=False, default=False)
+    keeps_more_than_state: bool = field(init=False, default=False)
     """Whether the optimizer keeps more from step to step than its state by parameter."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        model: Callable[[], nn.Module] | str | Table,
+        data: Data | str | Table,
+        steps: int,
+        optimizer: OptimizerSpec
+        | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+        | str
+        | Table = DEFAULT_OPTIMIZER,
+        batch_size: int = 64,
+        eval_every: int | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        metric: Metric | Literal["loss"] | None = None,
+        augment: Sequence[Augmentation | str | Table] = (),
+        precision: Precision = "float32",
+        divergence_factor: float = 10.0,
+        version: str | None = None,
+    ) -> None:
+        data = _data(data)
+        if isinstance(model, str | Mapping):
+            choice = choice_of("model", model)
+            model = RegisteredModel.named(choice.kind, data, choice.options)
+        if isinstance(model, RegisteredModel) and model.takes_numbers:
+            data = data.as_numbers()
+        if isinstance(optimizer, str | Mapping):
+            optimizer = optimizer_of(optimizer)
+        elif not isinstance(optimizer, OptimizerSpec) and callable(optimizer):
+            optimizer = CustomOptimizer(optimizer)
+        settled = {
+            "name": name,
+            "model": model,
+            "data": data,
+            "steps": steps,
+            "optimizer": optimizer,
+            "batch_size": batch_size,
+            "eval_every": 0 if eval_every is None else eval_every,
+            "loss": loss,
+            "metric": metric,
+            "augment": augmentations_of(augment),
+            "precision": precision,
+            "divergence_factor": divergence_factor,
+            "version": version,
+        }
         settle = object.__setattr__
-        if isinstance(self.model, str):
-            settle(self, "model", RegisteredModel.named(self.model, self.data))
-        if not isinstance(self.optimizer, OptimizerSpec) and callable(self.optimizer):
-            settle(self, "optimizer", CustomOptimizer(self.optimizer))
-        if isinstance(self.model, RegisteredModel) and self.model.takes_numbers:
-            settle(self, "data", self.data.as_numbers())
-        settle(self, "augment", tuple(self.augment))
+        for key, value in settled.items():
+            settle(self, key, value)
         self._check_settings()
         if self.eval_every == 0:
             settle(self, "eval_every", eval_every_for(self.steps))
@@ -343,6 +390,16 @@ class Task(Readable):
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
         return optimizer
+
+
+def _data(given: Data | str | Table) -> Data:
+    if isinstance(given, Data):
+        return given
+    if not isinstance(given, str | Mapping):
+        raise TaskError(f"task: data = {short_repr(given)} must be Data, or the name or table of a registered data set")
+    from lrbench.tasks.make import load_data
+
+    return load_data(given)
 
 
 def _materialized(network: nn.Module, inputs: Callable[[], Tensor]) -> nn.Module:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lrbench.errors import DataError
-from lrbench.tasks import Choice, Data, TaskSettings
+from lrbench.tasks import Choice, Data
 from lrbench.tasks.make import load_data
 
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def load(root: Path, arrays: dict[str, Any] | None = None, **options: Any) -> Da
     if arrays is not None:
         np.savez(root / "mine.npz", **arrays)
     dataset = Choice("npz", {"path": "mine.npz", **options})
-    return load_data(TaskSettings(name="mine", dataset=dataset, model=Choice("mlp"), steps=1), root, download=False)
+    return load_data(dataset, data_root=root)
 
 
 def test_grey_images_get_a_channel_and_labels_are_counted(tmp_path: Path) -> None:

@@ -11,7 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrbench.errors import TaskError
-from lrbench.tasks import SGD, Adam, Data, HorizontalFlip, Metric, RandomCrop, Task, register_model
+from lrbench.tasks import (
+    SGD,
+    Adam,
+    Data,
+    HorizontalFlip,
+    Metric,
+    RandomCrop,
+    Task,
+    load_data,
+    load_task,
+    register_model,
+)
 
 RNG = np.random.default_rng(0)
 SIGNALS, LABELS = RNG.normal(size=(100, 6)), np.arange(100) % 3
@@ -279,13 +290,13 @@ def broken() -> nn.Module:
         ({"loss": None}, "loss = None must be a function"),
         ({"loss": functools.partial(F.cross_entropy, reduction="none")}, "the loss must return a scalar tensor"),
         ({"loss": F.binary_cross_entropy}, "the loss fails on outputs \\[2, 3\\] and targets \\[2\\]"),
-        ({"optimizer": "SGD"}, "optimizer = 'SGD' must be a specification such as SGD"),
+        ({"optimizer": 3}, "optimizer = 3 must be a specification such as SGD"),
         ({"optimizer": lambda params: 3}, "the optimizer function returns a int"),
         (
             {"augment": (HorizontalFlip(),)},
             "augmentation needs images \\[C, H, W\\], and the inputs have shape \\[6\\]",
         ),
-        ({"augment": ("flip",), "data": PHOTO_DATA}, "augment = 'flip' must be a function"),
+        ({"augment": ("flip",), "data": PHOTO_DATA}, "there is no augmentation named 'flip'"),
         ({"data": Data.from_arrays((SIGNALS, SIGNALS), (SIGNALS, SIGNALS))}, "need a metric=Metric"),
         ({"metric": "accuracy"}, "metric = 'accuracy' must be a Metric"),
         ({"name": ""}, "name = '' must be a text"),
@@ -343,3 +354,38 @@ def test_a_task_that_is_on_its_device_already_is_itself() -> None:
     task = make()
     assert task.to("cpu") is task
     assert task.to("meta").device.type == "meta"
+
+
+def test_names_and_tables_are_the_task_that_a_study_file_describes() -> None:
+    table = {"dataset": "mnist1d", "model": {"kind": "mlp", "hidden": [20]}, "optimizer": "AdamW", "steps": 60}
+    described = load_task({"name": "mine", **table})
+
+    named = Task(name="mine", data="mnist1d", model={"kind": "mlp", "hidden": [20]}, optimizer="AdamW", steps=60)
+
+    assert named.key == described.key
+    assert load_task("mnist1d-mlp").key == Task(name="any", data="mnist1d", model="mlp", steps=1000).key
+
+
+def test_data_of_a_name_is_split_by_the_words_of_a_table() -> None:
+    data = load_data("mnist1d", 500, split_seed=3, stratified=True)
+
+    table = {"base": "mnist1d-mlp", "validation": 500, "split_seed": 3, "stratified": True}
+    assert (data.checksum, len(data.val)) == (load_task(table).data.checksum, 500)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"data": 3}, "data = 3 must be Data, or the name or table of a registered data set"),
+        ({"data": "mnist2d"}, "'mnist2d' (did you mean 'mnist1d'?)"),
+        ({"model": {"hidden": [20]}}, "model has no kind"),
+        ({"optimizer": "Adamm"}, "'Adamm' (did you mean 'Adam'?)"),
+        ({"optimizer": {"kind": "Adam", "momentum": 0.9}}, "optimizer 'Adam' has no option 'momentum'"),
+        ({"augment": ["HorizontalFlop"]}, "'HorizontalFlop' (did you mean 'HorizontalFlip'?)"),
+        ({"augment": "HorizontalFlip"}, "augment = 'HorizontalFlip' must be a list"),
+    ],
+)
+def test_a_name_that_is_not_known_is_refused_in_one_sentence(words: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        Task(**{"name": "mine", "data": "mnist1d", "model": "mlp", "steps": 10, **words})
+    assert sentence in str(caught.value)
