@@ -25,7 +25,18 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SearchFile(SharedSettings):
-    """The keys of a search file. A field's description says what is allowed, in error messages too."""
+    """The keys of a search file. A field's description says what is allowed, in error messages too.
+
+    Attributes:
+        seeds: with which every policy is trained at the whole budget; at shorter ones, with the first of them
+        margin: as in a study, for the verdicts on the finalists
+        target: as in a study; the objective `steps` counts the iterations to it
+        confirm: on how many fresh seeds the finalists are trained again
+        description: one line for `lrbench list studies`
+        task: what is trained, as in a study
+        search: how the space is searched
+        space: which policies are in it
+    """
 
     description: Annotated[str, Field(description="a text")] = ""
     task: Annotated[str | Table, Field(description="the name of a task or a [task] table")]
@@ -36,7 +47,19 @@ class SearchFile(SharedSettings):
 
 
 class SearchTable(BaseModel):
-    """How a space is searched."""
+    """How a space is searched.
+
+    Attributes:
+        sampler: Optuna's sampler that proposes policies
+        objectives: what is looked for, one or two of them
+        policies: the limit on policies
+        steps: the limit on iterations of all runs; no further batch is asked for behind it
+        batch: how many policies are proposed before the next are
+        rungs: at how many budgets policies are tried; 3 where the sampler allows it, else 1
+        reduction: each budget is this many times shorter than the next, and of its policies one in this many goes on
+        staged: how many of the best policies are kept as first stages, for which second stages are searched
+        seed: of the sampler
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -54,7 +77,15 @@ class SearchTable(BaseModel):
 
 
 class SpaceTable(BaseModel):
-    """Which policies are searched; what is not named here is a function's own table."""
+    """Which policies are searched; what is not named here is a function's own table.
+
+    Attributes:
+        functions: which functions policies are made of; a catalog stands for the functions in it
+        lr: the range of the highest learning rate; `"auto"` takes it from a range test
+        stages: of how many functions, one after the other, a policy may be made; 1 to 3
+        warmup: whether the rate may rise from 0 first, and over how much of the budget
+        levels: every range has only so many evenly spaced values; the sampler `grid` needs it
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -77,7 +108,13 @@ END = "a number, a length such as '0.1dur' or a rate such as '0.1 per 1dur'"
 
 
 class RangeTable(BaseModel):
-    """A range that one parameter of a function is narrowed to."""
+    """A range that one parameter of a function is narrowed to.
+
+    Attributes:
+        low: the lowest value
+        high: the highest value
+        log: whether the logarithm is drawn evenly; as the parameter usually is, unless given
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

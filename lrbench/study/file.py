@@ -21,7 +21,15 @@ Table = dict[str, Any]
 
 
 class StudyFile(StudySettings):
-    """The keys of a study file. A field's description says what is allowed, in error messages too."""
+    """The keys of a study file. A field's description says what is allowed, in error messages too.
+
+    Attributes:
+        description: one line for `lrbench list studies`
+        task: what is trained; either `task` or `tasks`
+        tasks: several tasks, each of which trains every policy
+        policies: what is compared; each table is of one of four forms
+        modifiers: with what every policy is also trained
+    """
 
     description: Annotated[str, Field(description="a text")] = ""
     task: Annotated[str | Table | None, Field(description="the name of a task or a [task] table")] = None

@@ -22,7 +22,12 @@ Name = Annotated[str | None, Field(min_length=1, description="a name for the res
 
 
 class FromText(BaseModel):
-    """One modifier in the text notation, or several together."""
+    """One modifier in the text notation, or several together.
+
+    Attributes:
+        modifier: one, or several that are combined
+        name: what results call it
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -34,7 +39,12 @@ class FromText(BaseModel):
 
 
 class FromSettings(BaseModel):
-    """A modifier by its name, and its settings, of which every list is an axis of a grid."""
+    """A modifier by its name, and its settings, of which every list is an axis of a grid.
+
+    Attributes:
+        modifier: which; every other key is one of its settings, and every list an axis of a grid
+        name: what results call it, where the grid has one modifier
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 

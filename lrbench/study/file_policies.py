@@ -27,7 +27,14 @@ Name = Annotated[str | None, Field(min_length=1, description="a name for the res
 
 
 class FromCatalog(BaseModel):
-    """All entries of a catalog, or some of them."""
+    """All entries of a catalog, or some of them.
+
+    Attributes:
+        catalog: which; `lrbench list policies` has those that ship
+        only: take these entries alone
+        except: take all but these
+        peak: where the highest rate comes from, if not from the policy
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -38,7 +45,13 @@ class FromCatalog(BaseModel):
 
 
 class FromText(BaseModel):
-    """One policy in the text notation."""
+    """One policy in the text notation.
+
+    Attributes:
+        policy: the policy
+        name: what results call it; its text unless given
+        peak: where the highest rate comes from, if not from the policy
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -48,7 +61,14 @@ class FromText(BaseModel):
 
 
 class FromLRBench(BaseModel):
-    """One policy in LRBench's notation."""
+    """One policy in LRBench's notation.
+
+    Attributes:
+        lrbench: what LRBench's own files say, such as `{lrPolicy = "SIN", k0 = 0.001, k1 = 0.006, l = 2000}`
+        boundaries: where each part begins, where there are several
+        name: what results call it
+        peak: where the highest rate comes from, if not from the policy
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -61,7 +81,13 @@ class FromLRBench(BaseModel):
 
 
 class FromFunction(BaseModel):
-    """A function and its parameters, of which every list is an axis of a grid."""
+    """A function and its parameters, of which every list is an axis of a grid.
+
+    Attributes:
+        function: which; every other key is one of its parameters
+        name: what results call it, where the grid has one policy
+        peak: where the highest rate comes from, if not from the policy
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 

@@ -60,7 +60,14 @@ FreshSeeds = Annotated[
 
 
 class SharedSettings(BaseModel):
-    """What studies and searches ask of their runs. A field's description says what is allowed, in errors too."""
+    """What studies and searches ask of their runs. A field's description says what is allowed, in errors too.
+
+    Attributes:
+        seeds: how many (0, 1, ...), or which; all policies share them, so that differences are paired
+        margin: a policy this close to the best is as good as the best
+        target: a validation score; the ranking says after how many iterations it is reached
+        confirm: on how many fresh seeds the winner and its closest rivals are trained again
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -89,7 +96,13 @@ def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class StudySettings(SharedSettings):
-    """What else a study may ask of its runs."""
+    """What else a study may ask of its runs.
+
+    Attributes:
+        steps: the budget of every task, where it is not the task's own
+        base_lr_scales: train every policy at other base rates too, for its robustness; `true` stands for 0.1, 0.5, 1,
+            5, 10
+    """
 
     steps: Annotated[
         Annotated[int, Field(ge=1)] | None,

@@ -30,9 +30,21 @@ class Choice:
 class TaskSettings:
     """A task as names and numbers; `make_task` loads the data and builds it.
 
-    `steps` and `eval_every` are in iterations (`eval_every` None: a twentieth of `steps`), `batch_size` in samples.
-    `validation` is the fraction (float) or number (int) of train samples held out, drawn with `split_seed`,
-    in the same proportion of every class if `stratified`. With `metric="loss"` the task is judged by its loss.
+    Attributes:
+        name: what results call it; `DATASET-MODEL` unless given
+        dataset: a name, or a table of `kind` and options
+        model: a name, or a table of `kind` and options; `torchvision:NAME` for any classifier of torchvision
+        steps: the budget in iterations
+        optimizer: a name, or a table of `kind` and options; the learning rate is the policy's
+        batch_size: samples an iteration
+        eval_every: iterations between two evaluations; a twentieth of `steps` unless given
+        augment: a list of names, or of tables of `kind` and options, that change train batches in this order
+        precision: `"float32"` or `"bfloat16"`
+        divergence_factor: losses over so many times the initial one are divergence
+        validation: the part of the train set that is held out: a fraction, or a number of samples
+        split_seed: draws which samples are held out
+        stratified: hold out every class in the same proportion
+        metric: `"loss"` judges the task by its loss; top-1 accuracy unless given
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """

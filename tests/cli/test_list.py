@@ -2,16 +2,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import Result
 
+from lrbench.cli.commands.list import Noun
 from lrbench.modifiers import modifiers
 from lrbench.policy import catalog, catalogs, functions
 
 Command = Callable[..., Result]
 
-NOUNS = ["functions", "policies", "tasks", "datasets", "models", "modifiers", "studies"]
+NOUNS = get_args(Noun)
 
 
 def items(lrbench: Command, noun: str, *options: str | Path) -> list[dict]:
@@ -77,6 +79,28 @@ def test_models_and_datasets_say_their_options(lrbench: Command) -> None:
 
     assert "hidden" in models["mlp"]["options"]
     assert "path" in datasets["image_folder"]["options"]
+
+
+def test_optimizers_augmentations_and_metrics_say_what_they_are(lrbench: Command) -> None:
+    optimizers, augmentations, metrics = (
+        {item["name"]: item for item in items(lrbench, noun)} for noun in ("optimizers", "augmentations", "metrics")
+    )
+
+    assert optimizers["AdamW"]["options"]["weight_decay"] == 0.01
+    assert augmentations["RandomCrop"]["options"] == {"padding": 4}
+    assert (metrics["ece"]["better"], metrics["ece"]["bounds"]) == ("lower", [0.0, 1.0])
+    assert all(one["description"] for listed in (optimizers, augmentations, metrics) for one in listed.values())
+
+
+def test_keys_are_those_that_study_and_search_files_are_checked_by(lrbench: Command) -> None:
+    listed = {(item["table"], item["name"]): item for item in items(lrbench, "keys")}
+
+    margin = listed["The keys of a study", "margin"]
+    assert (margin["default"], margin["allowed"]) == ("0.01", "a finite number from 0 on")
+    assert listed["Policies from a catalog", "except"]["help"] == "take all but these"
+    assert listed["The [task] table", "model"]["default"] == "required without a `base`"
+    assert listed["The keys of a search", "confirm"]["help"] != listed["The keys of a study", "confirm"]["help"]
+    assert all(item["help"] for item in listed.values())
 
 
 def test_modifiers_say_whether_they_change_training_and_what_their_settings_may_be(lrbench: Command) -> None:

@@ -1,25 +1,24 @@
 """The tables of the guide that are made from declarations: `python -m tests.guide.tables` writes them into its pages.
 
-A made table is the first one under its heading. Where the last column is written by hand, it is kept.
+A made table is the first one under its heading.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel
 
 import lrbench
 from lrbench.cli import app
+from lrbench.cli.keys import REQUIRED, REQUIRED_WITHOUT_BASE, TASK, as_toml, keys
 from lrbench.display.curve import sparkline
 from lrbench.display.docstring import first_sentence
 from lrbench.metrics import METRICS
@@ -28,14 +27,10 @@ from lrbench.policy import catalog, catalogs, functions
 from lrbench.policy.curve import sketch
 from lrbench.policy.explain import example_of
 from lrbench.policy.function import Named
-from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
 from lrbench.report.plot import plots
-from lrbench.study import file_modifiers, file_policies
-from lrbench.study.file import StudyFile
 from lrbench.tasks.augment import AUGMENTATIONS
-from lrbench.tasks.optimizers import OPTIMIZERS, SGD
+from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.registry import Registration, datasets, models, tasks
-from lrbench.tasks.settings import TaskSettings
 
 GUIDE = Path(lrbench.__file__).parent / "guide"
 
@@ -50,28 +45,21 @@ Cells = Sequence[str]
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a page: what is made of it, and the title of the column that is written by hand, if it has one."""
+    """One table of a page."""
 
     page: str
     heading: str
     columns: Cells
     rows: Sequence[Cells]
-    by_hand: str = ""
 
-    def written(self, notes: Mapping[str, str]) -> list[str]:
-        """Its lines, with what was written by hand of each row by the first cell of it."""
-        columns = [*self.columns, *([self.by_hand] if self.by_hand else [])]
-        rows = [[*row, *([notes.get(row[0], "")] if self.by_hand else [])] for row in self.rows]
-        return [_line(columns), _line("---" for _ in columns).replace(" ", ""), *map(_line, rows)]
+    @property
+    def lines(self) -> list[str]:
+        """The table in Markdown."""
+        return [_line(self.columns), _line("---" for _ in self.columns).replace(" ", ""), *map(_line, self.rows)]
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def cells(line: str) -> list[str]:
-    """The cells of a line of a table."""
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
 def place_of(table: Table, lines: Sequence[str]) -> tuple[int, int]:
@@ -84,14 +72,6 @@ def place_of(table: Table, lines: Sequence[str]) -> tuple[int, int]:
     return start, stop
 
 
-def notes_of(table: Table, lines: Sequence[str]) -> dict[str, str]:
-    """What was written by hand, by the first cell of its row."""
-    start, stop = place_of(table, lines)
-    width = len(table.columns) + 1
-    rows = [cells(line) for line in lines[start + 2 : stop]]
-    return {row[0]: row[-1] for row in rows if table.by_hand and len(row) == width}
-
-
 def _code(text: object) -> str:
     return f"`{str(text).replace('|', chr(92) + '|')}`" if str(text) else ""
 
@@ -101,25 +81,7 @@ def _plain(text: object) -> str:
     return re.sub(r"[|*<]", r"\\\g<0>", str(text))
 
 
-def _toml(value: Any) -> str:
-    """A value as a study file writes it."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)
-
-
-def _default(value: Any) -> str:
-    """A default as a study file would write it; nothing stands for nothing."""
-    return "" if value in (None, [], (), {}) else _code(_toml(value))
-
-
 # Study and search files -----------------------------------------------------------------------------------------------
-
-
-def _keys_of(model: type[BaseModel]) -> Iterator[Cells]:
-    for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else _default(field.default)
-        yield _code(field.alias or name), _plain(field.description), default
 
 
 def _options(declared: Mapping[str, Any]) -> str:
@@ -127,21 +89,14 @@ def _options(declared: Mapping[str, Any]) -> str:
     return ", ".join(_code(name) + _whether_required(value) for name, value in declared.items())
 
 
+def _default(text: str) -> str:
+    return text if text in (REQUIRED, REQUIRED_WITHOUT_BASE) else _code(text)
+
+
 def _whether_required(default: Any) -> str:
     if default is inspect.Parameter.empty:
         return " (required)"
-    return "" if default is None else f" ({_code(_toml(default))})"
-
-
-def _keys_of_a_task() -> Iterator[Cells]:
-    yield "`base`", ""
-    for field in dataclasses.fields(TaskSettings):
-        if field.name == "optimizer":
-            yield _code(field.name), _default(SGD.__name__)
-        elif field.default is dataclasses.MISSING:
-            yield _code(field.name), "" if field.name == "name" else "required without a `base`"
-        else:
-            yield _code(field.name), _default(field.default)
+    return "" if default is None else f" ({_code(as_toml(default))})"
 
 
 def _specifications(known: Mapping[str, type]) -> Iterator[Cells]:
@@ -156,27 +111,17 @@ def _registered(known: Mapping[str, Registration[Any]]) -> Iterator[Cells]:
 
 
 STUDY_FILES = "study-files"
-KEYS = ("key", "must be", "default")
+KEYS = ("key", "must be", "default", "what it says")
 KINDS = ("kind", "options", "what it is")
 
 
 def _study_file_tables() -> Iterator[Table]:
-    forms: list[tuple[str, type[BaseModel]]] = [
-        ("The keys of a study", StudyFile),
-        ("Policies from a catalog", file_policies.FromCatalog),
-        ("A policy as text", file_policies.FromText),
-        ("A grid over a function", file_policies.FromFunction),
-        ("A policy of the original LRBench", file_policies.FromLRBench),
-        ("A modifier as text", file_modifiers.FromText),
-        ("A grid over a modifier", file_modifiers.FromSettings),
-        ("The keys of a search", SearchFile),
-        ("The [search] table", SearchTable),
-        ("The [space] table", SpaceTable),
-        ("A range for one parameter", RangeTable),
-    ]
-    for heading, model in forms:
-        yield Table(STUDY_FILES, heading, KEYS, list(_keys_of(model)), "what it says")
-    yield Table(STUDY_FILES, "The [task] table", ("key", "default"), list(_keys_of_a_task()), "what it says")
+    for heading, declared in groupby(keys(), key=lambda key: key.table):
+        rows = [(_code(key.name), _plain(key.allowed), _default(key.default), _plain(key.help)) for key in declared]
+        if heading == TASK:
+            yield Table(STUDY_FILES, heading, (KEYS[0], *KEYS[2:]), [(row[0], *row[2:]) for row in rows])
+        else:
+            yield Table(STUDY_FILES, heading, KEYS, rows)
     named = ("task", "what it is")
     yield Table(STUDY_FILES, "Tasks", named, [(_code(n), _plain(e.description)) for n, e in tasks.items()])
     yield Table(STUDY_FILES, "Data sets", KINDS, list(_registered(datasets)))
@@ -300,12 +245,12 @@ def tables() -> list[Table]:
 
 
 def rewrite() -> None:
-    """Bring every made table of the guide up to date; what is written by hand stays."""
+    """Bring every made table of the guide up to date."""
     for table in tables():
         file = GUIDE / f"{table.page}.md"
         lines = file.read_text(encoding="utf-8").split("\n")
         start, stop = place_of(table, lines)
-        lines[start:stop] = table.written(notes_of(table, lines))
+        lines[start:stop] = table.lines
         file.write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from lrbench.cli.commands.guide import pages
-from tests.guide.tables import GUIDE, Table, cells, commands, notes_of, place_of, tables
+from lrbench.cli.keys import keys
+from tests.guide.tables import GUIDE, Table, commands, place_of, tables
 
 TABLES = tables()
 
@@ -16,16 +17,12 @@ def lines_of(table: Table) -> list[str]:
 def test_a_table_says_what_is_declared(table: Table) -> None:
     lines = lines_of(table)
     start, stop = place_of(table, lines)
-    notes = notes_of(table, lines)
 
-    assert lines[start:stop] == table.written(notes), "write the tables anew: python -m tests.guide.tables"
+    assert lines[start:stop] == table.lines, "write the tables anew: python -m tests.guide.tables"
 
 
-@pytest.mark.parametrize("table", [t for t in TABLES if t.by_hand], ids=lambda table: f"{table.page}: {table.heading}")
-def test_what_is_written_by_hand_is_there_for_every_row(table: Table) -> None:
-    notes = notes_of(table, lines_of(table))
-
-    assert all(notes.get(row[0]) for row in table.rows)
+def test_every_key_says_what_it_means() -> None:
+    assert [key for key in keys() if not key.help] == []
 
 
 def test_every_command_has_its_table() -> None:
@@ -36,7 +33,3 @@ def test_every_command_has_its_table() -> None:
 
 def test_every_page_that_has_a_made_table_is_in_the_guide() -> None:
     assert {table.page for table in TABLES} <= set(pages())
-
-
-def test_a_bar_in_a_cell_parts_no_cells() -> None:
-    assert cells(r"| `a\|b` | c |") == [r"`a\|b`", "c"]

@@ -17,8 +17,21 @@ from lrbench.display.table import Cell, Column, Row, Table
 if TYPE_CHECKING:
     from lrbench.modifiers import Setting
     from lrbench.policy import Parameter
+    from lrbench.tasks.registry import Registration
 
-Noun = Literal["functions", "policies", "tasks", "datasets", "models", "modifiers", "studies"]
+Noun = Literal[
+    "functions",
+    "policies",
+    "tasks",
+    "datasets",
+    "models",
+    "optimizers",
+    "augmentations",
+    "modifiers",
+    "metrics",
+    "keys",
+    "studies",
+]
 
 
 class Listing(NamedTuple):
@@ -32,7 +45,12 @@ class Listing(NamedTuple):
 def list_names(
     context: typer.Context,
     noun: Annotated[
-        Noun, typer.Argument(metavar="NOUN", help="functions, policies, tasks, datasets, models, modifiers or studies.")
+        Noun,
+        typer.Argument(
+            metavar="NOUN",
+            help="functions, policies, tasks, datasets, models, optimizers, augmentations, modifiers, metrics, keys of "
+            "study files, or studies.",
+        ),
     ],
     store: Store = None,
     plugin: Plugins = None,
@@ -137,6 +155,42 @@ def _models() -> Listing:
     return _registered("model", models)
 
 
+def _optimizers() -> Listing:
+    from lrbench.tasks.optimizers import OPTIMIZERS
+
+    return _specifications("optimizer", OPTIMIZERS)
+
+
+def _augmentations() -> Listing:
+    from lrbench.tasks.augment import AUGMENTATIONS
+
+    return _specifications("augmentation", AUGMENTATIONS)
+
+
+def _metrics() -> Listing:
+    from lrbench.metrics import METRICS
+
+    rows: list[Row] = [(Cell(name, "bold"), one.title, one.better or "", one.help) for name, one in METRICS.items()]
+    items = [
+        {"name": name, "title": one.title, "better": one.better, "bounds": one.bounds, "description": one.help}
+        for name, one in METRICS.items()
+    ]
+    return Listing(tuple(map(Column, ("metric", "column", "better", "what it is"))), rows, items)
+
+
+def _keys() -> Listing:
+    from lrbench.cli.keys import keys
+
+    rows: list[Row] = []
+    declared = list(keys())
+    for before, key in zip((None, *declared), declared, strict=False):
+        if before is None or before.table != key.table:
+            rows.append((Cell(key.table, "bold"), "", "", ""))
+        rows.append((f"  {key.name}", key.allowed, key.default, key.help))
+    titles = ("key", "must be", "default", "what it says")
+    return Listing(tuple(map(Column, titles)), rows, [key._asdict() for key in declared])
+
+
 def _modifiers() -> Listing:
     from lrbench.modifiers import Modifier, description, modifiers, settings_named
 
@@ -159,17 +213,28 @@ def _with_unit(setting: Setting) -> str:
     return f"{setting.doc} [{setting.unit}]" if setting.unit else setting.doc
 
 
-def _registered(noun: str, registry: Mapping[str, Any]) -> Listing:
+def _registered(noun: str, registry: Mapping[str, Registration[Any]]) -> Listing:
+    return _with_options(noun, {name: (entry.options, entry.description) for name, entry in registry.items()})
+
+
+def _specifications(noun: str, registry: Mapping[str, type]) -> Listing:
+    declared = {
+        name: ({option: one.default for option, one in inspect.signature(kind).parameters.items()}, kind)
+        for name, kind in registry.items()
+    }
+    return _with_options(noun, {name: (options, first_sentence(kind)) for name, (options, kind) in declared.items()})
+
+
+def _with_options(noun: str, declared: Mapping[str, tuple[Mapping[str, Any], str]]) -> Listing:
+    """List what takes options, by name, from its options with their defaults and its description."""
     rows: list[Row] = []
     items = []
-    for name, entry in registry.items():
-        options = {
-            key: None if default is inspect.Parameter.empty else default for key, default in entry.options.items()
-        }
+    for name, (defaults, description) in declared.items():
+        options = {key: None if value is inspect.Parameter.empty else value for key, value in defaults.items()}
         shown = ", ".join(key if value is None else f"{key}={value!r}" for key, value in options.items())
-        rows.append((Cell(name, "bold"), shown, entry.description))
-        items.append({"name": name, "options": options, "description": entry.description})
-    return Listing((Column(noun), Column("options"), Column("description")), rows, items)
+        rows.append((Cell(name, "bold"), shown, description))
+        items.append({"name": name, "options": options, "description": description})
+    return Listing(tuple(map(Column, (noun, "options", "description"))), rows, items)
 
 
 def _studies(store: str | None) -> Listing:
@@ -213,5 +278,9 @@ LISTS: Mapping[str, Callable[[], Listing]] = {
     "tasks": _tasks,
     "datasets": _datasets,
     "models": _models,
+    "optimizers": _optimizers,
+    "augmentations": _augmentations,
     "modifiers": _modifiers,
+    "metrics": _metrics,
+    "keys": _keys,
 }
