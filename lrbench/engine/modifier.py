@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
-from lrbench.engine.setting import settings_of
 from lrbench.errors import TaskError
+from lrbench.policy.parameter import parameters_of
 
 if TYPE_CHECKING:
     from lrbench.engine.loop import Training
@@ -34,7 +34,7 @@ class Watcher:
         at each evaluation:
             evaluate w.evaluated(training, memory, network)
 
-    A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.engine.setting`: equal
+    A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.policy.parameter`: equal
     settings compare equal, and `str` is the text by which the method is known. All that changes lives in `memory`,
     which is part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
 
@@ -42,9 +42,9 @@ class Watcher:
     """
 
     def __post_init__(self) -> None:
-        for setting in settings_of(type(self)):
+        for setting in parameters_of(type(self)):
             given = getattr(self, setting.name)
-            object.__setattr__(self, setting.name, setting.read(type(self).__name__, given))
+            object.__setattr__(self, setting.name, setting.read(type(self).__name__, given, TaskError))
 
     def __str__(self) -> str:
         names: list[str] = [field.name for field in fields(self)] if is_dataclass(self) else []

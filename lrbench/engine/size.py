@@ -1,7 +1,12 @@
 """Amounts of memory, in bytes and as text."""
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
+
+from lrbench.policy.kind import Kind
+from lrbench.policy.parameter import REQUIRED, declare
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _TEXT = re.compile(r"(\d{1,19}(?:\.\d{1,9})?) ?([kKMGT]?i?B)")
@@ -29,3 +34,24 @@ def rough_size(count: int) -> str:
     """So many bytes for a person, "12.2 GiB"."""
     unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if count >= UNITS[unit]), "B")
     return f"{count / UNITS[unit]:.1f} {unit}" if unit != "B" else f"{count} bytes"
+
+
+@dataclass(frozen=True)
+class SizeKind(Kind):
+    """An amount of memory; its canonical form is text in binary units, such as '2GiB'."""
+
+    @property
+    def allowed(self) -> str:
+        return "a number of bytes or a size such as '512MiB' or '2GiB'"
+
+    def read(self, value: object) -> str | None:
+        count = byte_count(value)
+        return None if count is None else exact_size(count)
+
+    def text(self, value: str) -> str:
+        return repr(value)
+
+
+def size(doc: str, *, default: Any = REQUIRED) -> Any:
+    """Declare an amount of memory."""
+    return declare("value", "bytes", SizeKind(), doc, default)

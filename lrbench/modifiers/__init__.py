@@ -12,7 +12,6 @@ SWA, EMA and LAWA only watch, and see the weights as these leave them.
 """
 
 from lrbench.engine.modifier import Control, Memory, Modifier, Watcher
-from lrbench.engine.setting import Setting, choice, count, flag, number
 from lrbench.modifiers.averaging import EMA, LAWA, SWA
 from lrbench.modifiers.learn_and_drop import Drop, LearnAndDrop
 from lrbench.modifiers.lookahead import Lookahead
@@ -27,6 +26,7 @@ from lrbench.modifiers.registry import (
 )
 from lrbench.modifiers.sampling import PSWA, PSWM, PWALKS
 from lrbench.policy.kind import Bounds
+from lrbench.policy.parameter import Parameter, choice, count, flag, number
 
 __all__ = [
     "EMA",
@@ -44,7 +44,7 @@ __all__ = [
     "Lookahead",
     "Memory",
     "Modifier",
-    "Setting",
+    "Parameter",
     "Watcher",
     "choice",
     "count",

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from lrbench.engine import Memory, Training, Watcher
-from lrbench.engine.setting import count, flag, number
 from lrbench.errors import TaskError
 from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, window_mean
 from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
+from lrbench.policy.parameter import count, flag, number
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lrbench.engine.setting import settings_of
 from lrbench.errors import TaskError
 from lrbench.modifiers import parse_modifier
+from lrbench.policy.parameter import parameters_of
 
 JOINT = " + "
 
@@ -22,7 +22,7 @@ def _brief_method(text: str) -> str:
         method = parse_modifier(text)
     except TaskError:
         return text
-    settings = settings_of(type(method))
+    settings = parameters_of(type(method))
     told = [setting for setting in settings if setting.required or getattr(method, setting.name) != setting.default]
     given = ", ".join(f"{setting.name}={getattr(method, setting.name)!r}" for setting in told)
     return f"{type(method).__name__}({given})" if given else type(method).__name__

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from lrbench.engine import Memory, Modifier, Training
-from lrbench.engine.setting import count, number
 from lrbench.errors import TaskError
 from lrbench.modifiers.network_copy import copy_with_weights
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
+from lrbench.policy.parameter import count, number
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task

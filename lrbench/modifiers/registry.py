@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from lrbench.engine import Watcher
-from lrbench.engine.setting import Setting, settings_of
-from lrbench.errors import TaskError, did_you_mean
+from lrbench.errors import TaskError
 from lrbench.policy.kind import short_repr
+from lrbench.policy.parameter import Parameter, build_declared, check_declared, parameters_of
 from lrbench.registry import Registry
 
 MAX_TEXT = 2000
@@ -40,11 +40,7 @@ def register_modifier(method: AnyMethod) -> AnyMethod:
     said = method.__doc__ or ""
     if sys.flags.optimize < 2 and (not said or said.startswith(f"{name}(")):  # python -OO drops docstrings
         raise TaskError(f"{name} must say what it does in a docstring")
-    declared = {setting.name for setting in settings_of(method)}
-    for field in vars(method)["__dataclass_fields__"]:
-        if field not in declared:
-            example = f"{field}: float = number('what it means', bounds=Bounds(0, 1))"
-            raise TaskError(f"{name}: declare {field} by a specifier, for example `{example}`")
+    check_declared(method, TaskError)
     MODIFIERS.add(name, method, method.__module__)
     return method
 
@@ -54,13 +50,13 @@ def modifiers() -> Mapping[str, type[Watcher]]:
     return MODIFIERS
 
 
-def settings_named(name: str) -> tuple[Setting, ...]:
+def settings_named(name: str) -> tuple[Parameter, ...]:
     """The declared settings of the method called `name`.
 
     Raises:
         TaskError: there is no such method.
     """
-    return settings_of(MODIFIERS.find(name))
+    return parameters_of(MODIFIERS.find(name))
 
 
 def description(name: str) -> str:
@@ -74,17 +70,7 @@ def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
     Raises:
         TaskError: the method or a setting is unknown, one is missing, or a value is not allowed.
     """
-    method = MODIFIERS.find(name)
-    settings = settings_of(method)
-    names = [setting.name for setting in settings]
-    for given in options:
-        if given not in names:
-            takes = f"it takes {', '.join(names)}" if names else "it takes none"
-            raise TaskError(f"{name} has no setting {short_repr(given)}{did_you_mean(str(given), names)}: {takes}")
-    for setting in settings:
-        if setting.required and setting.name not in options:
-            raise TaskError(f"{name} needs {setting.name} ({setting.doc}): {setting.allowed}")
-    return method(**options)
+    return build_declared(MODIFIERS.find(name), "setting", options, TaskError)
 
 
 def parse_modifier(text: str) -> Watcher:

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from lrbench.engine import Memory, Modifier, Training
-from lrbench.engine.setting import count, flag, number
 from lrbench.errors import TaskError
 from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, momentum_of_means, running_mean, window_mean
 from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
+from lrbench.policy.parameter import count, flag, number
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from lrbench.errors import PolicyError, did_you_mean
-from lrbench.policy.parameter import rate
+from lrbench.errors import PolicyError
+from lrbench.policy.parameter import build_declared, rate
 from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
 from lrbench.registry import Registry
 
@@ -119,14 +119,4 @@ def build(name: str, arguments: Mapping[str, object]) -> Named:
     Raises:
         PolicyError: the function or a parameter is unknown, a parameter is missing, or a value is not allowed.
     """
-    policy_class = FUNCTIONS.find(name)
-    names = [parameter.name for parameter in policy_class.parameters]
-    for given in arguments:
-        if given not in names:
-            raise PolicyError(
-                f"{name} has no parameter {given!r}{did_you_mean(given, names)}: it takes {', '.join(names)}"
-            )
-    for parameter in policy_class.parameters:
-        if parameter.required and parameter.name not in arguments:
-            raise PolicyError(f"{name} needs {parameter.name} ({parameter.doc}): {parameter.allowed}")
-    return policy_class(**arguments)
+    return build_declared(FUNCTIONS.find(name), "parameter", arguments, PolicyError)

@@ -120,6 +120,38 @@ class WholeKind(Kind):
         return str(value)
 
 
+@dataclass(frozen=True)
+class FlagKind(Kind):
+    """True or False."""
+
+    @property
+    def allowed(self) -> str:
+        return "True or False"
+
+    def read(self, value: object) -> bool | None:
+        return value if isinstance(value, bool) else None
+
+    def text(self, value: bool) -> str:
+        return repr(value)
+
+
+@dataclass(frozen=True)
+class ChoiceKind(Kind):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return " or ".join(map(repr, self.words))
+
+    def read(self, value: object) -> str | None:
+        return value if isinstance(value, str) and value in self.words else None
+
+    def text(self, value: str) -> str:
+        return repr(value)
+
+
 class _Relative(Kind):
     """A kind whose values are text as long as they wait for a budget."""
 

@@ -1,19 +1,22 @@
-"""Parameters as data: what a policy takes, said once.
+"""Parameters as data: what a policy or a modifier takes, declared once.
 
-A policy class declares each parameter by one of the specifiers below (`rate`, `length`, `decay`, ...). Validation,
-text, binding, catalogs, search spaces, listings and error messages all read that declaration.
+A class declares each parameter by one of the specifiers below (`rate`, `length`, `number`, ...). Validation, text,
+binding, catalogs, search spaces, listings and error messages all read that declaration.
 """
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-from lrbench.errors import PolicyError
+from lrbench.errors import LRBenchError, PolicyError, did_you_mean
 from lrbench.policy.budget import Budget
 from lrbench.policy.kind import (
     Bounds,
+    ChoiceKind,
     DecayRate,
+    FlagKind,
     Kind,
     LengthKind,
     LengthsKind,
@@ -36,14 +39,17 @@ class Required:
 
 REQUIRED: Final = Required()
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a policy.
+    """One parameter of a policy or a modifier.
 
     Attributes:
-        name: as it is written in Python and in text.
-        role: whether it belongs to the range, the steps or the value update (the columns of the paper's table).
+        name: as it is written in Python, in text and in study files.
+        role: of a policy's, whether it belongs to the range, the steps or the value update (the columns of the paper's
+            table).
         unit: what it is measured in.
         kind: which values it takes; `kind.bounds` for numbers.
         doc: what it means, in half a sentence.
@@ -66,17 +72,17 @@ class Parameter:
         """The allowed values in words."""
         return self.kind.allowed
 
-    def read(self, owner: str, value: object) -> Any:
-        """`value` in its canonical form.
+    def read(self, owner: str, value: object, error: type[LRBenchError] = PolicyError) -> Any:
+        """Return `value` in its canonical form.
 
         Raises:
-            PolicyError: the value is not allowed; the sentence names `owner`, the parameter, the value and what is.
+            error: the value is not allowed; the sentence names `owner`, the parameter, the value and what is.
         """
         canonical = self.kind.read(value)
         if canonical is None:
             mistake = self.kind.mistake(value)
             reason = f": {mistake}" if mistake else ""
-            raise PolicyError(f"{owner}: {self.name} must be {self.allowed}, not {short_repr(value)}{reason}")
+            raise error(f"{owner}: {self.name} must be {self.allowed}, not {short_repr(value)}{reason}")
         return canonical
 
     def bind(self, owner: str, value: Any, budget: Budget) -> Any:
@@ -137,6 +143,16 @@ def count(doc: str, *, low: int, high: float = math.inf, unit: str, default: Any
     return declare("step", unit, WholeKind(Bounds(low, high)), doc, default)
 
 
+def flag(doc: str, *, default: Any = REQUIRED) -> Any:
+    """Something that is done or not."""
+    return declare("value", "", FlagKind(), doc, default)
+
+
+def choice(doc: str, *, words: tuple[str, ...], default: Any = REQUIRED) -> Any:
+    """One of a few words."""
+    return declare("value", "", ChoiceKind(words), doc, default)
+
+
 def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED) -> Any:
     """The dataclass field that carries a `Parameter`; its name is the field's."""
     parameter = Parameter("", role, unit, kind, doc, default)
@@ -146,18 +162,34 @@ def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def parameters_of(policy_class: type) -> tuple[Parameter, ...]:
-    """The parameters of a policy class, in the order of their declaration.
+def parameters_of(owner: type) -> tuple[Parameter, ...]:
+    """Return the declared parameters of a dataclass, in the order of their declaration."""
+    declared = (field for field in dataclasses.fields(owner) if "parameter" in field.metadata)
+    return tuple(dataclasses.replace(field.metadata["parameter"], name=field.name) for field in declared)
+
+
+def check_declared(owner: type, error: type[LRBenchError]) -> None:
+    """Raise `error` where a field of a dataclass is declared without a specifier."""
+    for field in dataclasses.fields(owner):
+        if "parameter" not in field.metadata:
+            example = f"{field.name}: float = number('what it means', bounds=Bounds(0, 1))"
+            raise error(f"{owner.__name__}: declare {field.name} by a specifier, for example `{example}`")
+
+
+def build_declared(owner: type[T], word: str, arguments: Mapping[str, object], error: type[LRBenchError]) -> T:
+    """Build a class of declared parameters, each of which is called a `word`; those left out have their defaults.
 
     Raises:
-        PolicyError: a field was declared without one of the specifiers of this module.
+        error: a parameter is unknown or missing, or a value is not allowed.
     """
-    found = []
-    for field in dataclasses.fields(policy_class):
-        if "parameter" not in field.metadata:
-            raise PolicyError(
-                f"{policy_class.__name__}: declare {field.name} by a specifier, for example "
-                f"`{field.name}: float = rate('what it means')`"
-            )
-        found.append(dataclasses.replace(field.metadata["parameter"], name=field.name))
-    return tuple(found)
+    parameters = parameters_of(owner)
+    names = [parameter.name for parameter in parameters]
+    for given in arguments:
+        if given not in names:
+            hint = did_you_mean(str(given), names)
+            takes = ", ".join(names) or "none"
+            raise error(f"{owner.__name__} has no {word} {short_repr(given)}{hint}: it takes {takes}")
+    for parameter in parameters:
+        if parameter.required and parameter.name not in arguments:
+            raise error(f"{owner.__name__} needs {parameter.name} ({parameter.doc}): {parameter.allowed}")
+    return owner(**arguments)

@@ -17,6 +17,7 @@ from lrbench.policy.budget import MAX_ITERATIONS, Budget, Length
 from lrbench.policy.kind import short_repr
 from lrbench.policy.parameter import (
     Parameter,
+    check_declared,
     count,
     decay,
     declare,
@@ -67,6 +68,7 @@ class Policy(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+        check_declared(cls, PolicyError)
         cls.parameters = parameters_of(cls)
         for parameter in cls.parameters:
             if hasattr(Policy, parameter.name):

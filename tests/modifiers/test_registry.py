@@ -33,6 +33,7 @@ from lrbench.modifiers import (
     settings_named,
 )
 from lrbench.policy.kind import NumberKind, WholeKind
+from lrbench.tasks.fingerprint import fingerprint, text_digest
 from lrbench.tasks.plugins import load_plugin
 from lrbench.tasks.task import Task
 
@@ -292,3 +293,20 @@ def test_a_name_that_is_taken_is_refused() -> None:
     Impostor.__name__ = "PLP"
     with pytest.raises(TaskError, match=r"^the modifier 'PLP' is registered already: choose another name$"):
         register_modifier(Impostor)
+
+
+HOMES = {
+    "averaging": ("SWA", "EMA", "LAWA"),
+    "learn_and_drop": ("LearnAndDrop",),
+    "lookahead": ("Lookahead",),
+    "plp": ("PLP",),
+    "sampling": ("PSWA", "PWALKS", "PSWM"),
+}
+
+
+def test_what_a_shipped_modifier_adds_to_the_keys_of_runs_is_its_home_and_its_name() -> None:
+    homes = {name: f"lrbench.modifiers.{home}" for home, names in HOMES.items() for name in names}
+
+    assert {name: fingerprint(method) for name, method in built_in().items()} == {
+        name: text_digest(f"named:{home}.{name}") for name, home in homes.items()
+    }

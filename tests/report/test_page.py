@@ -186,7 +186,7 @@ def test_columns_functions_and_units_are_explained(page: Page) -> None:
 
     page.get_by_text("How to read a policy").click()
     assert page.get_by_text("dur: the budget, here 100 iterations").is_visible()
-    assert page.get_by_text("FIX: The same LR throughout.").is_visible()
+    assert page.get_by_text("FIX: A constant LR.").is_visible()
 
 
 def test_names_stay_text(opened: Open, study: Study) -> None:

@@ -15,7 +15,6 @@ from lrbench.display.docstring import first_sentence
 from lrbench.display.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
-    from lrbench.modifiers import Setting
     from lrbench.policy import Parameter
     from lrbench.tasks.registry import Registration
 
@@ -95,7 +94,7 @@ def function_document(name: str) -> dict[str, Any]:
     return {"name": name, **about, "parameters": [_parameter(each) for each in function.parameters]}
 
 
-def _declaration(declared: Parameter | Setting) -> dict[str, Any]:
+def _declaration(declared: Parameter) -> dict[str, Any]:
     return {
         "name": declared.name,
         "unit": declared.unit,
@@ -209,7 +208,7 @@ def _modifiers() -> Listing:
     return Listing(tuple(Column(title) for title in titles), rows, items)
 
 
-def _with_unit(setting: Setting) -> str:
+def _with_unit(setting: Parameter) -> str:
     return f"{setting.doc} [{setting.unit}]" if setting.unit else setting.doc
 
 

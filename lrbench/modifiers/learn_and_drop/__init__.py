@@ -25,14 +25,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import Memory, Modifier, State, Training
-from lrbench.engine.setting import count, number, size
-from lrbench.engine.size import byte_count, rough_size
+from lrbench.engine.size import byte_count, rough_size, size
 from lrbench.errors import TaskError
 from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, Storage, features_bytes, freeze
 from lrbench.modifiers.learn_and_drop.scores import KEPT, change_score, choose_storage, is_done, prefix_to_drop
 from lrbench.modifiers.learn_and_drop.units import check_units, units_of
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
+from lrbench.policy.parameter import count, number
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
