@@ -22,10 +22,10 @@ from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, find
 from lrbench.policy_search.search import Search
 from lrbench.progress import progress_where_seen
-from lrbench.store import Store, open_store
+from lrbench.store import Kind, Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of
-from lrbench.study.results import Results, results
+from lrbench.study.results import Results, answer
 from lrbench.study.study import Modifiers, Policies, Study
 from lrbench.tasks import Task, TaskLike, task_of
 from lrbench.training.engine_choice import Engine
@@ -175,11 +175,12 @@ class Lab:
 
     def run(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Outcome:
         """Run a study in this lab, as `lrbench.run` does."""
-        study = self.study(study, steps=steps, seeds=seeds)
+        return self._answered(self.study(study, steps=steps, seeds=seeds), "study")
+
+    def _answered(self, study: Study, kind: Kind) -> Outcome:
         with self._trainer() as trainer:
-            study = with_auto_peaks(study, trainer)
-            tally = trainer.train(study)
-            return Outcome(results(study.name, trainer.store), tally)
+            evidence, tally = trainer.trained(with_auto_peaks(study, trainer), kind)
+            return Outcome(answer(evidence), tally)
 
     def compare(
         self,
@@ -219,20 +220,19 @@ class Lab:
         base_lr_scales: Sequence[float] = (),
     ) -> Scorecard:
         """Score a policy in this lab, as `lrbench.score` does."""
-        policy, seeds, task = _parsed(policy), seeds_of(seeds, "score"), self.task(task)
+        policy, seeds, task = _parsed(policy), seeds_of(seeds, "score"), self.task(task).with_budget(steps)
         study = Study(
-            name=f"score {policy} on {task.name}",
+            name=f"score {policy} on {task.name}, {task.steps} iterations",
             task=task,
             policies=[policy],
             seeds=seeds,
-            steps=steps,
             target=target,
             base_lr_scales=base_lr_scales,
         )
-        answer = self.run(study).results.tasks[0]
-        if not answer.scorecards:
-            raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {answer.failures[0].error}")
-        return replace(answer.scorecards[0], verdict=None)
+        (scored,) = self._answered(study, "score").results.tasks
+        if not scored.scorecards:
+            raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {scored.failures[0].error}")
+        return replace(scored.scorecards[0], verdict=None)
 
     def range_test(
         self,

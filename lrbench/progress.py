@@ -46,7 +46,7 @@ class Tracker:
         self.total = self.done = 0
         self._task = ""
         self._better: Better = "higher"
-        self._scores: dict[str, dict[str, dict[int, float]]] = {}
+        self._scores: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
 
     def planned(self, backlog: Backlog) -> None:
         """A stage begins."""
@@ -55,7 +55,7 @@ class Tracker:
         self.runs, self.ended = len(backlog.missing), 0
         self.total, self.done = backlog.steps_to_train, 0
         self._scores = {}
-        stored = backlog.store.study_runs(plan.study.name) if backlog.store and backlog.missing else {}
+        stored = backlog.store.runs(plan.by_key) if backlog.store and backlog.missing else {}
         for run in plan.runs:
             known = stored.get(run.key)
             if known is not None and known.status == "finished":
@@ -85,19 +85,19 @@ class Tracker:
         """The policy with the best mean validation score on the task that is trained, over all runs that have ended."""
         from lrbench.metrics.direction import as_gain
 
-        scores = {name: fmean(by_seed.values()) for name, by_seed in self._scores.get(self._task, {}).items()}
+        scores = {row: fmean(by_seed.values()) for row, by_seed in self._scores.get(self._task, {}).items()}
         if not scores:
             return ""
-        name = max(scores, key=lambda name: as_gain(scores[name], self._better))
-        return f"{shortened(name, LONGEST_NAME)} {scores[name]:.4f}"
+        best = max(scores, key=lambda row: as_gain(scores[row], self._better))
+        return f"{shortened(' + '.join(filter(None, best)), LONGEST_NAME)} {scores[best]:.4f}"
 
     def _take(self, run: PlannedRun, score: float) -> None:
         from lrbench.metrics.direction import is_worthless
 
         if run.scale == 1:
             score = run.task.chance if is_worthless(score, run.task.better) else score
-            name = " + ".join(filter(None, (run.entry.name, run.variant.name)))
-            self._scores.setdefault(run.task.name, {}).setdefault(name, {})[run.seed] = score
+            row = (run.entry.name, run.variant.name)
+            self._scores.setdefault(run.task.name, {}).setdefault(row, {})[run.seed] = score
 
 
 class Lines:

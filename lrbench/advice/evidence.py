@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
-from lrbench.lr_range.range_test import belongs_to_a_range_test
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, retained_fraction
 from lrbench.study.file import find_study, read_toml, study_names
 from lrbench.study.results import StudyRuns, resolution
@@ -79,7 +78,7 @@ def evidence_by_task(store: Store, without: Collection[str] = ()) -> list[TaskEv
     Raises:
         StudyError: one of those is no study at all.
     """
-    names = {*store.study_names(), *study_names()}
+    names = {*(entry.name for entry in store.studies()), *study_names()}
     for name in without:
         if name not in names:
             hint = did_you_mean(name, names)
@@ -93,10 +92,10 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[TaskEvidence
     Range tests are none: their constant rates over few iterations would pass for what is good on a task.
     """
     found: dict[tuple[str, int], TaskEvidence] = {}
-    for name in store.study_names():
-        if name in without or belongs_to_a_range_test(name):
+    for entry in sorted(store.studies(), key=lambda entry: (entry.name, entry.version)):
+        if entry.name in without or entry.kind in ("range_test", "search"):
             continue
-        evidence = StudyRuns.of(name, store)
+        evidence = StudyRuns.of(entry.id, store)
         for task in evidence.tasks:
             runs = {
                 (contender.policy, run.seed): run
@@ -106,19 +105,19 @@ def stored(store: Store, without: Collection[str] = ()) -> Iterator[TaskEvidence
             }
             if runs:
                 body = TaskEvidence(
-                    task=task["name"],
-                    steps=task["steps"],
-                    objective=task["objective"],
+                    task=task.name,
+                    steps=task.steps,
+                    objective=task.objective,
                     where=store.name,
-                    studies=frozenset([name]),
-                    key=task["key"],
-                    eval_every=task["eval_every"],
-                    settings=registered(task["name"]),
+                    studies=frozenset([entry.name]),
+                    key=task.key,
+                    eval_every=task.eval_every,
+                    settings=registered(task.name),
                     resolution=resolution(task),
                     runs=runs,
-                    better=task["better"],
+                    better=task.better,
                 )
-                key = (task["key"], task["steps"])
+                key = (task.key, task.steps)
                 found[key] = body if key not in found else _joined(found[key], body)
     yield from found.values()
 

@@ -86,7 +86,7 @@ def check_policy(policy: Policy, task: Task, trainer: Trainer, *, target: float,
         seeds=tuple(seeds),
         target=target,
     )
-    evidence, tally = trainer.trained(study)
+    evidence, tally = trainer.trained(study, "verify")
     where = evidence.tasks[0]
     runs = evidence.records(where, "main").get((str(policy), ""), [])
     failures = list(evidence.failures(where))

@@ -50,9 +50,6 @@ LEAST_FALL = 0.02
 RANGE_SEEDS = (0, 1, 2)
 """The seeds of a range test that something else asks for, so that all that do share its runs."""
 
-CONSTANT, SWEEP = "range test of ", " sweep of "
-"""What the names of its studies begin with, and what follows how a sweep rises in theirs."""
-
 FEWEST_STEPS = 20
 FEWEST_DEFAULT_STEPS, MOST_DEFAULT_STEPS = 100, 500
 SWEEP_EVALUATIONS = 25
@@ -182,11 +179,6 @@ def find_range(
     )
 
 
-def belongs_to_a_range_test(study: str) -> bool:
-    """Whether a study was trained to find a range: it compares constant rates over few iterations, not policies."""
-    return study.startswith((CONSTANT, *(sweep + SWEEP for sweep in SWEEPS)))
-
-
 def default_steps(task: Task) -> int:
     """Iterations of each run of a range test unless they are given."""
     return min(max(task.steps // 5, FEWEST_DEFAULT_STEPS), MOST_DEFAULT_STEPS)
@@ -212,7 +204,9 @@ def _swept(
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
     bound = policy.bind(task.steps, task.steps_per_epoch)
-    runs, trained = _trained(f"{sweep}{SWEEP}{task.name}, {task.steps} steps", task, trainer, seeds, {"sweep": policy})
+    runs, trained = _trained(
+        f"{sweep} sweep of {task.name}, {task.steps} steps", task, trainer, seeds, {"sweep": policy}
+    )
 
     def swept(seed: int, run: StoredRun) -> SweepRun:
         middles = [(before + after) // 2 for before, after in pairwise([0, *(score.step for score in run.scores)])]
@@ -234,7 +228,7 @@ def _constant(
     """The runs with constant rates, and how many iterations were trained for them now."""
     rates = {f"{lr_of(exponent):.4g}": lr_of(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
-    runs, trained = _trained(f"{CONSTANT}{task.name}, {task.steps} steps", task, trainer, seeds, policies)
+    runs, trained = _trained(f"range test of {task.name}, {task.steps} steps", task, trainer, seeds, policies)
 
     def measured(name: str, seed: int, run: StoredRun) -> ConstantRun:
         if run.status != "finished":
@@ -254,10 +248,11 @@ def _trained(
         TaskError: one of them failed.
     """
     named = tuple(StudyPolicy(name, policy) for name, policy in policies.items())
-    evidence, tally = trainer.trained(Study(name=name, tasks=(task,), policies=named, seeds=tuple(seeds)))
+    study = Study(name=name, tasks=(task,), policies=named, seeds=tuple(seeds))
+    evidence, tally = trainer.trained(study, "range_test")
     for failure in evidence.failures(evidence.tasks[0]):
         raise TaskError(f"{name}: LR {failure.name}, seed {failure.seed} failed: {failure.error}")
-    keys = {(member.entry, member.seed): member.run for member in evidence.members}
+    keys = {(slot.policy, slot.seed): slot.run for slot in evidence.slots}
     runs = {(name, seed): evidence.runs[keys[name, seed]] for name in policies for seed in seeds}
     return runs, tally.steps_trained
 

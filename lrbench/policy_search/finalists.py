@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
     from lrbench.training.trainer import Trainer
 
-FRESH = ": confirmed"
-
 METRICS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
 """By objective, the metric of a scorecard that has it; the accuracy is there by its own name."""
 
@@ -30,11 +28,6 @@ class Finalists(NamedTuple):
     confirmed: tuple[Confirmation, ...] = ()
     failures: tuple[Failure, ...] = ()
     steps_trained: int = 0
-
-
-def fresh_name(search: str) -> str:
-    """The name of the study that trains the finalists of a search."""
-    return search + FRESH
 
 
 def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], trainer: Trainer) -> Finalists:
@@ -51,7 +44,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], tr
     else:
         best = list(front[:FINALISTS])
     study = Study(
-        name=fresh_name(search.name),
+        name=f"{search.name}: confirmed",
         tasks=(search.task,),
         policies=tuple(StudyPolicy(text, parse(text)) for text in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
@@ -59,7 +52,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], tr
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
-    fresh, tally = trainer.trained(study)
+    fresh, tally = trainer.trained(study, "confirmation", whole.entry.parent)
     return Finalists(
         confirmations(whole, fresh, search.objectives[0]), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
     )
@@ -69,7 +62,7 @@ def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[C
     """What runs on fresh seeds say of the finalists of a search, best first by its first objective."""
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
-    margin, target = fresh.definition["margin"], fresh.definition["target"]
+    margin, target = fresh.record.margin, fresh.record.target
     confirmed = confirm(searched, runs, margin=margin, target=target, resolution=resolution(task))
     return tuple(sorted(confirmed, key=lambda one: _cost(objective, one.card)))
 

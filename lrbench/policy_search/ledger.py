@@ -1,141 +1,105 @@
 """What a search asked for, in the store: written down before it is trained, so that nothing is ever asked twice.
 
-The list of questions is a study of its own beside the studies that train them, without runs. How each question was
-answered is not written down: it is read off the runs.
+How each policy did is not written down: it is read off the runs of the studies that belong to the search's record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.errors import StudyError
-from lrbench.study.study import LEDGER
+from lrbench.store import Asked, SearchRecord, StudyRecord
 
 if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
-    from lrbench.store import Store
-
+    from lrbench.store import Store, StudyEntry
 
 RANGE_TEST, CONFIRMATION = -2, -1
 """Where a batch has its number, the range test before the first and the confirmation of the winner have these."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A policy that a search asked for.
+class StoredLedger(NamedTuple):
+    """The record of a search in a store, and the studies that were trained for it, the one that was run last first."""
 
-    Attributes:
-        batch: the number of the batch that it belongs to, from 0.
-        phase: 1, or 2 for a policy that goes on from a first stage of the search.
-        policy: its text.
-        params: what the sampler chose, by dimension.
-        notes: whole numbers that the sampler keeps with it.
-    """
-
-    batch: int
-    phase: int
-    policy: str
-    params: Mapping[str, Any]
-    notes: Mapping[str, int]
+    entry: StudyEntry
+    record: SearchRecord
+    studies: tuple[StudyEntry, ...]
 
 
-@dataclass(frozen=True)
-class History:
-    """The policies that a search asked for, oldest first.
-
-    Attributes:
-        trained: by batch, how many iterations its training took, as far as they were counted: what a killed process
-            had trained of a batch is not among them.
-    """
-
-    asked: tuple[Asked, ...] = ()
-    trained: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def batches(self) -> int:
-        """How many batches were asked for."""
-        return self.asked[-1].batch + 1 if self.asked else 0
+def search_names(store: Store) -> list[str]:
+    """The names of the searches of a store."""
+    return sorted(entry.name for entry in store.studies() if entry.kind == "search")
 
 
-def ledger_name(search: str) -> str:
-    """The name under which the store has the questions of a search."""
-    return search + LEDGER
+def read_ledger(name: str, store: Store) -> StoredLedger | None:
+    """Read what a store has of a search; None where it has no search of that name."""
+    listed = store.studies()
+    entry = next((one for one in listed if one.kind == "search" and one.name == name), None)
+    if entry is None:
+        return None
+    record, _ = store.study(entry.id)
+    assert record.search is not None
+    return StoredLedger(entry, record.search, tuple(one for one in listed if one.parent == entry.id))
 
 
-def searches_of(names: Iterable[str]) -> list[str]:
-    """The searches of a store, by the names of all of its studies."""
-    return [name.removesuffix(LEDGER) for name in names if name.endswith(LEDGER)]
+def ledger_id(search: Search, store: Store) -> int | None:
+    """The id of a search's record in a store, to which its studies belong; None where nothing was asked yet."""
+    return next((one.id for one in store.studies() if one.kind == "search" and one.name == search.name), None)
 
 
-def read_history(search: Search, store: Store) -> History:
-    """What the store knows of a search; an empty history where it knows none.
+def read_history(search: Search, store: Store) -> SearchRecord:
+    """Read what the store knows of a search; nothing was asked where it knows none.
 
     Raises:
         StudyError: a search of that name was begun with another task, space, sampler or seeds.
     """
-    name = ledger_name(search.name)
-    return _history(search, store.study(name)[0] if name in store.study_names() else None, store)
+    known = read_ledger(search.name, store)
+    return _checked(search, None if known is None else known.record, store)
 
 
-def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> History:
+def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> SearchRecord:
     """Write down all that a search has asked for, and return what the store then has.
 
     Of two processes that run the same search the one that is behind takes over what the other has asked for.
     """
-    return _revised(
-        search, store, lambda known: known if len(known.asked) >= len(asked) else replace(known, asked=tuple(asked))
-    )
+
+    def longer(known: SearchRecord) -> SearchRecord:
+        return known if len(known.asked) >= len(asked) else known.model_copy(update={"asked": tuple(asked)})
+
+    return _revised(search, store, longer)
 
 
-def write_training(search: Search, batch: int, steps: int, store: Store) -> History:
+def write_training(search: Search, batch: int, steps: int, store: Store) -> SearchRecord:
     """Add to the iterations that a batch took, and return what the store then has."""
 
-    def counted(known: History) -> History:
-        return replace(known, trained={**known.trained, batch: known.trained.get(batch, 0) + steps})
+    def counted(known: SearchRecord) -> SearchRecord:
+        trained = {**known.trained, batch: known.trained.get(batch, 0) + steps}
+        return known.model_copy(update={"trained": trained})
 
     return _revised(search, store, counted)
 
 
-def _revised(search: Search, store: Store, change: Callable[[History], History]) -> History:
+def _revised(search: Search, store: Store, change: Callable[[SearchRecord], SearchRecord]) -> SearchRecord:
     """Change what the store knows of a search, so that nothing is lost of what another process writes meanwhile."""
 
-    def revise(definition: dict[str, Any] | None) -> dict[str, Any]:
-        return _definition(search, change(_history(search, definition, store)))
+    def revise(known: StudyRecord | None) -> StudyRecord:
+        record = change(_checked(search, None if known is None else known.search, store))
+        return StudyRecord(margin=search.margin, target=search.target, variants=(), search=record)
 
-    return _history(search, store.revise_study(ledger_name(search.name), revise), store)
+    revised = store.revise_search(search.name, revise).search
+    assert revised is not None
+    return revised
 
 
-def _history(search: Search, definition: Mapping[str, Any] | None, store: Store) -> History:
-    if definition is None:
-        return History()
-    begun, wanted = definition["search"], search.identity()
-    different = [name for name, value in wanted.items() if begun.get(name) != value]
+def _checked(search: Search, known: SearchRecord | None, store: Store) -> SearchRecord:
+    wanted = search.identity()
+    if known is None:
+        return SearchRecord(identity=wanted)
+    different = [name for name, value in wanted.items() if known.identity.get(name) != value]
     if different:
         raise StudyError(
             f"the store {store.name} has a search '{search.name}' with another {' and '.join(different)}: "
             "give this search another name, or go on with that one as it was"
         )
-    return History(read_asked(definition), {int(batch): steps for batch, steps in definition["trained"].items()})
-
-
-def read_asked(definition: Mapping[str, Any]) -> tuple[Asked, ...]:
-    """The policies that a search asked for, from what the store has of it."""
-    return tuple(Asked(**one) for one in definition["asked"])
-
-
-def _definition(search: Search, history: History) -> dict[str, Any]:
-    return {
-        "search": search.identity(),
-        "asked": [asdict(one) for one in history.asked],
-        "trained": dict(history.trained),
-        "margin": search.margin,
-        "target": search.target,
-        "confirm": 0,
-        "base_lr_scales": [],
-        "seeds": [],
-        "entries": [],
-        "treatments": [],
-        "tasks": [],
-    }
+    return known

@@ -16,10 +16,11 @@ from lrbench.metrics import as_gain
 from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
 from lrbench.policy_search.finalists import Finalists, confirm_finalists
-from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, Asked, read_history, write_asked, write_training
+from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
 from lrbench.policy_search.rungs import train_rungs
 from lrbench.policy_search.sampler import Round, Told, as_cost, mirror, suggest
 from lrbench.policy_search.staging import onwards
+from lrbench.store import Asked
 from lrbench.study.study import StudyPolicy
 from lrbench.training.plan import PlannedRun
 
@@ -317,7 +318,10 @@ def _ask(known: SearchState) -> list[Asked]:
     choice = known.rounds()[-1]
     suggestions = suggest(search, choice.policies, choice.told, known.room, is_new, len(known.asked))
     batch = known.asked[-1].batch + 1 if known.asked else 0
-    return [Asked(batch, known.phase, str(one.policy), one.params, one.notes) for one in suggestions]
+    return [
+        Asked(batch=batch, phase=known.phase, policy=str(one.policy), params=one.params, notes=one.notes)
+        for one in suggestions
+    ]
 
 
 def _identity(search: Search, policy: Policy) -> str:

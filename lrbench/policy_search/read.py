@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
-from lrbench.policy_search.finalists import confirmations, fresh_name
-from lrbench.policy_search.ledger import ledger_name, read_asked, searches_of
-from lrbench.policy_search.rungs import measure, studies_of
+from lrbench.policy_search.finalists import confirmations
+from lrbench.policy_search.ledger import read_ledger, search_names
+from lrbench.policy_search.rungs import measure
 from lrbench.study.results import StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation
-    from lrbench.policy_search.ledger import Asked
     from lrbench.policy_search.rungs import Measured
-    from lrbench.store import Store, StoredRun
+    from lrbench.store import Asked, Store, StoredRun
 
 
 @dataclass(frozen=True)
@@ -71,22 +70,26 @@ def read_search(name: str, store: Store) -> StoredSearch:
         StudyError: the store has no search of that name.
         StoreError: the store cannot be read.
     """
-    names = store.study_names()
-    if ledger_name(name) not in names:
-        raise StudyError(_missing(name, names, store))
-    definition, _ = store.study(ledger_name(name))
-    objectives = tuple(definition["search"]["objectives"])
-    studies = [StudyRuns.of(study, store) for study in studies_of(name, names)]
-    rungs = [_rung(study, objectives if study.name == name else ("accuracy",)) for study in studies]
+    ledger = read_ledger(name, store)
+    if ledger is None:
+        raise StudyError(_missing(name, store))
+    identity, asked = ledger.record.identity, ledger.record.asked
+    objectives = tuple(identity["objectives"])
+    latest = {entry.name: entry for entry in reversed(ledger.studies)}
+    read = [StudyRuns.of(entry.id, store) for entry in latest.values()]
+    studies = [study for study in read if study.entry.kind == "rung"]
+    whole = [study for study in studies if study.tasks[0].key == identity["task"]]
+    fresh = [study for study in read if study.entry.kind == "confirmation"]
+    rungs = [_rung(study, objectives, study in whole) for study in studies]
     rungs.sort(key=lambda rung: rung.budget)
-    trials = tuple(_trial(asked, rungs, name) for asked in read_asked(definition))
+    trials = tuple(_trial(one, rungs) for one in asked)
     confirmed: tuple[Confirmation, ...] = ()
-    if {name, fresh_name(name)} <= set(names):
-        confirmed = confirmations(StudyRuns.of(name, store), StudyRuns.of(fresh_name(name), store), objectives[0])
-    if not studies:
+    if whole and fresh:
+        confirmed = confirmations(whole[0], fresh[0], objectives[0])
+    if not rungs:
         return StoredSearch(name, objectives, None, trials, confirmed)
     (task,) = studies[0].tasks
-    return StoredSearch(name, objectives, task["objective"], trials, confirmed, task["better"])
+    return StoredSearch(name, objectives, task.objective, trials, confirmed, task.better)
 
 
 @dataclass(frozen=True)
@@ -94,29 +97,30 @@ class _Rung:
     """One budget of a search.
 
     Attributes:
+        whole: whether it is the task's own.
         runs: how many were asked for, by the text of the policy.
         measured: what they say, where all of them are over.
     """
 
-    study: str
+    whole: bool
     budget: int
     objectives: Sequence[str]
     runs: Mapping[str, int]
     measured: Mapping[str, Measured]
 
 
-def _rung(evidence: StudyRuns, objectives: Sequence[str]) -> _Rung:
-    runs = Counter(member.entry for member in evidence.members)
-    going = {member.entry for member in evidence.members if not _is_over(evidence.runs.get(member.run))}
-    measured = measure(evidence, objectives, runs.keys() - going)
-    return _Rung(evidence.name, evidence.tasks[0]["steps"], objectives, runs, measured)
+def _rung(evidence: StudyRuns, objectives: Sequence[str], is_whole: bool) -> _Rung:
+    runs = Counter(slot.policy for slot in evidence.slots)
+    going = {slot.policy for slot in evidence.slots if not _is_over(evidence.runs.get(slot.run))}
+    known = objectives if is_whole else ("accuracy",)
+    return _Rung(is_whole, evidence.tasks[0].steps, known, runs, measure(evidence, known, runs.keys() - going))
 
 
 def _is_over(run: StoredRun | None) -> bool:
     return run is not None and (run.ended or run.status == "failed")
 
 
-def _trial(asked: Asked, rungs: Sequence[_Rung], search: str) -> Trial:
+def _trial(asked: Asked, rungs: Sequence[_Rung]) -> Trial:
     iterations = sum(rung.runs.get(asked.policy, 0) * rung.budget for rung in rungs)
     reached = [rung for rung in rungs if asked.policy in rung.measured]
     if not reached:
@@ -129,15 +133,15 @@ def _trial(asked: Asked, rungs: Sequence[_Rung], search: str) -> Trial:
         asked.params,
         iterations,
         last.budget,
-        last.study == search,
+        last.whole,
         dict(zip(last.objectives, measured.values, strict=True)),
         measured.diverged,
     )
 
 
-def _missing(name: str, names: Sequence[str], store: Store) -> str:
-    if name in names:
+def _missing(name: str, store: Store) -> str:
+    if name in {entry.name for entry in store.studies()}:
         return f"'{name}' in the store {store.name} is a study of given policies, which nothing searched for"
-    known = searches_of(names)
+    known = search_names(store)
     has = f"it has: {', '.join(known)}" if known else "it has none yet"
     return f"the store {store.name} has no search '{name}'{did_you_mean(name, known)}; {has}"

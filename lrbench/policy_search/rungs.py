@@ -9,21 +9,21 @@ al. 2020, arXiv 1810.05934), but without chance: who goes on follows from the ba
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from lrbench.policy import parse
+from lrbench.policy_search.ledger import ledger_id
 from lrbench.policy_search.sampler import as_cost
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.training.runner import RunCounts
 
 if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
-    from lrbench.policy_search.ledger import Asked
     from lrbench.policy_search.search import Rung, Search
+    from lrbench.store import Asked
     from lrbench.study.results import StudyRuns
     from lrbench.training.trainer import Trainer
 
@@ -65,23 +65,19 @@ def train_rungs(search: Search, asked: Sequence[Asked], trainer: Trainer) -> tup
     """Train the policies that were asked for, at every budget that each of them earns."""
     batch_of = {one.policy: one.batch for one in asked}
     going, tally = list(batch_of), RunCounts()
+    parent = ledger_id(search, trainer.store)
     rungs: list[Mapping[str, Measured]] = []
     read: list[StudyRuns] = []
     for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
-        evidence, trained = trainer.trained(_study(search, rung, going))
+        evidence, trained = trainer.trained(_study(search, rung, going), "rung", parent)
         tally += trained
         read.append(evidence)
         rungs.append(measure(evidence, rung.objectives, going))
         going = promoted(search, going, rungs[-1], batch_of)
     return RungResults(tuple(rungs), tuple(read)), tally
-
-
-def studies_of(search: str, names: Iterable[str]) -> list[str]:
-    """Those of the names that are studies of a search, one a budget."""
-    return [name for name in names if re.fullmatch(re.escape(search) + r"( at \d+ iterations)?", name)]
 
 
 def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
@@ -121,7 +117,7 @@ def measure(evidence: StudyRuns, objectives: Sequence[str], policies: Iterable[s
 
 def _measured(evidence: StudyRuns, runs: Sequence[RunRecord], objectives: Sequence[str]) -> Measured:
     finished = [run for run in runs if not run.diverged]
-    seeds = len(evidence.definition["seeds"])
+    seeds = len(evidence.record.seeds)
     fallen = seeds - len(finished)
     values = tuple(fmean(_values(evidence, finished, objective, fallen)) for objective in objectives)
     return Measured(values, fallen / seeds)
@@ -133,13 +129,13 @@ def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, 
     match objective:
         case "accuracy":
             known = [run.score("val") for run in finished]
-            worst = task["chance"]
+            worst = math.nan if task.chance is None else task.chance
         case "robustness":
             known = [run.final.get("base_lr_retention") for run in finished]
             worst = 0.0
         case _:
-            worst = float(UNREACHED * task["steps"])
-            target = evidence.definition["target"]
-            known = [run.steps_to(target) for run in finished]
+            worst = float(UNREACHED * task.steps)
+            assert evidence.record.target is not None
+            known = [run.steps_to(evidence.record.target) for run in finished]
     values = [worst if value is None or not math.isfinite(value) else float(value) for value in known]
     return [*values, *[worst] * fallen]

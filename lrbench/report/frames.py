@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,13 @@ from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import Scorecard, expected_metrics
 from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import run_rows
-from lrbench.study.results import Results, StudyRuns, TaskResults, answer, label
+from lrbench.study.results import Results, StudyRuns, TaskResults, answer
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lrbench.metrics import Better, Confirmation
-    from lrbench.store import Store, StoredRun, StudySlot
+    from lrbench.store import Store, StoredRun, StudyRecord, StudySlot, TaskRecord
 
 POLICY = (
     *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
@@ -44,7 +44,7 @@ class Frames:
     Attributes:
         study: its name.
         store: where the database is that it was read from.
-        definition: what the store knows of it beside its runs.
+        record: what the store knows of it beside its runs.
         results: its answer, as `lrbench.study.results` gives it.
         runs: a row for each run that the study asks for, with the columns of `lrbench.study.export.export`; and label,
             objective, better, chance, `val_score` and `test_score` (the final objective on the two splits; chance for
@@ -62,7 +62,7 @@ class Frames:
 
     study: str
     store: str
-    definition: Mapping[str, Any]
+    record: StudyRecord
     results: Results
     runs: pd.DataFrame
     curves: pd.DataFrame
@@ -72,7 +72,7 @@ class Frames:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The names of the study's tasks."""
-        return tuple(task["name"] for task in self.definition["tasks"])
+        return tuple(task.name for task in self.record.tasks)
 
     def on(self, task: str) -> Frames:
         """The same for one task alone.
@@ -88,13 +88,15 @@ class Frames:
         tables = {name: getattr(self, name) for name in ("runs", "curves", "policies", "effects")}
         return replace(
             self,
-            definition={**self.definition, "tasks": [one for one in self.definition["tasks"] if one["name"] == task]},
+            record=self.record.model_copy(
+                update={"tasks": tuple(one for one in self.record.tasks if one.name == task)}
+            ),
             results=replace(self.results, tasks=tuple(one for one in self.results.tasks if one.task == task)),
             **{name: table[table["task"] == task].reset_index(drop=True) for name, table in tables.items()},
         )
 
 
-def study_frames(study: str, store: Store) -> Frames:
+def study_frames(study: int | str, store: Store) -> Frames:
     """Read a study from a store.
 
     Raises:
@@ -105,9 +107,9 @@ def study_frames(study: str, store: Store) -> Frames:
     evidence = StudyRuns.of(study, store)
     results = answer(evidence)
     return Frames(
-        study,
+        evidence.name,
         store.name,
-        evidence.definition,
+        evidence.record,
         results,
         _runs(evidence),
         pd.DataFrame(_curves(evidence), columns=list(CURVE)),
@@ -123,7 +125,7 @@ def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frame
     (task,) = frames.results.tasks
     return replace(
         frames,
-        definition={**frames.definition, "confirm": confirmed[0].card.n},
+        record=frames.record.model_copy(update={"confirm": confirmed[0].card.n}),
         results=replace(frames.results, tasks=(replace(task, confirmed=confirmed),)),
     )
 
@@ -172,24 +174,27 @@ def _runs(evidence: StudyRuns) -> pd.DataFrame:
 
     table = pd.DataFrame(run_rows(evidence))
     table = table.reindex(columns=list(dict.fromkeys((*table.columns, *RUN))))
-    tasks = {task["name"]: task for task in evidence.tasks}
+    tasks = {task.name: task for task in evidence.tasks}
     stored = [evidence.runs.get(key) for key in table["run"]]
     columns: dict[str, list[Any]] = {
         column: [_final(run, column, tasks[task]) for run, task in zip(stored, table["task"], strict=True)]
         for column in ("val_score", "test_score")
     }
     return table.assign(
-        label=[label(*names) for names in zip(table["name"], table["modifier"], strict=True)],
-        **{column: [tasks[task][column] for task in table["task"]] for column in ("objective", "better", "chance")},
+        label=[evidence.labels[names] for names in zip(table["name"], table["modifier"], strict=True)],
+        **{
+            column: [getattr(tasks[task], column) for task in table["task"]]
+            for column in ("objective", "better", "chance")
+        },
         **columns,
     )
 
 
-def _final(run: StoredRun | None, column: str, task: Mapping[str, Any]) -> float | None:
+def _final(run: StoredRun | None, column: str, task: TaskRecord) -> float | None:
     if run is None or not run.ended:
         return None
     score = math.nan if run.status == "diverged" else getattr(run.scores[-1], column)
-    return task["chance"] if is_worthless(score, task["better"]) else _finite(score)
+    return task.chance if is_worthless(score, task.better) else _finite(score)
 
 
 def _finite(number: float) -> float:
@@ -198,29 +203,28 @@ def _finite(number: float) -> float:
 
 
 def _curves(evidence: StudyRuns) -> Iterator[dict[str, Any]]:
-    tasks = {task["name"]: task for task in evidence.tasks}
-    for member in evidence.members:
-        run = evidence.runs.get(member.run)
+    tasks = {task.name: task for task in evidence.tasks}
+    for slot in evidence.slots:
+        run = evidence.runs.get(slot.run)
         if run is not None:
-            place = _place(member, run, tasks[member.task])
+            place = _place(slot, run, tasks[slot.task]) | {"label": evidence.labels[slot.policy, slot.variant]}
             for score in run.scores:
                 yield place | {name: _finite(value) for name, value in vars(score).items()}
 
 
-def _place(member: StudySlot, run: StoredRun, task: Mapping[str, Any]) -> dict[str, Any]:
+def _place(slot: StudySlot, run: StoredRun, task: TaskRecord) -> dict[str, Any]:
     return {
-        "task": member.task,
-        "stage": member.stage,
-        "label": label(member.entry, member.variant),
-        "name": member.entry,
-        "modifier": member.variant,
-        "scale": member.scale,
-        "seed": member.seed,
+        "task": slot.task,
+        "stage": slot.stage,
+        "name": slot.policy,
+        "modifier": slot.variant,
+        "scale": slot.scale,
+        "seed": slot.seed,
         "status": run.status,
         "diverged_at": run.diverged_at,
-        "objective": task["objective"],
-        "better": task["better"],
-        "chance": task["chance"],
+        "objective": task.objective,
+        "better": task.better,
+        "chance": task.chance,
     }
 
 
@@ -237,12 +241,11 @@ def _policy_columns(results: Results) -> list[str]:
 
 
 def _policies(evidence: StudyRuns, results: Results) -> Iterator[dict[str, Any]]:
-    places = evidence.places
     for task, answered in zip(evidence.tasks, results.tasks, strict=True):
         for place, card in enumerate(answered.scorecards, start=1):
-            name, variant = places[card.name]
+            name, variant = answered.rows[card.name]
             yield {
-                "task": task["name"],
+                "task": task.name,
                 "place": place,
                 "label": card.name,
                 "name": name,
@@ -252,13 +255,13 @@ def _policies(evidence: StudyRuns, results: Results) -> Iterator[dict[str, Any]]
                 "reason": None if card.verdict is None else card.verdict.reason,
                 "seeds": card.n,
                 "reached": card.reached,
-                "objective": task["objective"],
-                "better": task["better"],
-                "chance": task["chance"],
+                "objective": task.objective,
+                "better": task.better,
+                "chance": task.chance,
                 "margin": results.margin,
                 "target": results.target,
-                "steps": task["steps"],
-                "steps_per_epoch": task["steps_per_epoch"],
+                "steps": task.steps,
+                "steps_per_epoch": task.steps_per_epoch,
                 **_figures(card),
             }
 

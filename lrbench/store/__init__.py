@@ -7,22 +7,45 @@ Whoever trains holds a lease on the runs that he writes, so that several coordin
 
 from lrbench.store.lease import Lease
 from lrbench.store.open import open_store, store_exists
-from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment, Status, StoredRun, StudySlot
+from lrbench.store.records import (
+    ENDED,
+    Asked,
+    Holder,
+    Kind,
+    NewRun,
+    PolicyRecord,
+    Score,
+    SearchRecord,
+    Segment,
+    Status,
+    StoredRun,
+    StudyEntry,
+    StudyRecord,
+    StudySlot,
+    TaskRecord,
+)
 from lrbench.store.store import Store
 from lrbench.store.tables import SCHEMA_VERSION
 
 __all__ = [
     "ENDED",
     "SCHEMA_VERSION",
+    "Asked",
     "Holder",
+    "Kind",
     "Lease",
     "NewRun",
+    "PolicyRecord",
     "Score",
+    "SearchRecord",
     "Segment",
     "Status",
     "Store",
     "StoredRun",
+    "StudyEntry",
+    "StudyRecord",
     "StudySlot",
+    "TaskRecord",
     "open_store",
     "store_exists",
 ]

@@ -24,7 +24,7 @@ from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import to_text
 from lrbench.store.processes import is_gone, place
 from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment
-from lrbench.store.tables import STACKED, coordinators, evaluations, is_exact_enough, leases, runs
+from lrbench.store.tables import coordinators, evaluations, is_exact_enough, leases, runs
 
 LEASE_SECONDS = 60.0
 """A coordinator that was not heard of for so long holds nothing that others cannot take."""
@@ -248,7 +248,7 @@ def write_beginnings(connection: sa.Connection, database: Database, begun: Seque
     keys = [run.key for run in begun]
     connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(database.listed(keys))))
     connection.execute(sa.delete(runs).where(runs.c.key.in_(database.listed(keys))))
-    blank = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0, "created": time.time()}
+    blank = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0, "created": time.time(), "exact": True}
     rows = [{**vars(run), "provenance": json.dumps(run.provenance), **blank} for run in begun]
     if rows:
         connection.execute(sa.insert(runs), rows)
@@ -266,16 +266,18 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
             "final": _text(segment.final),
             "checkpoint": segment.checkpoint,
             "other_provenance": _text(segment.provenance),
+            "is_exact": segment.exact,
         }
         for key, segment in segments.items()
     ]
     scores = [{"run": key, **_row(score)} for key, segment in segments.items() for score in segment.scores]
     seconds = runs.c.seconds + sa.bindparam("more_seconds", type_=sa.Double)
     other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
-    provenance = sa.case((STACKED, runs.c.provenance), else_=other)
+    provenance = sa.case((runs.c.exact, other), else_=runs.c.provenance)
+    exact = sa.and_(runs.c.exact, sa.bindparam("is_exact", type_=sa.Boolean))
     if facts:
         update = sa.update(runs).where(runs.c.key == sa.bindparam("of"))
-        connection.execute(update.values(seconds=seconds, provenance=provenance, error=None), facts)
+        connection.execute(update.values(seconds=seconds, provenance=provenance, exact=exact, error=None), facts)
     if scores:
         connection.execute(sa.insert(evaluations), scores)
 

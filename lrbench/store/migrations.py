@@ -5,7 +5,11 @@ Each is written for the tables of its own time, and stays as it is when later ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -43,5 +47,99 @@ def allow_unknown_scores(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: add_leases, 2: allow_unknown_scores}
+def give_studies_kinds(connection: sa.Connection) -> None:
+    """From 3 to 4: studies have a kind, a parent and versions, their places are slots, and runs know if they are exact.
+
+    Up to 3, the name of a study says what it is.
+    """
+    in_sqlite = connection.dialect.name == "sqlite"
+    key, double = ("INTEGER NOT NULL", "DOUBLE") if in_sqlite else ("SERIAL", "DOUBLE PRECISION")
+    for statement in (
+        "ALTER TABLE runs ADD COLUMN exact BOOLEAN NOT NULL DEFAULT TRUE",
+        "ALTER TABLE studies RENAME TO studies_of_3",
+        f"CREATE TABLE studies (id {key}, kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, "
+        "parent INTEGER, fingerprint VARCHAR(32) NOT NULL, last_run BIGINT NOT NULL, definition TEXT NOT NULL, "
+        "PRIMARY KEY (id), FOREIGN KEY(parent) REFERENCES studies (id))",
+        "CREATE INDEX ix_studies_name ON studies (name)",
+        "CREATE TABLE slots (study INTEGER NOT NULL, task TEXT NOT NULL, stage TEXT NOT NULL, policy TEXT NOT NULL, "
+        f"variant TEXT NOT NULL, scale {double} NOT NULL, seed BIGINT NOT NULL, run VARCHAR(32) NOT NULL, "
+        "PRIMARY KEY (study, task, stage, policy, variant, scale, seed), FOREIGN KEY(study) REFERENCES studies (id))",
+        "CREATE INDEX ix_slots_run ON slots (run)",
+    ):
+        connection.exec_driver_sql(statement)
+    stacked = sa.text("UPDATE runs SET exact = FALSE WHERE provenance LIKE :mark")
+    connection.execute(stacked, {"mark": '%"engine": "stacked"%'})
+    rows = connection.execute(sa.text("SELECT name, definition FROM studies_of_3 ORDER BY name"))
+    definitions = {row.name: json.loads(row.definition) for row in rows}
+    searches = [name.removesuffix(_LEDGER) for name in definitions if name.endswith(_LEDGER)]
+    ids: dict[str, int] = {}
+    for name in sorted(definitions, key=lambda name: not name.endswith(_LEDGER)):
+        kind, parent, new_name = _kind_of_3(name, definitions[name], searches)
+        definition = json.dumps(_definition_of_4(definitions[name]))
+        row = {
+            "kind": kind,
+            "name": new_name,
+            "version": 2 if kind == "rung" and new_name == parent else 1,
+            "parent": None if parent is None else ids[parent + _LEDGER],
+            "fingerprint": blake2b(definition.encode(), digest_size=16).hexdigest(),
+            "last_run": len(ids) + 1,
+            "definition": definition,
+        }
+        insert = sa.text(
+            "INSERT INTO studies (kind, name, version, parent, fingerprint, last_run, definition) "
+            "VALUES (:kind, :name, :version, :parent, :fingerprint, :last_run, :definition) RETURNING id"
+        )
+        ids[name] = connection.execute(insert, row).scalar_one()
+        connection.execute(
+            sa.text(
+                "INSERT INTO slots SELECT :id, task, stage, entry, treatment, scale, seed, run FROM members "
+                "WHERE study = :name"
+            ),
+            {"id": ids[name], "name": name},
+        )
+    connection.exec_driver_sql("DROP TABLE members")
+    connection.exec_driver_sql("DROP TABLE studies_of_3")
+
+
+_LEDGER = ": what was asked"
+
+
+def _kind_of_3(name: str, definition: Mapping[str, Any], searches: list[str]) -> tuple[str, str | None, str]:
+    """What a study is by its name: its kind, the search that it belongs to, and its name in schema 4."""
+    if name.endswith(_LEDGER):
+        return "search", None, name.removesuffix(_LEDGER)
+    for search in searches:
+        if re.fullmatch(re.escape(search) + r"( at \d+ iterations)?", name):
+            return "rung", search, name
+        if name == f"{search}: confirmed":
+            return "confirmation", search, name
+    entries, tasks = definition.get("entries", []), definition.get("tasks", [])
+    if len(tasks) == 1 and entries:
+        policy, task = entries[0]["policy"], tasks[0]
+        budget = f"{task['name']}, {task['steps']}"
+        sweeps = [f"{sweep} sweep of {budget} steps" for sweep in ("exponential", "linear")]
+        if name in (f"range test of {budget} steps", *sweeps):
+            return "range_test", None, name
+        if name == f"score {policy} on {task['name']}":
+            return "score", None, f"{name}, {task['steps']} iterations"
+        if name == f"verify {policy} on {budget} iterations":
+            return "verify", None, name
+    return "study", None, name
+
+
+def _definition_of_4(definition: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {"entries": "policies", "treatments": "variants"}
+    ledger = ("search", "asked", "trained")
+    rest = {renamed.get(key, key): value for key, value in definition.items() if key not in ledger}
+    if "search" not in definition:
+        return rest
+    asked = {"identity": definition["search"], "asked": definition["asked"], "trained": definition["trained"]}
+    return {**rest, "search": asked}
+
+
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
+    1: add_leases,
+    2: allow_unknown_scores,
+    3: give_studies_kinds,
+}
 """By the version that it starts from, what leads to the next one."""

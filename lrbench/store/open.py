@@ -54,7 +54,7 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
     database = Database(engine, name)
     try:
         database.check_transactions(transactions)
-        prepare(database, must_exist=must_exist)
+        database = prepare(database, must_exist=must_exist)
     except BaseException:
         database.close()
         raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, overload
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields
+from hashlib import blake2b
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 Status = Literal["running", "finished", "diverged", "failed"]
 
@@ -30,7 +33,8 @@ class Score:
     test_score: float
 
 
-NO_EVALUATIONS = np.empty((0, len(fields(Score))))
+EVALUATION = np.dtype([(one.name, np.int64 if one.name == "step" else np.float64) for one in fields(Score)])
+"""An evaluation as an element of an array."""
 
 
 class Scores(Sequence[Score]):
@@ -39,11 +43,11 @@ class Scores(Sequence[Score]):
     A store of 100,000 runs has millions of them.
 
     Args:
-        table: float64 [evaluations, 6], the fields of `Score`.
+        table: `EVALUATION` [evaluations].
     """
 
-    def __init__(self, table: NDArray[np.float64] = NO_EVALUATIONS) -> None:
-        self._table = table
+    def __init__(self, table: NDArray[np.void] | None = None) -> None:
+        self._table = np.empty(0, EVALUATION) if table is None else table
 
     def __len__(self) -> int:
         return len(self._table)
@@ -55,22 +59,23 @@ class Scores(Sequence[Score]):
     def __getitem__(self, place: int | slice) -> Score | Scores:
         if isinstance(place, slice):
             return Scores(self._table[place])
-        step, *figures = self._table[place].tolist()
-        return Score(int(step), *figures)
+        return Score(*self._table[place].tolist())
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Scores):
-            return np.array_equal(self._table, other._table, equal_nan=True)
+            mine, theirs = (self._table, other._table)
+            return all(np.array_equal(mine[name], theirs[name], equal_nan=True) for name in EVALUATION.fields or ())
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def __repr__(self) -> str:
         return repr(tuple(self))
 
     def steps(self) -> list[int]:
-        return [int(step) for step in self._table[:, 0].tolist()]
+        steps: list[int] = self._table["step"].tolist()
+        return steps
 
     def val_scores(self) -> list[float]:
-        scores: list[float] = self._table[:, 3].tolist()
+        scores: list[float] = self._table["val_score"].tolist()
         return scores
 
 
@@ -85,6 +90,7 @@ class Segment:
         final: the metrics of the last evaluation, once the run is finished.
         checkpoint: the file name of the state after it, where the run goes on from there.
         provenance: what trained it, where that is not what the run began with.
+        exact: whether the serial engine trained it, whose numbers are exact to the bit.
     """
 
     step: int
@@ -96,6 +102,7 @@ class Segment:
     final: Mapping[str, Any] | None = None
     checkpoint: str | None = None
     provenance: Mapping[str, Any] | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,12 @@ class NewRun:
 
 @dataclass(frozen=True)
 class StoredRun(NewRun):
-    """All that the store knows of a run; `created` is when it was begun, in seconds since 1970."""
+    """All that the store knows of a run.
+
+    Attributes:
+        created: when it was begun, in seconds since 1970.
+        exact: whether the stacked engine had no part in it, whose numbers differ by rounding.
+    """
 
     status: Status
     step: int
@@ -125,6 +137,7 @@ class StoredRun(NewRun):
     final: Mapping[str, Any] | None
     checkpoint: str | None
     created: float = field(compare=False)
+    exact: bool
     scores: Scores = field(default_factory=Scores)
 
     @property
@@ -135,15 +148,151 @@ class StoredRun(NewRun):
 
 @dataclass(frozen=True)
 class StudySlot:
-    """A place of a study that a run fills."""
+    """A place of a study that a run fills: a policy by a variant, on a task, with a seed, at a base-LR scale."""
 
     task: str
     stage: str
-    entry: str
+    policy: str
     variant: str
     scale: float
     seed: int
     run: str
+
+
+Kind = Literal["study", "search", "rung", "confirmation", "range_test", "score", "verify"]
+"""What a record of a study is: a study of a user's, or what a search, a range test, a score or a verification keeps."""
+
+ASKED_IN_PARTS: tuple[Kind, ...] = ("rung", "range_test")
+"""Kinds that ask for their runs bit by bit, each time for all of them again: a smaller part makes no new version."""
+
+
+class _Record(BaseModel):
+    """A value that a store keeps as JSON."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class TaskRecord(_Record):
+    """What judging a study takes of a task.
+
+    Attributes:
+        steps, steps_per_epoch, eval_every: the budget, the length of an epoch and of an evaluation's interval, in
+            iterations.
+        chance: the objective's value for guessing; None where it is not known.
+        bounds: the lowest and the highest value of the objective; None where an older lrbench did not note them.
+    """
+
+    name: str
+    key: str
+    steps: int
+    steps_per_epoch: int
+    eval_every: int
+    objective: str
+    chance: float | None
+    better: Literal["higher", "lower"] = "higher"
+    bounds: tuple[float | None, float | None] | None = None
+    class_names: tuple[str, ...] | None = None
+    test_samples: int
+    val_samples: int
+
+
+class PolicyRecord(_Record):
+    """A policy of a study: its name there, its text, and its peak where a range test found that."""
+
+    name: str
+    policy: str
+    found_peak: float | None = None
+
+
+class Asked(_Record):
+    """A policy that a search asked for.
+
+    Attributes:
+        batch: the number of the batch that it belongs to, from 0.
+        phase: 1, or 2 for a policy that goes on from a first stage of the search.
+        policy: its text.
+        params: what the sampler chose, by dimension.
+        notes: whole numbers that the sampler keeps with it.
+    """
+
+    batch: int
+    phase: int
+    policy: str
+    params: Mapping[str, Any]
+    notes: Mapping[str, int]
+
+
+class SearchRecord(_Record):
+    """What a search asked for.
+
+    Attributes:
+        identity: what must be the same for the search to go on.
+        asked: the policies, oldest first.
+        trained: by batch, how many iterations its training took, as far as they were counted: what a killed process
+            had trained of a batch is not among them.
+    """
+
+    identity: Mapping[str, Any]
+    asked: tuple[Asked, ...] = ()
+    trained: Mapping[int, int] = {}
+
+    @property
+    def batches(self) -> int:
+        """How many batches were asked for."""
+        return self.asked[-1].batch + 1 if self.asked else 0
+
+
+class StudyRecord(_Record):
+    """What is needed beside the runs to answer a study's questions from the store alone.
+
+    Attributes:
+        variants: the names of the variants; the empty one is training as it is.
+        search: of a record of kind "search", which asks for no runs itself.
+    """
+
+    margin: float = 0.01
+    target: float | None = None
+    confirm: int = 0
+    base_lr_scales: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+    policies: tuple[PolicyRecord, ...] = ()
+    variants: tuple[str, ...] = ("",)
+    tasks: tuple[TaskRecord, ...] = ()
+    search: SearchRecord | None = None
+
+    def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
+        """Hash the record with the runs that it asks for, in whatever order they come."""
+        content = [self.model_dump_json(), sorted(astuple(slot) for slot in slots)]
+        return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+
+    def adds_to(self, older: Self) -> bool:
+        """Whether, as far as its terms go, nothing of an older record is lost in this one."""
+        terms = (self.margin, self.target) == (older.margin, older.target)
+        return terms and self.confirm >= older.confirm
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A row of the list of studies, in which a record of a search stands beside the studies that it trained.
+
+    Attributes:
+        id: what identifies it in this store.
+        version: a number that no other record of the same name has.
+        parent: the id of the record that it belongs to, as a rung does to its search.
+        is_latest: whether its name alone means it, since no other study of the name was run after it.
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    version: int
+    parent: int | None
+    is_latest: bool
+
+    @property
+    def address(self) -> str:
+        """What a command calls it by: its name, with the version where it is not the latest."""
+        return self.name if self.is_latest else f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""What a store is asked and told, in the terms of studies and runs."""
+"""The store in the terms of studies and runs."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +21,18 @@ from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import from_text
 from lrbench.store.lease import Lease
-from lrbench.store.records import NO_EVALUATIONS, Scores, Status, StoredRun, StudySlot
-from lrbench.store.tables import evaluations, is_exact_enough, runs, studies
-from lrbench.store.tables import members as places
+from lrbench.store.records import (
+    ASKED_IN_PARTS,
+    EVALUATION,
+    Kind,
+    Scores,
+    Status,
+    StoredRun,
+    StudyEntry,
+    StudyRecord,
+    StudySlot,
+)
+from lrbench.store.tables import evaluations, is_exact_enough, runs, slots, studies
 
 
 class Store(Readable):
@@ -47,7 +56,7 @@ class Store(Readable):
         how = f" ({', '.join(f'{count:,} {status}' for status, count in counts.items())})" if counts else ""
         yield f"store {self.name}"
         yield f"{many(counts.total(), 'run')}{how}"
-        names = self.study_names()
+        names = sorted({entry.name for entry in self.studies() if entry.parent is None})
         yield f"{many(len(names), 'study')}: {', '.join(names)}" if names else "no study yet"
 
     def __repr__(self) -> str:
@@ -71,35 +80,57 @@ class Store(Readable):
         return Lease(self._database)
 
     @patient
-    def save_study(self, name: str, definition: Mapping[str, Any], members: Iterable[StudySlot]) -> None:
-        """Say what a study asks for, in place of what it asked for before."""
+    def save_study(
+        self,
+        name: str,
+        record: StudyRecord,
+        asked: Iterable[StudySlot],
+        kind: Kind = "study",
+        parent: int | None = None,
+    ) -> int:
+        """Write what a study asks for, as the latest of its name, and return its id.
+
+        A stored study that has the same content, or to which this only adds, is brought up to date. Otherwise the
+        stored one stays, and this is a new version.
+        """
+        wanted = tuple(asked)
+        content = {"definition": record.model_dump_json(), "fingerprint": record.fingerprint(wanted)}
         with self._database.writing() as connection:
             self._database.take_turn(connection)
-            connection.execute(sa.delete(places).where(places.c.study == name))
-            connection.execute(sa.delete(studies).where(studies.c.name == name))
-            connection.execute(sa.insert(studies).values(name=name, definition=json.dumps(definition)))
-            self._insert_members(connection, name, members)
+            rows = _family(connection, name, kind, parent)
+            if (known := _answering(connection, rows, record, wanted)) is not None:
+                return _write_study(connection, known, {})
+            older = [(row.id, _lasting(connection, row)) for row in rows if record.adds_to(_record(row))]
+            covered = [(len(lasting), study) for study, lasting in older if lasting <= set(wanted)]
+            known = max(covered)[1] if covered else None
+            study = _write_study(connection, known, content, name=name, kind=kind, parent=parent)
+            connection.execute(sa.delete(slots).where(slots.c.study == study))
+            self._insert_slots(connection, study, wanted)
+            return study
 
     @patient
-    def revise_study(self, name: str, revise: Callable[[dict[str, Any] | None], dict[str, Any]]) -> dict[str, Any]:
-        """Put what `revise` makes of a study's definition in its place, and return it; its members stay as they are.
+    def revise_search(self, name: str, revise: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:
+        """Put what `revise` makes of a search's record in its place, and return that.
 
-        Nobody else changes the study in between. `revise` is given None where there is no study of that name.
+        Nobody else changes the record in between. `revise` is given None where there is no search of that name.
         """
         with self._database.writing() as connection:
             self._database.take_turn(connection)
-            before = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
-            text = json.dumps(revise(None if before is None else json.loads(before)))
-            insert = self._database.insert(studies).values(name=name, definition=text)
-            connection.execute(insert.on_conflict_do_update(index_elements=[studies.c.name], set_={"definition": text}))
-            return dict(json.loads(text))
+            known = next(iter(_family(connection, name, "search", None)), None)
+            record = revise(known and _record(known))
+            content = {"definition": record.model_dump_json(), "fingerprint": record.fingerprint()}
+            _write_study(connection, known and known.id, content, name=name, kind="search", parent=None)
+            return StudyRecord.model_validate_json(content["definition"])
 
     @patient
-    def add_members(self, study: str, members: Iterable[StudySlot]) -> None:
-        """Add places to a study that is there; those that it has already are filled anew."""
+    def add_slots(self, study: int, added: Iterable[StudySlot]) -> None:
+        """Give a study places, in place of those of the same stages that it has."""
+        wanted = tuple(added)
         with self._database.writing() as connection:
             self._database.take_turn(connection)
-            self._insert_members(connection, study, members)
+            stages = {slot.stage for slot in wanted}
+            connection.execute(sa.delete(slots).where(slots.c.study == study, slots.c.stage.in_(stages)))
+            self._insert_slots(connection, study, wanted)
 
     # Reading -------------------------------------------------------------------------------------------------------
 
@@ -128,30 +159,68 @@ class Store(Readable):
         return self._runs(counted)
 
     @patient
-    def study_names(self) -> tuple[str, ...]:
+    def studies(self) -> tuple[StudyEntry, ...]:
+        """List all studies of the store, the one that was run last first."""
+        rows = sa.select(studies).order_by(studies.c.last_run.desc())
+        seen: set[tuple[bool, str]] = set()
+        listed = []
         with self._database.reading() as connection:
-            return tuple(connection.scalars(sa.select(studies.c.name).order_by(studies.c.name)))
+            for row in connection.execute(rows):
+                named = (row.kind == "search", row.name)
+                listed.append(StudyEntry(row.id, row.kind, row.name, row.version, row.parent, named not in seen))
+                seen.add(named)
+        return tuple(listed)
 
-    @patient
-    def study(self, name: str) -> tuple[dict[str, Any], tuple[StudySlot, ...]]:
-        """A study's definition and its members.
+    def find(self, study: int | str) -> StudyEntry | None:
+        """Find a study by its id, by its name (of several the one that was run last), or by NAME@VERSION.
+
+        The record of a search has no runs: its name stands for the study of its policies at the whole budget.
+        """
+        listed = [entry for entry in self.studies() if entry.kind != "search" or entry.id == study]
+        named = [entry for entry in listed if study in (entry.id, entry.name)]
+        return next(iter(named or [one for one in listed if study == f"{one.name}@{one.version}"]), None)
+
+    def entry(self, study: int | str) -> StudyEntry:
+        """Find a study as `find` does.
 
         Raises:
-            StoreError: the store has no study of that name.
+            StoreError: the store has no such study.
         """
-        with self._database.reading() as connection:
-            definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.name == name))
-            if definition is not None:
-                columns = [places.c[field.name] for field in fields(StudySlot)]
-                rows = connection.execute(sa.select(*columns).where(places.c.study == name))
-                return json.loads(definition), tuple(StudySlot(*row) for row in rows)
-        names = self.study_names()
+        if found := self.find(study):
+            return found
+        names = sorted({entry.name for entry in self.studies() if entry.kind != "search"})
         known = f"it has: {', '.join(names)}" if names else "it has none yet"
-        raise StoreError(f"the store {self.name} has no study '{name}'{did_you_mean(name, names)}; {known}")
+        hint = did_you_mean(str(study), names)
+        raise StoreError(f"the store {self.name} has no study '{study}'{hint}; {known}")
 
-    def study_runs(self, name: str) -> dict[str, StoredRun]:
+    @patient
+    def find_study(
+        self,
+        name: str,
+        record: StudyRecord,
+        asked: Iterable[StudySlot],
+        kind: Kind = "study",
+        parent: int | None = None,
+    ) -> int | None:
+        """Find the study that `save_study` would leave as it is; None where it would write."""
+        with self._database.reading() as connection:
+            return _answering(connection, _family(connection, name, kind, parent), record, tuple(asked))
+
+    @patient
+    def study(self, study: int | str) -> tuple[StudyRecord, tuple[StudySlot, ...]]:
+        """Read a study's record and its places; `study` as for `entry`.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        wanted = self.entry(study).id
+        with self._database.reading() as connection:
+            definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.id == wanted))
+            return StudyRecord.model_validate_json(str(definition)), _slots(connection, wanted)
+
+    def study_runs(self, study: int | str) -> dict[str, StoredRun]:
         """The runs that a study asks for, as far as they were begun, with their evaluations, by key."""
-        return self._runs(sa.select(places.c.run).where(places.c.study == name))
+        return self._runs(sa.select(slots.c.run).where(slots.c.study == self.entry(study).id))
 
     # Inside --------------------------------------------------------------------------------------------------------
 
@@ -162,14 +231,61 @@ class Store(Readable):
             rows = connection.execute(sa.select(runs).where(runs.c.key.in_(keys)))
             return {row.key: _stored_run(row, scores.get(row.key, Scores())) for row in rows}
 
-    def _insert_members(self, connection: sa.Connection, study: str, members: Iterable[StudySlot]) -> None:
-        rows = [{"study": study, **vars(member)} for member in members]
+    def _insert_slots(self, connection: sa.Connection, study: int, added: Iterable[StudySlot]) -> None:
+        rows = [{"study": study, **vars(slot)} for slot in added]
         if rows:
-            insert = self._database.insert(places)
-            place = list(places.primary_key)
+            insert = self._database.insert(slots)
+            place = list(slots.primary_key)
             connection.execute(
                 insert.on_conflict_do_update(index_elements=place, set_={"run": insert.excluded.run}), rows
             )
+
+
+def _family(connection: sa.Connection, name: str, kind: Kind, parent: int | None) -> Sequence[sa.Row[Any]]:
+    """The versions of a study, the one that was run last first."""
+    same = studies.c.name == name, studies.c.kind == kind, studies.c.parent.is_not_distinct_from(parent)
+    return connection.execute(sa.select(studies).where(*same).order_by(studies.c.last_run.desc())).all()
+
+
+def _write_study(connection: sa.Connection, known: int | None, content: dict[str, Any], **identity: Any) -> int:
+    """Write a study as the one that was run last, a new one unless its id is known, and return its id."""
+    latest = connection.scalar(sa.select(sa.func.max(studies.c.last_run))) or 0
+    row = {**content, "last_run": latest + 1}
+    if known is not None:
+        connection.execute(sa.update(studies).where(studies.c.id == known).values(row))
+        return known
+    versions = sa.select(sa.func.max(studies.c.version)).where(studies.c.name == identity["name"])
+    version = 1 + (connection.scalar(versions) or 0)
+    added = sa.insert(studies).values(**row, **identity, version=version).returning(studies.c.id)
+    return int(connection.execute(added).scalar_one())
+
+
+def _slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:
+    columns = [slots.c[field.name] for field in fields(StudySlot)]
+    return tuple(StudySlot(*row) for row in connection.execute(sa.select(*columns).where(slots.c.study == study)))
+
+
+def _answering(
+    connection: sa.Connection, rows: Sequence[sa.Row[Any]], record: StudyRecord, asked: Collection[StudySlot]
+) -> int | None:
+    """Of the versions of a study, the one that has the same content, or all that is asked for in parts."""
+    fingerprint = record.fingerprint(asked)
+    for row in rows:
+        if row.fingerprint == fingerprint:
+            return int(row.id)
+    for row in rows:
+        if row.kind in ASKED_IN_PARTS and _record(row).adds_to(record) and set(asked) <= _lasting(connection, row):
+            return int(row.id)
+    return None
+
+
+def _record(row: sa.Row[Any]) -> StudyRecord:
+    return StudyRecord.model_validate_json(row.definition)
+
+
+def _lasting(connection: sa.Connection, row: sa.Row[Any]) -> set[StudySlot]:
+    """The places of a study but those of its confirmation, which depend on how the others end."""
+    return {slot for slot in _slots(connection, row.id) if slot.stage != "confirm"}
 
 
 def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[str, Scores]]:
@@ -177,8 +293,8 @@ def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[s
     evaluated = run.in_(keys)
     counts = connection.execute(sa.select(run, sa.func.count()).where(evaluated).group_by(run).order_by(run)).all()
     rows = connection.execute(sa.select(*columns).where(evaluated).order_by(run, evaluations.c.step))
-    parts = [np.array(list(map(tuple, part)), np.float64) for part in rows.partitions(10_000)]
-    table = np.concatenate(parts) if parts else NO_EVALUATIONS
+    parts = [np.array(list(map(tuple, part)), EVALUATION) for part in rows.partitions(10_000)]
+    table = np.concatenate([np.empty(0, EVALUATION), *parts])
     start = 0
     for key, count in counts:
         yield key, Scores(table[start : start + count])

@@ -10,7 +10,7 @@ from lrbench.errors import StoreError
 from lrbench.store.dialects import Database, refuses_writing
 from lrbench.store.migrations import MIGRATIONS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = sa.MetaData()
 
@@ -36,10 +36,8 @@ runs = sa.Table(
     sa.Column("checkpoint", sa.Text),
     sa.Column("provenance", sa.Text, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
+    sa.Column("exact", sa.Boolean, nullable=False),
 )
-
-STACKED = runs.c.provenance.contains('"engine": "stacked"')
-"""Whether the stacked engine had a part in a run, so that its numbers are those of the serial one but for rounding."""
 
 evaluations = sa.Table(
     "evaluations",
@@ -56,18 +54,25 @@ evaluations = sa.Table(
 studies = sa.Table(
     "studies",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("parent", sa.Integer, sa.ForeignKey("studies.id")),
+    sa.Column("fingerprint", sa.String(32), nullable=False),
+    sa.Column("last_run", sa.BigInteger, nullable=False),
     sa.Column("definition", sa.Text, nullable=False),
 )
+"""`last_run` counts up over all studies, so that the highest one was run last."""
 
-members = sa.Table(
-    "members",
+slots = sa.Table(
+    "slots",
     metadata,
-    sa.Column("study", sa.Text, sa.ForeignKey("studies.name"), primary_key=True),
+    sa.Column("study", sa.Integer, sa.ForeignKey("studies.id"), primary_key=True),
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),
-    sa.Column("entry", sa.Text, primary_key=True),
-    sa.Column("treatment", sa.Text, key="variant", primary_key=True),
+    sa.Column("policy", sa.Text, primary_key=True),
+    sa.Column("variant", sa.Text, primary_key=True),
     sa.Column("scale", sa.Double, primary_key=True),
     sa.Column("seed", sa.BigInteger, primary_key=True),
     sa.Column("run", sa.String(32), nullable=False, index=True),
@@ -91,14 +96,15 @@ leases = sa.Table(
 
 
 def is_exact_enough(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
-    """Whether a run counts: each does but those of the keys in `exact` that the stacked engine had a part in."""
-    return sa.not_(sa.and_(STACKED, runs.c.key.in_(database.listed(exact)))) if exact else sa.true()
+    """Whether a run counts: each does but those of the keys in `exact` that are not exact."""
+    return sa.or_(runs.c.exact, runs.c.key.not_in(database.listed(exact))) if exact else sa.true()
 
 
-def prepare(database: Database, *, must_exist: bool) -> None:
+def prepare(database: Database, *, must_exist: bool) -> Database:
     """Make the tables of a new store, unless one must exist, or bring those of an older lrbench up to date.
 
-    An older store that must not be written stays as it is: all that is read of it has not changed since.
+    Returns:
+        The database; of an older store that must not be written a copy in memory that is up to date.
 
     Raises:
         StoreError: there is no store, it belongs to another program, or a newer lrbench wrote it.
@@ -106,7 +112,7 @@ def prepare(database: Database, *, must_exist: bool) -> None:
     with database.reading("opened") as connection:
         version = _version(connection, database.name)
     if version == SCHEMA_VERSION:
-        return
+        return database
     if version is None and must_exist:
         raise StoreError(f"there is no store in {database.name}: name one by --store, or make it by `lrbench run`")
     try:
@@ -116,6 +122,26 @@ def prepare(database: Database, *, must_exist: bool) -> None:
     except StoreError as error:
         if version is None or not refuses_writing(error):
             raise
+        return _migrated_copy(database)
+    return database
+
+
+def _migrated_copy(database: Database) -> Database:
+    """Copy a store of an older schema into memory, bring the copy up to date, and let nothing be written to it."""
+    older = sa.MetaData()
+    with database.reading("opened") as source:
+        older.reflect(source)
+        copy = Database(sa.create_engine("sqlite://", poolclass=sa.StaticPool), database.name)
+        with copy.writing("opened") as target:
+            older.create_all(target)
+            for table in older.sorted_tables:
+                for rows in source.execute(sa.select(table)).mappings().partitions(10_000):
+                    target.execute(sa.insert(table), [dict(row) for row in rows])
+            _bring_up_to_date(target, _version(target, database.name))
+    with copy.reading("opened") as target:
+        target.exec_driver_sql("PRAGMA query_only = ON")
+    database.close()
+    return copy
 
 
 def _bring_up_to_date(connection: sa.Connection, version: int | None) -> None:

@@ -46,23 +46,23 @@ def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comp
         contenders = {contender.name: contender for contender in evidence.contenders(evidence.records(task, "main"))}
         for name in (one, other):
             if name not in contenders:
-                raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task['name']}' that has ended")
+                raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task.name}' that has ended")
         differences = _differences(contenders[one], contenders[other])
-        comparisons.append(Comparison(task["name"], one, other, differences))
+        comparisons.append(Comparison(task.name, one, other, differences))
     return tuple(comparisons)
 
 
 def _name(evidence: StudyRuns, wanted: str) -> str:
-    """What a policy, by a training method or not, is called in the study."""
-    names = dict.fromkeys(evidence.places)
-    texts = {entry["policy"]: entry["name"] for entry in evidence.definition["entries"]}
-    if wanted in names:
+    """What a policy, by a variant or not, is called in the study."""
+    texts = {policy.policy: policy.name for policy in evidence.record.policies}
+    if wanted in evidence.rows:
         return wanted
     if wanted in texts:
-        return str(texts[wanted])
+        return texts[wanted]
+    names = list(evidence.rows)
     raise StudyError(
         f"study '{evidence.name}' has no policy '{wanted}'{did_you_mean(wanted, names)}; "
-        f"it has: {', '.join(list(names)[:20])}{', ...' if len(names) > 20 else ''}"
+        f"it has: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-    from lrbench.store import Store, StoredRun, StudySlot
+    from lrbench.store import Store, StoredRun, StudySlot, TaskRecord
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ CURVE = (
 """The columns of `export_curves`."""
 
 
-def export(study: str, store: Store) -> pandas.DataFrame:
+def export(study: int | str, store: Store) -> pandas.DataFrame:
     """Tabulate the runs of a study: a row each, sorted by task, stage, policy, modifier, base-LR scale and seed.
 
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
@@ -39,7 +39,7 @@ def export(study: str, store: Store) -> pandas.DataFrame:
     return _lossless(run_rows(StudyRuns.of(study, store)))
 
 
-def export_curves(study: str, store: Store) -> pandas.DataFrame:
+def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
     """Tabulate the evaluations of a study: a row each, the runs in the order of `export`, with the columns `CURVE`.
 
     `step` iterations were done at an evaluation. `lr` is the LR of the last of them, empty where it is not known: of a
@@ -60,20 +60,20 @@ def flat(table: pandas.DataFrame) -> pandas.DataFrame:
 
 def run_rows(evidence: StudyRuns) -> list[Row]:
     """Return the rows that `export` tabulates, of a study that was read already."""
-    tasks = {task["name"]: task for task in evidence.tasks}
+    tasks = {task.name: task for task in evidence.tasks}
     retention = {name: evidence.base_lr_robustness(task) for name, task in tasks.items()}
-    target = evidence.definition["target"]
+    target = evidence.record.target
     rows: list[Row] = []
-    for member, policy in _places(evidence):
-        place = _place(member, policy)
-        run = evidence.runs.get(member.run)
+    for slot, policy in _places(evidence):
+        place = _place(slot, policy)
+        run = evidence.runs.get(slot.run)
         if run is None:
             rows.append({**place, "status": "missing"})
             continue
-        seed = (member.entry, member.variant, member.seed)
-        extra = retention[member.task].get(seed, {}) if member.stage == "main" else {}
+        seed = (slot.policy, slot.variant, slot.seed)
+        extra = retention[slot.task].get(seed, {}) if slot.stage == "main" else {}
         stored = run.final or {}
-        figures = _figures(run, tasks[member.task], member.seed, extra, target)
+        figures = _figures(run, tasks[slot.task], slot.seed, extra, target)
         measured = {name: value for name, value in {**stored, **figures}.items() if not isinstance(value, list | dict)}
         late = [name for name in (*READ_OFF, *extra) if name in measured]
         rows.append(
@@ -99,7 +99,7 @@ READ_OFF = ("volatility", "steps_to_best", "steps_to_target")
 
 
 def _figures(
-    run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None], target: float | None
+    run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None], target: float | None
 ) -> Mapping[str, float | None]:
     """The numbers that a scorecard has of a finished run, but for those that any run has."""
     if run.status != "finished":
@@ -112,14 +112,14 @@ def _figures(
 
 
 def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
-    for member, policy in _places(evidence):
-        run = evidence.runs.get(member.run)
+    for slot, policy in _places(evidence):
+        run = evidence.runs.get(slot.run)
         if run is None or not run.scores:
             continue
-        lrs = _lrs(run, reactive_is_known=not member.variant)
+        lrs = _lrs(run, reactive_is_known=not slot.variant)
         for score in run.scores:
             lr = None if lrs is None else float(lrs[score.step - 1])
-            yield {**_place(member, policy), **vars(score), "lr": lr, "run": run.key}
+            yield {**_place(slot, policy), **vars(score), "lr": lr, "run": run.key}
 
 
 def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
@@ -138,25 +138,25 @@ def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
 
 def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
     """The places of a study in the order of its tables, each with the text of its policy."""
-    texts = {entry["name"]: entry["policy"] for entry in evidence.definition["entries"]}
+    texts = {policy.name: policy.policy for policy in evidence.record.policies}
     order = {name: place for place, name in enumerate(texts)}
 
-    def place_in_table(member: StudySlot) -> tuple[object, ...]:
-        first = (member.task, member.stage != "main", member.stage, order[member.entry])
-        return (*first, member.variant, member.scale, member.seed)
+    def place_in_table(slot: StudySlot) -> tuple[object, ...]:
+        first = (slot.task, slot.stage != "main", slot.stage, order[slot.policy])
+        return (*first, slot.variant, slot.scale, slot.seed)
 
-    return [(member, texts[member.entry]) for member in sorted(evidence.members, key=place_in_table)]
+    return [(slot, texts[slot.policy]) for slot in sorted(evidence.slots, key=place_in_table)]
 
 
-def _place(member: StudySlot, policy: str) -> Row:
+def _place(slot: StudySlot, policy: str) -> Row:
     return {
-        "task": member.task,
-        "stage": member.stage,
-        "name": member.entry,
+        "task": slot.task,
+        "stage": slot.stage,
+        "name": slot.policy,
         "policy": policy,
-        "modifier": member.variant,
-        "scale": member.scale,
-        "seed": member.seed,
+        "modifier": slot.variant,
+        "scale": slot.scale,
+        "seed": slot.seed,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lrbench.display.names import many
@@ -29,17 +30,16 @@ from lrbench.metrics import (
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.runs import TOP1
-from lrbench.store import Store, StoredRun, StudySlot
+from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
 
+Row = tuple[str, str]
+"""What identifies a row of results: the names of its policy and its variant, which is empty for training as it is."""
 
-UNTOLD: Mapping[str, Any] = {"better": "higher", "bounds": None}
-"""What the definition of a study of an older lrbench does not say of a task."""
-
-Records = dict[tuple[str, str], list[RunRecord]]
-"""Ended runs, by the names of entry and variant."""
+Records = dict[Row, list[RunRecord]]
+"""Ended runs by row."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TaskResults:
         scorecards: every policy that has a run, best mean validation objective first.
         confirmed: the finalists on fresh seeds, best first; empty where none were asked for.
         failures: the runs that the rest had to do without.
-        modifiers: by the name of a scorecard, the training method that its runs were trained with, if any.
+        rows: by the name of a scorecard, its policy and variant.
         effects: for each policy and training method, the paired differences that the method makes.
         interactions: for each training method, whether its effect on the test objective depends on the policy.
         steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
@@ -73,7 +73,7 @@ class TaskResults:
     scorecards: tuple[Scorecard, ...]
     confirmed: tuple[Confirmation, ...] = ()
     failures: tuple[Failure, ...] = ()
-    modifiers: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, Row] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
     interactions: tuple[Interaction, ...] = ()
     steps: int | None = None
@@ -114,7 +114,7 @@ class TaskResults:
             "task": self.task,
             "objective": self.objective,
             "better": self.better,
-            "policies": [{**card.to_json(), "modifier": self.modifiers.get(card.name)} for card in self.scorecards],
+            "policies": [{**card.to_json(), "modifier": self.rows[card.name][1] or None} for card in self.scorecards],
         }
         if self.remarks:
             document["remarks"] = list(self.remarks)
@@ -161,83 +161,87 @@ class Results(Readable):
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """The runs of a study, by the place that they fill in it."""
+    """The runs of a stored study, by the slot that each fills in it."""
 
-    name: str
-    definition: Mapping[str, Any]
-    members: tuple[StudySlot, ...]
+    entry: StudyEntry
+    record: StudyRecord
+    slots: tuple[StudySlot, ...]
     runs: Mapping[str, StoredRun]
 
     @classmethod
-    def of(cls, study: str, store: Store) -> StudyRuns:
-        """Read a study from a store.
+    def of(cls, study: int | str, store: Store) -> StudyRuns:
+        """Read a study from a store: by its id, its name, or NAME@VERSION.
 
         Raises:
-            StoreError: the store has no study of that name, or cannot be read.
+            StoreError: the store has no such study, or cannot be read.
         """
-        definition, members = store.study(study)
-        tasks = [UNTOLD | task for task in definition.get("tasks", ())]
-        return cls(study, {**definition, "tasks": tasks}, members, store.study_runs(study))
+        entry = store.entry(study)
+        record, slots = store.study(entry.id)
+        return cls(entry, record, slots, store.study_runs(entry.id))
 
     @property
-    def tasks(self) -> tuple[Mapping[str, Any], ...]:
-        """Name, objective with its direction, chance and bounds, and sizes of each task."""
-        return tuple(self.definition["tasks"])
+    def name(self) -> str:
+        """What the study is called, with its version where another one of its name was run after it."""
+        return self.entry.address
 
     @property
-    def places(self) -> Mapping[str, tuple[str, str]]:
-        """The names of entry and variant, by what the two are called together."""
-        entries = [entry["name"] for entry in self.definition["entries"]]
-        return {label(entry, name): (entry, name) for entry in entries for name in self.definition["treatments"]}
+    def tasks(self) -> tuple[TaskRecord, ...]:
+        """What the study notes of each of its tasks."""
+        return self.record.tasks
 
-    def modifiers(self) -> Mapping[str, str]:
-        """The variant of each scorecard that has one, by its name."""
-        return {name: variant for name, (_, variant) in self.places.items() if variant}
+    @cached_property
+    def labels(self) -> Mapping[Row, str]:
+        """What each row is called; no two are called the same."""
+        return labels((policy.name, variant) for policy in self.record.policies for variant in self.record.variants)
+
+    @cached_property
+    def rows(self) -> Mapping[str, Row]:
+        """Each row by what it is called."""
+        return {name: row for row, name in self.labels.items()}
 
     def contenders(self, records: Records) -> list[PolicyRuns]:
-        """The policies of the records, by each variant, in the order of the study."""
+        """The rows of the records, in the order of the study."""
+        texts = {policy.name: policy.policy for policy in self.record.policies}
         return [
-            PolicyRuns(label(entry["name"], variant), entry["policy"], tuple(records[entry["name"], variant]))
-            for entry in self.definition["entries"]
-            for variant in self.definition["treatments"]
-            if (entry["name"], variant) in records
+            PolicyRuns(name, texts[row[0]], tuple(records[row])) for row, name in self.labels.items() if row in records
         ]
 
-    def records(self, task: Mapping[str, Any], stage: str) -> Records:
-        """The ended runs of a stage on a task, by the names of entry and variant."""
+    def records(self, task: TaskRecord, stage: str) -> Records:
+        """The ended runs of a stage on a task."""
         records: Records = {}
         retention = self.base_lr_robustness(task) if stage == "main" else {}
-        for member in self._ended(task, stage):
-            extra = retention.get((member.entry, member.variant, member.seed), {})
-            record = record_of(self.runs[member.run], task, member.seed, extra)
-            records.setdefault((member.entry, member.variant), []).append(record)
+        for slot in self._ended(task, stage):
+            extra = retention.get((slot.policy, slot.variant, slot.seed), {})
+            record = record_of(self.runs[slot.run], task, slot.seed, extra)
+            records.setdefault((slot.policy, slot.variant), []).append(record)
         return records
 
-    def failures(self, task: Mapping[str, Any]) -> Iterable[Failure]:
+    def failures(self, task: TaskRecord) -> Iterable[Failure]:
         """The runs of a task that failed, whatever they were for."""
-        for member in self.members:
-            run = self.runs.get(member.run)
-            if member.task == task["name"] and run is not None and run.error is not None:
-                yield Failure(label(member.entry, member.variant), member.seed, run.error.strip().splitlines()[-1])
+        for slot in self.slots:
+            run = self.runs.get(slot.run)
+            if slot.task == task.name and run is not None and run.error is not None:
+                yield Failure(self.labels[slot.policy, slot.variant], slot.seed, run.error.strip().splitlines()[-1])
 
-    def _ended(self, task: Mapping[str, Any], stage: str) -> Iterable[StudySlot]:
-        for member in self.members:
-            run = self.runs.get(member.run)
-            if member.task == task["name"] and member.stage == stage and run is not None and run.ended:
-                yield member
+    def _ended(self, task: TaskRecord, stage: str) -> Iterable[StudySlot]:
+        for slot in self.slots:
+            run = self.runs.get(slot.run)
+            if slot.task == task.name and slot.stage == stage and run is not None and run.ended:
+                yield slot
 
-    def base_lr_robustness(self, task: Mapping[str, Any]) -> dict[tuple[str, str, int], dict[str, float | None]]:
+    def base_lr_robustness(self, task: TaskRecord) -> dict[tuple[str, str, int], dict[str, float | None]]:
         """By policy, variant and seed, what is left of the objective at other base LRs, once all scales have run."""
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
         for stage in ("main", "scale"):
-            for member in self._ended(task, stage):
-                place = (member.entry, member.variant, member.seed)
-                runs.setdefault(place, {})[member.scale] = self.runs[member.run]
-        wanted = {1.0, *self.definition["base_lr_scales"]}
+            for slot in self._ended(task, stage):
+                place = (slot.policy, slot.variant, slot.seed)
+                runs.setdefault(place, {})[slot.scale] = self.runs[slot.run]
+        wanted = {1.0, *self.record.base_lr_scales}
+        chance = math.nan if task.chance is None else task.chance
         return {
             place: {
                 "base_lr_retention": retained_fraction(
-                    {scale: _final_score(run, task) for scale, run in scales.items()}, task["chance"], task["better"]
+                    {scale: _final_score(run, task) for scale, run in scales.items()}, chance, task.better
                 ),
                 "base_lr_divergence_rate": divergence_rate([run.status == "diverged" for run in scales.values()]),
             }
@@ -246,7 +250,7 @@ class StudyRuns:
         }
 
 
-def results(study: str, store: Store) -> Results:
+def results(study: int | str, store: Store) -> Results:
     """Rank and judge the policies of a study by the runs that have ended.
 
     Raises:
@@ -257,37 +261,37 @@ def results(study: str, store: Store) -> Results:
 
 def answer(evidence: StudyRuns) -> Results:
     """What `results` says, of a study that was read already."""
-    margin, target = evidence.definition["margin"], evidence.definition["target"]
+    margin, target = evidence.record.margin, evidence.record.target
     answers = []
     for task in evidence.tasks:
         records = evidence.records(task, "main")
         main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
-        terms = {"margin": margin, "target": target, "resolution": resolution(task)}
+        step = resolution(task)
         answers.append(
             TaskResults(
-                task=task["name"],
-                objective=task["objective"],
-                scorecards=tuple(rank(main, **terms)),
-                confirmed=tuple(confirm(main, fresh, **terms)) if fresh else (),
+                task=task.name,
+                objective=task.objective,
+                scorecards=tuple(rank(main, margin=margin, target=target, resolution=step)),
+                confirmed=tuple(confirm(main, fresh, margin=margin, target=target, resolution=step)) if fresh else (),
                 failures=tuple(evidence.failures(task)),
-                modifiers=evidence.modifiers(),
+                rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
                 interactions=tuple(_interactions(evidence, task, records)),
-                steps=task["steps"],
-                steps_per_epoch=task["steps_per_epoch"],
-                better=task["better"],
-                chance=task["chance"],
+                steps=task.steps,
+                steps_per_epoch=task.steps_per_epoch,
+                better=task.better,
+                chance=task.chance,
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))
 
 
-def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
-    """By task, the names of entry and variant of the winner and of what is not significantly worse than it."""
+def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
+    """By task, the rows of the winner and of what is not significantly worse than it."""
     evidence = StudyRuns.of(study, store)
     return {
-        task["name"]: [
-            evidence.places[contender.name]
+        task.name: [
+            evidence.rows[contender.name]
             for contender in choose_finalists(
                 evidence.contenders(evidence.records(task, "main")), at_most=FINALISTS, resolution=resolution(task)
             )
@@ -296,43 +300,53 @@ def finalists(study: str, store: Store) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def label(entry: str, variant: str) -> str:
-    """What a policy by a variant is called in results."""
-    return f"{entry} + {variant}" if variant else entry
+def labels(rows: Iterable[Row]) -> dict[Row, str]:
+    """Call each row by its policy and its variant, so that no two are called the same."""
+    known = list(dict.fromkeys(rows))
+    called = {row: row[0] for row in known if not row[1]}
+    taken = set(called.values())
+    for policy, variant in known:
+        if variant:
+            name = f"{policy} + {variant}"
+            while name in taken:
+                name += f" (modifier {variant})"
+            called[policy, variant] = name
+            taken.add(name)
+    return {row: called[row] for row in known}
 
 
 def _effects(evidence: StudyRuns, records: Records) -> Iterator[Effect]:
-    for entry, variant in evidence.places.values():
-        if variant and {(entry, ""), (entry, variant)} <= records.keys():
-            pair = records[entry, ""], records[entry, variant]
-            yield effect(entry, variant, *pair, evidence.definition["target"])
+    for policy, variant in evidence.labels:
+        if variant and {(policy, ""), (policy, variant)} <= records.keys():
+            pair = records[policy, ""], records[policy, variant]
+            yield effect(policy, variant, *pair, evidence.record.target)
 
 
-def _interactions(evidence: StudyRuns, task: Mapping[str, Any], records: Records) -> Iterator[Interaction]:
-    for variant in evidence.definition["treatments"]:
+def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> Iterator[Interaction]:
+    for variant in evidence.record.variants:
         pairs = [
-            (records[entry, ""], treated)
-            for (entry, name), treated in records.items()
-            if variant and name == variant and (entry, "") in records
+            (records[policy, ""], treated)
+            for (policy, name), treated in records.items()
+            if variant and name == variant and (policy, "") in records
         ]
         if len(pairs) > 1:
-            yield interaction(variant, f"test_{task['objective']}", pairs)
+            yield interaction(variant, f"test_{task.objective}", pairs)
 
 
-def resolution(task: Mapping[str, Any]) -> float | None:
-    """The step of the objective's scale, of a task as a study's definition has it; None where it is not known."""
-    return 1 / task["val_samples"] if task["objective"] == "top1" else None
+def resolution(task: TaskRecord) -> float | None:
+    """The step of the objective's scale; None where it is not known."""
+    return 1 / task.val_samples if task.objective == "top1" else None
 
 
-def _final_score(run: StoredRun, task: Mapping[str, Any]) -> float | None:
+def _final_score(run: StoredRun, task: TaskRecord) -> float | None:
     """The last validation score; None where the run counts as chance."""
     score = run.scores[-1].val_score if run.status == "finished" else math.nan
-    return None if is_worthless(score, task["better"]) else score
+    return None if is_worthless(score, task.better) else score
 
 
-def record_of(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping[str, float | None]) -> RunRecord:
+def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None]) -> RunRecord:
     """Return what judging an ended run takes, with `extra` numbers that other runs tell of it."""
-    objective = task["objective"]
+    objective = task.objective
     final: dict[str, float | None] = {}
     if run.final is not None:
         final |= {name: value for name, value in run.final.items() if value is None or isinstance(value, int | float)}
@@ -346,8 +360,8 @@ def record_of(run: StoredRun, task: Mapping[str, Any], seed: int, extra: Mapping
         diverged_at=run.diverged_at,
         seconds=run.seconds,
         flops=run.flops,
-        chance=task["chance"],
+        chance=task.chance,
         objective=objective,
-        better=task["better"],
-        bounds=None if task["bounds"] is None else tuple(task["bounds"]),
+        better=task.better,
+        bounds=task.bounds,
     )

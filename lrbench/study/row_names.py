@@ -36,10 +36,7 @@ class RowNames:
     def of(cls, task: TaskResults, width: int) -> RowNames:
         """Name the rows of a task for lines of `width` characters: long names are shortened if they stay different."""
         longest = NAME_WIDTH + max(0, width - LINE_WIDTH)
-        rows = {}
-        for card in task.scorecards:
-            variant = task.modifiers.get(card.name, "")
-            rows[card.name] = (card.name.removesuffix(f" + {variant}") if variant else card.name, variant)
+        rows = {card.name: task.rows[card.name] for card in task.scorecards}
         variants = dict.fromkeys(variant for _, variant in rows.values() if variant)
         brief = {variant: brief_variant(variant) for variant in variants}
         if len(set(brief.values())) < len(brief):

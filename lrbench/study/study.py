@@ -29,9 +29,6 @@ Modifiers: TypeAlias = "Mapping[str, ModifierLike] | Sequence[ModifierLike]"
 NAMED = 4
 """So many policies are named in the name of a study that is given none."""
 
-LEDGER = ": what was asked"
-"""How the names end under which a store keeps the records of searches, which no study may have."""
-
 
 MOST_SHOWN = 30
 """Of a study's policies no more than these are listed where it is printed."""
@@ -131,8 +128,6 @@ class Study(Readable):
         self._check(f"study '{self.name}'")
 
     def _check(self, where: str) -> None:
-        if self.name.endswith(LEDGER):
-            raise StudyError(f"{where}: names that end in '{LEDGER}' are those of the records of searches")
         check_confirm(self.confirm, self.seeds, where)
         parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
         for part in parts:

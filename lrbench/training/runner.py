@@ -9,16 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from lrbench.display.names import many
 from lrbench.engine import resolve_device
 from lrbench.errors import StudyError
 from lrbench.files import working_directory_kept
 from lrbench.policy.kind import short_repr
-from lrbench.store import ENDED, Lease, Store, StudySlot
+from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
 from lrbench.study.results import finalists
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
@@ -60,6 +60,7 @@ class RunCounts:
         diverged: how many of `trained` and `cached` diverged.
         steps_nominal: the iterations of all runs together, had each been trained for itself.
         steps_trained: the iterations that this call trained.
+        study: the id of the study in the store.
     """
 
     total: int = 0
@@ -69,11 +70,11 @@ class RunCounts:
     failed: int = 0
     steps_nominal: int = 0
     steps_trained: int = 0
+    study: int | None = field(default=None, kw_only=True, compare=False)
 
     def __add__(self, other: RunCounts) -> RunCounts:
-        return RunCounts(
-            *(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
-        )
+        counts = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self) if not one.kw_only)
+        return RunCounts(*counts, study=self.study)
 
     @property
     def sentence(self) -> str:
@@ -102,6 +103,8 @@ def run(
     engine: Engine = "auto",
     gpus_per_worker: float = 0.0,
     listener: Listener | None = None,
+    kind: Kind = "study",
+    parent: int | None = None,
 ) -> RunCounts:
     """Train every run of a study that the store does not have, and write down what is seen.
 
@@ -119,6 +122,7 @@ def run(
         engine: "serial", exact to the bit; "stacked", many runs as one batched computation; or "auto" for what a probe
             finds faster, for each task whose runs can all be stacked.
         gpus_per_worker: on Ray, the share of a GPU that a worker is given.
+        kind, parent: what the store notes the study as, and the id of the one that it belongs to.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C. Code
@@ -132,7 +136,7 @@ def run(
     setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
     first = plan(study)
     engines = Engines.chosen(engine, first.runs)
-    store.save_study(study.name, _definition(study, first), _members(first))
+    stored = store.save_study(study.name, record_of(study, first), slots_of(first), kind, parent)
     with store.lease() as lease, _interruptible() as interrupted:
         _sweep(store, lease)
 
@@ -152,10 +156,10 @@ def run(
 
         tally = train(first)
         if study.confirm:
-            second = confirmation(study, finalists(study.name, store))
-            store.add_members(study.name, _members(second))
+            second = confirmation(study, finalists(stored, store))
+            store.add_slots(stored, slots_of(second))
             tally += train(second)
-    return tally
+    return replace(tally, study=stored)
 
 
 def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worker: float) -> Workers:
@@ -296,41 +300,41 @@ def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
         print(answer, file=sys.stderr, flush=True)
 
 
-def _members(plan: Plan) -> list[StudySlot]:
+def slots_of(plan: Plan) -> list[StudySlot]:
+    """The slots of a study that the runs of a plan fill."""
     return [
         StudySlot(run.task.name, run.stage, run.entry.name, run.variant.name, run.scale, run.seed, run.key)
         for run in plan.runs
     ]
 
 
-def _definition(study: Study, plan: Plan) -> dict[str, Any]:
+def record_of(study: Study, plan: Plan) -> StudyRecord:
     """What is needed beside the runs to answer a study's questions from the store alone."""
-    return {
-        "margin": study.margin,
-        "target": study.target,
-        "confirm": study.confirm,
-        "base_lr_scales": list(study.base_lr_scales),
-        "seeds": list(study.seeds),
-        "entries": [
-            {"name": policy.name, "policy": str(policy.policy), "found_peak": policy.found_peak}
-            for policy in study.policies
-        ],
-        "treatments": list(dict.fromkeys(run.variant.name for run in plan.runs)),
-        "tasks": [
-            {
-                "name": task.name,
-                "key": task.key,
-                "steps": task.steps,
-                "steps_per_epoch": task.steps_per_epoch,
-                "eval_every": task.eval_every,
-                "objective": task.objective,
-                "chance": task.chance,
-                "better": task.better,
-                "bounds": task.bounds,
-                "class_names": task.data.class_names,
-                "test_samples": len(task.data.test),
-                "val_samples": len(task.data.val),
-            }
+    return StudyRecord(
+        margin=study.margin,
+        target=study.target,
+        confirm=study.confirm,
+        base_lr_scales=study.base_lr_scales,
+        seeds=study.seeds,
+        policies=tuple(
+            PolicyRecord(name=one.name, policy=str(one.policy), found_peak=one.found_peak) for one in study.policies
+        ),
+        variants=tuple(dict.fromkeys(run.variant.name for run in plan.runs)),
+        tasks=tuple(
+            TaskRecord(
+                name=task.name,
+                key=task.key,
+                steps=task.steps,
+                steps_per_epoch=task.steps_per_epoch,
+                eval_every=task.eval_every,
+                objective=task.objective,
+                chance=task.chance,
+                better=task.better,
+                bounds=task.bounds,
+                class_names=task.data.class_names,
+                test_samples=len(task.data.test),
+                val_samples=len(task.data.val),
+            )
             for task in study.tasks
-        ],
-    }
+        ),
+    )

@@ -83,7 +83,7 @@ class Run:
                 if seen := _seen(evaluation, watcher):
                     self._scores[key].append(own if seen is evaluation else score(self.task, seen))
 
-    def step(self, origin: Mapping[str, str | None]) -> Step:
+    def step(self, origin: Mapping[str, str | None], exact: bool) -> Step:
         """What there is to tell since the last time."""
         ended = self.state.diverged_at is not None or self.state.step == self.task.steps
         shared = self.seconds - sum(self._watching.values())
@@ -91,7 +91,7 @@ class Run:
         for key, watcher in self.lane.watchers.items():
             seconds = shared + (0.0 if watcher is None else self._watching[str(watcher)])
             scores = tuple(self._scores[key])
-            segment = Segment(self.state.step, seconds, self.state.flops.total, scores, provenance=origin)
+            segment = Segment(self.state.step, seconds, self.state.flops.total, scores, provenance=origin, exact=exact)
             segments[key] = self._ended(segment, watcher) if ended else segment
             self._scores[key].clear()
         self._watching = dict.fromkeys(self._watching, 0.0)
@@ -128,7 +128,7 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
         for run in going:
             run.seconds += (now - began) / len(going)
         due = now - told >= seconds_at_risk
-        if steps := {run.lane.name: run.step(origin) for run in going if due or run.done}:
+        if steps := {run.lane.name: run.step(origin, work.engine == "serial") for run in going if due or run.done}:
             yield Progress(steps)
         if due:
             told = time.perf_counter()

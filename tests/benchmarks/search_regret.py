@@ -180,11 +180,11 @@ def trained(study: Study, store: Store) -> pd.DataFrame:
     Trainer(store, device="cpu").train(study)
     evidence = StudyRuns.of(study.name, store)
     rows = []
-    for member in evidence.members:
-        run = evidence.runs[member.run]
+    for slot in evidence.slots:
+        run = evidence.runs[slot.run]
         last = run.scores[-1] if run.status == "finished" else None
         values = (None, None) if last is None else (last.val_score, last.test_score)
-        rows.append((member.entry, run.steps, member.seed, run.status, *values))
+        rows.append((slot.policy, run.steps, slot.seed, run.status, *values))
     return pd.DataFrame(rows, columns=["policy", "steps", "seed", "status", "val", "test"]).sort_values("policy")
 
 

@@ -338,12 +338,6 @@ def test_a_command_line_is_checked(lrbench: Command, tmp_path: Path, case: Refus
     refuses(lrbench, tmp_path, case)
 
 
-def test_a_study_cannot_have_the_name_of_the_record_of_a_search(lrbench: Command, tmp_path: Path) -> None:
-    file = "q: what was asked.toml"
-    names = ("names that end in ': what was asked' are those of the records of searches",)
-    refuses(lrbench, tmp_path, Refused(("run", file), names, {file: f"{TASK}{POLICY}"}))
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("command", [("run", "good.toml"), ("score", FIX, "--task", "mnist1d-mlp")])
 def test_a_device_that_is_not_there_is_refused(lrbench: Command, tmp_path: Path, command: Arguments) -> None:

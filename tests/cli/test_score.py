@@ -58,7 +58,7 @@ def test_a_terminal_says_where_the_runs_are_and_a_pipe_does_not(lrbench: Command
     last = lrbench(*arguments, color=True).stdout.splitlines()[-1]
 
     assert last.startswith("\x1b[2mStored in lrbench.db")
-    assert f"lrbench export 'score {POLICY} on mnist1d-mlp'" in last
+    assert f"lrbench export 'score {POLICY} on mnist1d-mlp, 20 iterations'" in last
     assert "Stored in" not in lrbench(*arguments).stdout
 
 
@@ -132,7 +132,7 @@ def test_every_way_to_ask_for_a_budget_asks_for_the_same_run(
         api.verify(policy, task, target=0.5, steps=37, seeds=2, store=store)
 
     with open_store(store) as opened:
-        asked = {member.run for name in opened.study_names() for member in opened.study(name)[1]}
+        asked = {slot.run for entry in opened.studies() for slot in opened.study(entry.id)[1]}
         (key,) = {run.task_key for run in opened.runs(asked).values()}
     assert len(asked) == 2
     assert key == load_search(tmp_path / "hunt.toml").ladder[0].task.key

@@ -71,4 +71,4 @@ def test_a_study_is_trained_and_reported_under_its_name_in_a_locale_without_unic
     assert process.returncode == 0, process.stderr
     assert "größe" in (tmp_path / "report.html").read_text(encoding="utf-8")
     with open_store(tmp_path / "lrbench.db", must_exist=True) as store:
-        assert store.study_names() == ("größe",)
+        assert [entry.name for entry in store.studies()] == ["größe"]

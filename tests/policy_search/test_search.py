@@ -274,7 +274,7 @@ def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, traine
 
     with pytest.raises(StudyError, match="search 'hunt': no policy of its space can be trained, as TRI: k1"):
         find(search, trainer)
-    assert trainer.store.study_names() == ()
+    assert trainer.store.studies() == ()
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lrbench.store import open_store
+from lrbench.policy_search.ledger import read_ledger
+from lrbench.store import SearchRecord, open_store
 
 if TYPE_CHECKING:
     from tests.conftest import Server
@@ -107,14 +108,16 @@ def ended(store: str) -> set[str]:
         return {key for key, status in opened.statuses().items() if status in ("finished", "diverged")}
 
 
-def ledger(store: str) -> dict[str, Any]:
+def ledger(store: str) -> SearchRecord:
     """What a store has of what the search asked for."""
     with open_store(store) as opened:
-        return opened.study("hunt: what was asked")[0]
+        found = read_ledger("hunt", opened)
+    assert found is not None
+    return found.record
 
 
 def asked(store: str) -> list[str]:
-    return [one["policy"] for one in ledger(store)["asked"]]
+    return [one.policy for one in ledger(store).asked]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +130,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         told = alone.said()
         seconds = time.monotonic() - started
     assert len(set(asked(store))) == 12
-    return Undisturbed(told["answer"], ledger(store)["trained"], asked(store), seconds)
+    return Undisturbed(told["answer"], ledger(store).trained, asked(store), seconds)
 
 
 def test_a_search_killed_at_any_moment_and_run_again_asks_what_it_would_have_asked(
@@ -158,7 +161,7 @@ def test_two_processes_share_a_search_and_come_to_the_answer_of_one(
 
     assert [one["answer"] for one in told] == [undisturbed.answer] * 2
     assert asked(store) == undisturbed.asked
-    assert ledger(store)["trained"] == undisturbed.trained
+    assert ledger(store).trained == undisturbed.trained
     assert all(one["trained"] > 0 for one in told)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lrbench.store import NewRun, Score, Segment, Store, StudySlot
+from lrbench.store import NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord
 
 STEPS = 100
 EVALUATIONS = (20, 40, 60, 80, 100)
@@ -51,7 +51,7 @@ def write_study(
 ) -> None:
     """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds.
 
-    Without `better` the definition is one of an older lrbench, which knew no direction.
+    Without `better` the record is one of an older lrbench, which knew no direction.
     """
     variants = ("", *variants)
     places = [
@@ -64,34 +64,34 @@ def write_study(
     ]
     fresh = [max(seeds, default=0) + 1 + number for number in range(len(seeds))]
     places += [Place(task, "confirm", name, "", 1.0, seed) for task in tasks for name in finalists for seed in fresh]
-    definition = {
-        "margin": 0.05,
-        "target": 0.5,
-        "confirm": len(fresh) if finalists else 0,
-        "base_lr_scales": list(scales),
-        "seeds": list(seeds),
-        "entries": [{"name": entry, "policy": text} for entry, text in policies.items()],
-        "treatments": list(variants),
-        "tasks": [
-            {
-                "name": task,
-                "key": task,
-                "steps": STEPS,
-                "steps_per_epoch": 10,
-                "eval_every": 20,
-                "objective": objective,
-                "chance": chance,
-                "class_names": class_names,
-                "test_samples": 1000,
-                "val_samples": 1000,
-                **({} if better is None else {"better": better, "bounds": [None, None]}),
-            }
+    direction = {} if better is None else {"better": better, "bounds": (None, None)}
+    record = StudyRecord(
+        margin=0.05,
+        target=0.5,
+        confirm=len(fresh) if finalists else 0,
+        base_lr_scales=tuple(scales),
+        seeds=tuple(seeds),
+        policies=tuple(PolicyRecord(name=entry, policy=text) for entry, text in policies.items()),
+        variants=variants,
+        tasks=tuple(
+            TaskRecord(
+                name=task,
+                key=task,
+                steps=STEPS,
+                steps_per_epoch=10,
+                eval_every=20,
+                objective=objective,
+                chance=chance,
+                class_names=None if class_names is None else tuple(class_names),
+                test_samples=1000,
+                val_samples=1000,
+                **direction,
+            )
             for task in tasks
-        ],
-    }
+        ),
+    )
     known = {place: outcome(place) for place in places}
-    members = [StudySlot(*vars(place).values(), _key(name, place)) for place in places]
-    store.save_study(name, definition, members)
+    store.save_study(name, record, [StudySlot(*vars(place).values(), _key(name, place)) for place in places])
     begun = {place: result for place, result in known.items() if result != MISSING}
     with store.lease() as lease:
         lease.claim(_key(name, place) for place in begun)

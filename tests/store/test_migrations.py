@@ -9,13 +9,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
-from lrbench import run
+from lrbench import range_test, run, score, search, verify
 from lrbench.errors import StoreError
-from lrbench.store import SCHEMA_VERSION, open_store
+from lrbench.policy_search.ledger import read_ledger
+from lrbench.policy_search.read import read_search
+from lrbench.store import SCHEMA_VERSION, StudyRecord, open_store
 from lrbench.store.migrations import MIGRATIONS
 from lrbench.study.results import results
 
@@ -26,22 +27,31 @@ FOLDER = Path(__file__).parent / "stores"
 STUDY = FOLDER / "two_policies.toml"
 OLDER = range(1, SCHEMA_VERSION)
 
-PLACES = "SELECT * FROM members ORDER BY study, entry, seed"
-RUNS = "SELECT * FROM runs ORDER BY key"
+SLOTS = {
+    "members": "SELECT task, stage, entry, treatment, scale, seed, run FROM members ORDER BY 1, 2, 3, 4, 5, 6, 7",
+    "slots": "SELECT task, stage, policy, variant, scale, seed, run FROM slots ORDER BY 1, 2, 3, 4, 5, 6, 7",
+}
+RUNS = """SELECT key, task, task_key, policy, modifiers, seed, steps, status, step, seconds, flops, diverged_at, error,
+final, checkpoint, provenance, created FROM runs ORDER BY key"""
 EVALUATIONS = "SELECT * FROM evaluations ORDER BY run, step"
+
+
+def older_store(schema: int, path: Path) -> Path:
+    """A store of an older schema."""
+    path.write_bytes(gzip.decompress((FOLDER / f"schema_{schema}.db.gz").read_bytes()))
+    return path
 
 
 @pytest.fixture(params=OLDER)
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A store of an older schema."""
-    path = tmp_path / "old.db"
-    path.write_bytes(gzip.decompress((FOLDER / f"schema_{request.param}.db.gz").read_bytes()))
-    return path
+    return older_store(request.param, tmp_path / "old.db")
 
 
 def contents(path: Path) -> list[list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(path)) as connection:
-        return [connection.execute(query).fetchall() for query in (PLACES, RUNS, EVALUATIONS)]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        (slots,) = (query for table, query in SLOTS.items() if table in tables)
+        return [connection.execute(query).fetchall() for query in (slots, RUNS, EVALUATIONS)]
 
 
 def columns(url: str) -> dict[str, Any]:
@@ -64,7 +74,7 @@ def columns(url: str) -> dict[str, Any]:
 
 def test_an_older_store_keeps_every_row_and_gets_the_tables_of_a_new_one(old: Path, tmp_path: Path) -> None:
     before = contents(old)
-    assert [len(rows) for rows in before] == [6, 6, 10]
+    assert [len(rows) for rows in before] in ([6, 6, 10], [40, 35, 209])
     open_store(old).close()
     open_store(tmp_path / "new.db").close()
     assert contents(old) == before
@@ -92,8 +102,7 @@ def test_a_run_of_an_older_store_that_was_cut_off_or_failed_is_trained_on(old: P
 def test_a_migration_that_breaks_off_leaves_the_old_store_as_it_was(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "old.db"
-    path.write_bytes(gzip.decompress((FOLDER / "schema_1.db.gz").read_bytes()))
+    path = older_store(1, tmp_path / "old.db")
     before, tables = contents(path), columns(f"sqlite:///{path}")
     migrate = MIGRATIONS[step]
 
@@ -115,7 +124,8 @@ def _reading_alone() -> Iterator[None]:
     """SQLite as it is where a file and its folder must not be written."""
 
     def forbid(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON")
+        if connection.execute("PRAGMA database_list").fetchone()[2]:  # a file, not a database in memory
+            connection.execute("PRAGMA query_only = ON")
 
     sa.event.listen(sa.Engine, "connect", forbid)
     try:
@@ -129,34 +139,96 @@ def test_an_older_store_that_must_not_be_written_is_read_as_it_is(old: Path) -> 
     with _reading_alone(), open_store(old, must_exist=True) as store:
         assert len(results("two_policies", store).tasks[0].scorecards) == 2
         with pytest.raises(StoreError, match="cannot be written: attempt to write a readonly database"):
-            store.save_study("another", {}, ())
+            store.save_study("another", StudyRecord(), ())
     assert old.read_bytes() == before
 
 
-def _make_older(location: str) -> None:
-    """Turn the tables of a server's store back into those of the first schema."""
-    with psycopg.connect(location) as connection:
-        for column in ("val_score", "test_loss", "test_score"):
-            connection.execute(f"ALTER TABLE evaluations ALTER COLUMN {column} SET NOT NULL")
-        connection.execute("DROP TABLE leases; DROP TABLE coordinators; UPDATE lrbench_schema SET version = 1")
+def test_what_the_names_of_an_older_store_said_is_in_fields(tmp_path: Path) -> None:
+    with open_store(older_store(3, tmp_path / "old.db")) as store:
+        listed = store.studies()
+        names = {entry.id: entry.name for entry in listed}
+        found = {(entry.kind, entry.name, names.get(entry.parent or 0)) for entry in listed}
+        record, _ = store.study("with_plp")
+        asked = read_ledger("hunt", store)
+        exact = [run.exact for run in store.study_runs("linear sweep of lrs").values()]
+    assert found == {
+        *(("study", name, None) for name in ("two_policies", "cut_off", "failed", "with_plp", "linear sweep of lrs")),
+        ("search", "hunt", None),
+        *(("rung", name, "hunt") for name in ("hunt", "hunt at 20 iterations")),
+        ("confirmation", "hunt: confirmed", "hunt"),
+        ("range_test", "exponential sweep of mnist1d-mlp, 20 steps", None),
+        ("range_test", "range test of mnist1d-mlp, 20 steps", None),
+        ("score", "score FIX(k0=0.05) on mnist1d-mlp, 20 iterations", None),
+        ("verify", "verify FIX(k0=0.05) on mnist1d-mlp, 20 iterations", None),
+    }
+    assert record.variants == ("", "PLP()", "plp_control")
+    assert asked is not None
+    assert [one.batch for one in asked.record.asked] == [0, 0]
+    assert sorted(exact) == [False, True]
 
 
-def test_an_older_store_of_a_server_gets_the_tables_of_a_new_one(server: Server) -> None:
-    location = server.url("older")
-    url = location.replace("postgresql:", "postgresql+psycopg:")
-    open_store(location).close()
-    new = columns(url)
-    _make_older(location)
-    assert columns(url) != new
-    open_store(location).close()
-    assert columns(url) == new
+@pytest.mark.parametrize("study", ["with_plp", "linear sweep of lrs"])
+def test_a_study_of_schema_3_goes_on_as_the_same_version(tmp_path: Path, study: str) -> None:
+    path = older_store(3, tmp_path / "old.db")
+    assert run(FOLDER / f"{study}.toml", store=path, workers=1).tally.steps_trained == 0
+    with open_store(path) as store:
+        assert [entry.address for entry in store.studies() if entry.name == study] == [study]
 
 
-def test_an_older_store_of_a_server_that_must_not_be_written_is_read_as_it_is(server: Server) -> None:
+def test_a_search_and_its_parts_are_answered_by_a_store_of_schema_3(tmp_path: Path) -> None:
+    path = older_store(3, tmp_path / "old.db")
+    with open_store(path) as store:
+        before = {(entry.id, entry.address) for entry in store.studies()}
+        found = search(FOLDER / "hunt.toml", store=store, workers=1)
+        test = range_test("mnist1d-mlp", steps=20, seeds=1, store=store, workers=1)
+        score("FIX(k0=0.05)", "mnist1d-mlp", steps=20, seeds=2, store=store, workers=1)
+        verify("FIX(k0=0.05)", "mnist1d-mlp", target=0.05, budget=20, seeds=2, store=store, workers=1)
+        assert {(entry.id, entry.address) for entry in store.studies()} == before
+        assert len(store.statuses()) == 35
+        assert [one.card.name for one in read_search("hunt", store).confirmed] == [
+            one.card.name for one in found.confirmed
+        ]
+    assert test.steps_trained == 0
+
+
+def put_on_a_server(path: Path, url: str) -> None:
+    """Copy a store of SQLite with its tables as they are."""
+    source, target, tables = sa.create_engine(f"sqlite:///{path}"), sa.create_engine(url), sa.MetaData()
+    tables.reflect(source)
+    for table in tables.sorted_tables:
+        for column in table.columns:
+            column.type = column.type.as_generic()
+    tables.create_all(target)
+    with source.connect() as reading, target.begin() as writing:
+        for table in tables.sorted_tables:
+            rows = [dict(row) for row in reading.execute(sa.select(table)).mappings()]
+            if rows:
+                writing.execute(sa.insert(table), rows)
+    source.dispose()
+    target.dispose()
+
+
+@pytest.mark.parametrize("schema", OLDER)
+def test_an_older_store_of_a_server_gets_the_tables_of_a_new_one(server: Server, tmp_path: Path, schema: int) -> None:
+    location, new = server.url(f"older_{schema}"), server.url(f"new_{schema}")
+    old = older_store(schema, tmp_path / "old.db")
+    put_on_a_server(old, location.replace("postgresql:", "postgresql+psycopg:"))
+    open_store(new).close()
+    with open_store(location) as store, open_store(old) as same:
+        assert store.studies() == same.studies()
+        assert results("two_policies", store).tasks == results("two_policies", same).tasks
+    tables = [columns(url.replace("postgresql:", "postgresql+psycopg:")) for url in (location, new)]
+    assert tables[0] == tables[1]
+
+
+def test_an_older_store_of_a_server_that_must_not_be_written_is_read_as_it_is(server: Server, tmp_path: Path) -> None:
     location = server.url("older_and_read_only")
-    with open_store(location) as store:
-        store.save_study("known", {"margin": 0.1}, ())
-    _make_older(location)
+    url = location.replace("postgresql:", "postgresql+psycopg:")
+    put_on_a_server(older_store(3, tmp_path / "old.db"), url)
+    before = columns(url)
     with open_store(f"{location}%20-cdefault_transaction_read_only%3Don") as store:
-        assert store.study("known") == ({"margin": 0.1}, ())
-        assert store.study_runs("known") == {}
+        assert len(results("two_policies", store).tasks[0].scorecards) == 2
+        assert len(store.study_runs("with_plp")) == 6
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.save_study("another", StudyRecord(), ())
+    assert columns(url) == before

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from lrbench.errors import StoreError
-from lrbench.store import SCHEMA_VERSION, Lease, NewRun, Score, Segment, Store, StudySlot, open_store
+from lrbench.store import (
+    SCHEMA_VERSION,
+    Kind,
+    Lease,
+    NewRun,
+    Score,
+    SearchRecord,
+    Segment,
+    Store,
+    StudyRecord,
+    StudySlot,
+    open_store,
+)
 
 KEY = "0" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})
@@ -111,46 +123,92 @@ def test_an_unknown_run_is_absent(store: Store) -> None:
     assert store.runs(["f" * 32]) == {}
 
 
-def test_a_study_is_replaced_by_what_it_asks_for_now(store: Store) -> None:
-    one, other = (StudySlot("task", "main", name, "", 1.0, 3, KEY) for name in ("a", "b"))
-    store.save_study("study", {"margin": 0.01}, [one])
-    store.save_study("study", {"margin": 0.02}, [other])
-    store.add_members("study", [StudySlot("task", "confirm", "b", "", 1.0, 9, KEY)])
-    definition, members = store.study("study")
-    assert definition == {"margin": 0.02}
-    assert sorted(member.stage for member in members) == ["confirm", "main"]
-    assert {member.entry for member in members} == {"b"}
+def slot(policy: str = "a", seed: int = 3, stage: str = "main", run: str = KEY) -> StudySlot:
+    return StudySlot("task", stage, policy, "", 1.0, seed, run)
 
 
-def test_a_place_that_is_added_again_is_filled_by_the_latest_run(store: Store) -> None:
-    place = StudySlot("task", "confirm", "a", "", 1.0, 3, KEY)
-    store.save_study("study", {}, [place])
-    store.add_members("study", [place, replace(place, run="e" * 32)])
-    _, members = store.study("study")
-    assert members == (replace(place, run="e" * 32),)
+def test_another_content_of_a_name_is_a_new_version_and_the_older_one_stays(store: Store) -> None:
+    store.save_study("study", StudyRecord(margin=0.01), [slot("a")])
+    store.save_study("study", StudyRecord(margin=0.02), [slot("b")])
+    assert store.study("study") == (StudyRecord(margin=0.02), (slot("b"),))
+    assert store.study("study@2") == store.study("study")
+    assert store.study("study@1") == (StudyRecord(margin=0.01), (slot("a"),))
+    assert [entry.address for entry in store.studies()] == ["study", "study@1"]
+
+
+def test_a_study_that_asks_for_less_is_a_new_version_and_one_that_asks_for_more_is_not(store: Store) -> None:
+    whole = [slot("a", seed) for seed in range(3)]
+    first = store.save_study("study", StudyRecord(), whole)
+    store.add_slots(first, [slot("a", 9, "confirm")])
+    assert store.save_study("study", StudyRecord(), whole[:1]) != first
+    assert store.save_study("study", StudyRecord(), [*whole, slot("b")]) == first
+    assert set(store.study("study")[1]) == {*whole, slot("b")}
+    assert store.study("study@2")[1] == (whole[0],)
+
+
+def test_an_old_content_that_is_asked_for_again_is_the_latest_and_no_new_version(store: Store) -> None:
+    contents = [(StudyRecord(target=target), [slot(seed=seed) for seed in range(2)]) for target in (0.5, 0.6)]
+    ids = [store.save_study("study", *content) for content in contents]
+    assert store.save_study("study", contents[0][0], contents[0][1][::-1]) == ids[0]
+    assert [(entry.address, entry.id) for entry in store.studies()] == [("study", ids[0]), ("study@2", ids[1])]
+
+
+@pytest.mark.parametrize("kind", ["rung", "range_test"])
+def test_what_is_asked_for_in_parts_is_answered_by_a_record_that_has_all_of_them(store: Store, kind: Kind) -> None:
+    first = store.save_study("parts", StudyRecord(), [slot("a"), slot("b")], kind)
+    assert store.find_study("parts", StudyRecord(), [slot("b")], kind) == first
+    assert store.save_study("parts", StudyRecord(), [slot("b")], kind) == first
+    assert set(store.study("parts")[1]) == {slot("a"), slot("b")}
+
+
+def test_a_search_and_a_study_of_one_name_keep_what_is_theirs(store: Store) -> None:
+    asked = StudyRecord(search=SearchRecord(identity={"task": "t"}))
+    study = store.save_study("q", StudyRecord(margin=0.2), [slot("mine")])
+    store.revise_search("q", lambda known: known or asked)
+    search = next(entry for entry in store.studies() if entry.kind == "search")
+    store.save_study("q", StudyRecord(margin=0.1), [slot("found")], "rung", search.id)
+    assert store.study(search.id)[0] == asked
+    assert store.study("q") == (StudyRecord(margin=0.1), (slot("found"),))
+    assert store.study(study) == store.study("q@1") == (StudyRecord(margin=0.2), (slot("mine"),))
+    assert store.save_study("q", StudyRecord(margin=0.2), [slot("mine")]) == study
+    assert store.study("q") == (StudyRecord(margin=0.2), (slot("mine"),))
+
+
+def test_a_name_with_an_at_sign_is_not_taken_for_a_version(store: Store) -> None:
+    store.save_study("lr@2", StudyRecord(margin=0.3), [])
+    store.save_study("lr", StudyRecord(margin=0.1), [])
+    store.save_study("lr", StudyRecord(margin=0.2), [])
+    assert store.study("lr@2")[0].margin == 0.3
+
+
+def test_slots_that_are_added_again_replace_those_of_their_stage(store: Store) -> None:
+    study = store.save_study("study", StudyRecord(), [slot()])
+    store.add_slots(study, [slot("a", 9, "confirm"), slot("b", 9, "confirm")])
+    store.add_slots(study, [slot("a", 9, "confirm"), slot("a", 9, "confirm", run="e" * 32)])
+    assert set(store.study("study")[1]) == {slot(), slot("a", 9, "confirm", run="e" * 32)}
 
 
 def test_a_study_is_saved_by_several_at_once(store: Store) -> None:
-    members = [StudySlot("task", "main", f"FIX{seed}", "", 1.0, seed, KEY) for seed in range(20)]
+    slots = [slot(f"FIX{seed}", seed) for seed in range(20)]
     with ThreadPoolExecutor(4) as pool:
-        saving = [pool.submit(store.save_study, "study", {"margin": 0.01}, members) for _ in range(12)]
-        adding = [pool.submit(store.add_members, "study", members[::-1]) for saved in saving if not saved.result()]
+        saving = [pool.submit(store.save_study, "study", StudyRecord(), slots) for _ in range(12)]
+        adding = [pool.submit(store.add_slots, saved.result(), slots[::-1]) for saved in saving]
     assert [one.exception() for one in adding] == [None] * 12
-    assert sorted(store.study("study")[1], key=lambda member: member.seed) == members
+    assert sorted(store.study("study")[1], key=lambda slot: slot.seed) == slots
+    assert len(store.studies()) == 1
 
 
 def test_a_study_has_the_runs_that_were_begun(store: Store, lease: Lease) -> None:
     lease.begin([NEW])
     lease.append({KEY: Segment(10, 1.0, 100, (FIRST,))})
-    members = [StudySlot("task", "main", "a", "", 1.0, 3, KEY), StudySlot("task", "main", "a", "", 1.0, 4, "e" * 32)]
-    store.save_study("study", {}, members)
+    store.save_study("study", StudyRecord(), [slot(seed=3), slot(seed=4, run="e" * 32)])
     runs = store.study_runs("study")
     assert list(runs) == [KEY]
     assert runs[KEY].scores == (FIRST,)
 
 
 def test_an_unknown_study_is_named_with_the_nearest_one(store: Store) -> None:
-    store.save_study("quickstart", {}, [])
+    store.save_study("quickstart", StudyRecord(), [])
     with pytest.raises(StoreError, match=r"no study 'quikstart' \(did you mean 'quickstart'\?\)"):
         store.study("quikstart")
 
@@ -187,16 +245,6 @@ def test_a_store_of_a_newer_schema_is_refused(location: str, sql: Callable[[str]
     newer = f"has schema {SCHEMA_VERSION + 1}, and this lrbench reads schema {SCHEMA_VERSION}"
     with pytest.raises(StoreError, match=newer):
         open_store(location)
-
-
-def test_a_store_of_the_first_schema_is_upgraded_with_what_it_has(location: str, sql: Callable[[str], None]) -> None:
-    with open_store(location) as store, store.lease() as lease:
-        lease.claim([KEY])
-        lease.begin([NEW])
-    sql("DROP TABLE leases; DROP TABLE coordinators; UPDATE lrbench_schema SET version = 1")
-    with open_store(location, must_exist=True) as store, store.lease() as lease:
-        assert store.statuses() == {KEY: "running"}
-        assert lease.claim([KEY]) == {KEY}
 
 
 def test_the_database_of_another_program_is_refused(location: str, sql: Callable[[str], None]) -> None:
@@ -254,32 +302,26 @@ def test_values_that_make_no_sense_are_refused(store: Store, lease: Lease, sql: 
         store.runs([KEY])
 
 
-def test_what_two_processes_add_to_a_study_is_all_there(location: str) -> None:
+def test_what_two_processes_add_to_a_search_is_all_there(location: str) -> None:
     def add(name: str) -> None:
         with open_store(location) as store:
             for number in range(10):
-                entry = f"{name}{number}"
-                store.revise_study("sum", lambda known, entry=entry: {"all": [*(known or {"all": []})["all"], entry]})
+                store.revise_search("sum", lambda known, one=number: _with_trained(known, f"{name}{one}"))
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(add, "ab"))
 
     with open_store(location) as store:
-        assert sorted(store.study("sum")[0]["all"]) == [f"{name}{number}" for name in "ab" for number in range(10)]
-
-
-def test_a_study_whose_definition_is_revised_keeps_its_members(store: Store) -> None:
-    member = StudySlot("task", "main", "FIX", "", 1.0, 0, KEY)
-    store.save_study("known", {"margin": 0.1}, [member])
-
-    assert store.revise_study("known", lambda known: {**known, "target": 0.5}) == {"margin": 0.1, "target": 0.5}
-    assert store.study("known") == ({"margin": 0.1, "target": 0.5}, (member,))
+        (entry,) = store.studies()
+        found = store.study(entry.id)[0].search
+    assert found is not None
+    assert sorted(found.identity) == [f"{name}{number}" for name in "ab" for number in range(10)]
 
 
 def test_a_store_prints_its_runs_and_its_studies(store: Store, lease: Lease) -> None:
     assert str(store).splitlines()[-2:] == ["0 runs", "no study yet"]
     lease.begin([NEW])
-    store.save_study("mine", {}, [])
+    store.save_study("mine", StudyRecord(), [])
 
     assert str(store).splitlines()[-2:] == ["1 run (1 running)", "1 study: mine"]
 
@@ -289,3 +331,8 @@ def test_a_store_has_a_line_at_the_prompt_after_it_was_closed(tmp_path: Path) ->
         pass
 
     assert repr(store) == f"<Store: {store.name}>"
+
+
+def _with_trained(known: StudyRecord | None, name: str) -> StudyRecord:
+    before = {} if known is None or known.search is None else known.search.identity
+    return StudyRecord(search=SearchRecord(identity={**before, name: 1}))

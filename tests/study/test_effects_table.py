@@ -7,7 +7,7 @@ from lrbench.display.readable import as_text
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.effects_table import effects
-from lrbench.study.results import Results, TaskResults, label
+from lrbench.study.results import Results, TaskResults, labels
 from lrbench.study.row_names import RowNames
 
 Figures = tuple[float, float, float, float]
@@ -41,13 +41,14 @@ def runs(figures: Sequence[Figures], reached: int = 10) -> tuple[RunRecord, ...]
 def task_of(runs_by: dict[tuple[str, str], tuple[RunRecord, ...]], target: float | None = 0.8) -> TaskResults:
     """A task's results from the runs of each policy, by each variant; the variant "" is none."""
     policies, variants = (dict.fromkeys(names) for names in zip(*runs_by, strict=True))
-    contenders = [PolicyRuns(label(*names), names[0], records) for names, records in runs_by.items()]
+    called = labels(runs_by)
+    contenders = [PolicyRuns(called[row], row[0], records) for row, records in runs_by.items()]
     by = {name: [(runs_by[policy, ""], runs_by[policy, name]) for policy in policies] for name in variants if name}
     return TaskResults(
         task="a-task",
         objective="top1",
         scorecards=tuple(rank(contenders, margin=0.01, target=target)),
-        modifiers={label(*names): names[1] for names in runs_by if names[1]},
+        rows={name: row for row, name in called.items()},
         effects=tuple(
             effect(policy, name, *pair, target)
             for name, pairs in by.items()

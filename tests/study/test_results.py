@@ -2,6 +2,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
-from lrbench.store import Store
+from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
 from lrbench.study.results import results
@@ -76,9 +77,9 @@ def test_results_are_there_before_a_study_is_complete(study: Make, store: Store)
     assert [card.n for card in results("half", store).tasks[0].scorecards] == [1]
 
 
-def _wider(store: Store) -> tuple[dict[str, object], list[object]]:
-    definition, members = store.study("small")
-    return definition, [members[0], type(members[0])(**{**vars(members[1]), "run": "not begun yet"})]
+def _wider(store: Store) -> tuple[StudyRecord, list[StudySlot]]:
+    record, slots = store.study("small")
+    return record, [slots[0], replace(slots[1], run="not begun yet")]
 
 
 def test_several_tasks_have_an_answer_each(study: Make, store: Store, task: Task) -> None:
@@ -100,9 +101,9 @@ def test_a_tasks_own_metric_is_what_policies_are_ranked_by(study: Make, store: S
 def test_base_lr_robustness_is_the_mean_retained_score(study: Make, store: Store) -> None:
     asked = study("FIX(k0=0.1)", seeds=(0,), base_lr_scales=(0.1, 1.0, 1e30))
     run(asked, store)
-    _, members = store.study("small")
+    _, slots = store.study("small")
     runs = store.study_runs("small")
-    score = {member.scale: runs[member.run] for member in members}
+    score = {slot.scale: runs[slot.run] for slot in slots}
     whole, tenth = (score[scale].scores[-1].val_score for scale in (1.0, 0.1))
     metrics = results("small", store).tasks[0].scorecards[0].metrics
     assert metrics["base_lr_retention"].mean == pytest.approx((1 + tenth / whole + (1 / 3) / whole) / 3)
@@ -137,8 +138,8 @@ def test_an_unknown_policy_is_named_with_the_nearest_one(study: Make, store: Sto
 
 def test_a_policy_without_a_finished_run_cannot_be_compared(study: Make, store: Store) -> None:
     run(study("FIX(k0=0.1)", seeds=(0,)), store)
-    definition, _ = store.study("small")
-    store.save_study("empty", definition, [])
+    record, _ = store.study("small")
+    store.save_study("empty", record, [])
     with pytest.raises(StudyError, match="has no run on 'thirds' that has ended"):
         compare_two("empty", "FIX(k0=0.1)", "FIX(k0=0.1)", store)
 

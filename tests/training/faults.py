@@ -70,12 +70,12 @@ def begin(store: Path, size: Size, workers: str = "2", **options: object) -> sub
 def numbers(store: Path) -> Numbers:
     """What a store says of every run, without times and places."""
     with open_store(store, must_exist=True) as opened:
-        _, members = opened.study("faults")
+        _, slots = opened.study("faults")
         runs = opened.study_runs("faults")
     found = [
         (run.key, run.status, run.step, run.diverged_at, tuple(run.scores), str(run.final)) for run in runs.values()
     ]
-    assert {member.run for member in members} == set(runs), "runs are missing"
+    assert {slot.run for slot in slots} == set(runs), "runs are missing"
     return sorted(found)
 
 

@@ -106,7 +106,7 @@ def test_a_run_that_was_stacked_for_a_while_is_not_exact(study: Make, store: Sto
     with store.lease() as lease:
         lease.claim([key])
         lease.begin([NewRun(key, "t", "t", "FIX(k0=0.1)", "", 0, 40, {})])
-        lease.append({key: Segment(20, 0.0, 0, (), provenance={"engine": "stacked"})})
+        lease.append({key: Segment(20, 0.0, 0, (), provenance={"engine": "stacked"}, exact=False)})
         lease.append({key: Segment(40, 0.0, 0, (), "finished", final={}, provenance={"engine": "serial"})})
         assert lease.claim([key]) == set()
         assert lease.claim([key], exact=[key]) == {key}
@@ -450,8 +450,8 @@ def test_the_finalists_are_scored_again_on_fresh_seeds(study: Make, store: Store
     asked = study("FIX(k0=0.1)", "FIX(k0=1e30)", confirm=3)
     assert fresh_seeds(asked.seeds, asked.confirm) == (2, 3, 4)
     tally = run(asked, store)
-    _, members = store.study("small")
-    confirmed = {(member.entry, member.seed) for member in members if member.stage == "confirm"}
+    _, slots = store.study("small")
+    confirmed = {(slot.policy, slot.seed) for slot in slots if slot.stage == "confirm"}
     assert confirmed == {("FIX(k0=0.1)", seed) for seed in (2, 3, 4)}
     assert tally.total == 4 + 3
     assert run(asked, store).trained == 0

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import Debug, Json, NoColor, Plugins, Store, load_plugins
+from lrbench.cli.options import OUTPUT, Debug, Json, NoColor, Plugins, Store, load_plugins
 from lrbench.cli.output import line_width, print_blocks, print_json
 from lrbench.display.docstring import first_sentence
 from lrbench.display.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
     from lrbench.policy import Parameter
+    from lrbench.store import StudyEntry
     from lrbench.tasks.registry import Registration
 
 Noun = Literal[
@@ -51,6 +52,9 @@ def list_names(
             "study files, or studies.",
         ),
     ],
+    everything: Annotated[
+        bool, typer.Option("--all", help="List the parts of searches too, such as their rungs.", rich_help_panel=OUTPUT)
+    ] = False,
     store: Store = None,
     plugin: Plugins = None,
     json: Json = False,
@@ -67,7 +71,7 @@ def list_names(
       lrbench list tasks --plugin my_tasks.py
     """
     load_plugins(plugin)
-    listing = _studies(store) if noun == "studies" else LISTS[noun]()
+    listing = _studies(store, with_parts=everything) if noun == "studies" else LISTS[noun]()
     if json:
         print_json({noun: listing.items})
     else:
@@ -236,39 +240,47 @@ def _with_options(noun: str, declared: Mapping[str, tuple[Mapping[str, Any], str
     return Listing(tuple(map(Column, (noun, "options", "description"))), rows, items)
 
 
-def _studies(store: str | None) -> Listing:
+def _studies(store: str | None, *, with_parts: bool) -> Listing:
     from lrbench.study.file import study_names
 
     shipped = study_names()
-    stored = _stored_studies(store)
-    names = [*shipped, *(name for name in stored if name not in shipped)]
-    items = [
-        {"name": name, "shipped": name in shipped, "stored": name in stored, "description": shipped.get(name, "")}
-        for name in names
-    ]
-    rows: list[Row] = [
-        (
-            Cell(name, "bold"),
-            " and ".join([*(["lrbench"] if name in shipped else []), *(["the store"] if name in stored else [])]),
-            shipped.get(name, ""),
+    stored = [entry for entry in _stored_studies(store) if with_parts or entry.parent is None]
+    alone = {entry.address: entry for entry in stored if entry.parent is None}
+    named: list[tuple[str, StudyEntry | None]] = [(name, alone.pop(name, None)) for name in shipped]
+    named += [(entry.address, entry) for entry in stored if entry.address not in shipped or entry.parent is not None]
+    rows: list[Row] = []
+    items: list[dict[str, Any]] = []
+    for name, entry in named:
+        kind = "" if entry is None else entry.kind
+        places = {"shipped": name in shipped, "stored": entry is not None}
+        items.append({"name": name, "kind": kind or None, **places, "description": shipped.get(name, "")})
+        found = " and ".join(
+            place for place, is_there in zip(("lrbench", "the store"), places.values(), strict=True) if is_there
         )
-        for name in names
-    ]
-    return Listing((Column("study"), Column("found in"), Column("description")), rows, items)
+        indent = "  " if entry is not None and entry.parent is not None else ""
+        rows.append((Cell(indent + name, "bold"), kind.replace("_", " "), found, shipped.get(name, "")))
+    titles = ("study", "kind", "found in", "description")
+    return Listing(tuple(Column(title) for title in titles), rows, items)
 
 
-def _stored_studies(store: str | None) -> tuple[str, ...]:
-    """The studies of the store that was named, or of the default one where that can be read."""
+def _stored_studies(store: str | None) -> list[StudyEntry]:
+    """The studies of the store that was named, or of the default one where that can be read, each before its parts."""
     from lrbench.errors import StoreError
     from lrbench.store import open_store
 
     try:
         with open_store(store, must_exist=True) as opened:
-            return opened.study_names()
+            listed = {entry.id: entry for entry in opened.studies()}
     except StoreError:
         if store is not None:
             raise
-        return ()
+        return []
+
+    def place(entry: StudyEntry) -> tuple[str, int, bool, str, int]:
+        whole = entry if entry.parent is None else listed[entry.parent]
+        return whole.name, whole.version, entry is not whole, entry.name, entry.version
+
+    return sorted(listed.values(), key=place)
 
 
 LISTS: Mapping[str, Callable[[], Listing]] = {

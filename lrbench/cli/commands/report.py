@@ -171,7 +171,7 @@ def _draw_all(study: str, task: str | None, folder: Path, store: str | None) -> 
     name = study_name(study)
     with open_store(store, must_exist=True) as opened:
         search = _search(name, opened)
-        tables = None if search is not None and name not in opened.study_names() else study_frames(name, opened)
+        tables = None if search is not None and opened.find(name) is None else study_frames(name, opened)
     make_folder(folder)
     found = () if tables is None else drawings(tables if task is None else tables.on(task))
     for drawing in (*found, *(() if search is None else search_drawings(search))):
@@ -214,8 +214,12 @@ def _search_tables(plot: Plot, search: str, task: str | None, store: str | None)
 
 
 def _search(name: str, store: StudyStore) -> SearchFrames | None:
-    """The tables of a search; None where the store has none of that name."""
-    from lrbench.policy_search.ledger import searches_of
+    """The tables of a search, where a name means its policies at the whole budget or it has none of these yet."""
     from lrbench.report.plots.search import search_frames
 
-    return search_frames(name, store) if name in searches_of(store.study_names()) else None
+    searches = {entry.id: entry.name for entry in store.studies() if entry.kind == "search"}
+    found = store.find(name)
+    if found is None:
+        return search_frames(name, store) if name in searches.values() else None
+    is_whole = found.parent is not None and searches.get(found.parent) == found.name
+    return search_frames(found.name, store) if is_whole else None

@@ -70,13 +70,13 @@ def score(
         from lrbench.cli.hints import say_where_to_go_on
         from lrbench.metrics import BASE_LR_SCALES
 
-        value, trained = one_policy(policy), lab.task(task)
+        value, trained = one_policy(policy), lab.task(task).with_budget(steps)
         with training(session) as lab.listener:
             scales = BASE_LR_SCALES if base_lr_scales else ()
-            card = lab.score(value, trained, seeds=seeds, steps=steps, target=target, base_lr_scales=scales)
+            card = lab.score(value, trained, seeds=seeds, target=target, base_lr_scales=scales)
         if output.json:
             print_json(card.to_json())
         else:
             print_readable(card, session)
-            more = [("export", f"score {value} on {trained.name}")]
+            more = [("export", f"score {value} on {trained.name}, {trained.steps} iterations")]
             say_where_to_go_on(lab.store, options.store, more, session)

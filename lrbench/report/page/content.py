@@ -46,15 +46,15 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         frames: of that task alone.
         number: which task of the study it is, from 0.
     """
-    (task,) = frames.definition["tasks"]
+    (task,) = frames.record.tasks
     policies = frames.policies
     names, rows = (_names(policies, width) for width in (NAME, ROW))
     confirmed = [one for results in frames.results.tasks for one in results.confirmed]
     groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
     return {
         "id": f"task-{number}",
-        "name": task["name"],
-        "objective": objective_name(task["objective"]),
+        "name": task.name,
+        "objective": objective_name(task.objective),
         "count": len(policies),
         "headline": headline(policies, names, confirmed),
         "groups": [group for group in groups if group["count"]],
@@ -119,7 +119,7 @@ def _p(value: float | None) -> str:
 def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, Any]:
     """What the page's script reads, as JSON."""
     policies = frames.policies
-    (task,) = frames.definition["tasks"]
+    (task,) = frames.record.tasks
     columns = _columns(policies)
     codes: dict[tuple[str, str], int] = {}
     runs = _runs(frames.runs)
@@ -138,8 +138,8 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     ]
     return {
         "id": identity,
-        "objective": objective_name(task["objective"]),
-        "better": -1 if task["better"] == "lower" else 1,
+        "objective": objective_name(task.objective),
+        "better": -1 if task.better == "lower" else 1,
         "columns": [_column(metric) for metric in columns],
         "codes": [list(pair) for pair in codes],
         "rows": rows,

@@ -52,8 +52,8 @@ def overview(frames: Frames) -> list[str]:
     if not len(runs):
         return ["This study asks for no run."]
     counts = Counter(runs["status"])
-    policies, seeds = len(frames.definition["entries"]), len(frames.definition["seeds"])
-    methods = sum(map(bool, frames.definition["treatments"]))
+    policies, seeds = len(frames.record.policies), len(frames.record.seeds)
+    methods = sum(map(bool, frames.record.variants))
     without = f", with and without {many(methods, 'training method')}," if methods else ""
     where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
     said = [f"{many(policies, 'policy')}{without} {where}, {many(seeds, 'seed')} each."]
@@ -163,28 +163,29 @@ def reading(policies: pd.DataFrame) -> list[str]:
 
 def protocol(frames: Frames) -> list[str]:
     """How the numbers were made, in the order in which it happened."""
-    definition = frames.definition
+    record = frames.record
     if not len(frames.runs):
         return []
     said = []
-    for task in definition["tasks"]:
-        every = many(task["eval_every"], "iteration")
-        epoch = many(task["steps_per_epoch"], "iteration")
+    for task in record.tasks:
+        every = many(task.eval_every, "iteration")
+        epoch = many(task.steps_per_epoch, "iteration")
         said.append(
-            f"On {task['name']} every policy was trained for {many(task['steps'], 'iteration')} (an epoch has {epoch}) "
-            f"and evaluated every {every} on {task['val_samples']:,} validation and {task['test_samples']:,} test "
+            f"On {task.name} every policy was trained for {many(task.steps, 'iteration')} (an epoch has {epoch}) "
+            f"and evaluated every {every} on {task.val_samples:,} validation and {task.test_samples:,} test "
             "samples."
         )
-    entries = definition["entries"]
-    found = [entry["found_peak"] for entry in entries if entry.get("found_peak") is not None]
+    found = [policy.found_peak for policy in record.policies if policy.found_peak is not None]
     if found:
-        which = "every policy" if len(found) == len(entries) else f"{len(found)} of {len(entries)} policies"
+        which = (
+            "every policy" if len(found) == len(record.policies) else f"{len(found)} of {len(record.policies)} policies"
+        )
         said.append(
             f"The highest learning rate of {which} is {found[0]:g}: by a range test, the upper end of the range in "
             "which the task learns."
         )
-    seeds = definition["seeds"]
-    in_a_row = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+    seeds = record.seeds
+    in_a_row = len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds)))
     numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else _joined(seeds)
     said.append(
         f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}): a seed's initial weights and "
@@ -197,30 +198,30 @@ def protocol(frames: Frames) -> list[str]:
     said.append(
         "Intervals are 95% Student t intervals over seeds, clipped to the values that a figure can have. Verdicts are "
         "multiple comparisons with the best by paired t tests with Holm's correction, with a margin of "
-        f"{definition['margin']:g}."
+        f"{record.margin:g}."
     )
     said.append(
         "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
         "it counts as chance in scores, and its policy is to be avoided. A last score that is NaN or infinitely bad "
         "counts as chance too."
     )
-    if definition["target"] is not None:
+    if record.target is not None:
         said.append(
-            f"The target is a validation score of {definition['target']:g}. A policy has a mean number of iterations "
+            f"The target is a validation score of {record.target:g}. A policy has a mean number of iterations "
             "to it only if all of its seeds reached it."
         )
-    scales = definition["base_lr_scales"]
+    scales = record.base_lr_scales
     if scales:
         said.append(
             f"Every policy was also trained with its learning rates times {_joined(f'{scale:g}' for scale in scales)}: "
             "retention is the mean over these of its validation score, as a fraction of that at its own."
         )
-    if definition["confirm"]:
+    if record.confirm:
         said.append(
-            f"The winner and its closest rivals were trained again with {many(definition['confirm'], 'fresh seed')}, "
+            f"The winner and its closest rivals were trained again with {many(record.confirm, 'fresh seed')}, "
             "because the best of many looks better than it is."
         )
-    if any(definition["treatments"]):
+    if any(record.variants):
         said.append(
             "Every policy was trained with and without each training method, with the same seeds: an effect is the "
             "paired difference."
@@ -270,12 +271,12 @@ def quantity(number: float) -> str:
 
 
 def _objectives(frames: Frames) -> str:
-    return _joined(dict.fromkeys(objective_name(task["objective"]) for task in frames.definition["tasks"]))
+    return _joined(dict.fromkeys(objective_name(task.objective) for task in frames.record.tasks))
 
 
 def _downwards(frames: Frames) -> str:
     """Which of the objectives are better where they are lower, where one is."""
-    lower = [objective_name(task["objective"]) for task in frames.definition["tasks"] if task["better"] == "lower"]
+    lower = [objective_name(task.objective) for task in frames.record.tasks if task.better == "lower"]
     return f"; lower {_joined(dict.fromkeys(lower))} is better" if lower else ""
 
 

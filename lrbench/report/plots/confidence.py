@@ -221,9 +221,8 @@ def _diagram(axes: Axes, diagram: Reliability) -> None:
 
 def _class_names(frames: Frames) -> Sequence[str] | None:
     """Return what the classes of the one task are called, where the store knows."""
-    (task,) = frames.definition["tasks"]
-    names: Sequence[str] | None = task.get("class_names")
-    return names
+    (task,) = frames.record.tasks
+    return task.class_names
 
 
 @register_plot(

@@ -15,7 +15,17 @@ from pathlib import Path
 import numpy as np
 from harness import Candidate, Comparison, Settings, Size, alternate, timed
 
-from lrbench.store import NewRun, Score, Segment, Store, StudySlot, open_store
+from lrbench.store import (
+    NewRun,
+    PolicyRecord,
+    Score,
+    Segment,
+    Store,
+    StudyRecord,
+    StudySlot,
+    TaskRecord,
+    open_store,
+)
 from lrbench.study.export import export
 from lrbench.study.results import finalists, results
 
@@ -82,18 +92,21 @@ def fill(store: Store, policies: int) -> None:
         for policy in range(policies)
     }
     names = [f"FIX(k0={policy + 1}e-6)" for policy in range(policies)]
-    members = [StudySlot("task", "main", names[policy], "", 1.0, seed, key) for key, (policy, seed, _) in runs.items()]
-    task = {"name": "task", "objective": "top1", "chance": 0.1, "steps": STEPS, "steps_per_epoch": 100}
-    task |= {"val_samples": SAMPLES, "test_samples": SAMPLES}
-    definition = {
-        "margin": 0.01,
-        "target": 0.8,
-        "base_lr_scales": [1.0],
-        "entries": [{"name": name, "policy": name} for name in names],
-        "treatments": [""],
-        "tasks": [task],
-    }
-    store.save_study("generated", definition, members)
+    slots = [StudySlot("task", "main", names[policy], "", 1.0, seed, key) for key, (policy, seed, _) in runs.items()]
+    task = TaskRecord(
+        name="task",
+        key="task-key",
+        steps=STEPS,
+        steps_per_epoch=100,
+        eval_every=STEPS // EVALUATIONS,
+        objective="top1",
+        chance=0.1,
+        test_samples=SAMPLES,
+        val_samples=SAMPLES,
+    )
+    policies = tuple(PolicyRecord(name=name, policy=name) for name in names)
+    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), policies=policies, tasks=(task,))
+    store.save_study("generated", record, slots)
     keys = list(runs)
     with store.lease() as lease:
         for start in range(0, len(keys), RUNS_A_TRANSACTION):
