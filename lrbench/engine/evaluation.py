@@ -15,9 +15,6 @@ from lrbench.streams import stream_seed
 if TYPE_CHECKING:
     from lrbench.tasks import Split, Task
 
-BATCH = 500
-"""Samples a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -68,16 +65,18 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
     """The module's predictions on a split, in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
-    outputs, total = [], 0.0
+    outputs: list[Tensor] = []
+
+    def kept(inputs: Tensor) -> Tensor:
+        output = forward(task, module, inputs)
+        outputs.append(output.cpu())
+        return output
+
     with torch.inference_mode():
-        for first in range(0, len(split), BATCH):
-            inputs, targets = split.inputs[first : first + BATCH], split.targets[first : first + BATCH]
-            output = forward(task, module, task.data.decode(inputs))
-            total += float(task.loss(output, targets)) * len(inputs)
-            outputs.append(output.cpu())
+        loss = task.mean_loss(split, kept)
     for part, training in modes:
         part.training = training
-    return Predictions(torch.cat(outputs), split.targets.cpu(), total / len(split))
+    return Predictions(torch.cat(outputs), split.targets.cpu(), loss)
 
 
 def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:

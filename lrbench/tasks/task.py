@@ -31,8 +31,8 @@ from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
 DEFAULT_OPTIMIZER = SGD()
 OptimizerFunction: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
-UNTRAINED_BATCH = 500
-"""Samples a forward pass of the untrained network takes."""
+EVALUATION_BATCH = 500
+"""Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -250,17 +250,21 @@ class Task(Readable):
             raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
         return replace(self, **changes)
 
+    def mean_loss(self, split: Split, outputs: Callable[[Tensor], Tensor]) -> float:
+        """Compute the loss over a split, the mean over samples, of a network or another function of decoded inputs."""
+        total = 0.0
+        for first in range(0, len(split), EVALUATION_BATCH):
+            inputs, targets = (part[first : first + EVALUATION_BATCH] for part in (split.inputs, split.targets))
+            total += float(self.loss(outputs(self.data.decode(inputs)), targets)) * len(inputs)
+        return total / len(split)
+
     def _untrained_loss(self) -> float:
-        val, total = self.data.val, 0.0
         with deterministic(), torch.inference_mode():
             seed_generators(stream_seed(0, "initial weights"), self.device)
-            network = self.network().eval()
-            for first in range(0, len(val), UNTRAINED_BATCH):
-                inputs, targets = (part[first : first + UNTRAINED_BATCH] for part in (val.inputs, val.targets))
-                total += float(self.loss(network(self.data.decode(inputs)), targets)) * len(inputs)
-        if not math.isfinite(total):
+            loss = self.mean_loss(self.data.val, self.network().eval())
+        if not math.isfinite(loss):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
-        return total / len(val)
+        return loss
 
     def with_budget(self, steps: int | None, *, evaluations: int | None = None) -> "Task":
         """Change the budget to `steps` iterations, evaluated as often as the task is over its own; None: its own.

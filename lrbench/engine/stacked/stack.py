@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from lrbench.engine.batches import batch_table, train_batch
-from lrbench.engine.evaluation import BATCH, Predictions
+from lrbench.engine.evaluation import Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, LaneTensors
 from lrbench.engine.stacked.network import losses, stacked_network
 from lrbench.engine.stacked.optimizers import stacked_optimizer
 from lrbench.reproducible import threads
 from lrbench.streams import stream_seed
+from lrbench.tasks.task import EVALUATION_BATCH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,7 +152,7 @@ class Stack:
         copies of the last sample, so that all lanes lie alike in memory.
         """
         task = self.task
-        size = ALIGNMENT * -(-min(BATCH, max(task.batch_size, 64)) // ALIGNMENT)
+        size = ALIGNMENT * -(-min(EVALUATION_BATCH, max(task.batch_size, 64)) // ALIGNMENT)
         parts = []
         for first in range(0, len(split), size):
             filled = torch.arange(first, min(first + size, len(split) + -len(split) % ALIGNMENT), device=task.device)
@@ -159,7 +160,9 @@ class Stack:
             parts.append(self.network.outputs(inputs.movedim(0, -1).expand(len(live), *inputs.shape[1:], -1), live))
         outputs = torch.cat(parts, -1)[..., : len(split)]
         totals = torch.zeros(len(live), dtype=torch.float64)
-        for part, wanted in zip(outputs.split(BATCH, -1), split.targets.split(BATCH), strict=True):
+        for part, wanted in zip(
+            outputs.split(EVALUATION_BATCH, -1), split.targets.split(EVALUATION_BATCH), strict=True
+        ):
             totals += losses(task, part, wanted.expand(len(live), *wanted.shape)).cpu() * len(wanted)
         lanes = zip(outputs.movedim(-1, 1).cpu(), (totals / len(split)).tolist(), strict=True)
         return [Predictions(lane.contiguous(), split.targets.cpu(), loss) for lane, loss in lanes]
