@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import nn
-
 from lrbench.errors import TaskError
 from lrbench.policy.parameter import parameters_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lrbench.engine.loop import Training
     from lrbench.engine.state import State
     from lrbench.tasks import Task

@@ -12,23 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
-
-from lrbench.engine import Memory, Training, Watcher
+from lrbench.engine.modifier import Memory, Watcher
 from lrbench.errors import TaskError
 from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, window_mean
-from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 from lrbench.policy.parameter import count, flag, number
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lrbench.engine import Training
     from lrbench.tasks import Task
 
-Update = Callable[[list[Tensor], list[Tensor], int], None]
-"""Takes current weights into an average, in place, given how many it is the average of (torch.optim.swa_utils)."""
+    Update = Callable[[list[Tensor], list[Tensor], int], None]
+    """Takes current weights into an average, in place, given how many it is the average of (torch.optim.swa_utils)."""
 
 
 class Averaging(Watcher):
@@ -41,6 +40,8 @@ class Averaging(Watcher):
         """The average so far; empty where there is none yet."""
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
+
         average = self.average(memory)
         if not average:
             return module
@@ -73,6 +74,8 @@ class SWA(Averaging):
         return {"count": 0, "average": {}}
 
     def after_step(self, training: Training, memory: Memory) -> None:
+        from torch.optim.swa_utils import get_swa_multi_avg_fn
+
         task = training.task
         if training.step >= self.start * task.steps and training.step % iterations(self.every, task) == 0:
             _take_in(training, memory, get_swa_multi_avg_fn())
@@ -98,6 +101,8 @@ class EMA(Averaging):
         return {"count": 0, "average": {}}
 
     def after_step(self, training: Training, memory: Memory) -> None:
+        from torch.optim.swa_utils import get_ema_multi_avg_fn
+
         _take_in(training, memory, get_ema_multi_avg_fn(self.decay))
 
     def average(self, memory: Memory) -> Weights:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
-from lrbench.engine import Memory, Modifier, Training
+from lrbench.engine.modifier import Memory, Modifier
 from lrbench.errors import TaskError
-from lrbench.modifiers.network_copy import copy_with_weights
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 from lrbench.policy.parameter import count, number
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lrbench.engine import Training
     from lrbench.tasks import Task
 
 
@@ -59,4 +59,6 @@ class Lookahead(Modifier):
         memory.update(position=0, slow={name: weight.clone() for name, weight in training.weights.items()})
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        from lrbench.modifiers.network_copy import copy_with_weights
+
         return copy_with_weights(module, {name: memory["slow"][name] for name in training.weights})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Weights = Mapping[str, Tensor]
+Weights = Mapping[str, "Tensor"]
 
 
 def running_mean(mean: Weights, weights: Weights, n: int) -> dict[str, Tensor]:
@@ -17,7 +18,7 @@ def running_mean(mean: Weights, weights: Weights, n: int) -> dict[str, Tensor]:
     """
     if n == 1:
         return {name: weight.clone() for name, weight in weights.items()}
-    return {name: torch.lerp(mean[name], weight, 1 / n) for name, weight in weights.items()}
+    return {name: mean[name].lerp(weight, 1 / n) for name, weight in weights.items()}
 
 
 def window_mean(samples: Sequence[Weights]) -> dict[str, Tensor]:

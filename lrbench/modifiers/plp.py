@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from lrbench.engine import Control, Memory, Modifier, Training
+from lrbench.engine.modifier import Control, Memory, Modifier
 from lrbench.errors import TaskError
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy import Policy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lrbench.engine import Training
     from lrbench.tasks import Task
 
 CYCLE = 3

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from lrbench.engine import Watcher
+from lrbench.engine.modifier import Watcher
 from lrbench.errors import TaskError
 from lrbench.policy.kind import short_repr
 from lrbench.policy.parameter import Parameter, build_declared, check_declared, parameters_of

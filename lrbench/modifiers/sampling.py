@@ -19,19 +19,19 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from lrbench.engine import Memory, Modifier, Training
+from lrbench.engine.modifier import Memory, Modifier
 from lrbench.errors import TaskError
 from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, momentum_of_means, running_mean, window_mean
-from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 from lrbench.policy.parameter import count, flag, number
 from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from lrbench.engine import Training
     from lrbench.tasks import Task
 
 
@@ -89,6 +89,8 @@ class PeriodicSampling(Modifier):
                 training.reset_optimizer()
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed
+
         return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module
 
 

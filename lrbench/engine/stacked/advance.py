@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lrbench.engine.advance import advance, check_budget, is_evaluated, stops
 from lrbench.engine.evaluation import Evaluation, train_subset
 from lrbench.engine.flops import step_flops
+from lrbench.engine.segment import advance, check_budget, is_evaluated, stops
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State, TrainingLoss, up_to_divergence

@@ -24,17 +24,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lrbench.engine import Memory, Modifier, State, Training
+from lrbench.engine.modifier import Memory, Modifier
 from lrbench.engine.size import byte_count, rough_size, size
 from lrbench.errors import TaskError
-from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, Storage, features_bytes, freeze
 from lrbench.modifiers.learn_and_drop.scores import KEPT, change_score, choose_storage, is_done, prefix_to_drop
-from lrbench.modifiers.learn_and_drop.units import check_units, units_of
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 from lrbench.policy.parameter import count, number
 
 if TYPE_CHECKING:
+    from lrbench.engine import State, Training
+    from lrbench.modifiers.learn_and_drop.rest import Frozen, Storage
     from lrbench.tasks import Task
 
 
@@ -71,7 +71,7 @@ class Drop:
 class LearnAndDrop(Modifier):
     """Learn&Drop: leading layers that have stopped learning leave the forward and the backward pass.
 
-    It takes any network with units (`lrbench.modifiers.learn_and_drop.units_of`), of which the last two always stay.
+    It takes any network with units (`lrbench.modifiers.learn_and_drop.units`), of which the last two always stay.
     Without augmentation, the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16
     where half of them does, and otherwise computed each iteration, which saves the backward pass only. With
     augmentation, `views` augmented views of each sample are stored, drawn once; with views=0 none are, and
@@ -106,6 +106,9 @@ class LearnAndDrop(Modifier):
         Raises:
             TaskError: one of these.
         """
+        from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
+        from lrbench.modifiers.learn_and_drop.units import check_units
+
         units = check_units(task)
         if len(units) <= KEPT:
             raise TaskError(
@@ -123,6 +126,8 @@ class LearnAndDrop(Modifier):
             )
 
     def begin(self, training: Training) -> Memory:
+        from lrbench.modifiers.learn_and_drop.units import units_of
+
         return {
             "lr": 0.0,
             "scores": [[] for _ in units_of(training.module)],
@@ -131,6 +136,8 @@ class LearnAndDrop(Modifier):
         }
 
     def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
+        from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest
+
         if memory["drops"]:
             last = Drop(**memory["drops"][-1])
             frozen = Frozen(last.units, last.storage, last.views)
@@ -140,6 +147,8 @@ class LearnAndDrop(Modifier):
         memory["lr"] += training.lr
 
     def after_epoch(self, training: Training, memory: Memory) -> None:
+        from lrbench.modifiers.learn_and_drop.rest import freeze
+
         lr, memory["lr"] = memory["lr"], 0.0
         if lr == 0:
             return
@@ -166,6 +175,8 @@ class LearnAndDrop(Modifier):
         return tuple(Drop(**drop) for drop in state.memories.get(str(self), {}).get("drops", ()))
 
     def _frozen(self, task: Task, units: int) -> Frozen:
+        from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
+
         if task.augment and not self.views:
             return Frozen(units)
         views = self.views if task.augment else 1
@@ -182,11 +193,15 @@ class LearnAndDrop(Modifier):
 
 def _trained(training: Training) -> list[list[str]]:
     """For each unit, the names of its weights that are trained."""
+    from lrbench.modifiers.learn_and_drop.units import units_of
+
     names = {weight: name for name, weight in training.weights.items()}
     return [[names[weight] for weight in unit.parameters() if weight in names] for unit in units_of(training.module)]
 
 
 def _drop(training: Training, frozen: Frozen) -> Drop:
+    from lrbench.modifiers.learn_and_drop.rest import features_bytes
+
     epoch = training.step // training.task.steps_per_epoch
     stored = features_bytes(training.task, frozen)
     return Drop(epoch, training.step, frozen.units, frozen.storage, frozen.views, stored)

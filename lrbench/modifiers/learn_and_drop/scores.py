@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 from statistics import linear_regression
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from lrbench.modifiers.learn_and_drop.rest import Storage
+    from lrbench.modifiers.learn_and_drop.rest import Storage
 
 KEPT = 2
 """Units at a network's end that always stay: the last unit and the head, which is the last layer with parameters."""
@@ -74,4 +75,6 @@ def choose_storage(needed: int, budget: int) -> Storage:
 
 
 def _norm(tensor: Tensor) -> float:
+    import torch
+
     return float(torch.linalg.vector_norm(tensor, 1, dtype=torch.float64))
