@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +16,8 @@ from matplotlib.text import Text
 from lrbench.report.frames import Frames
 from lrbench.report.plot import PLOTS, drawings, plots
 from lrbench.report.style import svg
-from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere
+from lrbench.store import open_store
+from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere, write_study
 
 Study = Callable[..., Frames]
 
@@ -148,3 +152,27 @@ def test_a_study_of_several_tasks_is_drawn_task_by_task_and_together(study: Stud
     names = {drawing.name for drawing in drawings(both)}
 
     assert {"profile", "ranking_one", "ranking_two_three"} <= names
+
+
+DRAWN = """
+import sys
+from lrbench.report.frames import study_frames
+from lrbench.report.page import report_page
+from lrbench.report.plot import drawings
+from lrbench.store import open_store
+
+with open_store(sys.argv[1]) as store:
+    frames = study_frames("a-study", store)
+report_page(frames)
+print(*(drawing.name for drawing in drawings(frames)), "torch" in sys.modules)
+"""
+
+
+def test_no_plot_nor_the_page_loads_torch_for_a_study_with_modifiers(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store:
+        rich = {"variants": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
+        write_study(store, FIVE, same_everywhere(SCORES), **rich)
+    command = [sys.executable, "-c", DRAWN, str(tmp_path / "runs.db")]
+    *drawn, loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert {"ranking", "effects", "robustness"} <= set(drawn)
+    assert loaded == "False"
