@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
     from lrbench.tasks import Split, Task
+
+
+EvaluatedSplit = Literal["val", "test", "train"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,7 @@ class Evaluation:
     Attributes:
         step: iterations done when the evaluation was made.
         train_loss: the mean training loss of the iterations since the evaluation before.
-        val, test: predictions on the validation and the test split.
-        train: at the last step of the budget, predictions on a fixed subset of the train split as large as the
-            test split (or all of it, where it is smaller); otherwise None.
+        predictions: by split, see `evaluated_splits`.
         watched: what each watcher's network predicts at the same step, by the watcher's text; a network whose losses
             are not finite is left out, and does not end the run that it watches.
         watching: the wall seconds that each watcher took since the evaluation before, by its text: its events, and
@@ -49,16 +50,42 @@ class Evaluation:
 
     step: int
     train_loss: float
-    val: Predictions
-    test: Predictions
-    train: Predictions | None = None
+    predictions: Mapping[EvaluatedSplit, Predictions]
     watched: Mapping[str, Evaluation] = field(default_factory=dict)
     watching: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def val(self) -> Predictions:
+        """Predictions on the validation split; before the last step of the budget, on `task.curve_samples` of it."""
+        return self.predictions["val"]
+
+    @property
+    def test(self) -> Predictions | None:
+        """At the last step, predictions on the test split."""
+        return self.predictions.get("test")
+
+    @property
+    def train(self) -> Predictions | None:
+        """At the last step, predictions on a fixed subset of the train split.
+
+        It is as large as the test split, or all of the train split, where that is smaller.
+        """
+        return self.predictions.get("train")
+
+    @property
     def is_finite(self) -> bool:
         """Whether the losses on the validation and the test split are; a run whose are not has diverged."""
-        return math.isfinite(self.val.loss) and math.isfinite(self.test.loss)
+        return math.isfinite(self.val.loss) and (self.test is None or math.isfinite(self.test.loss))
+
+
+def evaluated_splits(task: Task, step: int) -> dict[EvaluatedSplit, Split]:
+    """Return what is predicted after `step` iterations, by the field of an `Evaluation`.
+
+    Only the end of a run is measured in full. What comes before it is a curve to look at and to react to.
+    """
+    if step == task.steps:
+        return {"val": task.data.val, "test": task.data.test, "train": train_subset(task)}
+    return {"val": task.data.val.evenly(task.curve_samples)}
 
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.engine.batches import batch_indices
-from lrbench.engine.evaluation import Evaluation, forward, predict, train_subset
+from lrbench.engine.evaluation import Evaluation, evaluated_splits, forward, predict
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
 from lrbench.engine.trainable import Trainable
 from lrbench.reproducible import seed_numpy_and_python, seed_torch
@@ -200,10 +200,8 @@ class Training:
         return evaluation
 
     def _evaluation(self, module: nn.Module, train_loss: float) -> Evaluation:
-        task = self.task
-        val, test = predict(task, module, task.data.val), predict(task, module, task.data.test)
-        train = predict(task, module, train_subset(task)) if self.step == task.steps else None
-        return Evaluation(self.step, train_loss, val, test, train)
+        splits = evaluated_splits(self.task, self.step).items()
+        return Evaluation(self.step, train_loss, {name: predict(self.task, module, split) for name, split in splits})
 
     def _memory(self, method: Watcher, state: State) -> Memory:
         known = state.memories.get(str(method))

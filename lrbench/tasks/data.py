@@ -38,6 +38,13 @@ class Split:
         """The samples at `indices` (int64 [n]), in their order."""
         return Split(self.inputs[indices], self.targets[indices])
 
+    def evenly(self, samples: int | None) -> "Split":
+        """Return at most so many samples, evenly picked from the first to the last; all of them for None."""
+        if samples is None or len(self) <= samples:
+            return self
+        picked = torch.linspace(0, len(self) - 1, samples, dtype=torch.float64).round().long()
+        return self.take(picked.to(self.inputs.device))
+
 
 @dataclass(frozen=True, eq=False)
 class RawData:
@@ -171,7 +178,7 @@ class Data(Readable):
         """The same data with at most so many validation and test samples, evenly picked from those that there are."""
         if len(self.val) <= samples and len(self.test) <= samples:
             return self
-        val, test = (split.take(_evenly(len(split), samples)) for split in (self.val, self.test))
+        val, test = self.val.evenly(samples), self.test.evenly(samples)
         checksum = text_digest(self.checksum, f"evaluated on {samples}")
         return replace(self, val=val, test=test, checksum=checksum)
 
@@ -208,11 +215,6 @@ class Data(Readable):
             return None
         shape = (-1, *(1 for _ in self.input_shape[1:]))
         return (1 / (255 * self.std)).reshape(shape), (-self.mean / self.std).reshape(shape)
-
-
-def _evenly(length: int, samples: int) -> Tensor:
-    """At most so many places of a list of this length, from its first to its last."""
-    return torch.linspace(0, length - 1, min(length, samples), dtype=torch.float64).round().long()
 
 
 def as_split(arrays: Arrays, where: str) -> Split:

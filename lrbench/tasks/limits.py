@@ -44,6 +44,12 @@ def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) ->
         raise TaskError(f"{where}: eval_every = {short_repr(eval_every)} is more than steps = {steps}")
 
 
+def check_curve_samples(where: str, curve_samples: Any) -> None:
+    """Raise TaskError unless it is None or a number of samples from 1 on."""
+    if curve_samples is not None and (type(curve_samples) is not int or curve_samples < 1):
+        raise TaskError(f"{where}: curve_samples = {short_repr(curve_samples)} must be an integer >= 1")
+
+
 def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> None:
     """Raise TaskError unless the precision is known and the divergence factor is a finite number above 1."""
     if precision not in get_args(Precision):

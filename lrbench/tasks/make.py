@@ -79,6 +79,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         metric=settings.metric,
         precision=settings.precision,
         divergence_factor=settings.divergence_factor,
+        curve_samples=settings.curve_samples,
     )
 
 

@@ -8,7 +8,14 @@ from lrbench.errors import TaskError
 from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
+from lrbench.tasks.limits import (
+    Precision,
+    check_budget,
+    check_curve_samples,
+    check_numerics,
+    eval_every_for,
+    rescaled_eval_every,
+)
 from lrbench.tasks.metric import LOSS
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
 from lrbench.tasks.validation import Validation, check_validation
@@ -45,6 +52,7 @@ class TaskSettings:
         split_seed: draws which samples are held out
         stratified: hold out every class in the same proportion
         metric: `"loss"` judges the task by its loss; top-1 accuracy unless given
+        curve_samples: how many validation samples the evaluations before the last take; all unless given
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -63,6 +71,7 @@ class TaskSettings:
     split_seed: int = 0
     stratified: bool = False
     metric: Literal["loss"] | None = None
+    curve_samples: int | None = None
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"
@@ -70,6 +79,7 @@ class TaskSettings:
         registry.models.find(self.model.kind).complete(self.model.options, "model")
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
         check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
+        check_curve_samples(where, self.curve_samples)
         check_validation(self.validation)
         if type(self.split_seed) is not int or not -(2**63) <= self.split_seed < 2**63:
             raise TaskError(f"{where}: split_seed = {short_repr(self.split_seed)} must be an integer of 64 bits")

@@ -21,7 +21,14 @@ from lrbench.streams import stream_seed
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
-from lrbench.tasks.limits import Precision, check_budget, check_numerics, eval_every_for, rescaled_eval_every
+from lrbench.tasks.limits import (
+    Precision,
+    check_budget,
+    check_curve_samples,
+    check_numerics,
+    eval_every_for,
+    rescaled_eval_every,
+)
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
@@ -51,6 +58,9 @@ class Task(Readable):
     with `metric="loss"`, by its loss. `augment` acts on train batches, in order. A segment whose every training loss
     exceeds `divergence_factor` times the initial validation loss has diverged.
 
+    At the end of a run its network is measured on all of the validation and the test split. The evaluations before are
+    a curve over `curve_samples` of the validation split, the same ones each time; over all of it where that is None.
+
     `version` replaces the code of the user's own functions in the fingerprint.
 
     Raises TaskError when built with settings that could not be trained: two samples are put through augmentation and
@@ -72,6 +82,7 @@ class Task(Readable):
     augment: tuple[Augmentation, ...]
     precision: Precision
     divergence_factor: float
+    curve_samples: int | None
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
@@ -96,6 +107,7 @@ class Task(Readable):
         augment: Sequence[Augmentation | str | Table] = (),
         precision: Precision = "float32",
         divergence_factor: float = 10.0,
+        curve_samples: int | None = None,
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -121,6 +133,7 @@ class Task(Readable):
             "augment": augmentations_of(augment),
             "precision": precision,
             "divergence_factor": divergence_factor,
+            "curve_samples": curve_samples,
             "version": version,
         }
         settle = object.__setattr__
@@ -212,6 +225,7 @@ class Task(Readable):
             "version": self.version,
             **{part: self._identity(part, value) for part, value in code.items()},
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
+            **({} if self.curve_samples is None else {"curve samples": self.curve_samples}),
         }
         return text_digest(json.dumps(settings, sort_keys=True))
 
@@ -294,6 +308,7 @@ class Task(Readable):
         every = None if self.eval_every == 0 else self.eval_every
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=every)
         check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
+        check_curve_samples(where, self.curve_samples)
         if self.batch_size > len(self.data.train):
             raise TaskError(
                 f"{where}: batch_size = {short_repr(self.batch_size)} is larger than the train split of "

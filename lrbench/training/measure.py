@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 
 def score(task: Task, evaluation: Evaluation) -> Score:
-    """The losses of an evaluation, and the task's objective on the validation and the test split."""
+    """Return the losses of an evaluation, and the task's objective on the validation and the test split.
+
+    Those on the test split are nan but at the end of a run.
+    """
     return Score(
         step=evaluation.step,
         train_loss=evaluation.train_loss,
         val_loss=evaluation.val.loss,
         val_score=objective(task, evaluation.val),
-        test_loss=evaluation.test.loss,
-        test_score=objective(task, evaluation.test),
+        test_loss=math.nan if evaluation.test is None else evaluation.test.loss,
+        test_score=math.nan if evaluation.test is None else objective(task, evaluation.test),
     )
 
 
@@ -50,6 +53,7 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
 
     Those of a classifier are absent for other tasks, and where its outputs on the test split are not finite.
     """
+    assert evaluation.test is not None
     classes = task.data.num_classes is not None
     val, test = (_classified(split) if classes else None for split in (evaluation.val, evaluation.test))
     train_loss = None if evaluation.train is None else evaluation.train.loss

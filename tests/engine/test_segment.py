@@ -63,8 +63,8 @@ def same_evaluations(one: list[Evaluation], other: list[Evaluation]) -> bool:
 
 
 def flat(seen: Evaluation) -> list[object]:
-    parts = [seen.val, seen.test, *([seen.train] if seen.train else [])]
-    return [seen.step, seen.train_loss, *((part.outputs, part.targets, part.loss) for part in parts)]
+    parts = seen.predictions.items()
+    return [seen.step, seen.train_loss, *((name, part.outputs, part.targets, part.loss) for name, part in parts)]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
@@ -312,7 +312,7 @@ def test_token_ids_reach_an_embedding_and_a_target_for_each_token_its_loss() -> 
     _, evaluations = whole(task, 0, np.full(60, 1.0))
     assert set(seen) == {(torch.int64, 2**24 + 1)}
     assert evaluations[-1].test.outputs.shape == (60, 3, 5)
-    assert evaluations[-1].test.loss < evaluations[0].test.loss
+    assert evaluations[-1].val.loss < evaluations[0].val.loss
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
@@ -555,3 +555,23 @@ def test_the_stacked_engine_augments_as_the_serial_one_does(cnn_task: Task) -> N
     lanes = advance_stacked(task, starts, [ramp(task)[:7]] * 2)
     for start, (state, _) in zip(starts, lanes, strict=True):
         torch.testing.assert_close(dict(state.model), dict(advance(task, start, ramp(task)[:7])[0].model))
+
+
+def test_only_the_end_of_a_run_is_measured_in_full(mlp_task: Task) -> None:
+    task = mlp_task.with_(curve_samples=7)
+    _, evaluations = whole(task, 0, np.full(task.steps, 0.1))
+    assert [list(seen.predictions) for seen in evaluations[:-1]] == [["val"]] * (len(evaluations) - 1)
+    assert {len(seen.val.targets) for seen in evaluations[:-1]} == {7}
+    assert list(evaluations[-1].predictions) == ["val", "test", "train"]
+    assert len(evaluations[-1].val.targets) == len(task.data.val)
+
+
+def test_how_much_of_a_split_the_curve_takes_changes_no_bit_of_training(mlp_task: Task) -> None:
+    lrs = np.full(mlp_task.steps, 0.1)
+    (whole_state, whole_curve), (state, curve) = (
+        whole(task, 0, lrs) for task in (mlp_task, mlp_task.with_(curve_samples=7))
+    )
+    assert identical(dict(whole_state.model), dict(state.model))
+    assert identical(flat(whole_curve[-1]), flat(curve[-1]))
+    first = whole_curve[0].val.outputs[torch.linspace(0, len(mlp_task.data.val) - 1, 7).round().long()]
+    assert torch.equal(curve[0].val.outputs, first)

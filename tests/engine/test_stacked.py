@@ -132,9 +132,8 @@ def assert_close(found: Advanced, expected: Advanced, tolerance: float = 1e-4) -
     for mine, theirs in zip(seen, wanted, strict=True):
         assert mine.step == theirs.step
         assert mine.train_loss == pytest.approx(theirs.train_loss, rel=tolerance, abs=tolerance)
-        assert (mine.train is None) == (theirs.train is None)
-        for split in ("val", "test", *(["train"] if mine.train else [])):
-            a, b = getattr(mine, split), getattr(theirs, split)
+        assert list(mine.predictions) == list(theirs.predictions)
+        for a, b in zip(mine.predictions.values(), theirs.predictions.values(), strict=True):
             assert_tensors_close({"outputs": a.outputs}, {"outputs": b.outputs}, tolerance)
             assert torch.equal(a.targets, b.targets)
             assert a.loss == pytest.approx(b.loss, rel=tolerance, abs=tolerance)
@@ -174,7 +173,7 @@ def same(one: list[Advanced], other: list[Advanced]) -> bool:
 
 def flat(lane: Advanced) -> list[object]:
     state, evaluations = lane
-    parts = [(seen.step, seen.train_loss, *(s for s in (seen.val, seen.test, seen.train) if s)) for seen in evaluations]
+    parts = [(seen.step, seen.train_loss, *seen.predictions.values()) for seen in evaluations]
     return [state, *(vars(item) if hasattr(item, "outputs") else item for part in parts for item in part)]
 
 

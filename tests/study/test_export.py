@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -101,8 +102,8 @@ def test_curves_are_the_stored_evaluations_with_the_lr_of_their_last_iteration(
         assert list(curve["lr"]) == [scale * lrs[step - 1] for step in curve["step"]]
         (key,) = set(curve["run"])
         stored = store.runs([key])[key].scores
-        kept = zip(*(curve[name] for name in vars(stored[0])), strict=True)
-        assert list(kept) == [tuple(vars(score).values()) for score in stored]
+        kept = np.array([curve[name] for name in vars(stored[0])], dtype=np.float64)
+        assert np.array_equal(kept.T, [list(vars(score).values()) for score in stored], equal_nan=True)
 
 
 def test_a_run_that_diverged_has_the_curve_up_to_there(study: Make, store: Store) -> None:

@@ -150,6 +150,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "chance": {"metric": Metric("mean", mean_logit, 0.5)},
     "precision": {"precision": "bfloat16"},
     "divergence factor": {"divergence_factor": 20.0},
+    "samples of curves": {"curve_samples": 5},
     "version": {"version": "2"},
 }
 
@@ -266,6 +267,8 @@ def broken() -> nn.Module:
         ({"eval_every": 101}, "eval_every = 101 is more than steps = 100"),
         ({"eval_every": -1}, "eval_every = -1"),
         ({"precision": "float16"}, "precision = 'float16' must be 'float32' or 'bfloat16'"),
+        ({"curve_samples": 0}, "curve_samples = 0 must be an integer >= 1"),
+        ({"curve_samples": 2.5}, "curve_samples = 2.5 must be an integer >= 1"),
         ({"divergence_factor": 1.0}, "divergence_factor = 1.0 must be a finite number above 1"),
         ({"divergence_factor": float("nan")}, "divergence_factor = nan"),
         ({"divergence_factor": "10"}, "divergence_factor = '10'"),

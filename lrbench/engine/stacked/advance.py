@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lrbench.engine.evaluation import Evaluation, train_subset
+from lrbench.engine.evaluation import Evaluation, evaluated_splits
 from lrbench.engine.flops import step_flops
 from lrbench.engine.segment import advance, check_budget, is_evaluated, stops
 from lrbench.engine.stacked.network import why_not_stacked
@@ -174,11 +174,10 @@ def _evaluate(task: Task, stack: Stack, lanes: Sequence[LaneProgress]) -> None:
         rows = [row for row in due if lanes[row].diverged_at is None and (lanes[row].step == task.steps) == last]
         if not rows:
             continue
-        splits = [task.data.val, task.data.test, *([train_subset(task)] if last else [])]
-        for row, predictions in zip(rows, stack.predictions(rows, splits), strict=True):
+        splits = evaluated_splits(task, lanes[rows[0]].step)
+        for row, predictions in zip(rows, stack.predictions(rows, list(splits.values())), strict=True):
             lane = lanes[row]
-            val, test, *train = predictions
-            evaluation = Evaluation(lane.step, seen[row].mean, val, test, train[0] if train else None)
+            evaluation = Evaluation(lane.step, seen[row].mean, dict(zip(splits, predictions, strict=True)))
             if evaluation.is_finite:
                 lane.evaluations.append(evaluation)
             else:
