@@ -148,9 +148,11 @@ def advise(
             )
             return Advice(task.name, goal, nearness, source, tuple(found[:at_most]))
     test = find_range(task, trainer, seeds=RANGE_SEEDS)
+    curves = " (runs that ship with lrbench have no curves to read it off)" if goal == "cost" else ""
     source = (
-        f"a range test alone, as there is no evidence of {goal} on this task or one like it: it learns with constant "
-        f"LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} iterations)"
+        f"a range test alone, as there is no evidence of {goal} on this task or one like it{curves}: it learns with "
+        f"constant LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} "
+        "iterations)"
     )
     return Advice(task.name, goal, "none", source, tuple(_general(test))[:at_most])
 

@@ -91,6 +91,7 @@ SHIPPED = (
         "classes without a correct test sample, which CDAC leaves out",
         digits=0,
         better="lower",
+        bounds=POSITIVE,
         at_end=_of_test("classes_without_correct"),
     ),
     MetricDeclaration(
@@ -199,7 +200,16 @@ SHIPPED = (
         "floating-point operations of a run's forward passes",
         digits=-3,
         better="lower",
+        bounds=POSITIVE,
         effect="percent",
+    ),
+    MetricDeclaration(
+        "backward_flops",
+        "bwd FLOPs",
+        "floating-point operations of a run's backward passes",
+        digits=-3,
+        better="lower",
+        bounds=POSITIVE,
     ),
     MetricDeclaration(
         "divergence_rate",

@@ -1,8 +1,9 @@
 """Metric: the number a task is judged by where top-1 accuracy does not fit."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -16,6 +17,9 @@ Bounds = tuple[float | None, float | None]
 
 LOSS = "loss"
 """In place of a metric: the task's own loss is what it is judged by, and less of it is better."""
+
+ROUNDING = 1e-5
+"""How far outside of its bounds a score may be, such as a mean of float32 numbers."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,23 @@ class Metric:
             raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
         if (low is not None and low > self.chance) or (high is not None and high < self.chance):
             raise TaskError(f"{where}: chance = {self.chance!r} must lie within bounds = {self.bounds!r}")
+
+    def read(self, returned: Any) -> float:
+        """Read what the function returned as a number, NaN or infinite ones too.
+
+        Raises:
+            TaskError: it is no number, or a finite one outside of the bounds by more than rounding.
+        """
+        try:
+            value = float(returned)
+        except (TypeError, ValueError, OverflowError) as error:
+            shown = short_repr(returned)
+            raise TaskError(f"the metric '{self.name}' returned {shown} where a number is needed") from error
+        low, high = (end if end is None else float(end) for end in self.bounds)
+        nearest = max(value if low is None else low, min(value, value if high is None else high))
+        if math.isfinite(value) and not math.isclose(value, nearest, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            raise TaskError(f"the metric '{self.name}' returned {value:g}, outside of its bounds = {self.bounds!r}")
+        return value
 
 
 def _is_finite(value: object) -> bool:

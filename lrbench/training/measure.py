@@ -44,7 +44,7 @@ def objective(task: Task, predictions: Predictions) -> float:
     if task.metric is not None:
         with callers_generators():
             seed_generators(stream_seed(0, "metric"), predictions.outputs.device)
-            return float(task.metric.function(predictions.outputs, predictions.targets))
+            return task.metric.read(task.metric.function(predictions.outputs, predictions.targets))
     return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
 
 

@@ -100,6 +100,11 @@ def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, l
     assert {body.steps for body in stored(lasting_trainer.store)}.isdisjoint({test.steps}), "its runs are no evidence"
 
 
+def test_without_curves_the_advice_on_cost_says_that_they_are_missing(task: Task, lasting_trainer: Trainer) -> None:
+    source = advise(task, lasting_trainer, [], goal="cost").source
+    assert "no evidence of cost on this task or one like it (runs that ship with lrbench have no curves" in source
+
+
 def test_where_nothing_was_learnt_nothing_is_recommended(task: Task, trainer: Trainer) -> None:
     dead = task.with_(loss=lambda outputs, targets: nn.functional.cross_entropy(outputs * 0.0, targets), version="dead")
     policies = tuple(StudyPolicy(text, parse(text)) for text in POLICIES[:3])

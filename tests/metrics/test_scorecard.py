@@ -202,6 +202,13 @@ def test_no_interval_leaves_the_bounds_of_its_figure(run: MakeRun) -> None:
         assert metrics[name].high == high or name == "brier"
 
 
+@pytest.mark.parametrize("figure", ["classes_without_correct", "forward_flops", "backward_flops"])
+def test_no_interval_of_a_count_is_below_zero(run: MakeRun, figure: str) -> None:
+    runs = [run(seed, 0.9) for seed in (0, 1)]
+    runs = [replace(one, final={**one.final, figure: one.seed}) for one in runs]
+    assert summarise("fix", "FIX(k0=0.1)", runs).metrics[figure].low == 0
+
+
 def test_a_metric_of_ones_own_has_the_bounds_that_it_declares(run: MakeRun) -> None:
     def card(**fields: object) -> Scorecard:
         final = [{"val_f1": score, "test_f1": score} for score in (0.80, 0.90, 0.94)]

@@ -1,6 +1,7 @@
 """Task: one frozen value that is checked when built and known by what determines its numbers."""
 
 import functools
+import math
 import sys
 from typing import Any
 
@@ -392,3 +393,25 @@ def test_a_name_that_is_not_known_is_refused_in_one_sentence(words: dict[str, An
     with pytest.raises(TaskError) as caught:
         Task(**{"name": "mine", "data": "mnist1d", "model": "mlp", "steps": 10, **words})
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("good", "the metric 'share' returned 'good' where a number is needed"),
+        (None, "the metric 'share' returned None where a number is needed"),
+        (torch.ones(2), "the metric 'share' returned tensor.* where a number is needed"),
+        (10**400, "the metric 'share' returned .* where a number is needed"),
+        (7.0, r"the metric 'share' returned 7, outside of its bounds = \(0, 1\)"),
+    ],
+)
+def test_what_a_metric_returns_is_a_number_within_its_bounds(returned: Any, message: str) -> None:
+    metric = Metric("share", lambda outputs, targets: returned, chance=0.5, bounds=(0, 1))
+    with pytest.raises(TaskError, match=message):
+        metric.read(returned)
+
+
+@pytest.mark.parametrize("returned", [True, 0, torch.tensor(0.5), 1 + 1e-7, np.float32(0.25), math.inf, math.nan])
+def test_a_metric_may_return_what_is_a_number_up_to_rounding_or_not_finite(returned: Any) -> None:
+    metric = Metric("share", lambda outputs, targets: returned, chance=0.5, bounds=(0, 1))
+    assert repr(metric.read(returned)) == repr(float(returned))
