@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,12 +20,23 @@ from lrbench.cli.commands.search import search
 from lrbench.cli.commands.show import show
 from lrbench.cli.commands.verify import verify
 from lrbench.cli.errors import OneSentenceGroup
+from lrbench.cli.help import PlainCommand
 from lrbench.cli.standard_streams import prepare_standard_streams
 from lrbench.version import __version__
 
-TRAIN = "Train and rank"
-LOOK = "Look, without training"
-ASK = "Ask the store"
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Train and rank": {
+        "run": run,
+        "score": score,
+        "range-test": range_test,
+        "search": search,
+        "recommend": recommend,
+        "verify": verify,
+    },
+    "Look, without training": {"show": show, "list": list_names, "guide": guide},
+    "Ask the store": {"compare": compare, "report": report, "plot": plot, "export": export},
+}
+"""The commands by their names, under the titles that the help has for them."""
 
 app = typer.Typer(
     name="lrbench",
@@ -33,19 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("run", rich_help_panel=TRAIN)(run)
-app.command("score", rich_help_panel=TRAIN)(score)
-app.command("range-test", rich_help_panel=TRAIN)(range_test)
-app.command("search", rich_help_panel=TRAIN)(search)
-app.command("recommend", rich_help_panel=TRAIN)(recommend)
-app.command("verify", rich_help_panel=TRAIN)(verify)
-app.command("show", rich_help_panel=LOOK)(show)
-app.command("list", rich_help_panel=LOOK)(list_names)
-app.command("guide", rich_help_panel=LOOK)(guide)
-app.command("compare", rich_help_panel=ASK)(compare)
-app.command("report", rich_help_panel=ASK)(report)
-app.command("plot", rich_help_panel=ASK)(plot)
-app.command("export", rich_help_panel=ASK)(export)
+for title, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, cls=PlainCommand, rich_help_panel=title)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
+from lrbench.cli.help import flags_without_types
 from lrbench.cli.standard_streams import STDOUT
 from lrbench.cli.stdout import part_file, stream_parted_at_most_here
 from lrbench.display.printable import printable_streams
@@ -50,6 +51,10 @@ def session_of(context: typer.Context) -> Session:
 
 class OneSentenceGroup(TyperGroup):
     """A command group whose errors, typer's own included, are one line on stderr and an exit code."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options of all commands together, `--help` with them."""
+        return flags_without_types(super().get_params(ctx))
 
     def main(
         self,

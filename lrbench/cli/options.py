@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from lrbench.cli.completion import complete_stored, complete_task
 from lrbench.cli.errors import session_of
 from lrbench.cli.stdout import part_stream
 from lrbench.files import utf8_text
@@ -163,7 +164,11 @@ OtherSeeds = Annotated[
 TaskName = Annotated[
     str,
     typer.Option(
-        "--task", metavar="TASK", help="What to train; `lrbench list tasks` has the names.", rich_help_panel=HOW
+        "--task",
+        metavar="TASK",
+        help="What to train; `lrbench list tasks` has the names.",
+        autocompletion=complete_task,
+        rich_help_panel=HOW,
     ),
 ]
 Json = Annotated[
@@ -191,31 +196,13 @@ Debug = Annotated[
 ]
 
 
-def complete_study(incomplete: str) -> list[str]:
-    """The shipped studies whose names begin so; files are the shell's own to complete."""
-    from lrbench.study.file import study_names
-
-    return [name for name in study_names() if name.startswith(incomplete)]
-
-
-def complete_policy(incomplete: str) -> list[str]:
-    """The catalogs and studies whose names begin so, and once one is named, its policies."""
-    from lrbench.cli.policies import named_policies
-    from lrbench.policy import catalogs
-    from lrbench.study.file import study_names
-
-    name, slash, _ = incomplete.partition("/")
-    names = [*catalogs(), *study_names()]
-    known = [f"{name}/{policy}" for policy in named_policies(name)] if slash and name in names else names
-    return [candidate for candidate in known if candidate.startswith(incomplete)]
-
-
 StoredStudy = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
         help="A study in the store, by its name or by the file that it was run from.",
         show_default=False,
+        autocompletion=complete_stored,
     ),
 ]
 

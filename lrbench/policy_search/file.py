@@ -17,7 +17,7 @@ from lrbench.policy_search.domain import Between, Domain, OneOf
 from lrbench.policy_search.search import OBJECTIVES, RUNGED, SAMPLERS, Search
 from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.file import Table, find_study, read_toml
-from lrbench.study.limits import FreshSeeds, Seeds, SharedSettings
+from lrbench.study.limits import FreshSeeds, Seeds, SharedSettings, seeds_of
 from lrbench.study.validation import toml_repr, validated
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -171,7 +171,7 @@ def load_search(
             name=utf8_text(file.stem),
             task=task,
             space=space,
-            seeds=given.seeds,
+            seeds=given.seeds if seeds is None else seeds_of(seeds, where),
             sampler=how.sampler,
             objectives=tuple(how.objectives),
             policies=how.policies if policies is None else policies,

@@ -180,7 +180,7 @@ def test_a_task_of_the_same_name_with_another_setting_is_another_task(
 
 
 def test_an_unknown_goal_is_one_sentence(task: Task, lasting_trainer: Trainer, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no goal 'acuracy' \(did you mean 'accuracy'\?\)"):
+    with pytest.raises(StudyError, match=r"no goal named 'acuracy' \(did you mean 'accuracy'\?\)"):
         advise(task, lasting_trainer, [], goal="acuracy")
     with pytest.raises(StudyError, match="at_most = 0 must be at least 1"):
         lrbench.recommend(task, at_most=0, store=tmp_path / "runs.db")

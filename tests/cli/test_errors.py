@@ -199,27 +199,3 @@ def test_a_file_that_the_system_does_not_let_be_used_is_one_sentence(lrbench: Co
     result = lrbench("list", "tasks", "--plugin", "faulty.py")
 
     assert (result.exit_code, result.stderr) == (2, "Error: /some/file cannot be used: Permission denied\n")
-
-
-def test_completion_knows_commands_nouns_studies_and_policies(lrbench: Command, tmp_path: Path) -> None:
-    def completed(line: str) -> list[str]:
-        process = subprocess.run(
-            [sys.executable, "-m", "lrbench"],
-            cwd=tmp_path,
-            env={
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "_LRBENCH_COMPLETE": "complete_bash",
-                "COMP_WORDS": line,
-                "COMP_CWORD": str(len(line.split(" ")) - 1),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return process.stdout.split()
-
-    assert completed("lrbench s") == ["score", "search", "show"]
-    assert completed("lrbench list t") == ["tasks"]
-    assert completed("lrbench run quick") == ["quickstart"]
-    assert completed("lrbench show lrbench1") == ["lrbench13"]
-    assert completed("lrbench score lrbench13/TRI") == ["lrbench13/TRI", "lrbench13/TRI2", "lrbench13/TRIEXP"]

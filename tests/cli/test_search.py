@@ -105,7 +105,7 @@ def test_nothing_found_is_an_answer_and_no_error(lrbench: Command, searched: Pat
 def test_a_bad_file_or_storage_is_one_sentence_and_trains_nothing(lrbench: Command, file: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(SEARCH.replace("FIX", "FOX"))
     for arguments, sentence in (
-        (("bad.toml",), "called 'FOX' (did you mean 'FIX'?)"),
+        (("bad.toml",), "named 'FOX' (did you mean 'FIX'?)"),
         (("missing.toml",), "there is no study file missing.toml"),
         ((file, "--mirror", "nonsense"), "the Optuna storage nonsense cannot be used"),
         ((file, "--policies", "0"), "whole number from 1"),

@@ -47,6 +47,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "hunt.toml"
 
 
+def test_seeds_and_budget_can_be_given_in_place_of_the_file_s_own(file: Path) -> None:
+    file.write_text(WHOLE)
+
+    search = load_search(file, steps=40, seeds=3)
+
+    assert (search.task.steps, search.seeds) == (40, (0, 1, 2))
+
+
 def test_a_search_file_says_all_that_a_search_can_be_asked(file: Path) -> None:
     file.write_text(WHOLE)
 
@@ -81,7 +89,7 @@ def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: P
         ("seeds = 0", "seeds = 0 must be a number of seeds from 1 on"),
         ("target = 2.0", "target = 2.0 must be from 0 to 1"),
         ("[serach]", r"unknown key 'serach' \(did you mean 'search'\?\)"),
-        ('[search]\nsampler = "tpee"', r"no sampler 'tpee' \(did you mean 'tpe'\?\)"),
+        ('[search]\nsampler = "tpee"', r"no sampler named 'tpee' \(did you mean 'tpe'\?\)"),
         ("[search]\npolicies = 0", "policies = 0 must be how many policies are tried"),
         ('[search]\nobjectives = ["acuracy"]', "did you mean 'accuracy'"),
         ('[search]\nobjectives = ["steps"]', "'steps' needs a target"),
@@ -92,7 +100,7 @@ def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: P
         ("confirm = 1000000000", "confirm = 1000000000 must be a number of fresh seeds"),
         ("[search]\nrungs = 9", "9 rungs with reduction 3 leave 0 iterations"),
         ("[search]\nsteps = 10", "steps = 10 must be at least the task's 1000"),
-        ('[space]\nfunctions = ["FOX"]', r"called 'FOX' \(did you mean 'FIX'\?\)"),
+        ('[space]\nfunctions = ["FOX"]', r"named 'FOX' \(did you mean 'FIX'\?\)"),
         ("[space]\nfunctions = []", r"functions = \[\] must be a list of functions"),
         ("[space]\nlr = [0.5, 0.1]", "not from 0.5 to 0.1"),
         ("[space]\nlr = 0.1", 'lr = 0.1 must be "auto", or a list'),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from lrbench.cli.completion import complete_page
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import Debug, NoColor
 from lrbench.cli.output import console_for, print_table
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.markdown import Markdown
-
-
-def complete_page(incomplete: str) -> list[str]:
-    """The pages whose names begin so."""
-    return [name for name in pages() if name.startswith(incomplete)]
 
 
 def guide(

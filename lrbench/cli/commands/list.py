@@ -50,6 +50,7 @@ def list_names(
             metavar="NOUN",
             help="functions, policies, tasks, datasets, models, optimizers, augmentations, modifiers, metrics, keys of "
             "study files, or studies.",
+            show_choices=False,
         ),
     ],
     everything: Annotated[

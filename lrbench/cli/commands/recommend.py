@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.commands.run import training
+from lrbench.cli.completion import complete_goal
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, whole_number, with_groups
 from lrbench.cli.output import print_json, print_readable
@@ -23,6 +24,7 @@ def recommend(
             "--goal",
             metavar="GOAL",
             help="accuracy, cost (iterations until near the best) or robust (against a wrong base LR).",
+            autocompletion=complete_goal,
             rich_help_panel=HOW,
         ),
     ] = "accuracy",

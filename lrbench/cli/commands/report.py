@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lrbench.cli.completion import complete_plot, complete_stored
 from lrbench.cli.errors import Session, session_of
 from lrbench.cli.options import OUTPUT, Debug, NoColor, Plugins, Store, StoredStudy, load_plugins, study_name
 from lrbench.cli.output import console_for
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
 ALL, LANDSCAPE = "all", "landscape"
 
 
-def _kinds() -> tuple[str, ...]:
+def plot_kinds() -> tuple[str, ...]:
+    """What `lrbench plot` draws."""
     from lrbench.report.plot import plots
 
     return (*(plot.name for plot in plots()), ALL, LANDSCAPE)
-
-
-def _complete_kind(incomplete: str) -> list[str]:
-    return [kind for kind in _kinds() if kind.startswith(incomplete)]
 
 
 def report(
@@ -78,7 +76,7 @@ def plot(
             metavar="KIND",
             help="What to draw, such as ranking; all for everything.",
             show_default=False,
-            autocompletion=_complete_kind,
+            autocompletion=complete_plot,
         ),
     ],
     study: Annotated[
@@ -87,6 +85,7 @@ def plot(
             metavar="STUDY",
             help="A study or search in the store, by its name or its file; landscape takes none.",
             show_default=False,
+            autocompletion=complete_stored,
         ),
     ] = None,
     output: Annotated[
@@ -124,8 +123,8 @@ def plot(
     from lrbench.report.plot import PLOTS
 
     load_plugins(plugin)
-    if kind not in _kinds():
-        raise StudyError(unknown_name("plot", kind, _kinds()))
+    if kind not in plot_kinds():
+        raise StudyError(unknown_name("plot", kind, plot_kinds()))
     if kind == LANDSCAPE:
         output = output or Path("landscape.svg")
         _draw_landscape(output)

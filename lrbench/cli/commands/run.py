@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lrbench.cli.completion import complete_study
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import HOW, LabOptions, OtherSeeds, OutputOptions, Steps, complete_study, with_groups
+from lrbench.cli.options import HOW, LabOptions, OtherSeeds, OutputOptions, Steps, with_groups
 from lrbench.cli.output import console_for, print_json, print_readable
 from lrbench.cli.stdout import say
 

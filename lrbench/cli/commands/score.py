@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.commands.run import training
+from lrbench.cli.completion import complete_policy
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, complete_policy, with_groups
+from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, with_groups
 from lrbench.cli.output import print_json, print_readable
 from lrbench.cli.policies import one_policy
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lrbench.cli.commands.list import function_document
+from lrbench.cli.completion import complete_shown, complete_task
 from lrbench.cli.errors import Session, say_error, session_of
 from lrbench.cli.options import (
     OUTPUT,
@@ -17,7 +18,6 @@ from lrbench.cli.options import (
     Json,
     NoColor,
     Plugins,
-    complete_policy,
     load_plugins,
     whole_number,
 )
@@ -42,13 +42,6 @@ EXAMPLE_STEPS, EXAMPLE_STEPS_PER_EPOCH = 1_000, 50
 
 POINTS = 1_000
 """How many iterations of a curve `--json` gives."""
-
-
-def complete_shown(incomplete: str) -> list[str]:
-    """The functions whose names begin so, and what else may be named."""
-    from lrbench.policy import functions
-
-    return [*(name for name in functions() if name.startswith(incomplete)), *complete_policy(incomplete)]
 
 
 def show(
@@ -92,6 +85,7 @@ def show(
             metavar="TASK",
             help="Take the budget and the length of an epoch from this task.",
             show_default=False,
+            autocompletion=complete_task,
             rich_help_panel=BUDGET,
         ),
     ] = None,
