@@ -38,6 +38,8 @@ from lrbench.policy import FIX, GEOMETRIC, LINEAR
 from lrbench.study.study import Study, StudyPolicy
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lrbench.metrics import Better
     from lrbench.policy import Policy
     from lrbench.store import StoredRun
@@ -102,6 +104,16 @@ class RangeTest(Readable):
             "sweeps": [vars(run) for run in self.sweeps],
             "steps_spent": self.steps_spent,
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas DataFrame with a row for each run at a constant rate.
+
+        Its columns: lr, seed, loss (the mean training loss over the last two fifths of the run), score (the validation
+        objective at the end) and steps (the iterations that were trained); loss and score are NaN where it diverged.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(map(vars, self.constant)).astype({"loss": float, "score": float})
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         seeds = many(len(self.seeds), "seed")

@@ -65,7 +65,11 @@ class Classification:
 
 
 def softmax(logits: ArrayLike) -> FloatArray:
-    """The softmax rows [N, C] of finite `logits` [N, C], in float64."""
+    """Return the softmax rows [N, C] of finite `logits` [N, C], in float64.
+
+    >>> softmax([[0.0, 0.0]])
+    array([[0.5, 0.5]])
+    """
     given = np.asarray(logits, dtype=np.float64)
     shifted = given - given.max(axis=1, keepdims=True)
     rows: FloatArray = np.exp(shifted)
@@ -74,7 +78,10 @@ def softmax(logits: ArrayLike) -> FloatArray:
 
 
 def classify(logits: ArrayLike, labels: ArrayLike) -> Classification:
-    """Every figure of this module for one split.
+    """Compute every metric of this module for one split.
+
+    >>> classify([[2.0, 0.0], [2.0, 0.0]], [0, 1]).top1
+    0.5
 
     Args:
         logits: finite float [N, C], N >= 1, the network's outputs before the softmax.
@@ -105,10 +112,13 @@ def classify(logits: ArrayLike, labels: ArrayLike) -> Classification:
 
 
 def top_k_accuracy(probabilities: FloatArray, labels: IntArray, k: int) -> float:
-    """Fraction of samples whose label is among the k most probable classes.
+    """Return the fraction of samples whose label is among the k most probable classes.
 
     Among equally probable classes the one with the lower index comes first, so that top-1 agrees with argmax and a
     classifier that gives every class the same probability is not right about all of them.
+
+    >>> top_k_accuracy(np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([0, 1]), k=1)
+    0.5
     """
     of_label = probabilities[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(probabilities.shape[1])[None, :] < labels[:, None]
@@ -117,21 +127,32 @@ def top_k_accuracy(probabilities: FloatArray, labels: IntArray, k: int) -> float
 
 
 def average_confidence(probabilities: FloatArray, labels: IntArray) -> float | None:
-    """AC: mean of the highest probability over the correct samples, or None if no sample is correct."""
+    """Return AC, the mean of the highest probability over the correct samples; None if no sample is correct.
+
+    >>> average_confidence(np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([0, 1]))  # the first alone is correct
+    0.7
+    """
     confidences = _confidence_of_correct(probabilities, labels)
     return float(confidences.mean()) if len(confidences) else None
 
 
 def confidence_variation(probabilities: FloatArray, labels: IntArray) -> float | None:
-    """CV: population standard deviation (ddof 0) of what AC is the mean of, or None if no sample is correct."""
+    """Return CV, the standard deviation (ddof 0) of what AC is the mean of; None if no sample is correct.
+
+    >>> round(confidence_variation(np.array([[0.9, 0.1], [0.3, 0.7]]), np.array([0, 1])), 3)
+    0.1
+    """
     confidences = _confidence_of_correct(probabilities, labels)
     return float(confidences.std()) if len(confidences) else None
 
 
 def confidence_deviation_across_classes(probabilities: FloatArray, labels: IntArray) -> float | None:
-    """CDAC: population standard deviation, over the classes, of the class's mean confidence on its correct samples.
+    """Return CDAC, the standard deviation (ddof 0) over the classes of their mean confidence on correct samples.
 
     Classes without a correct sample are left out (`class_confidence` shows which); None if that leaves no class.
+
+    >>> round(confidence_deviation_across_classes(np.array([[0.9, 0.1], [0.3, 0.7]]), np.array([0, 1])), 3)
+    0.1
     """
     by_class = class_confidence(probabilities, labels)
     known = by_class[~np.isnan(by_class)]
@@ -139,7 +160,11 @@ def confidence_deviation_across_classes(probabilities: FloatArray, labels: IntAr
 
 
 def class_confidence(probabilities: FloatArray, labels: IntArray) -> FloatArray:
-    """[C]: the mean confidence over each class's correct samples, nan for a class that has none."""
+    """Return the mean confidence over each class's correct samples, [C]; nan for a class that has none.
+
+    >>> class_confidence(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))
+    array([0.9, nan])
+    """
     classes = probabilities.shape[1]
     correct = _correct(probabilities, labels)
     sums = np.bincount(labels[correct], weights=probabilities.max(axis=1)[correct], minlength=classes)
@@ -148,13 +173,21 @@ def class_confidence(probabilities: FloatArray, labels: IntArray) -> FloatArray:
 
 
 def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
-    """Mean over samples of the sum over classes of (p_c - [c is the label])^2: from 0 (perfect) to 2 (Brier 1950)."""
+    """Return the mean over samples of the sum over classes of (p_c - [c is the label])^2, from 0 to 2 (Brier 1950).
+
+    >>> brier_score(np.array([[0.5, 0.5]]), np.array([0]))
+    0.5
+    """
     of_label = probabilities[np.arange(len(labels)), labels]
     return float(np.mean((probabilities**2).sum(axis=1) - 2 * of_label + 1))
 
 
 def reliability_bins(probabilities: FloatArray, labels: IntArray, bins: int = CALIBRATION_BINS) -> ReliabilityBins:
-    """Confidence and accuracy in `bins` bins of equal width, closed on the right (Guo et al. 2017)."""
+    """Return confidence and accuracy in `bins` bins of equal width, closed on the right (Guo et al. 2017).
+
+    >>> reliability_bins(np.array([[0.75, 0.25], [0.6, 0.4]]), np.array([0, 0]), bins=4).count
+    array([0, 0, 2, 0])
+    """
     edges = np.linspace(0.0, 1.0, bins + 1)
     confidence = probabilities.max(axis=1)
     bin_of = np.digitize(confidence, edges[1:-1], right=True)
@@ -170,7 +203,11 @@ def reliability_bins(probabilities: FloatArray, labels: IntArray, bins: int = CA
 
 
 def expected_calibration_error(probabilities: FloatArray, labels: IntArray, bins: int = CALIBRATION_BINS) -> float:
-    """ECE: mean over samples of the gap between accuracy and confidence in their bin (Guo et al. 2017)."""
+    """Return ECE, the mean over samples of the gap between accuracy and confidence in their bin (Guo et al. 2017).
+
+    >>> expected_calibration_error(np.array([[0.75, 0.25]]), np.array([0]))
+    0.25
+    """
     return reliability_bins(probabilities, labels, bins).expected_calibration_error()
 
 

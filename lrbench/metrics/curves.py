@@ -17,11 +17,14 @@ LEAST_TAIL = 3
 
 
 def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
-    """Standard deviation of the residuals of the last 20% of evaluations around their own linear trend over steps.
+    """Return the standard deviation of the last 20% of evaluations around their own linear trend over steps.
 
     The two fitted parameters are taken off the degrees of freedom (ddof 2), so that curves with few and with many
     evaluations compare. None where the last 20% are fewer than 3 evaluations, that is, where the curve has fewer than
     11, and where one of them is not finite.
+
+    >>> round(volatility(range(11), [0.0] * 8 + [0.0, 3.0, 0.0]), 3)  # residuals -1, 2, -1
+    2.449
     """
     tail = -(-len(scores) // TAIL_DIVISOR)
     if tail < LEAST_TAIL:
@@ -36,12 +39,20 @@ def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
 
 
 def steps_to_target(steps: Sequence[int], scores: Sequence[float], target: float) -> int | None:
-    """The first evaluated step whose finite score is at or over `target`; None if there is none (a censored run)."""
+    """Return the first evaluated step with a finite score at or over `target`; None of a censored run.
+
+    >>> steps_to_target([10, 20, 30], [0.2, 0.6, 0.5], target=0.5)
+    20
+    """
     evaluated = zip(steps, scores, strict=True)
     return next((step for step, score in evaluated if math.isfinite(score) and score >= target), None)
 
 
 def steps_to_best(steps: Sequence[int], scores: Sequence[float]) -> int | None:
-    """The first evaluated step with the run's highest finite score; None if no score is finite."""
+    """Return the first evaluated step with the run's highest finite score; None if no score is finite.
+
+    >>> steps_to_best([10, 20, 30], [0.2, 0.6, 0.5])
+    20
+    """
     finite = [(step, score) for step, score in zip(steps, scores, strict=True) if math.isfinite(score)]
     return max(finite, key=lambda point: point[1])[0] if finite else None

@@ -9,7 +9,11 @@ Better = Literal["higher", "lower"]
 
 
 def as_gain(score: float, better: Better) -> float:
-    """Turn a score into a number of which more is better; the same again turns a gain into its score."""
+    """Turn a score into a number of which more is better; the same again turns a gain into its score.
+
+    >>> as_gain(0.25, "lower")
+    -0.25
+    """
     return score if better == "higher" else -score
 
 

@@ -13,18 +13,24 @@ BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
 
 
 def loss_difference(test_loss: float, train_loss: float) -> float:
-    """Test loss minus train loss, both in evaluation mode: how much worse the network does on what it has not seen.
+    """Return test loss minus train loss, both in evaluation mode: how much worse unseen data are predicted.
 
     The train loss is taken over a fixed subset of the train split that is as large as the test split.
+
+    >>> loss_difference(test_loss=1.5, train_loss=1.0)
+    0.5
     """
     return test_loss - train_loss
 
 
 def retained_fraction(scores: Mapping[float, float | None], chance: float, better: Better = "higher") -> float | None:
-    """How much of a policy's score survives a wrong base LR: the mean over scales of score(scale) / score(1).
+    """Return how much of a score survives a wrong base LR: the mean over scales of score(scale) / score(1).
 
     Where lower is better, it is the improvement over `chance` that survives: the mean of
     (chance - score(scale)) / (chance - score(1)).
+
+    >>> round(retained_fraction({0.1: 0.4, 1.0: 0.8, 10.0: None}, chance=0.0), 3)
+    0.5
 
     Args:
         scores: the score at each base-LR scale, 1 among them; None for a run that diverged, which counts as `chance`.
@@ -48,7 +54,11 @@ def retained_fraction(scores: Mapping[float, float | None], chance: float, bette
 
 
 def mean_over_scales(score: float, retained: float, chance: float | None, better: Better = "higher") -> float:
-    """The mean score over the base-LR scales, from the score at scale 1 and the fraction that is retained."""
+    """Return the mean score over the base-LR scales, from the score at scale 1 and the fraction that is retained.
+
+    >>> mean_over_scales(0.8, retained=0.5, chance=0.1)
+    0.4
+    """
     zero = _nothing(chance, better)
     return zero + (score - zero) * retained
 
@@ -59,6 +69,10 @@ def _nothing(chance: float | None, better: Better) -> float:
 
 
 def divergence_rate(diverged: ArrayLike) -> float | None:
-    """Fraction of runs that diverged, over all seeds and scales of `diverged` (bool, any shape); None of no runs."""
+    """Return the fraction of runs that diverged, over all seeds and scales (bool, any shape); None of no runs.
+
+    >>> divergence_rate([True, False, False, False])
+    0.25
+    """
     runs = np.asarray(diverged, dtype=bool)
     return float(runs.mean()) if runs.size else None

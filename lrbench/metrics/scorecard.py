@@ -1,10 +1,12 @@
 """Everything that the runs of one policy say about it, on one card."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
@@ -14,6 +16,9 @@ from lrbench.metrics.metric import METRICS, expected_metrics
 from lrbench.metrics.runs import TOP1, Curve, RunRecord
 from lrbench.metrics.statistics import NOTHING_KNOWN, UNKNOWN, Bounds, Interval, proportion_interval, t_interval
 from lrbench.metrics.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +71,33 @@ class Scorecard(Readable):
             "verdict": None if self.verdict is None else self.verdict.label,
             "metrics": metrics,
         }
+
+    def row(self) -> dict[str, Any]:
+        """The card as a row of `to_frame`."""
+        row: dict[str, Any] = {
+            "name": self.name,
+            "policy": self.policy,
+            "verdict": None if self.verdict is None else self.verdict.label,
+            "reason": None if self.verdict is None else self.verdict.reason,
+            "seeds": self.n,
+            "reached": self.reached,
+            "objective": self.objective,
+            "better": self.better,
+        }
+        for name, interval in {"val": self.val, "test": self.test, **self.metrics}.items():
+            row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        return row
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas DataFrame of one row; `pandas.concat` joins those of several cards.
+
+        Its columns: name, policy, verdict and reason (None where the policy was not compared), seeds (how many runs),
+        reached (how many of them reached the target), objective, better; the mean of the objective as `val` and `test`
+        and of every metric by its name, each with the ends of its 95% interval as `<name>_low` and `<name>_high`.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([self.row()])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         """List the metrics, one a line, with the 95% interval over seeds and the spread between them."""

@@ -25,6 +25,8 @@ from lrbench.study.study import StudyPolicy
 from lrbench.training.plan import PlannedRun
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, Confirmation, Scorecard
     from lrbench.policy import Policy
@@ -111,6 +113,17 @@ class SearchResult(Readable):
         if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas DataFrame with a row for each policy that was tried, in the order of asking.
+
+        Its columns: policy, steps (the longest budget at which it was trained), whole (whether that is the task's own),
+        diverged (the share of its runs there that did), and each objective; that is NaN where it was not measured.
+        """
+        import pandas as pd
+
+        rows = [{**vars(one), **{name: one.values.get(name) for name in self.objectives}} for one in self.tried]
+        return pd.DataFrame(rows, columns=["policy", "steps", "whole", "diverged", *self.objectives])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         from lrbench.policy_search.result_tables import found_blocks
