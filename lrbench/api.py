@@ -37,6 +37,8 @@ from lrbench.training.workers import Workers, parse_workers
 if TYPE_CHECKING:
     from typing import Self
 
+    import pandas as pd
+
     from lrbench.metrics import Scorecard
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -49,6 +51,10 @@ class Outcome(Readable):
 
     results: Results
     tally: RunCounts
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the results as a pandas DataFrame; see `Results.to_frame`."""
+        return self.results.to_frame()
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         yield from self.results.display(width, drawn=drawn)

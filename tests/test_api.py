@@ -14,6 +14,7 @@ import lrbench
 import lrbench.report
 from lrbench.api import LabArguments
 from lrbench.errors import LRBenchError, StudyError, TaskError
+from lrbench.modifiers import EMA
 
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy", "numpy")
 
@@ -44,6 +45,12 @@ def test_policies_are_compared_in_one_line(tmp_path: Path) -> None:
     assert {card.name for card in outcome.results.tasks[0].scorecards} >= {"flat", "falling"}
     assert all(card.verdict for card in outcome.results.tasks[0].scorecards)
     assert outcome.results.study == "flat, falling on mnist1d-mlp"
+    frame = outcome.to_frame()
+    assert list(frame["place"]) == [1, 2, 3, 4]
+    assert set(zip(frame["name"], frame["modifier"], strict=True)) == {
+        (name, variant) for name in policies for variant in ("", str(EMA(decay=0.9)))
+    }
+    assert (frame["val_low"] <= frame["val"]).all()
     again = lrbench.compare(policies, {"base": "mnist1d-mlp", "steps": 40}, seeds=[0, 1, 2], store=store)
     assert (again.tally.cached, again.tally.trained) == (4, 2)
 

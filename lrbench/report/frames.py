@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError, did_you_mean
-from lrbench.metrics import Scorecard, expected_metrics
 from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, StudyRuns, TaskResults, answer
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation
     from lrbench.store import Store, StoredRun, StudyRecord, StudySlot, TaskRecord
 
-POLICY = (
-    *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
-    *("objective", "better", "chance", "margin", "target", "steps", "steps_per_epoch"),
-)
 CURVE = (
     *("task", "stage", "label", "name", "modifier", "scale", "seed", "status", "diverged_at"),
     *("objective", "better", "chance", "step", "train_loss", "val_loss", "val_score", "test_loss", "test_score"),
@@ -53,9 +48,7 @@ class Frames:
         curves: a row for each evaluation of each run: `step` iterations were done when it was made. `train_loss` is the
             mean since the evaluation before; the scores are the task's objective, nan where it is not finite.
             `better` says which way it is better, here and in the other tables.
-        policies: a row for each scorecard, best first (`place` 1, 2, ...): its verdict with the reason; over `seeds`
-            runs, of which `reached` reached the target, the mean of the objective as `val` and `test`, and of every
-            metric by its name, each with the ends of its interval as `<name>_low` and `<name>_high`.
+        policies: a row for each scorecard, as `Results.to_frame` gives it.
         effects: a row for each policy, training method and figure: the mean paired `difference`, with the method minus
             without it, and the ends of its interval.
     """
@@ -113,7 +106,7 @@ def study_frames(study: int | str, store: Store) -> Frames:
         results,
         _runs(evidence),
         pd.DataFrame(_curves(evidence), columns=list(CURVE)),
-        pd.DataFrame(_policies(evidence, results), columns=_policy_columns(results)),
+        results.to_frame(),
         pd.DataFrame(_effects(results.tasks), columns=list(EFFECT)),
     )
 
@@ -226,51 +219,6 @@ def _place(slot: StudySlot, run: StoredRun, task: TaskRecord) -> dict[str, Any]:
         "better": task.better,
         "chance": task.chance,
     }
-
-
-def _policy_columns(results: Results) -> list[str]:
-    metrics = dict.fromkeys(
-        (
-            "val",
-            "test",
-            *expected_metrics(),
-            *(metric for task in results.tasks for card in task.scorecards for metric in card.metrics),
-        )
-    )
-    return [*POLICY, *(f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))]
-
-
-def _policies(evidence: StudyRuns, results: Results) -> Iterator[dict[str, Any]]:
-    for task, answered in zip(evidence.tasks, results.tasks, strict=True):
-        for place, card in enumerate(answered.scorecards, start=1):
-            name, variant = answered.rows[card.name]
-            yield {
-                "task": task.name,
-                "place": place,
-                "label": card.name,
-                "name": name,
-                "modifier": variant,
-                "policy": card.policy,
-                "verdict": None if card.verdict is None else card.verdict.label,
-                "reason": None if card.verdict is None else card.verdict.reason,
-                "seeds": card.n,
-                "reached": card.reached,
-                "objective": task.objective,
-                "better": task.better,
-                "chance": task.chance,
-                "margin": results.margin,
-                "target": results.target,
-                "steps": task.steps,
-                "steps_per_epoch": task.steps_per_epoch,
-                **_figures(card),
-            }
-
-
-def _figures(card: Scorecard) -> dict[str, float | None]:
-    figures: dict[str, float | None] = {}
-    for name, interval in {"val": card.val, "test": card.test, **card.metrics}.items():
-        figures |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return figures
 
 
 def _effects(tasks: Iterable[TaskResults]) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
@@ -23,6 +23,7 @@ from lrbench.metrics import (
     confirm,
     divergence_rate,
     effect,
+    expected_metrics,
     interaction,
     rank,
     retained_fraction,
@@ -31,6 +32,15 @@ from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.runs import TOP1
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FRAME = (
+    *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
+    *("objective", "better", "chance", "margin", "target", "steps", "steps_per_epoch"),
+)
+"""The columns of results as a frame, before those of metrics."""
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
@@ -136,6 +146,30 @@ class Results(Readable):
     margin: float
     target: float | None
     tasks: tuple[TaskResults, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas DataFrame with a row for each scorecard, task by task, best first.
+
+        Its columns: task, place (1, 2, ... on the task), label (what a policy with its variant is called), name,
+        modifier (the variant; empty for training as it is), those of `Scorecard.to_frame`, chance, margin, target,
+        steps and steps_per_epoch of the task. Without rows it has them too.
+        """
+        import pandas as pd
+
+        rows = []
+        for task in self.tasks:
+            for place, card in enumerate(task.scorecards, start=1):
+                name, variant = task.rows[card.name]
+                where = {"task": task.task, "place": place, "label": card.name, "modifier": variant}
+                terms = {"chance": task.chance, "margin": self.margin, "target": self.target}
+                budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
+                rows.append({**where, **card.row(), "name": name, **terms, **budget})
+        cards = [card for task in self.tasks for card in task.scorecards]
+        metrics = dict.fromkeys(
+            ("val", "test", *expected_metrics(), *(name for card in cards for name in card.metrics))
+        )
+        numbers = (f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))
+        return pd.DataFrame(rows, columns=[*FRAME, *numbers])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         from lrbench.study.effects_table import effects

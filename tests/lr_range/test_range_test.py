@@ -137,6 +137,9 @@ def test_diverging_rates_end_the_range_as_the_cliff(trainer: Trainer) -> None:
     assert found.high.value < 1 < found.cliff.value * 1.8
     assert any(run.loss is None for run in found.constant if run.lr > 1.5)
     assert all(run.loss is not None for run in found.constant if run.lr < 1)
+    frame = found.to_frame()
+    assert list(frame["lr"]) == [run.lr for run in found.constant]
+    assert frame.loc[frame["loss"].isna(), "lr"].min() > 1
 
 
 def test_a_task_that_learns_nothing_has_no_range(task: Task, trainer: Trainer) -> None:

@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from lrbench.errors import StudyError
@@ -225,3 +226,15 @@ def test_a_card_says_how_many_runs_have_no_finite_score(run: MakeRun) -> None:
     assert card.not_finite == 1
     assert card.val.mean == pytest.approx((0.8 + 0.1) / 2)
     assert "top1 is NaN or infinite in 1 of 2" in str(card)
+
+
+def test_cards_are_rows_of_a_frame(run: MakeRun) -> None:
+    cards = [summarise(name, "FIX(k0=0.1)", [run(0, 0.7), run(1, 0.8), run(2, 0.9)]) for name in ("a", "b")]
+
+    frame = pd.concat([card.to_frame() for card in cards], ignore_index=True)
+
+    assert list(frame["name"]) == ["a", "b"]
+    assert list(frame["seeds"]) == [3, 3]
+    assert frame.loc[0, "val"] == pytest.approx(0.8)
+    assert frame.loc[0, "val_low"] == pytest.approx(0.8 - 0.2484138)
+    assert {f"{metric}{end}" for metric in expected_metrics() for end in ("", "_low", "_high")} <= set(frame)

@@ -53,6 +53,24 @@ def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: SearchResult) 
     assert len(found.tried) == 12
 
 
+def test_a_search_as_a_frame_has_a_row_for_each_policy_that_was_tried(found: SearchResult) -> None:
+    frame = found.to_frame()
+
+    assert list(frame) == ["policy", "steps", "whole", "diverged", "accuracy"]
+    assert list(frame["policy"]) == [one.policy for one in found.tried]
+    assert frame.loc[frame["whole"], "accuracy"].max() == found.front[0].values["accuracy"]
+
+
+def test_a_search_is_read_as_the_command_line_shows_it(found: SearchResult) -> None:
+    lines = str(found).splitlines()
+
+    assert lines[0].endswith("the finalists on 2 fresh seeds")
+    assert lines[1].split()[:2] == ["policy", "verdict"]
+    assert f"the winner: {found.winner.policy}" in " ".join(str(found).split())
+    assert repr(found) == f"<SearchResult: {lines[0]}>"
+    assert found._repr_html_().count("<tr>") == 1 + len(found.confirmed)
+
+
 def test_only_the_better_half_of_what_was_seen_goes_on_to_the_whole_budget(found: SearchResult) -> None:
     whole = [one for one in found.tried if one.whole]
     assert 0 < len(whole) <= 9
