@@ -47,7 +47,9 @@ class Registry(Mapping[str, T]):
         Args:
             module: where the value is written. It may register the name again, as a notebook's cell does.
         """
-        if name in self._entries and self._entries[name][1] != module:
+        # What a package of its own registers may be half imported now; anything else must find the name taken.
+        entries = self._entries if module.startswith(f"{self._package}.") else self._loaded()
+        if name in entries and entries[name][1] != module:
             raise self._error(f"the {self.noun} '{name}' is registered already: choose another name")
         self._entries[name] = (value, module)
 

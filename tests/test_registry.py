@@ -47,8 +47,10 @@ def test_the_modules_of_a_package_are_imported_when_its_names_are_first_read(
     (package / "warm.py").write_text("from some_colours import COLOURS\nCOLOURS.add('red', 1, __name__)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    from some_colours import COLOURS  # type: ignore[import-not-found]
+    from some_colours import COLOURS
 
+    with pytest.raises(TaskError, match="the colour 'red' is registered already"):
+        COLOURS.add("red", 2, __name__)
     assert dict(COLOURS) == {"red": 1}
 
 

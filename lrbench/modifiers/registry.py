@@ -19,7 +19,7 @@ MAX_TEXT = 2000
 
 AnyMethod = TypeVar("AnyMethod", bound=type[Watcher])
 
-MODIFIERS: Registry[type[Watcher]] = Registry("modifier", TaskError)
+MODIFIERS: Registry[type[Watcher]] = Registry("modifier", TaskError, "lrbench.modifiers")
 
 
 def register_modifier(method: AnyMethod) -> AnyMethod:

@@ -1,7 +1,5 @@
 """Tasks: what is trained. Datasets, models, optimizers, and the registries that name them."""
 
-from lrbench.tasks import datasets as _datasets
-from lrbench.tasks import models as _models
 from lrbench.tasks import registered as _registered
 from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop, register_augmentation
 from lrbench.tasks.data import Data, RawData, Split
@@ -57,4 +55,4 @@ __all__ = [
     "task_of",
 ]
 
-del _datasets, _models, _registered
+del _registered

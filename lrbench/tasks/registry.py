@@ -70,8 +70,8 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
-models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError)
-datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError)
+models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError, "lrbench.tasks.models")
+datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError, "lrbench.tasks.datasets")
 tasks: Registry[Registration["Callable[[], TaskSettings]"]] = Registry("task", TaskError)
 
 

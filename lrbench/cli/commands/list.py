@@ -29,6 +29,7 @@ Noun = Literal[
     "augmentations",
     "modifiers",
     "metrics",
+    "plots",
     "keys",
     "studies",
 ]
@@ -48,8 +49,8 @@ def list_names(
         Noun,
         typer.Argument(
             metavar="NOUN",
-            help="functions, policies, tasks, datasets, models, optimizers, augmentations, modifiers, metrics, keys of "
-            "study files, or studies.",
+            help="functions, policies, tasks, datasets, models, optimizers, augmentations, modifiers, metrics, plots, "
+            "keys of study files, or studies.",
             show_choices=False,
         ),
     ],
@@ -182,6 +183,14 @@ def _metrics() -> Listing:
     return Listing(tuple(map(Column, ("metric", "column", "better", "what it is"))), rows, items)
 
 
+def _plots() -> Listing:
+    from lrbench.report.plot import plots
+
+    rows: list[Row] = [(Cell(one.name, "bold"), one.of, one.title, one.needs) for one in plots()]
+    items = [{"name": one.name, "of": one.of, "description": one.title, "needs": one.needs} for one in plots()]
+    return Listing(tuple(map(Column, ("plot", "drawn of a", "what it shows", "what it takes"))), rows, items)
+
+
 def _keys() -> Listing:
     from lrbench.cli.keys import keys
 
@@ -294,5 +303,6 @@ LISTS: Mapping[str, Callable[[], Listing]] = {
     "augmentations": _augmentations,
     "modifiers": _modifiers,
     "metrics": _metrics,
+    "plots": _plots,
     "keys": _keys,
 }

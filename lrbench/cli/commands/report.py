@@ -110,7 +110,7 @@ def plot(
 ) -> None:
     """Draw a picture of a study or a search from the store, or every picture that it has something for.
 
-    `lrbench guide plots` lists the kinds. all is every picture of a study or a search; landscape, of neither, shows how
+    `lrbench list plots` lists the kinds. all is every picture of a study or a search; landscape, of neither, shows how
     policies move over a loss of two weights.
 
     \b
