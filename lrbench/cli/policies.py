@@ -25,7 +25,7 @@ def named_policies(text: str) -> Mapping[str, Policy]:
         PolicyError: it is none of these.
         StudyError: it is a study file that says something that is not allowed.
     """
-    from lrbench.policy import catalogs, parse
+    from lrbench.policy import catalogs, functions, parse
     from lrbench.study.file import study_names
 
     whole = _collection(text)
@@ -41,8 +41,10 @@ def named_policies(text: str) -> Mapping[str, Policy]:
             hint = did_you_mean(key, entries) or f"; it has {', '.join(entries)}"
             raise PolicyError(f"'{name}' has no policy '{key}'{hint}")
         return {key: entries[key]}
+    if text in functions():
+        raise PolicyError(f"'{text}' is a function, which needs its numbers: `lrbench show {text}` has an example")
     if "(" not in text:
-        hint = did_you_mean(text, known) or f"; there are {', '.join(known)}"
+        hint = did_you_mean(text, (*known, *functions())) or f"; there are {', '.join(known)}"
         raise PolicyError(
             f"'{text}' is neither a catalog or study{hint}, nor an entry such as 'lrbench13/TRI', "
             "nor a policy such as 'FIX(k0=0.1)'"

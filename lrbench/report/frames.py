@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lrbench.display.names import many
+from lrbench.display.readable import printable
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics.direction import is_worthless
 from lrbench.study.export import run_rows
@@ -61,6 +63,10 @@ class Frames:
     curves: pd.DataFrame
     policies: pd.DataFrame
     effects: pd.DataFrame
+
+    def __repr__(self) -> str:
+        counts = ", ".join((many(len(self.runs), "run"), many(len(self.curves), "evaluation")))
+        return f"<Frames: {printable(self.study)}, {counts}>"
 
     @property
     def tasks(self) -> tuple[str, ...]:

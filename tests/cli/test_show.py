@@ -247,3 +247,11 @@ def test_a_plugins_function_is_explained_by_what_it_declares(lrbench: Command, t
     assert lines[0] == "SAME: The same for ever."
     assert "SAME(k0=0.5)(3) = 0.5" in lines
     assert "SAME(k0=0.5)" in lines
+
+
+def test_a_function_where_a_policy_is_wanted_is_sent_to_what_explains_it(lrbench: Command) -> None:
+    refused = lrbench("score", "TRI", "--task", "mnist1d-mlp")
+
+    assert refused.exit_code == 2
+    assert "'TRI' is a function, which needs its numbers: `lrbench show TRI` has an example" in refused.stderr
+    assert "did you mean 'TRIEXP'" in lrbench("show", "TRIEXPP").stderr

@@ -75,6 +75,12 @@ def test_a_task_can_be_taken_alone_and_a_figure_takes_no_more(study: Study) -> N
         ranking_figure(both.policies)
 
 
+def test_frames_have_a_line_at_the_prompt(five: Frames) -> None:
+    shown = f"<Frames: {five.study}, {len(five.runs)} runs, {len(five.curves):,} evaluations>"
+
+    assert repr(five) == shown
+
+
 def test_records_say_none_where_there_is_nothing(five: Frames) -> None:
     assert not any(
         isinstance(value, float) and math.isnan(value) for row in records(five.policies) for value in row.values()
