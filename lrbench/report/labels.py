@@ -26,4 +26,6 @@ def row_labels(table: pd.DataFrame, width: int) -> dict[str, str]:
         label: policies[name] + (f"{JOINT}{brief[modifier]}" if modifier else "")
         for label, name, modifier in rows.itertuples(index=False)
     }
+    if len(set(called.values())) < len(called):
+        called = {label: label for label in called}
     return {label: fitted(name, width) for label, name in called.items()}

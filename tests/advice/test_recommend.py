@@ -9,12 +9,14 @@ from lrbench.advice.evidence import SHIPPED, TaskEvidence, evidence_by_task, shi
 from lrbench.advice.recommend import advise, nearest, verified
 from lrbench.errors import StudyError, TaskError
 from lrbench.policy import parse
+from lrbench.store import open_store
 from lrbench.study import file as config
 from lrbench.study.export import export, flat
 from lrbench.study.file import find_study
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Adam, Task
 from lrbench.training.trainer import Trainer
+from tests.report.made_studies import FIVE, SCORES, same_everywhere, write_study
 from tests.small_search import SERIAL
 
 FIXED_STEPS = "STEP(k0=0.1, gamma=0.5, l=10)"
@@ -34,6 +36,15 @@ def known(task: Task, lasting_trainer: Trainer) -> list[TaskEvidence]:
 @pytest.fixture(scope="module")
 def mnist1d() -> Task:
     return lrbench.load_task("mnist1d-mlp")
+
+
+def test_only_what_a_range_test_trained_is_no_evidence(tmp_path: Path) -> None:
+    names = {"linear sweep of lrs": "study", "range test of lrs, 20 steps": "study", "bookkeeping": "range_test"}
+    with open_store(tmp_path / "runs.db") as store:
+        for name, kind in names.items():
+            write_study(store, FIVE, same_everywhere(SCORES), name, kind=kind)
+        (body,) = stored(store)
+    assert body.studies == {"linear sweep of lrs", "range test of lrs, 20 steps"}
 
 
 def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(

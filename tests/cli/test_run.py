@@ -89,6 +89,22 @@ def test_a_second_call_trains_nothing(lrbench: Command, tiny_study: Path) -> Non
     assert documents[0] == documents[1]
 
 
+def test_another_content_of_a_study_keeps_the_earlier_one_and_says_where(lrbench: Command, tiny_study: Path) -> None:
+    kept = "Another study 'tiny' was in the store: it is kept as tiny@1.\n"
+    whole = lrbench("run", tiny_study, "--workers", "1").stderr
+    trial = lrbench("run", tiny_study, "--steps", "20", "--seeds", "1", "--workers", "1").stderr
+    assert (kept in whole, kept in trial) == (False, True)
+    assert len(lrbench("export", "tiny").stdout.splitlines()) == 1 + 2
+    assert len(lrbench("export", "tiny@1").stdout.splitlines()) == 1 + 4
+    again = lrbench("run", tiny_study, "--workers", "1")
+    assert again.stderr.splitlines()[-1] == kept.strip().replace("@1", "@2")
+    assert len(lrbench("export", "tiny").stdout.splitlines()) == 1 + 4
+    names = [
+        item["name"] for item in json.loads(lrbench("list", "studies", "--json").stdout)["studies"] if item["stored"]
+    ]
+    assert names == ["tiny", "tiny@2"]
+
+
 def test_json_has_every_metric_of_every_policy(lrbench: Command, tiny_study: Path) -> None:
     document = strict_json(lrbench("run", tiny_study, "--json").stdout)
 

@@ -34,6 +34,18 @@ def test_a_stored_search_has_what_the_search_found(make: Make, trainer: Trainer)
     assert stored.confirmed
 
 
+def test_studies_named_as_the_parts_of_a_search_are_no_parts_of_it(make: Make, task: Task, trainer: Trainer) -> None:
+    find(make(policies=4), trainer)
+    before = read_search("hunt", trainer.store)
+
+    for name in ("hunt", "hunt: what was asked", "hunt at 20 iterations", "hunt: confirmed"):
+        own = Study(name=name, task=task, policies=["FIX(k0=0.07)"], seeds=1)
+        evidence, _ = trainer.trained(own)
+        assert (evidence.entry.kind, evidence.entry.parent, evidence.entry.is_latest) == ("study", None, True)
+
+    assert read_search("hunt", trainer.store) == before
+
+
 def test_two_objectives_are_known_by_their_names(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=4, sampler="nsga2")
     found = find(search, trainer)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lrbench.store import NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord
+from lrbench.store import Kind, NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord
 
 STEPS = 100
 EVALUATIONS = (20, 40, 60, 80, 100)
@@ -48,6 +48,7 @@ def write_study(
     finalists: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
     better: str | None = None,
+    kind: Kind = "study",
 ) -> None:
     """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds.
 
@@ -91,7 +92,8 @@ def write_study(
         ),
     )
     known = {place: outcome(place) for place in places}
-    store.save_study(name, record, [StudySlot(*vars(place).values(), _key(name, place)) for place in places])
+    slots = [StudySlot(*vars(place).values(), _key(name, place)) for place in places]
+    store.save_study(name, record, slots, kind)
     begun = {place: result for place, result in known.items() if result != MISSING}
     with store.lease() as lease:
         lease.claim(_key(name, place) for place in begun)

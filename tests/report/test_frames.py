@@ -5,10 +5,11 @@ import pytest
 
 from lrbench.errors import StudyError
 from lrbench.report.frames import Frames, records
+from lrbench.report.page.content import task_content
 from lrbench.report.plots.ranking import ranking_figure
 from lrbench.store import Store
 from lrbench.study.export import export
-from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, same_everywhere
+from tests.report.made_studies import CHANCE, FAILED, FIVE, MISSING, SCORES, Place, same_everywhere
 
 Study = Callable[..., Frames]
 
@@ -21,6 +22,28 @@ def test_runs_have_the_columns_of_the_export_and_the_scores_that_count(study: St
     scores = {(row["label"], row["seed"]): row["val_score"] for row in records(runs)}
     assert scores["falling", 2] == pytest.approx(0.702)
     assert scores["wild", 0] == CHANCE
+
+
+def test_a_policy_named_as_another_with_a_modifier_has_rows_of_its_own_in_tables_and_on_the_page(study: Study) -> None:
+    def outcome(place: Place) -> float:
+        return {("A", ""): 0.4, ("A", "e"): 0.5, ("A + e", ""): 0.6, ("A + e", "e"): 0.7}[place.name, place.variant]
+
+    frames = study({"A": "FIX(k0=0.1)", "A + e": "FIX(k0=0.2)"}, outcome, variants=("e",))
+    rows = task_content(frames, 0)["data"]["rows"]
+    assert [(row["name"], row["modifier"], round(row["val"], 6)) for row in records(frames.policies)] == [
+        ("A + e", "e", 0.7),
+        ("A + e", "", 0.6),
+        ("A", "e", 0.5),
+        ("A", "", 0.4),
+    ]
+    assert frames.runs.groupby("label")["val_score"].agg(["nunique", "size"]).to_numpy().tolist() == [[1, 3]] * 4
+    assert [(row["policy"], round(row["val"][0], 6), len(row["runs"])) for row in rows] == [
+        ("FIX(k0=0.2)", 0.7, 3),
+        ("FIX(k0=0.2)", 0.6, 3),
+        ("FIX(k0=0.1)", 0.5, 3),
+        ("FIX(k0=0.1)", 0.4, 3),
+    ]
+    assert len({row["name"] for row in rows}) == 4
 
 
 def test_a_run_that_has_not_ended_has_no_score(study: Study) -> None:

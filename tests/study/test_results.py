@@ -130,6 +130,23 @@ def test_two_policies_are_compared_seed_by_seed(study: Make, store: Store) -> No
     json.dumps([comparison.to_json()], allow_nan=False)
 
 
+def test_a_policy_named_as_another_with_a_modifier_is_a_row_of_its_own(store: Store, task: Task) -> None:
+    policies = {"flat": "FIX(k0=0.1)", "flat + e": "FIX(k0=0.001)"}
+    run(Study(name="twins", policies=policies, task=task, modifiers={"e": "EMA(decay=0.9)"}, seeds=2), store)
+    (answered,) = results("twins", store).tasks
+    rows = {row: card for card in answered.scorecards for row in [answered.rows[card.name]]}
+    assert rows.keys() == {(policy, variant) for policy in policies for variant in ("", "e")}
+    assert len({card.name for card in answered.scorecards}) == 4
+    assert {row: card.policy for row, card in rows.items()} == {row: policies[row[0]] for row in rows}
+
+    bad, averaged = rows["flat + e", ""], rows["flat", "e"]
+    (comparison,) = compare_two("twins", averaged.name, "flat + e", store)
+    difference = averaged.metrics["val_loss"].mean - bad.metrics["val_loss"].mean
+    assert comparison.second == "flat + e"
+    assert comparison.differences["val_loss"].mean == pytest.approx(difference)
+    assert difference != 0
+
+
 def test_an_unknown_policy_is_named_with_the_nearest_one(study: Make, store: Store) -> None:
     run(study("FIX(k0=0.1)", seeds=(0,)), store)
     with pytest.raises(StudyError, match=r"no policy 'FIX\(k0=0.2\)' \(did you mean 'FIX\(k0=0.1\)'\?\)"):
