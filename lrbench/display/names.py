@@ -15,7 +15,7 @@ MOST_LINES = 2
 
 UNBREAKABLE = "\N{NO-BREAK SPACE}"
 ARGUMENT = re.compile(r"(\w+)=('[^']*'|\[[^][]*]|[^][,()']+)")
-"""A name and its value in the text of a policy or of a training method."""
+"""A name and its value in the text of a policy or of a modifier."""
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class Training:
             initial_loss=self._initial_loss,
             since_evaluation=self._since_evaluation,
             flops=self.flops,
-            memories={str(method): copied(memory) for method, memory in (*self._modifiers, *self._watchers.values())},
+            memories={str(modifier): copied(memory) for modifier, memory in (*self._modifiers, *self._watchers.values())},
             features=self.trainable.features,
         )
 
@@ -203,10 +203,10 @@ class Training:
         splits = evaluated_splits(self.task, self.step).items()
         return Evaluation(self.step, train_loss, {name: predict(self.task, module, split) for name, split in splits})
 
-    def _memory(self, method: Watcher, state: State) -> Memory:
-        known = state.memories.get(str(method))
+    def _memory(self, modifier: Watcher, state: State) -> Memory:
+        known = state.memories.get(str(modifier))
         with torch.no_grad():
-            memory: Memory = copied(method.begin(self) if known is None else known)
+            memory: Memory = copied(modifier.begin(self) if known is None else known)
         return memory
 
     def _note(self, started: int, losses: list[float], costs: list[Flops]) -> None:

@@ -54,8 +54,8 @@ def advance(
         task: what is trained; its data's device is where it is trained.
         state: where training stands; left as it is.
         lrs: the learning rates of iterations `state.step`, `state.step + 1`, ...: float64 [iterations].
-        modifiers: methods that change training, the same ones throughout a run; they are called in order of rank.
-        watchers: methods that average or measure beside it, the same ones throughout a run.
+        modifiers: those that change training, the same ones throughout a run; they are called in order of rank.
+        watchers: those that average or measure beside it, the same ones throughout a run.
 
     Returns:
         The state after the last iteration, and the evaluations made on the way, in order.

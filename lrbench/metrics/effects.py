@@ -1,4 +1,4 @@
-"""What a training method does to a policy, seed by seed, and whether that depends on the policy."""
+"""What a modifier does to a policy, seed by seed, and whether that depends on the policy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lrbench.metrics.statistics import Interval, paired_interval
 
 @dataclass(frozen=True)
 class Effect:
-    """The paired differences that a method makes to one policy: with it minus without, over the seeds of both."""
+    """The paired differences that a modifier makes to one policy: with it minus without, over the seeds of both."""
 
     policy: str
     modifier: str
@@ -30,7 +30,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Interaction:
-    """Whether a method's effect depends on the policy it is combined with.
+    """Whether a modifier's effect depends on the policy it is combined with.
 
     Attributes:
         p: the p-value of "its effect is the same for every policy", from a repeated-measures analysis of variance
@@ -53,7 +53,7 @@ class Interaction:
 def effect(
     policy: str, modifier: str, without: Sequence[RunRecord], treated: Sequence[RunRecord], target: float | None
 ) -> Effect:
-    """The effect of a method on one policy; a figure that one of two paired runs lacks is left out, seed by seed."""
+    """The effect of a modifier on one policy; a figure that one of two paired runs lacks is left out, seed by seed."""
     figures = [{run.seed: _figures(run, target) for run in runs} for runs in (without, treated)]
     seeds = sorted(figures[0].keys() & figures[1].keys())
     names = dict.fromkeys(name for side in figures for seed in seeds for name in side[seed])
@@ -75,10 +75,10 @@ def interaction(
     figure: str,
     pairs: Sequence[tuple[Sequence[RunRecord], Sequence[RunRecord]]],
 ) -> Interaction:
-    """Whether a method's effect on a figure depends on the policy.
+    """Whether a modifier's effect on a figure depends on the policy.
 
     Args:
-        pairs: for each policy, its runs without and with the method. Seeds that not all policies have are left out.
+        pairs: for each policy, its runs without and with the modifier. Seeds that not all policies have are left out.
     """
     columns = [_paired_differences(figure, without, treated) for without, treated in pairs]
     seeds = sorted(set.intersection(*(set(column) for column in columns))) if columns else []

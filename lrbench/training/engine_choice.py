@@ -36,7 +36,7 @@ class Engines:
     def chosen(cls, engine: Engine, runs: Iterable[PlannedRun]) -> Engines:
         """The engines for the runs of a study.
 
-        With "auto" a task is stacked only where all of its runs can be: what a training method does is the difference
+        With "auto" a task is stacked only where all of its runs can be: what a modifier does is the difference
         between two runs, and rounding must have no part in it. For the same reason runs of a task that is not stacked
         are trained again where another study had them stacked.
 
@@ -50,6 +50,6 @@ class Engines:
             watchers = () if run.variant.watcher is None else (run.variant.watcher,)
             reason = refusals[run.task.key] = why_not_stacked(run.task, run.variant.modifiers, watchers)
             if engine == "stacked" and reason is not None:
-                methods = f" with {run.variant.name}" if run.variant.name else ""
-                raise StudyError(f"the stacked engine cannot train task '{run.task.name}'{methods}: {reason}")
+                modified = f" with {run.variant.name}" if run.variant.name else ""
+                raise StudyError(f"the stacked engine cannot train task '{run.task.name}'{modified}: {reason}")
         return cls(frozenset(key for key, reason in refusals.items() if reason is None), engine == "auto")

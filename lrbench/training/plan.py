@@ -152,9 +152,9 @@ def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
     return lrs
 
 
-def _identity(method: Watcher) -> tuple[str, str]:
-    """A method's settings and its code, so that a changed method of the user's own is another one."""
-    return str(method), fingerprint(type(method))
+def _identity(modifier: Watcher) -> tuple[str, str]:
+    """A modifier's settings and its code, so that a changed modifier of the user's own is another one."""
+    return str(modifier), fingerprint(type(modifier))
 
 
 def _hash(what: list[object]) -> str:

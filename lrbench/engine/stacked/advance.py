@@ -49,7 +49,7 @@ def advance_stacked(
         task: what is trained; its data's device is where it is trained.
         states: where each lane stands; left as they are.
         lrs: for each lane the learning rates of its next iterations, float64 [iterations].
-        modifiers, watchers: training methods; `why_not_stacked` says of which the stacked engine knows.
+        modifiers, watchers: parts of training beside the policy; `why_not_stacked` says which the stacked engine knows.
 
     Returns:
         For each lane the state after its last iteration, and the evaluations made on the way.

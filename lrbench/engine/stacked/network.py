@@ -85,16 +85,16 @@ class RefusalError(Exception):
 
 
 def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Sequence[Watcher] = ()) -> str | None:
-    """Why the stacked engine cannot train a task with these methods, as a clause; None where it can.
+    """Why the stacked engine cannot train a task with these modifiers, as a clause; None where it can.
 
     It knows networks that are an `nn.Sequential` (of `nn.Sequential`s, to any depth) of the layers of
     `lrbench.engine.stacked.layers`, whose outputs for a first batch it compares with those of the network itself; the
     optimizers of `lrbench.tasks.optimizers`; any loss that draws no random numbers; any augmentation; float32; and no
-    training methods beside.
+    modifiers beside.
     """
-    methods = (*modifiers, *watchers)
-    if methods:
-        return f"{methods[0]} is not known to the stacked engine"
+    parts = (*modifiers, *watchers)
+    if parts:
+        return f"{parts[0]} is not known to the stacked engine"
     if type(task.optimizer) not in STACKED:
         return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
     if task.precision != "float32":

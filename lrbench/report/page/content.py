@@ -170,7 +170,7 @@ def _reached(row: Mapping[str, Any]) -> str | None:
 def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:
     """Where a policy's PyTorch code stands: which pair of beginning and end in `codes`, and what comes between.
 
-    A training method beside the policy is not in it, and it says so.
+    A modifier beside the policy is not in it, and it says so.
     """
     try:
         code = torch_code(parse(text))
@@ -179,7 +179,7 @@ def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[A
     before, after = code.split(repr(text), 1)
     if modifier:
         before = (
-            f"# This is the policy alone: the training method beside it, {modifier!r}, is not in this code.\n{before}"
+            f"# This is the policy alone: the modifier beside it, {modifier!r}, is not in this code.\n{before}"
         )
     return [codes.setdefault((before, after), len(codes)), repr(text)]
 

@@ -1,4 +1,4 @@
-"""The forest plot of training methods: what each changes, policy by policy, paired by seed."""
+"""The forest plot of modifiers: what each changes, policy by policy, paired by seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = 4
 NOTHING = 1e-9
 """Changes of a score that are smaller than this are none."""
 
-METHOD, POLICY = 34, 22
+MODIFIER, POLICY = 34, 22
 """How many characters of a name stand on a line."""
 
 
@@ -44,38 +44,38 @@ OPEN = Side("no difference established", FAINT, "s")
 
 
 def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
-    """The change of the test score by each training method, with its 95% interval: a panel a policy, a row a method.
+    """The change of the test score by each modifier, with its 95% interval: a panel a policy, a row a modifier.
 
     Args:
         effects: `Frames.effects` of one task.
         policies: `Frames.policies` of the same task, for its objective.
     """
     if not len(one_task(effects)) or not len(policies):
-        return blank("No policy of this study was trained with and without a training method.")
+        return blank("No policy of this study was trained with and without a modifier.")
     objective = policies["objective"].iloc[0]
     shown = effects[effects["figure"] == f"test_{objective}"]
     shown = shown[shown["difference"].notna()]
     if not len(shown):
-        return blank("No run with a training method has a partner without it yet.")
-    methods = list(dict.fromkeys(shown["modifier"]))
+        return blank("No run with a modifier has a partner without it yet.")
+    modifiers = list(dict.fromkeys(shown["modifier"]))
     names = list(dict.fromkeys(shown["name"]))
-    called = short_names([brief_variant(method) for method in methods], METHOD).shown
-    rows = [fitted(called[brief_variant(method)], METHOD) for method in methods]
+    called = short_names([brief_variant(modifier) for modifier in modifiers], MODIFIER).shown
+    rows = [fitted(called[brief_variant(modifier)], MODIFIER) for modifier in modifiers]
     titles = short_names(names, POLICY).shown
     drawn = names[:MOST_POLICIES]
     columns = min(COLUMNS, len(drawn))
     lines = -(-len(drawn) // columns)
-    height = lines * (0.27 * len(methods) + 0.13 * sum(row.count("\n") for row in rows) + 0.6) + 0.7
+    height = lines * (0.27 * len(modifiers) + 0.13 * sum(row.count("\n") for row in rows) + 0.6) + 0.7
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, drawn, strict=False):
-        _draw(axes, records(shown[shown["name"] == name]), methods, sign_of(policies))
+        _draw(axes, records(shown[shown["name"] == name]), modifiers, sign_of(policies))
         titled(axes, fitted(titles[name], POLICY))
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
-        axes.set_yticks(range(len(methods)), rows, fontsize=9, color=INK, parse_math=False)
-    panels[0, 0].set_ylim(len(methods) - 0.4, -0.6)
+        axes.set_yticks(range(len(modifiers)), rows, fontsize=9, color=INK, parse_math=False)
+    panels[0, 0].set_ylim(len(modifiers) - 0.4, -0.6)
     if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
         panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
@@ -95,10 +95,10 @@ def side(low: float | None, high: float | None, sign: int = 1) -> Side:
     return BETTER if sign * low > 0 else WORSE
 
 
-def _draw(axes: Axes, rows: list[dict[str, Any]], methods: list[str], sign: int) -> None:
+def _draw(axes: Axes, rows: list[dict[str, Any]], modifiers: list[str], sign: int) -> None:
     axes.axvline(0, color=INK, linewidth=0.9)
     for row in rows:
-        place, said = methods.index(row["modifier"]), side(row["low"], row["high"], sign)
+        place, said = modifiers.index(row["modifier"]), side(row["low"], row["high"], sign)
         if row["low"] is not None:
             axes.plot([row["low"], row["high"]], [place, place], color=said.color, linewidth=1.6)
         axes.plot([row["difference"]], [place], said.marker, color=said.color, markersize=7, markeredgecolor="white")

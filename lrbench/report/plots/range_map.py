@@ -132,7 +132,7 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
 
 
 def grids(policies: pd.DataFrame) -> list[Grid]:
-    """A grid for each function, by each training method, that has two values or more of two parameters or more.
+    """A grid for each function, by each modifier, that has two values or more of two parameters or more.
 
     The two with the most values are the axes.
     """
