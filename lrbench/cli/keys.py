@@ -37,7 +37,8 @@ class Key(NamedTuple):
 
 def keys() -> Iterator[Key]:
     """List every key, table by table."""
-    from lrbench.policy_search.file import RangeTable, SearchFile, SearchTable, SpaceTable
+    from lrbench.policy_search.file import RangeTable, SearchFile, SpaceTable
+    from lrbench.policy_search.search import SearchTable
     from lrbench.study import file_modifiers, file_policies
     from lrbench.study.file import StudyFile
 

@@ -150,7 +150,9 @@ class Training:
             initial_loss=self._initial_loss,
             since_evaluation=self._since_evaluation,
             flops=self.flops,
-            memories={str(modifier): copied(memory) for modifier, memory in (*self._modifiers, *self._watchers.values())},
+            memories={
+                str(modifier): copied(memory) for modifier, memory in (*self._modifiers, *self._watchers.values())
+            },
             features=self.trainable.features,
         )
 

@@ -14,17 +14,17 @@ from lrbench.policy import Parameter, functions
 from lrbench.policy.budget import read_length, read_per_length
 from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
 from lrbench.policy_search.domain import Between, Domain, OneOf
-from lrbench.policy_search.search import OBJECTIVES, RUNGED, SAMPLERS, Search
+from lrbench.policy_search.search import RUNGED, Search, SearchSettings, SearchTable
 from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.file import Table, find_study, read_toml
-from lrbench.study.limits import FreshSeeds, Seeds, SharedSettings, seeds_of
+from lrbench.study.limits import seeds_of
 from lrbench.study.validation import toml_repr, validated
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class SearchFile(SharedSettings):
+class SearchFile(SearchSettings):
     """The keys of a search file. A field's description says what is allowed, in error messages too.
 
     Attributes:
@@ -40,40 +40,8 @@ class SearchFile(SharedSettings):
 
     description: Annotated[str, Field(description="a text")] = ""
     task: Annotated[str | Table, Field(description="the name of a task or a [task] table")]
-    seeds: Seeds = (0, 1)
-    confirm: FreshSeeds = 5
     search: Table = Field(default={}, description="a [search] table")
     space: Table = Field(default={}, description="a [space] table")
-
-
-class SearchTable(BaseModel):
-    """How a space is searched.
-
-    Attributes:
-        sampler: Optuna's sampler that proposes policies
-        objectives: what is looked for, one or two of them
-        policies: the limit on policies
-        steps: the limit on iterations of all runs; no further batch is asked for behind it
-        batch: how many policies are proposed before the next are
-        rungs: at how many budgets policies are tried; 3 where the sampler allows it, else 1
-        reduction: each budget is this many times shorter than the next, and of its policies one in this many goes on
-        staged: how many of the best policies are kept as first stages, for which second stages are searched
-        seed: of the sampler
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    sampler: Annotated[str, Field(description=f"one of {', '.join(SAMPLERS)}")] = "tpe"
-    objectives: Annotated[list[str], Field(min_length=1, description=f"a list of {', '.join(OBJECTIVES)}")] = [
-        "accuracy"
-    ]
-    policies: Annotated[int, Field(ge=1, le=100_000, description="how many policies are tried, from 1 on")] = 64
-    steps: Annotated[int | None, Field(ge=1, description="how many iterations are spent, from 1 on")] = None
-    batch: Annotated[int, Field(ge=1, le=10_000, description="how many are asked for at once, from 1 on")] = 8
-    rungs: Annotated[int | None, Field(ge=1, le=20, description="a number of budgets from 1 on")] = None
-    reduction: Annotated[int, Field(ge=2, le=100, description="a whole number from 2 on")] = 3
-    staged: Annotated[int, Field(ge=0, le=1000, description="a number of first stages from 0 on")] = 0
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="a whole number from 0 on")] = 0
 
 
 class SpaceTable(BaseModel):
@@ -165,7 +133,7 @@ def load_search(
         task = task_of(given.task, data_root=data_root, download=download, steps=steps)
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
-    many = how.objectives == ["accuracy"] and how.sampler in RUNGED
+    many = how.objectives == ("accuracy",) and how.sampler in RUNGED
     try:
         return Search(
             name=utf8_text(file.stem),
@@ -173,7 +141,7 @@ def load_search(
             space=space,
             seeds=given.seeds if seeds is None else seeds_of(seeds, where),
             sampler=how.sampler,
-            objectives=tuple(how.objectives),
+            objectives=how.objectives,
             policies=how.policies if policies is None else policies,
             steps=how.steps,
             batch=how.batch,

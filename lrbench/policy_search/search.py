@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.kind import short_repr
-from lrbench.study.limits import MOST_RUNS, SharedSettings, check_confirm, check_scores
+from lrbench.study.limits import END_OF_SEEDS, MOST_RUNS, Seeds, SharedSettings, Whole, check_confirm, check_scores
 from lrbench.study.validation import validated
 
 if TYPE_CHECKING:
@@ -25,18 +27,53 @@ leave of the validation objective."""
 RUNGED = ("tpe", "random", "grid")
 """The samplers that learn from a policy that was left at a shorter budget, or that learn nothing."""
 
-BOUNDS = {
-    "policies": (1, MOST_RUNS),
-    "batch": (1, 10_000),
-    "rungs": (1, 20),
-    "reduction": (2, 100),
-    "staged": (0, 1000),
-    "confirm": (1, MOST_RUNS),
-}
-"""What the numbers of a search may be."""
-
 SHORTEST_RUN = 20
 """No rung has fewer iterations."""
+
+
+class SearchSettings(SharedSettings):
+    """What a search asks of the runs of its policies, in its file and from Python alike."""
+
+    seeds: Seeds = (0, 1)
+    confirm: Annotated[
+        Whole, Field(ge=1, le=MOST_RUNS, description=f"a number of fresh seeds from 1 on, at most {MOST_RUNS:,}")
+    ] = 5
+
+
+class SearchTable(BaseModel):
+    """How a space is searched.
+
+    Attributes:
+        sampler: Optuna's sampler that proposes policies
+        objectives: what is looked for, one or two of them
+        policies: the limit on policies
+        steps: the limit on iterations of all runs; no further batch is asked for behind it
+        batch: how many policies are proposed before the next are
+        rungs: at how many budgets policies are tried; 3 where the sampler allows it, else 1
+        reduction: each budget is this many times shorter than the next, and of its policies one in this many goes on
+        staged: how many of the best policies are kept as first stages, for which second stages are searched
+        seed: of the sampler
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    sampler: Annotated[str, Field(description=f"one of {', '.join(SAMPLERS)}")] = "tpe"
+    objectives: Annotated[
+        tuple[str, ...],
+        BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given),
+        Field(min_length=1, description=f"a list of {', '.join(OBJECTIVES)}"),
+    ] = ("accuracy",)
+    policies: Annotated[Whole, Field(ge=1, le=MOST_RUNS, description="how many policies are tried, from 1 on")] = 64
+    steps: Annotated[
+        Annotated[Whole, Field(ge=1)] | None, Field(description="how many iterations are spent, from 1 on")
+    ] = None
+    batch: Annotated[Whole, Field(ge=1, le=10_000, description="how many are asked for at once, from 1 on")] = 8
+    rungs: Annotated[
+        Annotated[Whole, Field(ge=1, le=20)] | None, Field(description="a number of budgets from 1 to 20")
+    ] = None
+    reduction: Annotated[Whole, Field(ge=2, le=100, description="a whole number from 2 to 100")] = 3
+    staged: Annotated[Whole, Field(ge=0, le=1000, description="a number of first stages from 0 on")] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=END_OF_SEEDS, description="a whole number from 0 on")] = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +136,10 @@ class Search:
 
     def __post_init__(self) -> None:
         where = f"search '{self.name}'"
+        for model in (SearchSettings, SearchTable):
+            given = {name: getattr(self, name) for name in model.model_fields}
+            for name, value in validated(model, given, where):
+                object.__setattr__(self, name, value)
         if self.sampler not in SAMPLERS:
             raise StudyError(f"{where}: {unknown_name('sampler', self.sampler, SAMPLERS)}")
         for objective in self.objectives:
@@ -112,17 +153,8 @@ class Search:
             raise StudyError(f"{where}: the sampler 'cmaes' follows one objective alone; nsga2, tpe and gp follow two")
         if self.sampler == "grid" and self.space.levels is None:
             raise StudyError(f"{where}: the sampler 'grid' needs a finite space: give [space] levels")
-        for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
-            if value < low:
-                raise StudyError(f"{where}: {name} = {value} must be at least {low}")
-            if value > high:
-                raise StudyError(f"{where}: {name} = {short_repr(value)} must be at most {high:,}")
         if self.steps is not None and self.steps < self.task.steps:
             raise StudyError(f"{where}: steps = {self.steps} must be at least the task's {self.task.steps}")
-        shared = {name: getattr(self, name) for name in SharedSettings.model_fields}
-        for name, value in validated(SharedSettings, shared, where):
-            object.__setattr__(self, name, value)
         if len(set(self.seeds)) < len(self.seeds):
             raise StudyError(f"{where}: seeds = {short_repr(self.seeds)} must be different")
         check_confirm(self.confirm, self.seeds, where)

@@ -35,6 +35,9 @@ def _plain(value: object) -> object:
     return value if number is None else number
 
 
+Whole = Annotated[int, BeforeValidator(_plain)]
+
+
 def _listed(seeds: object) -> object:
     """List the seeds 0, 1, ... where a number of them is given."""
     if isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes | Mapping):
@@ -51,11 +54,6 @@ Seeds = Annotated[
         description=f"a number of seeds from 1 on, at most {MOST_RUNS:,}, or a list of whole numbers from 0 on, "
         "at most 2^63 - 1",
     ),
-]
-FreshSeeds = Annotated[
-    int,
-    BeforeValidator(_plain),
-    Field(ge=0, le=MOST_RUNS, description=f"a number of fresh seeds from 0 on, at most {MOST_RUNS:,}"),
 ]
 
 
@@ -80,7 +78,9 @@ class SharedSettings(BaseModel):
         BeforeValidator(_plain),
         Field(description="a finite number"),
     ] = None
-    confirm: FreshSeeds = 0
+    confirm: Annotated[
+        Whole, Field(ge=0, le=MOST_RUNS, description=f"a number of fresh seeds from 0 on, at most {MOST_RUNS:,}")
+    ] = 0
 
 
 def _scales(given: object) -> object:
@@ -104,11 +104,7 @@ class StudySettings(SharedSettings):
             5, 10
     """
 
-    steps: Annotated[
-        Annotated[int, Field(ge=1)] | None,
-        BeforeValidator(_plain),
-        Field(description="a number of iterations from 1 on"),
-    ] = None
+    steps: Annotated[Annotated[Whole, Field(ge=1)] | None, Field(description="a number of iterations from 1 on")] = None
     base_lr_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
         BeforeValidator(_scales),

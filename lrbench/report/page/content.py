@@ -178,9 +178,7 @@ def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[A
         return None
     before, after = code.split(repr(text), 1)
     if modifier:
-        before = (
-            f"# This is the policy alone: the modifier beside it, {modifier!r}, is not in this code.\n{before}"
-        )
+        before = f"# This is the policy alone: the modifier beside it, {modifier!r}, is not in this code.\n{before}"
     return [codes.setdefault((before, after), len(codes)), repr(text)]
 
 
