@@ -54,8 +54,8 @@ class Registry(Mapping[str, T]):
         self._entries[name] = (value, module)
 
     def _loaded(self) -> dict[str, tuple[T, str]]:
-        package, self._package = self._package, ""
-        if package:
+        if package := self._package:
             for module in iter_modules(import_module(package).__path__, f"{package}."):
                 import_module(module.name)
+            self._package = ""  # only now: another thread that reads meanwhile waits for the imports too
         return self._entries

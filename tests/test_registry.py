@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,26 @@ def test_the_modules_of_a_package_are_imported_when_its_names_are_first_read(
     with pytest.raises(TaskError, match="the colour 'red' is registered already"):
         COLOURS.add("red", 2, __name__)
     assert dict(COLOURS) == {"red": 1}
+
+
+def test_threads_that_read_a_registry_first_all_see_the_whole_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "slow_colours"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from lrbench.registry import Registry\nfrom lrbench.errors import TaskError\n"
+        "COLOURS = Registry('colour', TaskError, __name__)\n"
+    )
+    (package / "warm.py").write_text(
+        "import time\nfrom slow_colours import COLOURS\ntime.sleep(0.2)\nCOLOURS.add('red', 1, __name__)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    from slow_colours import COLOURS
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: list(COLOURS), range(4))) == [["red"]] * 4
 
 
 def test_only_a_frozen_dataclass_that_builds_is_registered_as_an_optimizer() -> None:
