@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
+from lrbench.display.table import Column, Table
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
@@ -56,8 +57,8 @@ class Store(Readable):
         how = f" ({', '.join(f'{count:,} {status}' for status, count in counts.items())})" if counts else ""
         yield f"store {self.name}"
         yield f"{many(counts.total(), 'run')}{how}"
-        names = sorted({entry.name for entry in self.studies() if entry.parent is None})
-        yield f"{many(len(names), 'study')}: {', '.join(names)}" if names else "no study yet"
+        rows = sorted((entry.address, entry.kind.replace("_", " ")) for entry in self.studies() if entry.parent is None)
+        yield Table((Column("study"), Column("kind")), rows) if rows else "no study yet"
 
     def __repr__(self) -> str:
         return f"<Store: {printable(self.name)}>"

@@ -123,7 +123,7 @@ def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for name, verdict in open_verdicts:
         needed = verdict.seeds_needed
-        reason = verdict.reason if needed is None else "about so many seeds would decide"
+        reason = verdict.reason if needed is None else "about this many seeds would decide"
         reasons.setdefault(reason, []).append(unbroken(names.joint(name) + (f" {needed}" if needed else "")))
     for reason, called in reasons.items():
         more = f", and {len(called) - MOST_NAMES} more" if len(called) > MOST_NAMES else ""

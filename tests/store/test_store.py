@@ -323,7 +323,7 @@ def test_a_store_prints_its_runs_and_its_studies(store: Store, lease: Lease) -> 
     lease.begin([NEW])
     store.save_study("mine", StudyRecord(), [])
 
-    assert str(store).splitlines()[-2:] == ["1 run (1 running)", "1 study: mine"]
+    assert str(store).splitlines()[-3:] == ["1 run (1 running)", "study  kind", "mine   study"]
 
 
 def test_a_store_has_a_line_at_the_prompt_after_it_was_closed(tmp_path: Path) -> None:
