@@ -87,7 +87,7 @@ def evidence_by_task(store: Store, without: Collection[str] = ()) -> list[TaskEv
 
 
 def stored(store: Store, without: Collection[str] = ()) -> Iterator[TaskEvidence]:
-    """The evidence of a store: of every study the runs without training methods, at the policies' own LRs.
+    """The evidence of a store: of every study the runs without modifiers, at the policies' own LRs.
 
     Range tests are none: their constant rates over few iterations would pass for what is good on a task.
     """
@@ -168,7 +168,7 @@ def registered(task: str) -> TaskSettings | None:
 
 
 def unmodified(records: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
-    """The records of training without a training method."""
+    """The records of training without a modifier."""
     return {(entry, variant): runs for (entry, variant), runs in records.items() if not variant}
 
 

@@ -1,4 +1,4 @@
-"""What a training method may do to a run: the events at which it is called, and what it may touch."""
+"""What a modifier may do to a run: the events at which it is called, and what it may touch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 Memory = dict[str, Any]
-"""What a method remembers from step to step: tensors and numbers by name, lists and dicts of them."""
+"""What a modifier remembers from step to step: tensors and numbers by name, lists and dicts of them."""
 
 
 class Watcher:
-    """A training method that only watches: it averages weights, say, and writes nothing into training.
+    """A modifier that only watches: it averages weights, say, and writes nothing into training.
 
     It rides on a run that would be trained anyway, and is evaluated beside it. Its events, for a watcher `w`::
 
@@ -35,7 +35,7 @@ class Watcher:
             evaluate w.evaluated(training, memory, network)
 
     A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.policy.parameter`: equal
-    settings compare equal, and `str` is the text by which the method is known. All that changes lives in `memory`,
+    settings compare equal, and `str` is the text by which the modifier is known. All that changes lives in `memory`,
     which is part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
 
     Raises TaskError when built with a setting that is not allowed.
@@ -51,7 +51,7 @@ class Watcher:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def check(self, task: Task) -> None:
-        """Refuse a task that the method cannot be used on, before anything is trained.
+        """Refuse a task that the modifier cannot be used on, before anything is trained.
 
         Raises:
             TaskError: why not.
@@ -92,7 +92,7 @@ class Control:
 
 
 class Modifier(Watcher):
-    """A training method that changes training; it is trained as a run of its own.
+    """A modifier that changes training; it is trained as a run of its own.
 
     It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers: `replace`,
     after which every modifier hears of `after_replacement`, and `train_only`, which it calls again in `resume`.
@@ -100,8 +100,8 @@ class Modifier(Watcher):
     no longer trained, which is why `training.weights` does not have them.
 
     Attributes:
-        rank: the place of the method among others.
-        family: methods of one family exclude each other, for each would undo what the other does.
+        rank: the place of the modifier among others.
+        family: modifiers of one family exclude each other, for each would undo what the other does.
         control: what a study trains beside it; None for nothing.
     """
 
@@ -129,6 +129,6 @@ def in_order(modifiers: Sequence[Modifier]) -> tuple[Modifier, ...]:
     for modifier in modifiers:
         family = modifier.family or type(modifier).__name__
         if family in seen:
-            raise TaskError(f"{seen[family]} and {modifier} cannot be combined: both are {family} methods")
+            raise TaskError(f"{seen[family]} and {modifier} cannot be combined: both are {family} modifiers")
         seen[family] = modifier
     return tuple(sorted(modifiers, key=lambda modifier: (modifier.rank, str(modifier))))

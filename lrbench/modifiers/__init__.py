@@ -1,12 +1,12 @@
-"""Training methods that ride on any policy: those that change training, and those that only watch.
+"""Modifiers that ride on any policy: those that change training, and those that only watch.
 
-The order in which methods that change training are called, and what excludes what:
+The order in which modifiers that change training are called, and what excludes what:
 
 1. PLP, Lookahead: they rewrite the weights every few iterations, and exclude each other, for the one predicts along the
    path that the other goes back on;
 2. PSWA, PWALKS, PSWM: they replace the weights at the end of a period, and exclude each other; PLP and Lookahead begin
    anew where they do;
-3. Learn&Drop: what it takes out of training no method writes to.
+3. Learn&Drop: what it takes out of training no modifier writes to.
 
 SWA, EMA and LAWA only watch, and see the weights as these leave them.
 """

@@ -30,7 +30,7 @@ class Lookahead(Modifier):
 
     It remembers one copy of the weights, the slow ones, which begin at the initial weights and are what is evaluated.
     Optimizer state is left alone (the paper's variant without a reset of momentum), and batch normalisation's running
-    statistics are those of the fast weights. Where another method replaces the weights, the slow ones follow.
+    statistics are those of the fast weights. Where another modifier replaces the weights, the slow ones follow.
     """
 
     rank = 20

@@ -58,7 +58,7 @@ class PLP(Modifier):
 
     It remembers one copy of the weights: the first of a cycle, then half the way to the second. Momentum and other
     optimizer state is left alone. Only iterations whose update was made count. A replacement of the weights by another
-    method begins a new cycle, for a line through a jump predicts nothing.
+    modifier begins a new cycle, for a line through a jump predicts nothing.
 
     Formula verified from a secondary source; see this module. Its control is plain training under
     `plp_control(policy)`: PLP is partly a learning rate times 7/6.

@@ -1,4 +1,4 @@
-"""The register of training methods, and their text: `PSWA(period=1.0, p=0.5)`."""
+"""The register of modifiers, and their text: `PSWA(period=1.0, p=0.5)`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lrbench.registry import Registry
 MAX_TEXT = 2000
 """The longest text that is read, in characters."""
 
-AnyMethod = TypeVar("AnyMethod", bound=type[Watcher])
+AnyModifier = TypeVar("AnyModifier", bound=type[Watcher])
 
 MODIFIERS: Registry[type[Watcher]] = Registry("modifier", TaskError, "lrbench.modifiers")
 
 
-def register_modifier(method: AnyMethod) -> AnyMethod:
-    """Class decorator: makes a training method known by its class's name to text, study files and listings.
+def register_modifier(modifier: AnyModifier) -> AnyModifier:
+    """Class decorator: makes a modifier known by its class's name to text, study files and listings.
 
     The class is a frozen dataclass, a `Modifier` where it changes training and a `Watcher` where it does not, with a
     docstring whose first line is shown in listings, and with every setting declared by a specifier.
@@ -31,55 +31,55 @@ def register_modifier(method: AnyMethod) -> AnyMethod:
     Raises:
         TaskError: it is none of that, or another class has the name.
     """
-    if not (isinstance(method, type) and issubclass(method, Watcher)):
-        raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {short_repr(method)}")
-    name = method.__name__
-    params = vars(method).get("__dataclass_params__")
+    if not (isinstance(modifier, type) and issubclass(modifier, Watcher)):
+        raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {short_repr(modifier)}")
+    name = modifier.__name__
+    params = vars(modifier).get("__dataclass_params__")
     if params is None or not params.frozen:
         raise TaskError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) under @register_modifier")
-    said = method.__doc__ or ""
+    said = modifier.__doc__ or ""
     if sys.flags.optimize < 2 and (not said or said.startswith(f"{name}(")):  # python -OO drops docstrings
         raise TaskError(f"{name} must say what it does in a docstring")
-    check_declared(method, TaskError)
-    MODIFIERS.add(name, method, method.__module__)
-    return method
+    check_declared(modifier, TaskError)
+    MODIFIERS.add(name, modifier, modifier.__module__)
+    return modifier
 
 
 def modifiers() -> Mapping[str, type[Watcher]]:
-    """Every registered method by name: those that change training (`Modifier`) and those that only watch."""
+    """Every registered modifier by name: those that change training (`Modifier`) and those that only watch."""
     return MODIFIERS
 
 
 def settings_named(name: str) -> tuple[Parameter, ...]:
-    """The declared settings of the method called `name`.
+    """The declared settings of the modifier called `name`.
 
     Raises:
-        TaskError: there is no such method.
+        TaskError: there is no such modifier.
     """
     return parameters_of(MODIFIERS.find(name))
 
 
 def description(name: str) -> str:
-    """The first line of the docstring of the method called `name`."""
+    """The first line of the docstring of the modifier called `name`."""
     return (inspect.getdoc(MODIFIERS.find(name)) or "").partition("\n")[0]
 
 
 def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
-    """The method called `name` with these settings; those left out have their defaults.
+    """The modifier called `name` with these settings; those left out have their defaults.
 
     Raises:
-        TaskError: the method or a setting is unknown, one is missing, or a value is not allowed.
+        TaskError: the modifier or a setting is unknown, one is missing, or a value is not allowed.
     """
     return build_declared(MODIFIERS.find(name), "setting", options, TaskError)
 
 
 def parse_modifier(text: str) -> Watcher:
-    """The method that `text` describes; `parse_modifier(str(method)) == method`.
+    """The modifier that `text` describes; `parse_modifier(str(modifier)) == modifier`.
 
     The text is a name and settings by name, `PSWA(period=1.0, p=0.5)`; a bare name has every default.
 
     Raises:
-        TaskError: the text is no such thing, names an unknown method or setting, or gives a value that is not
+        TaskError: the text is no such thing, names an unknown modifier or setting, or gives a value that is not
             allowed. Nothing in the text is ever executed.
     """
     if not isinstance(text, str):

@@ -49,7 +49,7 @@ def in_tail(position: int, period: int, tail: float) -> bool:
 
 
 class PeriodicSampling(Modifier):
-    """What the three methods share: when weights are sampled, and that a mean of them replaces the weights.
+    """What the three share: when weights are sampled, and that a mean of them replaces the weights.
 
     A subclass says what it keeps of a sample, and what mean it makes of what it kept. Unless told otherwise, optimizer
     state and running statistics of batch normalisation stay as they are. A last period that the budget cuts short

@@ -36,7 +36,7 @@ EFFECT = ("task", "name", "modifier", "figure", "difference", "low", "high", "se
 class Frames:
     """A study's runs and what they say, as pandas DataFrames; without runs they have their columns and no row.
 
-    A *label* is what a policy by a training method is called; the label of a policy by none is its name.
+    A *label* is what a policy by a modifier is called; the label of a policy by none is its name.
 
     Attributes:
         study: its name.
@@ -51,7 +51,7 @@ class Frames:
             mean since the evaluation before; the scores are the task's objective, nan where it is not finite.
             `better` says which way it is better, here and in the other tables.
         policies: a row for each scorecard, as `Results.to_frame` gives it.
-        effects: a row for each policy, training method and figure: the mean paired `difference`, with the method minus
+        effects: a row for each policy, modifier and figure: the mean paired `difference`, with the modifier minus
             without it, and the ends of its interval.
     """
 

@@ -43,7 +43,7 @@ def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
     """Tabulate the evaluations of a study: a row each, the runs in the order of `export`, with the columns `CURVE`.
 
     `step` iterations were done at an evaluation. `lr` is the LR of the last of them, empty where it is not known: of a
-    function that is not registered here, and of a reactive policy by a training method. `train_loss` is the mean since
+    function that is not registered here, and of a reactive policy by a modifier. `train_loss` is the mean since
     the evaluation before; the scores are the task's objective.
 
     Raises:
@@ -125,7 +125,7 @@ def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
 def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
     """The LRs of a run's iterations; None where its text is not known here.
 
-    A reactive policy follows from the run's own evaluations, unless a training method had others stored.
+    A reactive policy follows from the run's own evaluations, unless a modifier had others stored.
     """
     try:
         policy = parse(run.policy)

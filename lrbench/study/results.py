@@ -71,8 +71,8 @@ class TaskResults:
         confirmed: the finalists on fresh seeds, best first; empty where none were asked for.
         failures: the runs that the rest had to do without.
         rows: by the name of a scorecard, its policy and variant.
-        effects: for each policy and training method, the paired differences that the method makes.
-        interactions: for each training method, whether its effect on the test objective depends on the policy.
+        effects: for each policy and modifier, the paired differences that the modifier makes.
+        interactions: for each modifier, whether its effect on the test objective depends on the policy.
         steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
         better: which way the objective is better.
         chance: its value for guessing; None where it is not known.

@@ -106,8 +106,8 @@ class Run:
             return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
         costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
         numbers = final(self.task, seen) | costs
-        for method in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
-            numbers |= method.facts(state.memories[str(method)])
+        for modifier in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
+            numbers |= modifier.facts(state.memories[str(modifier)])
         return replace(segment, status="finished", final=numbers)
 
 
@@ -138,8 +138,8 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
 def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
     if work.engine == "serial":
         return [advance(task, run.state, run.lrs(), run.lane.modifiers, run.watchers) for run in runs]
-    methods = runs[0].lane.modifiers, runs[0].watchers
-    return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *methods)
+    modifiers = runs[0].lane.modifiers, runs[0].watchers
+    return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *modifiers)
 
 
 def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:

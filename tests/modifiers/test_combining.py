@@ -24,12 +24,12 @@ def test_short_cycles_come_before_sampling_in_whatever_order_they_are_given() ->
     ],
     ids=str,
 )
-def test_two_methods_that_would_undo_each_other_are_refused_in_one_sentence(
+def test_two_modifiers_that_would_undo_each_other_are_refused_in_one_sentence(
     one: Modifier, other: Modifier, family: str, mlp_task: Task
 ) -> None:
     with pytest.raises(TaskError) as error:
         advance(mlp_task, begin(mlp_task, 0), np.empty(0), [one, other])
-    assert str(error.value) == f"{one} and {other} cannot be combined: both are {family} methods"
+    assert str(error.value) == f"{one} and {other} cannot be combined: both are {family} modifiers"
 
 
 def test_the_order_in_which_modifiers_are_given_changes_no_bit(mlp_task: Task) -> None:

@@ -307,7 +307,7 @@ def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_pol
 
     page = report_page(frames)
 
-    assert "2 policies, with and without 1 training method, on a-task" in page
+    assert "2 policies, with and without 1 modifier, on a-task" in page
     # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
     assert "EMA(decay=0.9)</th><td>0.003</td>" in page
     assert "What modifiers change, policy by policy" in page

@@ -53,8 +53,8 @@ def overview(frames: Frames) -> list[str]:
         return ["This study asks for no run."]
     counts = Counter(runs["status"])
     policies, seeds = len(frames.record.policies), len(frames.record.seeds)
-    methods = sum(map(bool, frames.record.variants))
-    without = f", with and without {many(methods, 'training method')}," if methods else ""
+    modifiers = sum(map(bool, frames.record.variants))
+    without = f", with and without {many(modifiers, 'modifier')}," if modifiers else ""
     where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
     said = [f"{many(policies, 'policy')}{without} {where}, {many(seeds, 'seed')} each."]
     unfinished = [
@@ -223,7 +223,7 @@ def protocol(frames: Frames) -> list[str]:
         )
     if any(record.variants):
         said.append(
-            "Every policy was trained with and without each training method, with the same seeds: an effect is the "
+            "Every policy was trained with and without each modifier, with the same seeds: an effect is the "
             "paired difference."
         )
     return said
