@@ -19,7 +19,7 @@ from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
 from lrbench.policy import Policy, parse
 from lrbench.policy_search.file import load_search
-from lrbench.policy_search.loop import SearchResult, find
+from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.search import Search
 from lrbench.progress import progress_where_seen
 from lrbench.store import Kind, Store, open_store
@@ -278,7 +278,7 @@ class Lab:
                 policies=policies,
             )
         with self._trainer() as trainer:
-            return find(search, trainer, mirror_to=mirror)
+            return run_search(search, trainer, mirror_to=mirror)
 
     def verify(
         self,

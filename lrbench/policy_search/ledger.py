@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.errors import StudyError
-from lrbench.store import Asked, SearchRecord, StudyRecord
+from lrbench.store import Proposal, SearchRecord, StudyRecord
 
 if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
@@ -58,7 +58,7 @@ def read_history(search: Search, store: Store) -> SearchRecord:
     return _checked(search, None if known is None else known.record, store)
 
 
-def write_asked(search: Search, asked: Sequence[Asked], store: Store) -> SearchRecord:
+def write_asked(search: Search, asked: Sequence[Proposal], store: Store) -> SearchRecord:
     """Write down all that a search has asked for, and return what the store then has.
 
     Of two processes that run the same search the one that is behind takes over what the other has asked for.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import le
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,8 @@ from lrbench.policy_search.domain import Between
 from lrbench.policy_search.finalists import Finalists, confirm_finalists
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
 from lrbench.policy_search.rungs import train_rungs
-from lrbench.policy_search.sampler import Round, Told, as_cost, mirror, suggest
+from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest
 from lrbench.policy_search.staging import onwards
-from lrbench.store import Asked
 from lrbench.study.study import StudyPolicy
 from lrbench.training.plan import PlannedRun
 
@@ -30,32 +29,15 @@ if TYPE_CHECKING:
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, Confirmation, Scorecard
     from lrbench.policy import Policy
-    from lrbench.policy_search.rungs import RungResults
+    from lrbench.policy_search.rungs import RungResults, Trial
     from lrbench.policy_search.sampler import Policies
     from lrbench.policy_search.search import Search
+    from lrbench.store import Proposal
     from lrbench.study.results import Failure
     from lrbench.training.trainer import Trainer
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to so many times its upper end are searched."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A policy that a search tried.
-
-    Attributes:
-        values: by objective; of a policy that was left at a shorter budget, the accuracy there alone.
-        steps: the longest budget at which it was trained.
-        whole: whether that is the task's own.
-        diverged: the share of its runs there that diverged.
-    """
-
-    policy: str
-    values: Mapping[str, float]
-    steps: int
-    whole: bool
-    diverged: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +48,7 @@ class SearchResult(Readable):
         guessing: the validation objective that guessing comes to: chance, for an accuracy two standard errors of the
             validation split more.
         lr: the range of the highest learning rates that was searched.
-        tried: every policy, in the order in which they were asked for.
+        trials: every policy, in the order in which they were asked for.
         front: of those at the whole budget that did not diverge, the best one; with two objectives all that no other
             is at least as good as in both.
         confirmed: the winner and its closest rivals on fresh seeds, best first.
@@ -83,8 +65,8 @@ class SearchResult(Readable):
     target: float | None
     guessing: float
     lr: tuple[float, float]
-    tried: tuple[Tried, ...]
-    front: tuple[Tried, ...]
+    trials: tuple[Trial, ...]
+    front: tuple[Trial, ...]
     confirmed: tuple[Confirmation, ...]
     failures: tuple[Failure, ...]
     steps_nominal: int
@@ -103,13 +85,13 @@ class SearchResult(Readable):
         budget = f"nothing found within the budget of {self.steps_nominal:,} iterations"
         if not self.front:
             why = f" ({self.failures[0].error})" if self.failures else ""
-            return f"{budget}: every one of the {len(self.tried)} policies diverged or failed{why}"
+            return f"{budget}: every one of the {len(self.trials)} policies diverged or failed{why}"
         if not self.confirmed and self.failures:
             return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
         gain = math.inf if best is None else as_gain(best, self.better)
         if gain <= as_gain(self.guessing, self.better):
-            return f"{budget}: none of the {len(self.tried)} policies does better than guessing ({self.guessing:.3g})"
+            return f"{budget}: none of the {len(self.trials)} policies does better than guessing ({self.guessing:.3g})"
         if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""
@@ -122,7 +104,10 @@ class SearchResult(Readable):
         """
         import pandas as pd
 
-        rows = [{**vars(one), **{name: one.values.get(name) for name in self.objectives}} for one in self.tried]
+        rows = [
+            (one.policy, one.steps, one.whole, one.diverged, *map(one.values.get, self.objectives))
+            for one in self.trials
+        ]
         return pd.DataFrame(rows, columns=["policy", "steps", "whole", "diverged", *self.objectives])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
@@ -142,15 +127,15 @@ class SearchResult(Readable):
             "winner": None if self.winner is None else self.winner.policy,
             "nothing_found": self.disappointment or None,
             "confirmed": [confirmation.to_json() for confirmation in self.confirmed],
-            "front": [asdict(one) for one in self.front],
-            "tried": [asdict(one) for one in self.tried],
+            "front": [one.to_json() for one in self.front],
+            "tried": [one.to_json() for one in self.trials],
             "failures": [vars(failure) for failure in self.failures],
             "steps": {"nominal": self.steps_nominal, "trained": self.steps_trained},
             "exhausted": self.exhausted,
         }
 
 
-def find(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> SearchResult:
+def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> SearchResult:
     """Search until the budget is spent, confirm the winner, and say what was found.
 
     What is asked for is stored before it is trained, so that a search that is killed goes on where it was.
@@ -169,12 +154,12 @@ def find(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> S
         history = write_training(search, RANGE_TEST, test.steps_trained, trainer.store)
     exhausted = False
     while True:
-        climbed, tally = train_rungs(search, history.asked, trainer)
-        known = SearchState(search, history.asked, climbed)
+        results, tally = train_rungs(search, history.asked, trainer)
+        known = SearchState(search, history.asked, results)
         if tally.steps_trained:
             history = write_training(search, history.batches - 1, tally.steps_trained, trainer.store)
         if mirror_to is not None:
-            mirror(search, known.rounds(), mirror_to)
+            mirror(search, known.phases(), mirror_to)
         if exhausted or known.spent():
             break
         asked = _ask(known)
@@ -183,7 +168,7 @@ def find(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> S
     front = known.front()
     finalists = Finalists()
     if front:
-        finalists = confirm_finalists(search, climbed.evidence[-1], [one.policy for one in front], trainer)
+        finalists = confirm_finalists(search, results.evidence[-1], [one.policy for one in front], trainer)
     if finalists.steps_trained:
         write_training(search, CONFIRMATION, finalists.steps_trained, trainer.store)
     of_range_test = 0 if test is None else test.steps_spent
@@ -197,10 +182,10 @@ def find(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> S
         target=search.target,
         guessing=_guessing(search),
         lr=(lr.low, lr.high),
-        tried=known.tried,
+        trials=known.trials,
         front=front,
         confirmed=finalists.confirmed,
-        failures=(*_failures(climbed), *finalists.failures),
+        failures=(*_failures(results), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, trainer.store).trained.values()),
         exhausted=exhausted,
@@ -213,18 +198,13 @@ class SearchState:
     """What a search has asked for so far, and how far each policy came."""
 
     search: Search
-    asked: tuple[Asked, ...]
-    climbed: RungResults
+    asked: tuple[Proposal, ...]
+    results: RungResults
 
     @cached_property
-    def told(self) -> tuple[Told, ...]:
-        """What a sampler is told of each policy."""
-        return tuple(map(self._told, self.asked))
-
-    @cached_property
-    def tried(self) -> tuple[Tried, ...]:
-        """What people are told of each policy."""
-        return tuple(self._tried(asked, told) for asked, told in zip(self.asked, self.told, strict=True))
+    def trials(self) -> tuple[Trial, ...]:
+        """What came of each proposal."""
+        return tuple(map(self._trial, self.asked))
 
     @property
     def phase(self) -> int:
@@ -242,29 +222,28 @@ class SearchState:
         steps = self.search.steps
         return self.room <= 0 or (steps is not None and self.steps_nominal() >= steps)
 
-    def rounds(self) -> list[Round]:
-        """For each phase that was begun, or is the next one, what it chooses from and what came of it."""
-        rounds = []
-        for phase in range(1, self.phase + 1):
-            mine = [place for place, one in enumerate(self.asked) if one.phase == phase]
-            told, texts = [self.told[place] for place in mine], [self.asked[place].policy for place in mine]
-            rounds.append(Round(self.search.space if phase == 1 else self._second_stages(), told, texts))
-        return rounds
+    def phases(self) -> list[Phase]:
+        """Each phase that was begun, or is the next one."""
+        sets = (self.search.space, *([self._second_stages()] if self.phase == 2 else []))
+        return [
+            Phase(number, policies, [one for one in self.trials if one.proposal.phase == number])
+            for number, policies in enumerate(sets, start=1)
+        ]
 
-    def ranked(self) -> list[Tried]:
+    def ranked(self) -> list[Trial]:
         """Those at the whole budget that did not diverge, best first by the first objective."""
         first = self.search.objectives[0]
-        whole = [one for one in self.tried if one.whole and not one.diverged]
+        whole = [one for one in self.trials if one.whole and not one.diverged]
         return sorted(whole, key=lambda one: self._cost(first, one))
 
-    def front(self) -> tuple[Tried, ...]:
+    def front(self) -> tuple[Trial, ...]:
         """The best of them; with two objectives all that no other is at least as good as in both."""
         ranked = self.ranked()
         if len(self.search.objectives) == 1:
             return tuple(ranked[:1])
         costs = {one.policy: [self._cost(objective, one) for objective in self.search.objectives] for one in ranked}
 
-        def beaten(one: Tried) -> bool:
+        def beaten(one: Trial) -> bool:
             own = costs[one.policy]
             return any(other != own and all(map(le, other, own)) for other in costs.values())
 
@@ -273,26 +252,20 @@ class SearchState:
     def steps_nominal(self) -> int:
         """The iterations of all runs, had each been trained for itself."""
         return sum(
-            len(measured) * rung.steps for measured, rung in zip(self.climbed.rungs, self.search.ladder, strict=True)
+            len(measured) * rung.steps for measured, rung in zip(self.results.rungs, self.search.ladder, strict=True)
         )
 
-    def _cost(self, objective: str, tried: Tried) -> float:
-        return as_cost(objective, tried.values[objective], self.search.task.better)
+    def _cost(self, objective: str, trial: Trial) -> float:
+        return as_cost(objective, trial.values[objective], self.search.task.better)
 
     @property
     def _first_half(self) -> int:
         return -(-self.search.policies // 2)
 
-    def _told(self, asked: Asked) -> Told:
-        highest = self.climbed.highest(asked.policy)
-        measured, rung = self.climbed.rungs[highest][asked.policy], self.search.ladder[highest]
-        whole = rung is self.search.ladder[-1]
-        return Told(asked.params, asked.notes, measured.values, rung.task.steps, whole, measured.diverged)
-
-    def _tried(self, asked: Asked, told: Told) -> Tried:
-        objectives = self.search.objectives if told.whole else ("accuracy",)
-        values = dict(zip(objectives, told.values, strict=True))
-        return Tried(asked.policy, values, told.steps, told.whole, told.diverged)
+    def _trial(self, proposal: Proposal) -> Trial:
+        rungs = zip(self.results.rungs, self.search.ladder, strict=True)
+        reached = [(trials[proposal.policy], rung) for trials, rung in rungs if proposal.policy in trials]
+        return replace(reached[-1][0], iterations=sum(rung.steps for _, rung in reached))
 
     def _second_stages(self) -> Policies:
         first = {one.policy for one in self.asked if one.phase == 1}
@@ -315,7 +288,7 @@ def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | N
     return replace(search, space=replace(search.space, lr=lr)), test
 
 
-def _ask(known: SearchState) -> list[Asked]:
+def _ask(known: SearchState) -> list[Proposal]:
     """The next batch; empty where the sampler finds nothing new."""
     search = known.search
     seen = {_identity(search, parse(one.policy)) for one in known.asked}
@@ -328,13 +301,8 @@ def _ask(known: SearchState) -> list[Asked]:
         seen.add(identity)
         return fresh
 
-    choice = known.rounds()[-1]
-    suggestions = suggest(search, choice.policies, choice.told, known.room, is_new, len(known.asked))
     batch = known.asked[-1].batch + 1 if known.asked else 0
-    return [
-        Asked(batch=batch, phase=known.phase, policy=str(one.policy), params=one.params, notes=one.notes)
-        for one in suggestions
-    ]
+    return suggest(search, known.phases()[-1], batch, known.room, is_new, len(known.asked))
 
 
 def _identity(search: Search, policy: Policy) -> str:
@@ -342,6 +310,6 @@ def _identity(search: Search, policy: Policy) -> str:
     return PlannedRun(search.task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key
 
 
-def _failures(climbed: RungResults) -> Iterator[Failure]:
-    for evidence in climbed.evidence:
+def _failures(results: RungResults) -> Iterator[Failure]:
+    for evidence in results.evidence:
         yield from evidence.failures(evidence.tasks[0])

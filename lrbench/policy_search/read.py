@@ -4,43 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.policy_search.finalists import confirmations
 from lrbench.policy_search.ledger import read_ledger, search_names
-from lrbench.policy_search.rungs import measure
+from lrbench.policy_search.rungs import Trial, measure
 from lrbench.study.results import StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation
-    from lrbench.policy_search.rungs import Measured
-    from lrbench.store import Asked, Store, StoredRun
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A policy that a search asked for.
-
-    Attributes:
-        batch: the number of the batch that it belongs to, from 0.
-        params: what the sampler chose, by dimension.
-        iterations: of all of its runs that were asked for, each counted in full.
-        budget: in iterations, the longest at which all of its runs are over; None where there is none yet.
-        whole: whether that is the task's own.
-        values: by objective, the means over the runs at that budget; at a shorter one the accuracy alone.
-        diverged: the share of these runs that diverged or failed, which count as the worst that a run can be.
-    """
-
-    policy: str
-    batch: int
-    params: Mapping[str, Any]
-    iterations: int
-    budget: int | None
-    whole: bool
-    values: Mapping[str, float]
-    diverged: float
+    from lrbench.store import Proposal, Store, StoredRun
 
 
 @dataclass(frozen=True)
@@ -80,8 +55,8 @@ def read_search(name: str, store: Store) -> StoredSearch:
     studies = [study for study in read if study.entry.kind == "rung"]
     whole = [study for study in studies if study.tasks[0].key == identity["task"]]
     fresh = [study for study in read if study.entry.kind == "confirmation"]
-    rungs = [_rung(study, objectives, study in whole) for study in studies]
-    rungs.sort(key=lambda rung: rung.budget)
+    rungs = [_rung(study, asked, objectives, whole=study in whole) for study in studies]
+    rungs.sort(key=lambda rung: rung.steps)
     trials = tuple(_trial(one, rungs) for one in asked)
     confirmed: tuple[Confirmation, ...] = ()
     if whole and fresh:
@@ -92,51 +67,30 @@ def read_search(name: str, store: Store) -> StoredSearch:
     return StoredSearch(name, objectives, task.objective, trials, confirmed, task.better)
 
 
-@dataclass(frozen=True)
-class _Rung:
-    """One budget of a search.
+class _Rung(NamedTuple):
+    """One budget of a search, with how many runs were asked for by policy, and the trials whose runs are all over."""
 
-    Attributes:
-        whole: whether it is the task's own.
-        runs: how many were asked for, by the text of the policy.
-        measured: what they say, where all of them are over.
-    """
-
-    whole: bool
-    budget: int
-    objectives: Sequence[str]
+    steps: int
     runs: Mapping[str, int]
-    measured: Mapping[str, Measured]
+    trials: Mapping[str, Trial]
 
 
-def _rung(evidence: StudyRuns, objectives: Sequence[str], is_whole: bool) -> _Rung:
+def _rung(evidence: StudyRuns, proposals: Sequence[Proposal], objectives: Sequence[str], *, whole: bool) -> _Rung:
     runs = Counter(slot.policy for slot in evidence.slots)
-    going = {slot.policy for slot in evidence.slots if not _is_over(evidence.runs.get(slot.run))}
-    known = objectives if is_whole else ("accuracy",)
-    return _Rung(is_whole, evidence.tasks[0].steps, known, runs, measure(evidence, known, runs.keys() - going))
+    over = runs.keys() - {slot.policy for slot in evidence.slots if not _is_over(evidence.runs.get(slot.run))}
+    ended = [one for one in proposals if one.policy in over]
+    trials = measure(evidence, ended, objectives if whole else ("accuracy",), whole=whole)
+    return _Rung(evidence.tasks[0].steps, runs, trials)
 
 
 def _is_over(run: StoredRun | None) -> bool:
     return run is not None and (run.ended or run.status == "failed")
 
 
-def _trial(asked: Asked, rungs: Sequence[_Rung]) -> Trial:
-    iterations = sum(rung.runs.get(asked.policy, 0) * rung.budget for rung in rungs)
-    reached = [rung for rung in rungs if asked.policy in rung.measured]
-    if not reached:
-        return Trial(asked.policy, asked.batch, asked.params, iterations, None, False, {}, 0.0)
-    last = reached[-1]
-    measured = last.measured[asked.policy]
-    return Trial(
-        asked.policy,
-        asked.batch,
-        asked.params,
-        iterations,
-        last.budget,
-        last.whole,
-        dict(zip(last.objectives, measured.values, strict=True)),
-        measured.diverged,
-    )
+def _trial(proposal: Proposal, rungs: Sequence[_Rung]) -> Trial:
+    iterations = sum(rung.runs.get(proposal.policy, 0) * rung.steps for rung in rungs)
+    reached = [rung.trials[proposal.policy] for rung in rungs if proposal.policy in rung.trials]
+    return replace(reached[-1] if reached else Trial(proposal), iterations=iterations)
 
 
 def _missing(name: str, store: Store) -> str:

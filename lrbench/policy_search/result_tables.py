@@ -31,13 +31,13 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
         yield found.disappointment[:1].upper() + found.disappointment[1:] + "."
     elif found.winner is not None:
         yield f"the winner: {unbroken(found.winner.policy)}"
-    whole = sum(one.whole for one in found.tried)
-    counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.tried)} diverged"]
+    whole = sum(one.whole for one in found.trials)
+    counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.trials)} diverged"]
     if found.exhausted:
         counts.append("no further one is new")
     steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
     low, high = found.lr
-    policies = f"{many(len(found.tried), 'policy')}, the highest LRs from {low:.3g} to {high:.3g}"
+    policies = f"{many(len(found.trials), 'policy')}, the highest LRs from {low:.3g} to {high:.3g}"
     yield f"{policies}: {', '.join(counts)}; {steps}"
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.policy import parse
 from lrbench.policy_search.ledger import ledger_id
@@ -23,7 +23,7 @@ from lrbench.training.runner import RunCounts
 if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
     from lrbench.policy_search.search import Rung, Search
-    from lrbench.store import Asked
+    from lrbench.store import Proposal
     from lrbench.study.results import StudyRuns
     from lrbench.training.trainer import Trainer
 
@@ -32,16 +32,33 @@ UNREACHED = 2
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the runs of a policy at one budget say.
+class Trial:
+    """A proposal, and how its runs came out.
 
     Attributes:
-        values: by objective; the validation objective alone at a shorter budget.
-        diverged: the share of runs that diverged or failed.
+        values: by objective, the means over the runs at the longest budget at which all are over; at a shorter one than
+            the task's the accuracy alone. Empty where there is none yet.
+        steps: that budget in iterations; None where there is none yet.
+        whole: whether it is the task's own.
+        diverged: the share of the runs there that diverged or failed, which count as the worst that a run can be.
+        iterations: of all runs that were asked for, each counted in full.
     """
 
-    values: tuple[float, ...]
-    diverged: float
+    proposal: Proposal
+    values: Mapping[str, float] = field(default_factory=dict)
+    steps: int | None = None
+    whole: bool = False
+    diverged: float = 0.0
+    iterations: int = 0
+
+    @property
+    def policy(self) -> str:
+        """The policy's text."""
+        return self.proposal.policy
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial in the document of `lrbench search --json`."""
+        return {name: getattr(self, name) for name in ("policy", "values", "steps", "whole", "diverged")}
 
 
 @dataclass(frozen=True)
@@ -49,34 +66,29 @@ class RungResults:
     """The policies of a search, each with what is known of it, rung by rung.
 
     Attributes:
-        rungs: for each rung, what was measured there, by the text of the policy.
-        evidence: the runs that it was read off, for each rung that a policy has come to.
+        rungs: for each rung, its trials by the text of the policy.
+        evidence: the runs that they were read off, for each rung that a policy has come to.
     """
 
-    rungs: tuple[Mapping[str, Measured], ...]
+    rungs: tuple[Mapping[str, Trial], ...]
     evidence: tuple[StudyRuns, ...]
 
-    def highest(self, policy: str) -> int:
-        """The last rung at which a policy was measured."""
-        return max(place for place, rung in enumerate(self.rungs) if policy in rung)
 
-
-def train_rungs(search: Search, asked: Sequence[Asked], trainer: Trainer) -> tuple[RungResults, RunCounts]:
-    """Train the policies that were asked for, at every budget that each of them earns."""
-    batch_of = {one.policy: one.batch for one in asked}
-    going, tally = list(batch_of), RunCounts()
+def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer) -> tuple[RungResults, RunCounts]:
+    """Train the policies that were proposed, at every budget that each of them earns."""
+    going, tally = list(proposals), RunCounts()
     parent = ledger_id(search, trainer.store)
-    rungs: list[Mapping[str, Measured]] = []
+    rungs: list[Mapping[str, Trial]] = []
     read: list[StudyRuns] = []
     for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
-        evidence, trained = trainer.trained(_study(search, rung, going), "rung", parent)
+        evidence, trained = trainer.trained(_study(search, rung, [one.policy for one in going]), "rung", parent)
         tally += trained
         read.append(evidence)
-        rungs.append(measure(evidence, rung.objectives, going))
-        going = promoted(search, going, rungs[-1], batch_of)
+        rungs.append(measure(evidence, going, rung.objectives, whole=rung is search.ladder[-1]))
+        going = promoted(search, list(rungs[-1].values()))
     return RungResults(tuple(rungs), tuple(read)), tally
 
 
@@ -94,33 +106,34 @@ def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
     )
 
 
-def promoted(
-    search: Search, policies: Sequence[str], measured: Mapping[str, Measured], batch_of: Mapping[str, int]
-) -> list[str]:
-    """The policies that go on to the next budget: not diverged, and in their time among the best 1/reduction."""
-    costs = {text: as_cost("accuracy", measured[text].values[0], search.task.better) for text in policies}
-    order = sorted(policies, key=lambda text: (measured[text].diverged > 0, costs[text]))
+def promoted(search: Search, trials: Sequence[Trial]) -> list[Proposal]:
+    """The proposals that go on to the next budget: not diverged, and in their time among the best 1/reduction."""
+
+    def cost(trial: Trial) -> tuple[bool, float]:
+        return trial.diverged > 0, as_cost("accuracy", next(iter(trial.values.values())), search.task.better)
+
+    order = sorted(trials, key=cost)
     chosen = []
-    for text in policies:
-        seen = [one for one in order if batch_of[one] <= batch_of[text]]
-        rank = seen.index(text)
-        if rank < math.ceil(len(seen) / search.reduction) and not measured[text].diverged:
-            chosen.append(text)
+    for trial in trials:
+        seen = [one for one in order if one.proposal.batch <= trial.proposal.batch]
+        if seen.index(trial) < math.ceil(len(seen) / search.reduction) and not trial.diverged:
+            chosen.append(trial.proposal)
     return chosen
 
 
-def measure(evidence: StudyRuns, objectives: Sequence[str], policies: Iterable[str]) -> dict[str, Measured]:
-    """What the runs of policies at the budget of a study say; what failed counts as what diverged does."""
-    records = evidence.records(evidence.tasks[0], "main")
-    return {text: _measured(evidence, records.get((text, ""), []), objectives) for text in policies}
-
-
-def _measured(evidence: StudyRuns, runs: Sequence[RunRecord], objectives: Sequence[str]) -> Measured:
-    finished = [run for run in runs if not run.diverged]
-    seeds = len(evidence.record.seeds)
-    fallen = seeds - len(finished)
-    values = tuple(fmean(_values(evidence, finished, objective, fallen)) for objective in objectives)
-    return Measured(values, fallen / seeds)
+def measure(
+    evidence: StudyRuns, proposals: Iterable[Proposal], objectives: Sequence[str], *, whole: bool
+) -> dict[str, Trial]:
+    """The trials of proposals at the budget of a study, by policy; what failed counts as what diverged does."""
+    (task,), seeds = evidence.tasks, len(evidence.record.seeds)
+    records = evidence.records(task, "main")
+    trials = {}
+    for proposal in proposals:
+        finished = [run for run in records.get((proposal.policy, ""), []) if not run.diverged]
+        fallen = seeds - len(finished)
+        values = {name: fmean(_values(evidence, finished, name, fallen)) for name in objectives}
+        trials[proposal.policy] = Trial(proposal, values, task.steps, whole, fallen / seeds)
+    return trials
 
 
 def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:

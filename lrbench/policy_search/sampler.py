@@ -20,6 +20,7 @@ import numpy as np
 from lrbench.errors import LRBenchError, PolicyError, StudyError
 from lrbench.metrics import as_gain
 from lrbench.policy_search.search import Search
+from lrbench.store import Proposal
 
 if TYPE_CHECKING:
     import optuna
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lrbench.metrics import Better
     from lrbench.policy import Policy
     from lrbench.policy_search.domain import Chooser
+    from lrbench.policy_search.rungs import Trial
 
 MOST_TRIES = 200
 """After so many suggestions in a row that were asked before, a space is taken for exhausted."""
@@ -67,66 +69,37 @@ class Policies(Protocol):
 
 
 @dataclass(frozen=True)
-class Told:
-    """A policy that was tried, and what came out.
+class Phase:
+    """A phase of a search: what it chooses from, and what came of its proposals."""
 
-    Attributes:
-        params, notes: as they were asked.
-        values: by objective, at the whole budget; of a policy that was left at a shorter one, the validation objective
-            there alone.
-        steps: the budget at which they were measured.
-        whole: whether that is the whole budget.
-        diverged: the share of its runs that diverged: the constraint that a sampler learns to keep at 0.
-    """
-
-    params: Mapping[str, Any]
-    notes: Mapping[str, int]
-    values: tuple[float, ...]
-    steps: int
-    whole: bool
-    diverged: float
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A policy that a sampler suggests."""
-
-    policy: Policy
-    params: Mapping[str, Any]
-    notes: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Round:
-    """A phase of a search: what it chooses from, what is known of what it chose, and the texts of those policies."""
-
+    number: int
     policies: Policies
-    told: Sequence[Told]
-    texts: Sequence[str]
+    trials: Sequence[Trial]
 
 
 def suggest(
-    search: Search, policies: Policies, told: Sequence[Told], count: int, is_new: Callable[[Policy], bool], asked: int
-) -> list[Suggestion]:
-    """So many policies that were not tried before, or fewer where the sampler finds no more.
+    search: Search, phase: Phase, batch: int, count: int, is_new: Callable[[Policy], bool], asked: int
+) -> list[Proposal]:
+    """Propose `count` policies that were not tried before, or fewer where the sampler finds no more.
 
     Args:
-        asked: how many policies the search has asked for, which seeds the sampler.
+        batch: the number that the proposals carry.
         is_new: says whether a policy was not asked for before, or raises a `PolicyError` where it cannot be trained; it
             is asked once for each.
+        asked: how many policies the search has asked for, which seeds the sampler.
 
     Raises:
         StudyError: the search has asked for none, and not one can be trained.
     """
     with quiet():
-        study = rebuilt(search, policies, told, asked)
-        found: list[Suggestion] = []
+        study = rebuilt(search, phase, asked)
+        found: list[Proposal] = []
         refused: PolicyError | None = None
         tries = 0
         while len(found) < count and tries < MOST_TRIES:
             trial = study.ask()
             try:
-                policy = policies.policy(trial)
+                policy = phase.policies.policy(trial)
                 new = is_new(policy)
             except PolicyError as error:
                 refused, new = error, False
@@ -136,23 +109,24 @@ def suggest(
             tries = 0
             attributes = study.get_trials(deepcopy=False)[trial.number].system_attrs
             notes = {name: value for name, value in attributes.items() if name.endswith(GENERATION)}
-            found.append(Suggestion(policy, dict(trial.params), notes))
+            params = dict(trial.params)
+            found.append(Proposal(batch=batch, phase=phase.number, policy=str(policy), params=params, notes=notes))
     if not found and not asked and refused is not None:
         raise StudyError(f"search '{search.name}': no policy of its space can be trained, as {refused}")
     return found
 
 
-def rebuilt(search: Search, policies: Policies, told: Sequence[Told], asked: int) -> optuna.Study:
+def rebuilt(search: Search, phase: Phase, asked: int) -> optuna.Study:
     """Optuna's study of what is known, in memory, with the search's sampler."""
     import optuna
 
-    trials = [frozen_trial(policies, one) for one in told]
+    trials = [frozen_trial(phase.policies, one) for one in phase.trials]
     study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=_directions(search))
     study.add_trials(trials)
     return study
 
 
-def frozen_trial(policies: Policies, told: Told, **attributes: Any) -> FrozenTrial:
+def frozen_trial(policies: Policies, trial: Trial, **attributes: Any) -> FrozenTrial:
     """What is known of a policy as a trial of Optuna.
 
     A policy that was left at a shorter budget is a pruned one, whose value stands at that budget. Divergence is a
@@ -160,21 +134,22 @@ def frozen_trial(policies: Policies, told: Told, **attributes: Any) -> FrozenTri
     """
     from optuna.trial import FixedTrial, TrialState, create_trial
 
-    chooser = FixedTrial(dict(told.params))
+    params, values = dict(trial.proposal.params), list(trial.values.values())
+    chooser = FixedTrial(params)
     policies.policy(chooser)
     return create_trial(
-        state=TrialState.COMPLETE if told.whole else TrialState.PRUNED,
-        values=list(told.values) if told.whole else None,
-        params=dict(told.params),
+        state=TrialState.COMPLETE if trial.whole else TrialState.PRUNED,
+        values=values if trial.whole else None,
+        params=params,
         distributions=chooser.distributions,
-        intermediate_values={} if told.whole else {told.steps: told.values[0]},
-        constraints={"diverged": told.diverged if told.diverged > 0 else -1.0},
-        system_attrs=dict(told.notes),
+        intermediate_values={} if trial.whole or trial.steps is None else {trial.steps: values[0]},
+        constraints={"diverged": trial.diverged if trial.diverged > 0 else -1.0},
+        system_attrs=dict(trial.proposal.notes),
         user_attrs=attributes,
     )
 
 
-def mirror(search: Search, rounds: Sequence[Round], url: str) -> None:
+def mirror(search: Search, phases: Sequence[Phase], url: str) -> None:
     """Add what an Optuna storage does not have yet of a search, so that optuna-dashboard shows it.
 
     Raises:
@@ -188,10 +163,10 @@ def mirror(search: Search, rounds: Sequence[Round], url: str) -> None:
                 study_name=search.name, storage=url, directions=_directions(search), load_if_exists=True
             )
             known: Collection[str] = {trial.user_attrs.get("policy", "") for trial in study.get_trials(deepcopy=False)}
-            for phase in rounds:
-                for told, text in zip(phase.told, phase.texts, strict=True):
-                    if text not in known:
-                        study.add_trial(frozen_trial(phase.policies, told, policy=text, iterations=told.steps))
+            for phase in phases:
+                for one in phase.trials:
+                    if one.policy not in known:
+                        study.add_trial(frozen_trial(phase.policies, one, policy=one.policy, iterations=one.steps))
         except Exception as error:
             what = " ".join(str(error).split())
             raise LRBenchError(f"the Optuna storage {url} cannot be used: {type(error).__name__}: {what}") from error

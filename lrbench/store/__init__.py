@@ -9,11 +9,11 @@ from lrbench.store.lease import Lease
 from lrbench.store.open import open_store, store_exists
 from lrbench.store.records import (
     ENDED,
-    Asked,
     Holder,
     Kind,
     NewRun,
     PolicyRecord,
+    Proposal,
     Score,
     SearchRecord,
     Segment,
@@ -30,12 +30,12 @@ from lrbench.store.tables import SCHEMA_VERSION
 __all__ = [
     "ENDED",
     "SCHEMA_VERSION",
-    "Asked",
     "Holder",
     "Kind",
     "Lease",
     "NewRun",
     "PolicyRecord",
+    "Proposal",
     "Score",
     "SearchRecord",
     "Segment",

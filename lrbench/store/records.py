@@ -204,8 +204,8 @@ class PolicyRecord(_Record):
     found_peak: float | None = None
 
 
-class Asked(_Record):
-    """A policy that a search asked for.
+class Proposal(_Record):
+    """A policy that a search asks for.
 
     Attributes:
         batch: the number of the batch that it belongs to, from 0.
@@ -233,7 +233,7 @@ class SearchRecord(_Record):
     """
 
     identity: Mapping[str, Any]
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[Proposal, ...] = ()
     trained: Mapping[int, int] = {}
 
     @property

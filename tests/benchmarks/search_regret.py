@@ -33,7 +33,7 @@ from lrbench.metrics import t_interval
 from lrbench.policy import parse
 from lrbench.policy_search import Between, Search, Space
 from lrbench.policy_search.domain import OneOf
-from lrbench.policy_search.loop import find
+from lrbench.policy_search.loop import run_search
 from lrbench.store import NewRun, Score, Segment, Store, open_store
 from lrbench.study.results import StudyRuns
 from lrbench.study.study import Study, StudyPolicy
@@ -249,11 +249,11 @@ def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trac
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(location, folder))
         with open_store(copy) as store:
-            found = find(search, Trainer(store, device="cpu"))
+            found = run_search(search, Trainer(store, device="cpu"))
     trace: Trace = []
     spent, best, value = 0.0, "", -1.0
-    for start in range(0, len(found.tried), search.batch):
-        for one in found.tried[start : start + search.batch]:
+    for start in range(0, len(found.trials), search.batch):
+        for one in found.trials[start : start + search.batch]:
             spent += sum(rung.steps for rung in search.ladder if rung.task.steps <= one.steps)
             if one.whole and not one.diverged and one.values["accuracy"] > value:
                 best, value = one.policy, one.values["accuracy"]

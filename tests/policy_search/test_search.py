@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import parse
 from lrbench.policy_search import Between, OneOf, Search, Space
 from lrbench.policy_search.ledger import read_history, write_asked, write_training
-from lrbench.policy_search.loop import SearchResult, find
+from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.read import read_search
-from lrbench.policy_search.rungs import Measured, promoted
+from lrbench.policy_search.rungs import Trial, promoted
 from lrbench.report.plots.search import search_frames, search_progress_figure, standing
-from lrbench.store import open_store
+from lrbench.store import Proposal, open_store
 from lrbench.study.results import results
 from lrbench.study.study import StudyPolicy
 from lrbench.tasks import Metric, Task
@@ -32,14 +32,14 @@ Make = Callable[..., Search]
 
 
 def identities(search: Search, found: SearchResult) -> list[str]:
-    policies = [parse(one.policy) for one in found.tried]
+    policies = [parse(one.policy) for one in found.trials]
     return [PlannedRun(search.task, StudyPolicy(str(policy), policy), 0).training_key for policy in policies]
 
 
 @pytest.fixture(scope="module")
 def found(make: Make, lasting_trainer: Trainer) -> SearchResult:
     """What the small search finds; its store is that of the lasting bench."""
-    return find(make(), lasting_trainer)
+    return run_search(make(), lasting_trainer)
 
 
 def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: SearchResult) -> None:
@@ -47,17 +47,17 @@ def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: SearchResult) 
     assert found.winner is not None
     assert found.winner.val.mean > 0.8
     assert found.winner.n == 2
-    best = max((one for one in found.tried if one.whole), key=lambda one: one.values["accuracy"])
+    best = max((one for one in found.trials if one.whole), key=lambda one: one.values["accuracy"])
     assert found.front[0].values == best.values
     assert found.confirmed[0].search.mean is not None
-    assert len(found.tried) == 12
+    assert len(found.trials) == 12
 
 
 def test_a_search_as_a_frame_has_a_row_for_each_policy_that_was_tried(found: SearchResult) -> None:
     frame = found.to_frame()
 
     assert list(frame) == ["policy", "steps", "whole", "diverged", "accuracy"]
-    assert list(frame["policy"]) == [one.policy for one in found.tried]
+    assert list(frame["policy"]) == [one.policy for one in found.trials]
     assert frame.loc[frame["whole"], "accuracy"].max() == found.front[0].values["accuracy"]
 
 
@@ -72,9 +72,9 @@ def test_a_search_is_read_as_the_command_line_shows_it(found: SearchResult) -> N
 
 
 def test_only_the_better_half_of_what_was_seen_goes_on_to_the_whole_budget(found: SearchResult) -> None:
-    whole = [one for one in found.tried if one.whole]
+    whole = [one for one in found.trials if one.whole]
     assert 0 < len(whole) <= 9
-    assert {one.steps for one in found.tried} == {20, 40}
+    assert {one.steps for one in found.trials} == {20, 40}
     whole_runs = len(whole) * 2 * 40 + len(found.confirmed) * 2 * 40
     assert found.steps_nominal == 12 * 20 + whole_runs
     assert 0 < found.steps_trained <= found.steps_nominal
@@ -84,13 +84,18 @@ def test_who_goes_on_depends_on_nothing_that_was_asked_later(make: Make) -> None
     search = make(reduction=2)
     early = {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2}
     late = {"e": 0.9, "f": 0.8, "g": 0.1, "h": 0.7}
-    measured = {text: Measured((value,), 0.0) for text, value in (early | late).items()}
-    batch_of = dict.fromkeys(early, 0) | dict.fromkeys(late, 1)
+    trials = [
+        Trial(Proposal(batch=batch, phase=1, policy=text, params={}, notes={}), {"accuracy": value})
+        for batch, one in enumerate((early, late))
+        for text, value in one.items()
+    ]
 
-    assert promoted(search, list(early), measured, batch_of) == ["a", "b"]
-    assert promoted(search, list(batch_of), measured, batch_of) == ["a", "b", "e", "f", "h"]
-    measured["e"] = Measured((0.9,), 1.0)
-    assert "e" not in promoted(search, list(batch_of), measured, batch_of)
+    def going(trials: Sequence[Trial]) -> list[str]:
+        return [one.policy for one in promoted(search, trials)]
+
+    assert going(trials[:4]) == ["a", "b"]
+    assert going(trials) == ["a", "b", "e", "f", "h"]
+    assert "e" not in going([replace(one, diverged=1.0) if one.policy == "e" else one for one in trials])
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "cmaes", "gp", "nsga2"])
@@ -101,27 +106,27 @@ def test_every_sampler_asks_nothing_twice_and_goes_on_after_a_stop(sampler: str,
     search = make(sampler=sampler, space=space, rungs=rungs, policies=12, batch=10, seeds=(0,), confirm=1)
 
     with open_store(tmp_path / "whole.db") as store:
-        whole = find(search, Trainer(store, **SERIAL))
+        whole = run_search(search, Trainer(store, **SERIAL))
     with open_store(tmp_path / "stopped.db") as store:
-        find(replace(search, policies=10), Trainer(store, **SERIAL))
-        stopped = find(search, Trainer(store, **SERIAL))
+        run_search(replace(search, policies=10), Trainer(store, **SERIAL))
+        stopped = run_search(search, Trainer(store, **SERIAL))
 
     assert len(set(identities(search, whole))) == 12
-    assert [one.policy for one in stopped.tried] == [one.policy for one in whole.tried]
+    assert [one.policy for one in stopped.trials] == [one.policy for one in whole.trials]
     assert stopped.winner == replace(whole.winner, metrics=stopped.winner.metrics)
 
 
 def test_other_seeds_of_the_sampler_ask_for_other_policies(make: Make, trainer: Trainer) -> None:
-    one, other = (find(make(name=f"hunt {seed}", seed=seed, policies=4), trainer) for seed in (0, 1))
-    assert {tried.policy for tried in one.tried}.isdisjoint(tried.policy for tried in other.tried)
+    one, other = (run_search(make(name=f"hunt {seed}", seed=seed, policies=4), trainer) for seed in (0, 1))
+    assert {tried.policy for tried in one.trials}.isdisjoint(tried.policy for tried in other.trials)
 
 
 def test_a_finite_space_is_searched_to_its_end(make: Make, trainer: Trainer) -> None:
     search = make(sampler="grid", space=Space(("FIX",), LR, levels=5), policies=50, batch=4)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
-    assert (len(found.tried), found.exhausted) == (5, True)
+    assert (len(found.trials), found.exhausted) == (5, True)
     assert found.winner is not None
 
 
@@ -130,21 +135,21 @@ def test_a_sampler_learns_where_training_diverges(task: Task, trainer: Trainer) 
     space = Space(("FIX",), Between(0.01, 1e6, log=True))
     search = Search(name="cliff", task=task, space=space, seeds=(0,), rungs=1, policies=40, batch=5, confirm=1)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
-    diverged = [one.diverged for one in found.tried]
+    diverged = [one.diverged for one in found.trials]
     assert sum(diverged[:10]) >= 4
     assert sum(diverged[-15:]) <= 3
-    assert all(one.values["accuracy"] == pytest.approx(task.chance) for one in found.tried if one.diverged)
+    assert all(one.values["accuracy"] == pytest.approx(task.chance) for one in found.trials if one.diverged)
 
 
 def test_two_objectives_end_in_a_front(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("accuracy", "steps"), target=0.5, rungs=1, policies=12, sampler="nsga2")
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
     points = [(one.values["accuracy"], one.values["steps"]) for one in found.front]
-    others = [tuple(one.values.values()) for one in found.tried]
+    others = [tuple(one.values.values()) for one in found.trials]
     for accuracy, steps in points:
         assert not any(a >= accuracy and s <= steps and (a, s) != (accuracy, steps) for a, s in others)
     assert points == sorted(points, reverse=True)
@@ -154,7 +159,7 @@ def test_two_objectives_end_in_a_front(make: Make, trainer: Trainer) -> None:
 def test_robustness_over_the_base_lr_is_an_objective(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("robustness",), rungs=1, policies=4, seeds=(0,), confirm=1)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
     assert found.winner.metrics["base_lr_retention"].mean > 0
     assert found.steps_nominal == (4 + len(found.confirmed)) * 5 * 40
@@ -163,9 +168,9 @@ def test_robustness_over_the_base_lr_is_an_objective(make: Make, trainer: Traine
 def test_second_stages_are_searched_from_the_best_first_stages(make: Make, trainer: Trainer) -> None:
     search = make(staged=2, policies=16, rungs=1)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
-    first, second = found.tried[:8], found.tried[8:]
+    first, second = found.trials[:8], found.trials[8:]
     assert len(second) == 8
     best = sorted(first, key=lambda one: -one.values["accuracy"])[:2]
     assert {str(parse(one.policy).policies[0]) for one in second} <= {one.policy for one in best}
@@ -175,30 +180,30 @@ def test_second_stages_are_searched_from_the_best_first_stages(make: Make, train
 def test_learning_rates_can_come_from_a_range_test(make: Make, trainer: Trainer, task: Task) -> None:
     search = make(space=Space(("FIX",), None), policies=4, rungs=1, seeds=(0,), confirm=1)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
     test = lrbench.range_test(task, seeds=3, store=trainer.store, **SERIAL)
     assert found.lr == pytest.approx((test.low.value, test.cliff.value), rel=0.06)
-    assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.tried)
+    assert all(found.lr[0] * 0.99 <= parse(one.policy).k0 <= found.lr[1] * 1.01 for one in found.trials)
 
 
 def test_the_ranking_of_a_search_is_a_study_like_any_other(found: SearchResult, lasting_trainer: Trainer) -> None:
     cards = results("hunt", lasting_trainer.store).tasks[0].scorecards
-    assert {card.policy for card in cards} == {one.policy for one in found.tried if one.whole}
+    assert {card.policy for card in cards} == {one.policy for one in found.trials if one.whole}
 
 
 def test_an_optuna_storage_mirrors_the_search(make: Make, trainer: Trainer, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     search = make(policies=8)
 
-    found = find(search, trainer, mirror_to=url)
-    find(replace(search, policies=12), trainer, mirror_to=url)
+    found = run_search(search, trainer, mirror_to=url)
+    run_search(replace(search, policies=12), trainer, mirror_to=url)
 
     study = optuna.load_study(study_name="hunt", storage=url)
     assert len(study.trials) == 12
-    assert [trial.user_attrs["policy"] for trial in study.trials[:8]] == [one.policy for one in found.tried]
+    assert [trial.user_attrs["policy"] for trial in study.trials[:8]] == [one.policy for one in found.trials]
     assert study.best_value == pytest.approx(
-        max(one.values["accuracy"] for one in find(replace(search, policies=12), trainer).tried if one.whole)
+        max(one.values["accuracy"] for one in run_search(replace(search, policies=12), trainer).trials if one.whole)
     )
     states = {trial.state.name for trial in study.trials}
     assert states == {"COMPLETE", "PRUNED"}
@@ -206,15 +211,15 @@ def test_an_optuna_storage_mirrors_the_search(make: Make, trainer: Trainer, tmp_
 
 def test_a_storage_that_cannot_be_used_is_one_sentence(make: Make, trainer: Trainer) -> None:
     with pytest.raises(LRBenchError, match="the Optuna storage nonsense://x cannot be used"):
-        find(make(policies=4), trainer, mirror_to="nonsense://x")
+        run_search(make(policies=4), trainer, mirror_to="nonsense://x")
 
 
 def test_another_search_of_the_same_name_is_refused(make: Make, trainer: Trainer) -> None:
-    find(make(policies=4), trainer)
+    run_search(make(policies=4), trainer)
     with pytest.raises(
         StudyError, match="has a search 'hunt' with another space and seed: give this search another name"
     ):
-        find(make(policies=4, seed=1, space=Space(("FIX",), LR)), trainer)
+        run_search(make(policies=4, seed=1, space=Space(("FIX",), LR)), trainer)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +236,7 @@ def test_nothing_found_is_said(
     untaught = {"task": task.with_(model=Untaught, version="u")} if "guessing" in sentence else {}
     search = make(policies=4, rungs=1, seeds=(0,), **changes, **untaught)
 
-    found = find(search, trainer)
+    found = run_search(search, trainer)
 
     assert found.winner is None
     assert found.disappointment.startswith("nothing found within the budget of ")
@@ -249,7 +254,7 @@ def test_finalists_that_fail_on_fresh_seeds_are_told(task: Task, make: Make, tra
             raise RuntimeError("out of luck")
         return network
 
-    found = find(replace(search, task=task.with_(model=unlucky, version="unlucky")), trainer)
+    found = run_search(replace(search, task=task.with_(model=unlucky, version="unlucky")), trainer)
 
     assert found.front
     assert (found.winner, found.confirmed) == (None, ())
@@ -277,7 +282,7 @@ def test_search_and_its_space_are_names_of_the_package(make: Make, tmp_path: Pat
 def test_a_process_that_is_behind_takes_over_what_another_has_asked(make: Make, trainer: Trainer) -> None:
     search = make(policies=12)
     behind = read_history(search, trainer.store)
-    find(replace(search, policies=8), trainer)
+    run_search(replace(search, policies=8), trainer)
     ahead = read_history(search, trainer.store)
 
     assert write_asked(search, (*behind.asked, *ahead.asked[:4]), trainer.store) == ahead
@@ -291,7 +296,7 @@ def test_a_space_of_which_no_policy_can_be_trained_is_refused(make: Make, traine
     search = make(space=Space(("TRI",), Between(0.01, 0.1, log=True), narrowed))
 
     with pytest.raises(StudyError, match="search 'hunt': no policy of its space can be trained, as TRI: k1"):
-        find(search, trainer)
+        run_search(search, trainer)
     assert trainer.store.studies() == ()
 
 
@@ -310,10 +315,10 @@ def test_a_search_for_the_lowest_score_is_the_mirror_image_of_one_for_the_highes
     searches = [
         make(name=f"{way} by {sampler}", task=one, sampler=sampler) for way, one in (("up", up), ("down", down))
     ]
-    highest, lowest = (find(search, trainer) for search in searches)
+    highest, lowest = (run_search(search, trainer) for search in searches)
     assert highest.disappointment == lowest.disappointment == ""
-    assert [one.policy for one in lowest.tried] == [one.policy for one in highest.tried]
-    assert [one.steps for one in lowest.tried] == [one.steps for one in highest.tried]
+    assert [one.policy for one in lowest.trials] == [one.policy for one in highest.trials]
+    assert [one.steps for one in lowest.trials] == [one.steps for one in highest.trials]
     assert [one.policy for one in lowest.front] == [one.policy for one in highest.front]
     assert [one.card.name for one in lowest.confirmed] == [one.card.name for one in highest.confirmed]
     assert lowest.front[0].values["accuracy"] == -highest.front[0].values["accuracy"]
@@ -322,11 +327,11 @@ def test_a_search_for_the_lowest_score_is_the_mirror_image_of_one_for_the_highes
     frames = search_frames(searches[1].name, trainer.store)
     best = search_progress_figure(frames).axes[0].lines[-1].get_ydata()
     assert best[-1] == lowest.front[0].values["accuracy"]
-    assert standing(frames).idxmax() == [one.policy for one in lowest.tried].index(lowest.front[0].policy)
+    assert standing(frames).idxmax() == [one.policy for one in lowest.trials].index(lowest.front[0].policy)
 
 
 def test_a_search_that_finds_nothing_below_chance_says_so(make: Make, task: Task, trainer: Trainer) -> None:
     hopeless = task.with_(metric=Metric("gap", lambda outputs, targets: 2.0, 1.0, better="lower"))
-    found = find(make(task=hopeless, policies=2, batch=2, rungs=1), trainer)
+    found = run_search(make(task=hopeless, policies=2, batch=2, rungs=1), trainer)
     assert found.winner is None
     assert "does better than guessing (1)" in found.disappointment

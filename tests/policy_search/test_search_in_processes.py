@@ -44,7 +44,7 @@ parent.send("ready")
 parent.recv()
 mine = Counting()
 found = lrbench.search(search, store=store, device="cpu", workers=1, engine="serial", listener=mine)
-answer = {"tried": [one.policy for one in found.tried], "winner": found.winner.policy, "val": found.winner.val.mean}
+answer = {"tried": [one.policy for one in found.trials], "winner": found.winner.policy, "val": found.winner.val.mean}
 parent.send({"answer": answer, "trained": mine.iterations})
 """
 """What a process runs; it is given `folder` to be in, the location of the `store`, and a connection to its `parent`."""

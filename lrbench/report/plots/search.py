@@ -32,6 +32,7 @@ LEAST_TRIALS = 10
 LONGEST_NAME = 60
 """A search's name is put into lines of so many characters."""
 
+SAME = ("policy", "iterations", "whole", "diverged")
 TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
 
 OBJECTIVES: Mapping[str, str] = {
@@ -85,14 +86,17 @@ def search_frames(search: str, store: Store) -> SearchFrames:
     from lrbench.policy_search.read import read_search
 
     found = read_search(search, store)
-    rows = [{name: getattr(trial, name) for name in TRIAL} | dict(trial.values) for trial in found.trials]
+    rows = [
+        {"batch": one.proposal.batch, "budget": one.steps, **{name: getattr(one, name) for name in SAME}, **one.values}
+        for one in found.trials
+    ]
     trials = pd.DataFrame(rows, columns=[*TRIAL, *found.objectives])
     return SearchFrames(
         search,
         found.objectives,
         "score" if found.accuracy is None else objective_name(found.accuracy),
         trials.astype(dict.fromkeys(("budget", *found.objectives), np.float64)),
-        pd.DataFrame([_readable(trial.params) for trial in found.trials], index=trials.index),
+        pd.DataFrame([_readable(trial.proposal.params) for trial in found.trials], index=trials.index),
         found.confirmed,
         found.better,
     )
