@@ -133,11 +133,14 @@ class Lab:
 
     @cached_property
     def store(self) -> Store:
-        """The store, opened when it is first asked for.
+        """The store, opened when it is first asked for, and made only where the lab can train.
 
         Raises:
             StoreError: it cannot be opened.
+            StudyError: there is no such engine, or Ray is not installed.
+            TaskError: there is no such device.
         """
+        check_training(self.device, self.workers, self.engine, self.gpus_per_worker)
         return self._given if isinstance(self._given, Store) else open_store(self._given)
 
     def close(self) -> None:
@@ -148,17 +151,11 @@ class Lab:
 
     @contextmanager
     def _trainer(self) -> Iterator[Trainer]:
-        """What trains into the store, with progress shown.
-
-        Raises:
-            StoreError: the store cannot be opened.
-            StudyError: there is no such engine, or Ray is not installed.
-            TaskError: there is no such device.
-        """
-        check_training(self.device, self.workers, self.engine, self.gpus_per_worker)
+        """What trains into the store, with progress shown."""
         shown = progress_where_seen() if self.progress and self.listener is None else nullcontext(self.listener)
+        store = self.store
         with shown as listener:
-            yield Trainer(self.store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
+            yield Trainer(store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
 
     def task(self, task: TaskLike) -> Task:
         """The task itself, or that of a name or a table, with its data.

@@ -43,6 +43,27 @@ def read_regular(path: str | Path, most: int) -> bytes:
     return content
 
 
+def shipped(folder: str, suffix: str = ".toml") -> dict[str, Path]:
+    """List the files that ship with lrbench in a folder of the package, or of its repository, by their names."""
+    package = Path(__file__).parent
+    place = next((place for place in (package / folder, package.parent / folder) if place.is_dir()), None)
+    return {} if place is None else {file.stem: file for file in sorted(place.glob(f"*{suffix}"))}
+
+
+def read_toml(file: str | Path) -> dict[str, Any]:
+    """Read the tables of a TOML file.
+
+    Raises:
+        ValueError: it cannot be read, or is no TOML in UTF-8; the message says why, to follow the name of the file.
+    """
+    try:
+        content = read_regular(file, MOST_TOML)
+    except OSError as error:
+        reason = "it is a folder" if isinstance(error, IsADirectoryError) else error.strerror or error
+        raise ValueError(f"cannot be read as a TOML file: {reason}") from None
+    return toml_tables(content)
+
+
 def toml_tables(content: bytes) -> dict[str, Any]:
     """Parse the tables of a TOML file in UTF-8.
 

@@ -13,14 +13,12 @@ A catalog file:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, did_you_mean, unknown_name
-from lrbench.files import MOST_TOML, read_regular, toml_tables
+from lrbench.files import read_toml, shipped
 from lrbench.policy.kind import short_repr
 from lrbench.policy.notation import parse
 from lrbench.policy.policy import Policy
@@ -69,7 +67,7 @@ class Catalog(Readable, Mapping[str, CatalogEntry]):
 
 def catalogs() -> tuple[str, ...]:
     """The names of the catalogs that come with lrbench."""
-    return tuple(sorted(_shipped()))
+    return tuple(shipped("policies"))
 
 
 def catalog(name: str) -> Catalog:
@@ -78,10 +76,10 @@ def catalog(name: str) -> Catalog:
     Raises:
         PolicyError: there is none of that name.
     """
-    shipped = _shipped()
-    if name not in shipped:
-        raise PolicyError(unknown_name("catalog", name, shipped))
-    return _read(name, shipped[name].read_bytes(), f"catalog {name}")
+    known = shipped("policies")
+    if name not in known:
+        raise PolicyError(unknown_name("catalog", name, known))
+    return _read(known[name], f"catalog {name}")
 
 
 def load_catalog(path: str | Path) -> Catalog:
@@ -91,27 +89,16 @@ def load_catalog(path: str | Path) -> Catalog:
         PolicyError: the file cannot be read, is no catalog, or an entry of it is no policy.
     """
     path = Path(path)
+    return _read(path, f"catalog {path}")
+
+
+def _read(file: Path, where: str) -> Catalog:
     try:
-        content = read_regular(path, MOST_TOML)
-    except OSError as error:
-        raise PolicyError(f"catalog {path} cannot be read: {error.strerror or error}") from None
-    return _read(path.stem, content, f"catalog {path}")
-
-
-def _shipped() -> dict[str, Traversable]:
-    package = files("lrbench").joinpath("policies")
-    folder = package if package.is_dir() else Path(__file__).parents[2] / "policies"
-    found = (item for item in folder.iterdir() if item.name.endswith(".toml")) if folder.is_dir() else ()
-    return {item.name.removesuffix(".toml"): item for item in sorted(found, key=lambda item: item.name)}
-
-
-def _read(name: str, content: bytes, where: str) -> Catalog:
-    try:
-        document = toml_tables(content)
+        document = read_toml(file)
     except ValueError as error:
         raise PolicyError(f"{where} {error}") from None
     _check_keys(document, _FILE_KEYS, ("policy",), where)
-    rows, title = document["policy"], document.get("title", name)
+    rows, title = document["policy"], document.get("title", file.stem)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise PolicyError(f"{where}: policy must be a list of tables, each under [[policy]]")
     if not isinstance(title, str):
@@ -120,7 +107,7 @@ def _read(name: str, content: bytes, where: str) -> Catalog:
     names = [entry.name for entry in entries]
     for twice in (entry for number, entry in enumerate(names) if entry in names[:number]):
         raise PolicyError(f"{where}: the name {twice!r} is given to two policies")
-    return Catalog(name, title, entries)
+    return Catalog(file.stem, title, entries)
 
 
 def _entry(row: dict[str, Any], where: str) -> CatalogEntry:

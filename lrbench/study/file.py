@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
-from lrbench.files import MOST_TOML, read_regular, toml_tables, utf8_text
+from lrbench.files import utf8_text
 from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import StudySettings, check_runs
 from lrbench.study.study import Study, given_tasks, variants_of
@@ -111,7 +111,7 @@ def find_study(path: str | Path) -> Path:
         pass
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror or error}") from error
-    shipped = _shipped_studies()
+    shipped = files.shipped("studies")
     if str(path) in shipped:
         return shipped[str(path)]
     nearest = did_you_mean(file.stem, shipped)
@@ -120,7 +120,7 @@ def find_study(path: str | Path) -> Path:
 
 def study_names() -> Mapping[str, str]:
     """The studies that ship with lrbench, each with its one-line description."""
-    return {name: str(read_toml(file).get("description", "")) for name, file in _shipped_studies().items()}
+    return {name: str(read_toml(file).get("description", "")) for name, file in files.shipped("studies").items()}
 
 
 def read_toml(file: Path) -> Table:
@@ -130,19 +130,9 @@ def read_toml(file: Path) -> Table:
         StudyError: it is not a file, cannot be read, or is not TOML in UTF-8.
     """
     try:
-        return toml_tables(read_regular(file, MOST_TOML))
-    except OSError as error:
-        what = "is a folder" if isinstance(error, IsADirectoryError) else f"cannot be read: {error.strerror or error}"
-        raise StudyError(f"{file} {what}; a study is a TOML file") from error
+        return files.read_toml(file)
     except ValueError as error:
         raise StudyError(f"{file} {error}") from error
-
-
-def _shipped_studies() -> Mapping[str, Path]:
-    for folder in (Path(str(files("lrbench"))) / "studies", Path(__file__).parents[2] / "studies"):
-        if folder.is_dir():
-            return {file.stem: file for file in sorted(folder.glob("*.toml"))}
-    return {}
 
 
 def _count_variants(study: StudyFile, where: str) -> int:

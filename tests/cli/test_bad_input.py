@@ -355,7 +355,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_not_read(
     result = lrbench(command, name)
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.endswith("cannot be read: it is no regular file\n") or "a study is a TOML" in result.stderr
+    assert result.stderr.endswith(f"{name} cannot be read as a TOML file: it is no regular file\n")
 
 
 def test_a_pipe_in_place_of_a_catalog_is_not_read(lrbench: Command, tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_pipe_in_place_of_a_catalog_is_not_read(lrbench: Command, tmp_path: Pa
     result = lrbench("run", "study.toml")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "[[policies]] 1: catalog pipe.toml cannot be read: it is no regular file" in result.stderr
+    assert "[[policies]] 1: catalog pipe.toml cannot be read as a TOML file: it is no regular file" in result.stderr
 
 
 def test_a_picture_does_not_replace_a_folder(lrbench: Command, tmp_path: Path) -> None:

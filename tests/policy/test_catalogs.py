@@ -113,7 +113,7 @@ def test_a_bad_catalog_is_refused_by_its_path(tmp_path: Path, content: bytes, sa
 
 
 def test_a_catalog_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"catalog .*nowhere\.toml cannot be read: No such file"):
+    with pytest.raises(PolicyError, match=r"catalog .*nowhere\.toml cannot be read as a TOML file: No such file"):
         load_catalog(tmp_path / "nowhere.toml")
-    with pytest.raises(PolicyError, match=r"cannot be read: Is a directory"):
+    with pytest.raises(PolicyError, match=r"cannot be read as a TOML file: it is a folder"):
         load_catalog(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -14,9 +13,10 @@ from lrbench.cli.options import Debug, NoColor
 from lrbench.cli.output import console_for, print_table
 from lrbench.display.table import Cell, Column
 from lrbench.errors import LRBenchError, unknown_name
+from lrbench.files import shipped
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from pathlib import Path
 
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.markdown import Markdown
@@ -57,10 +57,9 @@ def guide(
     console.print(_rendered(text))
 
 
-def pages() -> dict[str, Traversable]:
+def pages() -> dict[str, Path]:
     """The files of the guide by the names of their pages, in alphabetical order."""
-    found = files("lrbench").joinpath("guide").iterdir()
-    return {file.name.removesuffix(".md"): file for file in sorted(found, key=lambda file: file.name)}
+    return shipped("guide", ".md")
 
 
 def summary(page: str) -> str:
@@ -87,7 +86,7 @@ def _rendered(text: str) -> Markdown:
     return Page(text)
 
 
-def _page_named(name: str) -> Traversable:
+def _page_named(name: str) -> Path:
     known = pages()
     if name not in known:
         raise LRBenchError(unknown_name("page of the guide", name, known))
