@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -154,6 +155,22 @@ def test_studies_are_those_that_ship_and_those_of_the_store(lrbench: Command, ti
     assert (before["quickstart"]["shipped"], before["quickstart"]["stored"]) == (True, False)
     assert "tiny" not in before
     assert (after["tiny"]["shipped"], after["tiny"]["stored"]) == (False, True)
+
+
+def test_the_parts_of_a_search_are_listed_below_it_where_they_are_asked_for(lrbench: Command, tmp_path: Path) -> None:
+    stores = Path(__file__).parents[1] / "store" / "stores"
+    (tmp_path / "old.db").write_bytes(gzip.decompress((stores / "schema_3.db.gz").read_bytes()))
+
+    def listed(*options: str) -> list[tuple[str, str]]:
+        document = json.loads(lrbench("list", "studies", "--store", "old.db", "--json", *options).stdout)
+        return [(item["name"], item["kind"]) for item in document["studies"] if item["stored"]]
+
+    parts = [("hunt", "rung"), ("hunt at 20 iterations", "rung"), ("hunt: confirmed", "confirmation")]
+    whole, alone = listed("--all"), listed()
+    assert [item for item in whole if item not in parts] == alone
+    place = whole.index(("hunt", "search"))
+    assert whole[place + 1 : place + 4] == parts
+    assert {kind for _, kind in alone} == {"study", "search", "range_test", "score", "verify"}
 
 
 def test_asking_for_studies_makes_no_store(lrbench: Command, tmp_path: Path) -> None:
