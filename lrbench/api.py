@@ -24,7 +24,7 @@ from lrbench.policy_search.search import Search
 from lrbench.progress import progress_where_seen
 from lrbench.store import Kind, Store, open_store
 from lrbench.study.file import load_study
-from lrbench.study.limits import check_scores, seeds_of
+from lrbench.study.limits import check_scores, seeds_of, split_seeds
 from lrbench.study.results import Results, answer
 from lrbench.study.study import Modifiers, Policies, Study
 from lrbench.tasks import Task, TaskLike, task_of
@@ -165,7 +165,7 @@ class Lab:
         """
         return task_of(task, data_root=self.data_root, download=self.download)
 
-    def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Study:
+    def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None) -> Study:
         """The study itself, or that of a file, with its data; at another budget or with other seeds where given.
 
         Raises:
@@ -174,9 +174,12 @@ class Lab:
         if not isinstance(study, Study):
             return load_study(study, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds)
         tasks = tuple(task.with_budget(steps) for task in study.tasks)
-        return replace(study, tasks=tasks, seeds=study.seeds if seeds is None else seeds_of(seeds, study.name))
+        if seeds is None:
+            return replace(study, tasks=tasks)
+        numbers, first = split_seeds(seeds, study.name)
+        return replace(study, tasks=tasks, seeds=seeds_of(numbers, study.name), until_decided=first)
 
-    def run(self, study: Study | Location, *, steps: int | None = None, seeds: int | None = None) -> Outcome:
+    def run(self, study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None) -> Outcome:
         """Run a study in this lab, as `lrbench.run` does."""
         return self._answered(self.study(study, steps=steps, seeds=seeds), "study")
 
@@ -191,7 +194,7 @@ class Lab:
         task: TaskLike,
         *,
         modifiers: Modifiers = (),
-        seeds: int | Sequence[int] = 5,
+        seeds: int | Sequence[int] | str = 5,
         steps: int | None = None,
         margin: float = 0.01,
         target: float | None = None,
@@ -217,7 +220,7 @@ class Lab:
         policy: Policy | str,
         task: TaskLike,
         *,
-        seeds: int | Sequence[int] = 5,
+        seeds: int | Sequence[int] | str = 5,
         steps: int | None = None,
         target: float | None = None,
         base_lr_scales: Sequence[float] = (),
@@ -332,7 +335,7 @@ def run(
     study: Study | Location,
     *,
     steps: int | None = None,
-    seeds: int | None = None,
+    seeds: int | str | None = None,
     **lab: Unpack[LabArguments],
 ) -> Outcome:
     """Train what a study asks for and the store does not have yet, and rank its policies.
@@ -340,7 +343,8 @@ def run(
     Args:
         study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
         steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own; or "5..40": with 5, and up to 40
+            for the policies that more can help, until all are decided.
         lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
 
     Raises:
@@ -375,7 +379,7 @@ def compare(
         policies: values, texts or tables, in a list or by their names.
         task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
         modifiers: with what every policy is trained as well, such as ["PLP()"].
-        seeds: how many (0, 1, ...), or which.
+        seeds: how many (0, 1, ...), or which, or "5..40" until decided.
         steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
         margin: a policy within this distance of the best is as good as the best.
         target: the validation objective to reach, for `steps_to_target`.

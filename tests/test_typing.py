@@ -63,7 +63,7 @@ REFUSED = {
     'lrbench.Study(policies=3, task="mnist1d-mlp")': "policies",
     'lrbench.Study(policies=[3], task="mnist1d-mlp")': "List item",
     'lrbench.Study(policies=["FIX(k0=0.1)"], task=3)': "task",
-    'lrbench.Study(policies=["FIX(k0=0.1)"], task=mine, seeds="3")': "seeds",
+    'lrbench.Study(policies=["FIX(k0=0.1)"], task=mine, seeds=3.5)': "seeds",
     'lrbench.Study(policies=["FIX(k0=0.1)"], task=mine, modifiers=[3])': "List item",
     'lrbench.Study(policies=["FIX(k0=0.1)"], task=mine, polices=1)': "polices",
     'lrbench.Task(name="mine", model=network(), data=data, steps=10, optimizer=3)': "optimizer",

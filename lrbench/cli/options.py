@@ -39,6 +39,11 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int
     return parse
 
 
+def seeds_or_range(text: str | int) -> int | str:
+    """Parse a number of seeds, or the range A..B of seeds until decided, whose ends the library checks."""
+    return text if isinstance(text, str) and ".." in text else whole_number(1)(text)
+
+
 def number_of_steps(text: str | int) -> int:
     """Parse a budget in iterations."""
     from lrbench.tasks.limits import MOST_STEPS
@@ -157,6 +162,17 @@ OtherSeeds = Annotated[
         metavar="N",
         parser=whole_number(1),
         help="Train with seeds 0 to N-1, in place of the file's own.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+StudySeeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="N|A..B",
+        parser=seeds_or_range,
+        help="Train with seeds 0 to N-1 in place of the file's own; or with A, and up to B until all are decided.",
         show_default=False,
         rich_help_panel=HOW,
     ),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import as_gain
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.scorecard import Scorecard, objective_of, summarise
@@ -35,31 +36,40 @@ def rank(
     alpha: float = 0.05,
     target: float | None = None,
     resolution: float | None = None,
+    looks: Looks | None = None,
+    seeds: Sequence[int] | None = None,
+    done: Sequence[int] | None = None,
 ) -> list[Scorecard]:
-    """The scorecards of a study's policies, best mean validation score first, those without any score last.
+    """Rank a study's policies by their mean validation score, best first, those without any score last.
 
     Args:
-        margin, alpha, resolution: as for `judge`; the resolution of an accuracy is 1 / (size of the validation split).
+        margin, alpha, resolution, looks: as for `judge`; the resolution of an accuracy is 1 / (size of the validation
+            split).
         target: as for `summarise`.
+        seeds, done: of a study with looks, its seeds in their order, and of how many of the first each policy's run is
+            over.
 
     Raises:
         StudyError: as `judge` and `summarise`, and where contenders differ in their objective.
     """
     objective_of(run for contender in contenders for run in contender.runs)
-    cards = [summarise(c.name, c.policy, c.runs, target=target, level=1 - alpha) for c in contenders]
-    scores, diverged = score_table(contenders)
-    verdicts = judge(scores, margin, alpha, diverged, resolution)
+    cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
+    scores, diverged = score_table(contenders, seeds)
+    verdicts = judge(scores, margin, alpha, diverged, resolution, looks, done)
     judged = [replace(card, verdict=verdict) for card, verdict in zip(cards, verdicts, strict=True)]
     return sorted(judged, key=_gain, reverse=True)
 
 
-def score_table(contenders: Sequence[PolicyRuns]) -> tuple[FloatArray, NDArray[np.bool_]]:
+def score_table(
+    contenders: Sequence[PolicyRuns], seeds: Sequence[int] | None = None
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Gains by the validation score and which runs diverged, both [policies, seeds]; nan for a seed a policy lacks.
 
-    More is better in a gain, whatever the objective's direction. The columns are the seeds of all contenders in rising
-    order.
+    More is better in a gain, whatever the objective's direction. The columns are `seeds`, by default those of all
+    contenders in rising order.
     """
-    seeds = sorted({run.seed for contender in contenders for run in contender.runs})
+    if seeds is None:
+        seeds = sorted({run.seed for contender in contenders for run in contender.runs})
     column = {seed: s for s, seed in enumerate(seeds)}
     scores = np.full((len(contenders), len(seeds)), np.nan)
     diverged = np.zeros((len(contenders), len(seeds)), dtype=np.bool_)

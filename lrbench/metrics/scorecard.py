@@ -69,6 +69,7 @@ class Scorecard(Readable):
             "n": self.n,
             "not_finite": self.not_finite,
             "verdict": None if self.verdict is None else self.verdict.label,
+            "look": None if self.verdict is None else self.verdict.look,
             "metrics": metrics,
         }
 

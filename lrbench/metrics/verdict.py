@@ -45,7 +45,7 @@ they leave the comparison, and with them what rested on them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -74,7 +74,7 @@ class Verdict:
     label: Label
     gap: Interval
     """By how much the best of the other policies is better than this one, paired by seed, with its plain (not
-    familywise) t interval; negative for the leader."""
+    familywise) 95% t interval; negative for the leader."""
     rival: int | None
     """Which policy that is: the one with the highest mean among the others that never diverged."""
     p_good: float | None
@@ -143,10 +143,13 @@ def judge(
     verdicts = []
     for i in range(len(table)):
         rival = next((j for j in best_two if j != i), None)
-        gap = NOTHING_KNOWN if rival is None else paired_interval(table[rival], table[i], 1 - alpha)
+        gap = NOTHING_KNOWN if rival is None else paired_interval(table[rival], table[i])
         if fell[i].any():
             why = f"diverged on {fell[i].sum()} of {len(fell[i])} seeds"
             verdicts.append(Verdict("avoid", gap, rival, None, None, None, why))
+        elif i in found and looks is not None and given[i] < looks.seeds[0]:
+            why = f"{given[i]} of the {looks.seeds[0]} seeds are there at which verdicts are made first"
+            verdicts.append(replace(_verdict(found[i], gap, rival, terms), reason=why, seeds_needed=None))
         elif i in found:
             verdicts.append(_verdict(found[i], gap, rival, terms))
         else:

@@ -246,6 +246,10 @@ class StudyRecord(_Record):
     """What is needed beside the runs to answer a study's questions from the store alone.
 
     Attributes:
+        seeds: in the order in which they are given to policies.
+        until_decided: with how many seeds every policy begins, where more are added until it is decided.
+        looks: the numbers of seeds at which verdicts are made, each with its share of the error rate, as they were
+            fixed when the study was first run; None where an older lrbench fixed none.
         variants: the names of the variants; the empty one is training as it is.
         search: of a record of kind "search", which asks for no runs itself.
     """
@@ -255,6 +259,8 @@ class StudyRecord(_Record):
     confirm: int = 0
     base_lr_scales: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
+    until_decided: int | None = None
+    looks: tuple[tuple[int, float], ...] | None = None
     policies: tuple[PolicyRecord, ...] = ()
     variants: tuple[str, ...] = ("",)
     tasks: tuple[TaskRecord, ...] = ()
@@ -262,12 +268,25 @@ class StudyRecord(_Record):
 
     def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
         """Hash the record with the runs that it asks for, in whatever order they come."""
-        content = [self.model_dump_json(), sorted(astuple(slot) for slot in slots)]
+        content = [self.model_dump_json(exclude=self._beside_the_question), sorted(astuple(slot) for slot in slots)]
         return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+
+    @property
+    def _beside_the_question(self) -> set[str]:
+        """The fields that are not hashed: looks are kept from the first run on, and older records had neither field."""
+        return {"looks"} if self.until_decided is not None else {"looks", "until_decided"}
+
+    def going_on_from(self, older: Self) -> Self:
+        """Return the record of a study that is asked again, and that may add to an older one.
+
+        Looks hold only if they were fixed before anything was seen, and seeds only in the order in which they came.
+        """
+        added = tuple(seed for seed in self.seeds if seed not in older.seeds)
+        return self.model_copy(update={"looks": older.looks, "seeds": older.seeds + added})
 
     def adds_to(self, older: Self) -> bool:
         """Whether, as far as its terms go, nothing of an older record is lost in this one."""
-        terms = (self.margin, self.target) == (older.margin, older.target)
+        terms = (self.margin, self.target, self.until_decided) == (older.margin, older.target, older.until_decided)
         return terms and self.confirm >= older.confirm
 
 

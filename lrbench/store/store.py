@@ -101,9 +101,12 @@ class Store(Readable):
             rows = _family(connection, name, kind, parent)
             if (known := _answering(connection, rows, record, wanted)) is not None:
                 return _write_study(connection, known, {})
-            older = [(row.id, _lasting(connection, row)) for row in rows if record.adds_to(_record(row))]
-            covered = [(len(lasting), study) for study, lasting in older if lasting <= set(wanted)]
+            older = {row.id: _record(row) for row in rows}
+            lasting = {row.id: _lasting(connection, row) for row in rows if record.adds_to(older[row.id])}
+            covered = [(len(places), study) for study, places in lasting.items() if places <= set(wanted)]
             known = max(covered)[1] if covered else None
+            if known is not None:
+                content["definition"] = record.going_on_from(older[known]).model_dump_json()
             study = _write_study(connection, known, content, name=name, kind=kind, parent=parent)
             connection.execute(sa.delete(slots).where(slots.c.study == study))
             self._insert_slots(connection, study, wanted)

@@ -13,7 +13,7 @@ from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
 from lrbench.study.file_policies import count_policies, policies_of
-from lrbench.study.limits import StudySettings, check_runs
+from lrbench.study.limits import StudySettings, check_runs, split_seeds
 from lrbench.study.study import Study, given_tasks, variants_of
 from lrbench.study.validation import validated
 
@@ -51,7 +51,7 @@ def load_study(
     data_root: Path | str | None = None,
     download: bool = False,
     steps: int | None = None,
-    seeds: int | None = None,
+    seeds: int | str | None = None,
 ) -> Study:
     """Read a study file, check all of it, and load the data of its tasks.
 
@@ -61,7 +61,7 @@ def load_study(
         data_root: the folder that holds the data sets, laid out as torchvision does.
         download: fetch data sets that are not there.
         steps: the training budget of every task in iterations, in place of what the file or the task says.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of what the file says.
 
     Raises:
         StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
@@ -73,7 +73,12 @@ def load_study(
     where = str(file)
     if "search" in raw and "policies" not in raw:
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
-    study = validated(StudyFile, raw if seeds is None else {**raw, "seeds": seeds}, where)
+    if seeds is not None:
+        raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
+    if "seeds" in raw:
+        numbers, first = split_seeds(raw["seeds"], where)
+        raw |= {"seeds": numbers} | ({} if first is None else {"until_decided": first})
+    study = validated(StudyFile, raw, where)
     given = given_tasks(study.task, study.tasks, where)
     others = [len(study.seeds), len(given), 1 + sum(scale != 1 for scale in study.base_lr_scales)]
     check_runs(where, [count_policies(study.policies, where), *others, 1 + _count_variants(study, where)])
@@ -88,6 +93,7 @@ def load_study(
             policies=policies,
             modifiers=modifiers,
             seeds=study.seeds,
+            until_decided=study.until_decided,
             margin=study.margin,
             target=study.target,
             confirm=study.confirm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,32 @@ Seeds = Annotated[
     ),
 ]
 
+_RANGE = re.compile(r"\s*(\d{1,6})\s*\.\.\s*(\d{1,6})\s*")
+
+
+def split_seeds(seeds: object, where: str) -> tuple[object, int | None]:
+    """Split seeds until decided, "5..40" or {from = 5, to = 40}, into all that there may be and the first ones' number.
+
+    Returns:
+        Other seeds as they are, and None.
+
+    Raises:
+        StudyError: the range is not from 2 seeds on, or to more than a study may have.
+    """
+    if isinstance(seeds, str):
+        found = _RANGE.fullmatch(seeds)
+        ends = (int(found[1]), int(found[2])) if found else None
+    elif isinstance(seeds, Mapping):
+        ends = (seeds["from"], seeds["to"]) if seeds.keys() == {"from", "to"} else None
+    else:
+        return seeds, None
+    if ends is None or not all(type(end) is int for end in ends) or not 2 <= ends[0] <= ends[1] <= MOST_RUNS:
+        raise StudyError(
+            f"{where}: seeds = {toml_repr(seeds)} must be a number of seeds, a list of them, or a range such as "
+            f'"5..40" or {{ from = 5, to = 40 }}, from 2 on and at most to {MOST_RUNS:,}'
+        )
+    return range(ends[1]), ends[0]
+
 
 class SharedSettings(BaseModel):
     """What studies and searches ask of their runs. A field's description says what is allowed, in errors too.
@@ -99,11 +126,15 @@ class StudySettings(SharedSettings):
     """What else a study may ask of its runs.
 
     Attributes:
+        until_decided: with how many of the seeds every policy begins, where seeds are added until it is decided
         steps: the budget of every task, where it is not the task's own
         base_lr_scales: train every policy at other base rates too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
     """
 
+    until_decided: Annotated[Annotated[Whole, Field(ge=2)] | None, Field(description="a number of seeds from 2 on")] = (
+        None
+    )
     steps: Annotated[Annotated[Whole, Field(ge=1)] | None, Field(description="a number of iterations from 1 on")] = None
     base_lr_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],

@@ -72,8 +72,10 @@ def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNam
 
 
 def _scores(cards: Sequence[Scorecard], objective: str) -> tuple[Figures, ...]:
+    counts = [card.n for card in cards]
     return (
         Figures("verdict", [_verdict(card) for card in cards], right=False),
+        *([Figures("seeds", [Cell(f"{count:,}") for count in counts])] if len(set(counts)) > 1 else []),
         Figures(f"val {objective}", [Cell(f"{card.val}") for card in cards]),
         Figures(f"test {objective}", [Cell(f"{card.test}") for card in cards]),
     )

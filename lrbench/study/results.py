@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from lrbench.display.names import many
@@ -30,6 +31,7 @@ from lrbench.metrics import (
 )
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.runs import TOP1
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
@@ -41,6 +43,9 @@ FRAME = (
     *("objective", "better", "chance", "margin", "target", "steps", "steps_per_epoch"),
 )
 """The columns of results as a frame, before those of metrics."""
+
+ALPHA = 0.05
+"""At most this share of studies claims of a policy that it is good though it is not, and as many that it is avoid."""
 
 FINALISTS = 3
 """How many policies a confirmation scores again: the winner and its closest rivals."""
@@ -73,6 +78,7 @@ class TaskResults:
         rows: by the name of a scorecard, its policy and variant.
         effects: for each policy and modifier, the paired differences that the modifier makes.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
+        looks: the numbers of seeds at which verdicts were made so far; before the first, nothing is claimed.
         steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
         better: which way the objective is better.
         chance: its value for guessing; None where it is not known.
@@ -86,6 +92,7 @@ class TaskResults:
     rows: Mapping[str, Row] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
     interactions: tuple[Interaction, ...] = ()
+    looks: tuple[int, ...] = ()
     steps: int | None = None
     steps_per_epoch: int | None = None
     better: Better = "higher"
@@ -124,6 +131,7 @@ class TaskResults:
             "task": self.task,
             "objective": self.objective,
             "better": self.better,
+            "looks": list(self.looks),
             "policies": [{**card.to_json(), "modifier": self.rows[card.name][1] or None} for card in self.scorecards],
         }
         if self.remarks:
@@ -223,6 +231,27 @@ class StudyRuns:
         """What the study notes of each of its tasks."""
         return self.record.tasks
 
+    @property
+    def looks(self) -> Looks:
+        """When verdicts are made: fixed when the study was first run, or by its number of seeds in an older store."""
+        if self.record.looks is None:
+            return Looks.planned(len(self.record.seeds))
+        return Looks(*zip(*self.record.looks, strict=True))
+
+    @property
+    def alpha(self) -> float:
+        """The error rate of each kind of claim on one task, such that it is `ALPHA` over all of the study."""
+        return ALPHA / len(self.tasks)
+
+    def over(self, task: TaskRecord) -> Mapping[Row, int]:
+        """Of how many of the first seeds each row's run is over on a task: ended, or failed."""
+        over: dict[Row, set[int]] = {row: set() for row in self.labels}
+        for slot in self.slots:
+            run = self.runs.get(slot.run)
+            if (slot.task, slot.stage) == (task.name, "main") and run is not None and (run.ended or run.error):
+                over[slot.policy, slot.variant].add(slot.seed)
+        return {row: sum(1 for _ in takewhile(seeds.__contains__, self.record.seeds)) for row, seeds in over.items()}
+
     @cached_property
     def labels(self) -> Mapping[Row, str]:
         """What each row is called; no two are called the same."""
@@ -298,19 +327,31 @@ def answer(evidence: StudyRuns) -> Results:
     margin, target = evidence.record.margin, evidence.record.target
     answers = []
     for task in evidence.tasks:
-        records = evidence.records(task, "main")
+        records, over = evidence.records(task, "main"), evidence.over(task)
         main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
         step = resolution(task)
         answers.append(
             TaskResults(
                 task=task.name,
                 objective=task.objective,
-                scorecards=tuple(rank(main, margin=margin, target=target, resolution=step)),
+                scorecards=tuple(
+                    rank(
+                        main,
+                        margin=margin,
+                        alpha=evidence.alpha,
+                        target=target,
+                        resolution=step,
+                        looks=evidence.looks,
+                        seeds=evidence.record.seeds,
+                        done=[over[evidence.rows[one.name]] for one in main],
+                    )
+                ),
                 confirmed=tuple(confirm(main, fresh, margin=margin, target=target, resolution=step)) if fresh else (),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
                 interactions=tuple(_interactions(evidence, task, records)),
+                looks=evidence.looks.seeds[: evidence.looks.done(max(over.values()))],
                 steps=task.steps,
                 steps_per_epoch=task.steps_per_epoch,
                 better=task.better,

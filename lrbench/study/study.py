@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
+from lrbench.metrics.looks import Looks
 from lrbench.policy.kind import short_repr
-from lrbench.study.limits import StudySettings, check_confirm, check_name, check_rates, check_scores
+from lrbench.study.limits import StudySettings, check_confirm, check_name, check_rates, check_scores, split_seeds
 from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant, with_controls
 
@@ -68,7 +69,9 @@ class Study(Readable):
             that is named is looked for as `lrbench.load_task` does.
         modifiers: with what every policy is also trained, beside training as it is: values, texts, lists of both that
             are combined, or tables as under [[modifiers]], in a list or by their names.
-        seeds: how many (0, 1, ...), or which.
+        seeds: how many (0, 1, ...), or which; or "5..40": 5 to begin with, and up to 40 for the policies that more can
+            help, until all are decided.
+        until_decided: with how many of the seeds each policy begins, if that is not in `seeds`.
         steps: the training budget of every task in iterations, where it is not the task's own.
         name: what a store keeps the study as; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
@@ -88,6 +91,7 @@ class Study(Readable):
     tasks: tuple[Task, ...]
     policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
+    until_decided: int | None
     margin: float
     target: float | None
     confirm: int
@@ -101,7 +105,8 @@ class Study(Readable):
         task: TaskLike | None = None,
         tasks: Sequence[TaskLike] | None = None,
         modifiers: Modifiers = (),
-        seeds: int | Sequence[int] = 5,
+        seeds: int | Sequence[int] | str | Mapping[str, int] = 5,
+        until_decided: int | None = None,
         steps: int | None = None,
         name: str | None = None,
         margin: float = 0.01,
@@ -114,8 +119,10 @@ class Study(Readable):
         where = "study" if name is None else f"study '{name}'"
         if name is not None and not isinstance(name, str):
             raise StudyError(f"study: name = {short_repr(name)} must be a text")
-        asked = {"seeds": seeds, "margin": margin, "target": target, "confirm": confirm, "steps": steps}
-        settings = validated(StudySettings, {**asked, "base_lr_scales": base_lr_scales}, where)
+        numbers, first = split_seeds(seeds, where)
+        asked = {"seeds": numbers, "margin": margin, "target": target, "confirm": confirm, "steps": steps}
+        asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
+        settings = validated(StudySettings, asked, where)
         settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
         settled["policies"] = policies_of(policies, where)
         if not settled["policies"]:
@@ -129,6 +136,10 @@ class Study(Readable):
 
     def _check(self, where: str) -> None:
         check_confirm(self.confirm, self.seeds, where)
+        if self.until_decided is not None and not 2 <= self.until_decided <= len(self.seeds):
+            raise StudyError(
+                f"{where}: until_decided = {self.until_decided} must be from 2 to the {len(self.seeds)} seeds given"
+            )
         parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
         for part in parts:
             check_name(part.name, where)
@@ -171,6 +182,13 @@ class Study(Readable):
             yield f"each also with {', or '.join(variant.name for variant in self.modifiers)}"
         target = "" if self.target is None else f", target {self.target:g}"
         yield f"margin {self.margin:g}{target}"
+
+    @property
+    def looks(self) -> Looks:
+        """When verdicts are made: numbers of seeds, each with its share of the error rate."""
+        if self.until_decided is None:
+            return Looks.planned(len(self.seeds))
+        return Looks.between(self.until_decided, len(self.seeds))
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:

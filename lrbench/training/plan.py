@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lrbench.engine import Watcher
     from lrbench.policy import Policy
+    from lrbench.study.race import Round
     from lrbench.tasks import Task
 
 NUMERICS = 1
@@ -98,6 +99,14 @@ class Plan:
             unique.setdefault(run.key, run)
         return unique
 
+    def of_round(self, seeds: Round) -> Plan:
+        """The runs that a round of a race asks for, and those at other base LRs of the policies in it."""
+        place = {seed: number for number, seed in enumerate(self.study.seeds)}
+        return Plan(
+            self.study,
+            tuple(run for run in self.runs if place[run.seed] < seeds[run.task.name, run.entry.name, run.variant.name]),
+        )
+
 
 def plan(study: Study) -> Plan:
     """All runs of a study but those that confirm its winner, which depend on how these end.
@@ -111,7 +120,8 @@ def plan(study: Study) -> Plan:
             "trains first: what the study takes is known after that"
         )
     scales = [scale for scale in study.base_lr_scales if scale != 1]
-    return Plan(study, (*_runs(study, study.seeds), *_runs(study, study.seeds, "scale", scales)))
+    first = study.seeds[: study.until_decided]
+    return Plan(study, (*_runs(study, study.seeds), *_runs(study, first, "scale", scales)))
 
 
 def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:

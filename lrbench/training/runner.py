@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from types import FrameType
@@ -19,7 +19,8 @@ from lrbench.errors import StudyError
 from lrbench.files import working_directory_kept
 from lrbench.policy.kind import short_repr
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
-from lrbench.study.results import finalists
+from lrbench.study.race import last_round
+from lrbench.study.results import StudyRuns, finalists
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
 from lrbench.training.engine_choice import Engine, Engines
@@ -75,6 +76,19 @@ class RunCounts:
     def __add__(self, other: RunCounts) -> RunCounts:
         counts = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self) if not one.kw_only)
         return RunCounts(*counts, study=self.study)
+
+    @classmethod
+    def of_rounds(cls, rounds: Iterable[RunCounts]) -> RunCounts:
+        """The counts of a race, each of whose rounds asks for the runs of the one before and for more."""
+        known = list(rounds)
+        last = known[-1]
+        trained = sum(one.trained for one in known)
+        return replace(
+            last,
+            trained=trained,
+            cached=last.total - trained - last.failed,
+            steps_trained=sum(one.steps_trained for one in known),
+        )
 
     @property
     def sentence(self) -> str:
@@ -154,12 +168,25 @@ def run(
                     trained += coordinator.train(runs, interrupted, suspects)
             return _tally(ahead, trained, store)
 
-        tally = train(first)
+        if study.until_decided is None:
+            tally = train(first)
+        else:
+            tally = RunCounts.of_rounds(map(train, _rounds(first, stored, store)))
         if study.confirm:
             second = confirmation(study, finalists(stored, store))
             store.add_slots(stored, slots_of(second))
             tally += train(second)
     return replace(tally, study=stored)
+
+
+def _rounds(everything: Plan, study: int, store: Store) -> Iterator[Plan]:
+    """Yield the rounds of a race, the next one when the last is trained; the first has all that was trained before."""
+    seeds, is_over = last_round(StudyRuns.of(study, store))
+    yield everything.of_round(seeds)
+    while not is_over:
+        seeds, is_over = last_round(StudyRuns.of(study, store))
+        if not is_over:
+            yield everything.of_round(seeds)
 
 
 def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worker: float) -> Workers:
@@ -316,6 +343,8 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
         confirm=study.confirm,
         base_lr_scales=study.base_lr_scales,
         seeds=study.seeds,
+        until_decided=study.until_decided,
+        looks=tuple(study.looks.shares_by_seeds.items()),
         policies=tuple(
             PolicyRecord(name=one.name, policy=str(one.policy), found_peak=one.found_peak) for one in study.policies
         ),

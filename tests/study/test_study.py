@@ -136,7 +136,7 @@ def test_a_study_is_a_frozen_value(task: Task) -> None:
         ({"modifiers": [3]}, 'modifier 1: 3 must be a modifier, or its text such as "PLP()"'),
         ({"modifiers": [["EMA()", 3]]}, "modifier 1: 3 must be a modifier"),
         ({"modifiers": ["PLQ()"]}, "modifier 1: there is no modifier named 'PLQ'"),
-        ({"seeds": "3"}, 'seeds = "3" must be a number of seeds from 1 on'),
+        ({"seeds": "3"}, 'seeds = "3" must be a number of seeds, a list of them, or a range such as'),
         ({"seeds": [0, 0.5]}, "seeds = [0, 0.5] must be a number of seeds from 1 on"),
         ({"seeds": None}, "seeds = None must be a number of seeds"),
         ({"margin": "1%"}, 'margin = "1%" must be a finite number from 0 on'),

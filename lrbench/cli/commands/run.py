@@ -12,7 +12,7 @@ import typer
 
 from lrbench.cli.completion import complete_study
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import HOW, LabOptions, OtherSeeds, OutputOptions, Steps, with_groups
+from lrbench.cli.options import HOW, LabOptions, OutputOptions, Steps, StudySeeds, with_groups
 from lrbench.cli.output import console_for, print_json, print_readable
 from lrbench.cli.stdout import say
 
@@ -38,7 +38,7 @@ def run(
     ],
     *,
     steps: Steps = None,
-    seeds: OtherSeeds = None,
+    seeds: StudySeeds = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be trained, and train nothing.", rich_help_panel=HOW),
@@ -55,6 +55,7 @@ def run(
     Examples:
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
+      lrbench run my_study.toml --seeds 5..40
       lrbench run my_study.toml --dry-run
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
@@ -93,11 +94,16 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
         if study.auto_peaks and opened is not None:
             study = _with_known_peaks(study, opened, engine)
         planned = plan(study)
+        if study.until_decided is not None:
+            begins = {(run.task.name, run.entry.name, run.variant.name): study.until_decided for run in planned.runs}
+            planned = planned.of_round(begins)
         ahead = backlog(planned, opened, Engines.chosen(engine, planned.runs))
     if as_json:
         print_json({"study": study.name, **ahead.to_json()})
         return
     say(plan_sentence(ahead))
+    if study.until_decided is not None:
+        say(f"then up to {len(study.seeds)} seeds for the policies that more can help, until all are decided")
     if study.confirm:
         say(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
 

@@ -1,0 +1,65 @@
+"""The rounds of a study that adds seeds until its policies are decided, found from what the store has.
+
+A round is played again from the runs that there are rather than remembered: it depends on the scores of the rounds
+before alone, so that a study that was cut off goes on as if it never had been, whatever other runs the store has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lrbench.metrics.racing import next_seeds
+from lrbench.metrics.ranking import score_table
+from lrbench.study.results import resolution
+
+if TYPE_CHECKING:
+    from lrbench.store import TaskRecord
+    from lrbench.study.results import Row, StudyRuns
+
+Round = Mapping[tuple[str, str, str], int]
+"""By task, policy and variant, of how many of the first seeds a run is asked for."""
+
+
+def last_round(evidence: StudyRuns) -> tuple[Round, bool]:
+    """Return the last round that can be told from the runs, and whether the race is over with it on every task."""
+    wanted: dict[tuple[str, str, str], int] = {}
+    is_over = True
+    for task in evidence.tasks:
+        seeds, ended = _last_round(evidence, task)
+        wanted |= {(task.name, *row): count for row, count in seeds.items()}
+        is_over &= ended
+    return wanted, is_over
+
+
+def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int], bool]:
+    over, looks = evidence.over(task), evidence.looks
+    last = max(look for look in looks.seeds if look <= len(evidence.record.seeds))
+    contenders = {evidence.rows[one.name]: one for one in evidence.contenders(evidence.records(task, "main"))}
+    rows = list(over)
+    known = [row for row in rows if row in contenders]
+    scores = np.full((len(rows), len(evidence.record.seeds)), np.nan)
+    diverged = np.zeros(scores.shape, dtype=bool)
+    places = [rows.index(row) for row in known]
+    scores[places], diverged[places] = score_table([contenders[row] for row in known], evidence.record.seeds)
+    done = np.zeros(len(rows), dtype=np.int64)
+    while True:
+        given = np.arange(scores.shape[1]) < done[:, None]
+        wanted = next_seeds(
+            np.where(given, scores, np.nan),
+            done,
+            evidence.record.margin,
+            looks,
+            last,
+            alpha=evidence.alpha,
+            diverged=diverged & given,
+            resolution=resolution(task),
+        )
+        plan = dict(zip(rows, wanted.tolist(), strict=True))
+        if (wanted == done).all():
+            return plan, True
+        if any(over[row] < seeds for row, seeds in plan.items()):
+            return plan, False
+        done = wanted

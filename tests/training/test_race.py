@@ -1,0 +1,151 @@
+"""Seeds until decided: rounds of training, each for the policies that more seeds can help."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrbench.errors import StudyError
+from lrbench.metrics.looks import Looks
+from lrbench.store import Store, open_store
+from lrbench.study.results import StudyRuns, results
+from lrbench.study.study import Study
+from lrbench.tasks import Task
+from lrbench.training.backlog import Backlog
+from lrbench.training.listener import NullListener
+from lrbench.training.plan import PlannedRun
+from lrbench.training.runner import run as train
+
+Make = Callable[..., Study]
+
+POLICIES = ("FIX(k0=0.1)", "FIX(k0=0.08)", "POLY(k0=0.1, p=1, l=1dur)", "FIX(k0=0.00001)")
+TERMS = {"seeds": "3..8", "margin": 0.05}
+
+
+class Rounds(NullListener):
+    """Note how many runs each round asks for, and raise an error after so many runs have ended."""
+
+    def __init__(self, error_after: int | None = None) -> None:
+        self.asked: list[int] = []
+        self._left = error_after
+
+    def planned(self, backlog: Backlog) -> None:
+        self.asked.append(len(backlog.plan.runs))
+
+    def ended(self, run: PlannedRun, status: str) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                raise RuntimeError("pulled the plug")
+
+
+def seeds_of_rows(store: Store) -> dict[str, int]:
+    """How many seeds each policy of the study was trained with."""
+    evidence = StudyRuns.of("small", store)
+    return {policy: count for (policy, _), count in evidence.over(evidence.tasks[0]).items()}
+
+
+def test_seeds_are_added_for_the_policies_that_they_can_help(study: Make, store: Store) -> None:
+    rounds = Rounds()
+    counts = train(study(*POLICIES, **TERMS), store, listener=rounds, workers=1)
+    given = seeds_of_rows(store)
+    labels = {card.name: card.verdict.label for card in results("small", store).tasks[0].scorecards if card.verdict}
+    assert rounds.asked[0] == 4 * 3
+    assert rounds.asked == sorted(rounds.asked)
+    assert labels["FIX(k0=0.00001)"] == "avoid"
+    assert given["FIX(k0=0.00001)"] < max(given.values()) <= 8
+    assert set(given.values()) <= set(Looks.between(3, 8).seeds)
+    assert counts.total == counts.trained == sum(given.values())
+    assert (counts.cached, counts.failed) == (0, 0)
+
+
+def test_a_race_that_is_over_trains_nothing_again(study: Make, store: Store) -> None:
+    first = train(study(*POLICIES, **TERMS), store, workers=1)
+    again = train(study(*POLICIES, **TERMS), store, workers=1)
+    assert (again.total, again.trained, again.cached, again.steps_trained) == (first.total, 0, first.total, 0)
+
+
+@pytest.mark.parametrize("after", [2, 16])
+def test_a_race_that_was_cut_off_goes_on_as_if_it_never_had_been(
+    after: int, study: Make, store: Store, tmp_path: Path
+) -> None:
+    with open_store(tmp_path / "undisturbed.db") as other:
+        train(study(*POLICIES, **TERMS), other, workers=1)
+        expected, given = results("small", other).to_json(), seeds_of_rows(other)
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        train(study(*POLICIES, **TERMS), store, listener=Rounds(after), workers=1)
+    train(study(*POLICIES, **TERMS), store, workers=1)
+    assert seeds_of_rows(store) == given
+    assert without_seconds(results("small", store).to_json()) == without_seconds(expected)
+
+
+def test_runs_of_other_studies_change_no_round(study: Make, store: Store, tmp_path: Path) -> None:
+    with open_store(tmp_path / "undisturbed.db") as other:
+        expected = Rounds()
+        train(study(*POLICIES, **TERMS), other, listener=expected, workers=1)
+    train(study(POLICIES[0], name="before", seeds=6), store, workers=1)
+    rounds = Rounds()
+    train(study(*POLICIES, **TERMS), store, listener=rounds, workers=1)
+    assert rounds.asked == expected.asked
+
+
+def test_each_task_has_its_own_race_at_its_share_of_the_error_rate(study: Make, store: Store, task: Task) -> None:
+    short = task.with_(name="short", steps=20)
+    train(study(*POLICIES, tasks=(task, short), **TERMS), store, workers=1)
+    evidence = StudyRuns.of("small", store)
+    assert evidence.alpha == pytest.approx(0.025)
+    for one in evidence.tasks:
+        given = evidence.over(one)
+        assert min(given.values()) >= 3
+        assert max(given.values()) <= 8
+    assert len(evidence.runs) < 2 * 4 * 8
+
+
+def test_other_base_rates_are_trained_with_the_first_seeds(study: Make, store: Store) -> None:
+    train(study(*POLICIES, base_lr_scales=(0.5, 1.0), **TERMS), store, workers=1)
+    evidence = StudyRuns.of("small", store)
+    scaled = [slot.seed for slot in evidence.slots if slot.stage == "scale"]
+    assert sorted(set(scaled)) == [0, 1, 2]
+    assert len(scaled) == 4 * 3
+
+
+def test_looks_are_those_of_the_first_run_when_seeds_are_added(study: Make, store: Store) -> None:
+    train(study(*POLICIES, seeds=3, margin=0.05), store, workers=1)
+    before = {card.name: card.verdict for card in results("small", store).tasks[0].scorecards}
+    train(study(*POLICIES, seeds=[5, 0, 1, 2, 3], margin=0.05), store, workers=1)
+    evidence, after = StudyRuns.of("small", store), results("small", store).tasks[0]
+    assert evidence.looks == Looks.planned(3)
+    assert evidence.record.seeds == (0, 1, 2, 5, 3)
+    assert after.looks == (3, 4)
+    for card in after.scorecards:
+        earlier = before[card.name]
+        assert earlier is not None
+        if earlier.label != "undecided":
+            assert card.verdict is not None
+            assert (card.verdict.label, card.verdict.look) == (earlier.label, 3)
+
+
+def test_a_study_that_is_not_through_claims_nothing(study: Make, store: Store) -> None:
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        train(study(*POLICIES, seeds=5, margin=0.05), store, listener=Rounds(9), workers=1)
+    answer = results("small", store).tasks[0]
+    assert answer.looks == ()
+    reasons = {card.verdict.reason for card in answer.scorecards if card.verdict}
+    assert {card.verdict.label for card in answer.scorecards if card.verdict} == {"undecided"}
+    assert all(re.fullmatch(r"[2-4] of the 5 seeds are there at which verdicts are made first", one) for one in reasons)
+
+
+@pytest.mark.parametrize(
+    "seeds", ["1..5", "5..4", "5..", "5-40", "", {"from": 5}, {"from": 5, "to": 40, "by": 1}, {"from": 1, "to": 4}]
+)
+def test_a_range_of_seeds_that_cannot_be_is_refused(seeds: object, study: Make) -> None:
+    with pytest.raises(StudyError, match=re.escape('such as "5..40" or { from = 5, to = 40 }')):
+        study(*POLICIES, seeds=seeds)
+
+
+def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
+    for policy in document["policies"]:
+        policy["metrics"].pop("seconds")
+    return document
