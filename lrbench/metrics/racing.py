@@ -1,20 +1,20 @@
-"""Who is given more seeds: seeds until decided.
+"""Seeds until decided: which policies are given more.
 
 A study that may go from 5 to 40 seeds adds them in rounds, from look to look (`metrics/looks.py`), and only for those
 that they can help. After each look the next seeds go to
 
 - the undecided policies that have hope,
-- the leader by mean, which all are compared with,
-- every policy c, unless it is `avoid`, that still keeps one of the hopeful from `good`: i is good once q_c(i) <= alpha
-  for every c (see `metrics/verdict.py`).
+- the leader by mean, with which all are compared,
+- every policy c, unless it is `avoid`, that still keeps a hopeful one from `good`: i is good once q_c(i) <= alpha for
+  every c (see `metrics/verdict.py`).
 
-An anytime p-value holds under any rule of who gets more seeds, so that neither this one nor giving up costs an error.
+The p-values hold under any rule of giving seeds, so that neither this rule nor giving up costs an error.
 
-**Hope.** Let e_i = max over j of (gap_ji - margin) / sd_ji: how far beyond the margin that policy stands which beats i
-most clearly, in standard deviations of their difference on the m seeds they share. For e_i > 0 the claim to come is
-`avoid`, for e_i < 0 it is `good`, and while |e_i| is within its standard error, 1 / sqrt(m), it may be either. There is
-no hope if one standard error more would not do: if (|e_i| + 1 / sqrt(m)) * sqrt(n) is less than t must be at the last
-look, n.
+**Hope.** Let e_i = max over j of (gap_ji - margin) / sd_ji: how far beyond the margin the policy stands that beats i
+most clearly, in standard deviations of their difference on the m seeds that they share. For e_i > 0 the claim to come
+is `avoid`, for e_i < 0 it is `good`, and while |e_i| is within its standard error, 1 / sqrt(m), it may be either. There
+is no hope if one standard error more would not do: if (|e_i| + 1 / sqrt(m)) * sqrt(n) is less than the t that the last
+look, n, needs.
 """
 
 import math
@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, resolution_of
 from lrbench.metrics.statistics import holm, t_quantile
-from lrbench.metrics.verdict import by_best, p_of_pairs
+from lrbench.metrics.verdict import best_two, by_best, p_of_pairs
 
 
 def next_seeds(
@@ -41,48 +41,50 @@ def next_seeds(
     diverged: ArrayLike | None = None,
     resolution: float | None = None,
 ) -> NDArray[np.int64]:
-    """Say how many seeds each policy of a race is to have after the next round.
+    """Choose how many seeds each policy of a race has after the next round.
 
     Args:
         scores, margin, alpha, diverged, resolution, looks: as for `judge`.
         done: int [policies], how many of the first seeds each policy has.
-        last: the look after which nobody is given more.
+        last: the look after which no policy is given more.
 
     Returns:
         int [policies], at least `done`; equal to it once the race is over.
     """
     table, given = np.asarray(scores, dtype=np.float64), np.asarray(done, dtype=np.int64)
-    fell = np.zeros(table.shape, dtype=bool) if diverged is None else np.asarray(diverged, dtype=bool)
-    most = int(given.max(initial=0))
-    target = looks.next_after(most)
-    if target is None or target > last:
+    if (given < looks.seeds[0]).any() and looks.seeds[0] <= last:
+        return np.maximum(given, looks.seeds[0])
+    steady = np.full(len(table), True) if diverged is None else ~np.asarray(diverged, dtype=bool).any(axis=1)
+    compared = np.flatnonzero(steady & (np.isfinite(table).sum(axis=1) >= 2))
+    target = looks.next_after(int(given.max(initial=0)))
+    if target is None or target > last or len(compared) < 2:
         return given
-    if most < looks.seeds[0]:
-        return np.full_like(given, target)
     racing = np.zeros(len(table), dtype=bool)
-    compared = np.flatnonzero(~fell.any(axis=1) & (np.isfinite(table).sum(axis=1) >= 2))
-    if len(compared) >= 2:
-        step = resolution_of(table) if resolution is None else resolution
-        racing[compared] = _in_race(table[compared], given[compared], margin, looks, last, alpha, step)
+    racing[compared] = _in_race(table[compared], given[compared], margin, looks, last, alpha, resolution)
     return np.where(racing, target, given)
 
 
 def _in_race(
-    scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, last: int, alpha: float, step: float
+    scores: FloatArray,
+    done: NDArray[np.int64],
+    margin: float,
+    looks: Looks,
+    last: int,
+    alpha: float,
+    resolution: float | None,
 ) -> NDArray[np.bool_]:
     k = len(scores)
     taken = looks.done(int(done.max()))
-    (p,) = deque(islice(p_of_pairs(scores, done, margin, looks, step), taken), maxlen=1)
+    (p,) = deque(islice(p_of_pairs(scores, done, margin, looks, resolution), taken), maxlen=1)
     others = ~np.eye(k, dtype=bool)
     q = by_best(p.within, others)
     good = (q <= alpha).all(axis=0)
     avoid = holm(np.minimum((k - 1) * np.where(others, p.beyond, 1.0).min(axis=0), 1.0)) <= alpha
-    hopeful = ~good & ~avoid & _has_hope(scores, margin, looks, last, alpha, step)
-    if not hopeful.any():
-        return hopeful
-    keeps_one_from_good = (q[:, hopeful] > alpha).any(axis=1)
-    leads = np.arange(k) == np.nanmean(scores, axis=1).argmax()
-    inside: NDArray[np.bool_] = hopeful | leads | (keeps_one_from_good & ~avoid)
+    step = resolution_of(scores) if resolution is None else resolution
+    inside: NDArray[np.bool_] = ~good & ~avoid & _has_hope(scores, margin, looks, last, alpha, step)
+    if inside.any():
+        inside |= (q[:, inside] > alpha).any(axis=1) & ~avoid
+        inside[best_two(scores, np.full(k, True))[0]] = True
     return inside
 
 

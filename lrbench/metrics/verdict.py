@@ -40,8 +40,8 @@ reasons that have nothing to do with their score.
 
 **Looking again.** Verdicts are made at the looks of a study (`metrics/looks.py`), on the first n seeds of its list.
 Each p-value of a pair is divided by the share of its look, and the smallest so far counts. Nothing else changes, for
-what stands above takes p-values of pairs and no more. A claim once made is final, but for policies that diverge later:
-they leave the comparison, and with them what rested on them.
+what stands above takes p-values of pairs and no more. A claim once made is final, whatever later looks say, but for
+policies that diverge later: they leave the comparison, and with them what rested on them.
 """
 
 from collections.abc import Iterator
@@ -54,10 +54,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import StudyError
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import Pairs, resolution_of
+from lrbench.metrics.pairs import FloatArray, Pairs, resolution_of
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, paired_power, seeds_to_decide
 
-FloatArray = NDArray[np.float64]
 Label = Literal["good", "avoid", "undecided"]
 
 PLANNED_POWER = 0.8
@@ -134,26 +133,24 @@ def judge(
     if given.shape != (len(table),) or (given > seeds).any() or (given < 0).any():
         raise StudyError(f"done must be {len(table)} numbers of seeds from 0 to {seeds}, but is {given.tolist()}")
 
-    steady = np.logical_not(fell.any(axis=1))
-    compared = np.flatnonzero(steady & (np.isfinite(table).sum(axis=1) >= 2))
+    finished, steady = np.isfinite(table), np.logical_not(fell.any(axis=1))
+    compared = np.flatnonzero(steady & (finished.sum(axis=1) >= 2))
     terms = _Terms(margin, alpha, resolution, Looks.once(seeds) if looks is None else looks)
-    evidence = _evidence(table[compared], given[compared], terms) if len(compared) >= 2 else []
-    found = dict(zip(compared.tolist(), evidence, strict=False))
-    best_two = _best_two(table, steady)
+    claims = _claims(table[compared], given[compared], terms) if len(compared) >= 2 else []
+    found = dict(zip(compared.tolist(), claims, strict=False))
+    best = best_two(table, steady)
     verdicts = []
     for i in range(len(table)):
-        rival = next((j for j in best_two if j != i), None)
-        gap = NOTHING_KNOWN if rival is None else paired_interval(table[rival], table[i])
-        if fell[i].any():
-            why = f"diverged on {fell[i].sum()} of {len(fell[i])} seeds"
-            verdicts.append(Verdict("avoid", gap, rival, None, None, None, why))
-        elif i in found and looks is not None and given[i] < looks.seeds[0]:
-            why = f"{given[i]} of the {looks.seeds[0]} seeds are there at which verdicts are made first"
-            verdicts.append(replace(_verdict(found[i], gap, rival, terms), reason=why, seeds_needed=None))
-        elif i in found:
-            verdicts.append(_verdict(found[i], gap, rival, terms))
+        if i in found:
+            verdict = found[i]
+        elif steady[i]:
+            verdict = _without_claim("undecided", _why_left_out(int(finished[i].sum())))
         else:
-            verdicts.append(Verdict("undecided", gap, rival, None, None, None, _why_left_out(table[i])))
+            ended = (finished[i] | fell[i]).sum()
+            verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended} seeds")
+        rival = next((j for j in best if j != i), None)
+        gap = NOTHING_KNOWN if rival is None else paired_interval(table[rival], table[i])
+        verdicts.append(replace(verdict, gap=gap, rival=rival))
     return verdicts
 
 
@@ -240,69 +237,55 @@ def by_best(within: FloatArray, others: NDArray[np.bool_]) -> FloatArray:
     return adjusted
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    p_good: float
-    p_avoid: float
-    look: int | None
-    seeds_needed: int | None
-
-
-def _evidence(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[_Evidence]:
-    k = len(scores)
+def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[Verdict]:
+    """Judge policies that never diverged, each with at least two runs."""
+    k, first_look = len(scores), terms.looks.seeds[0]
     p_good, p_avoid = familywise_p(scores, done, terms.margin, terms.looks, terms.resolution)
-    claimed = np.minimum(p_good, p_avoid) <= terms.alpha
+    good, avoid = ((p <= terms.alpha).sum(axis=0) for p in (p_good, p_avoid))  # for how many looks each claim has stood
     step = resolution_of(scores) if terms.resolution is None else terms.resolution
     nearest_to_beating_it = np.full(k, -np.inf)
     for first in range(0, k, ROWS_AT_ONCE):
         effect = Pairs.of(scores, step, slice(first, first + ROWS_AT_ONCE)).effect(terms.margin)
         np.fill_diagonal(effect[:, first:], -np.inf)
         nearest_to_beating_it = np.maximum(nearest_to_beating_it, effect.max(axis=0))
-    best, second = _best_two(scores, np.full(k, True))
+    best, second = best_two(scores, np.full(k, True))
     behind_best, behind_second = Pairs.of(scores, step, [best, second]).effect(terms.margin)
 
-    def needed(i: int) -> int | None:
-        if claimed[-1, i]:
-            return None
-        behind = float((behind_second if i == best else behind_best)[i])
-        to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))
-        to_accept = terms.seeds_to_decide(float(-nearest_to_beating_it[i]), k - 1, int(done[i]))
-        return min((plan for plan in (to_avoid, to_accept) if plan is not None), default=None)
+    def claim(i: int) -> Verdict:
+        accepted, avoided = float(p_good[-1, i]), float(p_avoid[-1, i])
+        look = terms.looks.seeds[len(p_good) - max(good[i], avoid[i])] if good[i] != avoid[i] else None
+        label: Label = "good" if good[i] > avoid[i] else "avoid" if avoid[i] > good[i] else "undecided"
+        needed = None
+        if label == "good":
+            reason = f"within {terms.margin:g} of the best (p = {accepted:.2g})"
+        elif label == "avoid":
+            reason = f"worse than the best by more than {terms.margin:g} (p = {avoided:.2g})"
+        elif done[i] < first_look:
+            reason = f"verdicts begin at {first_look} seeds, of which it has {done[i]}"
+        else:
+            behind = float((behind_second if i == best else behind_best)[i])
+            to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))
+            to_accept = terms.seeds_to_decide(float(-nearest_to_beating_it[i]), k - 1, int(done[i]))
+            needed = min((plan for plan in (to_avoid, to_accept) if plan is not None), default=None)
+            unknown = f"no number of seeds up to {MOST_SEEDS} is known to decide"
+            reason = unknown if needed is None else f"about {needed} seeds would decide"
+        return Verdict(label, NOTHING_KNOWN, None, accepted, avoided, needed, reason, look)
 
-    return [
-        _Evidence(
-            float(p_good[-1, i]),
-            float(p_avoid[-1, i]),
-            terms.looks.seeds[int(claimed[:, i].argmax())] if claimed[-1, i] else None,
-            needed(i),
-        )
-        for i in range(k)
-    ]
-
-
-def _verdict(evidence: _Evidence, gap: Interval, rival: int | None, terms: _Terms) -> Verdict:
-    good, avoid = evidence.p_good <= terms.alpha, evidence.p_avoid <= terms.alpha
-    label: Label
-    if good and not avoid:
-        label, reason = "good", f"within {terms.margin:g} of the best (p = {evidence.p_good:.2g})"
-    elif avoid and not good:
-        label, reason = "avoid", f"worse than the best by more than {terms.margin:g} (p = {evidence.p_avoid:.2g})"
-    elif evidence.seeds_needed is not None:
-        label, reason = "undecided", f"about {evidence.seeds_needed} seeds would decide"
-    else:
-        label, reason = "undecided", f"no number of seeds up to {MOST_SEEDS} is known to decide"
-    look = None if label == "undecided" else evidence.look
-    return Verdict(label, gap, rival, evidence.p_good, evidence.p_avoid, evidence.seeds_needed, reason, look)
+    return [claim(i) for i in range(k)]
 
 
-def _why_left_out(scores: FloatArray) -> str:
-    runs = int(np.isfinite(scores).sum())
+def _without_claim(label: Label, reason: str) -> Verdict:
+    return Verdict(label, NOTHING_KNOWN, None, None, None, None, reason)
+
+
+def _why_left_out(runs: int) -> str:
     if runs >= 2:
         return "there is no other policy to compare it with"
     return f"{runs} finished {'run' if runs == 1 else 'runs'}, at least 2 are needed"
 
 
-def _best_two(scores: FloatArray, eligible: NDArray[np.bool_]) -> list[int]:
+def best_two(scores: FloatArray, eligible: NDArray[np.bool_]) -> list[int]:
+    """Return up to two of the eligible policies, those with the highest means, best first."""
     finite = np.isfinite(scores)
     runs = finite.sum(axis=1)
     means = np.where(finite, scores, 0.0).sum(axis=1) / np.maximum(runs, 1)

@@ -39,6 +39,13 @@ def test_everybody_begins_with_the_first_look() -> None:
     assert next_seeds(scores[:, :3], np.full(4, 3), 0.5, LOOKS, LAST).tolist() == [5] * 4
 
 
+def test_a_policy_that_was_cut_off_before_the_first_look_is_brought_to_it() -> None:
+    scores = normal(np.zeros(3))[:, :7]
+    scores[0, 1:] = scores[1:, 3:] = np.nan
+    assert next_seeds(scores, np.array([7, 3, 3]), 0.5, LOOKS, LAST).tolist() == [7, 5, 5]
+    assert next_seeds(scores, np.array([1, 3, 3]), 0.5, LOOKS, LAST).tolist() == [5, 5, 5]
+
+
 def test_who_is_decided_gets_no_more_seeds_and_who_is_not_goes_to_the_next_look() -> None:
     scores = np.vstack([normal(np.array([0.0, 0.5])) / 100, normal(np.array([50.0])) / 100])[:, :5]
     labels = [verdict.label for verdict in judge(scores, 0.004, looks=LOOKS)]

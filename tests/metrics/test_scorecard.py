@@ -10,7 +10,7 @@ from lrbench.errors import StudyError
 from lrbench.metrics import Curve, RunRecord, Scorecard, expected_metrics, judge, score_curves, summarise
 
 MakeRun = Callable[..., RunRecord]
-ENTRY = {"name", "policy", "n", "not_finite", "verdict", "metrics"}
+ENTRY = {"name", "policy", "n", "not_finite", "verdict", "look", "metrics"}
 
 
 def test_a_scorecard_as_json_is_one_entry_of_the_list_of_policies(run: MakeRun) -> None:

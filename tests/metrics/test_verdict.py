@@ -230,6 +230,27 @@ def test_a_claim_stays_whatever_later_seeds_show() -> None:
     ]
 
 
+def test_of_two_contrary_claims_the_earlier_one_stands() -> None:
+    noise = np.linspace(-0.01, 0.01, 30) * np.array([[1.0], [-1.0]])
+    level, turned = [[0.9], [0.9]], [[0.5], [0.9]]
+    first = np.array(level) + noise[:, ::6]
+    both = np.hstack([first, np.array(turned) + noise[:, 5:], np.array(turned) + noise])
+    looks = Looks.planned(5)
+    verdicts = judge(both, margin=0.05, looks=looks)
+    assert verdicts[0].p_avoid is not None
+    assert verdicts[0].p_avoid < 0.05
+    assert [(v.label, v.look) for v in verdicts] == [("good", 5), ("good", 5)]
+
+
+def test_only_seeds_that_were_trained_are_counted_in_what_diverged() -> None:
+    scores = np.full((2, 40), np.nan)
+    scores[:, :5] = CLEAR[:2]
+    diverged = np.zeros(scores.shape, dtype=bool)
+    diverged[1, 2] = True
+    (_, fell) = judge(scores, 0.02, diverged=diverged, looks=Looks.between(5, 40), done=[5, 5])
+    assert fell.reason == "diverged on 1 of 5 seeds"
+
+
 def test_seeds_between_two_looks_are_no_look() -> None:
     looks = Looks.planned(5)
     scores = np.hstack([CLEAR[:2], CLEAR[:2, 4:] + [[0.001], [0.0]], CLEAR[:2, 4:] + [[-0.001], [0.001]]])
