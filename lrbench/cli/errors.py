@@ -14,7 +14,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from lrbench.cli.help import flags_without_types
+from lrbench.cli.help import without_types
 from lrbench.cli.standard_streams import STDOUT
 from lrbench.cli.stdout import part_file, stream_parted_at_most_here
 from lrbench.display.printable import printable_streams
@@ -54,7 +54,7 @@ class OneSentenceGroup(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options of all commands together, `--help` with them."""
-        return flags_without_types(super().get_params(ctx))
+        return without_types(super().get_params(ctx))
 
     def main(
         self,

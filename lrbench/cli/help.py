@@ -1,4 +1,4 @@
-"""What `--help` shows of a command's options."""
+"""What `--help` shows of a command's options and arguments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typer.core import TyperCommand
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help shows flags by their names alone."""
+    """A command whose help shows flags and arguments by their names alone."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options and arguments, `--help` with them."""
-        return flags_without_types(super().get_params(ctx))
+        """List the options and arguments, `--help` with them."""
+        return without_types(super().get_params(ctx))
 
 
-def flags_without_types(parameters: list[Any]) -> list[Any]:
-    """Leave out the type of the value that a flag stands for: typer shows a `<bool>`, which nobody can give."""
+def without_types(parameters: list[Any]) -> list[Any]:
+    """Leave out the types of flags and arguments: typer shows a `<bool>`, which nobody can give, and a `<str>`."""
     for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None
+        elif parameter.is_flag:
             parameter.metavar = ""
     return parameters

@@ -5,22 +5,26 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from lrbench.cli.completion import complete_stored, complete_task
-from lrbench.cli.errors import session_of
+from lrbench.cli.completion import complete_policy, complete_stored, complete_task
+from lrbench.cli.errors import Session, session_of
+from lrbench.cli.output import Answer, print_json, print_readable
 from lrbench.cli.stdout import part_stream
 from lrbench.files import utf8_text
 
 if TYPE_CHECKING:
     from lrbench.api import Lab
+    from lrbench.store import Store as StudyStore
 
-WHERE = "Where things are"
-HOW = "How to train"
-OUTPUT = "Output"
+where = partial(typer.Option, rich_help_panel="Where things are")
+how = partial(typer.Option, rich_help_panel="How to train")
+shown = partial(typer.Option, rich_help_panel="Output")
+"""Declare an option, under the title that the help has for it."""
 
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int]:
@@ -69,155 +73,100 @@ def _remember_color(context: typer.Context, value: bool) -> bool:
 
 Store = Annotated[
     str | None,
-    typer.Option(
+    where(
         "--store",
         metavar="URL",
         help="The store of finished runs: a SQLite file or a database URL.",
         show_default="$LRBENCH_STORE, else lrbench.db",
-        rich_help_panel=WHERE,
     ),
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(
-        "--data-root",
-        metavar="DIR",
-        help="The folder that holds the data sets, laid out as torchvision does.",
-        show_default=False,
-        rich_help_panel=WHERE,
-    ),
+    where("--data-root", metavar="DIR", help="The folder that holds the data sets, laid out as torchvision does."),
 ]
-Download = Annotated[
-    bool,
-    typer.Option("--download", help="Fetch a data set that is not under the data root yet.", rich_help_panel=WHERE),
-]
+Download = Annotated[bool, where("--download", help="Fetch a data set that is not under the data root yet.")]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option(
+    where(
         "--plugin",
         metavar="FILE.py",
         help="Run a Python file of yours that registers models, data sets, tasks, functions or modifiers; may repeat.",
-        show_default=False,
-        rich_help_panel=WHERE,
     ),
 ]
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="What to train on: auto, cpu, cuda, cuda:N or mps.",
-        rich_help_panel=HOW,
-    ),
-]
+Device = Annotated[str, how("--device", metavar="NAME", help="What to train on: auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     str,
-    typer.Option(
+    how(
         "--workers",
         metavar="N",
         help="How many processes train; auto, one a core where there is enough to do; ray, or a Ray cluster's address.",
         callback=_known_workers,
-        rich_help_panel=HOW,
     ),
 ]
 GpusPerWorker = Annotated[
-    float,
-    typer.Option(
-        "--gpus-per-worker",
-        metavar="X",
-        help="On Ray: the share of a GPU that each worker is given.",
-        rich_help_panel=HOW,
-    ),
+    float, how("--gpus-per-worker", metavar="X", help="On Ray: the share of a GPU that each worker is given.")
 ]
 Engine = Annotated[
     Literal["auto", "serial", "stacked"],
-    typer.Option(
+    how(
         "--engine",
         metavar="NAME",
         help="serial, run by run and exact to the bit; stacked, many at once; auto, what a probe finds faster.",
-        rich_help_panel=HOW,
     ),
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(
+    how(
         "--steps",
         metavar="N",
         parser=number_of_steps,
         help="The training budget in iterations, in place of the task's own.",
-        show_default=False,
-        rich_help_panel=HOW,
     ),
 ]
-Seeds = Annotated[
-    int,
-    typer.Option(
-        "--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1.", rich_help_panel=HOW
-    ),
-]
+Seeds = Annotated[int, how("--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1.")]
 OtherSeeds = Annotated[
     int | None,
-    typer.Option(
-        "--seeds",
-        metavar="N",
-        parser=whole_number(1),
-        help="Train with seeds 0 to N-1, in place of the file's own.",
-        show_default=False,
-        rich_help_panel=HOW,
-    ),
+    how("--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1, in place of the file's own."),
 ]
 StudySeeds = Annotated[
     str | None,
-    typer.Option(
+    how(
         "--seeds",
         metavar="N|A..B",
         parser=seeds_or_range,
         help="Train with seeds 0 to N-1 in place of the file's own; or with A, and up to B until all are decided.",
-        show_default=False,
-        rich_help_panel=HOW,
     ),
 ]
 TaskName = Annotated[
     str,
-    typer.Option(
+    how(
         "--task",
         metavar="TASK",
         help="What to train; `lrbench list tasks` has the names.",
         autocompletion=complete_task,
-        rich_help_panel=HOW,
     ),
 ]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.", rich_help_panel=OUTPUT),
-]
+Json = Annotated[bool, shown("--json", help="Print one JSON document on stdout, and nothing else there.")]
 NoColor = Annotated[
     bool,
-    typer.Option(
-        "--no-color",
-        help="Plain text, as in a pipe; setting NO_COLOR does the same.",
-        callback=_remember_color,
-        rich_help_panel=OUTPUT,
-    ),
+    shown("--no-color", help="Plain text, as in a pipe; setting NO_COLOR does the same.", callback=_remember_color),
 ]
 Debug = Annotated[
-    bool,
-    typer.Option(
-        "--debug",
-        help="Show the traceback of an error.",
-        callback=_remember_debug,
-        is_eager=True,
-        rich_help_panel=OUTPUT,
+    bool, shown("--debug", help="Show the traceback of an error.", callback=_remember_debug, is_eager=True)
+]
+PolicyText = Annotated[
+    str,
+    typer.Argument(
+        metavar="POLICY",
+        help="A policy as text, or an entry of a catalog such as lrbench13/TRI.",
+        autocompletion=complete_policy,
     ),
 ]
-
-
 StoredStudy = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
         help="A study in the store, by its name or by the file that it was run from.",
-        show_default=False,
         autocompletion=complete_stored,
     ),
 ]
@@ -242,42 +191,68 @@ def load_plugins(files: list[Path] | None) -> None:
 
 
 @dataclass(frozen=True)
-class LabOptions:
-    """How to train, and where the store, the data and the user's own code are: what a lab is made of."""
+class StoreOptions:
+    """Where the store is, and the user's own code, without which some of its numbers have no name."""
+
+    store: Store = None
+    plugin: Plugins = None
+
+    def opened(self) -> StudyStore:
+        """Open the store.
+
+        Raises:
+            StoreError: there is none, or it cannot be opened.
+        """
+        from lrbench.store import open_store
+
+        return open_store(self.store, must_exist=True)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the data sets are."""
+
+    data_root: DataRoot = None
+    download: Download = False
+
+
+@dataclass(frozen=True)
+class LabOptions(DataOptions, StoreOptions):
+    """What a lab is made of: how to train, and where the store, the data and the user's own code are."""
 
     device: Device = "auto"
     workers: Workers = "auto"
     engine: Engine = "auto"
     gpus_per_worker: GpusPerWorker = 0.0
-    store: Store = None
-    data_root: DataRoot = None
-    download: Download = False
-    plugin: Plugins = None
 
     def lab(self) -> Lab:
         """Run the user's files, and return a lab that shows no progress of its own."""
         load_plugins(self.plugin)
         from lrbench.api import Lab
 
-        return Lab(
-            store=self.store,
-            data_root=self.data_root,
-            download=self.download,
-            device=self.device,
-            workers=self.workers,
-            engine=self.engine,
-            gpus_per_worker=self.gpus_per_worker,
-            progress=False,
-        )
+        return Lab(**{name: value for name, value in vars(self).items() if name != "plugin"}, progress=False)
 
 
 @dataclass(frozen=True)
-class OutputOptions:
-    """How a command prints what it was asked for."""
+class TerminalOptions:
+    """How a command speaks on a terminal; `Session` remembers it."""
 
-    json: Json = False
     no_color: NoColor = False
     debug: Debug = False
+
+
+@dataclass(frozen=True)
+class OutputOptions(TerminalOptions):
+    """How a command prints its answer."""
+
+    json: Json = False
+
+    def show(self, answer: Answer, session: Session) -> None:
+        """Print an answer on stdout, for a person to read or as one JSON document."""
+        if self.json:
+            print_json(answer.to_json())
+        else:
+            print_readable(answer, session)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

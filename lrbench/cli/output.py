@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from lrbench.cli.errors import Session
 from lrbench.cli.stdout import say, stdout
 from lrbench.display.printable import terminal_console
-from lrbench.display.readable import LINE_WIDTH, Block, Readable, as_text
+from lrbench.display.readable import LINE_WIDTH, Block, as_text
 from lrbench.display.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from lrbench.store import Store
+
+
+class Answer(Protocol):
+    """What a command answers: to be read, and as a document."""
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]: ...
+
+    def to_json(self) -> Mapping[str, Any]: ...
 
 
 def console_for(stream: TextIO, session: Session) -> Console | None:
@@ -33,8 +44,8 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], session: Session
     print_blocks([Table(columns, rows, title)], session)
 
 
-def print_readable(value: Readable, session: Session) -> None:
-    """Print what there is to read of a value, as wide as the terminal, with curves where it has characters for them."""
+def print_readable(value: Answer, session: Session) -> None:
+    """Print a value to be read, as wide as the terminal, with curves where it has characters for them."""
     console = console_for(stdout(), session)
     drawn = console is not None and console.encoding.lower().startswith("utf")
     print_blocks(value.display(line_width(session), drawn=drawn), session)
@@ -62,6 +73,25 @@ def _print_in_colour(table: Table, console: Console) -> None:
     for row in table.cells:
         shown.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     console.print(shown)
+
+
+def print_dim(line: str, session: Session) -> None:
+    """Print a line of less weight on a terminal, and nothing elsewhere."""
+    console = console_for(stdout(), session)
+    if console is not None:
+        console.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def print_what_next(store: Store, given: str | None, commands: Sequence[Sequence[str]], session: Session) -> None:
+    """Name on a terminal the store of the numbers, and commands that show more of them.
+
+    Args:
+        given: the value of `--store`, which the commands need too.
+        commands: each as its arguments, without `lrbench`.
+    """
+    where = [] if given is None else ["--store", given]
+    more = " · ".join(shlex.join(["lrbench", *command, *where]) for command in commands)
+    print_dim(f"Stored in {store.name} · {more}", session)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -50,6 +50,24 @@ def test_policies_are_compared_by_name_or_text(lrbench: Command) -> None:
     assert by_text.stdout.startswith("flat - stepped on mnist1d-mlp, paired by seed")
 
 
+@pytest.mark.usefixtures("trained")
+def test_a_metric_of_ones_own_is_compared(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(
+        "from lrbench.metrics import register_metric\n\n"
+        "@register_metric('first')\n"
+        'def first(run, target):\n    """the first validation score"""\n    return run.curve.val_score[0]\n'
+    )
+
+    (compared,) = json.loads(lrbench("compare", "tiny", "flat", "stepped", "--plugin", "first.py", "--json").stdout)[
+        "comparisons"
+    ]
+
+    curves = rows(lrbench("export", "tiny", "--curves").stdout)
+    firsts = {(row["name"], row["seed"]): float(row["val_score"]) for row in curves if row["step"] == "20"}
+    by_hand = sum(firsts["flat", seed] - firsts["stepped", seed] for seed in ("0", "1")) / 2
+    assert compared["differences"]["first"]["mean"] == pytest.approx(by_hand)
+
+
 def test_a_study_can_be_named_by_its_file(lrbench: Command, trained: Path) -> None:
     assert lrbench("export", trained).stdout == lrbench("export", "tiny").stdout
 
@@ -84,11 +102,9 @@ def test_curves_are_exported_as_csv_or_json_with_all_their_digits(lrbench: Comma
 
     assert (document["study"], len(document["curves"])) == ("tiny", 4 * 2)
     with closing(sqlite3.connect(tmp_path / "lrbench.db")) as store:
-        stored = {
-            (run, step): loss for run, step, loss in store.execute("SELECT run, step, test_loss FROM evaluations")
-        }
+        stored = {(run, step): loss for run, step, loss in store.execute("SELECT run, step, val_loss FROM evaluations")}
     for row, told in zip(written, document["curves"], strict=True):
-        assert float(row["test_loss"]) == told["test_loss"] == stored[told["run"], told["step"]]
+        assert float(row["val_loss"]) == told["val_loss"] == stored[told["run"], told["step"]]
     assert [float(row["lr"]) for row in written if row["name"] == "stepped"] == 2 * [0.1, 0.1 * 0.1]
 
 

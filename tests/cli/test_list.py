@@ -51,10 +51,14 @@ def test_functions_show_what_their_parameters_declare(lrbench: Command) -> None:
     assert (floor["default"], floor["required"]) == (0.0, False)
 
 
-def test_functions_fit_a_hundred_columns_with_formula_and_one_sentence(lrbench: Command) -> None:
+@pytest.mark.parametrize("noun", NOUNS)
+def test_no_list_is_wider_than_a_hundred_columns(lrbench: Command, noun: str) -> None:
+    assert max(map(len, lrbench("list", noun).stdout.splitlines())) <= 100
+
+
+def test_functions_are_shown_with_formula_and_one_sentence(lrbench: Command) -> None:
     lines = lrbench("list", "functions").stdout.splitlines()
 
-    assert max(map(len, lines)) <= 100
     assert re.split(" {2,}", lines[1]) == ["FIX", "k0", "A constant LR."]
     assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == list(functions())
 

@@ -7,30 +7,22 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import Debug, Json, NoColor, Store, StoredStudy, study_name
+from lrbench.cli.options import OutputOptions, StoredStudy, StoreOptions, load_plugins, study_name, with_groups
 from lrbench.cli.output import print_json, print_table
 from lrbench.display.table import Column
 
-COLUMNS = (
-    Column("metric"),
-    Column("difference", right=True),
-    Column("low", right=True),
-    Column("high", right=True),
-    Column("seeds", right=True),
-)
+COLUMNS = (Column("metric"), *(Column(title, right=True) for title in ("difference", "low", "high", "seeds")))
 
 
+@with_groups
 def compare(
     context: typer.Context,
     study: StoredStudy,
-    a: Annotated[
-        str, typer.Argument(metavar="A", help="A policy of the study, by its name or text.", show_default=False)
-    ],
-    b: Annotated[str, typer.Argument(metavar="B", help="The policy that A is compared with.", show_default=False)],
-    store: Store = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    a: Annotated[str, typer.Argument(metavar="A", help="A policy of the study, by its name or text.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The policy that A is compared with.")],
+    *,
+    options: StoreOptions,
+    output: OutputOptions,
 ) -> None:
     """Compare two policies of a study by the runs in the store: the difference A - B, paired by seed.
 
@@ -39,13 +31,13 @@ def compare(
       lrbench compare quickstart TRI FIX
       lrbench compare quickstart "FIX(k0=0.1)" SIN2 --json
     """
-    from lrbench.store import open_store
-    from lrbench.study.compare import compare_two
-
     name = study_name(study)
-    with open_store(store, must_exist=True) as opened:
-        comparisons = compare_two(name, a, b, opened)
-    if json:
+    load_plugins(options.plugin)
+    with options.opened() as store:
+        from lrbench.study.compare import compare_two
+
+        comparisons = compare_two(name, a, b, store)
+    if output.json:
         print_json({"study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return
     for comparison in comparisons:

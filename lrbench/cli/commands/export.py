@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from lrbench.cli.options import OUTPUT, Debug, Json, NoColor, Store, StoredStudy, study_name
+from lrbench.cli.options import OutputOptions, StoredStudy, StoreOptions, load_plugins, shown, study_name, with_groups
 from lrbench.cli.output import json_text, print_json
 from lrbench.cli.stdout import stdout
 
@@ -18,31 +16,19 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 """The last four are = + - @ at full width."""
 
 
+@with_groups
 def export(
     study: StoredStudy,
-    output: Annotated[
+    *,
+    file: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Write this file, .csv or .json; CSV goes to stdout without it.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
+        shown("-o", "--output", metavar="FILE", help="Write this file, .csv or .json; CSV goes to stdout without it."),
     ] = None,
     curves: Annotated[
-        bool,
-        typer.Option(
-            "--curves",
-            help="Export the curves: a row for each evaluation, with its losses, scores and LR.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, shown("--curves", help="Export the curves: a row for each evaluation, with its losses, scores and LR.")
     ] = False,
-    store: Store = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    options: StoreOptions,
+    output: OutputOptions,
 ) -> None:
     """Export the runs of a study from the store, one row a run with every number of it.
 
@@ -54,27 +40,21 @@ def export(
       lrbench export quickstart --curves -o curves.csv
       lrbench export quickstart --json
     """
-    suffix = None
-    if output is not None:
-        from lrbench.report.output_file import check_output
+    from lrbench.report.output_file import check_output, write_output
 
-        suffix = check_output(output, ("csv", "json"))
-
-    from lrbench.store import open_store
-    from lrbench.study.export import export as exported
-    from lrbench.study.export import export_curves
-
+    suffix = None if file is None else check_output(file, ("csv", "json"))
     name = study_name(study)
-    with open_store(store, must_exist=True) as opened:
-        frame = export_curves(name, opened) if curves else exported(name, opened)
-    document = {"study": name, "curves" if curves else "runs": _records(frame)}
-    if output is not None:
-        from lrbench.report.output_file import write_output
+    load_plugins(options.plugin)
+    with options.opened() as store:
+        from lrbench.study import export as exports
 
-        write_output(output, _csv(frame) if suffix == "csv" else f"{json_text(document)}\n".encode())
-    if json:
+        frame = exports.export_curves(name, store) if curves else exports.export(name, store)
+    document = {"study": name, "curves" if curves else "runs": _records(frame)}
+    if file is not None:
+        write_output(file, _csv(frame) if suffix == "csv" else f"{json_text(document)}\n".encode())
+    if output.json:
         print_json(document)
-    elif output is None:
+    elif file is None:
         stdout().write(_csv(frame).decode())
 
 

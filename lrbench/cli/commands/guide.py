@@ -9,7 +9,7 @@ import typer
 
 from lrbench.cli.completion import complete_page
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import Debug, NoColor
+from lrbench.cli.options import TerminalOptions, with_groups
 from lrbench.cli.output import console_for, print_table
 from lrbench.display.table import Cell, Column
 from lrbench.errors import LRBenchError, unknown_name
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.markdown import Markdown
 
 
+@with_groups
 def guide(
     context: typer.Context,
     page: Annotated[
@@ -29,12 +30,11 @@ def guide(
         typer.Argument(
             metavar="PAGE",
             help="The page to show, such as verdicts; without one, the pages are listed.",
-            show_default=False,
             autocompletion=complete_page,
         ),
     ] = None,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    *,
+    output: TerminalOptions,
 ) -> None:
     """Show a page of the guide, or list the pages.
 
@@ -49,12 +49,15 @@ def guide(
         rows = [(Cell(name, "bold"), summary(file.read_text(encoding="utf-8"))) for name, file in pages().items()]
         print_table((Column("page"), Column("what it tells")), rows, session)
         return
-    text = _page_named(page).read_text(encoding="utf-8")
+    known = pages()
+    if page not in known:
+        raise LRBenchError(unknown_name("page of the guide", page, known))
+    text = known[page].read_text(encoding="utf-8")
     console = console_for(sys.stdout, session)
     if console is None:
         print(text, end="")
-        return
-    console.print(_rendered(text))
+    else:
+        console.print(_rendered(text))
 
 
 def pages() -> dict[str, Path]:
@@ -84,10 +87,3 @@ def _rendered(text: str) -> Markdown:
         elements: ClassVar = {**Markdown.elements, "table_open": FoldedTable}
 
     return Page(text)
-
-
-def _page_named(name: str) -> Path:
-    known = pages()
-    if name not in known:
-        raise LRBenchError(unknown_name("page of the guide", name, known))
-    return known[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import OUTPUT, Debug, Json, NoColor, Plugins, Store, load_plugins
+from lrbench.cli.options import OutputOptions, StoreOptions, load_plugins, shown, with_groups
 from lrbench.cli.output import line_width, print_blocks, print_json
 from lrbench.display.docstring import first_sentence
 from lrbench.display.table import Cell, Column, Row, Table
@@ -43,6 +43,7 @@ class Listing(NamedTuple):
     items: list[dict[str, Any]]
 
 
+@with_groups
 def list_names(
     context: typer.Context,
     noun: Annotated[
@@ -54,14 +55,10 @@ def list_names(
             show_choices=False,
         ),
     ],
-    everything: Annotated[
-        bool, typer.Option("--all", help="List the parts of searches too, such as their rungs.", rich_help_panel=OUTPUT)
-    ] = False,
-    store: Store = None,
-    plugin: Plugins = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    everything: Annotated[bool, shown("--all", help="List the parts of searches too, such as their rungs.")] = False,
+    *,
+    options: StoreOptions,
+    output: OutputOptions,
 ) -> None:
     """List what can be named in a study or on the command line, with the parameters, options or settings it takes.
 
@@ -72,9 +69,9 @@ def list_names(
       lrbench list modifiers
       lrbench list tasks --plugin my_tasks.py
     """
-    load_plugins(plugin)
-    listing = _studies(store, with_parts=everything) if noun == "studies" else LISTS[noun]()
-    if json:
+    load_plugins(options.plugin)
+    listing = _studies(options.store, with_parts=everything) if noun == "studies" else LISTS[noun]()
+    if output.json:
         print_json({noun: listing.items})
     else:
         session = session_of(context)
@@ -132,20 +129,15 @@ def _tasks() -> Listing:
     rows: list[Row] = []
     items = []
     for name, entry in tasks.items():
-        settings = entry.build()
-        facts = {
-            "dataset": str(settings.dataset),
-            "model": str(settings.model),
-            "optimizer": str(settings.optimizer),
-            "batch_size": settings.batch_size,
-            "steps": settings.steps,
-        }
-        rows.append((Cell(name, "bold"), *(str(fact) for fact in facts.values()), entry.description))
-        items.append({"name": name, **facts, "description": entry.description})
-    titles = (("task", False), ("dataset", False), ("model", False), ("optimizer", False))
-    numbers = (("batch", True), ("steps", True))
-    columns = [Column(title, right) for title, right in (*titles, *numbers, ("description", False))]
-    return Listing(tuple(columns), rows, items)
+        one = entry.build()
+        parts = {"dataset": str(one.dataset), "model": str(one.model), "optimizer": str(one.optimizer)}
+        items.append(
+            {"name": name, **parts, "batch_size": one.batch_size, "steps": one.steps, "description": entry.description}
+        )
+        trained = f"{one.model} on {one.dataset} by {one.optimizer}"
+        rows.append((Cell(name, "bold"), trained, f"{one.batch_size}", f"{one.steps}", entry.description))
+    numbers = Column("batch", right=True), Column("steps", right=True)
+    return Listing((Column("task"), Column("what is trained"), *numbers, Column("description")), rows, items)
 
 
 def _datasets() -> Listing:

@@ -10,16 +10,15 @@ import typer
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
 from lrbench.cli.options import (
-    HOW,
-    OUTPUT,
     LabOptions,
     OutputOptions,
     Seeds,
     TaskName,
+    how,
     number_of_steps,
+    shown,
     with_groups,
 )
-from lrbench.cli.output import print_json, print_readable
 
 
 @with_groups
@@ -30,29 +29,16 @@ def range_test(
     seeds: Seeds = 5,
     steps: Annotated[
         int | None,
-        typer.Option(
+        how(
             "--steps",
             metavar="N",
             parser=number_of_steps,
             help="Iterations of each run; a fifth of the task's own, from 100 to 500, unless given.",
-            show_default=False,
-            rich_help_panel=HOW,
         ),
     ] = None,
-    linear: Annotated[
-        bool,
-        typer.Option("--linear", help="Sweep in a straight line, not by equal factors.", rich_help_panel=HOW),
-    ] = False,
+    linear: Annotated[bool, how("--linear", help="Sweep in a straight line, not by equal factors.")] = False,
     picture: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Draw the test into this file, .png or .svg.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, shown("-o", "--output", metavar="FILE", help="Draw the test into this file, .png or .svg.")
     ] = None,
     options: LabOptions,
     output: OutputOptions,
@@ -76,7 +62,4 @@ def range_test(
         from lrbench.report.style import save_figure
 
         save_figure(range_figure(found), picture)
-    if output.json:
-        print_json(found.to_json())
-    else:
-        print_readable(found, session)
+    output.show(found, session)

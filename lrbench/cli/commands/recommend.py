@@ -9,8 +9,7 @@ import typer
 from lrbench.cli.commands.run import training
 from lrbench.cli.completion import complete_goal
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, whole_number, with_groups
-from lrbench.cli.output import print_json, print_readable
+from lrbench.cli.options import LabOptions, OutputOptions, Seeds, Steps, TaskName, how, whole_number, with_groups
 
 
 @with_groups
@@ -20,48 +19,30 @@ def recommend(
     task: TaskName,
     goal: Annotated[
         str,
-        typer.Option(
+        how(
             "--goal",
             metavar="GOAL",
             help="accuracy, cost (iterations until near the best) or robust (against a wrong base LR).",
             autocompletion=complete_goal,
-            rich_help_panel=HOW,
         ),
     ] = "accuracy",
     verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Train the recommended policies, in their order, until one reaches the target.",
-            rich_help_panel=HOW,
-        ),
+        bool, how("--verify", help="Train the recommended policies, in their order, until one reaches the target.")
     ] = False,
     target: Annotated[
-        float | None,
-        typer.Option(
-            "--target",
-            metavar="SCORE",
-            help="The validation score to reach, for --verify.",
-            show_default=False,
-            rich_help_panel=HOW,
-        ),
+        float | None, how("--target", metavar="SCORE", help="The validation score to reach, for --verify.")
     ] = None,
     steps: Steps = None,
     seeds: Seeds = 5,
     at_most: Annotated[
-        int,
-        typer.Option(
-            "--at-most", metavar="N", parser=whole_number(1, 100), help="Recommend N policies.", rich_help_panel=HOW
-        ),
+        int, how("--at-most", metavar="N", parser=whole_number(1, 100), help="Recommend N policies.")
     ] = 3,
     without: Annotated[
         list[str] | None,
-        typer.Option(
+        how(
             "--without",
             metavar="STUDY",
             help="Leave a study out of the evidence, as to see what the others say; may repeat.",
-            show_default=False,
-            rich_help_panel=HOW,
         ),
     ] = None,
     options: LabOptions,
@@ -84,7 +65,4 @@ def recommend(
         advice = lab.recommend(
             task, goal=goal, at_most=at_most, without=without or (), target=target, seeds=seeds, steps=steps
         )
-    if output.json:
-        print_json(advice.to_json())
-    else:
-        print_readable(advice, session)
+    output.show(advice, session)

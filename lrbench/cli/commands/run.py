@@ -12,8 +12,8 @@ import typer
 
 from lrbench.cli.completion import complete_study
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import HOW, LabOptions, OutputOptions, Steps, StudySeeds, with_groups
-from lrbench.cli.output import console_for, print_json, print_readable
+from lrbench.cli.options import LabOptions, OutputOptions, Steps, StudySeeds, how, with_groups
+from lrbench.cli.output import console_for, print_json, print_what_next
 from lrbench.cli.stdout import say
 
 if TYPE_CHECKING:
@@ -30,19 +30,13 @@ def run(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY",
-            help="A study file, or the name of a study that ships.",
-            show_default=False,
-            autocompletion=complete_study,
+            metavar="STUDY", help="A study file, or the name of a study that ships.", autocompletion=complete_study
         ),
     ],
     *,
     steps: Steps = None,
     seeds: StudySeeds = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what would be trained, and train nothing.", rich_help_panel=HOW),
-    ] = False,
+    dry_run: Annotated[bool, how("--dry-run", help="Say what would be trained, and train nothing.")] = False,
     options: LabOptions,
     output: OutputOptions,
 ) -> None:
@@ -61,8 +55,6 @@ def run(
     """
     session = session_of(context)
     with options.lab() as lab:
-        from lrbench.cli.hints import say_where_to_go_on
-
         wanted = lab.study(study, steps=steps, seeds=seeds)
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
@@ -71,12 +63,10 @@ def run(
         with training(session) as lab.listener:
             outcome = lab.run(wanted)
         _say_what_is_kept(wanted.name, known, lab.store)
-        if output.json:
-            print_json(outcome.to_json())
-        else:
-            print_readable(outcome, session)
+        output.show(outcome, session)
+        if not output.json:
             more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
-            say_where_to_go_on(lab.store, options.store, more, session)
+            print_what_next(lab.store, options.store, more, session)
         if outcome.tally.failed:
             report_failures(outcome.results.study, lab.store, session)
             raise typer.Exit(RUNS_FAILED)

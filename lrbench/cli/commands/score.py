@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.commands.run import training
-from lrbench.cli.completion import complete_policy
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, with_groups
-from lrbench.cli.output import print_json, print_readable
+from lrbench.cli.options import LabOptions, OutputOptions, PolicyText, Seeds, Steps, TaskName, how, with_groups
+from lrbench.cli.output import print_what_next
 from lrbench.cli.policies import one_policy
 
 
@@ -24,36 +23,20 @@ def _finite(value: float | None) -> float | None:
 @with_groups
 def score(
     context: typer.Context,
-    policy: Annotated[
-        str,
-        typer.Argument(
-            metavar="POLICY",
-            help="A policy as text, or an entry of a catalog such as lrbench13/TRI.",
-            show_default=False,
-            autocompletion=complete_policy,
-        ),
-    ],
+    policy: PolicyText,
     *,
     task: TaskName,
     seeds: Seeds = 5,
     steps: Steps = None,
     target: Annotated[
         float | None,
-        typer.Option(
-            "--target",
-            metavar="SCORE",
-            help="The validation score to count the iterations to.",
-            callback=_finite,
-            show_default=False,
-            rich_help_panel=HOW,
-        ),
+        how("--target", metavar="SCORE", help="The validation score to count the iterations to.", callback=_finite),
     ] = None,
     base_lr_scales: Annotated[
         bool,
-        typer.Option(
+        how(
             "--base-lr-scales",
             help="Train at other base LRs too, and say how much of the score is kept there (five times the runs).",
-            rich_help_panel=HOW,
         ),
     ] = False,
     options: LabOptions,
@@ -68,16 +51,13 @@ def score(
     """
     session = session_of(context)
     with options.lab() as lab:
-        from lrbench.cli.hints import say_where_to_go_on
         from lrbench.metrics import BASE_LR_SCALES
 
         value, trained = one_policy(policy), lab.task(task).with_budget(steps)
         with training(session) as lab.listener:
             scales = BASE_LR_SCALES if base_lr_scales else ()
             card = lab.score(value, trained, seeds=seeds, target=target, base_lr_scales=scales)
-        if output.json:
-            print_json(card.to_json())
-        else:
-            print_readable(card, session)
+        output.show(card, session)
+        if not output.json:
             more = [("export", f"score {value} on {trained.name}, {trained.steps} iterations")]
-            say_where_to_go_on(lab.store, options.store, more, session)
+            print_what_next(lab.store, options.store, more, session)

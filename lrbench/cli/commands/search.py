@@ -9,39 +9,32 @@ import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import RUNS_FAILED, say_error, session_of
-from lrbench.cli.options import HOW, OUTPUT, LabOptions, OtherSeeds, OutputOptions, Steps, whole_number, with_groups
-from lrbench.cli.output import print_json, print_readable
+from lrbench.cli.options import LabOptions, OtherSeeds, OutputOptions, Steps, how, shown, whole_number, with_groups
+from lrbench.cli.output import print_what_next
 
 
 @with_groups
 def search(
     context: typer.Context,
-    study: Annotated[
-        str,
-        typer.Argument(metavar="STUDY", help="A TOML file with a \\[search] table.", show_default=False),
-    ],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A TOML file with a \\[search] table.")],
     *,
     steps: Steps = None,
     seeds: OtherSeeds = None,
     policies: Annotated[
         int | None,
-        typer.Option(
+        how(
             "--policies",
             metavar="N",
             parser=whole_number(1, 100_000),
             help="Try at most N policies, in place of what the file says.",
-            show_default=False,
-            rich_help_panel=HOW,
         ),
     ] = None,
     mirror: Annotated[
         str | None,
-        typer.Option(
+        shown(
             "--mirror",
             metavar="URL",
             help="Keep an Optuna storage up to date too, such as sqlite:///optuna.db, for optuna-dashboard.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     options: LabOptions,
@@ -58,16 +51,12 @@ def search(
     """
     session = session_of(context)
     with options.lab() as lab:
-        from lrbench.cli.hints import say_where_to_go_on
-
         with training(session) as lab.listener:
             found = lab.search(study, steps=steps, seeds=seeds, policies=policies, mirror=mirror)
-        if output.json:
-            print_json(found.to_json())
-        else:
-            print_readable(found, session)
+        output.show(found, session)
+        if not output.json:
             more = [("plot", "progress", found.search), ("export", found.search, "-o", "runs.csv")]
-            say_where_to_go_on(lab.store, options.store, more, session)
+            print_what_next(lab.store, options.store, more, session)
     if found.failures:
         for failure in found.failures:
             say_error(f"Failed: {failure.name}, seed {failure.seed}: {failure.error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +12,13 @@ from lrbench.cli.commands.list import function_document
 from lrbench.cli.completion import complete_shown, complete_task
 from lrbench.cli.errors import Session, say_error, session_of
 from lrbench.cli.options import (
-    OUTPUT,
-    DataRoot,
-    Debug,
-    Download,
-    Json,
-    NoColor,
+    DataOptions,
+    OutputOptions,
     Plugins,
     load_plugins,
+    shown,
     whole_number,
+    with_groups,
 )
 from lrbench.cli.output import console_for, line_width, print_blocks, print_json
 from lrbench.cli.policies import budgets, named_policies
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
     from lrbench.policy import Policy
 
-BUDGET = "The budget"
+budget = partial(typer.Option, rich_help_panel="The budget")
+
 DEFAULT_STEPS = 10_000
 MOST_RATES = 50_000_000
 """More learning rates than this, of all policies together, are not worth the memory."""
@@ -44,6 +44,7 @@ POINTS = 1_000
 """How many iterations of a curve `--json` gives."""
 
 
+@with_groups
 def show(
     context: typer.Context,
     policies: Annotated[
@@ -52,63 +53,44 @@ def show(
             metavar="POLICY",
             help="A function such as TRI, a policy as text, an entry of a catalog such as lrbench13/TRI, a whole "
             "catalog, or a study.",
-            show_default=False,
             autocompletion=complete_shown,
         ),
     ],
+    *,
     steps: Annotated[
         int | None,
-        typer.Option(
+        budget(
             "--steps",
             metavar="N",
             parser=whole_number(1),
             help=f"The budget in iterations; a study's own, or {DEFAULT_STEPS} where no policy depends on it.",
-            show_default=False,
-            rich_help_panel=BUDGET,
         ),
     ] = None,
     steps_per_epoch: Annotated[
         int | None,
-        typer.Option(
+        budget(
             "--steps-per-epoch",
             metavar="N",
             parser=whole_number(1),
             help="How many iterations make an epoch, for lengths such as 3ep.",
-            show_default=False,
-            rich_help_panel=BUDGET,
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(
+        budget(
             "--task",
             metavar="TASK",
             help="Take the budget and the length of an epoch from this task.",
-            show_default=False,
             autocompletion=complete_task,
-            rich_help_panel=BUDGET,
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Draw into this file instead, .png or .svg.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
+    file: Annotated[
+        Path | None, shown("-o", "--output", metavar="FILE", help="Draw into this file instead, .png or .svg.")
     ] = None,
-    log: Annotated[
-        bool, typer.Option("--log", help="A logarithmic learning-rate axis.", rich_help_panel=OUTPUT)
-    ] = False,
-    data_root: DataRoot = None,
-    download: Download = False,
+    log: Annotated[bool, shown("--log", help="A logarithmic learning-rate axis.")] = False,
+    data: DataOptions,
     plugin: Plugins = None,
-    json: Json = False,
-    no_color: NoColor = False,
-    debug: Debug = False,
+    output: OutputOptions,
 ) -> None:
     """Draw the learning rates of policies, without training, or explain a function and draw a policy of it.
 
@@ -120,10 +102,10 @@ def show(
       lrbench show "FIX(k0=0.1)" lrbench13/TRI --task mnist1d-mlp
       lrbench show modern --steps 10000 --steps-per-epoch 500 -o modern.svg
     """
-    if output is not None:
+    if file is not None:
         from lrbench.report.output_file import check_output
 
-        check_output(output, ("png", "svg"))
+        check_output(file, ("png", "svg"))
     load_plugins(plugin)
     session = session_of(context)
     explained = _functions_named(policies)
@@ -135,7 +117,7 @@ def show(
     if task is not None:
         from lrbench.tasks import load_task
 
-        loaded = load_task(task, data_root=data_root, download=download)
+        loaded = load_task(task, data_root=data.data_root, download=data.download)
         steps = steps or loaded.steps
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
     steps = steps or _common_budget(policies)
@@ -144,17 +126,17 @@ def show(
     if steps * len(bound) > MOST_RATES:
         raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
-    if output is not None and curves:
+    if file is not None and curves:
         from lrbench.report.plots.lr_curves import lr_figure
         from lrbench.report.style import save_figure
 
-        save_figure(lr_figure(curves, log=log), output)
-    if json:
+        save_figure(lr_figure(curves, log=log), file)
+    if output.json:
         functions = {"functions": [*map(function_document, explained)]} if explained else {}
         print_json({**functions, **_document(chosen, bound, curves, steps)})
     elif explained:
         _print_functions(explained, chosen, curves, session, log=log)
-    elif output is None:
+    elif file is None:
         _print_panels(curves, session, log=log)
 
 

@@ -7,31 +7,18 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.commands.run import training
-from lrbench.cli.completion import complete_policy
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import HOW, LabOptions, OutputOptions, Seeds, Steps, TaskName, with_groups
-from lrbench.cli.output import print_json, print_readable
+from lrbench.cli.options import LabOptions, OutputOptions, PolicyText, Seeds, Steps, TaskName, how, with_groups
 from lrbench.cli.policies import one_policy
 
 
 @with_groups
 def verify(
     context: typer.Context,
-    policy: Annotated[
-        str,
-        typer.Argument(
-            metavar="POLICY",
-            help="A policy as text, or an entry of a catalog such as lrbench13/TRI.",
-            show_default=False,
-            autocompletion=complete_policy,
-        ),
-    ],
+    policy: PolicyText,
     *,
     task: TaskName,
-    target: Annotated[
-        float,
-        typer.Option("--target", metavar="SCORE", help="The validation score to reach.", rich_help_panel=HOW),
-    ],
+    target: Annotated[float, how("--target", metavar="SCORE", help="The validation score to reach.")],
     steps: Steps = None,
     seeds: Seeds = 5,
     options: LabOptions,
@@ -47,7 +34,4 @@ def verify(
     session = session_of(context)
     with options.lab() as lab, training(session) as lab.listener:
         checked = lab.verify(one_policy(policy), task, target=target, seeds=seeds, steps=steps)
-    if output.json:
-        print_json(checked.to_json())
-    else:
-        print_readable(checked, session)
+    output.show(checked, session)
