@@ -47,10 +47,15 @@ Location = str | Path
 
 @dataclass(frozen=True, repr=False)
 class Outcome(Readable):
-    """A study's results, and what it took to have them."""
+    """A study's results, and what it took to have them.
+
+    Attributes:
+        kept: NAME@VERSION of an earlier study with this name and another content; None where there was none.
+    """
 
     results: Results
     tally: RunCounts
+    kept: str | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the results as a pandas DataFrame; see `Results.to_frame`."""
@@ -60,6 +65,12 @@ class Outcome(Readable):
         yield from self.results.display(width, drawn=drawn)
         yield ""
         yield self.tally.sentence
+        if self.kept is not None:
+            yield self.kept_sentence
+
+    @property
+    def kept_sentence(self) -> str:
+        return f"Another study '{self.results.study}' was in the store: it is kept as {self.kept}."
 
     def to_json(self) -> dict[str, Any]:
         """The document of `lrbench run --json`."""
@@ -185,8 +196,10 @@ class Lab:
 
     def _answered(self, study: Study, kind: Kind) -> Outcome:
         with self._trainer() as trainer:
+            before = trainer.store.find(study.name)
             evidence, tally = trainer.trained(with_auto_peaks(study, trainer), kind)
-            return Outcome(answer(evidence), tally)
+            after = None if before is None or not before.is_latest else trainer.store.entry(before.id)
+            return Outcome(answer(evidence), tally, None if after is None or after.is_latest else after.address)
 
     def compare(
         self,
@@ -362,7 +375,7 @@ def compare(
     task: TaskLike,
     *,
     modifiers: Modifiers = (),
-    seeds: int | Sequence[int] = 5,
+    seeds: int | Sequence[int] | str = 5,
     steps: int | None = None,
     margin: float = 0.01,
     target: float | None = None,
@@ -409,7 +422,7 @@ def score(
     policy: Policy | str,
     task: TaskLike,
     *,
-    seeds: int | Sequence[int] = 5,
+    seeds: int | Sequence[int] | str = 5,
     steps: int | None = None,
     target: float | None = None,
     base_lr_scales: Sequence[float] = (),

@@ -55,6 +55,19 @@ def test_policies_are_compared_in_one_line(tmp_path: Path) -> None:
     assert (again.tally.cached, again.tally.trained) == (4, 2)
 
 
+def test_an_outcome_names_the_earlier_study_of_its_name_that_the_store_keeps(
+    task: lrbench.Task, tmp_path: Path
+) -> None:
+    def kept(*policies: str) -> str | None:
+        outcome = lrbench.compare(policies, task, name="mine", seeds=2, store=tmp_path / "runs.db")
+        assert ("Another study 'mine' was in the store" in str(outcome)) == (outcome.kept is not None)
+        return outcome.kept
+
+    first, second = ("FIX(k0=0.1)",), ("FIX(k0=0.2)",)
+    asked = (first, first, second, second, first)
+    assert [kept(*policies) for policies in asked] == [None, None, "mine@1", None, "mine@2"]
+
+
 def test_packages_are_there_after_the_import_and_verbs_are_functions() -> None:
     program = "import lrbench; print(lrbench.tasks.AdamW(), lrbench.policy.TRI, lrbench.search)"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

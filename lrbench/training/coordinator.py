@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lrbench.engine import read_checkpoint, write_checkpoint
@@ -28,10 +29,10 @@ from lrbench.training.resume_point import resume_point
 from lrbench.training.tree import Branch, forest, next_branch
 
 if TYPE_CHECKING:
-    from lrbench.store import Lease, Segment, Store
+    from lrbench.store import Lease, Segment, Store, StoredRun
     from lrbench.training.engine_choice import Engines
     from lrbench.training.listener import Listener
-    from lrbench.training.messages import Message, Order
+    from lrbench.training.messages import History, Message, Order
     from lrbench.training.plan import PlannedRun
     from lrbench.training.pools import Pool
 
@@ -59,12 +60,14 @@ class ClaimedBranch:
     Attributes:
         branch: what is left of it.
         checkpoint: the file of the state that it goes on from; None for the initial weights.
+        history: as in `LaneSpec`.
         deaths: how many workers have died over it.
         alone: whether it is kept from being trained together with others, as that has failed.
     """
 
     branch: Branch
     checkpoint: str | None
+    history: History = ()
     deaths: int = 0
     alone: bool = False
 
@@ -206,11 +209,6 @@ class Coordinator:
 
     def _lane(self, one: ClaimedBranch) -> LaneSpec:
         branch, run = one.branch, one.branch.training
-        history: tuple[tuple[int, float], ...] = ()
-        if run.policy.reacts and one.checkpoint is not None:
-            before = self._store.runs([run.training_key])[run.training_key].scores
-            seen = (score for score in before if score.step <= branch.start)
-            history = tuple((score.step, as_gain(score.val_score, run.task.better)) for score in seen)
         return LaneSpec(
             name=one.name,
             seed=run.seed,
@@ -219,7 +217,7 @@ class Coordinator:
             lrs=run.policy if run.policy.reacts else run.lrs[branch.start : branch.stop],
             modifiers=run.variant.modifiers,
             watchers={each.key: each.variant.watcher for each in branch.runs},
-            history=history,
+            history=one.history,
             state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
         )
 
@@ -247,7 +245,8 @@ class Coordinator:
             for run in fresh:
                 self._use(run.key, None)
         for branch in forest(runs, lambda run: places[run.key]):
-            self._ready.append(ClaimedBranch(branch, places[branch.training.key][1]))
+            start, checkpoint = places[branch.training.key]
+            self._ready.append(ClaimedBranch(branch, checkpoint, _history(branch.training, start, stored)))
 
     def _look_elsewhere(self) -> None:
         """Take over the runs that others have given up, and note those that they have brought to an end."""
@@ -345,7 +344,7 @@ class Coordinator:
             scores = step.segments[run.key].scores
             self._listener.advanced(run, at, scores[-1].val_score if scores else None)
         if not step.done:
-            lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint)
+            lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint, history=step.history)
             self._listener.trained(at - branch.start)
         elif checkpoint is not None:
             self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
@@ -398,6 +397,14 @@ def _by_watcher(one: ClaimedBranch) -> list[ClaimedBranch]:
     stand = one.branch.start, one.checkpoint
     trees = [tree for runs in watched.values() for tree in forest(runs, lambda _: stand)]
     return [replace(one, branch=tree, alone=True) for tree in trees]
+
+
+def _history(run: PlannedRun, start: int, stored: Mapping[str, StoredRun]) -> History:
+    """Return the evaluations that a reactive policy has had before `start`."""
+    if not run.policy.reacts or not start:
+        return ()
+    seen = takewhile(lambda score: score.step <= start, stored[run.training_key].scores)
+    return tuple((score.step, as_gain(score.val_score, run.task.better)) for score in seen)
 
 
 def _step_of(step: Step) -> int:

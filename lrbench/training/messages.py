@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 EngineName = Literal["serial", "stacked"]
+History = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class LaneSpec:
         start, stop: the iterations to train, counted from 0; `stop` is not among them.
         lrs: their learning rates; where these depend on evaluations, the policy that finds them.
         watchers: by the key of each run that the branch answers, what watches it, if anything does.
-        history: for a policy that reacts, the evaluations before `start`: (iterations done, validation objective).
+        history: for a reactive policy, the evaluations before `start`: (iterations done, gain of the validation
+            objective).
         state: the checkpoint that it goes on from; None for the initial weights.
     """
 
@@ -53,7 +55,7 @@ class LaneSpec:
     lrs: NDArray[np.float64] | Policy
     modifiers: tuple[Modifier, ...]
     watchers: Mapping[str, Watcher | None]
-    history: tuple[tuple[int, float], ...] = ()
+    history: History = ()
     state: bytes | None = None
 
 
@@ -82,11 +84,13 @@ class Step:
         segments: what that adds to each of its runs, by key.
         snapshot: the state after them as a checkpoint; None where the runs have ended.
         done: whether the lane needs no more work: it has come to its stop, or has diverged.
+        history: all evaluations so far, where the policy reacts to them.
     """
 
     segments: Mapping[str, Segment]
     snapshot: bytes | None
     done: bool
+    history: History = ()
 
 
 @dataclass(frozen=True)

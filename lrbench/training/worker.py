@@ -96,7 +96,8 @@ class Run:
             self._scores[key].clear()
         self._watching = dict.fromkeys(self._watching, 0.0)
         self.seconds = 0.0
-        return Step(segments, None if ended else state_to_bytes(self.state), self.done)
+        history = tuple(self._history) if isinstance(self.lane.lrs, Policy) else ()
+        return Step(segments, None if ended else state_to_bytes(self.state), self.done, history)
 
     def _ended(self, segment: Segment, watcher: Watcher | None) -> Segment:
         """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""

@@ -91,12 +91,12 @@ def test_a_second_call_trains_nothing(lrbench: Command, tiny_study: Path) -> Non
 
 def test_another_content_of_a_study_keeps_the_earlier_one_and_says_where(lrbench: Command, tiny_study: Path) -> None:
     kept = "Another study 'tiny' was in the store: it is kept as tiny@1.\n"
-    whole = lrbench("run", tiny_study, "--workers", "1").stderr
-    trial = lrbench("run", tiny_study, "--steps", "20", "--seeds", "1", "--workers", "1").stderr
+    whole = lrbench("run", tiny_study, "--workers", "1").stdout
+    trial = lrbench("run", tiny_study, "--steps", "20", "--seeds", "1", "--workers", "1").stdout
     assert (kept in whole, kept in trial) == (False, True)
     assert len(lrbench("export", "tiny").stdout.splitlines()) == 1 + 2
     assert len(lrbench("export", "tiny@1").stdout.splitlines()) == 1 + 4
-    again = lrbench("run", tiny_study, "--workers", "1")
+    again = lrbench("run", tiny_study, "--workers", "1", "--json")
     assert again.stderr.splitlines()[-1] == kept.strip().replace("@1", "@2")
     assert len(lrbench("export", "tiny").stdout.splitlines()) == 1 + 4
     names = [

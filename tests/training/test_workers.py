@@ -114,6 +114,18 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(
     assert numbers(asked, store) == separate(asked)
 
 
+def test_a_reactive_run_whose_training_is_only_watched_survives_a_killed_worker(
+    study: Make, store: Store, separate: Callable[[Study], Numbers]
+) -> None:
+    asked = study(REACTIVE, modifiers=(Variant.of([PSWA(p=0.5), EMA(decay=0.9)]),))
+    run(study(REACTIVE), store, workers=1, engine="serial")
+    killer = Killer(at=15, times=1)
+    tally = run(asked, store, workers=2, engine="serial", listener=killer)
+    assert killer.times == 0
+    assert (tally.trained, tally.failed) == (2, 0)
+    assert numbers(asked, store) == separate(asked)
+
+
 class Deadly(nn.Module):
     """A model over which its process dies when it is trained."""
 

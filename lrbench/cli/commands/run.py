@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,6 @@ from lrbench.cli.stdout import say
 
 if TYPE_CHECKING:
     from lrbench.store import Store as StudyStore
-    from lrbench.store import StudyEntry
     from lrbench.study.study import Study
     from lrbench.training.engine_choice import Engine as EngineName
     from lrbench.training.listener import Listener
@@ -59,11 +58,11 @@ def run(
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
             return
-        known = {entry.id: entry for entry in lab.store.studies()}
         with training(session) as lab.listener:
             outcome = lab.run(wanted)
-        _say_what_is_kept(wanted.name, known, lab.store)
         output.show(outcome, session)
+        if output.json and outcome.kept is not None:
+            print(outcome.kept_sentence, file=sys.stderr)
         if not output.json:
             more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
             print_what_next(lab.store, options.store, more, session)
@@ -107,14 +106,6 @@ def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> St
         return with_auto_peaks(study, ReadOnlyTrainer(store, engine=engine))
     except NotTrainedError:
         return study
-
-
-def _say_what_is_kept(name: str, known: Mapping[int, StudyEntry], store: StudyStore) -> None:
-    """Say on stderr where the study is that had the name until now, if that was another one."""
-    for entry in store.studies():
-        was_latest = entry.id in known and known[entry.id].is_latest and entry.kind != "search"
-        if entry.name == name and was_latest and not entry.is_latest:
-            print(f"Another study '{name}' was in the store: it is kept as {entry.address}.", file=sys.stderr)
 
 
 @contextmanager
