@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 LEAST_DONE = 0.02
-"""The time left is told once more than this share of a stage's iterations is done."""
+"""The time left is shown once more than this share of a stage's iterations is done."""
 
 LONGEST_NAME = 60
-"""Of a leader's name no more characters are shown than these."""
+"""The most characters of a leader's name that are shown."""
 
 STAGES = {"main": "training", "confirm": "confirming", "scale": "training"}
 
 
 class Tracker:
-    """What is known of a stage while it is trained: iterations done and to do, runs ended, and who leads."""
+    """The state of a stage while it is trained: iterations done and to do, runs ended, and the leader."""
 
     def __init__(self) -> None:
         self.stage = ""
-        self.runs = self.ended = 0
+        self.runs = self.runs_ended = 0
         self.total = self.done = 0
         self._task = ""
         self._better: Better = "higher"
         self._scores: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
 
     def planned(self, backlog: Backlog) -> None:
-        """A stage begins."""
+        """Begin a stage."""
         plan = backlog.plan
         self.stage = STAGES[plan.runs[0].stage] if plan.runs else "training"
-        self.runs, self.ended = len(backlog.missing), 0
+        self.runs, self.runs_ended = len(backlog.missing), 0
         self.total, self.done = backlog.steps_to_train, 0
         self._scores = {}
         stored = backlog.store.runs(plan.by_key) if backlog.store and backlog.missing else {}
@@ -64,19 +64,19 @@ class Tracker:
                 self._take(run, run.task.chance)
 
     def trained(self, iterations: int) -> None:
-        """So many more iterations are done, or need not be done."""
+        """Count iterations that are done, or need not be done."""
         self.done += iterations
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        """A run has come to a step."""
+        """Note the step that a run has come to."""
         self._task = run.task.name
         self._better = run.task.better
         if score is not None and step == run.task.steps:
             self._take(run, score)
 
-    def finished(self, run: PlannedRun, status: str) -> None:
-        """A run has ended."""
-        self.ended += 1
+    def ended(self, run: PlannedRun, status: str) -> None:
+        """Note the end of a run."""
+        self.runs_ended += 1
         if status == "diverged":
             self._take(run, run.task.chance)
 
@@ -100,102 +100,76 @@ class Tracker:
             self._scores.setdefault(run.task.name, {}).setdefault(row, {})[run.seed] = score
 
 
-class Lines:
+class Lines(Tracker):
     """Progress as plain lines: one as a stage begins, then one every ten seconds, then one as it ends."""
 
-    def __init__(self) -> None:
-        self._tracker = Tracker()
-        self._began = self._printed = time.monotonic()
-
     def planned(self, backlog: Backlog) -> None:
-        """A stage begins."""
-        self._tracker.planned(backlog)
+        super().planned(backlog)
         self._began = self._printed = time.monotonic()
         _line(plan_sentence(backlog))
 
-    def trained(self, iterations: int) -> None:
-        """So many more iterations are done."""
-        self._tracker.trained(iterations)
-
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        """A run has come to a step."""
-        self._tracker.advanced(run, step, score)
+        super().advanced(run, step, score)
         self._report_if_due()
 
     def ended(self, run: PlannedRun, status: str) -> None:
-        """A run has ended."""
-        self._tracker.finished(run, status)
-        if self._tracker.ended == self._tracker.runs:
-            self._report()
-        else:
-            self._report_if_due()
+        super().ended(run, status)
+        self._report_if_due(at_once=self.runs_ended == self.runs)
 
     def waiting(self, holders: Sequence[Holder]) -> None:
-        """Only runs that other coordinators train are left."""
+        """Name the other coordinators that train the runs that are left."""
         _line(waiting_sentence(holders))
 
-    def _report_if_due(self) -> None:
-        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
-            self._report()
-
-    def _report(self) -> None:
-        tracker, self._printed = self._tracker, time.monotonic()
-        elapsed = self._printed - self._began
-        told = [f"{tracker.ended} of {tracker.runs} runs", _clock(elapsed)]
-        left = seconds_left(elapsed, tracker.done, tracker.total)
+    def _report_if_due(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed, elapsed = now, now - self._began
+        parts = [f"{self.runs_ended} of {self.runs} runs", _clock(elapsed)]
+        left = seconds_left(elapsed, self.done, self.total)
         if left is not None:
-            told.append(f"{_clock(left)} left")
-        if tracker.leader:
-            told.append(f"leader {tracker.leader}")
-        _line(f"{tracker.stage}: {', '.join(told)}")
+            parts.append(f"{_clock(left)} left")
+        if self.leader:
+            parts.append(f"leader {self.leader}")
+        _line(f"{self.stage}: {', '.join(parts)}")
 
 
-class Bar:
+class Bar(Tracker):
     """Progress as a live bar with the time left and the current leader."""
 
     def __init__(self, progress: Progress) -> None:
-        self._tracker = Tracker()
+        super().__init__()
         self._progress = progress
         self._bar: TaskID | None = None
 
     def planned(self, backlog: Backlog) -> None:
-        """A stage begins."""
-        self._tracker.planned(backlog)
+        super().planned(backlog)
         self._progress.start()
         self._progress.console.print(plan_sentence(backlog), markup=False)
-        if backlog.missing:
-            self._bar = self._progress.add_task(
-                self._tracker.stage, total=self._tracker.total, runs=f"0/{len(backlog.missing)} runs", leader=""
-            )
-
-    def trained(self, iterations: int) -> None:
-        """So many more iterations are done."""
-        self._tracker.trained(iterations)
+        if self.runs:
+            self._bar = self._progress.add_task(self.stage, total=self.total, runs=f"0/{self.runs} runs", leader="")
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        """A run has come to a step."""
-        self._tracker.advanced(run, step, score)
+        super().advanced(run, step, score)
         self._update()
 
     def ended(self, run: PlannedRun, status: str) -> None:
-        """A run has ended."""
-        self._tracker.finished(run, status)
+        super().ended(run, status)
         self._update()
 
     def waiting(self, holders: Sequence[Holder]) -> None:
-        """Only runs that other coordinators train are left."""
+        """Name the other coordinators that train the runs that are left."""
         self._progress.console.print(waiting_sentence(holders), markup=False)
 
     def _update(self) -> None:
-        tracker = self._tracker
         if self._bar is not None:
-            runs = f"{tracker.ended}/{tracker.runs} runs"
-            self._progress.update(self._bar, completed=tracker.done, runs=runs, leader=tracker.leader)
+            runs = f"{self.runs_ended}/{self.runs} runs"
+            self._progress.update(self._bar, completed=self.done, runs=runs, leader=self.leader)
 
 
 @contextmanager
 def progress_on(console: Console | None) -> Iterator[Listener]:
-    """A listener that shows how training goes: as a bar on a console, else as lines on stderr."""
+    """Yield a listener that shows how training goes: as a bar on a console, else as lines on stderr."""
     if console is None:
         yield Lines()
         return
@@ -218,7 +192,7 @@ def progress_on(console: Console | None) -> Iterator[Listener]:
 
 
 def progress_where_seen() -> AbstractContextManager[Listener | None]:
-    """Progress where stderr is a terminal or a notebook's; none in a pipe or a file."""
+    """Show progress where stderr is a terminal or a notebook's; none in a pipe or a file."""
     if sys.stderr is None:
         return nullcontext()
     if sys.stderr.isatty():
@@ -227,12 +201,12 @@ def progress_where_seen() -> AbstractContextManager[Listener | None]:
 
 
 def seconds_left(elapsed: float, done: int, total: int) -> float | None:
-    """How long the iterations that are left will take at the pace so far; None while too few are done to tell."""
+    """Estimate the time of the iterations that are left from the pace so far; None while too few are done."""
     return elapsed * max(0.0, total / done - 1) if done > LEAST_DONE * total else None
 
 
 def plan_sentence(backlog: Backlog) -> str:
-    """What a stage asks for and what of it has to be trained."""
+    """Name the runs of a stage, and how many of them have to be trained."""
     runs, missing = backlog.plan.runs, len(backlog.missing)
     what = f"{backlog.plan.study.name}: {len(runs)} runs"
     if runs and runs[0].stage == "confirm":
@@ -248,7 +222,7 @@ def waiting_sentence(holders: Sequence[Holder]) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
+    """Write hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))
 
 

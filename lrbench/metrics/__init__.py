@@ -1,7 +1,7 @@
-"""What a run is worth, and what a set of runs allows one to say: numbers in, numbers out, nothing is trained here.
+"""Metrics of runs, and the statistics and verdicts of many: numbers in, numbers out.
 
 `confidence`, `curves` and `robustness` turn one run into numbers; `statistics`, `pairs` and `verdict` turn the numbers
-of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmation` put them together for people.
+of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmation` collect them.
 """
 
 from lrbench.metrics import registered as _registered

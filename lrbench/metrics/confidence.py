@@ -1,8 +1,8 @@
-"""How often a classifier is right, and how sure it is of itself.
+"""Accuracy, confidence and calibration of a classifier.
 
 Every function takes `probabilities` (float64 [N, C], softmax rows) and `labels` (int [N], 0 <= label < C). A sample is
-correct if the first of its most probable classes is its label. A figure that does not exist, such as the confidence of
-the correct samples where there is none, is None. AC, CV and CDAC are the figures of the LRBench notebook
+correct if the first of its most probable classes is its label. A metric that does not exist, such as the confidence of
+correct samples where no sample is correct, is None. AC, CV and CDAC are those of the LRBench notebook
 (`examples/mnist/caffe/lrbench-mnist-caffe.ipynb`).
 """
 
@@ -37,14 +37,14 @@ class ReliabilityBins:
     """[bins], fraction of the bin's samples that are correct, nan where the bin is empty."""
 
     def expected_calibration_error(self) -> float:
-        """Mean over samples of |accuracy - confidence| of their bin, between 0 and 1."""
+        """Return ECE, the mean over samples of |accuracy - confidence| of their bin, from 0 to 1 (Guo et al. 2017)."""
         gaps = np.abs(self.accuracy - self.confidence)
         return float(np.nansum(gaps * self.count) / self.count.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """Everything that the predictions over one split say about a classifier."""
+    """The metrics of a classifier's predictions on one split."""
 
     n: int
     top1: float
@@ -56,7 +56,7 @@ class Classification:
     cv: float | None
     cdac: float | None
     classes_without_correct: int
-    """How many of the C classes have no correct sample and are left out of CDAC."""
+    """Classes without a correct sample, which CDAC leaves out."""
     ece: float
     brier: float
     class_confidence: FloatArray
@@ -137,7 +137,7 @@ def average_confidence(probabilities: FloatArray, labels: IntArray) -> float | N
 
 
 def confidence_variation(probabilities: FloatArray, labels: IntArray) -> float | None:
-    """Return CV, the standard deviation (ddof 0) of what AC is the mean of; None if no sample is correct.
+    """Return CV, the standard deviation (ddof 0) of the confidences behind AC; None if no sample is correct.
 
     >>> round(confidence_variation(np.array([[0.9, 0.1], [0.3, 0.7]]), np.array([0, 1])), 3)
     0.1
@@ -200,15 +200,6 @@ def reliability_bins(probabilities: FloatArray, labels: IntArray, bins: int = CA
             np.bincount(bin_of, weights=_correct(probabilities, labels).astype(np.float64), minlength=bins), count
         ),
     )
-
-
-def expected_calibration_error(probabilities: FloatArray, labels: IntArray, bins: int = CALIBRATION_BINS) -> float:
-    """Return ECE, the mean over samples of the gap between accuracy and confidence in their bin (Guo et al. 2017).
-
-    >>> expected_calibration_error(np.array([[0.75, 0.25]]), np.array([0]))
-    0.25
-    """
-    return reliability_bins(probabilities, labels, bins).expected_calibration_error()
 
 
 def _correct(probabilities: FloatArray, labels: IntArray) -> NDArray[np.bool_]:

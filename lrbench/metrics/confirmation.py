@@ -2,8 +2,8 @@
 
 The best of many looks better than it is: among 50 identical policies the winner of a study with 3 seeds stands 1.3
 seed standard deviations above its true mean. So the winner and its closest rivals are trained again with seeds that
-had no part in choosing them, and the fresh figures alone are reported. The search's figure stays beside them, and the
-difference shows how much of it was luck.
+had no part in choosing them, and the fresh scores alone are reported. The search's score stands beside them; the
+difference is its luck.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ class Confirmation:
 
     @property
     def shrinkage(self) -> float | None:
-        """How much of the search's validation score the fresh seeds took back."""
+        """By how much the search's validation score is better than that of the fresh seeds."""
         if self.search.mean is None or self.card.val.mean is None:
             return None
         return as_gain(self.search.mean - self.card.val.mean, self.card.better)
 
     def to_json(self) -> dict[str, Any]:
-        """The card's entry with `search` (mean, low, high, sd, n) and `shrinkage` beside it."""
+        """Return the card's entry with `search` (mean, low, high, sd, n) and `shrinkage` beside it."""
         return {**self.card.to_json(), "search": self.search.to_json(), "shrinkage": self.shrinkage}
 
 
@@ -48,11 +48,11 @@ def finalists(
     alpha: float = 0.05,
     resolution: float | None = None,
 ) -> list[PolicyRuns]:
-    """The winner by mean validation score, and those that are not significantly worse than it, best first.
+    """Choose the winner by mean validation score, and those that are not significantly worse than it, best first.
 
     Args:
         at_most: how many in all, at least 1.
-        alpha, resolution: as for `judge`, which is asked with a margin of 0.
+        alpha, resolution: as for `judge`, here with a margin of 0.
 
     Returns:
         No policy that diverged; an empty list if none has a score.
@@ -78,7 +78,7 @@ def confirm(
     target: float | None = None,
     resolution: float | None = None,
 ) -> list[Confirmation]:
-    """The finalists' figures from fresh seeds, best first, each beside the search's.
+    """Score the finalists on fresh seeds, best first, each beside its score in the search.
 
     Args:
         search: the contenders of the study, with the runs that chose the finalists.

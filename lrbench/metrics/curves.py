@@ -1,4 +1,4 @@
-"""What the shape of one run's evaluation curve says: how fast it got there, and how calmly it ended.
+"""Metrics of the shape of one run's evaluation curve: speed and volatility.
 
 A curve is two sequences of the same length: `steps` (iterations, increasing) and `scores` (higher is better). A score
 that is not finite is a gap.

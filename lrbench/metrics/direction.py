@@ -1,4 +1,4 @@
-"""Which way a score is better, in one place: what compares scores compares their gains."""
+"""Which way a score is better: comparisons of scores compare their gains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Better = Literal["higher", "lower"]
 
 
 def as_gain(score: float, better: Better) -> float:
-    """Turn a score into a number of which more is better; the same again turns a gain into its score.
+    """Turn a score into a gain, of which more is better, or a gain into its score.
 
     >>> as_gain(0.25, "lower")
     -0.25
@@ -18,5 +18,5 @@ def as_gain(score: float, better: Better) -> float:
 
 
 def is_worthless(score: float, better: Better) -> bool:
-    """Whether a final score can only count as the worst one: it is NaN, or infinite in the wrong direction."""
+    """Return whether a final score counts as the worst one: it is NaN, or infinite in the wrong direction."""
     return math.isnan(score) or as_gain(score, better) == -math.inf

@@ -1,4 +1,4 @@
-"""What a modifier does to a policy, seed by seed, and whether that depends on the policy."""
+"""The effect of a modifier on a policy, seed by seed, and whether it depends on the policy."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Interaction:
 
     Attributes:
         p: the p-value of "its effect is the same for every policy", from a repeated-measures analysis of variance
-            with seeds as subjects and the Greenhouse-Geisser correction; None where it cannot be had.
+            with seeds as subjects and the Greenhouse-Geisser correction; None where it cannot be computed.
         spread: the standard deviation, between policies, of the mean effect.
-        policies, seeds: how many were compared, all of them with all of the seeds.
+        policies, seeds: how many were compared, every policy with every seed.
     """
 
     modifier: str
@@ -53,7 +53,7 @@ class Interaction:
 def effect(
     policy: str, modifier: str, without: Sequence[RunRecord], treated: Sequence[RunRecord], target: float | None
 ) -> Effect:
-    """The effect of a modifier on one policy; a figure that one of two paired runs lacks is left out, seed by seed."""
+    """Measure the effect of a modifier on one policy; a metric that one of two paired runs lacks is left out."""
     figures = [{run.seed: _figures(run, target) for run in runs} for runs in (without, treated)]
     seeds = sorted(figures[0].keys() & figures[1].keys())
     names = dict.fromkeys(name for side in figures for seed in seeds for name in side[seed])
@@ -75,21 +75,21 @@ def interaction(
     figure: str,
     pairs: Sequence[tuple[Sequence[RunRecord], Sequence[RunRecord]]],
 ) -> Interaction:
-    """Whether a modifier's effect on a figure depends on the policy.
+    """Test whether a modifier's effect on a metric depends on the policy.
 
     Args:
+        figure: the name of the metric.
         pairs: for each policy, its runs without and with the modifier. Seeds that not all policies have are left out.
     """
     columns = [_paired_differences(figure, without, treated) for without, treated in pairs]
     seeds = sorted(set.intersection(*(set(column) for column in columns))) if columns else []
     table = np.array([[column[seed] for seed in seeds] for column in columns]).reshape(len(columns), len(seeds))
-    known = table.size > 0
-    spread = float(table.mean(axis=1).std(ddof=1)) if known and len(columns) > 1 else None
+    spread = float(table.mean(axis=1).std(ddof=1)) if table.size and len(columns) > 1 else None
     return Interaction(modifier, figure, equal_means_p(table), spread, len(columns), len(seeds))
 
 
 def equal_means_p(table: ArrayLike) -> float | None:
-    """The p-value of "all rows have the same mean", for values [rows, subjects] that are paired by subject.
+    """Return the p-value of "all rows have the same mean", for values [rows, subjects] that are paired by subject.
 
     A repeated-measures analysis of variance, its degrees of freedom multiplied by the Greenhouse-Geisser estimate of
     departure from sphericity (Greenhouse and Geisser 1959), so that the rows may have unequal variances.
@@ -114,7 +114,7 @@ def equal_means_p(table: ArrayLike) -> float | None:
 
 
 def _greenhouse_geisser(values: NDArray[np.float64]) -> float:
-    """Between 1/(rows - 1), where rows differ most in their variances, and 1, where they are spherical."""
+    """Estimate sphericity, from 1/(rows - 1), where rows differ most in their variances, to 1."""
     covariance = np.cov(values)
     centred = covariance - covariance.mean(axis=0) - covariance.mean(axis=1)[:, None] + covariance.mean()
     rows = len(values)
@@ -122,17 +122,15 @@ def _greenhouse_geisser(values: NDArray[np.float64]) -> float:
 
 
 def _paired_differences(figure: str, without: Sequence[RunRecord], treated: Sequence[RunRecord]) -> dict[int, float]:
-    before, after = ({run.seed: _figures(run, None).get(figure) for run in runs} for runs in (without, treated))
-    differences = {}
-    for seed in before.keys() & after.keys():
-        one, other = before[seed], after[seed]
-        if one is not None and other is not None:
-            differences[seed] = other - one
-    return differences
+    before, after = (
+        {run.seed: figures[figure] for run in runs if figure in (figures := _figures(run, None))}
+        for runs in (without, treated)
+    )
+    return {seed: after[seed] - before[seed] for seed in before.keys() & after.keys()}
 
 
 def _figures(run: RunRecord, target: float | None) -> dict[str, float]:
-    """What an effect is measured in, as far as the run has it."""
+    """Return those metrics of a run in which an effect is measured."""
     figures = run.figures()
     if target is not None and not run.diverged:
         figures["steps_to_target"] = run.steps_to(target)

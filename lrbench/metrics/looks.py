@@ -1,15 +1,15 @@
-"""When verdicts are made, so that they hold however often somebody looks.
+"""Looks: the numbers of seeds at which verdicts are made, so that they hold however often somebody looks.
 
-A p-value holds for one look. Whoever adds seeds until a claim appears has looked many times, and a test at 5% then errs
-in 9 to 32% of studies (simulated: looks at 5 and 10 seeds, at every number from 3 to 20). So the numbers of seeds at
-which verdicts are made are fixed before anything is seen, and each has its share of the error rate:
+A p-value holds for one look. To add seeds until a claim appears is to look many times, and a test at 5% then errs in
+9 to 32% of studies (simulated: looks at 5 and 10 seeds, at every number from 3 to 20). So the numbers of seeds at which
+verdicts are made are fixed before any score is seen, and each has its share of the error rate:
 
     looks  n_1 < n_2 < ...        shares  w_1, w_2, ... > 0,  w_1 + w_2 + ... <= 1
 
 With p(n) the p-value of a pair of policies on its first n seeds, P = min over looks n of p(n) / w_n is a p-value at any
-time and under any rule of who gets more seeds: P <= a needs p(n) <= a * w_n at some look, which has probability a * w_n
-at each, since p(n) is a fixed function of the first n seeds, and at most a over all of them (the union bound). P never
-rises, so that a claim once made is final, and everything that takes p-values takes P.
+time and under any rule of giving seeds: P <= a needs p(n) <= a * w_n at some look, which has probability a * w_n at
+each, since p(n) is a fixed function of the first n seeds, and at most a over all looks (the union bound). P never
+rises, so that a claim once made is final, and every procedure for p-values takes P.
 """
 
 import math
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from lrbench.errors import StudyError
 
 GROWTH = math.sqrt(2)
-"""A look has so many times the seeds of the one before: two looks for twice the seeds."""
+"""The ratio of a look's seeds to those of the look before: two looks for twice the seeds."""
 
 SHARE_OF_ONE_NUMBER = 0.8
 SHARE_OF_RANGE = 0.95
-"""Of the error rate, what a study's own looks have, if it plans one number of seeds or a range; the rest is kept for
-seeds that are added later, by whomever."""
+"""The share of the error rate of a study's own looks, if it plans one number of seeds or a range; the rest is for seeds
+that are added later."""
 
 SHARE_OF_NEXT = 0.25
-"""Of what was kept and is left, what each later look has, so that it is never used up."""
+"""The share that each later look has of the rate that is left, so that it is never used up."""
 
 MOST_SEEDS = 1000
 
@@ -53,7 +53,7 @@ class Looks:
 
     @classmethod
     def once(cls, seeds: int) -> "Looks":
-        """Look at one number of seeds and never again; at 2 seeds where it is less."""
+        """Look at one number of seeds, at least 2, and never again."""
         return cls((max(seeds, 2),), (1.0,))
 
     @classmethod
@@ -67,7 +67,7 @@ class Looks:
 
     @classmethod
     def between(cls, first: int, last: int) -> "Looks":
-        """Look from the first number of seeds to the last, as seeds are added until all policies are decided.
+        """Look from the first number of seeds to the last, and at later ones if seeds are added.
 
         The shares are in proportion to the seeds, since a difference that is seen late is a small one.
 
@@ -88,11 +88,11 @@ class Looks:
         return cls((*own, *later), (*(share * look / sum(own) for look in own), *kept))
 
     def done(self, seeds: int) -> int:
-        """How many looks have been taken with this many seeds."""
+        """Count the looks up to a number of seeds."""
         return sum(look <= seeds for look in self.seeds)
 
     def next_after(self, seeds: int) -> int | None:
-        """The next number of seeds at which verdicts are made; None after the last."""
+        """Return the next number of seeds at which verdicts are made; None after the last."""
         return next((look for look in self.seeds if look > seeds), None)
 
     @property
@@ -101,7 +101,7 @@ class Looks:
 
 
 def _grid(first: int, last: int) -> tuple[int, ...]:
-    """Rising whole numbers from first to last, each about `GROWTH` times the one before."""
+    """List rising whole numbers from first to last, each about `GROWTH` times the one before."""
     steps = math.floor(math.log(max(last / first, 1.0)) / math.log(GROWTH) + 1e-9)
     grid = {round(first * GROWTH**step) for step in range(steps + 1)}
     return tuple(sorted({seeds for seeds in grid if seeds < last} | {last}))

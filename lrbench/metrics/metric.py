@@ -1,4 +1,4 @@
-"""What a metric is, and the registry of all of them: scorecards, tables, the page and plots read it."""
+"""Declarations of metrics and their registry, which scorecards, tables, the page and plots read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunEnd:
-    """The last evaluation of a run: mean losses, and what its predictions say.
+    """The last evaluation of a run: mean losses, and the metrics of its predictions.
 
     The train loss is None where it was not measured, a classification where there are no classes or no finite outputs.
     """
@@ -35,22 +35,22 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class MetricDeclaration:
-    """A number that says something about a run, and how it is shown.
+    """A number that describes a run, and how it is shown.
 
     Attributes:
         name: its key in documents, tables and the store.
         title: the title of its column.
         help: what it means, in half a sentence.
-        digits: how many are shown behind the point; where negative, how many in all.
+        digits: how many are shown behind the point; where negative, how many significant ones.
         better: which way it is better; None where neither is.
-        bounds: the lowest and the highest value that it can have; intervals are clipped to them.
+        bounds: its lowest and highest possible value; intervals are clipped to them.
         at_end: computes it when a run ends; it is stored with the run.
         of_run: computes it from what is stored of a run, whenever results are read.
-        expected: every scorecard has it, known or not; the others are only where a run has them.
+        expected: every scorecard has it, known or not; others are there only where a run has them.
         column: where it is a column beside the scores, once it is known: nowhere, on the page, or on the page and in
             the ranking that the command line prints.
-        dispensable: where names need room in that ranking, of the columns above 0 the highest go first.
-        effect: how the difference that a modifier makes to it is given, if it is: as it is, or in percent.
+        dispensable: where names need room in that ranking, columns above 0 go, the highest first.
+        effect: whether the effect of a modifier on it is shown, and how: as a difference, or in percent.
     """
 
     name: str
@@ -68,7 +68,7 @@ class MetricDeclaration:
 
     @property
     def form(self) -> str:
-        """How its numbers are formatted."""
+        """The format specification of its numbers."""
         return f",.{self.digits}f" if self.digits >= 0 else f".{-self.digits - 1}e"
 
 
@@ -86,9 +86,9 @@ def register_metric(
 ) -> Callable[[OfRun], OfRun]:
     """Register a function of a `RunRecord` that returns a number, or None where the run has none, as a metric.
 
-    It is computed whenever results are read, for runs that were trained before too. The first line of its docstring
-    says what it means. The other arguments are those of `MetricDeclaration`; the title is the name unless it is given.
-    A run that diverged has no metrics.
+    It is computed whenever results are read, for earlier runs too. The first line of its docstring is its help. The
+    other arguments are those of `MetricDeclaration`; the title is the name unless it is given. A run that diverged has
+    no metrics.
 
     Raises:
         StudyError: the name is taken, or the function has no docstring.
@@ -106,18 +106,18 @@ def register_metric(
 
 
 def expected_metrics() -> tuple[str, ...]:
-    """Return the names of the metrics that every scorecard has, known or not, in the order of print."""
+    """Return the names of the metrics that every scorecard has, in the order of print."""
     return tuple(name for name, metric in METRICS.items() if metric.expected)
 
 
 def metrics_at_end(end: RunEnd) -> dict[str, float | None]:
-    """Compute what is stored of the end of a run, by metric; without a classification of test only what has a value."""
+    """Compute the stored metrics of a run's end; without a classification of test only those with a value."""
     computed = {name: metric.at_end(end) for name, metric in METRICS.items() if metric.at_end is not None}
     return {name: value for name, value in computed.items() if value is not None or end.test is not None}
 
 
 def metrics_of_run(run: RunRecord) -> dict[str, float | None]:
-    """Compute what follows from the record of a run, by metric.
+    """Compute the metrics that follow from the record of a run.
 
     Raises:
         StudyError: a metric of the user's fails, or returns no number.

@@ -1,7 +1,7 @@
-"""Every policy against every other, seed by seed.
+"""Paired differences of every policy to every other.
 
-A pair of policies is compared by the differences between their scores on the seeds that both have. Its spread is its
-own: no spread is pooled over pairs, so policies may be as unequally noisy and as correlated as they like.
+A pair of policies is compared by the differences between their scores on the seeds that both have. No spread is pooled
+over pairs, so that policies may be unequally noisy and correlated in any way.
 """
 
 from collections.abc import Sequence
@@ -63,20 +63,20 @@ class Pairs:
         )
 
     def effect(self, margin: float) -> FloatArray:
-        """(gap - margin) / sd; nan where there is no spread to measure by."""
+        """Return (gap - margin) / sd; nan where there is no spread."""
         return np.divide(self.gap - margin, self.sd, out=np.full_like(self.gap, np.nan), where=self.sd > 0)
 
     def p_beyond(self, margin: float) -> FloatArray:
-        """One-sided p-values against "j is better than i by at most `margin`"; 1 where the pair says nothing."""
+        """Return one-sided p-values against "j is better than i by at most `margin`"; 1 where there is no evidence."""
         return _upper_tail(self.effect(margin), self.n)
 
     def p_within(self, margin: float) -> FloatArray:
-        """One-sided p-values against "j is better than i by at least `margin`"; 1 where the pair says nothing."""
+        """Return one-sided p-values against "j is better than i by at least `margin`"; 1 where there is no evidence."""
         return _upper_tail(-self.effect(margin), self.n)
 
 
 def resolution_of(scores: FloatArray) -> float:
-    """The smallest step between two different finite scores; 0 where all are the same or there are none.
+    """Return the smallest step between two different finite scores; 0 where there are no two.
 
     For scores on a grid it is a multiple of the grid's step, which errs on the careful side; for scores of full
     precision it is next to nothing.

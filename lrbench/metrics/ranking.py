@@ -21,7 +21,7 @@ from lrbench.metrics.verdict import judge
 
 @dataclass(frozen=True)
 class PolicyRuns:
-    """A policy of a study, and its runs so far."""
+    """A policy of a study and its ended runs."""
 
     name: str
     policy: str
@@ -46,8 +46,8 @@ def rank(
         margin, alpha, resolution, looks: as for `judge`; the resolution of an accuracy is 1 / (size of the validation
             split).
         target: as for `summarise`.
-        seeds, done: of a study with looks, its seeds in their order, and of how many of the first each policy's run is
-            over.
+        seeds, done: of a study with looks, its seeds in their order, and for each policy how many of the first its
+            runs are over.
 
     Raises:
         StudyError: as `judge` and `summarise`, and where contenders differ in their objective.
@@ -63,10 +63,9 @@ def rank(
 def score_table(
     contenders: Sequence[PolicyRuns], seeds: Sequence[int] | None = None
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Gains by the validation score and which runs diverged, both [policies, seeds]; nan for a seed a policy lacks.
+    """Return the gains of validation scores and which runs diverged, both [policies, seeds]; nan for a missing run.
 
-    More is better in a gain, whatever the objective's direction. The columns are `seeds`, by default those of all
-    contenders in rising order.
+    The columns are `seeds`, by default those of all contenders in rising order.
     """
     if seeds is None:
         seeds = sorted({run.seed for contender in contenders for run in contender.runs})
@@ -86,7 +85,7 @@ def _gain(card: Scorecard) -> float:
 
 
 def by_name(contenders: Sequence[PolicyRuns]) -> dict[str, PolicyRuns]:
-    """The contenders by name.
+    """Return the contenders by name.
 
     Raises:
         StudyError: two have the same name.

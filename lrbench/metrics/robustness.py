@@ -1,4 +1,4 @@
-"""How much a result depends on the data it was trained on, and on the base learning rate it was given."""
+"""Robustness: the generalization gap, the dependence on the base learning rate, and divergence."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ BASE_LR_SCALES = (0.1, 0.5, 1.0, 5.0, 10.0)
 
 
 def loss_difference(test_loss: float, train_loss: float) -> float:
-    """Return test loss minus train loss, both in evaluation mode: how much worse unseen data are predicted.
+    """Return the generalization gap: test loss minus train loss, both in evaluation mode.
 
     The train loss is taken over a fixed subset of the train split that is as large as the test split.
 
@@ -24,9 +24,9 @@ def loss_difference(test_loss: float, train_loss: float) -> float:
 
 
 def retained_fraction(scores: Mapping[float, float | None], chance: float, better: Better = "higher") -> float | None:
-    """Return how much of a score survives a wrong base LR: the mean over scales of score(scale) / score(1).
+    """Return the fraction of a score that other base LRs keep: the mean over scales of score(scale) / score(1).
 
-    Where lower is better, it is the improvement over `chance` that survives: the mean of
+    Where lower is better, it is the fraction of the improvement over `chance`: the mean of
     (chance - score(scale)) / (chance - score(1)).
 
     >>> round(retained_fraction({0.1: 0.4, 1.0: 0.8, 10.0: None}, chance=0.0), 3)
@@ -37,8 +37,8 @@ def retained_fraction(scores: Mapping[float, float | None], chance: float, bette
         chance: the score of guessing.
 
     Returns:
-        1.0 where the scale does not matter. None if the unscaled run itself diverged, or scored 0 or less (where lower
-        is better: no better than chance), since there is then nothing to retain.
+        1.0 where the scale does not matter; None if the unscaled run diverged, or scored 0 or less (where lower is
+        better: no better than chance).
 
     Raises:
         StudyError: the scale 1 is missing.
@@ -54,7 +54,7 @@ def retained_fraction(scores: Mapping[float, float | None], chance: float, bette
 
 
 def mean_over_scales(score: float, retained: float, chance: float | None, better: Better = "higher") -> float:
-    """Return the mean score over the base-LR scales, from the score at scale 1 and the fraction that is retained.
+    """Return the mean score over base-LR scales, from the score at scale 1 and the retained fraction.
 
     >>> mean_over_scales(0.8, retained=0.5, chance=0.1)
     0.4
@@ -64,7 +64,7 @@ def mean_over_scales(score: float, retained: float, chance: float | None, better
 
 
 def _nothing(chance: float | None, better: Better) -> float:
-    """The score from which what is retained is counted."""
+    """Return the score of which nothing is retained."""
     return 0.0 if better == "higher" or chance is None else chance
 
 

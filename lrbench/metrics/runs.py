@@ -1,4 +1,4 @@
-"""What the store knows of a run, as far as judging it goes."""
+"""A run as metrics see it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,19 +34,19 @@ class RunRecord:
     """Iterations done, fewer than the budget for a run that diverged."""
     curve: Curve
     final: Mapping[str, float | None]
-    """The figures of the trained network, by metric name: `val_<objective>`, `test_<objective>`, and those of a
-    scorecard that are not read off the curve. Names that lrbench does not know are averaged over seeds like them."""
+    """The stored metrics of the trained network by name: `val_<objective>`, `test_<objective>`, and others. Names that
+    are not registered are averaged over seeds too."""
     diverged_at: int | None = None
     seconds: float | None = None
     flops: float | None = None
     chance: float | None = None
-    """The objective's value for guessing, which is what a diverged run counts as; None: such a run is left out."""
+    """The objective's value for guessing, as which a diverged run counts; None: such a run is left out."""
     objective: str = TOP1
     """Name of the score by which policies are compared."""
     better: Better = "higher"
     """Which way that score is better."""
     bounds: Bounds | None = None
-    """The lowest and the highest value that it can have, where the task says so."""
+    """The lowest and the highest possible score, where the task gives them."""
 
     @property
     def diverged(self) -> bool:
@@ -59,17 +59,17 @@ class RunRecord:
         return self.diverged or all(score is None or math.isfinite(score) for score in scores)
 
     def score(self, split: Literal["val", "test"]) -> float | None:
-        """The final objective on a split; chance for a run that diverged, or whose score is NaN or infinitely bad."""
+        """Return the final objective on a split; chance where the run diverged, or it is NaN or infinitely bad."""
         score = self.final.get(f"{split}_{self.objective}")
         worthless = self.diverged or (score is not None and is_worthless(score, self.better))
         return self.chance if worthless else score
 
     def steps_to(self, target: float) -> int | None:
-        """The first evaluated step whose score is as good as `target`; None where there is none."""
+        """Return the first evaluated step whose score is as good as `target`; None where there is none."""
         return steps_to_target(self.curve.steps, self.gains, as_gain(target, self.better))
 
     def figures(self) -> dict[str, float | None]:
-        """Every figure of a finished run by metric name; of a diverged run only its two scores are defined."""
+        """Return the metrics of a finished run by name; of a diverged run its two scores alone."""
         scores = {f"{split}_{self.objective}": self.score(split) for split in ("val", "test")}
         if self.diverged:
             return scores
@@ -77,5 +77,5 @@ class RunRecord:
 
     @property
     def gains(self) -> list[float]:
-        """The scores of the curve as numbers of which more is better."""
+        """The scores of the curve as gains."""
         return [as_gain(score, self.better) for score in self.curve.scores]

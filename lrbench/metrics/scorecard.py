@@ -1,4 +1,4 @@
-"""Everything that the runs of one policy say about it, on one card."""
+"""The scorecard of a policy: its metrics over seeds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Scorecard(Readable):
     """One policy over its seeds.
 
-    Diverged runs count as chance in the objective's two scores and are left out of every other figure; each figure's
-    own `n` says how many runs are behind it. A figure that does not exist is None. A score that is NaN or infinitely
-    bad counts as chance too. Intervals are clipped to the bounds of their figure.
+    Runs that diverged, and scores that are NaN or infinitely bad, count as chance in the objective's two scores;
+    diverged runs are left out of every other metric. The `n` of a metric counts the runs behind it. A metric that does
+    not exist is None. Intervals are clipped to the bounds of their metric.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Scorecard(Readable):
     """None where the policy was not compared with others."""
     metrics: Mapping[str, Interval]
     """The expected metrics; before them `val_<objective>` and `test_<objective>` where the objective is the task's own;
-    after them whatever else the runs measured."""
+    after them the others of the runs."""
     objective: str = TOP1
     reached: int | None = None
-    """Runs that reached the target; None if there was none. `steps_to_target` has a mean only if all of them did:
+    """Runs that reached the target; None without a target. `steps_to_target` has a mean only if all reached it, since
     the mean of those that did would flatter a policy that often fails."""
     better: Better = "higher"
     """Which way the objective is better."""
@@ -51,16 +51,16 @@ class Scorecard(Readable):
 
     @property
     def val(self) -> Interval:
-        """The objective on the validation split: what policies are ranked and judged by."""
+        """The objective on the validation split, by which policies are ranked and judged."""
         return self.metrics[f"val_{self.objective}"]
 
     @property
     def test(self) -> Interval:
-        """The objective on the test split: what is reported."""
+        """The objective on the test split, which is reported."""
         return self.metrics[f"test_{self.objective}"]
 
     def to_json(self) -> dict[str, Any]:
-        """One entry of the list `policies` that `lrbench run --json` prints."""
+        """Return an entry of the list `policies` that `lrbench run --json` prints."""
         metrics = {name: interval.to_json() for name, interval in self.metrics.items()}
         metrics["steps_to_target"]["reached"] = self.reached
         return {
@@ -74,7 +74,7 @@ class Scorecard(Readable):
         }
 
     def row(self) -> dict[str, Any]:
-        """The card as a row of `to_frame`."""
+        """Return the card as a row of `to_frame`."""
         row: dict[str, Any] = {
             "name": self.name,
             "policy": self.policy,
@@ -134,11 +134,11 @@ def summarise(
     verdict: Verdict | None = None,
     level: float = 0.95,
 ) -> Scorecard:
-    """The scorecard of one policy.
+    """Make the scorecard of one policy.
 
     Args:
         runs: one a seed; there may be none.
-        target: the validation score to count `steps_to_target` to.
+        target: the validation score to which `steps_to_target` counts.
         level: of the intervals.
 
     Raises:
@@ -170,7 +170,7 @@ def summarise(
 
 
 def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
-    """The bounds of a figure of these runs, of which those of the objective may be the task's own."""
+    """Return the bounds of a metric of these runs, of which those of the objective may be the task's own."""
     own = {run.bounds for run in runs if figure in (f"val_{run.objective}", f"test_{run.objective}")}
     declared = next((bounds for bounds in own if bounds is not None), None)
     return METRICS[figure].bounds if declared is None and figure in METRICS else declared
@@ -187,15 +187,15 @@ def score_curves(
     level: float = 0.95,
     better: Better = "higher",
 ) -> Scorecard:
-    """The scorecard of curves that were logged elsewhere: what they tell, and null for the rest.
+    """Make a scorecard of curves that were logged elsewhere; metrics that do not follow from a curve are empty.
 
     Args:
         curves: one a seed, each a sequence of (iteration, validation score) with rising iterations.
             A curve that ends in a score that is not finite has diverged.
         objective: the name of the score.
         target: as for `summarise`.
-        chance: what a diverged curve counts as; left out if None.
-        better: "higher" or "lower": which way the score is better.
+        chance: the score as which a diverged curve counts; it is left out if None.
+        better: which way the score is better.
 
     Raises:
         StudyError: a curve is empty or its iterations do not rise.
@@ -205,7 +205,7 @@ def score_curves(
 
 
 def objective_of(runs: Iterable[RunRecord]) -> str:
-    """The objective that all runs share, top-1 of no runs.
+    """Return the objective that all runs share, top-1 of no runs.
 
     Raises:
         StudyError: they differ.

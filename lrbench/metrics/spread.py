@@ -1,9 +1,9 @@
-"""Where the spread between seeds comes from: the networks, or the finite split that they are measured on.
+"""Sources of the spread between seeds: the networks, or the finite split on which they are measured.
 
-A seed's score is what its network is worth plus the noise of the validation samples, which have no part in the test
-score. So the covariance of the validation and the test score over seeds estimates the variance between networks, and
-what is left of the variance of the validation score is the measuring stick's. More seeds average both; more samples
-shrink the second for nothing but evaluation.
+A seed's validation score is the true score of its network plus the sampling noise of the split, which has no part in
+the test score. So the covariance of the validation and the test score over seeds estimates the variance between
+networks, and the rest of the variance of the validation score is the split's. More seeds average both; more samples
+shrink the second, and cost evaluation alone.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 DEGREES_NEEDED = 8
-"""With fewer degrees of freedom a covariance is mostly noise, and nothing is said."""
+"""The fewest degrees of freedom of which a covariance is not mostly noise."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance between the seeds of a policy, pooled over policies, by where it comes from."""
+    """The variance between the seeds of a policy, pooled over policies, by its source."""
 
     sd: float
     """Standard deviation of the validation score between seeds."""
@@ -28,12 +28,12 @@ class Spread:
 
     @property
     def mostly_measuring(self) -> bool:
-        """Whether a larger split would take away more of the variance than twice the seeds."""
+        """Whether a larger split could remove more of the variance than twice the seeds."""
         return self.network < 0.5
 
 
 def spread_of(val: ArrayLike, test: ArrayLike) -> Spread | None:
-    """Tell the networks' part of the spread between seeds from the measuring stick's.
+    """Estimate the networks' part of the spread between seeds.
 
     Args:
         val, test: scores on two splits, [policies, seeds]; a run with a value that is not finite is left out.

@@ -1,4 +1,4 @@
-"""What a few seeds allow one to say about a mean.
+"""Intervals and tests of means over a few seeds.
 
 Intervals are Student's t intervals: at 3 to 10 seeds they hold their level (95% nominal covers .94 to .95 of normal
 data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91) do not.
@@ -14,27 +14,27 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 ROUNDING = 1e-9
-"""What is less than this share of a mean and the width of its interval is rounding."""
+"""Differences below this share of a mean and the width of its interval are rounding."""
 
 
 UNKNOWN = "–"
-"""What is shown where there is no number."""
+"""The text of a number that is not known."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval; whatever the data do not carry is None."""
+    """A mean with its confidence interval; numbers that the data do not give are None."""
 
     mean: float | None
     low: float | None
     high: float | None
     n: int
-    """How many values are behind the mean."""
+    """The number of values behind the mean."""
     sd: float | None
     """The standard deviation between the values (ddof 1), None for fewer than two."""
 
     def within(self, bounds: "Bounds | None") -> "Interval":
-        """Clip the ends to the bounds of what is measured; the coverage is unchanged, as the truth lies within them."""
+        """Clip the ends to the bounds of the metric; the coverage is unchanged, as the truth lies within them."""
         if bounds is None or self.low is None or self.high is None:
             return self
         low, high = (-math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1])
@@ -51,7 +51,7 @@ class Interval:
         return Interval(mean, low, high, self.n, sd)
 
     def __format__(self, form: str) -> str:
-        """Show the mean and half the width of its interval, or both ends where it is uneven, as far as they are known.
+        """Write the mean and half the width of its interval, or both ends where it is uneven, as far as known.
 
         >>> f"{Interval(0.5, 0.4, 0.6, n=3, sd=0.04):.2f} {Interval(0.5, 0.4, 0.7, n=3, sd=0.06):.1f}"
         '0.50 ±0.10 0.5 [0.4, 0.7]'
@@ -74,7 +74,7 @@ class Interval:
 
 
 Bounds = tuple[float | None, float | None]
-"""The lowest and the highest value that a figure can have; None for an end that is open."""
+"""The lowest and the highest possible value of a metric; None for an end that is open."""
 
 NOTHING_KNOWN = Interval(mean=None, low=None, high=None, n=0, sd=None)
 
@@ -100,7 +100,7 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
 
 
 def is_even(mean: float, low: float, high: float) -> bool:
-    """Whether a mean lies in the middle of its interval, so that half its width says all; False for a clipped one."""
+    """Return whether a mean lies in the middle of its interval, as it does unless an end was clipped."""
     return abs((high - mean) - (mean - low)) <= ROUNDING * (abs(mean) + high - low)
 
 
@@ -152,14 +152,14 @@ def holm(p: ArrayLike) -> FloatArray:
 
 
 def t_quantile(degrees: float, probability: float) -> float:
-    """The value that Student's t with `degrees` of freedom stays below with this probability."""
+    """Return the quantile of Student's t with `degrees` of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, probability))
 
 
 def paired_power(effect: float, seeds: int, level: float) -> float:
-    """Probability that a one-sided paired t test at `level` finds a true difference.
+    """Return the probability that a one-sided paired t test at `level` finds a true difference.
 
     Args:
         effect: the true difference beyond the hypothesis, in standard deviations of the paired difference, >= 0.
@@ -174,7 +174,7 @@ def paired_power(effect: float, seeds: int, level: float) -> float:
 
 
 def seeds_to_decide(effect: float, level: float, power: float = 0.8, at_most: int = 1000) -> int | None:
-    """The fewest seeds with which `paired_power` reaches `power`; None if `at_most` seeds do not suffice."""
+    """Return the fewest seeds with which `paired_power` reaches `power`; None if `at_most` do not suffice."""
     if not effect > 0 or paired_power(effect, at_most, level) < power:
         return None
     too_few, enough = 1, at_most

@@ -1,4 +1,4 @@
-"""Which policies are as good as the best, which are worse, and how sure we are.
+"""Verdicts: which policies are as good as the best, and which are worse, with bounded error rates.
 
 Let m_i be the true mean score of policy i over seeds, b the truly best policy and d the margin, and call i *close* if
 m_b - m_i <= d. From paired seeds, with normal differences of any covariance, `judge` claims
@@ -14,10 +14,9 @@ critical value. With k policies, p(j, i) the p-value against "m_j - m_i <= d" an
 **avoid.** i is close if and only if m_j - m_i <= d for every j. That hypothesis, H_i, is an intersection of k - 1, so
 (k - 1) * min_j p(j, i) is a p-value for it (Bonferroni). Holm over the k hypotheses H_i bounds by alpha the
 probability that any true one is rejected; a close policy called avoid is just that. The number of tests is that of the
-ordered pairs, since which j is good enough to condemn i is found in the same data. Nothing is lost by it: with k equal
-policies and d = 0 all k(k - 1) hypotheses are true and the error rate comes to within a half percent of 5% in
-simulation. Working out b first and comparing with it alone (Edwards and Hsu 1983) was tried: its k - 1 comparisons
-must all succeed, where here one does, and it found less.
+ordered pairs, since the j that condemns i is chosen by the same data. It is not conservative: with k equal policies and
+d = 0 all k(k - 1) hypotheses are true, and the error rate is within half a percent of 5% in simulation. Comparing with
+an estimate of b alone (Edwards and Hsu 1983) found less: its k - 1 comparisons must all succeed, here one does.
 
 **good.** For a possible best policy c let q_c(i) be Holm's adjusted p-values of the k - 1 hypotheses
 "m_c - m_i >= d", i != c, and call i good if q_c(i) <= alpha for *every* c != i. Proof: c = b is one of them. If a
@@ -32,15 +31,15 @@ policies that never diverged. A policy with fewer than two runs is not among the
 less than the resolution of the score (`Pairs.of`), so that agreement of three seeds is no certainty. Where all scores
 are the same and no resolution is given, there is no claim.
 
-**What it cannot see.** Scores that collapse on one seed in fifty are not normal, and no test on five seeds knows of a
-collapse that none of the five showed.
+**Rare collapses.** Scores that collapse on one seed in fifty are not normal, and no test on five seeds finds a collapse
+that none of the five showed.
 
-**Missing runs.** Each pair is compared on the seeds that both have. What is claimed holds if runs are missing for
-reasons that have nothing to do with their score.
+**Missing runs.** Each pair is compared on the seeds that both have. Claims hold if runs are missing for reasons that
+have nothing to do with their score.
 
 **Looking again.** Verdicts are made at the looks of a study (`metrics/looks.py`), on the first n seeds of its list.
-Each p-value of a pair is divided by the share of its look, and the smallest so far counts. Nothing else changes, for
-what stands above takes p-values of pairs and no more. A claim once made is final, whatever later looks say, but for
+Each p-value of a pair is divided by the share of its look, and the smallest so far counts. Nothing else changes, since
+the procedures above take p-values of pairs and no more. A claim once made is final, whatever later looks say, but for
 policies that diverge later: they leave the comparison, and with them what rested on them.
 """
 
@@ -68,7 +67,7 @@ ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says of one policy."""
+    """The claim of a study about one policy."""
 
     label: Label
     gap: Interval
@@ -82,11 +81,11 @@ class Verdict:
     """Familywise p-value of the claim `avoid`."""
     seeds_needed: int | None
     """For an undecided policy, how many seeds in all would give each comparison it needs an 80% chance, if gaps and
-    spreads stay as they look now; None for more than 1,000, or where they cannot be estimated."""
+    spreads are as they look now; None for more than 1,000, or where they cannot be estimated."""
     reason: str
-    """One clause a person can read."""
+    """The ground of the claim in one clause."""
     look: int | None = None
-    """With how many seeds the claim was first made; None where there is no claim that a test has made."""
+    """The number of seeds with which the claim was first made; None without a test's claim."""
 
 
 def judge(
@@ -108,10 +107,10 @@ def judge(
         diverged: bool [policies, seeds], all False by default.
         resolution: the step of the score's scale, 1/N for an accuracy over N samples; by default the smallest step
             between two scores of a look.
-        looks: at which numbers of seeds verdicts are made, fixed before anything was seen; by default once, with all
-            seeds that there are.
-        done: int [policies], how many of the first seeds each policy has been trained with, by default all; of a later
-            seed nothing counts, since its neighbours may still be training.
+        looks: the numbers of seeds at which verdicts are made, fixed before any score was seen; by default one, all
+            seeds of the table.
+        done: int [policies], how many of the first seeds each policy has been trained with, by default all; later
+            seeds count in no test, since their neighbours may still be training.
 
     Raises:
         StudyError: the arrays are not [policies, seeds], or a number is outside its range.
@@ -156,7 +155,7 @@ def judge(
 
 @dataclass(frozen=True)
 class _Terms:
-    """What verdicts are made by."""
+    """The terms of all verdicts of a study."""
 
     margin: float
     alpha: float
@@ -164,7 +163,7 @@ class _Terms:
     looks: Looks
 
     def seeds_to_decide(self, effect: float, tests: int, done: int) -> int | None:
-        """The first later look that finds an effect with 80% chance; where there is none, seeds of a study to come."""
+        """Return the first later look that finds an effect with 80% chance; after the last, seeds of a new study."""
         later = [(look, share) for look, share in self.looks.shares_by_seeds.items() if look > done]
         if not later:
             plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS)
@@ -178,7 +177,7 @@ class _Terms:
 def familywise_p(
     scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, resolution: float | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """The familywise p-values (p_good, p_avoid) after each look that somebody has reached; the module proves them.
+    """Return the familywise p-values (p_good, p_avoid) after each look that a policy has reached; see the module.
 
     Args:
         scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.

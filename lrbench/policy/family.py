@@ -17,6 +17,7 @@ from lrbench.policy.wave import (
     SineArch,
     SineTooth,
     Triangle,
+    Wave,
 )
 
 
@@ -39,26 +40,14 @@ class SIG(Decaying):
         return np.asarray((1.0 + np.tanh(halves)) / 2.0, dtype=np.float64)
 
 
-class FallingTriangle(Triangle):
-    """A triangle that starts at its peak."""
-
-    lead = 1
-
-
-class FallingSineArch(SineArch):
-    """A sine arch that starts at its peak."""
-
-    lead = 1
-
-
-class FallingCosine(RisingCosine):
-    """A cosine of half cycle l that starts at its peak."""
+class Falling(Wave):
+    """A wave that starts at its peak."""
 
     lead = 1
 
 
 @register_function
-class DTRI(FallingTriangle, Plain):
+class DTRI(Falling, Triangle, Plain):
     """TRI from the highest LR.
 
     >>> DTRI(k0=0, k1=1, l=10)(10)
@@ -70,7 +59,7 @@ class DTRI(FallingTriangle, Plain):
 
 
 @register_function
-class DTRI2(FallingTriangle, Halving):
+class DTRI2(Falling, Triangle, Halving):
     """DTRI, half as high after each trough.
 
     >>> DTRI2(k0=0, k1=1, l=10)(15)
@@ -82,7 +71,7 @@ class DTRI2(FallingTriangle, Halving):
 
 
 @register_function
-class DTRIEXP(FallingTriangle, Exponential):
+class DTRIEXP(Falling, Triangle, Exponential):
     """DTRI, lower by gamma every iteration.
 
     >>> DTRIEXP(k0=0, k1=1, gamma=0.5, l=4)(2)
@@ -94,7 +83,7 @@ class DTRIEXP(FallingTriangle, Exponential):
 
 
 @register_function
-class DSIN(FallingSineArch, Plain):
+class DSIN(Falling, SineArch, Plain):
     """SIN from the highest LR.
 
     >>> DSIN(k0=0, k1=1, l=10)(10)
@@ -106,7 +95,7 @@ class DSIN(FallingSineArch, Plain):
 
 
 @register_function
-class DSIN2(FallingSineArch, Halving):
+class DSIN2(Falling, SineArch, Halving):
     """DSIN, half as high after each trough.
 
     >>> DSIN2(k0=0, k1=1, l=10)(20)
@@ -118,7 +107,7 @@ class DSIN2(FallingSineArch, Halving):
 
 
 @register_function
-class DSINEXP(FallingSineArch, Exponential):
+class DSINEXP(Falling, SineArch, Exponential):
     """DSIN, lower by gamma every iteration.
 
     >>> DSINEXP(k0=0, k1=1, gamma=0.5, l=2)(4)
@@ -130,7 +119,7 @@ class DSINEXP(FallingSineArch, Exponential):
 
 
 @register_function
-class COS2(FallingCosine, Halving):
+class COS2(Falling, RisingCosine, Halving):
     """A cosine from the highest LR, half as high after each trough. Its l is half a cycle, unlike that of COS.
 
     >>> COS2(k0=0, k1=1, l=10)(20)
@@ -142,7 +131,7 @@ class COS2(FallingCosine, Halving):
 
 
 @register_function
-class COSEXP(FallingCosine, Exponential):
+class COSEXP(Falling, RisingCosine, Exponential):
     """A cosine from the highest LR, lower by gamma every iteration. Its l is half a cycle, unlike that of COS.
 
     >>> COSEXP(k0=0, k1=1, gamma=0.5, l=2)(4)

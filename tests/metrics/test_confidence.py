@@ -24,7 +24,6 @@ from lrbench.metrics.confidence import (
     classify,
     confidence_deviation_across_classes,
     confidence_variation,
-    expected_calibration_error,
     reliability_bins,
     softmax,
     top_k_accuracy,
@@ -98,12 +97,14 @@ def test_brier_score_runs_from_0_to_2() -> None:
 
 def test_ece_weighs_the_gap_of_each_bin_by_its_samples() -> None:
     # Four confidences in four of the 15 bins: gaps .3, .2, .5, .1
-    assert expected_calibration_error(PROBABILITIES, LABELS) == pytest.approx((0.3 + 0.2 + 0.5 + 0.1) / 4)
+    assert reliability_bins(PROBABILITIES, LABELS).expected_calibration_error() == pytest.approx(
+        (0.3 + 0.2 + 0.5 + 0.1) / 4
+    )
 
 
 def test_ece_compares_means_within_a_bin() -> None:
     # One bin: accuracy .75, mean confidence .725
-    assert expected_calibration_error(PROBABILITIES, LABELS, bins=1) == pytest.approx(0.025)
+    assert reliability_bins(PROBABILITIES, LABELS, bins=1).expected_calibration_error() == pytest.approx(0.025)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
@@ -181,4 +182,4 @@ def test_ece_equals_its_definition_sample_by_sample(logits: np.ndarray, labels: 
         inside = [(max(row), int(np.argmax(row)) == label) for row, label in zip(rows, labels, strict=True)]
         inside = [(confidence, right) for confidence, right in inside if low < confidence <= high]
         expected += abs(sum(right for _, right in inside) - sum(confidence for confidence, _ in inside)) / 20
-    assert expected_calibration_error(rows, labels) == pytest.approx(expected)
+    assert reliability_bins(rows, labels).expected_calibration_error() == pytest.approx(expected)
