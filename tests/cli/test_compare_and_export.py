@@ -55,7 +55,7 @@ def test_a_metric_of_ones_own_is_compared(lrbench: Command, tmp_path: Path) -> N
     (tmp_path / "first.py").write_text(
         "from lrbench.metrics import register_metric\n\n"
         "@register_metric('first')\n"
-        'def first(run, target):\n    """the first validation score"""\n    return run.curve.val_score[0]\n'
+        "def first(run):\n    'The first score.'\n    return run.curve.scores[0]\n"
     )
 
     (compared,) = json.loads(lrbench("compare", "tiny", "flat", "stepped", "--plugin", "first.py", "--json").stdout)[

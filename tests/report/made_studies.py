@@ -49,6 +49,8 @@ def write_study(
     class_names: Sequence[str] | None = None,
     better: str | None = None,
     kind: Kind = "study",
+    until_decided: int | None = None,
+    looks: tuple[tuple[int, float], ...] | None = None,
 ) -> None:
     """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds.
 
@@ -68,6 +70,8 @@ def write_study(
     direction = {} if better is None else {"better": better, "bounds": (None, None)}
     record = StudyRecord(
         margin=0.05,
+        until_decided=until_decided,
+        looks=looks,
         target=0.5,
         confirm=len(fresh) if finalists else 0,
         base_lr_scales=tuple(scales),

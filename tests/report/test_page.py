@@ -372,6 +372,41 @@ def test_a_click_on_the_score_shows_the_lowest_first_where_lower_is_better(opene
     assert names(page) == ["falling", "wave", "flat"]
 
 
+def test_a_race_shows_the_seeds_of_each_policy_and_the_looks_of_its_verdicts(opened: Open, study: Study) -> None:
+    def outcome(place: Place) -> float | str:
+        if place.seed >= {"falling": 5, "wave": 5, "flat": 3}[place.name]:
+            return MISSING
+        return {"falling": 0.7, "wave": 0.66, "flat": 0.3}[place.name] + 0.01 * (place.seed % 2) * (
+            place.name != "wave"
+        )
+
+    policies = {name: FIVE[name] for name in ("falling", "wave", "flat")}
+    looks = ((3, 0.4), (5, 0.4), (6, 0.1))
+    page = opened(study(policies, outcome, seeds=range(6), until_decided=3, looks=looks))
+
+    assert "3 policies on a-task, 3 to 6 seeds each, until decided" in page.inner_text("header")
+    assert "verdicts were made with 3 and 5 seeds" in page.inner_text("main")
+    assert "claimed with 3 seeds" in page.get_by_role("region", name="Avoid").inner_text()
+    titles = page.locator("table.policies thead th").all_inner_texts()
+    seeds = page.locator(f"table.policies tbody tr > :nth-child({titles.index('seeds') + 1})").all_inner_texts()
+    assert dict(zip(names(page), seeds, strict=True)) == {"falling": "5", "wave": "5", "flat": "3"}
+
+
+def test_before_the_first_look_a_page_claims_nothing(study: Study) -> None:
+    policies = {"falling": FIVE["falling"], "flat": FIVE["flat"]}
+    asked = {"seeds": range(5), "looks": ((5, 0.8),)}
+
+    early = report_page(study(policies, lambda place: MISSING if place.seed > 2 else SCORES[place.name], **asked))
+    late = report_page(
+        study(policies, lambda place: (SCORES[place.name] or 0.0) + 0.001 * place.seed, name="late", **asked)
+    )
+
+    assert "Nothing is claimed yet" in early
+    assert "Avoid <strong>" not in early
+    assert "Nothing is claimed yet" not in late
+    assert "verdicts were made with 5 seeds" in late
+
+
 def test_an_interval_that_was_clipped_is_shown_by_its_ends(opened: Open, study: Study) -> None:
     scores = {0: 0.80, 1: 0.90, 2: 0.94}
     page = opened(study({"flat": FIVE["flat"]}, lambda place: scores[place.seed]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from lrbench.metrics import Confirmation
+    from lrbench.metrics import Confirmation, Verdict
     from lrbench.report.frames import Frames
 
 MOST_CURVES = 24
@@ -46,37 +47,42 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         frames: of that task alone.
         number: which task of the study it is, from 0.
     """
-    (task,) = frames.record.tasks
-    policies = frames.policies
+    (task,), (results,) = frames.record.tasks, frames.results.tasks
+    policies = frames.policies.assign(reason=[_reason(card.verdict) for card in results.scorecards])
     names, rows = (_names(policies, width) for width in (NAME, ROW))
-    confirmed = [one for results in frames.results.tasks for one in results.confirmed]
     groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
     return {
         "id": f"task-{number}",
         "name": task.name,
         "objective": objective_name(task.objective),
         "count": len(policies),
-        "headline": headline(policies, names, confirmed),
+        "headline": headline(policies, names, results.confirmed),
         "groups": [group for group in groups if group["count"]],
-        "certainty": certainty(policies),
-        "remarks": [remark for one in frames.results.tasks for remark in one.remarks],
-        "confirmed": [_finalist(one) for one in confirmed],
-        "failures": [vars(failure) for one in frames.results.tasks for failure in one.failures],
+        "certainty": certainty(policies, results.looks),
+        "remarks": results.remarks,
+        "confirmed": [_finalist(one) for one in results.confirmed],
+        "failures": [vars(failure) for failure in results.failures],
         "interactions": [
             {"modifier": brief_variant(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
-            for results in frames.results.tasks
             for one in results.interactions
         ],
         "drawn": min(len(policies), MOST_CURVES),
         "columns": [_column(metric) for metric in _columns(policies)],
         "reading": reading(policies),
-        "data": _data(frames, f"task-{number}", rows),
+        "data": _data(replace(frames, policies=policies), f"task-{number}", rows),
     }
 
 
 def _names(policies: pd.DataFrame, width: int) -> dict[str, str]:
     """What each policy is called, on one line, however long it is."""
     return {label: " ".join(name.split()) for label, name in row_labels(policies, width).items()}
+
+
+def _reason(verdict: Verdict | None) -> str:
+    """Why a policy has its verdict, and with how many seeds it was first claimed."""
+    if verdict is None:
+        return ""
+    return verdict.reason + ("" if verdict.look is None else f", claimed with {many(verdict.look, 'seed')}")
 
 
 def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -91,6 +97,7 @@ def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> di
             "val": spread(row, "val"),
             "test": spread(row, "test"),
             "reason": row["reason"],
+            "seeds": row["seeds"],
         }
         for row in records(rows.head(MOST_NAMED))
     ]
@@ -125,7 +132,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
     runs = _runs(frames.runs)
     rows = [
         {
-            **{name: row[name] for name in ("place", "label", "policy", "verdict", "reason")},
+            **{name: row[name] for name in ("place", "label", "policy", "verdict", "reason", "seeds")},
             "name": names[row["label"]],
             "code": _code(row["policy"], row["modifier"], codes),
             "val": _triple(row, "val"),

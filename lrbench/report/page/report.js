@@ -131,6 +131,7 @@
     if (!body) return;
     const known = task.rows.flatMap((row) => row.val).filter((value) => value !== null);
     const range = [Math.min(...known), Math.max(...known)];
+    const raced = new Set(task.rows.map((row) => row.seeds)).size > 1;
     const ORDER = { good: 0, undecided: 1, avoid: 2 };
     const columns = [
       { title: "#", value: (row) => row.place, better: -1 },
@@ -138,6 +139,7 @@
       { title: "verdict", value: (row) => ORDER[row.verdict] ?? 3, better: -1, className: "left" },
       { title: "validation", value: (row) => row.val[0], better: task.better, help: "what policies are ranked and judged by" },
       { title: "test", value: (row) => row.test[0], better: task.better, help: "reported, and chooses nothing" },
+      ...(raced ? [{ title: "seeds", value: (row) => row.seeds, better: 1, help: "runs that the scores are means of" }] : []),
       ...task.columns.map((column, place) => ({ ...column, value: (row) => row.figures[place] })),
     ];
     let sorted = { column: columns[0], up: true };
@@ -170,6 +172,7 @@
         element("td", { className: `verdict ${row.verdict || ""}` }, row.verdict || "–"),
         val,
         scoreCell(row.test),
+        ...(raced ? [element("td", {}, String(row.seeds))] : []),
         ...row.figures.map((value, place) => element("td", {}, figure(row, value, task.columns[place]))),
       );
       return entry.made;

@@ -56,14 +56,17 @@ def overview(frames: Frames) -> list[str]:
     modifiers = sum(map(bool, frames.record.variants))
     without = f", with and without {many(modifiers, 'modifier')}," if modifiers else ""
     where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
-    said = [f"{many(policies, 'policy')}{without} {where}, {many(seeds, 'seed')} each."]
+    first = frames.record.until_decided
+    each = f"{many(seeds, 'seed')} each" if first is None else f"{first} to {many(seeds, 'seed')} each, until decided"
+    said = [f"{many(policies, 'policy')}{without} {where}, {each}."]
     unfinished = [
         f"{count:,} {what}"
         for status, what in (("missing", "not begun"), ("running", "not finished"), ("failed", "failed"))
         if (count := counts[status])
     ]
     if unfinished:
-        said.append(f"This is a first look: of {many(len(runs), 'run')}, {_joined(unfinished)}.")
+        state = "This is a first look: of" if first is None else "More seeds go to policies that they can help: of"
+        said.append(f"{state} {many(len(runs), 'run')}, {_joined(unfinished)}.")
     if counts["diverged"]:
         said.append(f"{many(counts['diverged'], 'run')} of {len(runs):,} diverged.")
     cost = cost_of(runs)
@@ -133,19 +136,35 @@ def spread(row: Mapping[str, Any], figure: str) -> str:
     return f"{Interval(row[figure], row[f'{figure}_low'], row[f'{figure}_high'], row['seeds'], None)}"
 
 
-def certainty(policies: pd.DataFrame) -> str:
-    """How sure the verdicts of a task are."""
+def certainty(policies: pd.DataFrame, looks: Sequence[int]) -> str:
+    """Say how sure the verdicts of a task are.
+
+    Args:
+        looks: the numbers of seeds at which verdicts were made so far.
+    """
     if not len(policies):
         return "No run has ended yet, so nothing is known."
+    if not looks:
+        return (
+            "Nothing is claimed yet, but that a policy which diverged on a seed is to be avoided: no policy has the "
+            "number of seeds at which verdicts are made first."
+        )
     margin = f"{policies['margin'].iloc[0]:g}"
     objective = objective_name(policies["objective"].iloc[0])
     if not policies["verdict"].isin(["good", "avoid"]).any():
-        return "Nothing is decided yet: more seeds are needed before any policy can be called good, or one to avoid."
+        return (
+            f"Nothing is decided yet: {_looked(looks)} More seeds are needed before any policy can be called good, or "
+            "one to avoid."
+        )
     return (
         f"Good means truly within {margin} of the best policy's validation {objective}, avoid truly worse by more than "
         f"{margin} or diverged on a seed. The chance that any good here is wrong is at most {ALPHA}, and so it is for "
-        "any avoid."
+        f"any avoid: {_looked(looks)}"
     )
+
+
+def _looked(looks: Sequence[int]) -> str:
+    return f"verdicts were made with {_joined(looks)} seeds, and hold however often one looks."
 
 
 def reading(policies: pd.DataFrame) -> list[str]:
@@ -187,9 +206,11 @@ def protocol(frames: Frames) -> list[str]:
     seeds = record.seeds
     in_a_row = len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds)))
     numbers = f"{seeds[0]} to {seeds[-1]}" if in_a_row else _joined(seeds)
+    first = record.until_decided
+    more = "" if first is None else f", first with {first} of them, then with more as long as these could help"
     said.append(
-        f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}): a seed's initial weights and "
-        "batch order are the same for all, so that differences are paired."
+        f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}){more}: a seed's initial "
+        "weights and batch order are the same for all, so that differences are paired."
     )
     said.append(
         f"Policies are ranked and judged by the last validation score ({_objectives(frames)}{_downwards(frames)}). "
@@ -198,7 +219,7 @@ def protocol(frames: Frames) -> list[str]:
     said.append(
         "Intervals are 95% Student t intervals over seeds, clipped to the values that a figure can have. Verdicts are "
         "multiple comparisons with the best by paired t tests with Holm's correction, with a margin of "
-        f"{record.margin:g}."
+        f"{record.margin:g}, made at numbers of seeds that were fixed when the study was first run."
     )
     said.append(
         "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
