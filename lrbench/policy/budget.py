@@ -35,7 +35,7 @@ _PER_LENGTH = re.compile(rf"\s*(?P<number>{NUMBER})\s+per\s+(?P<length>\S.*?)\s*
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training run is: its iterations, and how many of them make an epoch.
+    """The length of a run: its iterations, and how many of them make an epoch.
 
     Raises:
         PolicyError: one of the two is not a whole number of at least 1.
@@ -56,7 +56,7 @@ class Budget:
 
 
 def read_number(value: object) -> float | None:
-    """`value` as a finite float, or None where it is not a finite real number (a bool is none)."""
+    """Read a value as a finite float; None where it is not a finite real number (a bool is none)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
@@ -67,7 +67,7 @@ def read_number(value: object) -> float | None:
 
 
 def read_whole(value: object) -> int | None:
-    """`value` as an int, or None where it is not a whole number (2e3 is one, True is none)."""
+    """Read a value as an int; None where it is not a whole number (2e3 is one, True is none)."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     number = read_number(value)
@@ -75,7 +75,7 @@ def read_whole(value: object) -> int | None:
 
 
 def read_length(value: object) -> Length | None:
-    """`value` as a length in its canonical form, or None where it is none."""
+    """Read a value as a length in its canonical form; None where it is none."""
     if not isinstance(value, str):
         whole = read_whole(value)
         return whole if whole is not None and 1 <= whole <= MAX_ITERATIONS else None
@@ -85,7 +85,7 @@ def read_length(value: object) -> Length | None:
 
 
 def read_per_length(value: object) -> tuple[float, Length] | None:
-    """The number and the length of `"0.1 per 1dur"`, or None where `value` is no such text."""
+    """Read the number and the length of `"0.1 per 1dur"`; None where the value is no such text."""
     match = _PER_LENGTH.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
     if match is None:
         return None
@@ -96,10 +96,7 @@ def read_per_length(value: object) -> tuple[float, Length] | None:
 
 
 def unknown_unit(value: object) -> str:
-    """Name the unit of a text that is a length but for its unit: `there is no unit 'dr' (did you mean 'dur'?)`.
-
-    Any other value gives an empty text.
-    """
+    """Refuse the unit of a text that is otherwise a length: `there is no unit 'dr' (did you mean 'dur'?)`; else ""."""
     match = _OTHER_UNIT.match(value) if isinstance(value, str) else None
     if match is None or match["unit"] in UNITS:
         return ""
@@ -107,17 +104,16 @@ def unknown_unit(value: object) -> str:
 
 
 def real_iterations(length: Length, budget: Budget) -> float:
-    """How many iterations `length` is under `budget`, before rounding."""
+    """Return a length in iterations under a budget, before rounding."""
     number, unit = _split(length)
     return number * {"iterations": 1, "ep": budget.steps_per_epoch, "dur": budget.steps}[unit]
 
 
 def round_iterations(length: Length, budget: Budget) -> int:
-    """`length` as iterations under `budget`, rounded to the nearest, halves up.
+    """Return a length in iterations under a budget, rounded to the nearest, halves up.
 
     Raises:
-        PolicyError: it comes to less than half an iteration, or to more than can be counted. A length is never
-            stretched silently: a policy that steps every iteration is another policy.
+        PolicyError: it comes to less than half an iteration, or to more than can be counted.
     """
     if isinstance(length, int):
         return length
@@ -128,13 +124,13 @@ def round_iterations(length: Length, budget: Budget) -> int:
 
 
 def increases(lengths: tuple[Length, ...]) -> bool:
-    """Whether each length is longer than the one before it, as far as can be told without a budget."""
+    """Return whether each length is longer than the one before, as far as it is known without a budget."""
     pairs = itertools.pairwise(map(_split, lengths))
     return all(left < right for (left, unit), (right, right_unit) in pairs if unit == right_unit)
 
 
 def iterations(length: Length) -> int:
-    """A bound length as a number.
+    """Return a bound length as a number.
 
     Raises:
         PolicyError: it is relative to a budget.
@@ -145,7 +141,7 @@ def iterations(length: Length) -> int:
 
 
 def per_iteration(rate: Rate) -> float:
-    """A bound rate as a number per iteration.
+    """Return a bound rate as a number per iteration.
 
     Raises:
         PolicyError: it is relative to a budget.
@@ -156,7 +152,7 @@ def per_iteration(rate: Rate) -> float:
 
 
 def shortest(number: float) -> str:
-    """The shortest text that reads back as `number`, without a trailing `.0`."""
+    """Write the shortest text that reads back as `number`, without a trailing `.0`."""
     return repr(number).removesuffix(".0")
 
 

@@ -17,9 +17,7 @@ from lrbench.policy.policy import FloatArray, History, IntArray, Policy, blend
 class PolicyKind(Kind):
     """A policy."""
 
-    @property
-    def allowed(self) -> str:
-        return "a policy"
+    allowed = "a policy"
 
     def read(self, value: object) -> Policy | None:
         return value if isinstance(value, Policy) else None
@@ -37,9 +35,7 @@ class PolicyKind(Kind):
 class PoliciesKind(Kind):
     """Several policies, in order."""
 
-    @property
-    def allowed(self) -> str:
-        return "a list of at least 2 policies"
+    allowed = "a list of at least 2 policies"
 
     def read(self, value: object) -> tuple[Policy, ...] | None:
         if not isinstance(value, list | tuple):
@@ -191,7 +187,7 @@ class Repeated(Policy):
 
 
 def _flattened(at: Sequence[Any], policies: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The parts of nested piecewise policies in one row, where their starts can be added without a budget."""
+    """Flatten nested piecewise policies where their starts can be added without a budget."""
     starts: list[Any] = []
     row: list[Any] = []
     for start, policy in zip((0, *at), policies, strict=True):

@@ -1,4 +1,4 @@
-"""Learning rates to look at: of a policy's text over a budget, and of a policy whose budget nobody has named."""
+"""Pictures of learning rates: of a policy's text over a budget, and of a policy without a budget."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ MOST_POINTS = 20_000
 
 
 class Sketch(NamedTuple):
-    """Learning rates of a policy at points evenly spread over a horizon, and what that is."""
+    """Learning rates of a policy at points evenly spread over a horizon, and the horizon in words."""
 
     lrs: NDArray[np.float64]
     horizon: str
 
 
 def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
-    """The learning rates of a policy's text over a budget, float64 [steps].
+    """Return the learning rates of a policy's text over a budget, float64 [steps].
 
-    None where they are not known without training, or where the text names a function that is not registered here.
+    None where they depend on training, or where the text names a function that is not registered.
     """
     try:
         bound = parse(policy).bind(int(steps), int(steps_per_epoch))
@@ -56,7 +56,7 @@ def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float6
 
 
 def sketch(policy: Policy) -> Sketch | None:
-    """Choose what to draw of a policy; None where only training shows its learning rates, or no budget fits it."""
+    """Choose the learning rates to draw of a policy; None where they depend on training, or no budget fits it."""
     if policy.reacts:
         return None
     if policy.is_bound:
@@ -72,7 +72,7 @@ def sketch(policy: Policy) -> Sketch | None:
 
 
 def horizon(policy: Policy) -> int:
-    """Iterations that show what a bound policy does."""
+    """Return how many iterations of a bound policy to draw."""
     return 4 * max(_lengths(policy), default=0) or UNBOUNDED
 
 
@@ -93,7 +93,7 @@ def policies_table(policies: Mapping[str, Policy], title: str, width: int, *, dr
 
 
 def policy_html(policy: Policy) -> str:
-    """Write a policy as HTML: its text, its curve, and for how many iterations that is drawn."""
+    """Write a policy as HTML: its text, its curve, and the iterations of the curve."""
     found = sketch(policy)
     if found is None:
         why = "it reacts to evaluations" if policy.reacts else "it fits none of the budgets that pictures are drawn for"
@@ -115,7 +115,7 @@ def _spread(policy: Policy, steps: int) -> NDArray[np.float64]:
 
 
 def _lengths(policy: Policy) -> Iterator[int]:
-    """The lengths of a bound policy and of those inside it, in iterations."""
+    """List the lengths of a bound policy and of those inside it, in iterations."""
     for parameter in policy.parameters:
         if parameter.unit == "iterations":
             value = getattr(policy, parameter.name)

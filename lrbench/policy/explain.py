@@ -1,4 +1,4 @@
-"""What an LR function is, for who meets its name: formula, parameters, source, and examples with values."""
+"""The explanation of an LR function: formula, parameters, source, and examples with values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lrbench.policy.policy import Policy
 
 CATALOGS = ("lrbench13", "lrbench_family", "modern")
-"""Where examples are taken from, the first first."""
+"""The sources of examples, in the order of choice."""
 
 COLUMNS = ("parameter", "what it means", "unit", "must be", "default")
 
@@ -58,6 +58,6 @@ def example_of(function: type[Named]) -> Policy | None:
 
 
 def _examples(function: type[Named]) -> list[tuple[str, str]]:
-    """The calls in the docstring of a function, each with its value."""
+    """List the calls in the docstring of a function, each with its value."""
     found = DocTestParser().get_examples(function.__doc__ or "")
     return [(one.source.strip(), one.want.strip()) for one in found if one.want]

@@ -23,9 +23,9 @@ class Named(Policy):
     """A policy that is written `NAME(parameter=value, ...)`; parameters at their default are left out.
 
     Attributes:
-        group: what it belongs to in listings.
+        group: its heading in listings.
         formula: the LR, or g(t) where lr(t) = |k0 - k1| * g(t) + min(k0, k1).
-        source: where the formula comes from.
+        source: the source of the formula.
     """
 
     group: ClassVar[str] = ""
@@ -47,7 +47,7 @@ class Function(Named):
 
     @abstractmethod
     def lr(self, t: IntArray) -> FloatArray:
-        """The LRs of the iterations `t`, [n] -> [n]; only asked for when bound."""
+        """Compute the LRs of the iterations `t` of a bound policy, [n] -> [n]."""
 
     def evaluate(self, t: IntArray, history: History) -> FloatArray:
         return self.lr(t)
@@ -70,14 +70,14 @@ class Decaying(Function):
 
     @abstractmethod
     def g(self, t: IntArray) -> FloatArray:
-        """The share of the range above the floor, [n] in [0, 1]."""
+        """Compute the share of the range above the floor, [n] in [0, 1]."""
 
     def lr(self, t: IntArray) -> FloatArray:
         return blend(self.k1, self.k0, self.g(t))
 
 
 def progress(t: IntArray, l: int) -> FloatArray:
-    """The share of l iterations that is over at t, at most 1."""
+    """Return the share of l iterations that is over at t, at most 1."""
     return np.asarray(np.minimum(t, l) / l, dtype=np.float64)
 
 
@@ -87,7 +87,7 @@ FUNCTIONS: Registry[type[Named]] = Registry("LR function", PolicyError)
 
 
 def register_function(policy_class: AnyPolicy) -> AnyPolicy:
-    """Class decorator: makes a function known by its name to text, catalogs, listings and searches.
+    """Register a class as an LR function, known by its name to text, catalogs, listings and searches.
 
     Raises:
         PolicyError: it is no `Function`, is abstract, lacks a docstring, group, formula or source, or the name is
@@ -100,21 +100,20 @@ def register_function(policy_class: AnyPolicy) -> AnyPolicy:
         missing = ", ".join(sorted(policy_class.__abstractmethods__))
         raise PolicyError(f"{name} lacks {missing}: an LR function needs lr(t)")
     docstring = policy_class.__doc__ if sys.flags.optimize < 2 else "dropped by python -OO"
-    said = {"docstring": docstring, **{n: getattr(policy_class, n) for n in ("group", "formula", "source")}}
-    silent = [what for what, text in said.items() if not text]
-    if silent:
-        raise PolicyError(f"{name} must say what it is: it lacks a {', a '.join(silent)}")
+    texts = {"docstring": docstring, **{n: getattr(policy_class, n) for n in ("group", "formula", "source")}}
+    if missing_texts := [what for what, text in texts.items() if not text]:
+        raise PolicyError(f"{name} must say what it is: it lacks a {', a '.join(missing_texts)}")
     FUNCTIONS.add(name, policy_class, policy_class.__module__)
     return policy_class
 
 
 def functions() -> Mapping[str, type[Named]]:
-    """Every registered function by name: the paper's 13 in its order, the LRBench family, the modern ones, yours."""
+    """Return every registered function by name: the paper's 13 in its order, the LRBench family, modern ones, yours."""
     return FUNCTIONS
 
 
 def build(name: str, arguments: Mapping[str, object]) -> Named:
-    """The function `name` with `arguments`.
+    """Build the policy of a function by its name.
 
     Raises:
         PolicyError: the function or a parameter is unknown, a parameter is missing, or a value is not allowed.

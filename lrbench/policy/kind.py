@@ -57,30 +57,30 @@ class Kind(ABC):
 
     @abstractmethod
     def read(self, value: object) -> Any:
-        """`value` in its canonical form, or None where it is not allowed."""
+        """Return a value in its canonical form, or None where it is not allowed."""
 
-    @abstractmethod
     def text(self, value: Any) -> str:
-        """A canonical value as text that the notation reads back."""
+        """Write a canonical value as text that the notation reads back."""
+        return repr(value)
 
     def bind(self, value: Any, budget: Budget) -> Any:
-        """A canonical value with everything relative to a budget resolved.
+        """Resolve the lengths and rates of a canonical value that are relative to a budget.
 
         Raises:
-            PolicyError: a length comes to no iterations at all.
+            PolicyError: a length comes to no iterations.
         """
         return value
 
     def relative(self, value: Any) -> tuple[str, ...]:
-        """What in a canonical value waits for a budget."""
+        """List the lengths and rates of a canonical value that are relative to a budget."""
         return ()
 
     def mistake(self, value: object) -> str:
-        """Name the part of a value that is not allowed, where the kind can tell; an empty text where it cannot."""
+        """Name the part of a value that is not allowed; an empty text where it is not known."""
         return ""
 
     def parts(self, value: Any) -> tuple[Any, ...]:
-        """The policies inside a canonical value."""
+        """List the policies inside a canonical value."""
         return ()
 
 
@@ -98,9 +98,6 @@ class NumberKind(Kind):
         number = read_number(value)
         return number if number is not None and number in self.bounds else None
 
-    def text(self, value: float) -> str:
-        return repr(value)
-
 
 @dataclass(frozen=True)
 class WholeKind(Kind):
@@ -116,23 +113,15 @@ class WholeKind(Kind):
         whole = read_whole(value)
         return whole if whole is not None and abs(whole) <= MAX_ITERATIONS and whole in self.bounds else None
 
-    def text(self, value: int) -> str:
-        return str(value)
-
 
 @dataclass(frozen=True)
 class FlagKind(Kind):
     """True or False."""
 
-    @property
-    def allowed(self) -> str:
-        return "True or False"
+    allowed = "True or False"
 
     def read(self, value: object) -> bool | None:
         return value if isinstance(value, bool) else None
-
-    def text(self, value: bool) -> str:
-        return repr(value)
 
 
 @dataclass(frozen=True)
@@ -148,12 +137,9 @@ class ChoiceKind(Kind):
     def read(self, value: object) -> str | None:
         return value if isinstance(value, str) and value in self.words else None
 
-    def text(self, value: str) -> str:
-        return repr(value)
-
 
 class _Relative(Kind):
-    """A kind whose values are text as long as they wait for a budget."""
+    """A kind whose values are text until they are bound to a budget."""
 
     def text(self, value: float | str) -> str:
         return str(value)
@@ -166,9 +152,7 @@ class _Relative(Kind):
 class LengthKind(_Relative):
     """A length: iterations, epochs or a fraction of the budget."""
 
-    @property
-    def allowed(self) -> str:
-        return _A_LENGTH
+    allowed = _A_LENGTH
 
     def read(self, value: object) -> int | str | None:
         return read_length(value)
@@ -184,9 +168,7 @@ class LengthKind(_Relative):
 class LengthsKind(Kind):
     """Increasing lengths."""
 
-    @property
-    def allowed(self) -> str:
-        return f"a list of 1 to {MAX_LENGTHS} increasing lengths, each {_A_LENGTH}"
+    allowed = f"a list of 1 to {MAX_LENGTHS} increasing lengths, each {_A_LENGTH}"
 
     def read(self, value: object) -> tuple[int | str, ...] | None:
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
@@ -221,7 +203,7 @@ class _RateKind(_Relative):
 
     @abstractmethod
     def over(self, number: float, iterations: float) -> float:
-        """The rate per iteration that makes `number` over so many iterations."""
+        """Return the rate per iteration that comes to `number` over a number of iterations."""
 
     def read(self, value: object) -> float | str | None:
         per_length = read_per_length(value)
@@ -256,7 +238,7 @@ class DecayRate(_RateKind):
 
 @dataclass(frozen=True)
 class SlopeRate(_RateKind):
-    """A number that is added up every iteration."""
+    """A number that is added every iteration."""
 
     bounds: Bounds
 

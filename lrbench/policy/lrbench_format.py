@@ -1,4 +1,4 @@
-"""Policies from LRBench: its dicts, its strings and its piecewise lists, with its conventions translated.
+"""Policies of LRBench: its dicts, strings and piecewise lists, with its conventions translated.
 
 The text forms are those of LRBench/utility.py: `k1_0.006+k0_0.001+lrPolicy_UPCOS+l_2000`, lists as `l_150+300`, and
 piecewise `POLICY-POLICY-AT-5000`. Two functions mean something else there than in the paper, and here:
@@ -32,11 +32,11 @@ Description = Mapping[str, Any]
 
 
 def from_lrbench(source: Description | str | Sequence[Description], boundaries: Sequence[int] = ()) -> Policy:
-    """The policy that LRBench's dict, string or list of dicts means.
+    """Read the policy of LRBench's dict, string or list of dicts.
 
     Args:
         source: LRBench's dict, the same as its text, or a list of dicts.
-        boundaries: for a list, the iteration where each further policy starts.
+        boundaries: for a list, the iterations where the second and each further policy starts.
 
     Raises:
         PolicyError: it is none of these, or its parameters are not allowed.
@@ -134,7 +134,7 @@ _TRANSLATE: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = MappingPr
 
 
 def _takes(name: str, policy_class: type[Named]) -> frozenset[str]:
-    """The parameters that LRBench's function uses; the others it ignores. Its decaying ones have no floor."""
+    """Return the parameters that LRBench's function uses; it ignores others. Its decaying ones have no floor."""
     names = frozenset(parameter.name for parameter in policy_class.parameters)
     return names - {"k1"} if issubclass(policy_class, Decaying) and name != "POLY" else names
 

@@ -1,4 +1,4 @@
-"""The schedules that users expect beside the paper's: straight, cosine, one-cycle, warm restarts, WSD, and others."""
+"""Modern schedules: linear, cosine, one-cycle, warm restarts, WSD, and others."""
 
 from abc import abstractmethod
 
@@ -11,7 +11,7 @@ from lrbench.policy.policy import FloatArray, IntArray, blend
 
 
 def half_cosine(x: FloatArray) -> FloatArray:
-    """From 1 at x = 0 to 0 at x = 1 along half a cosine."""
+    """Fall from 1 at x = 0 to 0 at x = 1 along half a cosine."""
     return np.asarray((1.0 + np.cos(np.pi * x)) / 2.0, dtype=np.float64)
 
 
@@ -145,7 +145,7 @@ class WarmupStableDecay(Decaying):
 
     @abstractmethod
     def cooldown(self, x: FloatArray) -> FloatArray:
-        """From 1 at x = 0 to 0 at x = 1."""
+        """Fall from 1 at x = 0 to 0 at x = 1."""
 
     def g(self, t: IntArray) -> FloatArray:
         up = iterations(self.up)

@@ -41,11 +41,11 @@ _WORD = re.compile(r"\s*([\w.+-]*)", re.ASCII)
 
 
 def parse(text: str) -> Policy:
-    """The policy that `text` describes; `parse(str(policy)) == policy`.
+    """Parse the text of a policy; `parse(str(policy)) == policy`. Nothing in the text is executed.
 
     Raises:
         PolicyError: the text is no policy, names an unknown function or parameter, or gives a value that is not
-            allowed. Nothing in the text is ever executed.
+            allowed.
     """
     if not isinstance(text, str):
         raise PolicyError(f"a policy is described by text, not {short_repr(text)}")

@@ -27,7 +27,7 @@ from lrbench.policy.kind import (
 )
 
 Role = Literal["range", "step", "value", "part"]
-"""`range`: which LRs are used; `step`: when they change; `value`: by how much; `part`: a policy inside a policy."""
+"""`range`: the LRs used; `step`: when they change; `value`: by how much; `part`: a policy inside a policy."""
 
 
 class Required:
@@ -47,13 +47,12 @@ class Parameter:
     """One parameter of a policy or a modifier.
 
     Attributes:
-        name: as it is written in Python, in text and in study files.
-        role: of a policy's, whether it belongs to the range, the steps or the value update (the columns of the paper's
-            table).
-        unit: what it is measured in.
-        kind: which values it takes; `kind.bounds` for numbers.
+        name: its name in Python, in text and in study files.
+        role: of a policy's parameter, the column of the paper's table: range, steps or value update.
+        unit: its unit.
+        kind: its allowed values; `kind.bounds` for numbers.
         doc: what it means, in half a sentence.
-        default: the value it has where none is given, or `REQUIRED`.
+        default: its value where none is given, or `REQUIRED`.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Parameter:
         """Return `value` in its canonical form.
 
         Raises:
-            error: the value is not allowed; the sentence names `owner`, the parameter, the value and what is.
+            error: the value is not allowed; the sentence names `owner`, the parameter, the value and what is allowed.
         """
         canonical = self.kind.read(value)
         if canonical is None:
@@ -86,10 +85,10 @@ class Parameter:
         return canonical
 
     def bind(self, owner: str, value: Any, budget: Budget) -> Any:
-        """`value` with everything that is relative to a budget resolved.
+        """Resolve the lengths and rates of `value` that are relative to a budget.
 
         Raises:
-            PolicyError: a length comes to no iterations at all.
+            PolicyError: a length comes to no iterations.
         """
         if self.role == "part":
             return self.kind.bind(value, budget)
@@ -104,62 +103,59 @@ _POSITIVE = NumberKind(Bounds(low=0.0, low_open=True))
 
 
 def rate(doc: str, *, default: Any = REQUIRED, positive: bool = False) -> Any:
-    """A learning rate: finite and not negative (`positive`: not zero either)."""
+    """Declare a learning rate: finite and not negative (`positive`: not zero either)."""
     return declare("range", "learning rate", _POSITIVE if positive else _LEARNING_RATE, doc, default)
 
 
 def length(doc: str, *, default: Any = REQUIRED) -> Any:
-    """A length: iterations, epochs or a fraction of the budget."""
+    """Declare a length: iterations, epochs or a fraction of the budget."""
     return declare("step", "iterations", LengthKind(), doc, default)
 
 
 def lengths(doc: str, *, default: Any = REQUIRED) -> Any:
-    """Increasing lengths, counted from the start."""
+    """Declare increasing lengths, counted from the start."""
     return declare("step", "iterations", LengthsKind(), doc, default)
 
 
 def decay(doc: str, *, default: Any = REQUIRED) -> Any:
-    """A factor in (0, 1] for each iteration, or for each of a length: `"0.1 per 1dur"`."""
+    """Declare a factor in (0, 1] for each iteration, or over a length: `"0.1 per 1dur"`."""
     return declare("value", "factor per iteration", DecayRate(), doc, default)
 
 
 def slope(doc: str, *, bounds: Bounds, default: Any = REQUIRED) -> Any:
-    """A number that grows with t, for each iteration or for each of a length: `"10 per 1dur"`."""
+    """Declare a number that is added every iteration, or over a length: `"10 per 1dur"`."""
     return declare("value", "per iteration", SlopeRate(bounds), doc, default)
 
 
 def factor(doc: str, *, default: Any = REQUIRED) -> Any:
-    """A factor in (0, 1] for each step of a policy."""
+    """Declare a factor in (0, 1] for each step of a policy."""
     return declare("value", "factor", NumberKind(Bounds(0.0, 1.0, low_open=True)), doc, default)
 
 
 def number(doc: str, *, bounds: Bounds, unit: str = "", default: Any = REQUIRED) -> Any:
-    """A plain number."""
+    """Declare a plain number."""
     return declare("value", unit, NumberKind(bounds), doc, default)
 
 
 def count(doc: str, *, low: int, high: float = math.inf, unit: str, default: Any = REQUIRED) -> Any:
-    """A whole number of `unit`."""
+    """Declare a whole number of `unit`."""
     return declare("step", unit, WholeKind(Bounds(low, high)), doc, default)
 
 
 def flag(doc: str, *, default: Any = REQUIRED) -> Any:
-    """Something that is done or not."""
+    """Declare a flag, True or False."""
     return declare("value", "", FlagKind(), doc, default)
 
 
 def choice(doc: str, *, words: tuple[str, ...], default: Any = REQUIRED) -> Any:
-    """One of a few words."""
+    """Declare one of a few words."""
     return declare("value", "", ChoiceKind(words), doc, default)
 
 
 def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED) -> Any:
-    """The dataclass field that carries a `Parameter`; its name is the field's."""
-    parameter = Parameter("", role, unit, kind, doc, default)
-    metadata = {"parameter": parameter}
-    if parameter.required:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    """Make the dataclass field of a `Parameter`, which has the field's name."""
+    metadata = {"parameter": Parameter("", role, unit, kind, doc, default)}
+    return dataclasses.field(default=dataclasses.MISSING if default is REQUIRED else default, metadata=metadata)
 
 
 def parameters_of(owner: type) -> tuple[Parameter, ...]:
@@ -177,7 +173,7 @@ def check_declared(owner: type, error: type[LRBenchError]) -> None:
 
 
 def build_declared(owner: type[T], word: str, arguments: Mapping[str, object], error: type[LRBenchError]) -> T:
-    """Build a class of declared parameters, each of which is called a `word`; those left out have their defaults.
+    """Build a class of declared parameters, each called a `word` in errors; those left out have their defaults.
 
     Raises:
         error: a parameter is unknown or missing, or a value is not allowed.

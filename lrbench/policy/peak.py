@@ -8,14 +8,14 @@ from lrbench.errors import PolicyError
 from lrbench.policy.policy import Policy
 
 SAME = 1e-4
-"""Rates that differ by less than this share of them are the same."""
+"""Rates with a smaller relative difference are the same."""
 
 
 def with_peak(policy: Policy, peak: float, *, steps: int, steps_per_epoch: int) -> Policy:
-    """The policy with every LR multiplied by one number, so that the highest within a budget is `peak`.
+    """Multiply every LR of a policy by one number, so that the highest within a budget is `peak`.
 
-    Where multiplying the range parameters of a function does the same, to six digits, they are multiplied, which reads
-    better than `.scaled(...)`.
+    Where multiplying the range parameters of a function, to six digits, does the same, they are multiplied in place of
+    `.scaled(...)`.
 
     Args:
         steps, steps_per_epoch: the budget in iterations, and how many of them are an epoch.
@@ -42,7 +42,7 @@ def _highest(policy: Policy, steps: int, steps_per_epoch: int) -> float:
 
 
 def _with_rates(policy: Policy, factor: float) -> Policy | None:
-    """The policy with its own range parameters multiplied; None where it has none, or parts that have."""
+    """Multiply the range parameters of a policy; None where it has none, or parts that have."""
     if any(parameter.role == "part" for parameter in policy.parameters):
         return None
     rates = {

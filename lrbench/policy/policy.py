@@ -37,10 +37,10 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 History = Sequence[tuple[int, float]]
-"""Evaluations so far, oldest first: (iterations done, validation metric; higher is better)."""
+"""Evaluations, oldest first: (iterations done, validation metric; higher is better)."""
 
 MAX_DEPTH = 50
-"""How many policies may lie inside one another."""
+"""The most policies that may lie inside one another."""
 
 MAX_TEXT = 100_000
 """The longest text of a policy, in characters."""
@@ -53,13 +53,13 @@ MAX_TEXT = 100_000
     field_specifiers=(rate, length, lengths, decay, slope, factor, number, count, declare),
 )
 class Policy(ABC):
-    """What every policy can do; each subclass is a frozen dataclass of its parameters.
+    """A policy; each subclass is a frozen dataclass of its parameters.
 
     Equal policies have the same text, compare equal and hash equal, in every process.
 
     Attributes:
         parameters: the declared parameters, in order.
-        label: how the class is called in text and in error messages.
+        label: the name of the class in text and in error messages.
     """
 
     parameters: ClassVar[tuple[Parameter, ...]] = ()
@@ -89,12 +89,12 @@ class Policy(ABC):
             raise PolicyError(f"{self.label}: a policy's text has at most {MAX_TEXT} characters, not {len(self.text)}")
 
     def conflict(self) -> str | None:
-        """What is wrong where each value is allowed but not all of them together; None where nothing is."""
+        """Describe why allowed values do not go together; None where they do."""
         return None
 
     @abstractmethod
     def evaluate(self, t: IntArray, history: History) -> FloatArray:
-        """The LRs of the iterations `t` ([n], each >= 0) of a bound policy, [n]."""
+        """Compute the LRs of the iterations `t` ([n], each >= 0) of a bound policy, [n]."""
 
     @property
     @abstractmethod
@@ -103,7 +103,7 @@ class Policy(ABC):
 
     @abstractmethod
     def notation(self) -> str:
-        """The policy as text that `parse` reads back."""
+        """Write the policy as text that `parse` reads back."""
 
     @cached_property
     def text(self) -> str:
@@ -122,17 +122,17 @@ class Policy(ABC):
 
     @cached_property
     def depth(self) -> int:
-        """How many policies lie inside one another here, at least 1."""
+        """The number of policies that lie inside one another, this one included."""
         return 1 + max((part.depth for part in self.parts), default=0)
 
     @property
     def reacts(self) -> bool:
-        """Whether the LRs depend on the evaluations so far, so that only those up to the next one are known."""
+        """Whether the LRs depend on the evaluations so far."""
         return any(part.reacts for part in self.parts)
 
     @cached_property
     def relative(self) -> tuple[str, ...]:
-        """The lengths and rates that wait for a budget, as `name=text`."""
+        """The lengths and rates that are relative to a budget, as `name=text`."""
         own = (f"{p.name}={text}" for p in self.parameters for text in p.kind.relative(getattr(self, p.name)))
         return (*own, *(text for part in self.parts for text in part.relative))
 
@@ -142,7 +142,7 @@ class Policy(ABC):
         return not self.relative
 
     def bind(self, steps: int, steps_per_epoch: int) -> Self:
-        """The same policy for a run of `steps` iterations, `steps_per_epoch` of them an epoch.
+        """Bind the policy to a run of `steps` iterations, `steps_per_epoch` of them an epoch.
 
         Portable lengths become iterations (rounded to the nearest, halves up), portable rates become rates per
         iteration (not rounded). A bound policy binds to itself.
@@ -154,7 +154,7 @@ class Policy(ABC):
         return self if self.is_bound else self.bind_to(budget)
 
     def bind_to(self, budget: Budget) -> Self:
-        """`bind`, by a `Budget`."""
+        """Bind the policy to a `Budget`."""
         values = {p.name: p.bind(self.label, getattr(self, p.name), budget) for p in self.parameters}
         try:
             return type(self)(**values)
@@ -169,7 +169,7 @@ class Policy(ABC):
     def __call__(self, t: ArrayLike) -> float | FloatArray: ...
 
     def __call__(self, t: ArrayLike) -> float | FloatArray:
-        """The LR of iteration `t` (0-based): a float for an int, float64 of the same shape for an integer array.
+        """Return the LR of iteration `t` (0-based): a float for an int, float64 of the same shape for an array.
 
         Raises:
             PolicyError: `t` is negative or not whole, or the policy is not bound, or it reacts to evaluations.
@@ -181,10 +181,10 @@ class Policy(ABC):
         return float(lrs) if lrs.ndim == 0 else lrs
 
     def lrs(self, start: int, stop: int, history: History = ()) -> FloatArray:
-        """The LRs of the iterations start, ..., stop-1, float64 [stop-start].
+        """Return the LRs of the iterations start, ..., stop-1, float64 [stop-start].
 
-        A closed-form policy ignores `history`. A reactive one uses the evaluations at or before each iteration, so
-        with the history known so far it may be asked for iterations up to the next evaluation.
+        A closed-form policy ignores `history`. A reactive one uses the evaluations at or before each iteration, so that
+        its LRs are known up to the next evaluation.
 
         Raises:
             PolicyError: start > stop or one is negative, or the policy is not bound.
@@ -203,25 +203,25 @@ class Policy(ABC):
             return self.evaluate(t, history)
 
     def then(self, policy: Policy, at: Length) -> Piecewise:
-        """This policy before `at`, and `policy` from there on, which counts its iterations from its own start."""
+        """Follow this policy by another one from `at` on, which counts its iterations from its own start."""
         from lrbench.policy.composition import Piecewise
 
         return Piecewise(policies=(self, policy), at=(at,))
 
     def warmup(self, length: Length, start: float = 0.0) -> Warmup:
-        """This policy, led in by a linear ramp from the LR `start` over its first `length`."""
+        """Lead this policy in by a linear ramp from the LR `start` over its first `length`."""
         from lrbench.policy.composition import Warmup
 
         return Warmup(policy=self, length=length, start=start)
 
     def scaled(self, factor: float) -> Scaled:
-        """This policy with every LR times `factor`."""
+        """Multiply every LR of this policy by `factor`."""
         from lrbench.policy.composition import Scaled
 
         return Scaled(policy=self, factor=factor)
 
     def repeated(self, every: Length) -> Repeated:
-        """This policy's first `every` iterations, over and over."""
+        """Repeat this policy's first `every` iterations."""
         from lrbench.policy.composition import Repeated
 
         return Repeated(policy=self, every=every)
@@ -239,9 +239,6 @@ class Policy(ABC):
     def __hash__(self) -> int:
         return int(self.key[:15], 16)
 
-    def __str__(self) -> str:
-        return self.text
-
     def __repr__(self) -> str:
         return self.text
 
@@ -255,7 +252,7 @@ class Policy(ABC):
 
 
 def blend(low: FloatArray | float, high: FloatArray | float, share: FloatArray) -> FloatArray:
-    """`low` where `share` is 0, `high` where it is 1, linear between; exact at both ends, never outside them."""
+    """Interpolate from `low`, where `share` is 0, to `high`, where it is 1; exact at both ends, never outside."""
     mixed = low * (1.0 - share) + high * share
     return np.asarray(np.clip(mixed, np.minimum(low, high), np.maximum(low, high)), dtype=np.float64)
 

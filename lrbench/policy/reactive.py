@@ -5,7 +5,6 @@ after `step` iterations changes the LRs of iterations `step`, `step` + 1, ...
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
@@ -32,12 +31,9 @@ class Reactive(Named):
     def reacts(self) -> bool:
         return True
 
-    @abstractmethod
-    def evaluate(self, t: IntArray, history: History) -> FloatArray: ...
-
 
 def evaluations_before(t: IntArray, history: History) -> IntArray:
-    """How many evaluations of `history` lie at or before each iteration, [n].
+    """Count the evaluations of `history` at or before each iteration, [n].
 
     Raises:
         PolicyError: the evaluations are not in the order of their steps.
@@ -99,7 +95,7 @@ class REDUCEONPLATEAU(Reactive):
 
 
 def _beyond(best: float, share: float) -> float:
-    """What a value must exceed to be better than the best by a share of it."""
+    """Return the value that is better than the best by a share of the best."""
     if math.isinf(best):
         return best
     return best * (1.0 + share) if best >= 0 else best * (1.0 - share)

@@ -30,7 +30,7 @@ _FILE_KEYS = ("title", "policy")
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A policy of a catalog: its name there, the policy, where it comes from, and a note."""
+    """A policy of a catalog: its name, the policy, its source, and a note."""
 
     name: str
     policy: Policy
@@ -66,12 +66,12 @@ class Catalog(Readable, Mapping[str, CatalogEntry]):
 
 
 def catalogs() -> tuple[str, ...]:
-    """The names of the catalogs that come with lrbench."""
+    """Return the names of the catalogs that ship with lrbench."""
     return tuple(shipped("policies"))
 
 
 def catalog(name: str) -> Catalog:
-    """The catalog `name` that comes with lrbench.
+    """Read a catalog that ships with lrbench.
 
     Raises:
         PolicyError: there is none of that name.
@@ -83,7 +83,7 @@ def catalog(name: str) -> Catalog:
 
 
 def load_catalog(path: str | Path) -> Catalog:
-    """The catalog in your own TOML file; its name is the file's.
+    """Read a catalog from your own TOML file; its name is the file's.
 
     Raises:
         PolicyError: the file cannot be read, is no catalog, or an entry of it is no policy.

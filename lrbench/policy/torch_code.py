@@ -29,7 +29,7 @@ _OBSERVE = "    scheduler.observe(0.0)  # your validation metric, higher is bett
 
 
 def torch_code(policy: Policy) -> str:
-    """A training loop in plain PyTorch that follows `policy`; runs as it is.
+    """Write a training loop in plain PyTorch that follows `policy`; it runs as it is.
 
     Raises:
         PolicyError: it is no policy.

@@ -14,28 +14,26 @@ from lrbench.policy.policy import Policy
 
 
 class PolicyLR(LRScheduler):
-    """Sets the LR of each parameter group from a policy, one `step()` an iteration, after `optimizer.step()`.
+    """A scheduler that sets the LR of each parameter group from a policy.
 
-    The first group gets the policy's LR; the others keep the ratio that their LR had to the first group's when the
-    scheduler was built. The LR is a closed form of the iteration (and, for a reactive policy, of what `observe` was
-    told), so the state is just that, and loading it sets the LRs at once: optimizer and scheduler may be built and
-    loaded in any order.
+    Call `step()` once an iteration, after `optimizer.step()`. The first group gets the policy's LR; the others keep the
+    ratio that their LR had to the first group's when the scheduler was built. The LR is a closed form of the iteration
+    (and, for a reactive policy, of the values observed), so that these are the whole state, and loading it sets the LRs
+    at once: optimizer and scheduler may be built and loaded in any order.
 
-    It sets the LRs, whatever they were: in torch's ChainedScheduler what stands before it has no effect, and what
-    stands after it changes the LR of one iteration alone. Compose policies instead.
+    It sets the LRs, whatever they were: in torch's ChainedScheduler a scheduler before it has no effect, and one after
+    it changes the LR of one iteration alone. Compose policies instead.
 
     Args:
         optimizer: the optimizer whose LRs are set.
         policy: the policy, bound or not.
-        steps: the budget in iterations; needed by a policy with portable lengths.
-        steps_per_epoch: iterations an epoch; without it, the whole budget is one epoch, and a policy with lengths in
-            epochs is refused.
-        last_epoch: iterations done already, less 1; -1 to start. As torch's: to resume, the optimizer's groups must
-            have their `initial_lr`, or load a state instead.
+        steps: the budget in iterations; a policy with portable lengths needs it.
+        steps_per_epoch: iterations an epoch; a policy with lengths in epochs needs it.
+        last_epoch: iterations done already, less 1; -1 to start. As in torch, the optimizer's groups need their
+            `initial_lr` to resume; or load a state instead.
 
     Raises:
-        PolicyError: the policy waits for a budget that is not given, or the first group's LR is not greater than 0
-            (no ratio to it exists).
+        PolicyError: the policy needs a budget that is not given, or the first group's LR is not greater than 0.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class PolicyLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
-        """The LR of each group at the current iteration.
+        """Return the LR of each group at the current iteration.
 
         Raises:
             PolicyError: the optimizer's groups are not those that the scheduler was built with, or there is no ratio to
@@ -73,16 +71,16 @@ class PolicyLR(LRScheduler):
         return self.get_lr()
 
     def observe(self, value: float) -> None:
-        """Tells a reactive policy the validation metric after the iterations done so far.
+        """Give a reactive policy the validation metric after the iterations done so far.
 
         Args:
             value: higher is better; of a loss, give minus the loss.
 
         Raises:
-            PolicyError: the value is no number, or this iteration was told already.
+            PolicyError: the value is no number, or this iteration has one already.
         """
         if self.history and self.history[-1][0] >= self.last_epoch:
-            raise PolicyError(f"PolicyLR was told a value at iteration {self.last_epoch} already")
+            raise PolicyError(f"PolicyLR has a value for iteration {self.last_epoch} already")
         try:
             self.history.append((self.last_epoch, float(value)))
         except (TypeError, ValueError):
@@ -90,7 +88,7 @@ class PolicyLR(LRScheduler):
         self._set_lrs()
 
     def state_dict(self) -> dict[str, Any]:
-        """The position: iterations done, the groups' LRs at the start, what was observed. Plain numbers only."""
+        """Return the state in plain numbers: iterations done, the groups' LRs at the start, values observed."""
         return {
             "last_epoch": self.last_epoch,
             "base_lrs": [float(lr) for lr in self.base_lrs],
@@ -98,7 +96,7 @@ class PolicyLR(LRScheduler):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes to the position of a `state_dict` and sets the optimizer's LRs.
+        """Load a `state_dict` and set the optimizer's LRs.
 
         Raises:
             PolicyError: it is no state of a PolicyLR, or of one with another number of groups.

@@ -1,7 +1,7 @@
-"""What the cyclic functions share: a wave's shape, and what becomes of its height from cycle to cycle.
+"""Shapes and heights of the cyclic functions.
 
-A cyclic function is one shape (`Triangle`, `SineArch`, `Sawtooth`, ...) and one of the three: `Plain` (the same height
-in every cycle), `Halving` (half of it in each next cycle), `Exponential` (times gamma every iteration).
+A cyclic function is one shape (`Triangle`, `SineArch`, `Sawtooth`, ...) and one height: `Plain` (the same in every
+cycle), `Halving` (half in each next cycle), or `Exponential` (times gamma every iteration).
 The position in the cycle is taken by integer arithmetic, so that every cycle has the same bits.
 """
 
@@ -20,8 +20,8 @@ class Wave(Function):
     """A function that moves between k0 and k1 by its share g(t) in [0, 1].
 
     Attributes:
-        lengths_per_cycle: how many l make a whole cycle.
-        lead: by how many l the wave is ahead at t = 0.
+        lengths_per_cycle: the multiple of l that makes a whole cycle.
+        lead: the multiple of l by which the wave is ahead at t = 0.
     """
 
     group = "cyclic"
@@ -35,15 +35,15 @@ class Wave(Function):
 
     @abstractmethod
     def shape(self, x: FloatArray) -> FloatArray:
-        """The height in [0, 1] at the position x in [0, 1) of a cycle."""
+        """Compute the height in [0, 1] at the position x in [0, 1) of a cycle."""
 
     @abstractmethod
     def height(self, t: IntArray, cycle: IntArray) -> FloatArray | float:
-        """What the wave's height is multiplied by at iteration t, in the cycle of that number."""
+        """Compute the factor of the wave's height at iteration t, in the cycle of that number."""
 
     @abstractmethod
     def iterations_per_length(self) -> int:
-        """l, bound."""
+        """Return l, bound."""
 
     def g(self, t: IntArray) -> FloatArray:
         l = self.iterations_per_length()

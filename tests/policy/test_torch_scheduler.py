@@ -235,7 +235,7 @@ def test_two_values_at_one_iteration_are_refused() -> None:
     scheduler = PolicyLR(optimizer, REDUCEONPLATEAU(k0=0.1))
     advance(optimizer, scheduler, 3)
     scheduler.observe(0.5)
-    with pytest.raises(PolicyError, match="was told a value at iteration 3 already"):
+    with pytest.raises(PolicyError, match="has a value for iteration 3 already"):
         scheduler.observe(0.6)
     with pytest.raises(PolicyError, match="observes a number, not 'high'"):
         PolicyLR(groups(0.1), REDUCEONPLATEAU(k0=0.1)).observe("high")  # type: ignore[arg-type]
