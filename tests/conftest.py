@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psycopg
 import pytest
@@ -32,7 +33,9 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._account = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        self._account: dict[str, Any] = (
+            {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         if self._account:
             shutil.chown(folder, "nobody", "nogroup")
         self._call("initdb", "--username=lrbench", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")

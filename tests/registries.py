@@ -1,5 +1,7 @@
 """The registries that tests register into, and forget what they registered."""
 
+from typing import Any
+
 import pytest
 
 from lrbench.metrics import METRICS
@@ -11,7 +13,7 @@ from lrbench.tasks.augment import AUGMENTATIONS
 from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.registry import datasets, models, tasks
 
-REGISTRIES: tuple[Registry, ...] = (
+REGISTRIES: tuple[Registry[Any], ...] = (
     FUNCTIONS,
     METRICS,
     MODIFIERS,

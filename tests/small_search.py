@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from lrbench.tasks import SGD, Data, Task
 from lrbench.training.trainer import Trainer
 
 LR = Between(0.003, 1.0, log=True)
-SERIAL = {"device": "cpu", "workers": 1, "engine": "serial"}
+SERIAL: dict[str, Any] = {"device": "cpu", "workers": 1, "engine": "serial"}
 
 
 def vectors(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,10 +42,11 @@ def task() -> Task:
 def make(task: Task) -> Callable[..., Search]:
     """A small search of a small task, with changes."""
 
-    def search(**changes: object) -> Search:
+    def search(**changes: Any) -> Search:
         space = Space(function_names(["FIX", "POLY", "STEP", "TRI"]), LR)
         usual = {"policies": 12, "batch": 4, "rungs": 2, "reduction": 2, "confirm": 2}
-        return Search(**{"name": "hunt", "task": task, "space": space, **usual, **changes})
+        asked: dict[str, Any] = {"name": "hunt", "task": task, "space": space, **usual, **changes}
+        return Search(**asked)
 
     return search
 

@@ -2,6 +2,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -41,9 +42,10 @@ def task() -> Task:
 def study(task: Task) -> Callable[..., Study]:
     """A study of a few policies by their texts, of one small task and two seeds."""
 
-    def make(*texts: str, **changes: object) -> Study:
+    def make(*texts: str, **changes: Any) -> Study:
         policies = tuple(StudyPolicy(text, parse(text)) for text in texts)
-        return Study(**{"name": "small", "tasks": (task,), "policies": policies, "seeds": (0, 1), **changes})
+        asked: dict[str, Any] = {"name": "small", "tasks": (task,), "policies": policies, "seeds": (0, 1), **changes}
+        return Study(**asked)
 
     return make
 

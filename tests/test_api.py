@@ -5,6 +5,7 @@ import sys
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,10 @@ def test_a_policy_is_scored_on_the_users_own_task(task: lrbench.Task, tmp_path: 
 
 def test_policies_are_compared_in_one_line(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    policies = {"flat": "FIX(k0=0.1)", "falling": lrbench.policy.LINEAR(k0=0.2, l="1dur")}
+    policies: dict[str, lrbench.Policy | str] = {
+        "flat": "FIX(k0=0.1)",
+        "falling": lrbench.policy.LINEAR(k0=0.2, l="1dur"),
+    }
 
     outcome = lrbench.compare(policies, "mnist1d-mlp", seeds=2, steps=40, modifiers=["EMA(decay=0.9)"], store=store)
 
@@ -169,9 +173,9 @@ def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
     ],
 )
 def test_a_bad_argument_is_one_sentence_and_makes_no_store(
-    arguments: dict[str, object], sentence: str, tmp_path: Path
+    arguments: dict[str, Any], sentence: str, tmp_path: Path
 ) -> None:
-    given = {"policy": "FIX(k0=0.1)", "task": "mnist1d-mlp", "store": tmp_path / "runs.db", **arguments}
+    given: dict[str, Any] = {"policy": "FIX(k0=0.1)", "task": "mnist1d-mlp", "store": tmp_path / "runs.db", **arguments}
     with pytest.raises(LRBenchError, match=sentence):
         lrbench.score(**given)
     assert list(tmp_path.iterdir()) == []

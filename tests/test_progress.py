@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def question(task: lrbench.Task, tmp_path: Path) -> dict[str, object]:
+def question(task: lrbench.Task, tmp_path: Path) -> dict[str, Any]:
     return {"policy": "FIX(k0=0.1)", "task": task, "seeds": 2, "store": tmp_path / "runs.db", **SERIAL}
 
 
 def test_a_call_on_a_terminal_shows_a_bar_with_the_leader(
-    question: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with terminal(monkeypatch) as shown:
         lrbench.score(**question)
@@ -61,7 +62,7 @@ def test_a_call_on_a_terminal_shows_a_bar_with_the_leader(
 
 @pytest.mark.parametrize("arguments", [{"progress": False}, {"listener": NullListener()}], ids=["off", "listener"])
 def test_a_call_shows_nothing_where_it_is_asked_not_to_or_another_listens(
-    question: dict[str, object], arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    question: dict[str, Any], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with terminal(monkeypatch) as shown:
         lrbench.score(**question, **arguments)
@@ -70,7 +71,7 @@ def test_a_call_shows_nothing_where_it_is_asked_not_to_or_another_listens(
 
 
 def test_a_call_that_fails_before_training_shows_nothing(
-    question: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with terminal(monkeypatch) as shown, pytest.raises(lrbench.LRBenchError):
         lrbench.score(**{**question, "device": "cuda:99"})
@@ -78,17 +79,18 @@ def test_a_call_that_fails_before_training_shows_nothing(
     assert shown == []
 
 
-def test_a_notebook_gets_plain_lines(question: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", NotebookStream())
+def test_a_notebook_gets_plain_lines(question: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = NotebookStream()
+    monkeypatch.setattr(sys, "stderr", shown)
 
     lrbench.score(**question)
 
-    assert "training: 2 of 2 runs" in sys.stderr.getvalue()
-    assert "\x1b" not in sys.stderr.getvalue()
+    assert "training: 2 of 2 runs" in shown.getvalue()
+    assert "\x1b" not in shown.getvalue()
 
 
 def test_a_pipe_gets_nothing(
-    question: dict[str, object], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
 

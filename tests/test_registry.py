@@ -1,3 +1,4 @@
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,10 @@ def test_the_modules_of_a_package_are_imported_when_its_names_are_first_read(
     (package / "warm.py").write_text("from some_colours import COLOURS\nCOLOURS.add('red', 1, __name__)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    from some_colours import COLOURS
-
+    colours = importlib.import_module("some_colours").COLOURS
     with pytest.raises(TaskError, match="the colour 'red' is registered already"):
-        COLOURS.add("red", 2, __name__)
-    assert dict(COLOURS) == {"red": 1}
+        colours.add("red", 2, __name__)
+    assert dict(colours) == {"red": 1}
 
 
 def test_threads_that_read_a_registry_first_all_see_the_whole_of_it(
@@ -69,10 +69,9 @@ def test_threads_that_read_a_registry_first_all_see_the_whole_of_it(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    from slow_colours import COLOURS
-
+    colours = importlib.import_module("slow_colours").COLOURS
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda _: list(COLOURS), range(4))) == [["red"]] * 4
+        assert list(threads.map(lambda _: list(colours), range(4))) == [["red"]] * 4
 
 
 def test_only_a_frozen_dataclass_that_builds_is_registered_as_an_optimizer() -> None:

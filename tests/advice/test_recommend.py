@@ -8,14 +8,16 @@ import lrbench
 from lrbench.advice.evidence import SHIPPED, TaskEvidence, evidence_by_task, shipped, stored
 from lrbench.advice.recommend import advise, nearest, verified
 from lrbench.errors import StudyError, TaskError
-from lrbench.policy import parse
+from lrbench.policy import FIX, parse
 from lrbench.store import open_store
+from lrbench.store.records import Kind
 from lrbench.study import file as config
 from lrbench.study.export import export, flat
 from lrbench.study.file import find_study
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.tasks import Adam, Task
 from lrbench.training.trainer import Trainer
+from tests.present import present
 from tests.report.made_studies import FIVE, SCORES, same_everywhere, write_study
 from tests.small_search import SERIAL
 
@@ -39,7 +41,11 @@ def mnist1d() -> Task:
 
 
 def test_only_what_a_range_test_trained_is_no_evidence(tmp_path: Path) -> None:
-    names = {"linear sweep of lrs": "study", "range test of lrs, 20 steps": "study", "bookkeeping": "range_test"}
+    names: dict[str, Kind] = {
+        "linear sweep of lrs": "study",
+        "range test of lrs, 20 steps": "study",
+        "bookkeeping": "range_test",
+    }
     with open_store(tmp_path / "runs.db") as store:
         for name, kind in names.items():
             write_study(store, FIVE, same_everywhere(SCORES), name, kind=kind)
@@ -52,7 +58,7 @@ def test_the_same_task_speaks_first_and_the_best_of_it_is_recommended(
 ) -> None:
     advice = advise(task, lasting_trainer, known)
 
-    means = [one.value.mean for one in advice.recommendations]
+    means = [present(present(one.value).mean) for one in advice.recommendations]
     assert advice.nearness == "the same task"
     assert means == sorted(means, reverse=True)
     assert not {"FIX(k0=1e-05)", "FIX(k0=1000000.0)"} & {one.policy for one in advice.recommendations}
@@ -66,6 +72,7 @@ def test_a_number_of_the_advice_is_one_that_was_measured(
 ) -> None:
     best = advise(task, lasting_trainer, known).recommendations[0]
     card = lrbench.score(best.policy, task, seeds=3, store=lasting_trainer.store, **SERIAL)
+    assert best.value is not None
     assert (best.value.mean, best.value.low) == (card.val.mean, card.val.low)
 
 
@@ -82,8 +89,8 @@ def test_goals_of_cost_and_of_robustness_order_by_their_own_numbers(
 ) -> None:
     cost, robust = (advise(task, lasting_trainer, known, goal=goal) for goal in ("cost", "robust"))
 
-    steps = [one.value.mean for one in cost.recommendations]
-    retained = [one.value.mean for one in robust.recommendations]
+    steps = [present(present(one.value).mean) for one in cost.recommendations]
+    retained = [present(present(one.value).mean) for one in robust.recommendations]
     assert steps == sorted(steps)
     assert retained == sorted(retained, reverse=True)
     assert "FIX(k0=1000000.0)" not in {one.policy for one in (*cost.recommendations, *robust.recommendations)}
@@ -106,7 +113,9 @@ def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, l
     test = lrbench.range_test(task, seeds=3, store=lasting_trainer.store, **SERIAL)
     assert advice.nearness == "none"
     assert advice.source.startswith("a range test alone")
-    assert parse(advice.policy).k0 == pytest.approx(test.high.value, rel=0.05)
+    policy = parse(advice.policy)
+    assert isinstance(policy, FIX)
+    assert policy.k0 == pytest.approx(test.high.value, rel=0.05)
     assert all(one.runs == 0 and one.value is None for one in advice.recommendations)
     assert {body.steps for body in stored(lasting_trainer.store)}.isdisjoint({test.steps}), "its runs are no evidence"
 
@@ -145,7 +154,8 @@ def test_shipped_studies_are_evidence_of_what_their_tables_say(mnist1d: Task, la
     plain = tables[(tables["task"] == "mnist1d-mlp") & (tables["scale"] == 1) & tables["modifier"].isna()]
 
     told = plain.groupby(["policy", "seed"])["val_top1"].agg(set)
-    assert all(known[0].runs[place].score("val") in values for place, values in told.items())
+    rows = told.reset_index().itertuples(index=False, name=None)
+    assert all(known[0].runs[policy, seed].score("val") in values for policy, seed, values in rows)
     advice = advise(mnist1d, lasting_trainer, known)
     assert advice.nearness == "the same task"
     assert SHIPPED in advice.source
@@ -203,4 +213,4 @@ def test_shipped_runs_at_other_base_lrs_are_evidence_of_robustness(mnist1d: Task
 
     rows = table[(table["policy"] == advice.policy) & table["modifier"].isna()]
     means = rows.pivot_table(index="seed", columns="scale", values="val_top1")
-    assert advice.recommendations[0].value.mean == pytest.approx(means.mean(axis=1).mean())
+    assert present(advice.recommendations[0].value).mean == pytest.approx(means.mean(axis=1).mean())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 BENCHMARKS = Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
@@ -68,7 +69,7 @@ class Comparison:
         """How many times as much the baseline needs, round by round."""
         return [theirs[self.measure] / ours[self.measure] for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "what": self.what,
             "baseline": self.baseline,

@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lrbench
 from lrbench.lr_range.crossings import Estimate
@@ -51,7 +52,7 @@ CASES = {
 }
 
 
-def examined(name: str, data_root: Path, store: Path) -> dict[str, object]:
+def examined(name: str, data_root: Path, store: Path) -> dict[str, Any]:
     """The two ranges of a task, how far they are apart, and what becomes of their upper end."""
     case = CASES[name]
     task = case.task(data_root)
@@ -72,12 +73,12 @@ def ratio(one: Estimate, other: Estimate) -> float:
     return max(one.value, other.value) / min(one.value, other.value)
 
 
-def told(test: RangeTest) -> dict[str, object]:
+def told(test: RangeTest) -> dict[str, Any]:
     """A range test without its runs."""
     return {key: value for key, value in test.to_json().items() if key not in ("constant", "sweeps")}
 
 
-def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[str, object]]:
+def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[str, Any]]:
     """What a constant learning rate at the upper end of the range comes to, and at many times that."""
     rates = {"upper end": high, f"{BEYOND} x upper end": BEYOND * high}
     study = Study(
@@ -90,7 +91,7 @@ def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[
     return [end(name, rate, cards[name]) for name, rate in rates.items()]
 
 
-def end(name: str, rate: float, card: Scorecard) -> dict[str, object]:
+def end(name: str, rate: float, card: Scorecard) -> dict[str, Any]:
     """An end of the range beside what its runs say; accuracy is that on the validation split."""
     assert card.verdict is not None
     verdict, val = card.verdict, card.val

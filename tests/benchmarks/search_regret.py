@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -61,7 +62,7 @@ class Question:
     """
 
     task: str
-    settings: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     test: int | None = None
     space: Space
     seen: tuple[int, ...]
@@ -81,7 +82,7 @@ class Question:
         task = lrbench.load_task(self.task, data_root=data_root, **self.settings)
         if self.test is not None:
             task = tested_on(task, self.test)
-        usual = {"policies": 120, "batch": 8, "confirm": 1, "rungs": 3, "reduction": 3}
+        usual: dict[str, Any] = {"policies": 120, "batch": 8, "confirm": 1, "rungs": 3, "reduction": 3}
         return Search(name="regret", task=task, space=self.space, seeds=self.seen, **usual)
 
 
@@ -193,15 +194,15 @@ def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     runs: dict[str, NewRun] = {}
     ends: dict[str, Segment] = {}
     tasks = {rung.task.steps: rung.task for rung in search.ladder}
-    for row in table.itertuples():
-        task = tasks[row.steps]
-        key = PlannedRun(task, StudyPolicy(row.policy, parse(row.policy)), row.seed).key
-        runs[key] = NewRun(key, task.name, task.key, row.policy, "", row.seed, row.steps, {})
-        if row.status == "finished":
-            score = Score(row.steps, 0.0, 0.0, row.val, 0.0, row.test)
-            ends[key] = Segment(row.steps, 0.0, 0, (score,), "finished", final={})
+    columns = ["policy", "steps", "seed", "status", "val", "test"]
+    for policy, steps, seed, status, val, test in table[columns].itertuples(index=False, name=None):
+        task = tasks[steps]
+        key = PlannedRun(task, StudyPolicy(policy, parse(policy)), seed).key
+        runs[key] = NewRun(key, task.name, task.key, policy, "", seed, steps, {})
+        if status == "finished":
+            ends[key] = Segment(steps, 0.0, 0, (Score(steps, 0.0, 0.0, val, 0.0, test),), "finished", final={})
         else:
-            ends[key] = Segment(row.steps, 0.0, 0, (), "diverged", diverged_at=row.steps)
+            ends[key] = Segment(steps, 0.0, 0, (), "diverged", diverged_at=steps)
     with open_store(location) as store, store.lease() as lease:
         lease.claim(runs)
         lease.begin(runs.values())
@@ -224,6 +225,10 @@ def worths(search: Search, table: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
+def numbers(worth: pd.Series) -> dict[str, float]:
+    return {str(policy): float(value) for policy, value in worth.items()}
+
+
 def shares(worth: pd.Series) -> dict[str, float]:
     """How many policies of the table are how near the best of it."""
     return {str(within): float((worth >= worth.max() - within).mean()) for within in WITHIN}
@@ -243,7 +248,7 @@ Trace = list[tuple[float, str]]
 """Iterations spent, and the policy that the search would then have given."""
 
 
-def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trace:
+def ours(search: Search, location: Path, repeat: int, **changes: Any) -> Trace:
     """The real search, which finds every run in the store that the table was written into."""
     search = replace(search, name=f"ours {repeat} {sorted(changes)}", seed=repeat, **changes)
     with tempfile.TemporaryDirectory() as folder:
@@ -254,6 +259,7 @@ def ours(search: Search, location: Path, repeat: int, **changes: object) -> Trac
     spent, best, value = 0.0, "", -1.0
     for start in range(0, len(found.trials), search.batch):
         for one in found.trials[start : start + search.batch]:
+            assert one.steps is not None
             spent += sum(rung.steps for rung in search.ladder if rung.task.steps <= one.steps)
             if one.whole and not one.diverged and one.values["accuracy"] > value:
                 best, value = one.policy, one.values["accuracy"]
@@ -316,10 +322,10 @@ def traces(
 def replay(question: Question, data_root: Path, repeats: int) -> None:
     search, table = question.search(data_root), pd.read_csv(question.table)
     measures = worths(search, table)
-    seen = measures["by the table"].to_dict()
+    seen = numbers(measures["by the table"])
     steps = grid(search, len(seen))
     near = {measure: shares(worth) for measure, worth in measures.items()}
-    answer: dict[str, object] = {"repeats": repeats, "policies": len(seen), "steps": steps.tolist()}
+    answer: dict[str, Any] = {"repeats": repeats, "policies": len(seen), "steps": steps.tolist()}
     answer |= {"share of policies": near, "standard error": noise(search, table)}
     print(f"share of {len(seen)} policies: {near}\nstandard error: {answer['standard error']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -327,7 +333,7 @@ def replay(question: Question, data_root: Path, repeats: int) -> None:
         stored(search, table, location)
         for name, found in traces(search, seen, location, repeats):
             for measure, worth in measures.items():
-                answer[f"{name}, {measure}"] = told(f"{name}, {measure}", found, worth.to_dict(), steps)
+                answer[f"{name}, {measure}"] = told(f"{name}, {measure}", found, numbers(worth), steps)
     question.answer.write_text(json.dumps(answer))
 
 

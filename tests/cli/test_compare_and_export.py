@@ -154,7 +154,8 @@ def test_a_store_that_may_only_be_read_answers_as_any_other(
             ("plot", "ranking", "tiny", "--store", store, "-o", out / "ranking.svg"),
             ("recommend", "--task", "mnist1d-mlp", "--steps", "40", "--store", store),
         ]
-        answers = []
+        exits: list[list[int]] = []
+        answers: list[list[object]] = []
         for mode in (0o755, 0o555):
             out.mkdir()
             out.chmod(0o777)
@@ -166,10 +167,11 @@ def test_a_store_that_may_only_be_read_answers_as_any_other(
             finally:
                 Path(folder).chmod(0o755)
                 store.parent.chmod(0o755)
-            answers.append([(one.exit_code, one.stdout, one.stderr) for one in results])
-            answers[-1] += [file.read_bytes() for file in sorted(out.iterdir())]
+            exits.append([one.exit_code for one in results])
+            said = [(one.exit_code, one.stdout, one.stderr) for one in results]
+            answers.append([*said, *(file.read_bytes() for file in sorted(out.iterdir()))])
             shutil.rmtree(out)
-        assert [one[0] for one in answers[0][: len(questions)]] == [0] * len(questions)
+        assert exits[0] == [0] * len(questions)
         assert answers[0] == answers[1]
         assert [file.name for file in store.parent.iterdir()] == ["runs.db"]
 

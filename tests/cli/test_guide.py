@@ -4,7 +4,8 @@ import pytest
 from rich.text import Text
 from typer.testing import Result
 
-from lrbench.cli.commands.guide import complete_page, pages, summary
+from lrbench.cli.commands.guide import pages, summary
+from lrbench.cli.completion import complete_page
 
 Command = Callable[..., Result]
 

@@ -3,7 +3,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from typer.testing import Result
@@ -17,7 +17,7 @@ Command = Callable[..., Result]
 NOUNS = get_args(Noun)
 
 
-def items(lrbench: Command, noun: str, *options: str | Path) -> list[dict]:
+def items(lrbench: Command, noun: str, *options: str | Path) -> list[dict[str, Any]]:
     result = lrbench("list", noun, "--json", *options)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)[noun]

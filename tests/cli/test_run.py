@@ -507,7 +507,7 @@ def test_what_must_be_known_of_the_scores_stands_below_the_ranking(
     second: float, chance: float, remark: str, tmp_path: Path
 ) -> None:
     outcomes = {"first": 0.8, "second": second}
-    asked = {"objective": "fit", "chance": chance, "better": "higher", "seeds": (0, 1)}
+    asked: dict[str, Any] = {"objective": "fit", "chance": chance, "better": "higher", "seeds": (0, 1)}
     with open_store(tmp_path / "runs.db") as store:
         write_study(store, dict.fromkeys(outcomes, "FIX(k0=0.1)"), lambda place: outcomes[place.name], **asked)
         found = results("a-study", store)

@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -11,7 +12,7 @@ from lrbench.policy import parse
 Command = Callable[..., Result]
 
 
-def document(result: Result) -> dict:
+def document(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 

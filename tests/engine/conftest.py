@@ -57,6 +57,10 @@ def cnn_task() -> Task:
 
 
 @pytest.fixture(scope="session")
-def task_with(mlp_task: Task, cnn_task: Task) -> Callable[[str, OptimizerSpec], Task]:
+def task_with(mlp_task: Task, cnn_task: Task) -> Callable[..., Task]:
     tasks = {"mlp": mlp_task, "cnn": cnn_task}
-    return lambda model, optimizer=None: tasks[model].with_(optimizer=optimizer or SGD())
+
+    def build(model: str, optimizer: OptimizerSpec | None = None) -> Task:
+        return tasks[model].with_(optimizer=optimizer or SGD())
+
+    return build

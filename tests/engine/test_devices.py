@@ -28,13 +28,12 @@ from lrbench.engine import (
     why_not_stacked,
 )
 from lrbench.modifiers import LearnAndDrop
-from lrbench.modifiers.learn_and_drop.rest import Frozen
+from lrbench.modifiers.learn_and_drop.rest import Frozen, Storage
 from lrbench.modifiers.registry import modifiers, parse_modifier
 from lrbench.tasks import registry
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.data import Data
-from lrbench.tasks.optimizers import OPTIMIZERS
-from lrbench.tasks.table import optimizer_named
+from lrbench.tasks.optimizers import OPTIMIZERS, optimizer_named
 from lrbench.tasks.task import Task
 from tests.freezing import FreezeAt, frozen_in
 
@@ -69,7 +68,7 @@ class Apart(TorchDispatchMode):
     """
 
     def __init__(self, floats: float = 1.0) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.floats = floats
 
     def __torch_dispatch__(
@@ -208,7 +207,7 @@ def test_an_optimizer_counts_its_steps_on_the_cpu_after_a_file_as_before(optimiz
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("storage", "views"), [("none", 1), ("float32", 1), ("bfloat16", 2), ("float32", 2)])
-def test_frozen_units_are_where_the_data_is(storage: str, views: int, precision: str) -> None:
+def test_frozen_units_are_where_the_data_is(storage: Storage, views: int, precision: str) -> None:
     task = small(precision=precision, augment=(HorizontalFlip(),))
     plan = FreezeAt(tuple((2 * units, Frozen(units, storage, views)) for units in (1, 2)))
     assert frozen_in(train(task, [plan])).units == 2

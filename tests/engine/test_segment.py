@@ -1,9 +1,10 @@
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +27,13 @@ from lrbench.engine import (
     state_to_bytes,
 )
 from lrbench.engine.batches import batch_indices
+from lrbench.engine.modifier import Modifier, Watcher
 from lrbench.modifiers import EMA, PSWA, LearnAndDrop
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
 from lrbench.tasks.task import Task
+from tests.present import present
 
 OPTIMIZERS = [
     SGD(momentum=0.9, nesterov=True, weight_decay=1e-3),
@@ -202,12 +205,13 @@ def test_training_equals_a_loop_written_by_hand_in_plain_torch(mlp_task: Task) -
     state, evaluations = advance(task, start, lrs)
     torch.testing.assert_close(dict(state.model), dict(module.state_dict()), rtol=1e-5, atol=1e-7)
     expected = nn.functional.cross_entropy(module(task.data.test.inputs), task.data.test.targets)
-    assert evaluations[-1].test.loss == pytest.approx(expected.item(), rel=1e-5)
+    assert present(evaluations[-1].test).loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_training_learns(mlp_task: Task) -> None:
     _, evaluations = whole(mlp_task, 0, np.full(40, 0.1))
-    right = evaluations[-1].test.outputs.argmax(1) == evaluations[-1].test.targets
+    test = present(evaluations[-1].test)
+    right = test.outputs.argmax(1) == test.targets
     assert right.float().mean() > 0.7
 
 
@@ -233,6 +237,8 @@ def test_flops_of_a_linear_layer_are_those_counted_by_hand(mlp_task: Task) -> No
 
 class Exploding(nn.Module):
     """A linear layer whose outputs are multiplied by a factor from its third forward pass in training mode on."""
+
+    passes: torch.Tensor
 
     def __init__(self, factor: float = torch.nan) -> None:
         super().__init__()
@@ -288,7 +294,8 @@ def test_a_regression_with_its_own_metric_and_loss_is_trained(mlp_task: Task) ->
         name="sum", model=lambda: nn.Linear(8, 1), data=data, loss=nn.functional.mse_loss, metric=metric, steps=50
     )
     _, evaluations = whole(task, 0, np.full(50, 0.02))
-    assert metric.function(evaluations[-1].test.outputs, evaluations[-1].test.targets) > -0.5
+    test = present(evaluations[-1].test)
+    assert metric.function(test.outputs, test.targets) > -0.5
 
 
 def test_token_ids_reach_an_embedding_and_a_target_for_each_token_its_loss() -> None:
@@ -311,7 +318,7 @@ def test_token_ids_reach_an_embedding_and_a_target_for_each_token_its_loss() -> 
     task = Task(name="tags", model=Tagger, data=data, metric=right, batch_size=8, steps=60, version="1")
     _, evaluations = whole(task, 0, np.full(60, 1.0))
     assert set(seen) == {(torch.int64, 2**24 + 1)}
-    assert evaluations[-1].test.outputs.shape == (60, 3, 5)
+    assert present(evaluations[-1].test).outputs.shape == (60, 3, 5)
     assert evaluations[-1].val.loss < evaluations[0].val.loss
 
 
@@ -414,7 +421,7 @@ def test_a_fork_goes_on_with_all_that_an_optimizer_keeps(optimizer: str, cnn_tas
 
 @pytest.mark.parametrize("optimizer", [adamw_schedulefree, sgd_schedulefree])
 def test_schedule_free_is_trained_and_evaluated_as_its_authors_do(
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer], mlp_task: Task
+    optimizer: Callable[[list[nn.Parameter]], Any], mlp_task: Task
 ) -> None:
     task = mlp_task.with_(model=lambda: nn.Linear(8, 3), optimizer=optimizer, eval_every=40)
     lrs = ramp(task, 0.05)
@@ -431,28 +438,30 @@ def test_schedule_free_is_trained_and_evaluated_as_its_authors_do(
         by_hand.step()
     by_hand.eval()
     (evaluation,) = advance(task, start, lrs)[1]
-    torch.testing.assert_close(evaluation.test.outputs, module(task.data.test.inputs).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        present(evaluation.test).outputs, module(task.data.test.inputs).detach(), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_watchers_and_modifiers_beside_schedule_free_depend_on_no_evaluation(cnn_task: Task) -> None:
     task = cnn_task.with_(optimizer=adamw_schedulefree)
     lrs = ramp(task, 0.01)
-    methods = [PSWA(period=2, p=0.5, recompute_bn=True, reset_optimizer=True)], [EMA(decay=0.9)]
-    seldom, last = advance(task.with_(eval_every=30), begin(task, 0), lrs, *methods)
-    often, seen = advance(task.with_(eval_every=3), begin(task, 0), lrs, *methods)
+    modifiers, watchers = [PSWA(period=2, p=0.5, recompute_bn=True, reset_optimizer=True)], [EMA(decay=0.9)]
+    seldom, last = advance(task.with_(eval_every=30), begin(task, 0), lrs, modifiers, watchers)
+    often, seen = advance(task.with_(eval_every=3), begin(task, 0), lrs, modifiers, watchers)
     assert identical((often.model, often.groups, often.memories), (seldom.model, seldom.groups, seldom.memories))
     (ema,) = last[-1].watched
     assert identical(seen[-1].watched[ema].val.outputs, last[-1].watched[ema].val.outputs)
-    pieces, _ = in_pieces_with(task, lrs, [5, 12, 13], *methods)
-    assert identical(pieces, advance(task, begin(task, 0), lrs, *methods)[0])
+    pieces, _ = in_pieces_with(task, lrs, [5, 12, 13], modifiers, watchers)
+    assert identical(pieces, advance(task, begin(task, 0), lrs, modifiers, watchers)[0])
 
 
 def in_pieces_with(
-    task: Task, lrs: np.ndarray, cuts: list[int], *methods: list[object]
+    task: Task, lrs: np.ndarray, cuts: list[int], modifiers: Sequence[Modifier], watchers: Sequence[Watcher]
 ) -> tuple[State, list[Evaluation]]:
     state, evaluations = begin(task, 0), []
     for start, stop in zip([0, *cuts], [*cuts, len(lrs)], strict=True):
-        state, seen = advance(task, state, lrs[start:stop], *methods)
+        state, seen = advance(task, state, lrs[start:stop], modifiers, watchers)
         evaluations += seen
     return state, evaluations
 
@@ -468,7 +477,7 @@ def test_a_group_that_is_dropped_leaves_the_others_what_they_keep(cnn_task: Task
     state, _ = advance(task, begin(task, 0), lrs, [drop])
     assert (drop.drops(state)[-1].units, len(state.groups)) == (1, 1)
     assert state.groups[0]["k"] == task.steps
-    assert identical(in_pieces_with(task, lrs, [9, 11, 17, 18], [drop])[0], state)
+    assert identical(in_pieces_with(task, lrs, [9, 11, 17, 18], [drop], [])[0], state)
 
 
 def three_units() -> nn.Module:

@@ -1,7 +1,8 @@
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,13 +91,12 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
 }  # fmt: skip
 
 
-def task_of(kind: str, /, **settings: object) -> Task:
+def task_of(kind: str, /, **settings: Any) -> Task:
     """A task of 40 train samples in batches of 8, so 5 iterations an epoch, evaluated every 3."""
     shape, build = MODELS[kind]
     data = Data.from_arrays(samples(shape, 40, 1), samples(shape, 20, 2), samples(shape, 10, 3))
-    return Task(
-        **{"name": kind, "model": build, "data": data, "batch_size": 8, "steps": 12, "eval_every": 3, **settings}
-    )
+    usual = {"name": kind, "model": build, "data": data, "batch_size": 8, "steps": 12, "eval_every": 3}
+    return Task(**{**usual, **settings})
 
 
 def samples(shape: tuple[int, ...], count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,7 @@ def assert_close(found: Advanced, expected: Advanced, tolerance: float = 1e-4) -
     assert list(one.optimizer) == list(other.optimizer)
     for index, slots in other.optimizer.items():
         assert_tensors_close(one.optimizer[index], slots, tolerance)
-    plain = {"model": {}, "optimizer": {}, "since_evaluation": None}
+    plain: dict[str, Any] = {"model": {}, "optimizer": {}, "since_evaluation": None}
     assert identical(replace(one, **plain).facts(), replace(other, **plain).facts())
     assert one.since_evaluation.count == other.since_evaluation.count
     assert one.since_evaluation.total == pytest.approx(other.since_evaluation.total, rel=tolerance, abs=tolerance)
@@ -139,7 +139,7 @@ def assert_close(found: Advanced, expected: Advanced, tolerance: float = 1e-4) -
             assert a.loss == pytest.approx(b.loss, rel=tolerance, abs=tolerance)
 
 
-def assert_tensors_close(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+def assert_tensors_close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float) -> None:
     assert list(found) == list(expected)
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype
@@ -408,7 +408,7 @@ def noisy_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ),
     ],
 )
-def test_what_cannot_be_stacked_is_refused_with_the_reason(settings: dict[str, object], reason: str) -> None:
+def test_what_cannot_be_stacked_is_refused_with_the_reason(settings: dict[str, Any], reason: str) -> None:
     task = task_of("linear", **settings)
     why = why_not_stacked(task)
     assert why is not None

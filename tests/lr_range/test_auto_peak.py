@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lrbench
 from lrbench.errors import StudyError
 from lrbench.lr_range.auto_peak import with_auto_peaks
-from lrbench.policy import FIX, POLY, TRI
+from lrbench.policy import FIX, LINEAR, POLY, TRI
 from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
 from lrbench.study.study import Study, StudyPolicy
@@ -31,6 +32,8 @@ def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Stu
 
     high = lrbench.range_test(study.tasks[0], seeds=3, store=trainer.store, device="cpu", engine="serial").high.value
     wave, line, flat = (entry.policy for entry in fitted.policies)
+    assert isinstance(wave, TRI)
+    assert isinstance(line, LINEAR)
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
@@ -52,7 +55,7 @@ def test_an_archive_gives_the_peaks_that_its_store_knows_and_trains_none(study: 
 
 
 def test_a_study_finds_its_range_and_the_second_time_trains_nothing(study: Study, tmp_path: Path) -> None:
-    how = {"store": tmp_path / "runs.db", "device": "cpu", "engine": "serial"}
+    how: dict[str, Any] = {"store": tmp_path / "runs.db", "device": "cpu", "engine": "serial"}
 
     first, second = lrbench.run(study, **how), lrbench.run(study, **how)
 

@@ -134,7 +134,7 @@ def test_a_policy_well_within_the_margin_is_found(seeds: int, margin: float) -> 
 
 
 def test_the_simulated_claims_are_those_of_judge() -> None:
-    scores = simulated(np.arange(POLICIES) * 1.5, ASCENDING, 0.5, seeds=5, studies=20)
+    scores = simulated(np.arange(POLICIES, dtype=np.float64) * 1.5, ASCENDING, 0.5, seeds=5, studies=20)
     good, avoid = claims(scores, margin=3.0)
     for study, called_good, called_avoid in zip(scores, good, avoid, strict=True):
         labels = np.array([verdict.label for verdict in judge(study, margin=3.0, resolution=0.0)])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
+from lrbench.metrics.direction import Better
 from lrbench.metrics.robustness import (
     BASE_LR_SCALES,
     divergence_rate,
@@ -9,6 +10,7 @@ from lrbench.metrics.robustness import (
     mean_over_scales,
     retained_fraction,
 )
+from tests.present import present
 
 
 def test_lrbench_defect_robustness_swaps_train_and_test_loss() -> None:
@@ -55,7 +57,8 @@ def test_of_a_loss_the_improvement_over_chance_is_what_is_retained() -> None:
 
 
 def test_the_mean_over_scales_is_that_of_the_scores_themselves() -> None:
-    for better, chance in (("higher", 0.1), ("lower", 2.0)):
+    cases: list[tuple[Better, float]] = [("higher", 0.1), ("lower", 2.0)]
+    for better, chance in cases:
         scores = {0.1: 0.4, 1: 0.6, 10: 0.5}
         retained = retained_fraction(scores, chance, better)
-        assert mean_over_scales(0.6, retained, chance, better) == pytest.approx(0.5)
+        assert mean_over_scales(0.6, present(retained), chance, better) == pytest.approx(0.5)

@@ -22,6 +22,7 @@ from lrbench.engine import (
 from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, PWALKS, SWA, Lookahead, Modifier, Watcher
 from lrbench.tasks.optimizers import Adam
 from lrbench.tasks.task import Task
+from tests.present import present
 
 WATCHERS = (SWA(start=0.3), EMA(decay=0.9), LAWA(K=2), EMA(decay=0.5, recompute_bn=True))
 PERIOD = 0.7
@@ -69,7 +70,7 @@ def same(one: tuple[State, list[Evaluation]], other: tuple[State, list[Evaluatio
 
 
 def flat(seen: Evaluation) -> list[object]:
-    parts = [seen.val, seen.test, *([seen.train] if seen.train else [])]
+    parts = [seen.val, present(seen.test), *([seen.train] if seen.train else [])]
     own = [seen.step, seen.train_loss, *((part.outputs, part.targets, part.loss) for part in parts)]
     return [*own, {name: flat(watched) for name, watched in seen.watched.items()}]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from lrbench.modifiers.learn_and_drop.scores import (
 )
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.task import Task
+from tests.present import present
 
 EPOCH = 6
 MAGIC = b"lrbench checkpoint 1\n"
@@ -130,7 +132,7 @@ def test_quiet_is_relative_to_the_largest_score() -> None:
         assert not is_quiet(scores, tau=0.5, delta=0.124, window=3)
 
 
-RULE = {"tau": 0.5, "delta": 1.0, "window": 2}
+RULE: dict[str, Any] = {"tau": 0.5, "delta": 1.0, "window": 2}
 
 
 @pytest.mark.parametrize(
@@ -330,12 +332,12 @@ def test_cut_anywhere_through_a_file_or_forked_a_run_has_the_same_bits(
             forked, more = advance(task, state, lrs[start:stop], modifiers, watchers)
             state, again = advance(task, load_checkpoint(tmp_path / "state.pt"), lrs[start:stop], modifiers, watchers)
             assert identical(forked, state)
-            assert [e.test.loss for e in more] == [e.test.loss for e in again]
+            assert [present(e.test).loss for e in more] == [present(e.test).loss for e in again]
             seen += more
         assert identical(state, expected)
-        assert [e.test.loss for e in seen] == [e.test.loss for e in evaluations]
-        assert [w.test.loss for e in seen for w in e.watched.values()] == [
-            w.test.loss for e in evaluations for w in e.watched.values()
+        assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in evaluations]
+        assert [present(w.test).loss for e in seen for w in e.watched.values()] == [
+            present(w.test).loss for e in evaluations for w in e.watched.values()
         ]
 
 
@@ -355,6 +357,7 @@ def test_nothing_is_dropped_when_no_iteration_is_left(plain: Task) -> None:
 def test_a_unit_that_the_user_has_frozen_does_not_keep_the_next_ones_in_training(plain: Task) -> None:
     def fine_tuned() -> nn.Module:
         network = deep_cnn()
+        assert isinstance(network, nn.Sequential)
         network[0].requires_grad_(False)
         return network
 
@@ -365,7 +368,7 @@ def test_a_unit_that_the_user_has_frozen_does_not_keep_the_next_ones_in_training
     assert state.memories[str(EAGER)]["scores"][0] == []
 
 
-def with_budget(budget: object, views: int = 0) -> LearnAndDrop:
+def with_budget(budget: Any, views: int = 0) -> LearnAndDrop:
     return LearnAndDrop(tau=1, delta=100, window=2, patience=1, warmup=1, budget=budget, views=views)
 
 
@@ -461,14 +464,16 @@ def test_a_network_in_which_nothing_can_be_dropped_is_refused_before_training(
     ],
 )
 def test_a_setting_that_is_not_allowed_is_refused_in_one_sentence(setting: str, value: object, sentence: str) -> None:
+    settings: dict[str, Any] = {setting: value}
     with pytest.raises(TaskError) as error:
-        LearnAndDrop(**{setting: value})
+        LearnAndDrop(**settings)
     assert str(error.value) == sentence
 
 
 def test_a_budget_is_the_same_however_it_is_written() -> None:
-    assert LearnAndDrop(budget=2**31) == LearnAndDrop(budget="2 GiB") == LearnAndDrop(budget="2048MiB")
-    assert LearnAndDrop(budget=2**31).budget == "2GiB"
+    of_bytes: Any = 2**31
+    assert LearnAndDrop(budget=of_bytes) == LearnAndDrop(budget="2 GiB") == LearnAndDrop(budget="2048MiB")
+    assert LearnAndDrop(budget=of_bytes).budget == "2GiB"
 
 
 @pytest.mark.parametrize("method", [LearnAndDrop(), EAGER, with_budget("1.5GiB", 4)], ids=str)

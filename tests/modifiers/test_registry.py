@@ -214,7 +214,9 @@ def test_a_users_own_modifier_takes_ten_lines(mlp_task: Task) -> None:
             for weight in training.weights.values():
                 weight.mul_(self.factor)
 
-    state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05), [parse_modifier("Dwindle(factor=0.5)")])
+    dwindle = parse_modifier("Dwindle(factor=0.5)")
+    assert isinstance(dwindle, Modifier)
+    state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05), [dwindle])
     plain, _ = advance(mlp_task, begin(mlp_task, 0), np.full(1, 0.05))
     assert torch.equal(state.model["0.weight"], 0.5 * plain.model["0.weight"])
 
@@ -238,6 +240,7 @@ def test_a_plugin_file_adds_a_modifier_by_name(tmp_path: Path, mlp_task: Task) -
     (tmp_path / "clip.py").write_text(PLUGIN)
     load_plugin(tmp_path / "clip.py")
     clip = parse_modifier("Clip(limit=0.01)")
+    assert isinstance(clip, Modifier)
     state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(3, 0.05), [clip])
     assert state.model["0.weight"].abs().max() <= 0.01
     with pytest.raises(TaskError, match="Clip: limit must be a finite number greater than 0, not 0"):

@@ -1,6 +1,7 @@
 """Every function that torch has a scheduler for gives torch's LRs."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def torch_lrs(lr: float, build: Build) -> list[float]:
     return found
 
 
-def cyclic(mode: str, gamma: float = 1.0) -> Build:
+def cyclic(mode: Literal["triangular", "triangular2", "exp_range"], gamma: float = 1.0) -> Build:
     return lambda optimizer: schedulers.CyclicLR(
         optimizer, base_lr=0.02, max_lr=0.3, step_size_up=17, mode=mode, gamma=gamma, cycle_momentum=False
     )

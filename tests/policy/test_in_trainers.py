@@ -1,6 +1,7 @@
 """`PolicyLR` where people use schedulers: inside Lightning and inside Hugging Face's Trainer."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -30,7 +31,8 @@ class LightningNetwork(lightning.LightningModule):
         self.lrs: list[float] = []
 
     def training_step(self, batch: list[torch.Tensor], _index: int) -> torch.Tensor:
-        self.lrs.append(self.optimizers().param_groups[0]["lr"])
+        optimizer: Any = self.optimizers()
+        self.lrs.append(optimizer.param_groups[0]["lr"])
         return self.layer(batch[0]).square().mean()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -66,7 +68,8 @@ class Recorder(TrainerCallback):
     def __init__(self) -> None:
         self.lrs: list[float] = []
 
-    def on_step_begin(self, *_: object, optimizer: torch.optim.Optimizer, **__: object) -> None:
+    def on_step_begin(self, *_: Any, **given: Any) -> None:
+        optimizer: torch.optim.Optimizer = given["optimizer"]
         self.lrs.append(optimizer.param_groups[0]["lr"])
 
 
@@ -82,7 +85,6 @@ def test_hugging_faces_trainer_trains_each_step_with_the_policys_learning_rate(t
         disable_tqdm=True,
     )
     samples = [{"inputs": torch.randn(4), "labels": torch.tensor(0.0)} for _ in range(PER_EPOCH * BATCH)]
-    Trainer(
-        model=network, args=arguments, train_dataset=samples, optimizers=scheduled(network), callbacks=[recorder]
-    ).train()
+    optimizers: Any = scheduled(network)
+    Trainer(model=network, args=arguments, train_dataset=samples, optimizers=optimizers, callbacks=[recorder]).train()
     np.testing.assert_array_equal(recorder.lrs, EXPECTED)

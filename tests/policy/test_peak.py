@@ -48,7 +48,9 @@ def test_range_parameters_are_multiplied_where_that_does_the_same() -> None:
 
 def test_the_peak_is_the_highest_rate_within_the_budget() -> None:
     rising = TRI(k0=0.0, k1=1.0, l="2dur")  # it comes to 199 of the 400 iterations of its rise
-    assert with_peak(rising, 0.1, **BUDGET).k1 == pytest.approx(0.1 * 400 / 199, rel=1e-5)
+    raised = with_peak(rising, 0.1, **BUDGET)
+    assert isinstance(raised, TRI)
+    assert raised.k1 == pytest.approx(0.1 * 400 / 199, rel=1e-5)
 
 
 def test_policies_made_of_policies_are_scaled_as_a_whole() -> None:

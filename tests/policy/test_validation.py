@@ -121,8 +121,10 @@ def test_a_decimal_is_no_number_here() -> None:
 
 
 def test_whole_numbers_of_any_type_become_plain_ints() -> None:
-    assert STEP(k0=0.1, gamma=0.1, l=np.int64(5)) == STEP(k0=0.1, gamma=0.1, l=5.0)
-    assert type(STEP(k0=0.1, gamma=0.1, l=np.int32(5)).l) is int
+    fives: list[Any] = [np.int64(5), 5.0, np.int32(5)]
+    wide, floating, narrow = (STEP(k0=0.1, gamma=0.1, l=five) for five in fives)
+    assert wide == floating
+    assert type(narrow.l) is int
 
 
 def test_a_policy_cannot_be_changed() -> None:

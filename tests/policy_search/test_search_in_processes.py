@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -60,7 +60,7 @@ class Searcher:
     def begin(self) -> None:
         self.connection.send("begin")
 
-    def said(self) -> dict[str, Any]:
+    def said(self) -> Any:
         """What it says in the end."""
         assert self.connection.poll(120)
         return self.connection.recv()
@@ -79,7 +79,7 @@ class Undisturbed:
     """
 
     answer: dict[str, Any]
-    trained: dict[str, int]
+    trained: Mapping[int, int]
     asked: list[str]
     seconds: float
 
@@ -136,7 +136,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 def test_a_search_killed_at_any_moment_and_run_again_asks_what_it_would_have_asked(
     undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    store, moments, finished = str(tmp_path / "killed.db"), random.Random(1), set()
+    store, moments = str(tmp_path / "killed.db"), random.Random(1)
+    finished: set[str] = set()
     for _ in range(2):
         with searcher(tmp_path, store) as killed:
             killed.begin()

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import optuna
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
 from lrbench.errors import PolicyError, StudyError
-from lrbench.policy import CHANGEONPLATEAU, Bounds, Function, Piecewise, functions, length, number, parse, rate
+from lrbench.policy import CHANGEONPLATEAU, POLY, Bounds, Function, Piecewise, functions, length, number, parse, rate
 from lrbench.policy.function import FUNCTIONS, register_function
 from lrbench.policy_search.domain import Between, OneOf
 from lrbench.policy_search.sampler import quiet
@@ -19,7 +20,7 @@ LR = Between(0.01, 0.5, log=True)
 ALL = tuple(name for name in functions() if name != CHANGEONPLATEAU.label)
 
 
-def drawn(space: Space | Continued, count: int, seed: int = 0) -> Iterator[tuple[optuna.Trial, object]]:
+def drawn(space: Space | Continued, count: int, seed: int = 0) -> Iterator[tuple[optuna.Trial, Any]]:
     with quiet():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
         for _ in range(count):
@@ -66,7 +67,7 @@ def test_several_lengths_share_the_budget() -> None:
 
 
 def test_functions_share_the_dimensions_that_they_inherit() -> None:
-    chosen = {}
+    chosen: dict[str, set[str]] = {}
     for trial, policy in drawn(Space(("TRI", "SIN", "STEP", "POLY"), LR), 60):
         chosen.setdefault(policy.label, set(trial.params))
     assert chosen["TRI"] == chosen["SIN"] == {"function", "lr", "Wave.k0", "HalfCycleWave.l"}
@@ -79,9 +80,11 @@ def test_a_second_stage_sees_the_rest_of_the_budget() -> None:
     ):
         assert isinstance(policy, Piecewise)
         lrs = policy.bind(10_000, 100).lrs(0, 10_000)
-        at = policy.bind(10_000, 100).at[0]
+        at = int(policy.bind(10_000, 100).at[0])
         assert lrs[at - 1] < 0.05 * lrs[0]
-        assert lrs[at] == policy.policies[1].k0
+        second = policy.policies[1]
+        assert isinstance(second, POLY)
+        assert lrs[at] == second.k0
         assert lrs[-1] < 0.05 * lrs[at]
 
 
@@ -93,7 +96,7 @@ def test_levels_make_a_space_finite() -> None:
 
 
 def test_a_narrowed_number_is_chosen_as_it_says() -> None:
-    narrowed = {
+    narrowed: dict[str, dict[str, Between | OneOf]] = {
         "STEP": {"k0": OneOf((0.3,)), "gamma": OneOf((0.1, 0.5)), "l": Between(0.2, 0.3), "k1": OneOf((0.001,))}
     }
     policies = [policy for _, policy in drawn(Space(("STEP",), LR, narrowed), 30)]
@@ -121,7 +124,7 @@ def test_a_function_of_the_users_own_is_searched_by_its_declarations(monkeypatch
         def conflict(self) -> str | None:
             return "low must be below high" if self.low >= self.high else None
 
-        def lr(self, t):
+        def lr(self, t: np.ndarray) -> np.ndarray:
             return np.full(t.shape, self.high)
 
     for _, policy in drawn(Space(("SAG",), LR), 20):
@@ -157,7 +160,7 @@ def test_second_stages_go_on_from_the_policies_they_are_given() -> None:
         ({"functions": ("CHANGEONPLATEAU",)}, "CHANGEONPLATEAU cannot be searched as it is"),
     ],
 )
-def test_a_bad_space_is_one_sentence(space: dict[str, object], sentence: str) -> None:
+def test_a_bad_space_is_one_sentence(space: dict[str, Any], sentence: str) -> None:
     with pytest.raises(StudyError, match=sentence):
         Space(**{"functions": ("FIX",), "lr": LR, **space})
 

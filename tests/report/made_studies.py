@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
+from lrbench.metrics.direction import Better
 from lrbench.store import Kind, NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord
 
 STEPS = 100
@@ -47,7 +49,7 @@ def write_study(
     chance: float | None = CHANCE,
     finalists: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
-    better: str | None = None,
+    better: Better | None = None,
     kind: Kind = "study",
     until_decided: int | None = None,
     looks: tuple[tuple[int, float], ...] | None = None,
@@ -67,7 +69,7 @@ def write_study(
     ]
     fresh = [max(seeds, default=0) + 1 + number for number in range(len(seeds))]
     places += [Place(task, "confirm", name, "", 1.0, seed) for task in tasks for name in finalists for seed in fresh]
-    direction = {} if better is None else {"better": better, "bounds": (None, None)}
+    direction: dict[str, Any] = {} if better is None else {"better": better, "bounds": (None, None)}
     record = StudyRecord(
         margin=0.05,
         until_decided=until_decided,
@@ -96,7 +98,10 @@ def write_study(
         ),
     )
     known = {place: outcome(place) for place in places}
-    slots = [StudySlot(*vars(place).values(), _key(name, place)) for place in places]
+    slots = [
+        StudySlot(place.task, place.stage, place.name, place.variant, place.scale, place.seed, _key(name, place))
+        for place in places
+    ]
     store.save_study(name, record, slots, kind)
     begun = {place: result for place, result in known.items() if result != MISSING}
     with store.lease() as lease:

@@ -1,4 +1,5 @@
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 
 from lrbench.policy import parse
 from lrbench.report.landscape import MOMENTUM, POLICIES, START, STEPS, gradient, landscape_animation, loss, path
+from tests.present import present
 
 Point = torch.Tensor
 
@@ -30,7 +32,7 @@ def test_loss_and_gradient_are_those_of_autograd(at: tuple[float, float]) -> Non
     height.backward()
 
     assert float(loss(*at)) == pytest.approx(height.item())
-    np.testing.assert_allclose(gradient(*at), point.grad.numpy(), atol=1e-12)
+    np.testing.assert_allclose(gradient(*at), present(point.grad).numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -54,7 +56,7 @@ def test_the_animation_is_small_and_moves_from_the_start_to_the_end() -> None:
     picture = landscape_animation()
 
     assert len(picture) < 300_000
-    film = Image.open(BytesIO(picture))
+    film: Any = Image.open(BytesIO(picture))
     seen = []
     for place in range(film.n_frames):
         film.seek(place)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
 from lrbench.display.curve import sparkline
 from lrbench.display.names import fitted
@@ -59,7 +61,7 @@ def test_a_cell_of_several_policies_shows_the_best(study: Study) -> None:
     (grid,) = grids(study({text: text for text in texts}, lambda p: 0.6 if "l=10" in p.name else 0.4).policies)
 
     assert grid.rest == "best over l"
-    assert all("l=10" in cell["label"] for cell in grid.cells.flat)
+    assert all("l=10" in cell["label"] for row in grid.cells.tolist() for cell in row)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,10 @@ def test_a_score_far_below_the_others_is_an_arrow_at_the_edge_of_a_cost(study: S
 
     axes = figure.axes[0]
     drawn = {
-        round(float(y), 3) for line in axes.lines if line.get_marker() not in ("v", "None") for y in line.get_ydata()
+        round(float(y), 3)
+        for line in axes.lines
+        if line.get_marker() not in ("v", "None")
+        for y in np.asarray(line.get_ydata())
     }
     told = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert (worst in drawn) is not cut
@@ -119,7 +124,11 @@ def test_beyond_the_cliff_a_map_is_hatched(study: Study) -> None:
     figure = range_map_figure(study({text: text for text in grid}, outcome).policies)
 
     (axes, _) = figure.axes
-    hatched = [(round(patch.get_x() + 0.5), round(patch.get_y() + 0.5)) for patch in axes.patches if patch.get_hatch()]
+    hatched = [
+        (round(patch.get_x() + 0.5), round(patch.get_y() + 0.5))
+        for patch in axes.patches
+        if isinstance(patch, Rectangle) and patch.get_hatch()
+    ]
     assert sorted(hatched) == [(2, 0), (2, 1), (3, 0), (3, 1)]
     assert "diverged, or not told from chance" in [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -152,8 +161,8 @@ def test_a_band_goes_as_far_as_every_seed_has_a_value() -> None:
 
 
 def test_pooled_bins_are_those_of_all_samples_together() -> None:
-    one = {"count": [10, 0], "confidence": [0.2, None], "accuracy": [0.1, None]}
-    other = {"count": [30, 20], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.7]}
+    one: dict[str, Any] = {"count": [10, 0], "confidence": [0.2, None], "accuracy": [0.1, None]}
+    other: dict[str, Any] = {"count": [30, 20], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.7]}
 
     both = pooled([one, other])
 
@@ -208,7 +217,7 @@ def test_where_lower_is_better_the_map_outlines_the_lowest_and_writes_scores_wit
     figure = range_map_figure(study({text: text for text in texts}, lambda p: losses[p.name], **asked).policies)
     map_axes, scale = figure.axes
     assert {text.get_text() for text in map_axes.texts} == {f"{loss:.2f}" for loss in losses.values()}
-    best, worst = (map_axes.images[0].to_rgba(-losses[text]) for text in (texts[0], texts[-1]))
+    best, worst = (map_axes.images[0].to_rgba(np.array(-losses[text])) for text in (texts[0], texts[-1]))
     assert best == map_axes.images[0].cmap(1.0)
     assert best != worst
     assert scale.get_ylabel() == "validation mse (lower is better)"

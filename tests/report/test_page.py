@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from lrbench.report.frames import Frames
 from lrbench.report.page import report_page
@@ -42,9 +42,14 @@ def pages(browser: Browser, folder: Path) -> Iterator[Open]:
     with browser.new_context(offline=True, viewport={"width": 1200, "height": 800}) as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(20_000)
+
+        def dismissed(dialog: Dialog) -> None:
+            noise.append(dialog.message)
+            dialog.dismiss()
+
         context.on("console", lambda message: noise.append(message.text))
         context.on("weberror", lambda error: noise.append(str(error.error)))
-        context.on("dialog", lambda dialog: (noise.append(dialog.message), dialog.dismiss()))
+        context.on("dialog", dismissed)
         context.on("request", lambda request: noise.append(request.url))
 
         def open_report(frames: Frames) -> Page:
@@ -253,7 +258,9 @@ def data_of(page: str) -> Any:
 
 def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
     row = data_of(report_page(five))["tasks"][0]["rows"][0]
-    assert row["val"][0] == pytest.approx(SCORES["falling"] + 0.001)
+    falling = SCORES["falling"]
+    assert isinstance(falling, float)
+    assert row["val"][0] == pytest.approx(falling + 0.001)
     assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -170,7 +171,7 @@ print(*(drawing.name for drawing in drawings(frames)), "torch" in sys.modules)
 
 def test_no_plot_nor_the_page_loads_torch_for_a_study_with_modifiers(tmp_path: Path) -> None:
     with open_store(tmp_path / "runs.db") as store:
-        rich = {"variants": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
+        rich: dict[str, Any] = {"variants": ("PLP()", "EMA(decay=0.99)"), "scales": (0.1, 1.0, 10.0)}
         write_study(store, FIVE, same_everywhere(SCORES), **rich)
     command = [sys.executable, "-c", DRAWN, str(tmp_path / "runs.db")]
     *drawn, loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lrbench.lr_range.crossings import ConstantRun, Estimate, SweepRun
@@ -37,11 +38,11 @@ def test_the_figure_shows_every_run_that_did_not_diverge_and_the_range(found: Ra
     losses, scores = range_figure(found).axes
 
     for axes in (losses, scores):
-        dots = [tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"]
+        dots = [tuple(np.asarray(line.get_xdata())) for line in axes.lines if line.get_marker() == "o"]
         assert dots == [(0.01, 0.01), (0.1, 0.1), (1.0, 1.0)]
         assert axes.get_xscale() == "log"
     middle = next(line for line in losses.lines if str(line.get_label()).startswith("constant"))
-    assert list(middle.get_ydata()) == pytest.approx([2.05, 1.05, 2.25])
+    assert list(np.asarray(middle.get_ydata())) == pytest.approx([2.05, 1.05, 2.25])
     assert losses.get_ylim()[1] < 50
 
 

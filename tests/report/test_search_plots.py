@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from lrbench.report.plots.search import (
     SearchFrames,
@@ -22,15 +25,15 @@ ROWS = [
 ]
 
 
-def hunt(*objectives: str, rows: list[tuple[object, ...]] = ROWS) -> SearchFrames:
+def hunt(*objectives: str, rows: Sequence[tuple[object, ...]] = ROWS) -> SearchFrames:
     columns = ["iterations", "budget", "whole", "diverged", "accuracy", "steps"]
     trials = pd.DataFrame(rows, columns=columns).astype({"whole": bool})
     return SearchFrames("hunt", objectives, "top-1 accuracy", trials, pd.DataFrame({"lr": np.arange(len(rows))}))
 
 
-def best_so_far(figure: object, panel: int) -> tuple[list[float], list[float]]:
+def best_so_far(figure: Figure, panel: int) -> tuple[list[float], list[float]]:
     line = next(line for line in figure.axes[panel].lines if line.get_label() == "best so far")
-    return list(line.get_xdata()), list(line.get_ydata())
+    return np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()
 
 
 def test_the_best_so_far_is_of_the_whole_budget_and_did_not_diverge() -> None:

@@ -44,12 +44,12 @@ def test_a_runs_own_metric_is_exported_as_it_is_ranked_by(study: Make, store: St
     judged = task.with_(metric=Metric("zeros", share_of_zeros, 0.0))
     train(study("FIX(k0=0.1)", WILD, tasks=(judged,)), store)
 
-    table = export("small", store).set_index("name")
+    table = export("small", store)
     (card, _) = results("small", store).tasks[0].scorecards
 
     for name in ("val_zeros", "test_zeros"):
-        assert table.loc[card.name, name].mean() == card.metrics[name].mean
-        assert table.loc[WILD, name].isna().all()
+        assert table.loc[table["name"] == card.name, name].mean() == card.metrics[name].mean
+        assert table.loc[table["name"] == WILD, name].isna().all()
 
 
 def test_an_export_has_every_number_that_a_scorecard_averages(study: Make, store: Store, task: Task) -> None:
@@ -121,10 +121,11 @@ def test_the_lr_of_a_reactive_policy_follows_from_the_evaluations_of_its_run(
     train(study(PLATEAU, seeds=(0,)), store)
     table = export_curves("small", store)
 
-    policy, seen = parse(PLATEAU).bind(task.steps, task.steps_per_epoch), []
-    for row in table.itertuples():
-        assert row.lr == policy.lrs(row.step - 1, row.step, seen)[0]
-        seen.append((row.step, row.val_score))
+    policy = parse(PLATEAU).bind(task.steps, task.steps_per_epoch)
+    seen: list[tuple[int, float]] = []
+    for row in table.to_dict("records"):
+        assert row["lr"] == policy.lrs(row["step"] - 1, row["step"], seen)[0]
+        seen.append((row["step"], row["val_score"]))
     assert table["lr"].nunique() > 1
 
 

@@ -38,7 +38,8 @@ def test_so_many_seeds_are_counted_before_they_are_listed() -> None:
 
 
 def test_seeds_of_numpy_are_the_same_runs(study: Study) -> None:
-    ours, theirs = (plan(replace(study, seeds=seeds)).by_key for seeds in ((3, 2**63 - 1), np.array([3, 2**63 - 1])))
+    of_numpy: Any = np.array([3, 2**63 - 1])
+    ours, theirs = (plan(replace(study, seeds=seeds)).by_key for seeds in ((3, 2**63 - 1), of_numpy))
 
     assert list(ours) == list(theirs)
 
@@ -75,5 +76,6 @@ def test_a_name_that_no_store_can_hold_is_refused(study: Study, name: str) -> No
 
 @pytest.mark.parametrize("key", ["margin", "target"])
 def test_a_score_too_large_for_a_float_is_refused(study: Study, key: str) -> None:
+    huge: dict[str, Any] = {key: 10**400}
     with pytest.raises(StudyError, match=f"{key} = 1000.* must be a finite number"):
-        replace(study, **{key: 10**400})
+        replace(study, **huge)

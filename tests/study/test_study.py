@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lrbench.engine.modifier import Watcher
 from lrbench.errors import LRBenchError, StudyError, TaskError
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.modifiers import EMA, PLP
@@ -56,7 +57,8 @@ def test_a_peak_can_be_left_to_a_range_test(task: Task) -> None:
 
 
 def test_modifiers_are_texts_values_combinations_and_grids(task: Task) -> None:
-    both, grid = ["PLP()", EMA(decay=0.9)], {"modifier": "EMA", "decay": [0.5, 0.9]}
+    both: list[Watcher | str] = ["PLP()", EMA(decay=0.9)]
+    grid = {"modifier": "EMA", "decay": [0.5, 0.9]}
 
     study = Study(policies=[FLAT], task=task, modifiers=["PLP", EMA(decay=0.99), both, grid])
 
@@ -79,6 +81,7 @@ def test_a_file_and_python_say_the_same_in_the_same_words(tmp_path: Path, task: 
     """
     path = tmp_path / "same.toml"
     path.write_text(text)
+    seeds: Any = np.array([0, 5, 9])
 
     read = load_study(path)
 
@@ -88,7 +91,7 @@ def test_a_file_and_python_say_the_same_in_the_same_words(tmp_path: Path, task: 
         task=task,
         policies={"flat": "FIX(k0=0.1)", "high": "FIX(k0=0.2)"},
         modifiers=["PLP()", ["PLP()", "EMA(decay=0.9)"]],
-        seeds=np.array([0, 5, 9]),
+        seeds=seeds,
         margin=np.float64(0.02),
         target=0.5,
         confirm=2,
@@ -112,11 +115,13 @@ def test_a_study_without_a_name_is_called_by_what_it_compares(task: Task) -> Non
 
 
 def test_a_study_is_a_frozen_value(task: Task) -> None:
+    two: Any = 2
+    named: Any = ["mnist1d-mlp"]
     study = Study(policies={"flat": FLAT}, task=task, modifiers=["EMA()"])
 
     assert replace(study) == study
-    assert replace(study, seeds=2).seeds == (0, 1)
-    assert pickle.loads(pickle.dumps(replace(study, tasks=["mnist1d-mlp"]))).policies == study.policies
+    assert replace(study, seeds=two).seeds == (0, 1)
+    assert pickle.loads(pickle.dumps(replace(study, tasks=named))).policies == study.policies
     with pytest.raises(AttributeError):
         del study.name
 

@@ -61,7 +61,8 @@ def test_a_validation_split_of_its_own_comes_back(folder: Path) -> None:
 def test_a_changed_source_or_option_is_decoded_again(folder: Path, source: Path, change: str) -> None:
     decode = Decoder()
     load_cached("digits", {"size": 8}, (source,), decode)
-    options, sources = {"size": 8}, (source,)
+    options = {"size": 8}
+    sources: tuple[Path, ...] = (source,)
     if change == "size":
         source.write_bytes(b"more pixels")
     elif change == "time":

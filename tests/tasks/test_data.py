@@ -65,7 +65,7 @@ def test_floating_point_inputs_are_used_as_they_are() -> None:
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
 def test_integer_inputs_stay_integers(dtype: type) -> None:
-    tokens = (TOKENS % 100).astype(dtype)
+    tokens: np.ndarray = (TOKENS % 100).astype(dtype)
     for given in (tokens, torch.from_numpy(tokens)):
         data = Data.from_arrays((given, LABELS), (given, LABELS))
         batch = data.decode(data.test.inputs[:3])
@@ -90,7 +90,7 @@ def test_integers_have_the_checksum_that_they_had_as_float32_numbers() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble, bool])
 def test_other_numbers_are_float32(dtype: type) -> None:
-    signals = SIGNALS.astype(np.float16).astype(dtype)
+    signals: np.ndarray = SIGNALS.astype(np.float16).astype(dtype)
     data = Data.from_arrays((signals, LABELS), (signals, LABELS))
     assert data.train.inputs.dtype == torch.float32
     assert np.array_equal(data.test.inputs.numpy(), signals)

@@ -24,7 +24,7 @@ def test_it_is_what_its_package_makes_by_default() -> None:
 
 
 def test_making_it_leaves_the_callers_random_numbers_alone() -> None:
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     mnist1d(DEFAULT_DATA_ROOT, download=False)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state[1])  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state(legacy=False)["state"]["key"], numpy_state["state"]["key"])  # noqa: NPY002
     assert random.getstate() == python_state

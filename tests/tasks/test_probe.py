@@ -118,6 +118,8 @@ class InAnObject(Net):
 
 
 class LeftOutBuffer(Net):
+    calls: Tensor
+
     def start(self) -> None:
         self.register_buffer("calls", torch.zeros(()), persistent=False)
 
@@ -259,6 +261,8 @@ def test_a_loss_with_its_last_value_and_with_what_it_made_once_is_allowed() -> N
 
 
 class WithBuffers(Net):
+    calls: Tensor
+
     def start(self) -> None:
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
@@ -369,7 +373,8 @@ def test_the_callers_generators_are_untouched_by_the_steps() -> None:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
-    expected = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
+    torchs, numpys, pythons = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     make(RemembersTheLastPass, optimizer=lambda params: Prodigy(params))
-    assert torch.equal(torch.get_rng_state(), expected[0])
-    assert (np.random.get_state()[1].tolist(), random.getstate()) == expected[1:]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torchs)
+    np.testing.assert_equal(np.random.get_state(legacy=False), numpys)  # noqa: NPY002
+    assert random.getstate() == pythons

@@ -111,7 +111,8 @@ def test_a_run_that_was_stacked_for_a_while_is_not_exact(study: Make, store: Sto
         assert lease.claim([key]) == set()
         assert lease.claim([key], exact=[key]) == {key}
     assert store.statuses() == {key: "finished"}
-    assert store.statuses(exact=[key]) == store.runs([key], exact=[key]) == {}
+    assert store.statuses(exact=[key]) == {}
+    assert store.runs([key], exact=[key]) == {}
 
 
 def test_another_study_finds_the_runs_whatever_the_order_of_its_policies(study: Make, store: Store) -> None:
@@ -496,7 +497,8 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
 
 def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lrbench.training.coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.3)
-    asked, heard = study("FIX(k0=0.1)"), []
+    asked = study("FIX(k0=0.1)")
+    heard: list[object] = []
     planned = plan(asked).runs
 
     class Releaser(NullListener):

@@ -1,6 +1,7 @@
 import math
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -138,9 +139,13 @@ def test_every_run_passes_through_branches_that_have_its_learning_rates(
 BUDGET = 64
 
 
+RUN: Any = None
+"""A run of a tree of which the lengths alone matter."""
+
+
 def random_tree(leaves: int, draw: random.Random, start: int = 0) -> Branch:
     """A random tree: every fork parts its runs in two, at a random iteration of those that are left."""
-    runs = (None,) * leaves  # type: ignore[var-annotated]
+    runs = (RUN,) * leaves
     if leaves == 1 or start >= BUDGET - 1:
         return Branch(runs, start, BUDGET, (), BUDGET - start)
     stop = draw.randint(start + 1, BUDGET - 1)
@@ -151,7 +156,8 @@ def random_tree(leaves: int, draw: random.Random, start: int = 0) -> Branch:
 
 def simulated(root: Branch, workers: int) -> tuple[int, int]:
     """Training a tree: the iterations until all is done, and the most forks that had children waiting at once."""
-    ready, busy, time, most = [root], [], 0, 0
+    busy: list[tuple[int, Branch]] = []
+    ready, time, most = [root], 0, 0
     while ready or busy:
         while ready and len(busy) < workers:
             branch = ready.pop(next_branch(ready, workers, lambda branch: BUDGET - branch.start))
@@ -180,8 +186,8 @@ def test_workers_are_kept_busy(leaves: int, seed: int, workers: int) -> None:
 
 
 def test_where_workers_wait_the_branch_that_opens_most_comes_first() -> None:
-    small, large = Branch((None,), 8, BUDGET, (), 56), Branch((None,) * 9, 8, 9, (), 300)  # type: ignore[arg-type]
-    early = Branch((None,), 0, BUDGET, (), 64)  # type: ignore[arg-type]
+    small, large = Branch((RUN,), 8, BUDGET, (), 56), Branch((RUN,) * 9, 8, 9, (), 300)
+    early = Branch((RUN,), 0, BUDGET, (), 64)
     remaining = [lambda branch: float(BUDGET - branch.start)][0]
     assert next_branch([small, large], 2, remaining) == 1
     assert next_branch([small, large, early], 3, remaining) == 2
@@ -190,9 +196,9 @@ def test_where_workers_wait_the_branch_that_opens_most_comes_first() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_chain_of_forks_ends_with_its_longest_path(workers: int) -> None:
-    chain = Branch((None,), BUDGET - 1, BUDGET, (), 1)  # type: ignore[arg-type]
+    chain = Branch((RUN,), BUDGET - 1, BUDGET, (), 1)
     for start in range(BUDGET - 2, -1, -1):
-        leaf = Branch((None,), start + 1, BUDGET, (), BUDGET - start - 1)  # type: ignore[arg-type]
+        leaf = Branch((RUN,), start + 1, BUDGET, (), BUDGET - start - 1)
         chain = Branch(chain.runs + leaf.runs, start, start + 1, (chain, leaf), 1 + chain.steps + leaf.steps)
     time, most = simulated(chain, workers)
     assert time <= chain.steps / workers + (1 - 1 / workers) * BUDGET

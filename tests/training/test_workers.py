@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import lrbench.training.estimate
 import lrbench.training.runner
 from lrbench.errors import StudyError
 from lrbench.modifiers import EMA, PSWA
-from lrbench.store import Score, Store, open_store
+from lrbench.store import Store, open_store
+from lrbench.store.records import Scores
 from lrbench.study.study import Study
 from lrbench.study.variant import Variant
 from lrbench.tasks import Task
@@ -30,7 +32,7 @@ POLICIES = ("FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=12)", "STEP(k0=0.1, gamma=
 REACTIVE = "REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience=0)"
 VARIANTS = (Variant.of([EMA(decay=0.9)]), Variant.of([PSWA(p=0.5)]))
 
-Numbers = dict[str, tuple[str, int, tuple[Score, ...], str]]
+Numbers = dict[str, tuple[str, int, Scores, str]]
 
 
 @pytest.fixture
@@ -289,7 +291,7 @@ def test_ray_trains_the_same_numbers_and_replaces_a_lost_actor(
                 os.kill(next(children("ray::Actor", raylet)), signal.SIGKILL)
 
     asked = study(*POLICIES[:3])
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     try:
         loser = Loser()
         tally = run(asked, store, workers="ray", engine="serial", listener=loser)

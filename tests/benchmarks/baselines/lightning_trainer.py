@@ -6,10 +6,10 @@ import logging
 import sys
 import time
 import warnings
-from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
@@ -35,7 +35,7 @@ class Classifier(lightning.LightningModule):
         accuracy = (self.model(inputs).argmax(1) == targets).float().mean()
         self.log(("val", "test")[dataloader_idx], accuracy, add_dataloader_idx=False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(self.parameters(), lr=1.0, momentum=0.9)
         scheduler = LambdaLR(optimizer, self.schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

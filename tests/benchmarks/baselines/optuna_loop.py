@@ -32,7 +32,7 @@ def main() -> None:
     for name, seed in arguments.runs:
         study.enqueue_trial({"policy": name, "seed": seed})
     study.optimize(objective, n_trials=len(arguments.runs), n_jobs=arguments.jobs)
-    ended = [trial.datetime_complete.timestamp() for trial in study.trials]
+    ended = [trial.datetime_complete.timestamp() for trial in study.trials if trial.datetime_complete is not None]
     say(ended, [trial.user_attrs["test"] for trial in study.trials])
 
 

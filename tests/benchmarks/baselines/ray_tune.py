@@ -37,7 +37,8 @@ def main() -> None:
             tune_config=tune.TuneConfig(metric="val", mode="max", reuse_actors=True),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
-        last = [result.metrics for result in tuner.fit()]
+        results = tuner.fit()
+        last = [results[place].metrics or {} for place in range(len(results))]
     say([metrics["at"] for metrics in last], [metrics["test"] for metrics in last])
 
 

@@ -104,8 +104,8 @@ def fill(store: Store, policies: int) -> None:
         test_samples=SAMPLES,
         val_samples=SAMPLES,
     )
-    policies = tuple(PolicyRecord(name=name, policy=name) for name in names)
-    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), policies=policies, tasks=(task,))
+    entries = tuple(PolicyRecord(name=name, policy=name) for name in names)
+    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), policies=entries, tasks=(task,))
     store.save_study("generated", record, slots)
     keys = list(runs)
     with store.lease() as lease:

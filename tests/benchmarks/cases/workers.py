@@ -50,8 +50,8 @@ def main(workers: int, steps: int, data_root: Path) -> None:
     from lrbench.training.runner import run
 
     task = load_task("mnist-lenet", data_root=data_root, steps=steps, eval_every=steps)
-    policies = [FIX(k0=0.01 / (1 + place)) for place in range(POLICIES)]
-    policies = tuple(StudyPolicy(str(policy), policy) for policy in policies)
+    rates = [FIX(k0=0.01 / (1 + place)) for place in range(POLICIES)]
+    policies = tuple(StudyPolicy(str(policy), policy) for policy in rates)
     study = Study(name="workers", tasks=(task,), policies=policies, seeds=(0,))
     ready: list[float] = []
     with (

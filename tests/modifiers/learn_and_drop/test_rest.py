@@ -24,18 +24,19 @@ from lrbench.engine import (
     save_checkpoint,
 )
 from lrbench.engine.batches import batch_indices
-from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, features_bytes, frozen_features
+from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, Storage, features_bytes, frozen_features
 from lrbench.streams import stream_seed
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
 from lrbench.tasks.task import Task
 from tests.freezing import FreezeAt, frozen_in
+from tests.present import present
 
 OPTIMIZERS = [SGD(momentum=0.9, weight_decay=1e-3), CaffeSGD(), Adam(), AdamW(), RMSprop(momentum=0.5)]
 STORAGES = ["float32", "bfloat16", "none"]
 DROP = 9
 
 
-def freezing(units: int, storage: str, views: int = 1, at: int = DROP) -> FreezeAt:
+def freezing(units: int, storage: Storage, views: int = 1, at: int = DROP) -> FreezeAt:
     return FreezeAt(((at, Frozen(units, storage, views)),))
 
 
@@ -110,7 +111,7 @@ def test_the_rest_on_stored_outputs_equals_the_whole_network_with_frozen_units_b
     stored, seen = whole(task, freezing(units, "float32"))
     computed, expected = whole(task, freezing(units, "none"))
     assert identical(trained(stored), trained(computed))
-    assert [e.test.loss for e in seen] == [e.test.loss for e in expected]
+    assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in expected]
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ def test_freezing_equals_a_loop_written_by_hand_in_plain_torch_bit_for_bit(cnn: 
     task = cnn if augmented else cnn.with_(augment=())
     start = advance(task, begin(task, 3), ramp(task)[:DROP])[0]
     module = deep_cnn().to(memory_format=torch.channels_last)
+    assert isinstance(module, nn.Sequential)
     module.load_state_dict(dict(start.model))
     module[0].eval().requires_grad_(False)
     rest = list(module[1:].parameters())
@@ -150,7 +152,7 @@ def test_freezing_equals_a_loop_written_by_hand_in_plain_torch_bit_for_bit(cnn: 
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_frozen_weights_and_running_statistics_are_never_written_again(cnn: Task, storage: str) -> None:
+def test_frozen_weights_and_running_statistics_are_never_written_again(cnn: Task, storage: Storage) -> None:
     at_the_drop, _ = advance(cnn, begin(cnn, 3), ramp(cnn)[:DROP])
     after, _ = whole(cnn, freezing(1, storage))
     for name, tensor in after.model.items():
@@ -225,7 +227,7 @@ def test_resumed_equals_uninterrupted_before_at_and_after_a_drop(
                 save_checkpoint(tmp_path / "state.pt", state)
                 state = load_checkpoint(tmp_path / "state.pt")
         assert identical(state, expected)
-        assert [e.test.loss for e in seen] == [e.test.loss for e in evaluations]
+        assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in evaluations]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=["float32", "bfloat16, 3 views", "none", "growing"])
@@ -243,7 +245,7 @@ def test_an_evaluation_is_made_with_the_whole_network(cnn: Task) -> None:
     module = deep_cnn()
     module.load_state_dict(dict(state.model))
     outputs = predict(cnn, module, cnn.data.test).outputs
-    torch.testing.assert_close(evaluations[-1].test.outputs, outputs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(present(evaluations[-1].test).outputs, outputs, rtol=1e-5, atol=1e-6)
 
 
 def test_storing_half_as_many_bits_changes_little(cnn: Task) -> None:
@@ -255,7 +257,10 @@ def test_storing_half_as_many_bits_changes_little(cnn: Task) -> None:
 def test_dropout_after_the_frozen_units_goes_on(mlp: Task) -> None:
     def without_dropout() -> nn.Module:
         network = deep_mlp()
-        network[4].p = 0.0
+        assert isinstance(network, nn.Sequential)
+        dropout = network[4]
+        assert isinstance(dropout, nn.Dropout)
+        dropout.p = 0.0
         return network
 
     with_it, without = (
@@ -293,7 +298,7 @@ class TestFlops:
 
     @pytest.mark.parametrize(("storage", "rebuilt"), [("float32", 0), ("bfloat16", 1)])
     def test_more_units_cost_only_themselves_where_the_outputs_before_are_stored_exactly(
-        self, mlp: Task, storage: str, rebuilt: int
+        self, mlp: Task, storage: Storage, rebuilt: int
     ) -> None:
         first, second, _ = self.forward
         grows = FreezeAt(((DROP, Frozen(1, storage)), (DROP + 1, Frozen(2, storage))))
@@ -309,7 +314,7 @@ class TestFlops:
 
 
 @pytest.mark.parametrize("storage", ["float32", "bfloat16"])
-def test_stored_outputs_take_the_memory_that_was_foretold(cnn: Task, storage: str) -> None:
+def test_stored_outputs_take_the_memory_that_was_foretold(cnn: Task, storage: Storage) -> None:
     state, _ = whole(cnn, freezing(1, storage, views=2))
     assert state.features is not None
     assert state.features.nbytes == features_bytes(cnn, frozen_in(state))
@@ -323,19 +328,22 @@ def test_states_share_the_stored_outputs_and_files_do_not_have_them(cnn: Task, t
     leaf, _ = advance(cnn, trunk, ramp(cnn)[DROP:], [plan])
     assert trunk.features is leaf.features is not None
     save_checkpoint(tmp_path / "state.pt", leaf)
-    assert (tmp_path / "state.pt").stat().st_size < trunk.features.nbytes / 4
+    assert (tmp_path / "state.pt").stat().st_size < present(trunk.features).nbytes / 4
 
 
 def test_stored_outputs_of_more_units_have_the_bits_that_they_would_have_anew(cnn: Task) -> None:
     state, _ = advance(cnn, begin(cnn, 3), ramp(cnn)[:25], [FreezeAt(GROWING.plan[:2])])
     module = deep_cnn().to(memory_format=torch.channels_last)
+    assert isinstance(module, nn.Sequential)
     module.load_state_dict(dict(state.model))
     anew = frozen_features(cnn, Rest(cnn, module, 3, frozen_in(state)).ahead, frozen_in(state), seed=3)
     assert identical(state.features, anew)
 
 
 def test_stored_views_are_different_augmentations_drawn_from_the_seed(cnn: Task) -> None:
-    one, again, other = (whole(cnn, freezing(1, "float32", views=2), seed=seed)[0].features for seed in (3, 3, 4))
+    one, again, other = (
+        present(whole(cnn, freezing(1, "float32", views=2), seed=seed)[0].features) for seed in (3, 3, 4)
+    )
     assert identical(one, again)
     assert not torch.equal(one[0], one[1])
     assert not torch.equal(one, other)
@@ -359,7 +367,7 @@ def test_stored_views_drawn_from_global_generators_are_the_same_after_a_resume(c
 
 def test_more_views_are_trained_on_and_not_only_stored(cnn: Task) -> None:
     one, two = (whole(cnn, freezing(1, "float32", views=views))[0] for views in (1, 2))
-    assert identical(one.features[0], two.features[0])
+    assert identical(present(one.features)[0], present(two.features)[0])
     assert not identical(one.model["6.weight"], two.model["6.weight"])
 
 

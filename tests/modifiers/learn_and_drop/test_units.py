@@ -121,9 +121,9 @@ def test_a_member_that_happens_to_be_called_units_is_no_declaration() -> None:
         units_of(network)
 
 
-def test_units_that_are_no_modules_are_refused() -> None:
+def test_units_that_are_no_modules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Plain()
-    network.units = lambda: [network.layers, torch.relu]
+    monkeypatch.setattr(network, "units", lambda: [network.layers, torch.relu], raising=False)
     with pytest.raises(TaskError, match=r"units\(\) of the model Plain returned a builtin_function_or_method"):
         units_of(network)
 
