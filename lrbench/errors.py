@@ -1,18 +1,18 @@
-"""What lrbench says when it is given something it cannot use.
+"""Errors that a user can mend.
 
-Every message is one sentence: what is wrong, where, and what is allowed. The command line prints it as it is
-and exits with code 2; Python callers catch `LRBenchError`, or the built-in exception it also is.
+Every message is one sentence: what is wrong, where, and what is allowed. The command line prints it and exits with
+code 2; Python callers catch `LRBenchError`, or the built-in exception that it also is.
 """
 
 import difflib
 from collections.abc import Iterable
 
 LONGEST_SENTENCE = 600
-"""A sentence quotes names and values, however long they are; no more of its characters are shown than these."""
+"""The most characters that are shown of a sentence, which may quote long names and values."""
 
 
 def brief(sentence: str) -> str:
-    """Cut out the middle of an over-long sentence: its end says what is allowed."""
+    """Cut out the middle of an over-long sentence, whose end says what is allowed."""
     half = LONGEST_SENTENCE // 2
     return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:half]} … {sentence[-half:]}"
 
@@ -49,7 +49,7 @@ class StoreAwayError(StoreError):
 
 
 class LeaseLostError(StoreError):
-    """A coordinator wrote to a run that it does not hold, or no longer."""
+    """A coordinator wrote to a run of which it does not hold the lease."""
 
 
 class CheckpointError(LRBenchError):
@@ -57,11 +57,11 @@ class CheckpointError(LRBenchError):
 
 
 LONGEST_NAME = 200
-"""No likeness is looked for where a name has more characters, which takes the square of them."""
+"""The longest name for which a similar one is searched, which takes the square of its characters."""
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """` (did you mean 'TRIEXP'?)` for the nearest allowed name, or an empty string where none is near."""
+    """Ask for the nearest allowed name, ` (did you mean 'TRIEXP'?)`; an empty text where none is near."""
     if len(name) > LONGEST_NAME:
         return ""
     by_lower = {candidate.lower(): candidate for candidate in allowed}
@@ -70,11 +70,11 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 
 
 MOST_NAMES = 20
-"""A sentence lists no more names than this."""
+"""The most names that a sentence lists."""
 
 
 def unknown_name(noun: str, name: object, known: Iterable[str]) -> str:
-    """Say that no `noun` has this name, with the nearest one, or with those that there are if none is near."""
+    """Write that no `noun` has this name, with the nearest one, or the known ones if none is near."""
     known = tuple(known)
     more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
     hint = did_you_mean(str(name), known) or f"; there are {', '.join(known[:MOST_NAMES])}{more}"

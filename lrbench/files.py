@@ -1,4 +1,4 @@
-"""Files: read within bounds, written whole or not at all; and the folder that relative paths start from."""
+"""Files that are read within bounds and written whole or not at all; paths and the working directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uuid import uuid4
 from lrbench.errors import LRBenchError
 
 MOST_TOML = 16 * 2**20
-"""The largest TOML file that is read, in bytes: a study of 100,000 policies has room in it."""
+"""The largest TOML file that is read, in bytes: enough for a study of 100,000 policies."""
 
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII)
 
@@ -25,8 +25,7 @@ def read_regular(path: str | Path, most: int) -> bytes:
     """Read a regular file of at most `most` bytes.
 
     Raises:
-        OSError: there is none, it cannot be read, it is a folder, a pipe or a device, or it is larger; `strerror` says
-            which.
+        OSError: there is none, it cannot be read, it is a folder, a pipe or a device, or it is larger.
     """
     try:
         mode = os.stat(path).st_mode
@@ -54,7 +53,7 @@ def read_toml(file: str | Path) -> dict[str, Any]:
     """Read the tables of a TOML file.
 
     Raises:
-        ValueError: it cannot be read, or is no TOML in UTF-8; the message says why, to follow the name of the file.
+        ValueError: it cannot be read, or is no TOML in UTF-8; the message follows the name of the file.
     """
     try:
         content = read_regular(file, MOST_TOML)
@@ -68,7 +67,7 @@ def toml_tables(content: bytes) -> dict[str, Any]:
     """Parse the tables of a TOML file in UTF-8.
 
     Raises:
-        ValueError: it is none; the message says why, to follow the name of the file.
+        ValueError: it is not; the message follows the name of the file.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -92,7 +91,7 @@ _INTEGERS = "from -2^63 to 2^63 - 1"
 
 
 def _check_integers(tables: dict[str, Any]) -> None:
-    """Refuse integers that do not fit into 64 bits, as TOML does, so that each is finite as a float too."""
+    """Refuse integers of more than 64 bits, as TOML does, so that each is finite as a float too."""
     pending: list[tuple[str, Any]] = list(tables.items())
     while pending:
         key, value = pending.pop()
@@ -133,7 +132,7 @@ def utf8_text(name: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be written in UTF-8: it has no bytes that the system could not decode."""
+    """Return whether a text can be written in UTF-8: it has no bytes that the system could not decode."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -147,12 +146,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file so that a reader sees the old one or the whole new one, whatever happens.
+    """Let `write` fill a file so that a reader always sees the old one or the whole new one.
 
-    A file that is there keeps its permissions.
+    The new file has the permissions of an old one.
 
     Raises:
-        OSError: the file cannot be written; an old one is as it was.
+        OSError: the file cannot be written; an old one is unchanged.
     """
     temporary = path.with_name(f"{path.name[:40]}.{uuid4().hex}.tmp")  # a name has at most 255 bytes
     try:
@@ -171,7 +170,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 @contextmanager
 def working_directory_kept() -> Iterator[None]:
-    """Return to the working directory after a user's code, which may leave it; one that is deleted is let go."""
+    """Return to the working directory after a user's code, unless it was deleted before."""
     try:
         before = os.getcwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""Registries: names for values of one kind, filled by decorators and read by everything else."""
+"""Registries of named values, filled by decorators."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -14,8 +14,8 @@ class Registry(Mapping[str, T]):
     """A read-only mapping of names to registered values, in the order of registration.
 
     Args:
-        noun: what one value is called in sentences.
-        error: what is raised where a name is unknown or taken.
+        noun: the word for one value in error messages.
+        error: raised where a name is unknown or taken.
         package: a package whose modules register the values that ship with lrbench; they are imported when the
             registry is first read.
     """
@@ -45,9 +45,9 @@ class Registry(Mapping[str, T]):
         """Register a value under a name that no other module has registered.
 
         Args:
-            module: where the value is written. It may register the name again, as a notebook's cell does.
+            module: the module of the value. It may register the name again, as a notebook's cell does.
         """
-        # What a package of its own registers may be half imported now; anything else must find the name taken.
+        # A module of the registry's own package may be half imported now; any other must find the name taken.
         entries = self._entries if module.startswith(f"{self._package}.") else self._loaded()
         if name in entries and entries[name][1] != module:
             raise self._error(f"the {self.noun} '{name}' is registered already: choose another name")

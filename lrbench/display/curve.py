@@ -1,4 +1,4 @@
-"""A learning-rate curve in little room: as a line of characters, and as an SVG picture."""
+"""Learning-rate curves as a line of characters and as an SVG picture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 def sparkline(lrs: NDArray[np.float64], width: int) -> str:
     """Draw a curve as one line of at most `width` characters, from 0 to its own maximum.
 
-    Each character is the lowest or the highest rate of its stretch, whichever is farther from the one before, so that
-    waves shorter than a stretch go up and down, where their means would be all the same.
+    Each character is the lowest or the highest rate of its stretch, the one farther from the character before, so that
+    waves shorter than a stretch are seen.
     """
     width = min(width, len(lrs))
     starts = np.arange(width) * len(lrs) // width

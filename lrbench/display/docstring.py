@@ -1,4 +1,4 @@
-"""What a docstring says first."""
+"""The first sentence and the attributes of a docstring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def first_sentence(declared: object) -> str:
 
 
 def attributes(declared: type) -> dict[str, str]:
-    """Return what the docstrings of a class and of its bases say under `Attributes:`, by name."""
+    """Return the entries under `Attributes:` in the docstrings of a class and its bases, by name."""
     found: dict[str, str] = {}
     for base in reversed(declared.__mro__):
         lines = inspect.cleandoc(base.__doc__ or "").partition("\nAttributes:\n")[2].partition("\n\n")[0]

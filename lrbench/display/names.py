@@ -1,4 +1,4 @@
-"""Names for tables and pictures: what tells rows apart, in as little room as it takes."""
+"""Short names for the rows of tables and pictures, and text folded into lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 DIFFERS = "…"
 MOST_LINES = 2
-"""A name that is fitted has no more lines than this; its middle is left out where it would."""
+"""The most lines of a fitted name."""
 
 UNBREAKABLE = "\N{NO-BREAK SPACE}"
 ARGUMENT = re.compile(r"(\w+)=('[^']*'|\[[^][]*]|[^][,()']+)")
@@ -20,12 +20,12 @@ ARGUMENT = re.compile(r"(\w+)=('[^']*'|\[[^][]*]|[^][,()']+)")
 
 @dataclass(frozen=True)
 class ShortNames:
-    """What rows are called, and what they stand for.
+    """Short names of rows.
 
     Attributes:
-        shown: by each full name what it is called; no two are called the same.
-        patterns: for each shape of names from which something was left out, the whole text with "…" for the values
-            that differ, such as `STEP(k0=…, gamma=0.1, l=…)`.
+        shown: the short name by each full name; no two are the same.
+        patterns: for each shape of shortened names, the whole text with "…" for the values that differ, such as
+            `STEP(k0=…, gamma=0.1, l=…)`.
     """
 
     shown: Mapping[str, str]
@@ -33,17 +33,17 @@ class ShortNames:
 
 
 class Place(NamedTuple):
-    """Where an argument stands: after how many opening brackets of its name, and what it is called."""
+    """The place of an argument: the number of opening brackets before it, and its name."""
 
     call: int
     argument: str
 
 
 def short_names(names: Iterable[str], longest: int) -> ShortNames:
-    """Names without the arguments that their shape shares, for every shape with a name of over `longest` characters.
+    """Leave out the arguments that names of one shape share, for every shape with a name of over `longest` characters.
 
     Names have the same shape if they differ in the values of arguments alone, such as the policies of a grid. A name
-    that is alone of its shape is left whole, and so is one that would be called like another.
+    that is alone of its shape is left whole, and so is one whose short name another name has.
     """
     names = list(dict.fromkeys(names))
     shapes: dict[tuple[str, bool], list[str]] = {}
@@ -61,19 +61,19 @@ def short_names(names: Iterable[str], longest: int) -> ShortNames:
 
 
 def shortened(name: str, longest: int) -> str:
-    """The name, cut to `longest` characters with an ellipsis where it has more."""
+    """Cut a name to `longest` characters, with an ellipsis where it has more."""
     return name if len(name) <= longest else name[: longest - 1] + DIFFERS
 
 
 def wrapped(name: str, width: int) -> str:
-    """The whole name over as many lines of `width` characters as it takes, broken at spaces where there are some."""
+    """Fold a whole name into lines of `width` characters, at spaces where possible."""
     if len(name) <= width:
         return name
     return "\n".join(textwrap.wrap(name, max(width, 4), subsequent_indent="  ", break_on_hyphens=False))
 
 
 def fitted(name: str, width: int, lines: int = MOST_LINES) -> str:
-    """A name over at most so many lines of `width` characters: its beginning and its end, where it is longer."""
+    """Fold a name into at most `lines` lines of `width` characters, without its middle where it is longer."""
     kept = min(len(name), lines * width)
     while (text := wrapped(_without_middle(name, kept), width)).count("\n") >= lines:
         kept -= 2
@@ -81,19 +81,19 @@ def fitted(name: str, width: int, lines: int = MOST_LINES) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """A number and its noun: `1 policy`, `1,200 policies`."""
+    """Write a number and its noun: `1 policy`, `1,200 policies`."""
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
 
 
 def unbroken(phrase: str) -> str:
-    """The phrase with spaces at which `paragraph` breaks a line only if a line cannot hold it."""
+    """Mark a phrase so that `paragraph` breaks it only where it is longer than a line."""
     return phrase.replace(" ", UNBREAKABLE)
 
 
 def paragraph(text: str, width: int) -> str:
-    """Text over as many lines of `width` characters as it takes, all but the first indented."""
+    """Fold text into lines of `width` characters, all but the first indented."""
     lines = textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     spaced = (line.replace(UNBREAKABLE, " ") for line in lines)
     return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in spaced)
@@ -104,7 +104,7 @@ def _arguments(name: str) -> dict[Place, str]:
 
 
 def _matches(name: str) -> Iterable[tuple[Place, str, re.Match[str]]]:
-    """The arguments inside brackets, each with its place."""
+    """Find the arguments inside brackets, each with its place."""
     for match in ARGUMENT.finditer(name):
         call = name.count("(", 0, match.start())
         if call:
@@ -112,13 +112,13 @@ def _matches(name: str) -> Iterable[tuple[Place, str, re.Match[str]]]:
 
 
 def _shared(names: Sequence[str]) -> frozenset[Place]:
-    """The places at which all names have the same value."""
+    """Return the places at which all names have the same value."""
     first, *others = map(_arguments, names)
     return frozenset(place for place, value in first.items() if all(other.get(place) == value for other in others))
 
 
 def _without(name: str, left_out: Collection[Place]) -> str:
-    """The name without some of its arguments, and without the brackets and commas that are left over."""
+    """Remove arguments from a name, with the brackets and commas that are left over."""
     kept, end = [], 0
     for place, _, match in _matches(name):
         if place in left_out:
@@ -133,7 +133,7 @@ def _without(name: str, left_out: Collection[Place]) -> str:
 
 
 def _pattern(names: Sequence[str], shared: frozenset[Place]) -> str:
-    """The name with the most arguments, and an ellipsis for every value that is not shared."""
+    """Write the name with the most arguments, with an ellipsis for every value that is not shared."""
     fullest = max(names, key=lambda name: len(_arguments(name)))
     pieces, end = [], 0
     for place, _, match in _matches(fullest):

@@ -1,4 +1,4 @@
-"""The edge to the terminal: text from a study, a store or an error cannot drive it."""
+"""Output to the terminal: text from a study, a store or an error cannot control it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class PrintableStream:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        """Write the text as it may be shown."""
+        """Write the text without control characters."""
         # A progress bar goes back to the margin before it draws its line again; all else begins there anyway.
         start = "\r" if text[:1] == "\r" else ""
         return self.rich_proxied_file.write(start + printable(text[len(start) :]))
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write each line as it may be shown."""
+        """Write each line without control characters."""
         for line in lines:
             self.write(line)
 
@@ -37,7 +37,7 @@ class PrintableStream:
 
 @contextmanager
 def printable_streams() -> Iterator[None]:
-    """Let nothing reach stdout and stderr but what can be shown, whoever prints it."""
+    """Replace control characters in all output to stdout and stderr."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (stream and cast("TextIO", PrintableStream(stream)) for stream in before)
     try:
@@ -47,14 +47,14 @@ def printable_streams() -> Iterator[None]:
 
 
 def terminal_console(stream: TextIO) -> Console | None:
-    """A console for a terminal; None where plain text belongs: in pipes, with NO_COLOR, on a dumb terminal."""
+    """Make a console for a terminal; None where text is plain: in pipes, with NO_COLOR, on a dumb terminal."""
     console = printable_console(stream)
     dumb = os.environ.get("TERM") == "dumb" and not os.environ.get("FORCE_COLOR")
     return console if console.is_terminal and not os.environ.get("NO_COLOR") and not dumb else None
 
 
 def printable_console(stream: TextIO) -> Console:
-    """A rich console whose styles reach the terminal, while the text in them is plain and printable."""
+    """Make a rich console whose styles reach the terminal, while the text in them is plain and printable."""
     from rich.console import Console
     from rich.segment import Segment
 

@@ -1,4 +1,4 @@
-"""What `print`, the Python prompt and a notebook show of a value, all from one description of it."""
+"""Values as `print`, the Python prompt and a notebook show them, from one description."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lrbench.display.names import UNBREAKABLE, paragraph
 from lrbench.display.table import Table
 
 LINE_WIDTH = 100
-"""How many characters a line may have where no terminal says so."""
+"""The most characters of a line where there is no terminal."""
 
 PAGE_WIDTH = 160
-"""How many characters a line of an HTML table may have."""
+"""The most characters of a line of an HTML table."""
 
 Block = Table | str
-"""A table, or a paragraph; an empty one parts what stands before it from what follows."""
+"""A table, or a paragraph; an empty paragraph is an empty line."""
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for tab and newline, and those that turn the direction of text around."""
+"""Control characters but for tab and newline, and those that change the direction of text."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -33,8 +33,8 @@ class Readable(ABC):
         """Describe the value in tables and paragraphs.
 
         Args:
-            width: how many characters a line of a table may have.
-            drawn: show learning rates as curves, for which not every terminal has characters.
+            width: the most characters of a line of a table.
+            drawn: show learning rates as curves; not every terminal has the characters.
         """
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Readable(ABC):
 
 
 def as_text(blocks: Iterable[Block], width: int = LINE_WIDTH) -> str:
-    """Write blocks as plain text that cannot drive a terminal, whoever named what is in it."""
+    """Write blocks as plain text that cannot control a terminal."""
     texts = (block.text() if isinstance(block, Table) else paragraph(block, width) for block in blocks)
     return printable("\n".join(texts))
 
@@ -60,5 +60,5 @@ def as_html(blocks: Iterable[Block]) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace each character that would drive a terminal rather than be shown."""
+    """Replace each character that would control a terminal."""
     return UNPRINTABLE.sub(REPLACEMENT, text)

@@ -1,4 +1,4 @@
-"""A table as text and as HTML, and the columns that a line has room for."""
+"""Tables as text and as HTML, and the choice of columns that fit a line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ INDENT = 2
 """Spaces before the lines of a cell but the first."""
 
 CSS = {"bold": "font-weight:bold", "green": "color:#00704f", "yellow": "color:#b37700", "red": "color:#c44400"}
-"""The words of a rich style in HTML; the others are for terminals alone."""
+"""The words of a rich style in HTML; others are for terminals alone."""
 
 
 class Cell(NamedTuple):
     """One cell of a table, of one line or several.
 
     Attributes:
-        style: the rich style that it has in colour.
-        html: what stands for the text in HTML; the text itself unless given.
+        style: its rich style.
+        html: its content in HTML, by default the text.
     """
 
     text: str
@@ -109,7 +109,7 @@ class Table:
 
 
 def widths_for(wanted: Sequence[int], room: int) -> list[int]:
-    """Share a room among columns: each is as wide as it wants, or else those that want most share it.
+    """Share the room of a line among columns: the widest share what the others leave.
 
     Args:
         wanted: the longest text of each column, in characters.
@@ -127,7 +127,7 @@ class Figures(NamedTuple):
     """A column of figures.
 
     Attributes:
-        dispensable: where names need room, of the columns above 0 the highest go first.
+        dispensable: where names need room, columns above 0 go, the highest first.
         right: figures are set to the right.
     """
 
@@ -138,26 +138,27 @@ class Figures(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many characters of a line it takes, its distance from the column before included."""
+        """Its characters of a line, with its distance from the column before."""
         return GAP + max([len(self.title), *(len(cell.text) for cell in self.cells)])
 
 
 def leaving_room(columns: Sequence[Figures], wanted: int, width: int) -> tuple[list[Figures], int]:
-    """Choose the columns that leave names the room they want, if they can, and the room that they leave.
+    """Choose columns that leave names the wanted room, if possible; return them and the room that they leave.
 
     Args:
-        wanted: how many characters the names want.
-        width: how many characters a line has.
+        wanted: the characters of the names.
+        width: the characters of a line.
     """
-    kept = list(columns)
+    kept, room = list(columns), width - sum(column.width for column in columns)
     for column in sorted(columns, key=lambda column: -column.dispensable):
-        if column.dispensable and width - sum(one.width for one in kept) < wanted:
+        if column.dispensable and room < wanted:
             kept.remove(column)
-    return kept, width - sum(one.width for one in kept)
+            room += column.width
+    return kept, room
 
 
 def _lines(row: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
-    """The lines of a row whose cells may have several."""
+    """Split a row whose cells may have several lines."""
     return zip_longest(*(cell.text.split("\n") for cell in row), fillvalue="")
 
 

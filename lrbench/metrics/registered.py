@@ -43,7 +43,7 @@ SHIPPED = (
     MetricDeclaration(
         "test_top5",
         "test top5",
-        "how often the label is among the five most probable classes on the test split",
+        "fraction of test samples whose label is among the five most probable classes",
         bounds=SHARE,
         at_end=_of_test("top5"),
         expected=True,
@@ -70,7 +70,7 @@ SHIPPED = (
     MetricDeclaration(
         "cv",
         "CV",
-        "confidence variation: the standard deviation of what AC is the mean of",
+        "confidence variation: the standard deviation of the confidences that AC averages",
         better="lower",
         bounds=SPREAD,
         at_end=_of_test("cv"),
@@ -115,7 +115,7 @@ SHIPPED = (
     MetricDeclaration(
         "loss_difference",
         "loss diff",
-        "test loss minus train loss, the generalization gap: how much was learned by heart",
+        "test loss minus train loss, the generalization gap",
         better="lower",
         at_end=lambda end: None if end.train_loss is None else loss_difference(end.test_loss, end.train_loss),
         expected=True,
@@ -137,7 +137,7 @@ SHIPPED = (
     MetricDeclaration(
         "base_lr_retention",
         "retention",
-        "what is left of the score at other base learning rates, as a fraction",
+        "the fraction of the score that other base learning rates keep",
         column="ranking",
     ),
     MetricDeclaration(
@@ -150,7 +150,7 @@ SHIPPED = (
     MetricDeclaration(
         "steps_to_target",
         "to target",
-        "iterations to the target, a mean only where every seed gets there; else how many of the seeds reached it",
+        "iterations to the target: a mean if every seed reaches it, else how many seeds do",
         digits=0,
         better="lower",
         bounds=POSITIVE,
@@ -172,7 +172,7 @@ SHIPPED = (
     MetricDeclaration(
         "seconds",
         "seconds",
-        "wall time of a run; it compares only where machine and load are the same",
+        "wall time of a run; comparable only on the same machine under the same load",
         digits=1,
         better="lower",
         bounds=POSITIVE,
