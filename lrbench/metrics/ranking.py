@@ -6,6 +6,7 @@ what the chosen policy is worth.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +62,10 @@ def rank(
 
 
 def score_table(
-    contenders: Sequence[PolicyRuns], seeds: Sequence[int] | None = None
+    contenders: Sequence[PolicyRuns], seeds: Sequence[int] | None = None, split: Literal["val", "test"] = "val"
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the gains of validation scores and which runs diverged, both [policies, seeds]; nan for a missing run.
+    """Return the gains of scores on a split and which runs diverged, both [policies, seeds]; nan for a missing run.
+
 
     The columns are `seeds`, by default those of all contenders in rising order.
     """
@@ -74,7 +76,7 @@ def score_table(
     diverged = np.zeros((len(contenders), len(seeds)), dtype=np.bool_)
     for i, contender in enumerate(contenders):
         for run in contender.runs:
-            score = run.score("val")
+            score = run.score(split)
             scores[i, column[run.seed]] = np.nan if score is None else as_gain(score, run.better)
             diverged[i, column[run.seed]] = run.diverged
     return scores, diverged

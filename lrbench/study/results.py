@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
 from lrbench.metrics import (
@@ -32,7 +34,9 @@ from lrbench.metrics import (
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.looks import Looks
+from lrbench.metrics.ranking import score_table
 from lrbench.metrics.runs import TOP1
+from lrbench.metrics.spread import Spread, collapses, spread_of
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
 if TYPE_CHECKING:
@@ -79,6 +83,10 @@ class TaskResults:
         effects: for each policy and modifier, the paired differences that the modifier makes.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
         looks: the numbers of seeds at which verdicts were made so far; before the first, nothing is claimed.
+        spread: where the spread between seeds comes from, of policies that are not avoided; None where too few runs
+            say so.
+        collapsed: how many seeds of such a policy collapsed, by the name of its scorecard, where some did.
+        val_samples: how many samples the validation scores are measured on.
         steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
         better: which way the objective is better.
         chance: its value for guessing; None where it is not known.
@@ -93,6 +101,9 @@ class TaskResults:
     effects: tuple[Effect, ...] = ()
     interactions: tuple[Interaction, ...] = ()
     looks: tuple[int, ...] = ()
+    spread: Spread | None = None
+    collapsed: Mapping[str, int] = field(default_factory=dict)
+    val_samples: int | None = None
     steps: int | None = None
     steps_per_epoch: int | None = None
     better: Better = "higher"
@@ -115,6 +126,18 @@ class TaskResults:
             other = "lower" if self.better == "higher" else "higher"
             unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"
             said.append(f"Every score is worse than chance ({self.chance:.4g}): no policy learnt anything{unless}.")
+        if self.collapsed:
+            names = ", ".join(f"{name} ({count})" for name, count in self.collapsed.items())
+            said.append(
+                f"Seeds collapsed, that is, lost over half of what their policy learns: {names}. Verdicts are claims "
+                "about means of scores without collapses, and may err more often here."
+            )
+        if self.spread is not None:
+            said.append(
+                f"Of the variance between seeds about {self.spread.network:.0%} is the networks'; the rest is that of "
+                f"measuring on {self.val_samples:,} validation samples"
+                + (": more samples would decide more than more seeds." if self.spread.mostly_measuring else ".")
+            )
         return tuple(said)
 
     @property
@@ -330,28 +353,31 @@ def answer(evidence: StudyRuns) -> Results:
         records, over = evidence.records(task, "main"), evidence.over(task)
         main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
         step = resolution(task)
+        cards = rank(
+            main,
+            margin=margin,
+            alpha=evidence.alpha,
+            target=target,
+            resolution=step,
+            looks=evidence.looks,
+            seeds=evidence.record.seeds,
+            done=[over[evidence.rows[one.name]] for one in main],
+        )
+        spread, collapsed = _noise(main, cards, task)
         answers.append(
             TaskResults(
                 task=task.name,
                 objective=task.objective,
-                scorecards=tuple(
-                    rank(
-                        main,
-                        margin=margin,
-                        alpha=evidence.alpha,
-                        target=target,
-                        resolution=step,
-                        looks=evidence.looks,
-                        seeds=evidence.record.seeds,
-                        done=[over[evidence.rows[one.name]] for one in main],
-                    )
-                ),
+                scorecards=tuple(cards),
                 confirmed=tuple(confirm(main, fresh, margin=margin, target=target, resolution=step)) if fresh else (),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
                 interactions=tuple(_interactions(evidence, task, records)),
                 looks=evidence.looks.seeds[: evidence.looks.done(max(over.values()))],
+                spread=spread,
+                collapsed=collapsed,
+                val_samples=task.val_samples,
                 steps=task.steps,
                 steps_per_epoch=task.steps_per_epoch,
                 better=task.better,
@@ -359,6 +385,19 @@ def answer(evidence: StudyRuns) -> Results:
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))
+
+
+def _noise(
+    contenders: Iterable[PolicyRuns], cards: Iterable[Scorecard], task: TaskRecord
+) -> tuple[Spread | None, Mapping[str, int]]:
+    """Where the spread between seeds comes from, and how many collapsed, of the policies that are not avoided."""
+    avoided = {card.name for card in cards if card.verdict is not None and card.verdict.label == "avoid"}
+    open_ones = [one for one in contenders if one.name not in avoided]
+    (val, diverged), (test, _) = score_table(open_ones), score_table(open_ones, split="test")
+    val = np.where(diverged, np.nan, val)
+    chance = math.nan if task.chance is None else as_gain(task.chance, task.better)
+    counts = zip(open_ones, collapses(val, chance).tolist(), strict=True)
+    return spread_of(val, test), {one.name: count for one, count in counts if count}
 
 
 def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrbench.metrics.spread import spread_of
+from lrbench.metrics.spread import collapses, spread_of
 
 
 def scores(network: float, stick: float, policies: int = 40, seeds: int = 25) -> tuple[np.ndarray, np.ndarray]:
@@ -52,3 +52,20 @@ def test_of_too_few_runs_nothing_is_said(shape: tuple[int, int]) -> None:
 
 def test_of_equal_scores_nothing_is_said() -> None:
     assert spread_of(np.full((3, 9), 0.5), np.full((3, 9), 0.5)) is None
+
+
+@pytest.mark.parametrize(
+    ("gains", "chance", "counts"),
+    [
+        ([[0.9, 0.9, 0.2, 0.1]], 0.1, [2]),
+        ([[0.9, 0.9, 0.9, 0.51, 0.49]], 0.1, [1]),
+        ([[0.9, np.nan, 0.9, 0.2], [0.1, 0.1, 0.1, 0.1]], 0.1, [1, 0]),
+        ([[0.9, 0.1]], 0.1, [0]),
+        ([[-0.5, -0.5, -3.0]], -2.3, [1]),
+        ([[0.9, 0.9, 0.1]], np.nan, [0]),
+    ],
+)
+def test_a_seed_collapsed_that_lost_over_half_of_what_the_median_learnt(
+    gains: list[list[float]], chance: float, counts: list[int]
+) -> None:
+    assert collapses(gains, chance).tolist() == counts

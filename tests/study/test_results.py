@@ -10,10 +10,11 @@ from scipy import stats
 from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
+from lrbench.metrics.spread import Spread
 from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import results
+from lrbench.study.results import TaskResults, results
 from lrbench.study.study import Study
 from lrbench.tasks import Metric, Task
 from lrbench.training.runner import run
@@ -287,3 +288,24 @@ def test_a_study_in_which_every_score_is_worse_than_chance_says_so(study: Make, 
     assert answer.to_json()["remarks"] == [f"{said}is lower."]
     run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", name="mixed"), store)
     assert "remarks" not in results("mixed", store).tasks[0].to_json()
+
+
+@pytest.mark.parametrize(
+    ("network", "advice"), [(0.23, ": more samples would decide more than more seeds."), (0.6, ".")]
+)
+def test_a_study_says_where_its_spread_comes_from_and_which_seeds_collapsed(network: float, advice: str) -> None:
+    answer = TaskResults("t", "top1", (), spread=Spread(0.02, network, 36), collapsed={"wild": 2}, val_samples=8000)
+    collapsed, spread = answer.remarks
+    assert "lost over half of what their policy learns: wild (2)." in collapsed
+    assert spread == (
+        f"Of the variance between seeds about {network:.0%} is the networks'; the rest is that of measuring on 8,000 "
+        f"validation samples{advice}"
+    )
+
+
+def test_the_spread_is_that_of_the_policies_that_are_not_avoided(study: Make, store: Store) -> None:
+    run(study("FIX(k0=0.1)", "FIX(k0=0.08)", "FIX(k0=0.00001)", seeds=6, margin=0.1), store)
+    answer = results("small", store).tasks[0]
+    assert [card.verdict.label for card in answer.scorecards if card.verdict][-1] == "avoid"
+    assert answer.spread is not None
+    assert answer.spread.degrees == 2 * 5
