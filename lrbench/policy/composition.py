@@ -191,12 +191,8 @@ def _flattened(at: Sequence[Any], policies: Sequence[Any]) -> tuple[tuple[Any, .
     starts: list[Any] = []
     row: list[Any] = []
     for start, policy in zip((0, *at), policies, strict=True):
-        nested = isinstance(policy, Piecewise) and (start == 0 or _are_whole(start, *policy.at))
+        nested = isinstance(policy, Piecewise) and (start == 0 or None not in map(read_whole, (start, *policy.at)))
         inner = [0, *policy.at] if nested else [0]
         starts.extend(start if offset == 0 else offset if start == 0 else start + offset for offset in inner)
         row.extend(policy.policies if nested else [policy])
     return tuple(starts[1:]), tuple(row)
-
-
-def _are_whole(*lengths: object) -> bool:
-    return all(read_whole(item) is not None for item in lengths)

@@ -12,7 +12,6 @@ LRBench's sawtooth gives k0 instead of the peak at each restart; that defect is 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
@@ -128,9 +127,11 @@ def _steps(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "l": [given["l"]]} if read_whole(given.get("l")) is not None else given
 
 
-_TRANSLATE: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {"COS": _cosine, "POLY": _polynomial, "NSTEP": _steps}
-)
+_TRANSLATE: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "COS": _cosine,
+    "POLY": _polynomial,
+    "NSTEP": _steps,
+}
 
 
 def _takes(name: str, policy_class: type[Named]) -> frozenset[str]:
@@ -139,6 +140,4 @@ def _takes(name: str, policy_class: type[Named]) -> frozenset[str]:
     return names - {"k1"} if issubclass(policy_class, Decaying) and name != "POLY" else names
 
 
-_TAKES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {name: _takes(name, cls) for name, cls in functions().items() if cls.source.startswith((PAPER, LRBENCH))}
-)
+_TAKES = {name: _takes(name, cls) for name, cls in functions().items() if cls.source.startswith((PAPER, LRBENCH))}

@@ -140,12 +140,11 @@ def _bound(policy: Policy, steps: int | None, steps_per_epoch: int | None) -> Po
 
 def _read_state(state: Mapping[str, Any]) -> tuple[int, list[float], list[tuple[int, float]]]:
     try:
-        last_epoch, base_lrs, history = (state[key] for key in ("last_epoch", "base_lrs", "history"))
-        read = read_whole(last_epoch), [read_number(lr) for lr in base_lrs], [(int(s), float(v)) for s, v in history]
-    except (KeyError, TypeError, ValueError):
-        read = None, [], []
-    position, ratios, seen = read
-    numbers = [ratio for ratio in ratios if ratio is not None]
-    if position is None or position < 0 or len(numbers) != len(ratios) or not numbers or numbers[0] <= 0.0:
-        raise PolicyError(f"{short_repr(state)} is no state of a PolicyLR")
-    return position, numbers, seen
+        position, given = read_whole(state["last_epoch"]), [read_number(lr) for lr in state["base_lrs"]]
+        base_lrs = [lr for lr in given if lr is not None]
+        history = [(int(step), float(value)) for step, value in state["history"]]
+        if position is not None and position >= 0 and len(base_lrs) == len(given) and base_lrs[0] > 0.0:
+            return position, base_lrs, history
+    except (LookupError, TypeError, ValueError, OverflowError):
+        pass
+    raise PolicyError(f"{short_repr(state)} is no state of a PolicyLR")

@@ -177,6 +177,7 @@ def test_ratios_come_from_the_state_when_the_optimizer_was_built_otherwise() -> 
         {"last_epoch": 3, "base_lrs": [float("nan")], "history": []},
         {"last_epoch": 3, "base_lrs": [0.0], "history": []},
         {"last_epoch": 3, "base_lrs": [0.1], "history": [5]},
+        {"last_epoch": 3, "base_lrs": [0.1], "history": [[float("inf"), 0.5]]},
         {"last_epoch": 3, "base_lrs": 0.1, "history": []},
         {"last_epoch": "3", "base_lrs": [0.1], "history": []},
     ],
