@@ -8,7 +8,7 @@ import lrbench
 from lrbench.advice.evidence import SHIPPED, TaskEvidence, evidence_by_task, shipped, stored
 from lrbench.advice.recommend import advise, nearest, verified
 from lrbench.errors import StudyError, TaskError
-from lrbench.policy import FIX, parse
+from lrbench.policy import POLY, parse
 from lrbench.store import open_store
 from lrbench.store.records import Kind
 from lrbench.study import file as config
@@ -114,7 +114,7 @@ def test_without_evidence_a_range_test_gives_the_rates_and_says_so(task: Task, l
     assert advice.nearness == "none"
     assert advice.source.startswith("a range test alone")
     policy = parse(advice.policy)
-    assert isinstance(policy, FIX)
+    assert isinstance(policy, POLY)
     assert policy.k0 == pytest.approx(test.high.value, rel=0.05)
     assert all(one.runs == 0 and one.value is None for one in advice.recommendations)
     assert {body.steps for body in stored(lasting_trainer.store)}.isdisjoint({test.steps}), "its runs are no evidence"

@@ -9,7 +9,7 @@ import pytest
 import lrbench
 from lrbench.errors import StudyError
 from lrbench.lr_range.auto_peak import with_auto_peaks
-from lrbench.policy import FIX, LINEAR, POLY, TRI
+from lrbench.policy import FIX, POLY, TRI
 from lrbench.report import study_frames
 from lrbench.report.page.words import protocol
 from lrbench.study.study import Study, StudyPolicy
@@ -33,7 +33,7 @@ def test_peaks_are_the_upper_end_of_the_range_and_other_policies_stay(study: Stu
     high = lrbench.range_test(study.tasks[0], seeds=3, store=trainer.store, device="cpu", engine="serial").high.value
     wave, line, flat = (entry.policy for entry in fitted.policies)
     assert isinstance(wave, TRI)
-    assert isinstance(line, LINEAR)
+    assert isinstance(line, POLY)
     assert wave.k1 == line.k0 == float(f"{high:.2g}")
     assert wave.k0 == pytest.approx(wave.k1 / 10)
     assert flat == FIX(k0=0.05)
