@@ -1,4 +1,4 @@
-"""Looks: the numbers of seeds at which verdicts are made, so that they hold however often somebody looks.
+"""Looks: the numbers of seeds at which verdicts are made, so that they hold at every look.
 
 A p-value holds for one look. To add seeds until a claim appears is to look many times, and a test at 5% then errs in
 9 to 32% of studies (simulated: looks at 5 and 10 seeds, at every number from 3 to 20). So the numbers of seeds at which

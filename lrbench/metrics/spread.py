@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.metrics.pairs import SAME_SCORE
+
 DEGREES_NEEDED = 8
 """The fewest degrees of freedom of which a covariance is not mostly noise."""
 
@@ -46,31 +48,32 @@ def spread_of(val: ArrayLike, test: ArrayLike) -> Spread | None:
     1.0
     """
     a, b = np.asarray(val, dtype=np.float64), np.asarray(test, dtype=np.float64)
-    degrees, variance, covariance = 0, 0.0, 0.0
+    degrees, variance, covariance, rounding = 0, 0.0, 0.0, 0.0
     for x, y in zip(a, b, strict=True):
         seen = np.isfinite(x) & np.isfinite(y)
         if seen.sum() > 1:
+            rounding = max(rounding, SAME_SCORE * float(np.abs(x[seen]).max()))
             x, y = x[seen] - x[seen].mean(), y[seen] - y[seen].mean()
             degrees += len(x) - 1
             variance += float(x @ x)
             covariance += float(x @ y)
-    if degrees < DEGREES_NEEDED or variance == 0:
+    if degrees < DEGREES_NEEDED or variance <= degrees * rounding**2:
         return None
     return Spread(float(np.sqrt(variance / degrees)), float(np.clip(covariance / variance, 0.0, 1.0)), degrees)
 
 
 def collapses(gains: ArrayLike, chance: float) -> NDArray[np.int64]:
-    """Count the seeds of each policy that lost more than half of what its median seed has learnt over chance.
+    """Count the seeds of each policy that lost more than half of its median seed's gain over chance.
 
-    Verdicts compare means of scores that are about normal. A policy that collapses on one seed in ten is not, and wrong
-    claims come in 6 to 49% of studies with one (simulated), so that a collapse that is seen has to be said.
+    Verdicts compare means of scores that are about normal. Those of a policy that collapses on one seed in ten are not,
+    and wrong claims come in 6 to 49% of studies with one (simulated), so that collapses are shown.
 
     Args:
         gains: [policies, seeds], more is better; a run whose gain is not finite is left out.
         chance: the gain of guessing.
 
     Returns:
-        int [policies]; 0 for a policy of fewer than three runs, or whose median seed has learnt nothing.
+        int [policies]; 0 for a policy of fewer than three runs, or whose median seed is no better than chance.
 
     >>> collapses([[0.9, 0.9, 0.2], [0.9, 0.8, 0.7]], chance=0.1).tolist()
     [1, 0]

@@ -21,7 +21,7 @@ an estimate of b alone (Edwards and Hsu 1983) found less: its k - 1 comparisons 
 **good.** For a possible best policy c let q_c(i) be Holm's adjusted p-values of the k - 1 hypotheses
 "m_c - m_i >= d", i != c, and call i good if q_c(i) <= alpha for *every* c != i. Proof: c = b is one of them. If a
 policy that is not close is called good, then Holm's procedure for c = b has rejected a true hypothesis, which has
-probability at most alpha. So k - 1 tests are paid for, not k(k - 1): whoever is best, it is one fixed policy (the
+probability at most alpha. So k - 1 tests are paid for, not k(k - 1), since the best is one fixed policy (the
 partitioning argument behind Hsu's constrained intervals). The p-value of the claim is the maximum over c of q_c(i).
 
 **Divergence.** A policy that diverged on any seed is avoid by that fact, and is not among the k: claims are about the

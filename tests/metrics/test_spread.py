@@ -50,8 +50,9 @@ def test_of_too_few_runs_nothing_is_said(shape: tuple[int, int]) -> None:
     assert spread_of(values, values) is None
 
 
-def test_of_equal_scores_nothing_is_said() -> None:
-    assert spread_of(np.full((3, 9), 0.5), np.full((3, 9), 0.5)) is None
+@pytest.mark.parametrize("score", [0.0, 0.5, 0.7])
+def test_of_scores_that_are_equal_but_for_rounding_nothing_is_said(score: float) -> None:
+    assert spread_of(np.full((3, 11), score), np.full((3, 11), score)) is None
 
 
 @pytest.mark.parametrize(
