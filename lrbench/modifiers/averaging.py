@@ -1,8 +1,7 @@
-"""Averages of weights that are evaluated beside training and write nothing into it: SWA, EMA and LAWA.
+"""Averages of weights, evaluated beside training: SWA, EMA and LAWA.
 
-They ride on a run that is trained anyway. All parameters are averaged, also those that are no longer trained; buffers
-are the network's own, unless batch normalisation's statistics are recomputed for the average. Until there is an
-average, the network itself is evaluated.
+All parameters are averaged, also those that are no longer trained. Buffers are the network's own, unless batch
+normalisation's statistics are recomputed for the average. Until there is an average, the network itself is evaluated.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from lrbench.engine.modifier import Memory, Watcher
 from lrbench.errors import TaskError
-from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, window_mean
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
     Update = Callable[[list[Tensor], list[Tensor], int], None]
-    """Takes current weights into an average, in place, given how many it is the average of (torch.optim.swa_utils)."""
+    """A function of torch.optim.swa_utils: updates an average of n weights in place, given it, new weights and n."""
 
 
 class Averaging(Watcher):
@@ -49,13 +47,33 @@ class Averaging(Watcher):
         return copy_with_batchnorm_recomputed(averaged, training) if self.recompute_bn else averaged
 
 
+class RunningAverage(Averaging):
+    """An average that remembers one copy of the weights, updated by a function of `torch.optim.swa_utils`."""
+
+    def begin(self, training: Training) -> Memory:
+        return {"count": 0, "average": {}}
+
+    def average(self, memory: Memory) -> Weights:
+        average: Weights = memory["average"]
+        return average
+
+    def take(self, training: Training, memory: Memory, update: Update) -> None:
+        """Take the network's weights into the average; the first are the average, as in torch's AveragedModel."""
+        if memory["count"] == 0:
+            memory["average"] = _copies(training.module)
+        else:
+            weights = [weight.detach() for weight in training.module.parameters()]
+            update(list(memory["average"].values()), weights, memory["count"])
+        memory["count"] += 1
+
+
 @register_modifier
 @dataclass(frozen=True)
-class SWA(Averaging):
+class SWA(RunningAverage):
     """Stochastic weight averaging: the mean of the weights at regular times near the end (arXiv 1803.05407).
 
-    The weights are taken every so many epochs, counted from the beginning of the run, once the share `start` of the
-    budget is over. The averaging is that of `torch.optim.swa_utils`. It remembers one copy of the weights.
+    The weights are taken every `every` epochs of the run, once the share `start` of the budget is over. It remembers
+    one copy of the weights.
     """
 
     start: float = number(
@@ -65,49 +83,32 @@ class SWA(Averaging):
     recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=True)
 
     def check(self, task: Task) -> None:
-        every = iterations(self.every, task)
-        last = task.steps // every * every
-        if last < max(every, self.start * task.steps):
-            raise TaskError(f"{self} takes no weights: every {every} iterations is too rarely for {task.steps} of them")
-
-    def begin(self, training: Training) -> Memory:
-        return {"count": 0, "average": {}}
+        _check_taken(self, task, task.iterations(self.every), self.start)
 
     def after_step(self, training: Training, memory: Memory) -> None:
         from torch.optim.swa_utils import get_swa_multi_avg_fn
 
         task = training.task
-        if training.step >= self.start * task.steps and training.step % iterations(self.every, task) == 0:
-            _take_in(training, memory, get_swa_multi_avg_fn())
-
-    def average(self, memory: Memory) -> Weights:
-        average: Weights = memory["average"]
-        return average
+        if training.step >= self.start * task.steps and training.step % task.iterations(self.every) == 0:
+            self.take(training, memory, get_swa_multi_avg_fn())
 
 
 @register_modifier
 @dataclass(frozen=True)
-class EMA(Averaging):
+class EMA(RunningAverage):
     """Exponential moving average of the weights after every iteration, begun at the first (Polyak averaging's kin).
 
-    average <- decay * average + (1 - decay) * weights, by `torch.optim.swa_utils`. It remembers one copy of the
-    weights. A decay d looks back about 1/(1 - d) iterations: choose one that is short beside the budget.
+    average <- decay * average + (1 - decay) * weights. It remembers one copy of the weights. A decay d looks back about
+    1/(1 - d) iterations: choose one that is short beside the budget.
     """
 
     decay: float = number("share of the average so far", bounds=Bounds(0.0, 1.0, high_open=True), default=0.999)
     recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=False)
 
-    def begin(self, training: Training) -> Memory:
-        return {"count": 0, "average": {}}
-
     def after_step(self, training: Training, memory: Memory) -> None:
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-        _take_in(training, memory, get_ema_multi_avg_fn(self.decay))
-
-    def average(self, memory: Memory) -> Weights:
-        average: Weights = memory["average"]
-        return average
+        self.take(training, memory, get_ema_multi_avg_fn(self.decay))
 
 
 @register_modifier
@@ -115,7 +116,7 @@ class EMA(Averaging):
 class LAWA(Averaging):
     """Latest weight averaging: the mean of the weights at the ends of the last K epochs (arXiv 2209.14981).
 
-    The mean is that of fewer until there are K. It remembers K copies of the weights. The default K is ours.
+    Until there are K, the mean is that of fewer. It remembers K copies of the weights. The default K is ours.
     """
 
     K: int = count("how many of the last weights are averaged", low=1, unit="weights", default=6)
@@ -123,29 +124,22 @@ class LAWA(Averaging):
     recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=True)
 
     def check(self, task: Task) -> None:
-        every = iterations(self.every, task)
-        if every > task.steps:
-            raise TaskError(f"{self} takes no weights: every {every} iterations is too rarely for {task.steps} of them")
+        _check_taken(self, task, task.iterations(self.every))
 
     def begin(self, training: Training) -> Memory:
         return {"latest": []}
 
     def after_step(self, training: Training, memory: Memory) -> None:
-        if training.step % iterations(self.every, training.task) == 0:
+        if training.step % training.task.iterations(self.every) == 0:
             memory["latest"] = [*memory["latest"], _copies(training.module)][-self.K :]
 
     def average(self, memory: Memory) -> Weights:
         return window_mean(memory["latest"]) if memory["latest"] else {}
 
 
-def _take_in(training: Training, memory: Memory, update: Update) -> None:
-    """Take the network's weights into memory's average; the first are the average, as in torch's AveragedModel."""
-    if memory["count"] == 0:
-        memory["average"] = _copies(training.module)
-    else:
-        weights = [weight.detach() for weight in training.module.parameters()]
-        update(list(memory["average"].values()), weights, memory["count"])
-    memory["count"] += 1
+def _check_taken(average: Averaging, task: Task, every: int, start: float = 0.0) -> None:
+    if task.steps // every * every < max(every, start * task.steps):
+        raise TaskError(f"{average} takes no weights: every {every} iterations is too rarely for {task.steps} of them")
 
 
 def _copies(network: nn.Module) -> dict[str, Tensor]:

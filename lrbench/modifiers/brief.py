@@ -10,19 +10,19 @@ JOINT = " + "
 
 
 def brief_variant(name: str) -> str:
-    """The name of a variant without the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
+    """Shorten the name of a variant by the settings that have their defaults: `PSWA(p=0.1)`, `PLP + EMA(decay=0.9)`.
 
-    What is no modifier's text, a name that a study file gives for one, is left as it is.
+    A name that a study file gives a modifier stays as it is.
     """
-    return JOINT.join(map(_brief_method, name.split(JOINT)))
+    return JOINT.join(map(_brief_modifier, name.split(JOINT)))
 
 
-def _brief_method(text: str) -> str:
+def _brief_modifier(text: str) -> str:
     try:
         modifier = parse_modifier(text)
     except TaskError:
         return text
-    settings = parameters_of(type(modifier))
-    told = [setting for setting in settings if setting.required or getattr(modifier, setting.name) != setting.default]
-    given = ", ".join(f"{setting.name}={getattr(modifier, setting.name)!r}" for setting in told)
+    settings = [(setting, getattr(modifier, setting.name)) for setting in parameters_of(type(modifier))]
+    changed = [(setting.name, value) for setting, value in settings if setting.required or value != setting.default]
+    given = ", ".join(f"{name}={value!r}" for name, value in changed)
     return f"{type(modifier).__name__}({given})" if given else type(modifier).__name__

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def step_back(slow: Tensor, fast: Tensor, alpha: float) -> Tensor:
-    """The slow weights after k fast steps: slow + alpha * (fast - slow); the fast weights go on from there."""
+    """Move the slow weights after k fast steps: slow + alpha * (fast - slow); the fast weights go on from there."""
     return slow.lerp(fast, alpha)
 
 

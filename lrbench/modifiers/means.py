@@ -12,17 +12,14 @@ Weights = Mapping[str, "Tensor"]
 
 
 def running_mean(mean: Weights, weights: Weights, n: int) -> dict[str, Tensor]:
-    """The mean of n weights: `mean` is that of the n - 1 before (for n = 1 it is not looked at), `weights` the n-th.
-
-    mean + (weights - mean) / n, for the names in `weights`.
-    """
+    """Update the mean of n - 1 weights by the n-th: mean + (weights - mean) / n, for the names in `weights`."""
     if n == 1:
         return {name: weight.clone() for name, weight in weights.items()}
     return {name: mean[name].lerp(weight, 1 / n) for name, weight in weights.items()}
 
 
 def window_mean(samples: Sequence[Weights]) -> dict[str, Tensor]:
-    """The mean of at least one sample, summed from the first to the last, for the names in the last."""
+    """Average at least one sample, summed from the first to the last, for the names in the last."""
     means = {}
     for name in samples[-1]:
         total = samples[0][name].clone()
@@ -33,7 +30,7 @@ def window_mean(samples: Sequence[Weights]) -> dict[str, Tensor]:
 
 
 def momentum_of_means(previous: Weights, mean: Weights, beta: float) -> dict[str, Tensor]:
-    """beta * previous + (1 - beta) * mean, for the names in `mean`; the mean itself where nothing is before it."""
+    """Compute beta * previous + (1 - beta) * mean, for the names in `mean`; the mean where nothing is before it."""
     if not previous:
         return dict(mean)
     return {name: beta * previous[name] + (1 - beta) * now for name, now in mean.items()}

@@ -17,11 +17,11 @@ from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
 
 SAMPLES = 4096
-"""How many train samples normalisation statistics are computed from, at most (one batch at least)."""
+"""Train samples that normalisation statistics are computed from, at most (one batch at least)."""
 
 
 def copy_with_weights(network: nn.Module, weights: Weights) -> nn.Module:
-    """A copy of the network with these weights, which it shares; what `weights` does not name stays as it is."""
+    """Copy a network with these weights, which the copy shares; weights without a name there are the network's."""
     known: dict[int, nn.Parameter] = {}
     for name, parameter in network.named_parameters():
         known[id(parameter)] = nn.Parameter(weights.get(name, parameter).detach(), requires_grad=False)
@@ -29,12 +29,11 @@ def copy_with_weights(network: nn.Module, weights: Weights) -> nn.Module:
 
 
 def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn.Module:
-    """A copy of the network whose batch normalisation has the statistics that its weights give on train batches.
+    """Copy a network, and recompute the copy's statistics of batch normalisation on train batches.
 
-    They are the plain mean over a fixed pass (`torch.optim.swa_utils.update_bn`): batches of the task's size,
-    augmented as in training, of the same randomly chosen train samples at every evaluation of a run, `SAMPLES` at
-    most. Leading units that are no longer trained keep theirs. Every draw is a function of the run's seed, so that
-    the result does not depend on what was drawn before.
+    They are the plain mean (`torch.optim.swa_utils.update_bn`) over batches of the task's size, augmented as in
+    training, of at most `SAMPLES` randomly chosen train samples. The samples and every draw follow from the run's
+    seed alone. Leading units that are no longer trained keep their statistics.
     """
     network = copy_with_weights(network, {})
     task = training.task

@@ -1,9 +1,9 @@
 """PLP: parameter linear prediction (Ying et al., arXiv 2310.10958; Scientific Reports 14:15197, 2024).
 
-What is known of it, and how well: the formula is verified, but from a secondary source, a third-party port that
-states the paper's; the paper's step factor is fixed to 1. That weights and biases are predicted (batch normalisation's
-scale and shift among them), and running statistics and the optimizer's velocity are not, is our reading. The paper's
-claim, also secondary: about 1% more accuracy on CIFAR-100.
+The formula is verified from a secondary source, a third-party port that states the paper's; the paper's step factor is
+fixed to 1. That weights and biases are predicted (batch normalisation's scale and shift among them), and running
+statistics and the optimizer's velocity are not, is our reading. The paper's claim, also secondary: about 1% more
+accuracy on CIFAR-100.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CYCLE = 3
 """Iterations of a prediction cycle."""
 
 PLP_CONTROL_SCALE = 7 / 6
-"""How much farther PLP goes than plain training where the gradient stays the same.
+"""The factor by which PLP goes farther than plain training where the gradient stays the same.
 
 Let every update of the optimizer be u. Then p1 = p0 + u, p2 = p0 + 2u, p3 = p0 + 3u, and the prediction is
 p3 + (p2 - p1) / 2 = p0 + 3.5u: a cycle of 3 iterations moves 3.5 updates, as plain training does at an LR times 7/6.
@@ -34,12 +34,12 @@ p3 + (p2 - p1) / 2 = p0 + 3.5u: a cycle of 3 iterations moves 3.5 updates, as pl
 
 
 def half_move(p1: Tensor, p2: Tensor) -> Tensor:
-    """Half the way from p1 to p2: what is added to p3."""
+    """Compute half the way from p1 to p2, which is added to p3."""
     return (p2 - p1) / 2
 
 
 def predicted(p1: Tensor, p2: Tensor, p3: Tensor) -> Tensor:
-    """The weights that follow three in a row: (p2 + p3)/2 + ((p2 + p3)/2 - (p1 + p2)/2), which is p3 + (p2 - p1)/2.
+    """Predict the next weights of three in a row: (p2 + p3)/2 + ((p2 + p3)/2 - (p1 + p2)/2), which is p3 + (p2 - p1)/2.
 
     p1, p2, p3: the weights after the first, second and third iteration of a cycle, of any one shape.
     """
@@ -47,7 +47,7 @@ def predicted(p1: Tensor, p2: Tensor, p3: Tensor) -> Tensor:
 
 
 def plp_control(policy: Policy) -> Policy:
-    """The policy that plain training is given beside PLP: a gain that it shows too is one of the learning rate."""
+    """Scale a policy for the plain training beside PLP: a gain that it shows too is one of the learning rate."""
     return policy.scaled(PLP_CONTROL_SCALE)
 
 
@@ -56,12 +56,11 @@ def plp_control(policy: Policy) -> Policy:
 class PLP(Modifier):
     """After every third iteration, go on from the weights that the last three predict.
 
-    It remembers one copy of the weights: the first of a cycle, then half the way to the second. Momentum and other
-    optimizer state is left alone. Only iterations whose update was made count. A replacement of the weights by another
-    modifier begins a new cycle, for a line through a jump predicts nothing.
+    It remembers one copy of the weights: the first of a cycle, then half the way to the second. Optimizer state is left
+    alone. A replacement of the weights by another modifier begins a new cycle, for a line through a jump predicts
+    nothing. Its control is plain training under `plp_control(policy)`: PLP is partly a learning rate times 7/6.
 
-    Formula verified from a secondary source; see this module. Its control is plain training under
-    `plp_control(policy)`: PLP is partly a learning rate times 7/6.
+    The formula is verified from a secondary source; see this module.
     """
 
     rank = 10

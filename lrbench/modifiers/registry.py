@@ -15,7 +15,7 @@ from lrbench.policy.parameter import Parameter, build_declared, check_declared, 
 from lrbench.registry import Registry
 
 MAX_TEXT = 2000
-"""The longest text that is read, in characters."""
+"""The length of the longest text that is read, in characters."""
 
 AnyModifier = TypeVar("AnyModifier", bound=type[Watcher])
 
@@ -23,13 +23,13 @@ MODIFIERS: Registry[type[Watcher]] = Registry("modifier", TaskError, "lrbench.mo
 
 
 def register_modifier(modifier: AnyModifier) -> AnyModifier:
-    """Class decorator: makes a modifier known by its class's name to text, study files and listings.
+    """Register a modifier (a class decorator): text, study files and listings know it by its class's name.
 
-    The class is a frozen dataclass, a `Modifier` where it changes training and a `Watcher` where it does not, with a
-    docstring whose first line is shown in listings, and with every setting declared by a specifier.
+    The class is a frozen dataclass, a `Modifier` where it changes training and a `Watcher` where it does not. A
+    specifier declares each setting; listings show the first line of the docstring.
 
     Raises:
-        TaskError: it is none of that, or another class has the name.
+        TaskError: the class is not so, or another class has the name.
     """
     if not (isinstance(modifier, type) and issubclass(modifier, Watcher)):
         raise TaskError(f"register_modifier takes a subclass of Modifier or Watcher, not {short_repr(modifier)}")
@@ -37,8 +37,8 @@ def register_modifier(modifier: AnyModifier) -> AnyModifier:
     params = vars(modifier).get("__dataclass_params__")
     if params is None or not params.frozen:
         raise TaskError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) under @register_modifier")
-    said = modifier.__doc__ or ""
-    if sys.flags.optimize < 2 and (not said or said.startswith(f"{name}(")):  # python -OO drops docstrings
+    doc = modifier.__doc__ or ""
+    if sys.flags.optimize < 2 and (not doc or doc.startswith(f"{name}(")):  # python -OO drops docstrings
         raise TaskError(f"{name} must say what it does in a docstring")
     check_declared(modifier, TaskError)
     MODIFIERS.add(name, modifier, modifier.__module__)
@@ -46,26 +46,22 @@ def register_modifier(modifier: AnyModifier) -> AnyModifier:
 
 
 def modifiers() -> Mapping[str, type[Watcher]]:
-    """Every registered modifier by name: those that change training (`Modifier`) and those that only watch."""
+    """List every registered modifier by name: those that change training (`Modifier`) and those that only watch."""
     return MODIFIERS
 
 
 def settings_named(name: str) -> tuple[Parameter, ...]:
-    """The declared settings of the modifier called `name`.
-
-    Raises:
-        TaskError: there is no such modifier.
-    """
+    """List the declared settings of the modifier called `name`; raise TaskError where there is none."""
     return parameters_of(MODIFIERS.find(name))
 
 
 def description(name: str) -> str:
-    """The first line of the docstring of the modifier called `name`."""
+    """Read the first line of the docstring of the modifier called `name`; raise TaskError where there is none."""
     return (inspect.getdoc(MODIFIERS.find(name)) or "").partition("\n")[0]
 
 
 def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
-    """The modifier called `name` with these settings; those left out have their defaults.
+    """Build the modifier called `name` with these settings; the others have their defaults.
 
     Raises:
         TaskError: the modifier or a setting is unknown, one is missing, or a value is not allowed.
@@ -74,13 +70,12 @@ def modifier_named(name: str, options: Mapping[str, Any]) -> Watcher:
 
 
 def parse_modifier(text: str) -> Watcher:
-    """The modifier that `text` describes; `parse_modifier(str(modifier)) == modifier`.
+    """Parse a modifier, so that `parse_modifier(str(modifier)) == modifier`. Nothing in the text is executed.
 
     The text is a name and settings by name, `PSWA(period=1.0, p=0.5)`; a bare name has every default.
 
     Raises:
-        TaskError: the text is no such thing, names an unknown modifier or setting, or gives a value that is not
-            allowed. Nothing in the text is ever executed.
+        TaskError: the text has another form, an unknown modifier or setting, or a value that is not allowed.
     """
     if not isinstance(text, str):
         raise TaskError(f"a modifier is described by text, not {short_repr(text)}")
@@ -109,7 +104,7 @@ def parse_modifier(text: str) -> Watcher:
 
 
 class _NoLiteral:
-    """What stands in a text where a value is wanted and no literal is; it is not allowed for any setting."""
+    """A value in a text that is no literal; no setting allows it."""
 
     def __init__(self, text: str) -> None:
         self._text = text

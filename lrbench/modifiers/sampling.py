@@ -9,19 +9,18 @@ what was sampled; the learning rate is left alone. (SWA, in contrast, averages b
 What is known of it: the mechanism is verified in the authors' patent. Which name stands for which mean is our
 reconstruction; the defaults, and PSWM's beta altogether, are ours.
 
-Notice: the mechanism is described in the patent US 11,922,316 B2 of the method's authors. Whether that concerns your
-use is for you to find out.
+Notice: the mechanism is described in the authors' patent US 11,922,316 B2. Whether that concerns your use is for you
+to find out.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lrbench.engine.modifier import Memory, Modifier
 from lrbench.errors import TaskError
-from lrbench.modifiers.epochs import iterations
 from lrbench.modifiers.means import Weights, momentum_of_means, running_mean, window_mean
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
@@ -41,19 +40,15 @@ def is_sampled(seed: int, step: int, p: float) -> bool:
 
 
 def in_tail(position: int, period: int, tail: float) -> bool:
-    """Whether iteration `position` (1..period) is in the last fraction `tail` of a period of so many iterations.
-
-    The tail is what it rounds to in iterations, and at least the last one.
-    """
+    """Whether iteration `position` (1..period) is in the last fraction `tail` of a period: at least the last one."""
     return position > period - max(1, round(tail * period))
 
 
 class PeriodicSampling(Modifier):
-    """What the three share: when weights are sampled, and that a mean of them replaces the weights.
+    """A modifier that samples weights, and replaces them by a mean of the samples when a period ends.
 
-    A subclass says what it keeps of a sample, and what mean it makes of what it kept. Unless told otherwise, optimizer
-    state and running statistics of batch normalisation stay as they are. A last period that the budget cuts short
-    replaces nothing.
+    It keeps the running mean of a period's samples; a subclass may keep something else, and makes the mean from what
+    was kept. A last period that the budget cuts short replaces nothing.
     """
 
     rank = 30
@@ -65,21 +60,25 @@ class PeriodicSampling(Modifier):
     recompute_bn: bool
     reset_optimizer: bool
 
-    @abstractmethod
     def keep(self, weights: Weights, memory: Memory) -> None:
         """Take one more sample of the period into memory."""
+        memory["n"] += 1
+        memory["mean"] = running_mean(memory["mean"], weights, memory["n"])
 
     @abstractmethod
     def mean(self, memory: Memory) -> Weights:
-        """The mean of the period's samples, which are then forgotten; empty where there is none."""
+        """Return the mean of the period's samples, and forget them; empty where there is none."""
+
+    def begin(self, training: Training) -> Memory:
+        return {"n": 0, "mean": {}}
 
     def check(self, task: Task) -> None:
-        period = iterations(self.period, task)
+        period = task.iterations(self.period)
         if period > task.steps:
             raise TaskError(f"{self}: a period has {period} iterations, and the budget is {task.steps}")
 
     def after_step(self, training: Training, memory: Memory) -> None:
-        period = iterations(self.period, training.task)
+        period = training.task.iterations(self.period)
         position = (training.step - 1) % period + 1
         if in_tail(position, period, self.tail) and is_sampled(training.seed, training.step, self.p):
             self.keep(training.weights, memory)
@@ -94,26 +93,17 @@ class PeriodicSampling(Modifier):
         return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module
 
 
-def _period() -> Any:
-    above_zero = Bounds(0.0, low_open=True)
-    return number("length of a period; at least one iteration", unit="epochs", bounds=above_zero, default=1.0)
-
-
-def _p() -> Any:
-    return number("probability that an iteration's weights are sampled", bounds=Bounds(0.0, 1.0), default=0.5)
-
-
-def _tail() -> Any:
-    last = Bounds(0.0, 1.0, low_open=True)
-    return number("last part of a period, in which weights are sampled", unit="periods", bounds=last, default=1.0)
-
-
-def _recompute_bn() -> Any:
-    return flag("recompute batch normalisation's statistics before evaluation, in a copy", default=False)
-
-
-def _reset_optimizer() -> Any:
-    return flag("forget momentum and other optimizer state where weights are replaced", default=False)
+_ABOVE_0 = Bounds(0.0, low_open=True)
+_PERIOD = number("length of a period; at least one iteration", unit="epochs", bounds=_ABOVE_0, default=1.0)
+_P = number("probability that an iteration's weights are sampled", bounds=Bounds(0.0, 1.0), default=0.5)
+_TAIL = number(
+    "last part of a period, in which weights are sampled",
+    unit="periods",
+    bounds=Bounds(0.0, 1.0, low_open=True),
+    default=1.0,
+)
+_RECOMPUTE_BN = flag("recompute batch normalisation's statistics before evaluation, in a copy", default=False)
+_RESET_OPTIMIZER = flag("forget momentum and other optimizer state where weights are replaced", default=False)
 
 
 @register_modifier
@@ -125,17 +115,10 @@ class PSWA(PeriodicSampling):
     reconstruction. It remembers one copy of the weights.
     """
 
-    period: float = _period()
-    p: float = _p()
-    recompute_bn: bool = _recompute_bn()
-    reset_optimizer: bool = _reset_optimizer()
-
-    def begin(self, training: Training) -> Memory:
-        return {"n": 0, "mean": {}}
-
-    def keep(self, weights: Weights, memory: Memory) -> None:
-        memory["n"] += 1
-        memory["mean"] = running_mean(memory["mean"], weights, memory["n"])
+    period: float = _PERIOD
+    p: float = _P
+    recompute_bn: bool = _RECOMPUTE_BN
+    reset_optimizer: bool = _RESET_OPTIMIZER
 
     def mean(self, memory: Memory) -> Weights:
         mean: Weights = memory["mean"]
@@ -152,12 +135,12 @@ class PWALKS(PeriodicSampling):
     reconstruction. It remembers K copies of the weights.
     """
 
-    period: float = _period()
-    p: float = _p()
-    tail: float = _tail()
+    period: float = _PERIOD
+    p: float = _P
+    tail: float = _TAIL
     K: int = count("how many of the last samples are averaged", low=1, unit="samples", default=10)
-    recompute_bn: bool = _recompute_bn()
-    reset_optimizer: bool = _reset_optimizer()
+    recompute_bn: bool = _RECOMPUTE_BN
+    reset_optimizer: bool = _RESET_OPTIMIZER
 
     def begin(self, training: Training) -> Memory:
         return {"samples": []}
@@ -183,19 +166,15 @@ class PSWM(PeriodicSampling):
     the name stands for is a reconstruction, and beta is ours. It remembers two copies of the weights.
     """
 
-    period: float = _period()
-    p: float = _p()
-    tail: float = _tail()
+    period: float = _PERIOD
+    p: float = _P
+    tail: float = _TAIL
     beta: float = number("share of the last period's mean", bounds=Bounds(0.0, 1.0, high_open=True), default=0.5)
-    recompute_bn: bool = _recompute_bn()
-    reset_optimizer: bool = _reset_optimizer()
+    recompute_bn: bool = _RECOMPUTE_BN
+    reset_optimizer: bool = _RESET_OPTIMIZER
 
     def begin(self, training: Training) -> Memory:
-        return {"n": 0, "mean": {}, "previous": {}}
-
-    def keep(self, weights: Weights, memory: Memory) -> None:
-        memory["n"] += 1
-        memory["mean"] = running_mean(memory["mean"], weights, memory["n"])
+        return {**super().begin(training), "previous": {}}
 
     def mean(self, memory: Memory) -> Weights:
         mean, previous = memory["mean"], memory["previous"]

@@ -162,6 +162,10 @@ class Task(Readable):
         """Iterations of one pass over the train split; the samples left over are dropped, others each epoch."""
         return len(self.data.train) // self.batch_size
 
+    def iterations(self, epochs: float) -> int:
+        """Convert a length in epochs, also a fraction of one, to iterations: rounded, and at least one."""
+        return max(1, round(epochs * self.steps_per_epoch))
+
     @cached_property
     def chance(self) -> float:
         """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.

@@ -11,11 +11,10 @@
         its outputs over the train split are computed once and stored by sample; training goes on from those
     evaluations and checkpoints have the whole network
 
-What is known of it: only the paper's abstract was at hand. That layers are scored by how much their parameters change
-and by whether they will go on learning, that the network is scaled down so that fewer parameters are learned, that
-forward operations fall (by 17.83% for VGG-11 to 83.74% for ResNet-152) and that training time is more than halved
-without a significant loss of accuracy: those are the paper's claims. The scores, the rule, how outputs are stored and
-all defaults are our reconstruction.
+Only the paper's abstract was at hand. It claims that layers are scored by how much their parameters change and whether
+they will go on learning, that the network is scaled down so that fewer parameters are learned, that forward operations
+fall (by 17.83% for VGG-11 to 83.74% for ResNet-152), and that training time is more than halved without a significant
+loss of accuracy. The scores, the rule, how outputs are stored and all defaults are our reconstruction.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ class Drop:
 
     Attributes:
         epoch, step: the epochs and the iterations done by then.
-        units: how many leading units are dropped from then on.
+        units: the number of leading units that are dropped from then on.
         storage: how their outputs over the train split are stored; "none": they are computed anew each iteration.
-        views: of how many augmented views of each sample.
-        bytes: what that takes.
+        views: the augmented views of each sample that are stored.
+        bytes: the memory that they take.
     """
 
     epoch: int
@@ -101,11 +100,7 @@ class LearnAndDrop(Modifier):
     budget: str = size("memory for stored outputs", default="2GiB")
 
     def check(self, task: Task) -> None:
-        """Refuse a network that has no units or too few, and views for which there is no room.
-
-        Raises:
-            TaskError: one of these.
-        """
+        """Refuse a network that has no units or too few, and views that exceed the budget, by a TaskError."""
         from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
         from lrbench.modifiers.learn_and_drop.units import check_units
 
@@ -147,8 +142,9 @@ class LearnAndDrop(Modifier):
         memory["lr"] += training.lr
 
     def after_epoch(self, training: Training, memory: Memory) -> None:
-        from lrbench.modifiers.learn_and_drop.rest import freeze
+        from lrbench.modifiers.learn_and_drop.rest import features_bytes, freeze
 
+        task = training.task
         lr, memory["lr"] = memory["lr"], 0.0
         if lr == 0:
             return
@@ -160,10 +156,11 @@ class LearnAndDrop(Modifier):
         rule = {name: getattr(self, name) for name in ("tau", "delta", "window", "patience", "warmup")}
         done = [unit < dropped or is_done(scores, **rule) for unit, scores in enumerate(memory["scores"])]
         units = prefix_to_drop(done)
-        if units > dropped and training.step < training.task.steps:
-            frozen = self._frozen(training.task, units)
+        if units > dropped and training.step < task.steps:
+            frozen = self._frozen(task, units)
             freeze(training, frozen)
-            memory["drops"].append(asdict(_drop(training, frozen)))
+            epoch, stored = training.step // task.steps_per_epoch, features_bytes(task, frozen)
+            memory["drops"].append(asdict(Drop(epoch, training.step, units, frozen.storage, frozen.views, stored)))
         memory["weights"] = {name: weight.detach().clone() for name, weight in training.weights.items()}
 
     def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
@@ -171,7 +168,7 @@ class LearnAndDrop(Modifier):
         return {"dropped_units": drops[-1].units if drops else 0, "drops": "; ".join(map(str, drops))}
 
     def drops(self, state: State) -> tuple[Drop, ...]:
-        """What was dropped on the way to a state, in order."""
+        """List what was dropped on the way to a state, in order."""
         return tuple(Drop(**drop) for drop in state.memories.get(str(self), {}).get("drops", ()))
 
     def _frozen(self, task: Task, units: int) -> Frozen:
@@ -192,16 +189,8 @@ class LearnAndDrop(Modifier):
 
 
 def _trained(training: Training) -> list[list[str]]:
-    """For each unit, the names of its weights that are trained."""
+    """List the names of the trained weights of each unit."""
     from lrbench.modifiers.learn_and_drop.units import units_of
 
     names = {weight: name for name, weight in training.weights.items()}
     return [[names[weight] for weight in unit.parameters() if weight in names] for unit in units_of(training.module)]
-
-
-def _drop(training: Training, frozen: Frozen) -> Drop:
-    from lrbench.modifiers.learn_and_drop.rest import features_bytes
-
-    epoch = training.step // training.task.steps_per_epoch
-    stored = features_bytes(training.task, frozen)
-    return Drop(epoch, training.step, frozen.units, frozen.storage, frozen.views, stored)

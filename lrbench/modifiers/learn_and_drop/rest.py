@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 Storage = Literal["float32", "bfloat16", "none"]
 
 BYTES = {"float32": 4, "bfloat16": 2, "none": 0}
-"""What a stored number takes."""
+"""Bytes of a stored number."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Frozen:
         units: how many; 0 for none.
         storage: the type that the outputs are stored in, or "none" where they are computed anew each iteration,
             without gradients, from freshly augmented inputs.
-        views: how many augmented views of each sample are stored; each iteration draws one of them for each sample.
-            Without augmentation there is one, the sample as it is.
+        views: how many augmented views of each sample are stored, of which each iteration draws one; 1 without
+            augmentation.
     """
 
     units: int = 0
@@ -87,18 +86,19 @@ class Rest(Trainable):
             self.features = frozen_features(self.task, self.ahead, self.frozen, self.seed)
         generator = self._generator.manual_seed(stream_seed(self.seed, "stored view", step))
         views = torch.randint(self.frozen.views, (len(indices),), generator=generator).to(self.task.device)
-        return _stored_batch(self.features, views, indices)
+        rows = self.features.flatten(0, 1).index_select(0, views * self.features.shape[1] + indices)
+        return _unpacked(rows.float())
 
 
 def freeze(training: Training, frozen: Frozen) -> None:
     """Take leading units out of training: out of the forward and the backward pass, and of the optimizer.
 
-    Unless the storage is "none", their outputs over the train split are computed now, which is counted, and training
-    goes on from those. A modifier that calls it does so again in `resume`, by a `Rest` of the same units.
+    Unless the storage is "none", their outputs over the train split are computed now, which `flops` counts, and
+    training goes on from those. In `resume`, a modifier trains a `Rest` of the same units.
 
     Raises:
         TaskError: the network has no units.
-        ValueError: there are fewer units than are frozen already, or all there are.
+        ValueError: there are fewer units than are frozen already, or all of them.
     """
     whole, task = training.trainable, training.task
     before = whole.frozen if isinstance(whole, Rest) else Frozen()
@@ -108,18 +108,19 @@ def freeze(training: Training, frozen: Frozen) -> None:
     training.train_only(rest)
     if whole.features is not None and _extends(frozen, before):
         units = nn.Sequential(*units_of(training.module)[before.units : frozen.units])
-        rest.features = _extended_features(task, units, frozen, whole.features)
+        features = whole.features
+        rest.features = _outputs(task, units, frozen, lambda view, batch: _unpacked(features[view, batch]))
     elif frozen.stored:
         rest.features = frozen_features(task, rest.ahead, frozen, training.seed)
     training.flops += _features_flops(task, frozen, before)
 
 
 def frozen_features(task: Task, prefix: nn.Module, frozen: Frozen, seed: int) -> Tensor:
-    """The outputs of the frozen units (`prefix`, in eval mode) over the train split, in the storage's type.
+    """Compute the outputs of the frozen units (`prefix`, in eval mode) over the train split, in the storage's type.
 
-    They are computed in batches of the task's size, so that each has the bits that it would have in training, for
-    some kernels sum in another order for another size; the last batch overlaps the one before. With augmentation,
-    view v of a batch is drawn from its own stream, so that computing them again gives the same bits.
+    Batches have the task's size, since some kernels sum in another order for another one: each output has the bits
+    that it would have in training. The last batch overlaps the one before. Each view of a batch is drawn from its own
+    stream, so that computing it again gives the same bits.
 
     Returns:
         [views, samples, ...], images with their channels last.
@@ -140,71 +141,50 @@ def _extends(frozen: Frozen, before: Frozen) -> bool:
     return before.stored and before.storage == "float32" and frozen.stored and frozen.views == before.views
 
 
-def _extended_features(task: Task, units: nn.Module, frozen: Frozen, features: Tensor) -> Tensor:
-    """The outputs of `units`, in eval mode, over those of the units before them: `features`, stored as float32."""
-    return _outputs(task, units, frozen, lambda view, batch: _unpacked(features[view, batch]))
-
-
-def _stored_batch(features: Tensor, views: Tensor, indices: Tensor) -> Tensor:
-    """The stored outputs of samples `indices` (int64 [n]), each in the view that `views` (int64 [n]) says; float32."""
-    rows = features.flatten(0, 1).index_select(0, views * features.shape[1] + indices)
-    return _unpacked(rows.float())
-
-
 def features_bytes(task: Task, frozen: Frozen) -> int:
-    """How much memory the stored outputs take."""
-    numbers = prod(_unit_shapes(task)[frozen.units - 1]) if frozen.units else 0
+    """Compute the memory that the stored outputs take, in bytes."""
+    numbers = _measured_units(task)[0][frozen.units - 1] if frozen.units else 0
     return BYTES[frozen.storage] * frozen.views * len(task.data.train) * numbers
 
 
 @once_per_task
-def _unit_shapes(task: Task) -> tuple[tuple[int, ...], ...]:
-    """The shape of what each unit of a task's network puts out for one sample."""
+def _measured_units(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Measure each unit of a task's network: the numbers of its output for a sample, and its forward FLOPs a batch."""
+    numbers, flops = [], []
     with callers_generators(), torch.no_grad():
-        outputs, shapes = task.data.decode(task.data.train.inputs[:1]), []
+        outputs = task.data.decode(task.data.train.inputs[: task.batch_size])
         for unit in units_of(task.network().eval()):
-            outputs = forward(task, unit, outputs)
-            shapes.append(tuple(outputs.shape[1:]))
-    return tuple(shapes)
+            with FlopCounterMode(display=False) as counter:
+                outputs = forward(task, unit, outputs)
+            flops.append(counter.get_total_flops())
+            numbers.append(outputs.shape[1:].numel())
+    return tuple(numbers), tuple(flops)
 
 
 def _feature_batches(task: Task) -> list[slice]:
-    """The batches in which a view of the train split is put through the frozen units."""
+    """Cut the train split into the batches that the frozen units are given."""
     samples, size = len(task.data.train), task.batch_size
     return [slice(first, first + size) for first in (*range(0, samples - size, size), samples - size)]
 
 
 @once_per_task
 def _step_flops(task: Task, frozen: Frozen) -> Flops:
-    """What a training iteration costs; frozen units cost their forward pass, unless their outputs are stored."""
+    """Count what a training iteration costs; frozen units cost their forward pass, unless their outputs are stored."""
     with callers_generators():
         rest = Rest(task, task.network(), 0, frozen)
         with torch.no_grad():
             inputs = forward(task, rest.ahead, task.data.decode(task.data.train.inputs[: task.batch_size]))
-        ahead = Flops() if frozen.stored else Flops(forward=sum(_unit_flops(task)[: frozen.units]))
+        ahead = Flops() if frozen.stored else Flops(forward=sum(_measured_units(task)[1][: frozen.units]))
         return ahead + counted_flops(task, rest.trained, inputs)
 
 
 def _features_flops(task: Task, frozen: Frozen, before: Frozen) -> Flops:
-    """What computing the outputs of frozen units over the train split costs, where those of `before` are stored."""
+    """Count what the outputs of frozen units over the train split cost, where those of `before` are stored."""
     if not frozen.stored:
         return Flops()
     first = before.units if _extends(frozen, before) else 0
-    batch = Flops(forward=sum(_unit_flops(task)[first : frozen.units]))
+    batch = Flops(forward=sum(_measured_units(task)[1][first : frozen.units]))
     return batch * len(_feature_batches(task)) * frozen.views
-
-
-@once_per_task
-def _unit_flops(task: Task) -> tuple[int, ...]:
-    """What each unit costs one batch, forward."""
-    costs = []
-    with callers_generators(), torch.no_grad():
-        outputs = task.data.decode(task.data.train.inputs[: task.batch_size])
-        for unit in units_of(task.network().eval()):
-            with FlopCounterMode(display=False) as counter:
-                outputs = forward(task, unit, outputs)
-                costs.append(counter.get_total_flops())
-    return tuple(costs)
 
 
 def _outputs(task: Task, module: nn.Module, frozen: Frozen, inputs: Callable[[int, slice], Tensor]) -> Tensor:

@@ -16,11 +16,11 @@ KEPT = 2
 """Units at a network's end that always stay: the last unit and the head, which is the last layer with parameters."""
 
 EPSILON = 1e-12
-"""Keeps the score of weights that are all zero finite."""
+"""It keeps the score of weights that are all zero finite."""
 
 
 def change_score(before: Sequence[Tensor], now: Sequence[Tensor], lr: float) -> float:
-    """How much weights changed over an epoch, relative to their size and to the learning rates that moved them.
+    """Compute how far weights moved over an epoch, relative to their size and to the learning rates that moved them.
 
     Args:
         before, now: the tensors of a unit, one epoch ago and now.
@@ -34,7 +34,7 @@ def change_score(before: Sequence[Tensor], now: Sequence[Tensor], lr: float) -> 
 
 
 def slope(values: Sequence[float]) -> float:
-    """The slope of the least-squares line through at least two values one epoch apart, per epoch."""
+    """Compute the slope of the least-squares line through at least two values one epoch apart, per epoch."""
     return linear_regression(range(len(values)), values).slope
 
 
@@ -63,12 +63,12 @@ def is_done(scores: Sequence[float], *, tau: float, delta: float, window: int, p
 
 
 def prefix_to_drop(done: Sequence[bool]) -> int:
-    """The length of the longest prefix of done units, of which the last `KEPT` never are."""
+    """Count the leading units that are done; the last `KEPT` never are."""
     return sum(1 for _ in takewhile(bool, done[: max(0, len(done) - KEPT)]))
 
 
 def choose_storage(needed: int, budget: int) -> Storage:
-    """How outputs that take `needed` bytes as float32 are stored within a budget of bytes: exactly where they fit."""
+    """Choose how outputs of `needed` bytes as float32 are stored within a budget of bytes: exactly where they fit."""
     if needed <= budget:
         return "float32"
     return "bfloat16" if needed // 2 <= budget else "none"

@@ -27,14 +27,14 @@ FOLLOWERS = (
 
 
 def units_of(module: nn.Module) -> tuple[nn.Sequential, ...]:
-    """The units of a network, in order: applying one after the other is applying the network.
+    """Cut a network into its units, in order: applying one after the other is applying the network.
 
-    A network declares them by a method `units()` that returns an iterable of modules. One that does not, but is an
-    `nn.Sequential` (of `nn.Sequential`s, to any depth), is cut before each layer that has parameters of its own and
-    is no normalisation or activation: a convolution with what follows it up to the next one, a whole residual block.
+    A network declares them by `units()`, which returns an iterable of modules. Otherwise an `nn.Sequential` (of
+    `nn.Sequential`s, to any depth) is cut before each layer that has parameters of its own and is no normalisation or
+    activation: a convolution with what follows it up to the next one, a whole residual block.
 
     Raises:
-        TaskError: the network has neither, or has fewer than two units.
+        TaskError: the network is neither, or has fewer than two units.
     """
     name = type(module).__name__
     declared = getattr(module, "units", None)
@@ -53,14 +53,13 @@ def units_of(module: nn.Module) -> tuple[nn.Sequential, ...]:
 
 
 def check_units(task: Task) -> tuple[nn.Sequential, ...]:
-    """The units of a task's network, once they are known to be the network.
+    """Cut a task's network into units, and check that they are the network.
 
-    Two samples are put through the network and through its units one after the other, in training and in eval mode,
-    on the CPU, and the global random generators are left as they are.
+    Two samples go through the network and through its units, in training and in eval mode, on the CPU. The global
+    random generators are left as they are.
 
     Raises:
-        TaskError: the network has no units, two of them share parameters, or together they do not give its outputs,
-            bit for bit.
+        TaskError: the network has no units, two of them share parameters, or their outputs are not the network's bits.
     """
     inputs = task.data.decode(task.data.train.inputs[:2]).cpu()
     with callers_generators(), torch.no_grad():
