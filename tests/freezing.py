@@ -1,14 +1,14 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.engine import Memory, Modifier, State, Training
+from lrbench.engine import Evaluation, Memory, Modifier, State, Training
 from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, freeze
 
 
 @dataclass(frozen=True)
 class FreezeAt(Modifier):
-    """Takes leading units out of training after the iterations that it is told."""
+    """A modifier that takes leading units out of training after given iterations."""
 
     plan: tuple[tuple[int, Frozen], ...]
 
@@ -25,5 +25,10 @@ class FreezeAt(Modifier):
 
 
 def frozen_in(state: State) -> Frozen:
-    """What `FreezeAt` has frozen on the way to a state."""
+    """Read what `FreezeAt` has frozen on the way to a state."""
     return next(Frozen(**memory["frozen"]) for memory in state.memories.values() if "frozen" in memory)
+
+
+def losses(evaluations: Sequence[Evaluation]) -> list[float]:
+    """List the losses on every split of every evaluation."""
+    return [seen.loss for evaluation in evaluations for seen in evaluation.predictions.values()]

@@ -9,7 +9,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from lrbench.engine import Evaluation, State, advance, begin, identical, predict
 from lrbench.modifiers import EMA, LAWA, PLP, SWA, Watcher
 from lrbench.tasks.task import Task
-from tests.present import present
 
 Weights = dict[str, Tensor]
 ByHand = Callable[..., Iterator[State]]
@@ -81,7 +80,7 @@ def test_lawa_of_the_last_iteration_is_the_network_itself(task: Task) -> None:
         task, begin(task, 0), np.full(task.steps, 0.05), watchers=[watcher := LAWA(K=1, every=0.01, recompute_bn=False)]
     )
     for seen in evaluations:
-        assert identical(present(seen.watched[str(watcher)].test).outputs, present(seen.test).outputs)
+        assert identical(seen.watched[str(watcher)].predictions, seen.predictions)
 
 
 @pytest.mark.parametrize("watcher", [SWA(start=0.2), EMA(decay=0.5), EMA(recompute_bn=True), LAWA(K=2)], ids=str)
@@ -90,11 +89,11 @@ def test_a_watcher_changes_no_bit_of_training(watcher: Watcher, task: Task) -> N
     plain, seen = advance(task, begin(task, 0), lrs)
     state, watched = advance(task, begin(task, 0), lrs, watchers=[watcher])
     assert identical({**state.facts(), "memories": {}}, plain.facts())
-    assert identical([present(e.test).outputs for e in watched], [present(e.test).outputs for e in seen])
+    assert identical([e.predictions for e in watched], [e.predictions for e in seen])
 
 
 def test_averages_are_of_the_weights_as_modifiers_leave_them(mlp_task: Task) -> None:
     lrs = np.full(mlp_task.steps, 0.05)
     _, evaluations = advance(mlp_task, begin(mlp_task, 0), lrs, [PLP()], [watcher := EMA(decay=0)])
     for seen in evaluations:
-        assert identical(present(seen.watched[str(watcher)].test).outputs, present(seen.test).outputs)
+        assert identical(seen.watched[str(watcher)].predictions, seen.predictions)

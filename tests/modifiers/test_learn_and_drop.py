@@ -36,7 +36,7 @@ from lrbench.modifiers.learn_and_drop.scores import (
 )
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
 from lrbench.tasks.task import Task
-from tests.present import present
+from tests.freezing import losses
 
 EPOCH = 6
 MAGIC = b"lrbench checkpoint 1\n"
@@ -332,13 +332,12 @@ def test_cut_anywhere_through_a_file_or_forked_a_run_has_the_same_bits(
             forked, more = advance(task, state, lrs[start:stop], modifiers, watchers)
             state, again = advance(task, load_checkpoint(tmp_path / "state.pt"), lrs[start:stop], modifiers, watchers)
             assert identical(forked, state)
-            assert [present(e.test).loss for e in more] == [present(e.test).loss for e in again]
+            assert losses(more) == losses(again)
             seen += more
         assert identical(state, expected)
-        assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in evaluations]
-        assert [present(w.test).loss for e in seen for w in e.watched.values()] == [
-            present(w.test).loss for e in evaluations for w in e.watched.values()
-        ]
+        assert losses(seen) == losses(evaluations)
+        watched, expected_watched = ([w for e in run for w in e.watched.values()] for run in (seen, evaluations))
+        assert losses(watched) == losses(expected_watched)
 
 
 def test_an_epoch_without_learning_is_not_counted(plain: Task) -> None:

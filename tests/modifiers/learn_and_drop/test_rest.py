@@ -28,7 +28,7 @@ from lrbench.modifiers.learn_and_drop.rest import Frozen, Rest, Storage, feature
 from lrbench.streams import stream_seed
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
 from lrbench.tasks.task import Task
-from tests.freezing import FreezeAt, frozen_in
+from tests.freezing import FreezeAt, frozen_in, losses
 from tests.present import present
 
 OPTIMIZERS = [SGD(momentum=0.9, weight_decay=1e-3), CaffeSGD(), Adam(), AdamW(), RMSprop(momentum=0.5)]
@@ -111,7 +111,7 @@ def test_the_rest_on_stored_outputs_equals_the_whole_network_with_frozen_units_b
     stored, seen = whole(task, freezing(units, "float32"))
     computed, expected = whole(task, freezing(units, "none"))
     assert identical(trained(stored), trained(computed))
-    assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in expected]
+    assert losses(seen) == losses(expected)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_resumed_equals_uninterrupted_before_at_and_after_a_drop(
                 save_checkpoint(tmp_path / "state.pt", state)
                 state = load_checkpoint(tmp_path / "state.pt")
         assert identical(state, expected)
-        assert [present(e.test).loss for e in seen] == [present(e.test).loss for e in evaluations]
+        assert losses(seen) == losses(evaluations)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=["float32", "bfloat16, 3 views", "none", "growing"])
