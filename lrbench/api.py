@@ -73,7 +73,7 @@ class Outcome(Readable):
         return f"Another study '{self.results.study}' was in the store: it is kept as {self.kept}."
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `lrbench run --json`."""
+        """Return the document of `lrbench run --json`."""
         return self.results.to_json() | self.tally.to_json()
 
 
@@ -162,14 +162,14 @@ class Lab:
 
     @contextmanager
     def _trainer(self) -> Iterator[Trainer]:
-        """What trains into the store, with progress shown."""
+        """Open what trains into the store, with progress shown."""
         shown = progress_where_seen() if self.progress and self.listener is None else nullcontext(self.listener)
         store = self.store
         with shown as listener:
             yield Trainer(store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
 
     def task(self, task: TaskLike) -> Task:
-        """The task itself, or that of a name or a table, with its data.
+        """Return the task itself, or that of a name or a table, with its data.
 
         Raises:
             TaskError, DataError: there is none, or its data cannot be used.
@@ -177,7 +177,7 @@ class Lab:
         return task_of(task, data_root=self.data_root, download=self.download)
 
     def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None) -> Study:
-        """The study itself, or that of a file, with its data; at another budget or with other seeds where given.
+        """Return the study itself, or that of a file, with its data; at another budget or with other seeds where given.
 
         Raises:
             StudyError: there is none, or it cannot be used.
@@ -283,12 +283,7 @@ class Lab:
             search = replace(search, task=search.task.with_budget(steps), seeds=chosen, policies=policies)
         else:
             search = load_search(
-                search,
-                data_root=self.data_root,
-                download=self.download,
-                steps=steps,
-                seeds=seeds,
-                policies=policies,
+                search, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds, policies=policies
             )
         with self._trainer() as trainer:
             return run_search(search, trainer, mirror_to=mirror)
@@ -345,11 +340,7 @@ def _spelled_out(function: F) -> F:
 
 @_spelled_out
 def run(
-    study: Study | Location,
-    *,
-    steps: int | None = None,
-    seeds: int | str | None = None,
-    **lab: Unpack[LabArguments],
+    study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None, **lab: Unpack[LabArguments]
 ) -> Outcome:
     """Train what a study asks for and the store does not have yet, and rank its policies.
 

@@ -12,14 +12,14 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def complete_study(incomplete: str) -> list[str]:
-    """The studies that ship; files are the shell's own to complete."""
+    """Complete the studies that ship; the shell completes files."""
     from lrbench.study.file import study_names
 
     return _beginning(study_names(), incomplete)
 
 
 def complete_stored(context: typer.Context, incomplete: str) -> list[str]:
-    """The studies in the store that is named before, else in the default one; none where there is no store."""
+    """Complete the studies of the store that `--store` names, else of the default one; none where there is no store."""
     from lrbench.errors import LRBenchError
     from lrbench.store import open_store
 
@@ -33,7 +33,7 @@ def complete_stored(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_policy(incomplete: str) -> list[str]:
-    """The catalogs and studies, and once one is named, its policies."""
+    """Complete catalogs and studies, and behind one of them its policies."""
     from lrbench.cli.policies import named_policies
     from lrbench.policy import catalogs
     from lrbench.study.file import study_names
@@ -45,35 +45,35 @@ def complete_policy(incomplete: str) -> list[str]:
 
 
 def complete_shown(incomplete: str) -> list[str]:
-    """The functions, and what else may be drawn."""
+    """Complete functions, and what else may be drawn."""
     from lrbench.policy import functions
 
     return [*_beginning(functions(), incomplete), *complete_policy(incomplete)]
 
 
 def complete_task(incomplete: str) -> list[str]:
-    """The tasks that lrbench registers."""
+    """Complete registered tasks."""
     from lrbench.tasks.registry import tasks
 
     return _beginning(tasks, incomplete)
 
 
 def complete_goal(incomplete: str) -> list[str]:
-    """The goals of a recommendation."""
+    """Complete the goals of a recommendation."""
     from lrbench.advice.recommend import GOALS
 
     return _beginning(GOALS, incomplete)
 
 
 def complete_plot(incomplete: str) -> list[str]:
-    """The kinds of plots."""
+    """Complete the kinds of plots."""
     from lrbench.cli.commands.report import plot_kinds
 
     return _beginning(plot_kinds(), incomplete)
 
 
 def complete_page(incomplete: str) -> list[str]:
-    """The pages of the guide."""
+    """Complete the pages of the guide."""
     from lrbench.cli.commands.guide import pages
 
     return _beginning(pages(), incomplete)

@@ -44,7 +44,7 @@ class Session:
 
 
 def session_of(context: typer.Context) -> Session:
-    """The session of the command that is running."""
+    """Return the session of the running command."""
     session = context.find_root().obj
     return session if isinstance(session, Session) else Session()
 
@@ -53,7 +53,7 @@ class OneSentenceGroup(TyperGroup):
     """A command group whose errors, typer's own included, are one line on stderr and an exit code."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options of all commands together, `--help` with them."""
+        """List the options of all commands together, `--help` with them."""
         return without_types(super().get_params(ctx))
 
     def main(
@@ -114,14 +114,14 @@ def _errors_as_exits(session: Session) -> Iterator[None]:
 
 
 def _print_whatever_the_encoding() -> None:
-    """A terminal that knows fewer characters than Unicode gets a question mark for each of the others."""
+    """Print a question mark for each character that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def say_error(sentence: str) -> None:
-    """One line on stderr, whatever line breaks the sentence quotes, and not all of what is over-long."""
+    """Print a sentence on stderr as one line, shortened where it is too long."""
     print(brief(" ".join(sentence.split())), file=sys.stderr, flush=True)
 
 
@@ -132,7 +132,7 @@ def _explain(sentence: str, session: Session) -> None:
 
 
 def _system_sentence(error: OSError) -> str:
-    """What the operating system does not let the command use: a file, or stdout."""
+    """Name what the operating system does not let the command use: a file, or stdout."""
     what = "a file" if error.filename is None else error.filename
     return f"{what} cannot be used: {error.strerror or error}"
 

@@ -93,5 +93,5 @@ def _keys_of_a_task() -> Iterator[Key]:
 
 
 def _default(value: Any) -> str:
-    """A default as a study file writes it; empty for what stands for nothing."""
+    """Write a default as a study file does; nothing for a value that stands for nothing."""
     return "" if value in (None, [], (), {}) or value is dataclasses.MISSING else as_toml(value)

@@ -28,7 +28,7 @@ shown = partial(typer.Option, rich_help_panel="Output")
 
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int]:
-    """A parser of whole numbers from `low` to `high`, whose error names the value."""
+    """Make a parser of whole numbers from `low` to `high`, whose error names the value."""
     allowed = f"a whole number from {low} " + ("on" if high is None else f"to {high}")
 
     def parse(text: str | int) -> int:
@@ -173,7 +173,7 @@ StoredStudy = Annotated[
 
 
 def study_name(study: str) -> str:
-    """The name that the store knows a study by: that of its file, without folder and suffix."""
+    """Return the name of a study in the store: that of its file, without folder and suffix."""
     return utf8_text(Path(study).stem if study.endswith(".toml") else study)
 
 

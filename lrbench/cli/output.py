@@ -29,12 +29,12 @@ class Answer(Protocol):
 
 
 def console_for(stream: TextIO, session: Session) -> Console | None:
-    """A rich console for a terminal; None where plain text belongs, with --no-color too."""
+    """Return a rich console for a terminal, and None where plain text belongs, as with --no-color."""
     return terminal_console(stream) if session.color else None
 
 
 def line_width(session: Session) -> int:
-    """How many characters a line on stdout may have."""
+    """Return how many characters a line on stdout may have."""
     console = console_for(stdout(), session)
     return LINE_WIDTH if console is None else console.width
 
@@ -95,12 +95,12 @@ def print_what_next(store: Store, given: str | None, commands: Sequence[Sequence
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """The document on stdout, as strict JSON."""
+    """Print a document on stdout as strict JSON."""
     say(json_text(document))
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """The document as strict JSON in printable ASCII: a number that is not finite is null."""
+    """Write a document as strict JSON in printable ASCII; a number that is not finite is null."""
     return json.dumps(_strict(document), indent=2, allow_nan=False).replace("\x7f", "\\u007f")
 
 

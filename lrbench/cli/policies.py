@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def named_policies(text: str) -> Mapping[str, Policy]:
-    """The policies that one argument stands for, by the name they are shown under.
+    """Find the policies that an argument names, by the names to show.
 
     Args:
         text: `lrbench13` or `my_catalog.toml` for a whole catalog, `quickstart` or `my_study.toml` for all policies of
@@ -54,7 +54,7 @@ def named_policies(text: str) -> Mapping[str, Policy]:
 
 
 def one_policy(text: str) -> Policy:
-    """The one policy that an argument stands for.
+    """Find the one policy that an argument names.
 
     Raises:
         PolicyError: it is none, or a whole catalog or study.
@@ -68,7 +68,7 @@ def one_policy(text: str) -> Policy:
 
 
 def budgets(text: str) -> frozenset[int]:
-    """The budgets in iterations of the tasks of a study; none where `text` is not a study.
+    """List the budgets in iterations of the tasks of a study; none where `text` is not a study.
 
     Raises:
         TaskError: one of its tasks is unknown, or says something that is not allowed.
@@ -85,7 +85,7 @@ def budgets(text: str) -> frozenset[int]:
 
 
 def _collection(name: str) -> Mapping[str, Policy] | None:
-    """The policies of the catalog or the study of this name or in this file; None where it is neither."""
+    """Find the policies of the catalog or the study of this name or in this file; None where it is neither."""
     from lrbench.policy import catalog, catalogs, load_catalog
 
     if name in catalogs():
@@ -108,7 +108,7 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
 
 
 def _study_file(name: str) -> Path | None:
-    """The file of a study, which has policies where a catalog has entries; None where there is none."""
+    """Find the file of a study, which has policies where a catalog has entries; None where there is none."""
     from lrbench.study.file import find_study, read_toml, study_names
 
     if name in study_names():

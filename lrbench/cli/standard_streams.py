@@ -30,12 +30,12 @@ def prepare_standard_streams() -> None:
 
 
 def stdout_at(descriptor: int, before: TextIO | None) -> TextIOWrapper:
-    """Standard output at a descriptor, encoded and buffered as the stream that it replaces."""
+    """Open standard output at a descriptor, encoded and buffered as the stream that it replaces."""
     return _text(_Named(descriptor, "w", closefd=False), before)
 
 
 def _text(file: FileIO, before: TextIO | None) -> TextIOWrapper:
-    """A stream of text into a file, encoded and buffered as the one that it replaces."""
+    """Open a stream of text into a file, encoded and buffered as the one that it replaces."""
     encoding = "utf-8" if before is None else before.encoding
     line_buffering = isinstance(before, TextIOWrapper) and before.line_buffering
     return TextIOWrapper(BufferedWriter(file), encoding, "backslashreplace", line_buffering=line_buffering)

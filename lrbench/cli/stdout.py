@@ -40,7 +40,7 @@ def part_file() -> None:
 
 
 def part_stream() -> None:
-    """From now on, let Python's `print` write to stderr, but for `say`."""
+    """Let Python's `print` write to stderr from now on, but for `say`."""
     if not _kept:
         _kept.append(sys.stdout)
         sys.stdout = sys.stderr

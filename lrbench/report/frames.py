@@ -74,7 +74,7 @@ class Frames:
         return tuple(task.name for task in self.record.tasks)
 
     def on(self, task: str) -> Frames:
-        """The same for one task alone.
+        """Return the tables of one task.
 
         Raises:
             StudyError: the study has no such task.
@@ -118,7 +118,7 @@ def study_frames(study: int | str, store: Store) -> Frames:
 
 
 def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frames:
-    """A study of one task with its finalists on fresh seeds, trained by another study, best first."""
+    """Add to a study of one task its finalists on fresh seeds, which another study trained, best first."""
     if not confirmed:
         return frames
     (task,) = frames.results.tasks
@@ -130,13 +130,13 @@ def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frame
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as dicts, with None where a row has no value."""
+    """List the rows of a table as dicts, with None where a row has no value."""
     columns = {str(name): table[name].astype(object).where(table[name].notna(), None).tolist() for name in table}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def one_task(table: pd.DataFrame) -> pd.DataFrame:
-    """The table itself.
+    """Return the table, which has rows of one task.
 
     Raises:
         StudyError: it has rows of several tasks, which a figure of one task cannot show.
@@ -148,23 +148,23 @@ def one_task(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def objective_name(objective: str) -> str:
-    """What a task's objective is called in a sentence."""
+    """Name a task's objective in a sentence."""
     return "top-1 accuracy" if objective == "top1" else objective
 
 
 def objective_label(objective: str, better: Better) -> str:
-    """What a task's objective is called on an axis, and which way it is better where that is down."""
+    """Name a task's objective on an axis, with its direction where lower is better."""
     name = objective_name(objective)
     return f"{name} (lower is better)" if better == "lower" else name
 
 
 def score_label(table: pd.DataFrame) -> str:
-    """What the objective of a table's one task is called on an axis."""
+    """Name the objective of a table's one task on an axis."""
     return objective_label(table["objective"].iloc[0], "lower" if sign_of(table) < 0 else "higher")
 
 
 def sign_of(table: pd.DataFrame) -> int:
-    """What to multiply the scores of a table's one task by, so that more is better: 1 or -1."""
+    """Return the sign, 1 or -1, that makes more of the scores of a table's one task better."""
     return -1 if (table["better"] == "lower").any() else 1
 
 
@@ -197,7 +197,7 @@ def _final(run: StoredRun | None, column: str, task: TaskRecord) -> float | None
 
 
 def _finite(number: float) -> float:
-    """The number itself; NaN for an infinite one, which no axis has a place for."""
+    """Return the number, or NaN for an infinite one, which no axis has a place for."""
     return number if math.isfinite(number) else math.nan
 
 

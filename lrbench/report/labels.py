@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def row_labels(table: pd.DataFrame, width: int) -> dict[str, str]:
-    """By the label of each row what it is called, over lines of `width` characters.
+    """Name the rows of a table by their labels, over lines of `width` characters.
 
     Args:
         table: with the columns label, name and modifier.

@@ -51,7 +51,7 @@ COLORS = 64
 
 
 def loss(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """The height of the landscape, elementwise."""
+    """Compute the height of the landscape, elementwise."""
     x, y = np.asarray(x), np.asarray(y)
     hills = np.sin(x**2) * np.cos(3 * y**2) * np.exp(-((x * y) ** 2))
     trench = 2.5 * np.exp(-((x + y) ** 2))
@@ -59,7 +59,7 @@ def loss(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
 
 
 def gradient(x: float, y: float) -> NDArray[np.float64]:
-    """The derivatives of the loss by x and by y, [2]."""
+    """Compute the derivatives of the loss by x and by y, [2]."""
     bump = np.exp(-((x * y) ** 2))
     sine, cosine = np.sin(x**2), np.cos(3 * y**2)
     by_x = -bump * cosine * (2 * x * np.cos(x**2) - 2 * x * y**2 * sine)
@@ -72,7 +72,7 @@ def gradient(x: float, y: float) -> NDArray[np.float64]:
 
 
 def path(lrs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where SGD with Nesterov momentum goes, as torch.optim.SGD computes it: float64 [steps + 1, 2].
+    """Compute the path of SGD with Nesterov momentum, as torch.optim.SGD takes it: float64 [steps + 1, 2].
 
     Args:
         lrs: the learning rate of each step, [steps].
@@ -88,7 +88,7 @@ def path(lrs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def landscape_figure(steps: int = STEPS) -> Figure:
-    """The landscape from above, the way of each policy over it, and their learning rates.
+    """Draw the landscape from above, the path of each policy over it, and their learning rates.
 
     Args:
         steps: how far they have come.
@@ -99,7 +99,7 @@ def landscape_figure(steps: int = STEPS) -> Figure:
 
 
 def landscape_animation() -> bytes:
-    """The way of the policies as an animated GIF."""
+    """Draw the paths of the policies as an animated GIF."""
     from PIL import Image
 
     figure, draw = _canvas()
@@ -120,7 +120,7 @@ def landscape_animation() -> bytes:
 
 
 def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:
-    """The figure without any policy's way, and what draws their first so many steps into it."""
+    """Make the figure without any path, and the function that draws the first steps of all paths into it."""
     figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
     land, rates = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_land(land)
@@ -159,7 +159,7 @@ def _canvas() -> tuple[Figure, Callable[[int], list[Artist]]]:
 
 
 def _ended(name: str, end: NDArray[np.float64]) -> str:
-    """Where a policy has come to in the end."""
+    """Say where a policy ends."""
     where = "" if np.abs(end).max() <= EXTENT else ", off the map"
     return f"{name}: in the end a loss of {round(float(loss(*end)), 2) + 0.0:.2f}{where}"
 

@@ -14,7 +14,7 @@ LOG_DECADES = 6
 
 
 def lr_limits(curves: Mapping[str, NDArray[np.float64]], *, log: bool) -> tuple[float, float]:
-    """The lowest and the highest learning rate of an axis that fits all curves.
+    """Return the lowest and the highest learning rate of an axis that fits all curves.
 
     A linear axis starts at 0; a logarithmic one at the smallest positive rate, at most six decades below the highest.
     """

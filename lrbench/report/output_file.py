@@ -12,7 +12,7 @@ from lrbench.files import write_atomically
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> str:
-    """The suffix of a file that is about to be written, without its dot and in lower case.
+    """Return the suffix of a file that is about to be written, without its dot and in lower case.
 
     Raises:
         LRBenchError: the suffix is not one of `suffixes`, the folder does not exist, or a folder has the file's name.
@@ -29,7 +29,7 @@ def check_output(path: Path, suffixes: Sequence[str]) -> str:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a folder has the name of a file that is about to be written.
+    """Find whether a folder has the name of a file that is about to be written.
 
     Raises:
         LRBenchError: no file can have that name there.

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from lrbench.report.output_file import write_output
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
@@ -30,6 +32,10 @@ OTHERS = "#c9c9c9"
 
 WIDTH = 10.0
 """Of every figure, in inches."""
+
+CROWDED, ROOM = 0.05, 5
+"""Where the better half of the scores would lie on less than this share of the axis, the axis is `ROOM` times as
+wide as that half, and the scores below are written at its edge."""
 
 LINE = 1.6
 FILL = 0.12
@@ -62,7 +68,7 @@ UNJUDGED = Look(INK, "s")
 
 
 def look_of(verdict: str | None) -> Look:
-    """How a verdict is drawn; None is a policy that was compared with none."""
+    """Return the look of a verdict; None is a policy that was compared with none."""
     return VERDICTS.get(verdict or "", UNJUDGED)
 
 
@@ -104,7 +110,7 @@ def legend_below(
 
 
 def verdict_handles(verdicts: Iterable[object]) -> list[Artist]:
-    """A legend's entry for each verdict that occurs; whatever is none is a policy that was compared with none."""
+    """Make a legend's entry for each verdict that occurs; whatever is none is a policy that was compared with none."""
     found = {verdict if verdict in VERDICTS else "not judged" for verdict in verdicts}
     looks = {**VERDICTS, "not judged": UNJUDGED}
     return [
@@ -124,10 +130,16 @@ def verdict_handles(verdicts: Iterable[object]) -> list[Artist]:
 
 
 def blank(sentence: str) -> Figure:
-    """A figure that says why there is nothing to see."""
+    """Make a figure that says why there is nothing to see."""
     figure = Figure(figsize=(WIDTH, 1.6))
     figure.text(0.5, 0.5, sentence, ha="center", va="center", color=FAINT, fontsize=11, wrap=True, parse_math=False)
     return figure
+
+
+def edge(scores: pd.Series[float]) -> float:
+    """Find where the axis of scores begins; minus infinity where all scores have room on it."""
+    best, middle, worst = scores.max(), scores.median(), scores.min()
+    return float(best - ROOM * (best - middle)) if 0 < best - middle < CROWDED * (best - worst) else -np.inf
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -140,7 +152,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG, with its text as text and no more decimals than an eye can see."""
+    """Write a figure as SVG, with its text as text and no more decimals than an eye can see."""
     drawn = _drawn(figure, "svg", metadata={"Date": None}).translate(None, CONTROLS)
     return PATH.sub(lambda path: path[1] + DECIMALS.sub(rb"\1", path[2]), drawn)
 

@@ -40,7 +40,7 @@ def lr_panels(curves: Mapping[str, NDArray[np.float64]], *, width: int = 100, lo
 
 
 def braille(lrs: NDArray[np.float64], width: int, height: int, limits: tuple[float, float], *, log: bool) -> list[str]:
-    """A curve as `height` lines of `width` braille characters, the highest learning rate of the axis at the top.
+    """Draw a curve as `height` lines of `width` braille characters, the highest learning rate of the axis at the top.
 
     Every dot column shows all values of its iterations, so that no spike and no jump is lost however long the run is.
     """

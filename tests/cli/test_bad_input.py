@@ -260,9 +260,7 @@ COMMANDS = {
         {"s.toml": 'task = "mnist-lenet"\n' + POLICY},
     ),
     "data root is a file": Refused(
-        ("run", "s.toml", "--data-root", "s.toml"),
-        ("s.toml",),
-        {"s.toml": 'task = "mnist-lenet"\n' + POLICY},
+        ("run", "s.toml", "--data-root", "s.toml"), ("s.toml",), {"s.toml": 'task = "mnist-lenet"\n' + POLICY}
     ),
     "score without a task": Refused(("score", FIX), ("--task",)),
     "score of an unknown task": Refused(("score", FIX, "--task", "mnist1d"), ("'mnist1d'",)),
@@ -414,11 +412,7 @@ def test_a_store_that_cannot_be_used_is_named_and_left_alone(
         "export": ("export", "good"),
         "list": ("list", "studies"),
     }
-    refuses(
-        lrbench,
-        tmp_path,
-        Refused((*arguments[command], "--store", store), (named,), {"good.toml": TASK + POLICY}),
-    )
+    refuses(lrbench, tmp_path, Refused((*arguments[command], "--store", store), (named,), {"good.toml": TASK + POLICY}))
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,7 @@ def test_json_has_every_metric_of_every_policy(lrbench: Command, tiny_study: Pat
     document = strict_json(lrbench("run", tiny_study, "--json").stdout)
 
     assert (document["study"], document["task"]) == ("tiny", "mnist1d-mlp")
-    assert {policy["policy"] for policy in document["policies"]} == {
-        "FIX(k0=0.1)",
-        "STEP(k0=0.1, gamma=0.1, l=0.5dur)",
-    }
+    assert {policy["policy"] for policy in document["policies"]} == {"FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=0.5dur)"}
     for policy in document["policies"]:
         assert policy["n"] == 2
         assert policy["verdict"] in ("good", "avoid", "undecided")

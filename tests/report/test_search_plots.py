@@ -5,13 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lrbench.report.plots.search import (
-    SearchFrames,
-    importance_figure,
-    importances,
-    search_progress_figure,
-    standing,
-)
+from lrbench.report.plots.search import SearchFrames, importance_figure, importances, search_progress_figure, standing
 from lrbench.report.style import svg
 
 ROWS = [

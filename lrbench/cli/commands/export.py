@@ -66,7 +66,7 @@ def _csv(frame: DataFrame) -> bytes:
 
 
 def _without_formulas(frame: DataFrame) -> DataFrame:
-    """The table with an apostrophe before each text that a spreadsheet would take for a formula."""
+    """Put an apostrophe before each text that a spreadsheet would take for a formula."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -85,5 +85,5 @@ def _as_text(cell: Any) -> Any:
 
 
 def _records(frame: DataFrame) -> list[dict[Any, Any]]:
-    """The rows of a table, with None where one has no value."""
+    """List the rows of a table, with None where one has no value."""
     return frame.astype(object).where(frame.notna(), None).to_dict(orient="records")

@@ -61,17 +61,17 @@ def guide(
 
 
 def pages() -> dict[str, Path]:
-    """The files of the guide by the names of their pages, in alphabetical order."""
+    """List the files of the guide by the names of their pages, in alphabetical order."""
     return shipped("guide", ".md")
 
 
 def summary(page: str) -> str:
-    """The one line that stands under a page's title."""
+    """Return the line that stands under a page's title."""
     return page.split("\n", 3)[2]
 
 
 def _rendered(text: str) -> Markdown:
-    """The page for a terminal, its tables folded where rich would cut words that are longer than their column."""
+    """Render a page for a terminal, with its tables folded where rich would cut long words."""
     from rich.markdown import Markdown, TableElement
     from rich.table import Table
 

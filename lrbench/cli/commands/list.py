@@ -89,7 +89,7 @@ def _functions() -> Listing:
 
 
 def function_document(name: str) -> dict[str, Any]:
-    """What is declared of an LR function."""
+    """Describe an LR function by its declarations."""
     from lrbench.policy import functions
 
     function = functions()[name]
@@ -266,7 +266,7 @@ def _studies(store: str | None, *, with_parts: bool) -> Listing:
 
 
 def _stored_studies(store: str | None) -> list[StudyEntry]:
-    """The studies of the store that was named, or of the default one where that can be read, each before its parts."""
+    """List the studies of the named store, or of the default one where that can be read, each before its parts."""
     from lrbench.errors import StoreError
     from lrbench.store import open_store
 

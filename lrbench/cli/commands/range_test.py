@@ -9,16 +9,7 @@ import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import (
-    LabOptions,
-    OutputOptions,
-    Seeds,
-    TaskName,
-    how,
-    number_of_steps,
-    shown,
-    with_groups,
-)
+from lrbench.cli.options import LabOptions, OutputOptions, Seeds, TaskName, how, number_of_steps, shown, with_groups
 
 
 @with_groups

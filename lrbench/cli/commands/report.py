@@ -9,15 +9,7 @@ import typer
 
 from lrbench.cli.completion import complete_plot, complete_stored
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import (
-    StoredStudy,
-    StoreOptions,
-    TerminalOptions,
-    load_plugins,
-    shown,
-    study_name,
-    with_groups,
-)
+from lrbench.cli.options import StoredStudy, StoreOptions, TerminalOptions, load_plugins, shown, study_name, with_groups
 from lrbench.cli.output import print_dim
 from lrbench.errors import StudyError, unknown_name
 
@@ -31,7 +23,7 @@ ALL, LANDSCAPE = "all", "landscape"
 
 
 def plot_kinds() -> tuple[str, ...]:
-    """What `lrbench plot` draws."""
+    """List the kinds that `lrbench plot` draws."""
     from lrbench.report.plot import plots
 
     return (*(plot.name for plot in plots()), ALL, LANDSCAPE)

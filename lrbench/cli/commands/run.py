@@ -72,7 +72,7 @@ def run(
 
 
 def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
-    """How many runs and iterations a study takes, beside what the store has of it; nothing is written."""
+    """Print how many runs and iterations a study takes and how many the store has; nothing is written."""
     from lrbench.progress import plan_sentence
     from lrbench.store import open_store, store_exists
     from lrbench.training.engine_choice import Engines
@@ -98,7 +98,7 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
 
 
 def _with_known_peaks(study: Study, store: StudyStore, engine: EngineName) -> Study:
-    """The study at the peaks of a range test that is in the store; as it is, where it has to be trained first."""
+    """Give a study the peaks of a range test that the store has; it stays as it is where the test has to be trained."""
     from lrbench.lr_range.auto_peak import with_auto_peaks
     from lrbench.training.trainer import NotTrainedError, ReadOnlyTrainer
 
@@ -123,7 +123,7 @@ def training(session: Session) -> Iterator[Listener]:
 
 
 def report_failures(study: str, store: StudyStore, session: Session) -> None:
-    """One line on stderr for each run that failed; its traceback too where it is asked for."""
+    """Print a line on stderr for each run that failed, and its traceback with --debug."""
     for run in store.study_runs(study).values():
         if run.status == "failed" and run.error:
             if session.debug:

@@ -11,15 +11,7 @@ import typer
 from lrbench.cli.commands.list import function_document
 from lrbench.cli.completion import complete_shown, complete_task
 from lrbench.cli.errors import Session, say_error, session_of
-from lrbench.cli.options import (
-    DataOptions,
-    OutputOptions,
-    Plugins,
-    load_plugins,
-    shown,
-    whole_number,
-    with_groups,
-)
+from lrbench.cli.options import DataOptions, OutputOptions, Plugins, load_plugins, shown, whole_number, with_groups
 from lrbench.cli.output import console_for, line_width, print_blocks, print_json
 from lrbench.cli.policies import budgets, named_policies
 from lrbench.cli.stdout import say, stdout
@@ -141,7 +133,7 @@ def show(
 
 
 def _functions_named(texts: list[str]) -> list[str]:
-    """The arguments, where they name functions; none where they name policies.
+    """Return the arguments if they name functions, and nothing if they name policies.
 
     Raises:
         PolicyError: some name functions and others policies.
@@ -156,7 +148,7 @@ def _functions_named(texts: list[str]) -> list[str]:
 
 
 def _examples(functions: list[str]) -> dict[str, Policy]:
-    """A policy of each function to draw, by the function's name; those that react to training have none."""
+    """Make a policy of each function to draw, by the function's name; none of those that react to training."""
     from lrbench.policy import functions as known
     from lrbench.policy.explain import example_of
 
@@ -165,7 +157,7 @@ def _examples(functions: list[str]) -> dict[str, Policy]:
 
 
 def _example_steps(examples: dict[str, Policy]) -> int:
-    """The budget to draw examples for, where none is given."""
+    """Choose the budget to draw examples for."""
     from lrbench.policy.curve import horizon
 
     if all(policy.is_bound for policy in examples.values()):
@@ -195,7 +187,7 @@ def _print_functions(
 
 
 def _drawable(texts: list[str]) -> dict[str, Policy]:
-    """All policies that are named, but for those of catalogs whose learning rates training decides."""
+    """Collect the named policies, but for those of catalogs whose learning rates training decides."""
     found: dict[str, Policy] = {}
     left_out = []
     for text in texts:
@@ -216,13 +208,13 @@ def _drawable(texts: list[str]) -> dict[str, Policy]:
 
 
 def _common_budget(texts: list[str]) -> int | None:
-    """The budget of all studies among the arguments; None where there is none, or they differ."""
+    """Return the budget of all studies among the arguments; None where there is no study, or budgets differ."""
     known = frozenset[int]().union(*map(budgets, texts))
     return next(iter(known)) if len(known) == 1 else None
 
 
 def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None) -> dict[str, Policy]:
-    """The policies with every portable length resolved; a budget is assumed only where none of them depends on it."""
+    """Resolve the portable lengths of policies; a budget is assumed only where none of them depends on it."""
     for name, policy in policies.items():
         waiting = ", ".join(policy.relative)
         if waiting and steps is None:

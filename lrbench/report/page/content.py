@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from lrbench.report.frames import Frames
 
 MOST_CURVES = 24
-"""So many policies, the best ones, have their curves in the page."""
+"""No more policies than this, the best ones, have their curves in the page."""
 
 MOST_NAMED = 6
-"""So many policies of a verdict are named in the answer; the table has all."""
+"""No more policies of a verdict than this are named in the answer; the table has all."""
 
 NAME, ROW = 60, 34
 """How many characters a name has on one line of the answer, and in a row of the table."""
@@ -41,7 +41,7 @@ TO_TARGET = "steps_to_target"
 
 
 def task_content(frames: Frames, number: int) -> dict[str, Any]:
-    """The template's context for one task.
+    """Make the template's context for one task.
 
     Args:
         frames: of that task alone.
@@ -74,7 +74,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
 
 
 def _names(policies: pd.DataFrame, width: int) -> dict[str, str]:
-    """What each policy is called, on one line, however long it is."""
+    """Name each policy on one line, however long it is."""
     return {label: " ".join(name.split()) for label, name in row_labels(policies, width).items()}
 
 
@@ -86,7 +86,7 @@ def _reason(verdict: Verdict | None) -> str:
 
 
 def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """The policies of a verdict, best first; those that one might use can be copied."""
+    """Describe the policies of a verdict, best first; those that one might use can be copied."""
     rows = policies[policies["verdict"] == verdict]
     usable = "good" if (policies["verdict"] == "good").any() else "undecided"
     named = [
@@ -124,7 +124,7 @@ def _p(value: float | None) -> str:
 
 
 def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """What the page's script reads, as JSON."""
+    """Collect what the page's script reads, as JSON."""
     policies = frames.policies
     (task,) = frames.record.tasks
     columns = _columns(policies)
@@ -155,7 +155,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
 
 
 def _columns(policies: pd.DataFrame) -> list[MetricDeclaration]:
-    """The metrics that the study has something for; of the target also that some seeds reached it."""
+    """List the metrics that the study has values of; that to the target also where some seeds reached it."""
     seen = {name for name in METRICS if name in policies and policies[name].notna().any()}
     if policies["reached"].notna().any():
         seen.add(TO_TARGET)
@@ -168,14 +168,14 @@ def _column(metric: MetricDeclaration) -> dict[str, Any]:
 
 
 def _reached(row: Mapping[str, Any]) -> str | None:
-    """How many of a policy's seeds reached the target, where there is one and not all did."""
+    """Say how many of a policy's seeds reached the target, where there is one and not all did."""
     if row["reached"] is None or row["steps_to_target"] is not None:
         return None
     return f"{row['reached']:.0f} of {row['seeds']}"
 
 
 def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[Any] | None:
-    """Where a policy's PyTorch code stands: which pair of beginning and end in `codes`, and what comes between.
+    """Place a policy's PyTorch code: which pair of beginning and end in `codes`, and the text between them.
 
     A modifier beside the policy is not in it, and it says so.
     """
@@ -190,7 +190,7 @@ def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[A
 
 
 def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
-    """By label its runs: stage, base-LR scale, seed, status, validation and test score, key."""
+    """List the runs by label: stage, base-LR scale, seed, status, validation and test score, key."""
     columns = ["label", "stage", "scale", "seed", "status", "val_score", "test_score", "run"]
     found: dict[str, list[list[Any]]] = {}
     for label, *rest, val, test, key in table[table["run"].notna()][columns].itertuples(index=False):

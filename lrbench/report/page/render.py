@@ -34,7 +34,7 @@ UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "
 
 
 def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
-    """The HTML of a study's report: everything it needs is inside, and its policy lets the browser fetch nothing.
+    """Write a study's report as HTML with all that it needs inside; its policy lets the browser fetch nothing.
 
     Args:
         search: the search whose policies at the whole budget the study has, if it is one; its answer is then what the
@@ -72,7 +72,7 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
 
 
 def _pictures(frames: Frames) -> dict[str | None, list[dict[str, str]]]:
-    """The pictures that are not drawn by the page itself, by task; None is all tasks together."""
+    """Draw the pictures that the page does not draw itself, by task; None is all tasks together."""
     found: dict[str | None, list[dict[str, str]]] = {}
     for drawing in drawings(frames, without=INTERACTIVE):
         found.setdefault(drawing.task, []).append(_picture(drawing.plot.title, drawing.figure))
@@ -88,13 +88,13 @@ def _picture(title: str, figure: Figure) -> dict[str, str]:
 
 
 def script_json(value: Any) -> Markup:
-    """A value as JSON that may stand in a script element: no string in it can end the element."""
+    """Write a value as JSON that may stand in a script element: no string in it can end the element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return Markup("".join(UNSAFE.get(character, character) for character in text))
 
 
 def _security_policy(scripts: list[str]) -> str:
-    """The Content-Security-Policy: these scripts by their hashes, and nothing from anywhere else."""
+    """Write the Content-Security-Policy: these scripts by their hashes, and nothing from anywhere else."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 
 
 def overview(frames: Frames) -> list[str]:
-    """What was asked, how far the study is, and what it cost: a sentence each."""
+    """Say what was asked, how far the study is, and what it cost: a sentence each."""
     runs, tasks = frames.runs, frames.tasks
     if not len(runs):
         return ["This study asks for no run."]
@@ -79,7 +79,7 @@ def overview(frames: Frames) -> list[str]:
 
 
 def cost_of(runs: pd.DataFrame) -> Cost:
-    """What the runs of a table took."""
+    """Add up the cost of a table's runs."""
     begun = runs[runs["run"].notna()].drop_duplicates("run")
     return Cost(
         len(begun), int(begun["step"].sum()), float(begun["seconds"].sum()), float(begun["flops"].astype(float).sum())
@@ -96,7 +96,7 @@ class Headline(NamedTuple):
 
 
 def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequence[Confirmation]) -> Headline | None:
-    """What the ranking comes to; None where there is none.
+    """Name what to do by the ranking; None where there is none.
 
     Where finalists were trained again with fresh seeds, the best of them is named, with its fresh score alone.
 
@@ -168,7 +168,7 @@ def _looked(looks: Sequence[int]) -> str:
 
 
 def reading(policies: pd.DataFrame) -> list[str]:
-    """What the functions and the units in the policies of a task mean, one of them each."""
+    """Explain the functions and the units in the policies of a task, a sentence each."""
     texts = list(dict.fromkeys(policies["policy"]))
     known = functions()
     named = sorted({word for text in texts for word in WORD.findall(text) if word in known})
@@ -181,7 +181,7 @@ def reading(policies: pd.DataFrame) -> list[str]:
 
 
 def protocol(frames: Frames) -> list[str]:
-    """How the numbers were made, in the order in which it happened."""
+    """Say how the numbers were made, in the order in which it happened."""
     record = frames.record
     if not len(frames.runs):
         return []
@@ -251,7 +251,7 @@ def protocol(frames: Frames) -> list[str]:
 
 
 def searched(search: SearchFrames) -> list[str]:
-    """What a search asked for, and what of it is on the page: a sentence each."""
+    """Say what a search asked for, and which part is on the page: a sentence each."""
     trials = search.trials
     whole = int(trials["whole"].sum())
     said = [
@@ -264,7 +264,7 @@ def searched(search: SearchFrames) -> list[str]:
 
 
 def provenance(frames: Frames) -> dict[str, Any]:
-    """Which software and hardware made the numbers, in how many runs each, and where they are stored."""
+    """Count the runs by software and hardware, and name their store."""
     runs = frames.runs[frames.runs["run"].notna()].drop_duplicates("run")
     rows = []
     for name in RECORDED:
@@ -276,7 +276,7 @@ def provenance(frames: Frames) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """A time in the largest unit that it has at least one and a half of."""
+    """Write a time in the largest unit that it has at least one and a half of."""
     for unit, length in SECONDS:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}s"
@@ -284,7 +284,7 @@ def duration(seconds: float) -> str:
 
 
 def quantity(number: float) -> str:
-    """A large number and the prefix of its unit."""
+    """Write a large number with the prefix of its unit."""
     for size, prefix in PREFIXES:
         if number >= size:
             return f"{number / size:.3g} {prefix}"
@@ -296,13 +296,13 @@ def _objectives(frames: Frames) -> str:
 
 
 def _downwards(frames: Frames) -> str:
-    """Which of the objectives are better where they are lower, where one is."""
+    """Name the objectives that are better where they are lower."""
     lower = [objective_name(task.objective) for task in frames.record.tasks if task.better == "lower"]
     return f"; lower {_joined(dict.fromkeys(lower))} is better" if lower else ""
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Name the first of many, and count the others."""
     fitting = sum(length <= MOST_LETTERS for length in accumulate(map(len, names)))
     named = names[: max(1, min(MOST_NAMED, fitting))]
     more = len(names) - len(named)

@@ -33,11 +33,11 @@ LEAST = 10
 """The accuracy of fewer samples than this is not drawn."""
 
 CLASS_NAME = 16
-"""So many characters of the name of a class are shown."""
+"""Characters of a class's name that are shown."""
 
 UPRIGHT = 4
 SLANT: Mapping[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-"""Names of classes of more than so many characters are slanted, and how."""
+"""Names of classes that are longer than this are slanted, and how."""
 
 NAME, TITLE = 34, 25
 """How many characters of a name stand on a line of a row, and of a panel's title."""
@@ -62,7 +62,7 @@ class Reliability(NamedTuple):
 
 
 def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame, class_names: Sequence[str] | None = None) -> Figure:
-    """The mean confidence of correct test predictions, by policy and class, over seeds.
+    """Draw the mean confidence of correct test predictions, by policy and class, over seeds.
 
     Args:
         runs: `Frames.runs` of one task.
@@ -108,7 +108,7 @@ def confidence_figure(runs: pd.DataFrame, policies: pd.DataFrame, class_names: S
 
 
 def reliability_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
-    """How often the predictions of each confidence are right, over the test samples of all seeds: a panel a policy.
+    """Draw how often the predictions of each confidence are right over the test samples of all seeds, a panel a policy.
 
     Below the diagonal a network is surer than it is right.
 
@@ -153,7 +153,7 @@ def reliability_figure(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
 
 
 def pooled(diagrams: Iterable[Mapping[str, Sequence[float | None]]]) -> Reliability:
-    """The reliability diagram of the samples of several runs together.
+    """Pool the samples of several runs in one reliability diagram.
 
     Args:
         diagrams: of each run its count, confidence and accuracy by bin; None where a bin is empty.
@@ -176,7 +176,7 @@ def pooled(diagrams: Iterable[Mapping[str, Sequence[float | None]]]) -> Reliabil
 
 
 def _details(runs: pd.DataFrame, policies: pd.DataFrame, column: str) -> dict[str, list[Any]]:
-    """By label, in the order of the policies, what each finished run of the study proper says in a column."""
+    """Collect a column of the finished runs at the base LR, by label in the order of the policies."""
     found: dict[str, list[Any]] = {label: [] for label in policies["label"]}
     for row in records(one_task(runs)[runs["stage"] == "main"][["label", column]]):
         if row[column] is not None and row["label"] in found:
@@ -185,7 +185,7 @@ def _details(runs: pd.DataFrame, policies: pd.DataFrame, column: str) -> dict[st
 
 
 def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each column over the rows that have a value; nan where none has."""
+    """Average each column over the rows that have a value; nan where none has."""
     known = np.isfinite(values)
     sums = np.where(known, values, 0.0).sum(axis=0)
     means: NDArray[np.float64] = np.divide(

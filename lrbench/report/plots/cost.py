@@ -14,8 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.plot import register_plot
-from lrbench.report.score_axis import edge
-from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
+from lrbench.report.style import AXIS, FAINT, INK, WIDTH, blank, edge, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +32,10 @@ COSTS = {
 FRONT = "Pareto front: nothing is both cheaper and better"
 NAME = 50
 LARGE, SMALL, CROWDED = 8, 4, 200
-"""The size of a marker, and that of one among more than so many."""
+"""The size of a marker, and that of one among more than `CROWDED`."""
 
 ARROWS = 0.02
-"""How high above the edge of the axis, in shares of it, arrows stand."""
+"""The height of arrows above the edge of the axis, as a share of the axis."""
 
 MOST_POINTS = 1500
 """More policies than this, the best ones, are not drawn."""
@@ -97,7 +96,7 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
 
 
 def costs_differ(policies: pd.DataFrame) -> bool:
-    """Whether policies of one task differ in the cost that is drawn by default, so that there is something to see."""
+    """Find whether the policies of one task differ in the cost that is drawn by default."""
     known = policies[policies["val"].notna()]
     return bool(known[_default_cost(known)].nunique(dropna=False) > 1)
 
@@ -107,7 +106,7 @@ def _default_cost(policies: pd.DataFrame) -> str:
 
 
 def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
-    """The places of the points than which none is as cheap and better, or as good and cheaper; by rising cost."""
+    """Find the points than which none is as cheap and better, or as good and cheaper: their places, by rising cost."""
     front: list[int] = []
     for place in sorted(range(len(costs)), key=lambda place: (costs[place], -scores[place])):
         if not front or scores[place] > scores[front[-1]]:

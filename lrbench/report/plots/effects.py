@@ -44,7 +44,7 @@ OPEN = Side("no difference established", FAINT, "s")
 
 
 def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
-    """The change of the test score by each modifier, with its 95% interval: a panel a policy, a row a modifier.
+    """Draw the change of the test score by each modifier with its 95% interval: a panel a policy, a row a modifier.
 
     Args:
         effects: `Frames.effects` of one task.
@@ -89,7 +89,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
 
 
 def side(low: float | None, high: float | None, sign: int = 1) -> Side:
-    """What an interval of a change says; more is better where the sign is 1, less where it is -1."""
+    """Say whether the interval of a change is better, worse or neither; the sign is -1 where less is better."""
     if low is None or high is None or low <= 0 <= high:
         return OPEN
     return BETTER if sign * low > 0 else WORSE

@@ -61,7 +61,7 @@ class Branch:
 
 
 def prefix_tree(curves: Mapping[str, NDArray[np.float64]]) -> tuple[Branch, ...]:
-    """The policies by what they share from iteration 0 on; those that differ there are trees of their own.
+    """Group policies by what they share from iteration 0 on; those that differ there are trees of their own.
 
     Args:
         curves: for each name the learning rates of iterations 0, 1, ...: float64 [steps], the same number for all.
@@ -70,7 +70,7 @@ def prefix_tree(curves: Mapping[str, NDArray[np.float64]]) -> tuple[Branch, ...]
 
 
 def family_tree_figure(curves: Mapping[str, NDArray[np.float64]], of: int | None = None) -> Figure:
-    """The tree of the policies' learning rates: what several of them share has to be trained only once.
+    """Draw the tree of the policies' learning rates: what several of them share is trained only once.
 
     Args:
         curves: as for `prefix_tree`, at least one.
@@ -119,7 +119,7 @@ def family_tree_figure(curves: Mapping[str, NDArray[np.float64]], of: int | None
 
 
 def _branches(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], start: int) -> Iterator[Branch]:
-    """The branches that begin at an iteration, of policies that were the same before it."""
+    """List the branches that begin at an iteration, of policies that were the same before it."""
     groups: dict[float, list[str]] = {}
     for name in names:
         groups.setdefault(float(curves[name][start]), []).append(name)
@@ -132,7 +132,7 @@ def _branches(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], s
 
 
 def _apart(trees: Iterable[Branch], least: float) -> Iterator[Branch]:
-    """The trees without the trunks that end before an iteration."""
+    """Leave out the trunks that end before an iteration."""
     for tree in trees:
         if tree.children and tree.stop < least:
             yield from _apart(tree.children, least)
@@ -141,7 +141,7 @@ def _apart(trees: Iterable[Branch], least: float) -> Iterator[Branch]:
 
 
 def _common(names: Sequence[str], curves: Mapping[str, NDArray[np.float64]], start: int) -> int:
-    """The first iteration from `start` on at which the policies are not all the same."""
+    """Find the first iteration from `start` on at which the policies are not all the same."""
     first = curves[names[0]]
     stop = len(first)
     for name in names[1:]:

@@ -77,13 +77,13 @@ def outline(lrs: NDArray[np.float64], points: int = POINTS) -> tuple[NDArray[np.
 
 
 def stairs(lrs: NDArray[np.float64]) -> Line:
-    """The line of a curve that holds each learning rate from its iteration to the next one."""
+    """Draw a curve that holds each learning rate from its iteration to the next one."""
     steps, values = outline(lrs)
     return np.append(np.repeat(steps, 2)[1:], len(lrs)).astype(np.float64), np.repeat(values, 2)
 
 
 def simplified(line: Line, width: float, height: float) -> Line:
-    """As few corners of a line as draw it, by the algorithm of Ramer (1972) and of Douglas and Peucker (1973).
+    """Keep as few corners of a line as draw it, by the algorithm of Ramer (1972) and of Douglas and Peucker (1973).
 
     Args:
         line: with rising x.
@@ -142,7 +142,7 @@ def _panels(curves: Mapping[str, NDArray[np.float64]], log: bool) -> Figure:
 
 
 def _columns(names: Collection[str]) -> int:
-    """How many panels stand side by side: as few places as possible stay empty, and every title fits."""
+    """Choose how many panels stand side by side: few places stay empty, and every title fits."""
     longest = max(map(len, short_names(names, LONGEST_TITLE[5]).shown.values()))
     fitting = [columns for columns in (5, 4) if longest <= LONGEST_TITLE[columns]]
     return min(fitting, key=lambda columns: -len(names) % columns, default=3)

@@ -25,7 +25,7 @@ NAME = 60
 
 
 def profile_figure(runs: pd.DataFrame) -> Figure:
-    """Of all tasks and seeds, the fraction on which each policy comes within a distance of the best policy there.
+    """Draw the fraction of all tasks and seeds on which each policy comes within a distance of the best policy there.
 
     It is the profile of Dolan and More (2002) with differences of validation scores in place of ratios of costs; a run
     that diverged counts as chance. A curve that is higher is better; at 0 it shows how often a policy was the best.
@@ -77,7 +77,7 @@ def profile_figure(runs: pd.DataFrame) -> Figure:
 
 
 def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
-    """By label how much worse each of its runs is than the best run of the same task and seed, [tasks and seeds].
+    """Compute by label how much worse each run is than the best run of its task and seed, [tasks and seeds].
 
     Policies that lack a run on one of them are left out: their fraction would be of something else.
     """

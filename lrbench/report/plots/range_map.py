@@ -45,7 +45,7 @@ BORDER = VERDICTS["avoid"].color
 """Of the good region: what stands out best on the colours of the map."""
 
 ROW, MOST_ROWS = 0.42, 12
-"""The height of a row in inches; the rows of maps with more of them share the height of so many."""
+"""The height of a row in inches, and the most rows that have it; more rows share the room."""
 
 MOST_TICKS = 25
 """Of more values than this not all are written at the side of a map."""
@@ -86,7 +86,7 @@ class Grid:
 
 
 def range_map_figure(policies: pd.DataFrame) -> Figure:
-    """The mean validation score over two parameters of each function that has a grid in the study.
+    """Draw the mean validation score over two parameters of each function that has a grid in the study.
 
     The good region is outlined: the policies with that verdict, or, where no verdict of the study is good, those within
     the margin of the best. What lies beyond the cliff is hatched: the policies that diverged on a seed, and those whose
@@ -132,7 +132,7 @@ def range_map_figure(policies: pd.DataFrame) -> Figure:
 
 
 def grids(policies: pd.DataFrame) -> list[Grid]:
-    """A grid for each function, by each modifier, that has two values or more of two parameters or more.
+    """Lay out a grid for each function, by each modifier, that has two values or more of two parameters or more.
 
     The two with the most values are the axes.
     """
@@ -147,7 +147,7 @@ def grids(policies: pd.DataFrame) -> list[Grid]:
 
 
 def _as_gains(policies: pd.DataFrame, sign: int) -> pd.DataFrame:
-    """The table with scores of which more is better."""
+    """Turn scores round where less is better, so that more is."""
     if sign > 0:
         return policies
     ends = {"val": "val", "val_low": "val_high", "val_high": "val_low", "chance": "chance"}
@@ -190,7 +190,7 @@ def _grid(function: str, modifier: str, members: Sequence[Member]) -> Grid | Non
 
 
 def _in_order(name: str, members: Iterable[Member]) -> tuple[str, ...]:
-    """The values of a parameter as text, ordered by what they come to in the budget."""
+    """List the values of a parameter as text, ordered by what they come to in the budget."""
     sizes = {}
     for row, texts, policy in members:
         value = getattr(policy.bind(row["steps"], row["steps_per_epoch"]), name)
@@ -205,7 +205,7 @@ def _is_good(cell: Mapping[str, Any] | None, proven: bool, least: float) -> bool
 
 
 def _is_lost(cell: Mapping[str, Any] | None) -> bool:
-    """Whether a policy diverged on a seed, or its interval, or the one score it has, reaches down to chance."""
+    """Find whether a policy diverged on a seed, or its interval, or its one score, reaches down to chance."""
     if cell is None:
         return False
     low = cell["val"] if cell["val_low"] is None else cell["val_low"]
@@ -259,13 +259,13 @@ def _label(axes: Axes, grid: Grid) -> None:
 
 
 def _shared_unit(values: Sequence[str]) -> str:
-    """What stands behind the first word of all values alike: ` per 1dur`."""
+    """Find the text behind the first word of all values alike: ` per 1dur`."""
     units = {value[len(value.split(" ")[0]) :] for value in values}
     return units.pop() if len(units) == 1 else ""
 
 
 def _border(inside: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """The sides of cells that lie between inside and outside."""
+    """List the sides of cells that lie between inside and outside."""
     padded = np.pad(inside, 1)
     sides = []
     for y, x in np.argwhere(padded):
@@ -294,7 +294,7 @@ def _explain(figure: Figure, policies: pd.DataFrame, drawn: Sequence[Grid], good
 
 
 def _in_budgets(drawn: Iterable[Grid]) -> bool:
-    """Whether a length stands there as a part of the budget."""
+    """Find whether a length is a part of the budget."""
     return any("dur" in text for grid in drawn for text in (*grid.x_values, *grid.y_values, grid.rest))
 
 

@@ -16,8 +16,7 @@ from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.labels import row_labels
 from lrbench.report.plot import register_plot
 from lrbench.report.plots.lr_curves import simplified, stairs
-from lrbench.report.score_axis import edge
-from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, legend_below, look_of, tidy, verdict_handles
+from lrbench.report.style import FAINT, INK, VERDICTS, WIDTH, blank, edge, legend_below, look_of, tidy, verdict_handles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +82,7 @@ def _left_out(policies: pd.DataFrame) -> str:
 
 
 def _places(shown: pd.DataFrame, heights: list[float], *, gap: bool) -> list[float]:
-    """Where the middle of each row is, from 0 downwards, in rows of one line."""
+    """Return the middle of each row, from 0 downwards, in rows of one line."""
     ends = np.cumsum(heights)
     middles = ends - np.array(heights) / 2
     if gap:

@@ -30,7 +30,7 @@ LEAST_TRIALS = 10
 """Fewer trials than this say nothing about the importance of parameters."""
 
 LONGEST_NAME = 60
-"""A search's name is put into lines of so many characters."""
+"""Characters on a line of a search's name."""
 
 SAME = ("policy", "iterations", "whole", "diverged")
 TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
@@ -68,7 +68,7 @@ class SearchFrames:
     better: Better = "higher"
 
     def is_lower_better(self, objective: str) -> bool:
-        """Whether less of an objective is better."""
+        """Find whether less of an objective is better."""
         from lrbench.policy_search.sampler import better_of
 
         return better_of(objective, self.better) == "lower"
@@ -110,7 +110,7 @@ def search_frames(search: str, store: Store) -> SearchFrames:
     applies=lambda search: len(search.trials) > 0,
 )
 def search_progress_figure(search: SearchFrames) -> Figure:
-    """Every trial's figure, and the best one so far, against the iterations that were asked for up to its end.
+    """Draw every trial's figure, and the best one so far, against the iterations that were asked for up to its end.
 
     There is a panel for each objective. The best is one of the whole budget none of whose runs diverged. What a range
     test took before the search, and the confirmation after it, is not among the iterations.
@@ -166,7 +166,7 @@ def _panel(axes: Axes, search: SearchFrames, objective: str) -> None:
     applies=lambda search: search.trials["budget"].notna().sum() >= LEAST_TRIALS,
 )
 def importance_figure(search: SearchFrames) -> Figure:
-    """How much each parameter decides whether a trial is among the best tenth, by the first objective."""
+    """Draw how much each parameter decides whether a trial is among the best tenth, by the first objective."""
     found = importances(search.parameters, standing(search))
     if not found:
         return blank(f"The importance of parameters takes {LEAST_TRIALS} trials that have them in common.")
@@ -188,7 +188,7 @@ def importance_figure(search: SearchFrames) -> Figure:
 
 
 def standing(search: SearchFrames) -> pd.Series[float]:
-    """Where each trial stands among the others, [trials]: higher is better, nan for one of which no run is over.
+    """Place each trial among the others, [trials]: higher is better, nan where no run is over.
 
     What diverged stands below what did not, what was left at a shorter budget below what went on, and within a budget
     the first objective decides.
@@ -203,7 +203,7 @@ def standing(search: SearchFrames) -> pd.Series[float]:
 
 
 def importances(parameters: pd.DataFrame, scores: pd.Series[float]) -> dict[str, float]:
-    """By parameter its share of what separates the best tenth of the trials from the others, the largest first.
+    """Compute by parameter its share of what separates the best tenth of the trials from the others, largest first.
 
     It is PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255), as Optuna computes it.
 
@@ -239,7 +239,7 @@ def importances(parameters: pd.DataFrame, scores: pd.Series[float]) -> dict[str,
 
 
 def _distribution(values: pd.Series[float]) -> BaseDistribution:
-    """The range that the values of a parameter were drawn from, as far as they show it."""
+    """Guess the range that the values of a parameter were drawn from."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if values.dtype.kind not in "iuf":
