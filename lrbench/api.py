@@ -7,14 +7,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import Parameter, signature
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from lrbench.advice.evidence import evidence_by_task
-from lrbench.advice.recommend import Advice, advise, verified
+from lrbench.advice.evidence import AskedTask, evidence_by_task
+from lrbench.advice.recommend import Advice, advise, advise_by_range_test, no_evidence, verified
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
-from lrbench.errors import StudyError, TaskError
+from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
 from lrbench.policy import Policy, parse
@@ -27,7 +28,7 @@ from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
 from lrbench.study.results import Results, answer
 from lrbench.study.study import Modifiers, Policies, Study
-from lrbench.tasks import Task, TaskLike, task_of
+from lrbench.tasks import Task, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
 from lrbench.training.listener import Listener
 from lrbench.training.runner import RunCounts, check_training
@@ -298,11 +299,10 @@ class Lab:
         steps: int | None = None,
     ) -> Verification:
         """Verify a policy in this lab, as `lrbench.verify` does."""
-        policy, seeds = _parsed(policy), seeds_of(seeds, "verify")
-        task = self.task(task).with_budget(steps)
+        policy, task = _parsed(policy), self.task(task).with_budget(steps)
         check_scores({"target": target}, task, "verify")
         with self._trainer() as trainer:
-            return check_policy(policy, task, trainer, target=target, seeds=seeds)
+            return check_policy(policy, task, trainer, target=target, seeds=_count_or_seeds(seeds, "verify"))
 
     def recommend(
         self,
@@ -311,6 +311,7 @@ class Lab:
         goal: str = "accuracy",
         at_most: int = 3,
         without: Collection[str] = (),
+        range_test: bool = False,
         target: float | None = None,
         seeds: int | Sequence[int] = 5,
         steps: int | None = None,
@@ -318,12 +319,38 @@ class Lab:
         """Recommend policies in this lab, as `lrbench.recommend` does."""
         if at_most < 1:
             raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
-        seeds, task = seeds_of(seeds, "recommend"), self.task(task).with_budget(steps)
-        check_scores({"target": target}, task, "recommend")
+        seeds, asked = _count_or_seeds(seeds, "recommend"), self._asked(task, steps)
+        if target is not None:
+            check_scores({"target": target}, self.task(task), "recommend")
         with self._trainer() as trainer:
-            evidence = evidence_by_task(trainer.store, without)
-            advice = advise(task, trainer, evidence, goal=goal, at_most=at_most)
+            known = evidence_by_task(trainer.store, without)
+            advice = advise(asked, known, goal=goal, at_most=at_most)
+            if advice is None and not range_test:
+                raise StudyError(
+                    f"task '{asked.name}': {no_evidence(goal)}, in {trainer.store.name} or shipped with lrbench; ask "
+                    "for a range test (--range-test, range_test=True)"
+                )
+            if advice is not None and target is None:
+                return advice
+            task = self.task(task).with_budget(steps)
+            if advice is None:
+                advice = advise_by_range_test(task, trainer, goal=goal, at_most=at_most)
             return advice if target is None else verified(advice, task, trainer, target=target, seeds=seeds)
+
+    def _asked(self, task: TaskLike, steps: int | None) -> AskedTask:
+        """The task of a question that may be answered without the task's data."""
+        try:
+            return AskedTask.of(self.task(task).with_budget(steps))
+        except DataError:
+            assert not isinstance(task, Task)
+            table = {"base": task} if isinstance(task, str) else task
+            return AskedTask.of(settings_from_dict(table).with_budget(steps))
+
+
+def _count_or_seeds(seeds: int | Sequence[int], where: str) -> int | tuple[int, ...]:
+    """Check seeds; a number of them stays a number."""
+    known = seeds_of(seeds, where)
+    return len(known) if isinstance(seeds, Integral) else known
 
 
 def _parsed(policy: Policy | str) -> Policy:
@@ -512,7 +539,7 @@ def verify(
         policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
         task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         target: the validation objective to reach by the end of the budget, as a mean over seeds.
-        seeds: how many (0, 1, ...), or which; at least two.
+        seeds: how many, after all that runs of the policy on the task have used, or which; at least two.
         steps: the budget in iterations, in place of the task's own. Lengths that are fractions of it follow it.
         lab: as for `run`; see `Lab`.
 
@@ -530,6 +557,7 @@ def recommend(
     goal: str = "accuracy",
     at_most: int = 3,
     without: Collection[str] = (),
+    range_test: bool = False,
     target: float | None = None,
     seeds: int | Sequence[int] = 5,
     steps: int | None = None,
@@ -537,24 +565,32 @@ def recommend(
 ) -> Advice:
     """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
 
-    Where nothing is known of the task or one like it, a range test is trained, and policies that are good beginnings
-    in general get its learning rates; the answer says so.
+    Numbers on fresh seeds come first, then the order is by the lower end of the interval. Nothing is trained unless it
+    is asked for, and then the data of the task need not be there.
 
     Args:
         task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
         goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
         at_most: how many policies.
         without: the names of studies to leave out of the evidence, as to see what the others say.
+        range_test: where there is no evidence, train a range test, and recommend common policies with its LRs.
         target: train them on the task, in their order, until one is verified to reach this validation objective.
         seeds: of that verification, as for `verify`.
         steps: the budget in iterations that the advice is for, in place of the task's own.
         lab: as for `run`; see `Lab`.
 
     Raises:
-        LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, or nothing
-            learns on the task.
+        LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, there is no
+            evidence, or nothing learns on the task.
     """
     with Lab(**lab) as opened:
         return opened.recommend(
-            task, goal=goal, at_most=at_most, without=without, target=target, seeds=seeds, steps=steps
+            task,
+            goal=goal,
+            at_most=at_most,
+            without=without,
+            range_test=range_test,
+            target=target,
+            seeds=seeds,
+            steps=steps,
         )

@@ -1,7 +1,6 @@
 """What finished runs say of policies: those of a store, and those of the studies that ship with lrbench.
 
-Evidence is kept together as it was measured: the policies that were trained on one task with one budget are one body
-of evidence, within which they can be compared.
+Evidence is judged as it was measured: by the study that trained it, with the margin of that study.
 """
 
 from __future__ import annotations
@@ -9,74 +8,135 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
-from lrbench.metrics import Curve, PolicyRuns, RunRecord, retained_fraction
+from lrbench.metrics import Curve, PolicyRuns, RunRecord, rank, retained_fraction
+from lrbench.metrics.looks import Looks
+from lrbench.metrics.runs import TOP1
 from lrbench.study.file import find_study, read_toml, study_names
-from lrbench.study.results import StudyRuns, resolution
+from lrbench.study.limits import check_confirm
+from lrbench.study.results import ALPHA, Row, StudyRuns, labels, resolution
+from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
     import pandas
 
-    from lrbench.metrics import Better
-    from lrbench.store import Store
-    from lrbench.tasks import TaskSettings
+    from lrbench.metrics import Better, Scorecard
+    from lrbench.policy import Policy
+    from lrbench.store import Kind, Store
+    from lrbench.tasks import Task, TaskSettings
 
 SHIPPED = "shipped with lrbench"
 
 
 @dataclass(frozen=True)
 class TaskEvidence:
-    """The runs of several policies on one task with one budget.
+    """The runs of one study on one task, either those that ranked its policies or those that confirmed them.
 
     Attributes:
-        studies: the names of the studies that the runs were trained for.
-        where: the store's name, or `SHIPPED`.
+        study: the name of the study.
+        where: the name of the store, or `SHIPPED`.
+        confirmed: whether the seeds are fresh: they had no part in the choice of the policies.
         key, eval_every: of the task with its budget; None where they are not known.
-        settings: of the task, where it is one that is registered or that a shipped study describes.
-        resolution: the step of the objective's scale; None where it is not known.
-        runs: by the text of the policy and the seed.
+        settings: of the task, where it is registered or a shipped study describes it.
+        rows: every row of the study, those with modifiers too, for a verdict is about all of them.
+        plain: the names of the rows without a modifier.
+        terms: what `rank` takes besides the rows: the margin, the error rate and the looks of the study.
         better: which way the objective is better.
     """
 
     task: str
     steps: int
     objective: str
+    study: str
     where: str
-    studies: frozenset[str]
+    confirmed: bool
     key: str | None
     eval_every: int | None
     settings: TaskSettings | None
-    resolution: float | None
-    runs: Mapping[tuple[str, int], RunRecord] = field(repr=False)
+    rows: tuple[PolicyRuns, ...] = field(repr=False)
+    plain: frozenset[str] = field(repr=False)
+    terms: Mapping[str, Any] = field(repr=False)
     better: Better = "higher"
 
     @property
     def contenders(self) -> list[PolicyRuns]:
-        """The policies with their runs."""
-        runs: dict[str, list[RunRecord]] = {}
-        for (policy, _), run in self.runs.items():
-            runs.setdefault(policy, []).append(run)
-        return [PolicyRuns(policy, policy, tuple(own)) for policy, own in runs.items()]
+        """The policies without a modifier, with their runs."""
+        return [row for row in self.rows if row.name in self.plain]
+
+    @cached_property
+    def cards(self) -> list[Scorecard]:
+        """The scorecards of the policies without a modifier, best first, with the verdicts of the study."""
+        return [card for card in rank(self.rows, **self.terms) if card.name in self.plain]
 
     @property
     def guessing(self) -> float | None:
-        """The validation objective that guessing comes to; None where it is not known."""
-        chance = next(iter(self.runs.values())).chance
-        return None if chance is None or self.resolution is None else guessing(chance, round(1 / self.resolution))
+        """The validation objective of guessing; None where it is not known."""
+        chance, resolution = self.rows[0].runs[0].chance, self.terms.get("resolution")
+        return None if chance is None or resolution is None else guessing(chance, round(1 / resolution))
+
+
+@dataclass(frozen=True)
+class AskedTask:
+    """A task that advice is asked for, as far as it is known without its data.
+
+    Attributes:
+        settings: None for a task that is not registered.
+        task: None where its data is not there.
+    """
+
+    name: str
+    steps: int
+    objective: str
+    better: Better
+    settings: TaskSettings | None
+    task: Task | None
+
+    @classmethod
+    def of(cls, task: Task | TaskSettings) -> AskedTask:
+        from lrbench.tasks import Task
+
+        if isinstance(task, Task):
+            return cls(task.name, task.steps, task.objective, task.better, registered(task.name), task)
+        objective: tuple[str, Better] = (TOP1, "higher") if task.metric is None else (task.metric, "lower")
+        return cls(task.name, task.steps, *objective, task, None)
+
+    def is_of(self, body: TaskEvidence) -> bool:
+        """Whether evidence is of this task, at any budget.
+
+        The store's is by the task's key, or by its name where there is no data to compute the key; what ships is by
+        all settings.
+        """
+        if body.key is not None:
+            return body.task == self.name if self.task is None else body.key == self._key(body.steps, body.eval_every)
+        if self.settings is None or body.settings is None:
+            return False
+        mine, theirs = (replace(one, name="", steps=1, eval_every=None) for one in (self.settings, body.settings))
+        return mine == theirs
+
+    def _key(self, steps: int, eval_every: int | None) -> str:
+        assert self.task is not None
+        if (steps, eval_every) not in self._keys:
+            self._keys[steps, eval_every] = self.task.with_(steps=steps, eval_every=eval_every).key
+        return self._keys[steps, eval_every]
+
+    @cached_property
+    def _keys(self) -> dict[tuple[int, int | None], str]:
+        return {}
 
 
 def guessing(chance: float, samples: int) -> float:
-    """The accuracy on so many samples that guessing comes to: chance, and two standard errors more."""
+    """Return the accuracy of guessing on a number of samples: chance and two standard errors."""
     return chance + 2 * math.sqrt(chance * (1 - chance) / samples)
 
 
 def evidence_by_task(store: Store, without: Collection[str] = ()) -> list[TaskEvidence]:
-    """All evidence, that of a store and what ships, but for some studies.
+    """List all evidence, the store's and what ships, without that of some studies.
 
     Raises:
-        StudyError: one of those is no study at all.
+        StudyError: there is no study of one of these names.
     """
     names = {*(entry.name for entry in store.studies()), *study_names()}
     for name in without:
@@ -86,94 +146,117 @@ def evidence_by_task(store: Store, without: Collection[str] = ()) -> list[TaskEv
     return [*stored(store, without), *shipped(without)]
 
 
-def stored(store: Store, without: Collection[str] = ()) -> Iterator[TaskEvidence]:
-    """The evidence of a store: of every study the runs without modifiers, at the policies' own LRs.
+def unseen_seeds(count: int, policy: Policy, asked: AskedTask, store: Store) -> tuple[int, ...]:
+    """Return the first `count` seeds after all that evidence of a policy on a task has used, at any budget.
 
-    Range tests are none: their constant rates over few iterations would pass for what is good on a task.
+    A choice among policies favours the one whose seeds were lucky, so that those seeds cannot judge it. Verifications
+    choose nothing: the same verification again has the same seeds and trains nothing.
+
+    Raises:
+        StudyError: too few whole numbers come after them.
     """
-    found: dict[tuple[str, int], TaskEvidence] = {}
+    text = str(policy)
+    skipped: tuple[Kind, ...] = ("verify",)
+    seen = {
+        run.seed
+        for body in (*stored(store, skipped=skipped), *shipped())
+        if any(row.policy == text for row in body.rows) and asked.is_of(body)
+        for row in body.rows
+        if row.policy == text
+        for run in row.runs
+    }
+    if not seen:
+        return tuple(range(count))
+    check_confirm(count, tuple(seen), f"verify {text}")
+    return fresh_seeds(seen, count)
+
+
+def stored(
+    store: Store, without: Collection[str] = (), skipped: Collection[Kind] = ("range_test", "verify")
+) -> Iterator[TaskEvidence]:
+    """Yield the evidence of a store.
+
+    Range tests are none: their constant rates over few iterations would pass for what is good on a task. Verifications
+    are none, so that the seeds that verify a policy never choose it.
+    """
     for entry in sorted(store.studies(), key=lambda entry: (entry.name, entry.version)):
-        if entry.name in without or entry.kind in ("range_test", "search"):
+        if entry.name in without or entry.kind in skipped:
             continue
-        evidence = StudyRuns.of(entry.id, store)
-        for task in evidence.tasks:
-            runs = {
-                (contender.policy, run.seed): run
-                for stage in ("main", "confirm")
-                for contender in evidence.contenders(unmodified(evidence.records(task, stage)))
-                for run in contender.runs
-            }
-            if runs:
-                body = TaskEvidence(
+        study = StudyRuns.of(entry.id, store)
+        for task in study.tasks:
+            for stage in ("main", "confirm"):
+                rows = study.contenders(study.records(task, stage))
+                if not rows:
+                    continue
+                terms = {"margin": study.record.margin, "resolution": resolution(task)}
+                yield TaskEvidence(
                     task=task.name,
                     steps=task.steps,
                     objective=task.objective,
+                    study=study.name,
                     where=store.name,
-                    studies=frozenset([entry.name]),
+                    confirmed=stage == "confirm" or entry.kind == "confirmation",
                     key=task.key,
                     eval_every=task.eval_every,
                     settings=registered(task.name),
-                    resolution=resolution(task),
-                    runs=runs,
+                    rows=tuple(rows),
+                    plain=frozenset(row.name for row in rows if not study.rows[row.name][1]),
+                    terms=study.terms(task, rows) if stage == "main" else terms,
                     better=task.better,
                 )
-                key = (task.key, task.steps)
-                found[key] = body if key not in found else _joined(found[key], body)
-    yield from found.values()
 
 
 def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
-    """The evidence of the studies that ship, each a table of runs beside its file."""
+    """Yield the evidence of the studies that ship, each a table of runs beside its file."""
     import pandas as pd
 
-    found: dict[tuple[str, int, str], TaskEvidence] = {}
     for name in study_names():
         file = find_study(name)
         table = file.with_suffix(".csv")
         if name in without or not table.is_file():
             continue
-        settings = {one.name: one for one in _described(read_toml(file))}
+        raw = read_toml(file)
+        settings = {one.name: one for one in _described(raw)}
         every = pd.read_csv(table)
-        every = every[every["status"].isin(["finished", "diverged"]) & every["modifier"].isna()]
-        retained = _retained(every)
-        for task, rows in every[every["scale"] == 1].groupby("task", sort=False):
+        every = every[every["status"].isin(["finished", "diverged"])]
+        retained = _retained(every[every["modifier"].isna()])
+        every = every[every["scale"] == 1].assign(modifier=every["modifier"].astype(object).fillna(""))
+        tasks = every["task"].nunique()
+        for (task, stage), part in every.groupby(["task", "stage"], sort=False):
             described = settings.get(str(task))
-            steps = int(rows["step"].max()) if described is None else described.steps
-            runs = {
-                (str(row["policy"]), int(row["seed"])): _record(row, retained.get(_place(row)))
-                for row in rows.to_dict(orient="records")
-            }
-            body = TaskEvidence(
+            runs: dict[Row, list[RunRecord]] = {}
+            texts: dict[Row, str] = {}
+            for row in part.to_dict(orient="records"):
+                place = str(row["name"]), str(row["modifier"])
+                texts[place] = str(row["policy"])
+                runs.setdefault(place, []).append(_record(row, None if place[1] else retained.get(_place(row))))
+            names, seeds = labels(runs), sorted(set(part["seed"]))
+            looks = {"alpha": ALPHA / tasks, "looks": Looks.planned(len(seeds)), "seeds": seeds}
+            yield TaskEvidence(
                 task=str(task),
-                steps=steps,
-                objective="top1",
+                steps=int(part["step"].max()) if described is None else described.steps,
+                objective=TOP1,
+                study=name,
                 where=SHIPPED,
-                studies=frozenset([name]),
+                confirmed=stage == "confirm",
                 key=None,
                 eval_every=None,
                 settings=described,
-                resolution=None,
-                runs=runs,
+                rows=tuple(PolicyRuns(names[place], texts[place], tuple(own)) for place, own in runs.items()),
+                plain=frozenset(names[place] for place in runs if not place[1]),
+                terms={"margin": float(raw.get("margin", 0.01))} | (looks if stage == "main" else {}),
             )
-            key = (str(task), steps, repr(described and replace(described, eval_every=None)))
-            found[key] = body if key not in found else _joined(found[key], body)
-    yield from found.values()
 
 
 def registered(task: str) -> TaskSettings | None:
-    """The settings of a registered task; None for a task that is none."""
+    """Return the settings of a registered task; None where there is none of that name."""
     from lrbench.tasks.registry import tasks
 
     return tasks[task].build() if task in tasks else None
 
 
-def unmodified(records: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
-    """The records of training without a modifier."""
-    return {(entry, variant): runs for (entry, variant), runs in records.items() if not variant}
-
-
 def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
-    """The tasks of a shipped study; those that this installation cannot describe are left out."""
+    """Yield the tasks of a shipped study that this installation can describe."""
     from lrbench.tasks import settings_from_dict
 
     tables = raw.get("tasks") or [raw.get("task", {})]
@@ -184,16 +267,12 @@ def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
             continue
 
 
-def _joined(one: TaskEvidence, other: TaskEvidence) -> TaskEvidence:
-    return replace(one, studies=one.studies | other.studies, runs={**one.runs, **other.runs})
-
-
 def _place(row: Mapping[Any, Any]) -> tuple[str, str, int]:
     return str(row["task"]), str(row["policy"]), int(row["seed"])
 
 
 def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | None]:
-    """By task, policy and seed, what other base LRs leave of the validation score.
+    """Return by task, policy and seed what other base LRs leave of the validation score.
 
     Those that diverged at one of them are left out: a table does not say what chance is.
     """
@@ -208,7 +287,7 @@ def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | Non
 
 
 def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
-    """A row of a table of runs."""
+    """Read a row of a table of runs."""
     finished = row["status"] == "finished"
     final = {
         str(name): float(value)

@@ -2,8 +2,11 @@
 
 The nearest evidence speaks: runs on the same task; else runs on the same data or with the same kind of model, as the
 registered tasks' names say, where the optimizer is the same, since learning rates of different optimizers have nothing
-in common; else none, and policies that are good beginnings in general get the learning rates of a range test on the
-task. Which of these it was is part of the answer, and a number of it is always one that was measured.
+in common. Where there is none, a range test may be trained, whose learning rates common policies get. Which of these it
+was is part of the answer, and a number of it is always one that was measured.
+
+The best of many looks better than it is. So numbers on fresh seeds come first, and after them the order is that of the
+worse ends of the intervals, not of the means. Each verdict is that of the study that trained the policy.
 """
 
 from __future__ import annotations
@@ -11,15 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lrbench.advice.evidence import TaskEvidence, registered
+from lrbench.advice.evidence import SHIPPED, AskedTask, TaskEvidence
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.display.names import unbroken
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
-from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, rank, t_interval
+from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, t_interval
 from lrbench.policy import FIX, parse
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, RunRecord
-    from lrbench.tasks import Task, TaskSettings
+    from lrbench.tasks import Task
     from lrbench.training.trainer import Trainer
 
 GOALS = ("accuracy", "cost", "robust")
@@ -38,13 +41,13 @@ policy that is bad at its own."""
 Nearness = Literal[
     "the same task", "the same task with another budget", "the same data", "the same kind of model", "none"
 ]
+SAME: tuple[Nearness, Nearness] = ("the same task", "the same task with another budget")
 
-MARGIN = 0.01
 NEAR_THE_BEST = 0.05
 """Costs are counted until the objective is within this share of the best policy's."""
 
 FEWEST_POLICIES = 3
-"""Fewer policies with several runs than these on a task are no comparison; evidence from farther away goes first."""
+"""Where fewer policies than these have several runs, there is no comparison; evidence from farther away goes first."""
 
 GENERAL = (
     ("POLY(k0={high}, p=1, l=1dur)", "a straight line to zero"),
@@ -60,9 +63,11 @@ class Recommendation:
     """A policy to begin with.
 
     Attributes:
-        runs: how many runs of it are the evidence; 0 where there is none.
-        value: the goal's number on the task of the evidence, over seeds.
-        verdict: "good", "avoid" or "undecided" beside the other policies of the evidence; None without evidence.
+        runs: the number of its runs in the evidence.
+        value: the goal's number on the task of the evidence, over seeds; None without evidence.
+        verdict: "good" or "undecided", by the study; None without evidence.
+        study: the study that trained it; None without evidence.
+        confirmed: whether the runs are on fresh seeds, which had no part in the choice of the policy.
     """
 
     policy: str
@@ -70,6 +75,8 @@ class Recommendation:
     value: Interval | None
     verdict: str | None
     reason: str
+    study: str | None = None
+    confirmed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "value": None if self.value is None else self.value.to_json()}
@@ -83,7 +90,7 @@ class Advice(Readable):
         nearness: how near the evidence is to the task.
         source: the task, the budget, the studies and the number of runs that the advice stands on.
         recommendations: best first.
-        verified: what their training on the task then said, as far as it was asked for.
+        verified: the verifications of the first of them, where they were asked for.
     """
 
     task: str
@@ -123,42 +130,53 @@ class Advice(Readable):
 
 
 def advise(
-    task: Task,
-    trainer: Trainer,
-    evidence: Iterable[TaskEvidence],
-    *,
-    goal: str = "accuracy",
-    at_most: int = 3,
-) -> Advice:
-    """Recommend policies from the nearest evidence, or from a range test, trained by the trainer, where there is none.
+    asked: AskedTask, evidence: Iterable[TaskEvidence], *, goal: str = "accuracy", at_most: int = 3
+) -> Advice | None:
+    """Recommend policies from the nearest evidence; None where there is none.
 
     Raises:
         StudyError: there is no such goal.
-        TaskError: there is no evidence, and no learning rate learns anything on the task.
     """
     if goal not in GOALS:
         raise StudyError(unknown_name("goal", goal, GOALS))
-    for nearness, body in nearest(task, list(evidence)):
-        found = _recommended(task, body, goal)
-        if found:
-            runs = len(body.runs)
+    for nearness, bodies in nearest(asked, evidence):
+        if found := _recommended(asked, bodies, goal):
+            policies = {one.policy for body in bodies for one in body.contenders}
+            runs = {(one.policy, run.seed) for body in bodies for one in body.contenders for run in one.runs}
+            studies, places = ({getattr(body, name): None for body in bodies} for name in ("study", "where"))
+            by_name = "" if asked.task or places.keys() == {SHIPPED} else ", by its name, as its data is not here"
             source = (
-                f"{runs} runs of {len(body.contenders)} policies on {nearness}: {body.task}, {body.steps:,} iterations "
-                f"({', '.join(sorted(body.studies))}; {body.where})"
+                f"{len(runs)} runs of {len(policies)} policies on {nearness}: "
+                f"{asked.name if nearness in SAME else bodies[0].task}, "
+                f"{bodies[0].steps:,} iterations ({', '.join(studies)}; {', '.join(places)}{by_name})"
             )
-            return Advice(task.name, goal, nearness, source, tuple(found[:at_most]))
+            return Advice(asked.name, goal, nearness, source, tuple(found[:at_most]))
+    return None
+
+
+def advise_by_range_test(task: Task, trainer: Trainer, *, goal: str = "accuracy", at_most: int = 3) -> Advice:
+    """Train a range test, and recommend common policies with its learning rates.
+
+    Raises:
+        TaskError: no learning rate learns anything on the task.
+    """
     test = find_range(task, trainer, seeds=RANGE_SEEDS)
-    curves = " (runs that ship with lrbench have no curves to read it off)" if goal == "cost" else ""
     source = (
-        f"a range test alone, as there is no evidence of {goal} on this task or one like it{curves}: it learns with "
+        f"a range test alone, as {no_evidence(goal)}: it learns with "
         f"constant LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} "
         "iterations)"
     )
     return Advice(task.name, goal, "none", source, tuple(_general(test))[:at_most])
 
 
-def verified(advice: Advice, task: Task, trainer: Trainer, *, target: float, seeds: Sequence[int]) -> Advice:
-    """The advice with its policies trained on the task, in their order, until one is verified to reach the target."""
+def no_evidence(goal: str) -> str:
+    """Return a clause for where no runs say anything of a goal on a task."""
+    curves = " (runs that ship with lrbench have no curves to read it off)" if goal == "cost" else ""
+    return f"there is no evidence of {goal} on this task or one like it{curves}"
+
+
+def verified(advice: Advice, task: Task, trainer: Trainer, *, target: float, seeds: int | Sequence[int]) -> Advice:
+    """Train the policies of an advice on the task, in their order, until one is verified to reach the target."""
     checks: list[Verification] = []
     for one in advice.recommendations:
         checks.append(check_policy(parse(one.policy), task, trainer, target=target, seeds=seeds))
@@ -167,72 +185,79 @@ def verified(advice: Advice, task: Task, trainer: Trainer, *, target: float, see
     return replace(advice, verified=tuple(checks))
 
 
-def nearest(task: Task, known: Sequence[TaskEvidence]) -> list[tuple[Nearness, TaskEvidence]]:
-    """The bodies of evidence that say something of a task, nearest first, and of those as near the largest."""
-    settings = registered(task.name)
-    order: list[Nearness] = [
-        "the same task",
-        "the same task with another budget",
-        "the same data",
-        "the same kind of model",
-    ]
-    near = [(nearness, body) for body in known if (nearness := _nearness(task, settings, body)) is not None]
+def nearest(asked: AskedTask, known: Iterable[TaskEvidence]) -> list[tuple[Nearness, list[TaskEvidence]]]:
+    """Group the evidence that says something of a task by its task and budget, nearest first, then largest first."""
+    groups: dict[tuple[object, ...], tuple[Nearness, list[TaskEvidence]]] = {}
+    for body in known:
+        nearness = _nearness(asked, body)
+        if nearness is not None:
+            same = nearness in SAME
+            key = (nearness, body.steps, *(() if same else (body.task, body.key, repr(body.settings))))
+            groups.setdefault(key, (nearness, []))[1].append(body)
 
-    def place(one: tuple[Nearness, TaskEvidence]) -> tuple[bool, int, float, int]:
-        nearness, body = one
-        few = sum(len(one.runs) > 1 for one in body.contenders) < FEWEST_POLICIES
-        return few, order.index(nearness), abs(math.log(body.steps / task.steps)), -len(body.runs)
+    def place(group: tuple[Nearness, list[TaskEvidence]]) -> tuple[bool, int, float, int]:
+        nearness, bodies = group
+        compared = {one.policy for body in bodies for one in body.contenders if len(one.runs) > 1}
+        runs = sum(len(one.runs) for body in bodies for one in body.contenders)
+        distance = abs(math.log(bodies[0].steps / asked.steps))
+        return len(compared) < FEWEST_POLICIES, get_args(Nearness).index(nearness), distance, -runs
 
-    return sorted(near, key=place)
+    return sorted(groups.values(), key=place)
 
 
-def _nearness(task: Task, settings: TaskSettings | None, body: TaskEvidence) -> Nearness | None:
-    if (body.objective, body.better) != (task.objective, task.better):
+def _nearness(asked: AskedTask, body: TaskEvidence) -> Nearness | None:
+    if (body.objective, body.better) != (asked.objective, asked.better):
         return None
-    if _is_same(task, settings, body):
-        return "the same task" if body.steps == task.steps else "the same task with another budget"
-    theirs = body.settings
-    if settings is None or theirs is None or type(settings.optimizer) is not type(theirs.optimizer):
+    if asked.is_of(body):
+        return SAME[body.steps != asked.steps]
+    mine, theirs = asked.settings, body.settings
+    if mine is None or theirs is None or type(mine.optimizer) is not type(theirs.optimizer):
         return None
-    if settings.dataset == theirs.dataset:
+    if mine.dataset == theirs.dataset:
         return "the same data"
-    return "the same kind of model" if settings.model.kind == theirs.model.kind else None
+    return "the same kind of model" if mine.model.kind == theirs.model.kind else None
 
 
-def _is_same(task: Task, settings: TaskSettings | None, body: TaskEvidence) -> bool:
-    """Whether evidence is of the task, at whatever budget: by its key, or for shipped studies by all settings."""
-    if body.key is not None:
-        return body.key == task.with_(steps=body.steps, eval_every=body.eval_every).key
-    if settings is None or body.settings is None:
-        return False
-    mine, theirs = (replace(one, name="", steps=1, eval_every=None) for one in (settings, body.settings))
-    return mine == theirs
+def _recommended(asked: AskedTask, bodies: Sequence[TaskEvidence], goal: str) -> list[Recommendation]:
+    """Recommend the policies that can be trained on a task, best first, without those that a study says to avoid.
 
-
-def _recommended(task: Task, body: TaskEvidence, goal: str) -> list[Recommendation]:
-    """The policies of a body of evidence that can be trained on a task, best first, without those to be avoided.
-
-    Where the best of them does no better than guessing, nothing was learnt, and none is recommended.
+    A study whose best policy does no better than guessing learnt nothing, and recommends none.
     """
-    contenders = {one.policy: one for one in body.contenders if _fits(one.policy, task, body)}
-    cards = rank(list(contenders.values()), margin=MARGIN, resolution=body.resolution)
-    best = cards[0].val.mean if cards else None
-    if best is None or (body.guessing is not None and best <= body.guessing):
-        return []
-    recommendations = []
-    for card in cards:
-        value = _value(goal, contenders[card.policy], best)
-        verdict = None if card.verdict is None else card.verdict.label
-        if value is None or verdict == "avoid":
-            continue
-        judged = (
-            f"{verdict} among {len(cards)} policies, margin {MARGIN:g}"
-            if len(cards) > 1
-            else "the only policy of the evidence"
-        )
-        reason = f"{WORDS[goal]} {_shown(value)}, n = {value.n}; {judged}"
-        recommendations.append(Recommendation(card.policy, card.n, value, verdict, reason))
-    return sorted(recommendations, key=lambda one: _cost(goal, one.value, body.better))
+    learnt = [body for body in bodies if body.guessing is None or _best([body]) > body.guessing]
+    best, better = _best(learnt), asked.better
+    avoided: set[str] = set()
+    found: dict[str, Recommendation] = {}
+    for body in learnt:
+        runs = {one.name: one for one in body.contenders}
+        for card in body.cards:
+            verdict = None if card.verdict is None else card.verdict.label
+            value = _value(goal, runs[card.name], as_gain(best, better))
+            if verdict == "avoid":
+                avoided.add(card.policy)
+            elif value is not None and _fits(card.policy, asked, body):
+                fresh = " fresh seeds" if body.confirmed else ""
+                judged = f"{verdict} among {len(body.cards)} policies of {body.study}, margin {body.terms['margin']:g}"
+                if len(body.cards) == 1:
+                    judged = f"the only policy of {body.study}"
+                reason = f"{WORDS[goal]} {_shown(value)}, n = {value.n}{fresh}; {judged}"
+                one = Recommendation(card.policy, card.n, value, verdict, reason, body.study, body.confirmed)
+                known = found.get(card.policy, one)
+                found[card.policy] = max(known, one, key=lambda one: (one.confirmed, one.runs))
+    chosen = [one for policy, one in found.items() if policy not in avoided]
+    return sorted(chosen, key=lambda one: _order(one, "lower" if goal == "cost" else better))
+
+
+def _best(bodies: Iterable[TaskEvidence]) -> float:
+    """Return the gain of the best mean; minus infinity where there is none."""
+    cards = (card for body in bodies for card in body.cards)
+    return max((as_gain(card.val.mean, card.better) for card in cards if card.val.mean is not None), default=-math.inf)
+
+
+def _order(one: Recommendation, better: Better) -> tuple[bool, float, float]:
+    value = one.value
+    assert value is not None
+    mean, *ends = (-math.inf if end is None else as_gain(end, better) for end in (value.mean, value.low, value.high))
+    return not one.confirmed, -min(ends), -mean
 
 
 WORDS: Mapping[str, str] = {
@@ -243,7 +268,7 @@ WORDS: Mapping[str, str] = {
 
 
 def _value(goal: str, contender: PolicyRuns, best: float) -> Interval | None:
-    """The goal's number over the seeds of a policy; None where its runs do not tell."""
+    """Return the goal's number over the seeds of a policy; None where a run does not have it."""
     finished = [run for run in contender.runs if not run.diverged]
     known: list[float | None]
     match goal:
@@ -267,19 +292,13 @@ def _mean_over_scales(run: RunRecord) -> float | None:
     return mean_over_scales(score, retained, run.chance, run.better)
 
 
-def _cost(goal: str, value: Interval | None, score: Better) -> float:
-    if value is None or value.mean is None:
-        return math.inf
-    return value.mean if goal == "cost" else -as_gain(value.mean, score)
-
-
-def _fits(policy: str, task: Task, body: TaskEvidence) -> bool:
+def _fits(policy: str, asked: AskedTask, body: TaskEvidence) -> bool:
     """Whether a policy means the same on the task: it follows the budget, or knows none, or the budget is the same."""
-    value = parse(policy)
-    if body.steps != task.steps and value.is_bound and type(value) is not FIX:
-        return False
     try:
-        value.bind(task.steps, task.steps_per_epoch)
+        value = parse(policy)
+        if body.steps != asked.steps and value.is_bound and type(value) is not FIX:
+            return False
+        value.bind(asked.steps, asked.steps if asked.task is None else asked.task.steps_per_epoch)
     except PolicyError:
         return False
     return True

@@ -124,6 +124,7 @@ Steps = Annotated[
     ),
 ]
 Seeds = Annotated[int, how("--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1.")]
+FreshSeeds = Annotated[int, how("--seeds", metavar="N", parser=whole_number(1), help="Verify with N fresh seeds.")]
 OtherSeeds = Annotated[
     int | None,
     how("--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1, in place of the file's own."),

@@ -292,6 +292,18 @@ class StudyRuns:
             PolicyRuns(name, texts[row[0]], tuple(records[row])) for row, name in self.labels.items() if row in records
         ]
 
+    def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns]) -> dict[str, Any]:
+        """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks."""
+        over = self.over(task)
+        return {
+            "margin": self.record.margin,
+            "alpha": self.alpha,
+            "resolution": resolution(task),
+            "looks": self.looks,
+            "seeds": self.record.seeds,
+            "done": [over[self.rows[row.name]] for row in rows],
+        }
+
     def records(self, task: TaskRecord, stage: str) -> Records:
         """The ended runs of a stage on a task."""
         records: Records = {}
@@ -353,16 +365,7 @@ def answer(evidence: StudyRuns) -> Results:
         records, over = evidence.records(task, "main"), evidence.over(task)
         main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
         step = resolution(task)
-        cards = rank(
-            main,
-            margin=margin,
-            alpha=evidence.alpha,
-            target=target,
-            resolution=step,
-            looks=evidence.looks,
-            seeds=evidence.record.seeds,
-            done=[over[evidence.rows[one.name]] for one in main],
-        )
+        cards = rank(main, **evidence.terms(task, main), target=target)
         spread, collapsed = _noise(main, cards, task)
         answers.append(
             TaskResults(

@@ -1,14 +1,26 @@
+import math
 import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import lrbench
+from lrbench.advice.evidence import AskedTask, unseen_seeds
 from lrbench.advice.verify import check_policy, judged
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import score_curves
 from lrbench.policy import parse
-from lrbench.tasks import Task
+from lrbench.store import open_store
+from lrbench.study.file import find_study
+from lrbench.study.study import Study
+from lrbench.tasks import Task, settings_from_dict
 from lrbench.training.trainer import Trainer
+from tests.report.made_studies import STEPS, write_study
+from tests.small_search import SERIAL
 
 
 @pytest.mark.parametrize(
@@ -60,6 +72,54 @@ def test_a_policy_is_verified_at_the_budget_that_is_asked_for(task: Task, traine
     assert again.answer in ("no", "undecided")
     assert (whole.steps_trained, again.steps_trained) == (120, 0)
     assert whole.card.reached == 3
+
+
+def test_a_policy_is_verified_on_seeds_that_no_evidence_of_it_has_used(task: Task, trainer: Trainer) -> None:
+    policy = parse("POLY(k0=0.1, p=1, l=1dur)")
+    trainer.train(Study(name="short", tasks=(task.with_budget(20),), policies=[policy], seeds=[0, 7], confirm=2))
+    trainer.train(Study(name="others", tasks=(task,), policies=["FIX(k0=0.1)"], seeds=[0, 30]))
+    verify = partial(lrbench.verify, policy, task, target=0.5, store=trainer.store, **SERIAL)
+
+    fresh, again, given = verify(seeds=2), verify(seeds=2), verify(seeds=[0, 1])
+
+    assert (fresh.seeds, fresh.steps_trained) == ((10, 11), 80)
+    assert (again.seeds, again.steps_trained) == ((10, 11), 0)
+    assert given.seeds == (0, 1)
+    assert fresh.to_json()["seeds"] == [10, 11]
+    assert "seeds 10 to 11: validation" in str(fresh)
+
+
+def test_what_a_shipped_study_has_chosen_is_verified_after_its_seeds(trainer: Trainer) -> None:
+    quickstart = pd.read_csv(find_study("quickstart").with_suffix(".csv"))
+    best = parse(quickstart.loc[quickstart["val_top1"].idxmax(), "policy"])
+    mnist1d = lrbench.load_task("mnist1d-mlp").with_budget(40)
+    tables = pd.concat(pd.read_csv(file) for file in find_study("quickstart").parent.glob("*.csv"))
+    used = tables.loc[(tables["task"] == "mnist1d-mlp") & (tables["policy"] == str(best)), "seed"]
+    other = settings_from_dict({"base": "mnist1d-mlp", "batch_size": 10})
+    assert min(unseen_seeds(3, best, AskedTask.of(mnist1d), trainer.store)) == max(used) + 1
+    assert unseen_seeds(3, best, AskedTask.of(other), trainer.store) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("policies", [13, 200])
+def test_the_best_of_many_equal_policies_gets_a_wrong_yes_no_more_often_than_one_of_them(
+    policies: int, tmp_path: Path
+) -> None:
+    """All are exactly as good as the target: 2.5% is the rate of the claim, and three standard errors are allowed."""
+    studies, chosen_by = 1000, 5
+    names = {f"{number}": f"FIX(k0=0.{number:03d})" for number in range(1, policies + 1)}
+    asked = AskedTask("a-task", STEPS, "top1", "higher", None, None)
+    with open_store(tmp_path / "runs.db") as store:
+        write_study(store, names, lambda place: 0.5, seeds=range(chosen_by))
+        seeds = unseen_seeds(5, parse(names["1"]), asked, store)
+    scores = 0.7 + 0.01 * np.random.default_rng(policies).standard_normal((studies, policies, max(seeds) + 1))
+    best = scores[np.arange(studies), scores[:, :, :chosen_by].mean(axis=2).argmax(axis=1)]
+
+    def wrong(used: Sequence[int]) -> float:
+        cards = (score_curves([[(1, float(study[seed]))] for seed in used]) for study in best)
+        return sum(judged(card, 0.7)[0] == "yes" for card in cards) / studies
+
+    assert wrong(seeds) <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / studies)
+    assert wrong(range(chosen_by)) > 0.15, "on the seeds that chose it"
 
 
 def test_what_cannot_be_verified_is_one_sentence(task: Task, trainer: Trainer) -> None:

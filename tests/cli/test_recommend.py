@@ -15,8 +15,8 @@ def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> N
 
     assert told.exit_code == 0, told.stderr
     assert "shipped with lrbench" in told.stdout
-    pattern = r" 1\. [A-Z].*: validation score 0\.6\d+ \[.*\], n = \d+; (good|undecided) among \d+ policies"
-    assert re.search(pattern, " ".join(told.stdout.split()))
+    number = r" 1\. [A-Z].*: validation score 0\.6\d+ \[.*\], n = \d+(?: fresh seeds)?; "
+    assert re.search(number + r"(good|undecided) among \d+ policies of \w+, margin", " ".join(told.stdout.split()))
     assert told.stderr == ""
 
 
@@ -41,8 +41,12 @@ def test_a_policy_is_verified_with_yes_and_with_no(lrbench: Command) -> None:
 
     yes, no = lrbench(*arguments, "--target", "0.01"), lrbench(*arguments, "--target", "0.99", "--json")
 
-    assert yes.stdout.startswith("yes: FIX(k0=0.05) on mnist1d-mlp in 40 iterations: ")
-    assert json.loads(no.stdout)["answer"] == "no"
+    document = json.loads(no.stdout)
+    first, last = document["seeds"]
+    assert first > 0, "shipped studies have used the first seeds"
+    assert f"on mnist1d-mlp in 40 iterations, seeds {first} to {last}: validation" in " ".join(yes.stdout.split())
+    assert yes.stdout.startswith("yes: FIX(k0=0.05)")
+    assert (document["answer"], document["steps_trained"]) == ("no", 0)
 
 
 def test_what_does_not_go_together_is_one_sentence(lrbench: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 from lrbench.cli.commands.run import training
 from lrbench.cli.completion import complete_goal
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import LabOptions, OutputOptions, Seeds, Steps, TaskName, how, whole_number, with_groups
+from lrbench.cli.options import FreshSeeds, LabOptions, OutputOptions, Steps, TaskName, how, whole_number, with_groups
 
 
 @with_groups
@@ -32,8 +32,11 @@ def recommend(
     target: Annotated[
         float | None, how("--target", metavar="SCORE", help="The validation score to reach, for --verify.")
     ] = None,
+    range_test: Annotated[
+        bool, how("--range-test", help="Where there is no evidence, train a range test for the LRs of common policies.")
+    ] = False,
     steps: Steps = None,
-    seeds: Seeds = 5,
+    seeds: FreshSeeds = 5,
     at_most: Annotated[
         int, how("--at-most", metavar="N", parser=whole_number(1, 100), help="Recommend N policies.")
     ] = 3,
@@ -50,8 +53,8 @@ def recommend(
 ) -> None:
     """Recommend policies for a task from the runs in the store and those that ship with lrbench.
 
-    The nearest evidence speaks: the same task, else the same data or kind of model, else a range test, which is
-    trained for it. The answer says which it was, and how many runs are behind it.
+    The nearest evidence speaks: the same task, else the same data or kind of model. The answer says which it was, and
+    how many runs are behind it. Nothing is trained, and no data is needed, without --range-test or --verify.
 
     \b
     Examples:
@@ -63,6 +66,13 @@ def recommend(
     session = session_of(context)
     with options.lab() as lab, training(session) as lab.listener:
         advice = lab.recommend(
-            task, goal=goal, at_most=at_most, without=without or (), target=target, seeds=seeds, steps=steps
+            task,
+            goal=goal,
+            at_most=at_most,
+            without=without or (),
+            range_test=range_test,
+            target=target,
+            seeds=seeds,
+            steps=steps,
         )
     output.show(advice, session)

@@ -8,7 +8,7 @@ import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import LabOptions, OutputOptions, PolicyText, Seeds, Steps, TaskName, how, with_groups
+from lrbench.cli.options import FreshSeeds, LabOptions, OutputOptions, PolicyText, Steps, TaskName, how, with_groups
 from lrbench.cli.policies import one_policy
 
 
@@ -20,11 +20,13 @@ def verify(
     task: TaskName,
     target: Annotated[float, how("--target", metavar="SCORE", help="The validation score to reach.")],
     steps: Steps = None,
-    seeds: Seeds = 5,
+    seeds: FreshSeeds = 5,
     options: LabOptions,
     output: OutputOptions,
 ) -> None:
-    """Train a policy with several seeds, and say whether it reaches a target: yes, no or undecided.
+    """Train a policy on fresh seeds, and decide whether it reaches a target: yes, no or undecided.
+
+    The seeds come after all that runs of the policy on the task have used, so that luck that chose it counts nothing.
 
     \b
     Examples:
