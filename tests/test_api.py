@@ -127,7 +127,7 @@ def test_a_lab_asks_its_store_first_whatever_the_question(task: lrbench.Task, tm
     policy = "POLY(k0=0.1, p=1, l=1dur)"
     with lrbench.Lab(store=tmp_path / "runs.db", workers=1) as lab:
         lab.score(policy, task, seeds=2, steps=20)
-        assert lab.verify(policy, task, target=0.5, seeds=2, steps=20).steps_trained == 0
+        assert lab.verify(policy, task, target=0.5, seeds=[0, 1], steps=20).steps_trained == 0
         study = lrbench.Study(name="one", tasks=(task,), policies=(policy_named(policy),), seeds=(0,))
         assert lab.run(study, steps=20, seeds=2).tally.cached == 2
 
