@@ -114,7 +114,7 @@ def test_without_evidence_nothing_is_trained_unless_a_range_test_is_asked_for(
     task: Task, tmp_path: Path, goal: str
 ) -> None:
     with open_store(tmp_path / "runs.db") as store:
-        ask = partial(lrbench.recommend, task, goal=goal, store=store, device="cpu", workers=1)
+        ask = partial(lrbench.recommend, task, goal=goal, store=store, **SERIAL)
         with pytest.raises(
             StudyError, match=rf"task 'thirds': there is no evidence of {goal} .*; ask for a range test"
         ):
