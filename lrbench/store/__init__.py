@@ -1,8 +1,8 @@
-"""The store: every fact that training found out, appended once, in one transaction a segment.
+"""The store: every result of training, appended once, in one transaction a segment.
 
-Leaderboards, verdicts and pictures are computed from it and are never stored. Runs are known by their key alone
-(`PlannedRun.key`), so that a run serves every study that asks for it; a study is a list of the runs it asks for.
-Whoever trains holds a lease on the runs that he writes, so that several coordinators can share a store.
+Rankings, verdicts and plots are computed from it and are never stored. Runs are identified by their key alone
+(`PlannedRun.key`), so that a run serves every study that asks for it; a study is a list of runs. A coordinator holds a
+lease on the runs that it writes, so that several of them can share a store.
 """
 
 from lrbench.store.lease import Lease

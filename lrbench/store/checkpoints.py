@@ -1,4 +1,4 @@
-"""The folder of checkpoints beside a store: what a store or a folder from somebody else cannot turn on other files."""
+"""The folder of checkpoints beside a store, safe against the names and links of a stranger's store."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from lrbench.errors import CheckpointError
 
 OWN_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{1,19}\.pt(\.[0-9a-f]{32}\.tmp)?")
-"""The key of a training, the iterations behind it, and what a file is called before it is whole."""
+"""The key of a training and its iterations, and the ending of a file that is not whole yet."""
 
 
 class CheckpointFolder:
-    """Turns the names of checkpoints into files: names of lrbench's own form, in a folder that is not a link.
+    """A folder of checkpoints, which is not a link, with names of lrbench's own form.
 
     Attributes:
-        path: where the folder is, or will be once there is a checkpoint.
+        path: the folder, which is made with the first checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def place(self, name: str) -> Path:
-        """Return the place of a checkpoint that is written.
+        """Return the path of a checkpoint to write.
 
         Raises:
             CheckpointError: the name is not of lrbench's own form, or the folder is a symbolic link.
@@ -36,7 +36,7 @@ class CheckpointFolder:
         return self.path / name
 
     def file(self, name: str) -> Path:
-        """Return the file of a checkpoint that is read.
+        """Return the path of a checkpoint to read.
 
         Raises:
             CheckpointError: as for `place`; or no regular file is there.
@@ -47,14 +47,14 @@ class CheckpointFolder:
         return path
 
     def delete(self, name: str) -> None:
-        """Delete a checkpoint; pass over what is not lrbench's own, and what cannot be deleted."""
+        """Delete a checkpoint, unless it is not lrbench's own or cannot be deleted."""
         with suppress(CheckpointError, OSError):
             self.place(name).unlink()
 
     def names(self) -> list[str]:
         """List the names of lrbench's own form in the folder; none where it is a link or cannot be read."""
-        with suppress(OSError):
-            return (
-                [] if self.path.is_symlink() else [name for name in os.listdir(self.path) if OWN_NAME.fullmatch(name)]
-            )
-        return []
+        names: list[str] = []
+        if not self.path.is_symlink():
+            with suppress(OSError):
+                names = os.listdir(self.path)
+        return [name for name in names if OWN_NAME.fullmatch(name)]

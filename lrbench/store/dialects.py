@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL do differently, and their errors in one sentence."""
+"""SQLite and PostgreSQL behind one interface, and their errors in one sentence."""
 
 from __future__ import annotations
 
@@ -28,30 +28,29 @@ REMEDIES = {
     sqlite3.SQLITE_CANTOPEN: "; see that its folder is there, and may be written where it has a log",
     sqlite3.SQLITE_READONLY: "; let it and its folder be written, or name another by --store",
 }
-"""What to do about an error of SQLite, by its primary code."""
+"""The remedy for an error of SQLite, by its primary code."""
 
 MAY_NOT_WRITE = ("25006", "42501")
 """PostgreSQL's codes for a transaction that may only read, and for a right that the account lacks."""
 
 PATIENCE_SECONDS = 60.0
-"""How long a transaction waits: for the lock of a file in SQLite, or for a server in PostgreSQL that is away."""
+"""The time that a transaction waits: for the lock of a file of SQLite, or for a PostgreSQL server that is away."""
 
 LONGEST_PAUSE = 5.0
-"""In seconds, between two tries to reach a server."""
+"""The longest time in seconds between two tries to reach a server."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Answer = TypeVar("Answer")
 
 AWAY = ("08", "57P01", "57P02", "57P03")
-"""How the SQLSTATE of an error begins that says that a connection is lost, or that the server stops or starts."""
+"""The beginnings of a SQLSTATE that means a lost connection, or a server that stops or starts."""
 
 
 class Database:
     """Transactions on a store's database.
 
-    A transaction that writes on SQLite has the database for itself from its beginning, so that it need not ask for
-    more than it has half-way, which two could wait for from each other. One that reads sees one state of the database
-    from its first statement to its last.
+    A transaction that writes to SQLite locks the database at its beginning, so that no two wait for each other. One
+    that reads sees one state of the database from its first statement to its last.
 
     Attributes:
         name: where the database is, without a password.
@@ -75,7 +74,7 @@ class Database:
 
     @contextmanager
     def writing(self, purpose: str = "written") -> Iterator[sa.Connection]:
-        """A transaction that is committed at the end of the block, or undone where that raises an error.
+        """Open a transaction that is committed at the end of the block, or undone where that raises an error.
 
         Raises:
             StoreAwayError: the server is away, and nothing was written.
@@ -97,7 +96,7 @@ class Database:
 
     @contextmanager
     def reading(self, purpose: str = "read") -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the database.
+        """Open a transaction that sees one state of the database.
 
         Raises:
             StoreAwayError: the server is away.
@@ -112,7 +111,7 @@ class Database:
                 raise StoreError(f"the store {self.name} has values that cannot be read: {self._advice}") from error
 
     def check_transactions(self, in_file: int) -> None:
-        """Refuse a file with transactions that its log has lost, which would be read as a mixture of old and new.
+        """Refuse a file some of whose transactions its log has lost: it would be read as a mixture of old and new.
 
         Raises:
             StoreError: the log was cut off.
@@ -124,18 +123,18 @@ class Database:
                 raise StoreError(f"the log {self.name}-wal of the store {self.name} is cut off: {ADVICE}")
 
     def take_turn(self, connection: sa.Connection) -> None:
-        """Wait until no other transaction has taken a turn; whoever takes one sees what those before it wrote."""
+        """Wait until no other transaction has a turn, and see all that they wrote."""
         if not self._in_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN)))
 
     def now(self) -> sa.ColumnElement[float]:
-        """Seconds since 1970 by the clock that all who use the database share: the server's, or the machine's."""
+        """Return the seconds since 1970 by the clock of the server, or of the machine that has the file."""
         if self._in_sqlite:
             return sa.literal(time.time())
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
 
     def listed(self, keys: Iterable[str]) -> sa.Select[Any]:
-        """Any number of keys, sorted, as a query of one column, since a statement has few thousand parameters."""
+        """Make a query of one column of sorted keys; a statement has at most some thousand parameters."""
         ordered = sorted(set(keys))
         if self._in_sqlite:
             key: sa.ColumnElement[str] = sa.func.json_each(json.dumps(ordered)).table_valued("value").c.value
@@ -144,7 +143,7 @@ class Database:
         return sa.select(key).where(sa.true()).order_by(key)
 
     def insert(self, table: sa.Table) -> sqlite_dialect.Insert | postgresql.Insert:
-        """An insertion that knows `on_conflict_do_update`."""
+        """Make an insertion that has `on_conflict_do_update`."""
         return sqlite_dialect.insert(table) if self._in_sqlite else postgresql.insert(table)
 
     @contextmanager
@@ -162,7 +161,7 @@ class Database:
             raise kind(f"the store {self.name} cannot be {purpose}: {reason}{remedy}") from error
 
     def _is_committed(self, number: int | None) -> bool:
-        """Whether the server committed a transaction, where its answer to the commit was lost."""
+        """Ask whether the server committed a transaction, where its answer to the commit was lost."""
 
         def state() -> str | None:
             with self.reading("written") as connection:
@@ -178,9 +177,9 @@ class Database:
 
 
 def patient(method: Method) -> Method:
-    """Try a method again while its server is away, for `PATIENCE_SECONDS`.
+    """Let a method be tried again while its server is away, for `PATIENCE_SECONDS`.
 
-    An argument that can be iterated over only once is read before the first try.
+    An iterator among the arguments is read before the first try.
     """
 
     @wraps(method)
@@ -204,21 +203,21 @@ def _until_back(ask: Callable[[], Answer]) -> Answer:
 
 
 def _is_away(error: sa.exc.DBAPIError) -> bool:
-    """Whether an error means that there is no connection to a server, which has no SQLSTATE where none answered."""
+    """Tell whether an error means that no server is reached; it has no SQLSTATE where none answered."""
     state = getattr(error.orig, "sqlstate", None)
     lost = isinstance(error, sa.exc.OperationalError) and (state is None or state.startswith(AWAY))
     return lost or error.connection_invalidated
 
 
 def refuses_writing(error: StoreError) -> bool:
-    """Whether a database that can be read was the cause: a file, a folder or an account that must not write."""
+    """Tell whether the cause is a file, a folder or an account that may read and not write."""
     reason = getattr(error.__cause__, "orig", None)
     read_only = getattr(reason, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
     return read_only or getattr(reason, "sqlstate", None) in MAY_NOT_WRITE
 
 
 def _transactions(connection: sa.Connection) -> int:
-    """How many transactions were written to a store in SQLite, where its files tell too (`torn`)."""
+    """Count the transactions that were written to a store in SQLite; see `integrity.transactions_in`."""
     return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 

@@ -1,7 +1,4 @@
-"""Facts about runs as JSON text, with the numbers that JSON does not have.
-
-NaN and the infinities are the texts "nan", "inf" and "-inf", which every JSON reader and every database keeps.
-"""
+"""Results of runs as JSON text, in which NaN and the infinities are the texts "nan", "inf" and "-inf"."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether a file of SQLite is whole, which SQLite itself does not ask.
+"""A check that a file of SQLite is whole, which SQLite itself does not make.
 
-SQLite reads what is missing at the end of a file as zeros, and takes a shortened write-ahead log for the one that was
-written, though the file may have newer pages already. Both can give wrong numbers without an error. The format of the
-two files is that of https://www.sqlite.org/fileformat2.html.
+SQLite reads a missing end of a file as zeros, and a shortened write-ahead log as a whole one, though the file may have
+newer pages already. Both can give wrong numbers without an error. The format of the two files is that of
+https://www.sqlite.org/fileformat2.html.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FILE_HEADER, LOG_HEADER, FRAME_HEADER = 100, 32, 24
 
 @dataclass(frozen=True)
 class Header:
-    """What the first page of a file says, not looking at the log.
+    """The header in the first page of a file, without its log.
 
     Attributes:
         page_size: in bytes.
         pages: of the whole database.
-        transactions: how many have been written, as `Database` counts them in the header's user version.
+        transactions: the number written, which `Database` counts in the header's user version.
     """
 
     page_size: int
@@ -35,7 +35,7 @@ class Header:
 
     @classmethod
     def of(cls, path: Path) -> Header | None:
-        """The header of a file; None where it has none, being new or no database."""
+        """Read the header of a file; None where it is new or no database."""
         with path.open("rb") as file:
             header = file.read(FILE_HEADER)
         if len(header) < FILE_HEADER or not header.startswith(b"SQLite format 3\0"):
@@ -45,7 +45,7 @@ class Header:
 
 
 def transactions_in(path: Path) -> int:
-    """How many transactions have reached a store's file from its log, which may have more but never fewer.
+    """Count the transactions in a store's file; its log may have more but never fewer.
 
     Raises:
         StoreError: the file lacks pages which its log does not have either.
@@ -70,7 +70,7 @@ def _lacking(path: Path, header: Header) -> set[int]:
 
 
 def _logged_pages(log: Path, page_size: int) -> Iterator[int]:
-    """The numbers of the pages that were committed to a log, and that its file may lack for that reason."""
+    """Yield the numbers of the pages that were committed to a log, which its file may lack."""
     content = log.read_bytes() if log.is_file() else b""
     salts = content[16:24]
     uncommitted: list[int] = []

@@ -1,7 +1,7 @@
-"""A coordinator's right to write runs, which it loses when it is not heard of.
+"""A coordinator's right to write runs, which it loses when its heartbeat stops.
 
-A lease is fenced, not trusted: whether a run is still held is asked in the transaction that writes it. So a
-coordinator that slept while another took its runs over cannot write them, whatever its own clock says.
+A lease is checked in each transaction that writes. A coordinator that slept while another took its runs over cannot
+write them, whatever its own clock shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -27,26 +26,26 @@ from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment
 from lrbench.store.tables import coordinators, evaluations, is_exact_enough, leases, runs
 
 LEASE_SECONDS = 60.0
-"""A coordinator that was not heard of for so long holds nothing that others cannot take."""
+"""The time after its last heartbeat when others may take a coordinator's runs."""
 
 HEARTBEAT_SECONDS = LEASE_SECONDS / 4
 
 SECONDS_AFTER_A_MISSED_BEAT = 1.0
-"""How soon a heartbeat is tried again that could not be written."""
+"""The time until a heartbeat that could not be written is tried again."""
 
 CLOCK_SKEW_SECONDS = 15.0
-"""How far apart the clocks of machines may be that share a store."""
+"""The largest difference between the clocks of machines that share a store."""
 
 _entered: set[str] = set()
-"""The owners in this process: what another one holds in its name is left over from a lease that could not be given up,
-or from an earlier process of the same number."""
+"""The owners of leases in this process. Another owner by this process's number is left over: of a lease that could not
+be given up, or of an earlier process of the same number."""
 
 
 class Lease:
-    """What one coordinator may write, from entering the `with` block to leaving it.
+    """The right of one coordinator to write runs, within a `with` block.
 
     Attributes:
-        owner: the coordinator's own name, a random one.
+        owner: the coordinator's random name.
     """
 
     def __init__(self, database: Database) -> None:
@@ -66,9 +65,7 @@ class Lease:
         self._heart.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._left.set()
         self._heart.join()
         _entered.discard(self.owner)
@@ -78,13 +75,13 @@ class Lease:
 
     @patient
     def claim(self, keys: Iterable[str], exact: Collection[str] = ()) -> set[str]:
-        """Hold those of the runs that nobody else holds and that have not ended, and say which these are.
+        """Claim the runs that no other coordinator holds and that have not ended, and return their keys.
 
-        A run is free where its coordinator was not heard of for `LEASE_SECONDS`, or was a process of this machine that
-        is no more. What is known of a claimed run has to be read after the claim.
+        A run is free where its coordinator had no heartbeat for `LEASE_SECONDS`, or was a process of this machine that
+        has ended. Read the state of a run after claiming it.
 
         Args:
-            exact: those of them for which an end does not count that the stacked engine had a part in.
+            exact: keys of runs whose end counts only if no part of them was stacked.
         """
         database = self._database
         wanted = database.listed(keys)
@@ -109,7 +106,7 @@ class Lease:
 
     @patient
     def begin(self, new_runs: Iterable[NewRun]) -> None:
-        """Note that runs are being trained from their first iteration; what an earlier try left is dropped.
+        """Begin runs at their first iteration, and drop what an earlier try left.
 
         Raises:
             LeaseLostError: a run is not held; nothing is written.
@@ -120,7 +117,7 @@ class Lease:
 
     @patient
     def append(self, segments: Mapping[str, Segment]) -> None:
-        """Add finished segments to runs, by key: all of their facts, or none. Those that end are held no longer.
+        """Add segments to runs, by key, all of them or none, and release the runs that end.
 
         Raises:
             LeaseLostError: a run is not held; nothing is written.
@@ -131,7 +128,7 @@ class Lease:
 
     @patient
     def fail(self, keys: Iterable[str], error: str) -> None:
-        """Note why runs could not be trained on; what they had stays, to go on from when they are next asked for.
+        """Mark runs as failed; their checkpoints stay, to go on from when they are next asked for.
 
         Raises:
             LeaseLostError: a run is not held; nothing is written.
@@ -142,18 +139,18 @@ class Lease:
 
     @patient
     def release(self, keys: Iterable[str]) -> None:
-        """Hold these runs no longer; those that are not held are passed over."""
+        """Release runs; those that are not held are passed over."""
         released = tuple(keys)
         with self._database.writing() as connection:
             self._release(connection, self._locked(connection, released))
 
     def abandon(self, keys: Iterable[str]) -> None:
-        """Leave these runs behind, at the end, as a process that dies does."""
+        """Leave runs behind at the end of the block, as a process that dies does."""
         self._abandoned |= set(keys)
 
     @patient
     def left_behind(self, keys: Iterable[str]) -> set[str]:
-        """Return those of the runs that a coordinator held when it died, and so may have died of."""
+        """Return those of the runs that a coordinator held when it died, perhaps because of them."""
         with self._database.reading() as connection:
             alive = [self.owner, *self._others(connection)]
             wanted = leases.c.run.in_(self._database.listed(keys))
@@ -161,13 +158,13 @@ class Lease:
 
     @patient
     def others_are_at_work(self) -> bool:
-        """Whether another coordinator is alive, and may have written files that the store does not tell of yet."""
+        """Tell whether another coordinator is alive, which may have checkpoints that are not in the store yet."""
         with self._database.reading() as connection:
             return bool(self._others(connection))
 
     @patient
     def holders(self, keys: Iterable[str]) -> tuple[Holder, ...]:
-        """Name the other coordinators that hold any of the runs, and count those runs."""
+        """List the other coordinators that hold some of the runs, and count those."""
         held = (
             sa.select(coordinators.c.place, coordinators.c.process, sa.func.count())
             .join_from(leases, coordinators, leases.c.owner == coordinators.c.owner)
@@ -193,10 +190,9 @@ class Lease:
             yield connection
 
     def _locked(self, connection: sa.Connection, keys: Iterable[str] | None = None) -> Sequence[str]:
-        """Those of the runs (by default, of all) that are held, which stay so until the transaction ends.
+        """Lock those of the runs (by default, of all) that are held until the transaction ends, and return their keys.
 
-        All transactions that lock several runs lock them in the order of their keys, so that no two of them wait for
-        each other.
+        Transactions lock runs in the order of their keys, so that no two of them wait for each other.
         """
         held = sa.select(leases.c.run).where(leases.c.owner == self.owner).order_by(leases.c.run).with_for_update()
         if keys is not None:
@@ -210,12 +206,12 @@ class Lease:
         return released
 
     def _others(self, connection: sa.Connection) -> list[str]:
-        """The other coordinators that are alive."""
+        """List the other coordinators that are alive."""
         alive = sa.select(coordinators).where(coordinators.c.owner != self.owner, self._is_current())
         return [row.owner for row in connection.execute(alive) if not self._is_gone(row)]
 
     def _is_current(self) -> sa.ColumnElement[bool]:
-        """Whether a coordinator's lease runs; one that ends later than any can was written by another clock."""
+        """Make the condition that a lease runs; one that ends later than any can was written by a wrong clock."""
         now = self._database.now()
         return coordinators.c.expires.between(now, now + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
 
@@ -228,8 +224,8 @@ class Lease:
     def _beat(self) -> None:
         with self._database.writing() as connection:
             expires = self._database.now() + LEASE_SECONDS
-            said = {"owner": self.owner, "place": place(), "process": os.getpid(), "expires": expires}
-            beat = self._database.insert(coordinators).values(said)
+            row = {"owner": self.owner, "place": place(), "process": os.getpid(), "expires": expires}
+            beat = self._database.insert(coordinators).values(row)
             connection.execute(
                 beat.on_conflict_do_update(index_elements=[coordinators.c.owner], set_={"expires": expires})
             )
@@ -240,7 +236,7 @@ class Lease:
             try:
                 self._beat()
                 pause = HEARTBEAT_SECONDS
-            except StoreError:  # the next write says so, if it is still true by then
+            except StoreError:  # the next write raises it, if it is still true by then
                 pause = min(SECONDS_AFTER_A_MISSED_BEAT, HEARTBEAT_SECONDS)
 
 
@@ -289,7 +285,7 @@ def write_failure(connection: sa.Connection, database: Database, keys: Sequence[
 
 
 def _row(score: Score) -> dict[str, float | None]:
-    """The columns of an evaluation; SQLite has no NaN, so that what is unknown is NULL in every database."""
+    """Return the columns of an evaluation; NaN is NULL in every database, as SQLite has no NaN."""
     return {name: None if math.isnan(value) else value for name, value in vars(score).items()}
 
 

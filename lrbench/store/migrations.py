@@ -1,6 +1,6 @@
-"""How the tables of an older schema become those of the next one, a function a version.
+"""The migrations of older schemas, each a function to the next version.
 
-Each is written for the tables of its own time, and stays as it is when later versions change them again.
+A migration is written for the tables of its own time, and does not change when later versions change them again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 
 def add_leases(connection: sa.Connection) -> None:
-    """From 1 to 2: `coordinators` and `leases`."""
+    """Migrate from 1 to 2: add `coordinators` and `leases`."""
     seconds = "DOUBLE" if connection.dialect.name == "sqlite" else "DOUBLE PRECISION"
     for statement in (
         "CREATE TABLE coordinators (owner VARCHAR(32) NOT NULL PRIMARY KEY, place TEXT NOT NULL, "
@@ -27,9 +27,9 @@ def add_leases(connection: sa.Connection) -> None:
 
 
 def allow_unknown_scores(connection: sa.Connection) -> None:
-    """From 2 to 3: an evaluation's scores and its test loss may be unknown.
+    """Migrate from 2 to 3: an evaluation's scores and its test loss may be unknown.
 
-    SQLite cannot take a constraint off a column, so that its table is made anew; no other table refers to it.
+    SQLite cannot drop a column's constraint, so that its table is made anew; no other table refers to it.
     """
     if connection.dialect.name != "sqlite":
         for column in ("val_score", "test_loss", "test_score"):
@@ -48,9 +48,9 @@ def allow_unknown_scores(connection: sa.Connection) -> None:
 
 
 def give_studies_kinds(connection: sa.Connection) -> None:
-    """From 3 to 4: studies have a kind, a parent and versions, their places are slots, and runs know if they are exact.
+    """Migrate from 3 to 4: studies have a kind, a parent, versions and slots, and runs know if they are exact.
 
-    Up to 3, the name of a study says what it is.
+    Up to 3, the kind of a study is a part of its name.
     """
     in_sqlite = connection.dialect.name == "sqlite"
     key, double = ("INTEGER NOT NULL", "DOUBLE") if in_sqlite else ("SERIAL", "DOUBLE PRECISION")
@@ -105,7 +105,7 @@ _LEDGER = ": what was asked"
 
 
 def _kind_of_3(name: str, definition: Mapping[str, Any], searches: list[str]) -> tuple[str, str | None, str]:
-    """What a study is by its name: its kind, the search that it belongs to, and its name in schema 4."""
+    """Return a study's kind, the search that it belongs to, and its name in schema 4."""
     if name.endswith(_LEDGER):
         return "search", None, name.removesuffix(_LEDGER)
     for search in searches:
@@ -142,4 +142,4 @@ MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
     2: allow_unknown_scores,
     3: give_studies_kinds,
 }
-"""By the version that it starts from, what leads to the next one."""
+"""The migrations by the version that they start from."""

@@ -1,4 +1,4 @@
-"""Where a store is, and what opens it."""
+"""Open a store by its file or URL."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from lrbench.store.tables import prepare
 
 
 def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bool = False) -> Store:
-    """Open a store, making it where there is none yet.
+    """Open a store, and make it where there is none yet.
 
     Args:
         location: a file, or a URL such as `sqlite:///runs.db` or `postgresql://user@host/name`; by default the
             environment variable LRBENCH_STORE, else `lrbench.db` in the working directory.
-        must_exist: refuse to make a new one; for questions, which an empty store cannot answer.
+        must_exist: refuse to make a new one.
 
     Raises:
         StoreError: there is none though it must exist, it cannot be opened or made, it belongs to another program,
             or a newer lrbench wrote it.
     """
-    url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
+    url = _url(location)
     if url.get_backend_name() == "sqlite":
         if not url.database:
             raise StoreError(f"the store {url} names no file: give a path such as lrbench.db")
@@ -62,13 +62,13 @@ def open_store(location: str | os.PathLike[str] | None = None, *, must_exist: bo
 
 
 def store_exists(location: str | os.PathLike[str] | None = None) -> bool:
-    """Whether `open_store(location)` would open a store that is there rather than make a file."""
-    url = _url(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
+    """Tell whether `open_store(location)` would open an existing store rather than make a file."""
+    url = _url(location)
     return url.get_backend_name() != "sqlite" or os.path.isfile(url.database or "")
 
 
 def _is_writable(path: Path) -> bool:
-    """Whether SQLite can have its log beside a store, which it writes to even for reading."""
+    """Tell whether SQLite can have its log beside a store, which it writes to even for reading."""
     own = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
     return not path.is_file() or _may_write(path.parent) or all(map(_may_write, own))
 
@@ -78,19 +78,19 @@ def _may_write(path: Path) -> bool:
 
 
 def _engine_that_reads(path: Path) -> sa.Engine:
-    """An engine for a store in a folder that may only be read, which looks anew at each transaction for a log."""
+    """Make an engine for a store in a folder that may only be read; each transaction looks for a log again."""
 
     def connect() -> sqlite3.Connection:
         log = path.with_name(f"{path.name}-wal")
-        # without a log nobody is writing, and SQLite need not share an index of it, for which it would make a file
+        # without a log there is no writer, and SQLite need not share an index of the log, for which it makes a file
         alone = "" if log.is_file() and log.stat().st_size else "&immutable=1"
         return sqlite3.connect(f"{path.as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False)
 
     return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
 
 
-def _url(location: str | os.PathLike[str]) -> sa.URL:
-    text = os.fspath(location)
+def _url(location: str | os.PathLike[str] | None) -> sa.URL:
+    text = os.fspath(location if location is not None else os.environ.get("LRBENCH_STORE") or "lrbench.db")
     if "://" not in text:
         return sa.URL.create("sqlite", database=text)
     shown = _without_passwords(text)
@@ -111,7 +111,7 @@ def _without_passwords(url: str) -> str:
 
 
 def _checkpoints_of_server(url: sa.URL) -> Path:
-    """A folder in the working directory, another one for each database, whoever logs in to it."""
+    """Return a folder in the working directory, one for each database, the same for all of its users."""
     place = (url.host, url.port, url.database, *(url.query.get(part) for part in ("host", "port", "dbname", "options")))
     digest = blake2b(repr(place).encode(), digest_size=6).hexdigest()
     return Path(f"lrbench-{url.host or 'local'}-{digest}.checkpoints").absolute()

@@ -1,4 +1,4 @@
-"""Whether a process that wrote to a store is still there, where that can be known at once."""
+"""A check that a process that wrote to a store is still there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @cache
 def place() -> str:
-    """Where process ids mean the same process as here: a machine since its start, and its namespace of processes."""
+    """Identify where process ids mean the same as here: a machine since its start, and its namespace of processes."""
     marks = [platform.node()]
     with suppress(OSError):
         marks += [
@@ -22,7 +22,7 @@ def place() -> str:
 
 
 def is_gone(where: str, process: int) -> bool:
-    """Whether a process is known to have ended; False where that cannot be told."""
+    """Tell whether a process has ended; False where that is not known."""
     if where != place() or os.name != "posix":
         return False
     try:

@@ -1,4 +1,4 @@
-"""What is written to a store and read from it."""
+"""The values that are written to a store and read from it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from pydantic import BaseModel, ConfigDict
 Status = Literal["running", "finished", "diverged", "failed"]
 
 ENDED: tuple[Status, ...] = ("finished", "diverged")
-"""The statuses of runs whose numbers are final; any other run is trained (again) when it is next asked for."""
+"""The statuses of runs whose numbers are final; any other run is trained when it is next asked for."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One evaluation as it is stored: losses, and the task's objective on validation and test.
-
-    The scores and the test loss may be nan or infinite: that a user's metric is so is a fact about the evaluation.
-    """
+    """An evaluation: losses, and the task's objective on validation and test, which may be nan or infinite."""
 
     step: int
     train_loss: float
@@ -38,9 +35,7 @@ EVALUATION = np.dtype([(one.name, np.int64 if one.name == "step" else np.float64
 
 
 class Scores(Sequence[Score]):
-    """A run's evaluations by rising step, in one table of which a `Score` is made when it is asked for.
-
-    A store of 100,000 runs has millions of them.
+    """A run's evaluations by rising step, in one array, since a store of 100,000 runs has millions of them.
 
     Args:
         table: `EVALUATION` [evaluations].
@@ -81,15 +76,15 @@ class Scores(Sequence[Score]):
 
 @dataclass(frozen=True)
 class Segment:
-    """What one finished segment of a run adds to the store.
+    """The results of a segment of a run.
 
     Attributes:
-        step: iterations of the run done after it.
-        seconds: wall time spent on training and evaluating it, without what other runs of the same training took.
-        flops: floating-point operations of training of the whole run so far.
+        step: the iterations of the run after it.
+        seconds: the wall time of its training and evaluation, without that of other watchers of the same training.
+        flops: the floating-point operations of training of the whole run so far.
         final: the metrics of the last evaluation, once the run is finished.
-        checkpoint: the file name of the state after it, where the run goes on from there.
-        provenance: what trained it, where that is not what the run began with.
+        checkpoint: the file name of the state after it, from which the run goes on.
+        provenance: the software and hardware that trained it, where the run began with other ones.
         exact: whether the serial engine trained it, whose numbers are exact to the bit.
     """
 
@@ -107,7 +102,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class NewRun:
-    """What identifies a run, before anything is known of how it ends."""
+    """A run before its training."""
 
     key: str
     task: str
@@ -121,11 +116,11 @@ class NewRun:
 
 @dataclass(frozen=True)
 class StoredRun(NewRun):
-    """All that the store knows of a run.
+    """A run in the store.
 
     Attributes:
         created: when it was begun, in seconds since 1970.
-        exact: whether the stacked engine had no part in it, whose numbers differ by rounding.
+        exact: whether the serial engine alone trained it; the stacked one's numbers differ by rounding.
     """
 
     status: Status
@@ -142,13 +137,13 @@ class StoredRun(NewRun):
 
     @property
     def ended(self) -> bool:
-        """Whether its numbers are final."""
+        """Whether the numbers are final."""
         return self.status in ENDED
 
 
 @dataclass(frozen=True)
 class StudySlot:
-    """A place of a study that a run fills: a policy by a variant, on a task, with a seed, at a base-LR scale."""
+    """A place of a study that a run fills: a policy with a variant, on a task, with a seed, at a base-LR scale."""
 
     task: str
     stage: str
@@ -160,26 +155,26 @@ class StudySlot:
 
 
 Kind = Literal["study", "search", "rung", "confirmation", "range_test", "score", "verify"]
-"""What a record of a study is: a study of a user's, or what a search, a range test, a score or a verification keeps."""
+"""The kind of a study: a user's own, or a part of a search, a range test, a score or a verification."""
 
 ASKED_IN_PARTS: tuple[Kind, ...] = ("rung", "range_test")
-"""Kinds that ask for their runs bit by bit, each time for all of them again: a smaller part makes no new version."""
+"""The kinds that ask for more and more of their runs, each time from the first on: a part makes no new version."""
 
 
 class _Record(BaseModel):
-    """A value that a store keeps as JSON."""
+    """A value that is stored as JSON."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
 class TaskRecord(_Record):
-    """What judging a study takes of a task.
+    """A task of a study, as far as verdicts and metrics need it.
 
     Attributes:
         steps, steps_per_epoch, eval_every: the budget, the length of an epoch and of an evaluation's interval, in
             iterations.
         chance: the objective's value for guessing; None where it is not known.
-        bounds: the lowest and the highest value of the objective; None where an older lrbench did not note them.
+        bounds: the lowest and the highest value of the objective; None in older records.
     """
 
     name: str
@@ -208,10 +203,10 @@ class Proposal(_Record):
     """A policy that a search asks for.
 
     Attributes:
-        batch: the number of the batch that it belongs to, from 0.
+        batch: the number of its batch, from 0.
         phase: 1, or 2 for a policy that goes on from a first stage of the search.
         policy: its text.
-        params: what the sampler chose, by dimension.
+        params: the sampler's choices, by dimension.
         notes: whole numbers that the sampler keeps with it.
     """
 
@@ -223,13 +218,12 @@ class Proposal(_Record):
 
 
 class SearchRecord(_Record):
-    """What a search asked for.
+    """The proposals of a search.
 
     Attributes:
-        identity: what must be the same for the search to go on.
-        asked: the policies, oldest first.
-        trained: by batch, how many iterations its training took, as far as they were counted: what a killed process
-            had trained of a batch is not among them.
+        identity: settings that must be the same for the search to go on.
+        asked: the proposals, oldest first.
+        trained: the iterations of training of each batch, without those of a process that was killed.
     """
 
     identity: Mapping[str, Any]
@@ -238,20 +232,20 @@ class SearchRecord(_Record):
 
     @property
     def batches(self) -> int:
-        """How many batches were asked for."""
+        """The number of batches."""
         return self.asked[-1].batch + 1 if self.asked else 0
 
 
 class StudyRecord(_Record):
-    """What is needed beside the runs to answer a study's questions from the store alone.
+    """A study, as far as its results need it beside the runs.
 
     Attributes:
         seeds: in the order in which they are given to policies.
-        until_decided: with how many seeds every policy begins, where more are added until it is decided.
+        until_decided: the number of seeds with which every policy begins, where more are added until it is decided.
         looks: the numbers of seeds at which verdicts are made, each with its share of the error rate, as they were
-            fixed when the study was first run; None where an older lrbench fixed none.
-        variants: the names of the variants; the empty one is training as it is.
-        search: of a record of kind "search", which asks for no runs itself.
+            fixed when the study was first run; None in older records.
+        variants: the names of the variants; the empty one is training without modifiers.
+        search: the proposals of a record of kind "search", which has no runs itself.
     """
 
     margin: float = 0.01
@@ -267,17 +261,17 @@ class StudyRecord(_Record):
     search: SearchRecord | None = None
 
     def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
-        """Hash the record with the runs that it asks for, in whatever order they come."""
-        content = [self.model_dump_json(exclude=self._beside_the_question), sorted(astuple(slot) for slot in slots)]
+        """Hash the record with its runs, in any order."""
+        content = [self.model_dump_json(exclude=self._not_hashed), sorted(astuple(slot) for slot in slots)]
         return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
     @property
-    def _beside_the_question(self) -> set[str]:
-        """The fields that are not hashed: looks are kept from the first run on, and older records had neither field."""
+    def _not_hashed(self) -> set[str]:
+        """The fields that are not hashed: looks stay as they were at first, and older records had neither field."""
         return {"looks"} if self.until_decided is not None else {"looks", "until_decided"}
 
     def going_on_from(self, older: Self) -> Self:
-        """Return the record of a study that is asked again, and that may add to an older one.
+        """Return this record with the looks of an older one that it adds to, and with its seeds first.
 
         Looks hold only if they were fixed before anything was seen, and seeds only in the order in which they came.
         """
@@ -285,17 +279,17 @@ class StudyRecord(_Record):
         return self.model_copy(update={"looks": older.looks, "seeds": older.seeds + added})
 
     def adds_to(self, older: Self) -> bool:
-        """Whether, as far as its terms go, nothing of an older record is lost in this one."""
+        """Tell whether this record has the terms of an older one, or more fresh seeds."""
         terms = (self.margin, self.target, self.until_decided) == (older.margin, older.target, older.until_decided)
         return terms and self.confirm >= older.confirm
 
 
 @dataclass(frozen=True)
 class StudyEntry:
-    """A row of the list of studies, in which a record of a search stands beside the studies that it trained.
+    """A study in the list of a store, or the record of a search.
 
     Attributes:
-        id: what identifies it in this store.
+        id: its number in this store.
         version: a number that no other record of the same name has.
         parent: the id of the record that it belongs to, as a rung does to its search.
         is_latest: whether its name alone means it, since no other study of the name was run after it.
@@ -310,13 +304,13 @@ class StudyEntry:
 
     @property
     def address(self) -> str:
-        """What a command calls it by: its name, with the version where it is not the latest."""
+        """The name of the study, with its version where it is not the latest: NAME or NAME@VERSION."""
         return self.name if self.is_latest else f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A coordinator that holds runs, by its machine and its process there."""
+    """A coordinator that holds runs: its machine, its process there, and the number of runs."""
 
     machine: str
     process: int

@@ -1,4 +1,4 @@
-"""The store in the terms of studies and runs."""
+"""The store: studies and runs in a database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -40,7 +39,7 @@ class Store(Readable):
     """A database of runs, and a folder of checkpoints beside it.
 
     Attributes:
-        name: where the database is: a file, or a URL without its password.
+        name: the file of the database, or its URL without the password.
         checkpoints: the folder of the states of unfinished runs.
     """
 
@@ -66,9 +65,7 @@ class Store(Readable):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -77,7 +74,7 @@ class Store(Readable):
     # Writing -------------------------------------------------------------------------------------------------------
 
     def lease(self) -> Lease:
-        """The right to write runs, to be used in a `with` block."""
+        """Make the right to write runs, for a `with` block."""
         return Lease(self._database)
 
     @patient
@@ -89,10 +86,10 @@ class Store(Readable):
         kind: Kind = "study",
         parent: int | None = None,
     ) -> int:
-        """Write what a study asks for, as the latest of its name, and return its id.
+        """Write a study, as the latest of its name, and return its id.
 
-        A stored study that has the same content, or to which this only adds, is brought up to date. Otherwise the
-        stored one stays, and this is a new version.
+        A stored study of the same content, or to which this only adds, is updated. Otherwise it stays, and this is a
+        new version.
         """
         wanted = tuple(asked)
         content = {"definition": record.model_dump_json(), "fingerprint": record.fingerprint(wanted)}
@@ -114,9 +111,9 @@ class Store(Readable):
 
     @patient
     def revise_search(self, name: str, revise: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:
-        """Put what `revise` makes of a search's record in its place, and return that.
+        """Replace a search's record by `revise(record)`, and return that, in one transaction.
 
-        Nobody else changes the record in between. `revise` is given None where there is no search of that name.
+        `revise` is given None where there is no search of that name.
         """
         with self._database.writing() as connection:
             self._database.take_turn(connection)
@@ -128,7 +125,7 @@ class Store(Readable):
 
     @patient
     def add_slots(self, study: int, added: Iterable[StudySlot]) -> None:
-        """Give a study places, in place of those of the same stages that it has."""
+        """Add slots to a study, in place of those of the same stages."""
         wanted = tuple(added)
         with self._database.writing() as connection:
             self._database.take_turn(connection)
@@ -140,7 +137,7 @@ class Store(Readable):
 
     @patient
     def statuses(self, exact: Collection[str] = ()) -> dict[str, Status]:
-        """The status of every run, by key.
+        """Read the status of every run, by key.
 
         Args:
             exact: keys of runs that count only where no part of them was stacked.
@@ -151,13 +148,13 @@ class Store(Readable):
 
     @patient
     def checkpoints_in_use(self) -> set[str]:
-        """The file names of the checkpoints from which runs go on."""
+        """Read the file names of the checkpoints from which runs go on."""
         with self._database.reading() as connection:
             in_use = sa.select(runs.c.checkpoint).where(runs.c.checkpoint.is_not(None))
             return {name for name in connection.scalars(in_use) if name is not None}
 
     def runs(self, keys: Iterable[str], exact: Collection[str] = ()) -> dict[str, StoredRun]:
-        """The runs of these keys that the store has, with their evaluations; `exact` as for `statuses`."""
+        """Read the runs of these keys, with their evaluations; `exact` as for `statuses`."""
         database = self._database
         counted = sa.select(runs.c.key).where(runs.c.key.in_(database.listed(keys)), is_exact_enough(database, exact))
         return self._runs(counted)
@@ -206,13 +203,13 @@ class Store(Readable):
         kind: Kind = "study",
         parent: int | None = None,
     ) -> int | None:
-        """Find the study that `save_study` would leave as it is; None where it would write."""
+        """Find the study that `save_study` would not change; None where it would write."""
         with self._database.reading() as connection:
             return _answering(connection, _family(connection, name, kind, parent), record, tuple(asked))
 
     @patient
     def study(self, study: int | str) -> tuple[StudyRecord, tuple[StudySlot, ...]]:
-        """Read a study's record and its places; `study` as for `entry`.
+        """Read a study's record and its slots; `study` as for `entry`.
 
         Raises:
             StoreError: the store has no such study.
@@ -223,7 +220,7 @@ class Store(Readable):
             return StudyRecord.model_validate_json(str(definition)), _slots(connection, wanted)
 
     def study_runs(self, study: int | str) -> dict[str, StoredRun]:
-        """The runs that a study asks for, as far as they were begun, with their evaluations, by key."""
+        """Read the runs of a study that were begun, with their evaluations, by key."""
         return self._runs(sa.select(slots.c.run).where(slots.c.study == self.entry(study).id))
 
     # Inside --------------------------------------------------------------------------------------------------------
@@ -246,7 +243,7 @@ class Store(Readable):
 
 
 def _family(connection: sa.Connection, name: str, kind: Kind, parent: int | None) -> Sequence[sa.Row[Any]]:
-    """The versions of a study, the one that was run last first."""
+    """Read the versions of a study, the one that was run last first."""
     same = studies.c.name == name, studies.c.kind == kind, studies.c.parent.is_not_distinct_from(parent)
     return connection.execute(sa.select(studies).where(*same).order_by(studies.c.last_run.desc())).all()
 
@@ -272,7 +269,7 @@ def _slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:
 def _answering(
     connection: sa.Connection, rows: Sequence[sa.Row[Any]], record: StudyRecord, asked: Collection[StudySlot]
 ) -> int | None:
-    """Of the versions of a study, the one that has the same content, or all that is asked for in parts."""
+    """Find the version of a study that has the same content, or all of a part that is asked for."""
     fingerprint = record.fingerprint(asked)
     for row in rows:
         if row.fingerprint == fingerprint:
@@ -288,7 +285,7 @@ def _record(row: sa.Row[Any]) -> StudyRecord:
 
 
 def _lasting(connection: sa.Connection, row: sa.Row[Any]) -> set[StudySlot]:
-    """The places of a study but those of its confirmation, which depend on how the others end."""
+    """Read the slots of a study without its confirmation, which depends on how the others end."""
     return {slot for slot in _slots(connection, row.id) if slot.stage != "confirm"}
 
 
@@ -306,7 +303,7 @@ def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[s
 
 
 _provenance = lru_cache(maxsize=64)(json.loads)
-"""Most runs of a study have the same."""
+"""Cached, since most runs of a study have the same."""
 
 
 def _stored_run(row: sa.Row[Any], scores: Scores) -> StoredRun:

@@ -1,4 +1,4 @@
-"""The tables of a store, and how they are made."""
+"""The tables of a store: their schema, creation and migration."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ studies = sa.Table(
     sa.Column("last_run", sa.BigInteger, nullable=False),
     sa.Column("definition", sa.Text, nullable=False),
 )
-"""`last_run` counts up over all studies, so that the highest one was run last."""
+"""`last_run` counts up over all studies: the highest one was run last."""
 
 slots = sa.Table(
     "slots",
@@ -96,15 +96,15 @@ leases = sa.Table(
 
 
 def is_exact_enough(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:
-    """Whether a run counts: each does but those of the keys in `exact` that are not exact."""
+    """Make the condition that a run is exact, or that its key is not in `exact`."""
     return sa.or_(runs.c.exact, runs.c.key.not_in(database.listed(exact))) if exact else sa.true()
 
 
 def prepare(database: Database, *, must_exist: bool) -> Database:
-    """Make the tables of a new store, unless one must exist, or bring those of an older lrbench up to date.
+    """Make the tables of a new store, unless one must exist, or migrate those of an older lrbench.
 
     Returns:
-        The database; of an older store that must not be written a copy in memory that is up to date.
+        The database; of an older store that must not be written, a migrated copy in memory.
 
     Raises:
         StoreError: there is no store, it belongs to another program, or a newer lrbench wrote it.
@@ -118,7 +118,7 @@ def prepare(database: Database, *, must_exist: bool) -> Database:
     try:
         with database.writing("opened") as connection:
             database.take_turn(connection)
-            _bring_up_to_date(connection, _version(connection, database.name))
+            _migrate(connection, _version(connection, database.name))
     except StoreError as error:
         if version is None or not refuses_writing(error):
             raise
@@ -127,7 +127,7 @@ def prepare(database: Database, *, must_exist: bool) -> Database:
 
 
 def _migrated_copy(database: Database) -> Database:
-    """Copy a store of an older schema into memory, bring the copy up to date, and let nothing be written to it."""
+    """Copy a store of an older schema into memory, migrate the copy, and make it read-only."""
     older = sa.MetaData()
     with database.reading("opened") as source:
         older.reflect(source)
@@ -137,14 +137,14 @@ def _migrated_copy(database: Database) -> Database:
             for table in older.sorted_tables:
                 for rows in source.execute(sa.select(table)).mappings().partitions(10_000):
                     target.execute(sa.insert(table), [dict(row) for row in rows])
-            _bring_up_to_date(target, _version(target, database.name))
+            _migrate(target, _version(target, database.name))
     with copy.reading("opened") as target:
         target.exec_driver_sql("PRAGMA query_only = ON")
     database.close()
     return copy
 
 
-def _bring_up_to_date(connection: sa.Connection, version: int | None) -> None:
+def _migrate(connection: sa.Connection, version: int | None) -> None:
     if version is None:
         metadata.create_all(connection)
         connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
@@ -155,7 +155,7 @@ def _bring_up_to_date(connection: sa.Connection, version: int | None) -> None:
 
 
 def _version(connection: sa.Connection, name: str) -> int | None:
-    """The version of the tables that are there; None where there are none."""
+    """Read the version of the tables; None where there are none."""
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
         return None

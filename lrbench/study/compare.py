@@ -18,7 +18,7 @@ class Comparison:
     """The paired differences between two policies on one task.
 
     Attributes:
-        differences: by metric, the 95% t interval of the first policy's figure minus the second's, over the seeds
+        differences: by metric, the 95% t interval of the first policy's value minus the second's, over the seeds
             where both have one.
     """
 
@@ -53,13 +53,11 @@ def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comp
 
 
 def _name(evidence: StudyRuns, wanted: str) -> str:
-    """What a policy, by a variant or not, is called in the study."""
-    texts = {policy.policy: policy.name for policy in evidence.record.policies}
-    if wanted in evidence.rows:
-        return wanted
-    if wanted in texts:
-        return texts[wanted]
+    """Return the label of a row, which is given by itself or by the text of its policy."""
     names = list(evidence.rows)
+    labels = {policy.policy: policy.name for policy in evidence.record.policies} | {name: name for name in names}
+    if wanted in labels:
+        return labels[wanted]
     raise StudyError(
         f"study '{evidence.name}' has no policy '{wanted}'{did_you_mean(wanted, names)}; "
         f"it has: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"

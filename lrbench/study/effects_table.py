@@ -1,4 +1,4 @@
-"""The table of what the modifiers of a study change, policy by policy."""
+"""The table of the effects of a study's modifiers, policy by policy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 BETTER, WORSE = "green", "red"
 INDENT = "  "
 NAME_WIDTH = 16
-"""The room for names below which figures are left out."""
+"""The width of names below which columns of numbers are left out."""
 
 PERCENT = "seconds and forward FLOPs are in percent of the run without."
 
 COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
-"""The metrics beside the objective; where a line is short, of those above 0 the highest are left out first."""
+"""The metrics beside the objective; in a short line those of the highest numbers are left out first, but for 0."""
 
 
 def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
-    """List for each modifier and policy the paired differences it makes, with half the width of their intervals."""
+    """Tabulate the effects of each modifier on each policy, with half the width of their intervals."""
     objective = MetricDeclaration(f"test_{task.objective}", f"test {task.objective}", "", better=task.better)
     metrics = (objective, *(METRICS[name] for name in COSTS))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
@@ -57,14 +57,14 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
 
 
 def _fitted(name: Cell, width: int) -> Cell:
-    """A name over as many lines as it takes; that of a policy, which has no style, is indented."""
+    """Wrap a name; that of a policy, which has no style, is indented."""
     if name.style:
         return Cell(wrapped(name.text, width), name.style)
     return Cell(indent(wrapped(name.text, width - len(INDENT)), INDENT))
 
 
 def _cell(effect: Effect, metric: MetricDeclaration, task: TaskResults) -> Cell:
-    """Show a difference; where fewer seeds are behind it than behind the effect's objective, also how many."""
+    """Show a difference, and its number of seeds where that is less than the objective's."""
     interval = effect.differences.get(metric.name, NOTHING_KNOWN)
     text = f"{interval:+{metric.form}}"
     if metric.effect == "percent":
@@ -87,14 +87,14 @@ def _without(effect: Effect, metric: str, task: TaskResults) -> float | None:
 
 
 def _style(interval: Interval, better: Better | None) -> str:
-    """The colour of a difference whose interval leaves out 0."""
+    """Choose the colour of a difference whose interval does not contain 0."""
     if interval.low is None or interval.high is None or interval.low <= 0 <= interval.high:
         return ""
     return BETTER if (interval.low > 0) == (better == "higher") else WORSE
 
 
 def _dependence(interaction: Interaction | None) -> str:
-    """The p-value of "the effect is the same for every policy"."""
+    """Show the p-value of "the effect is the same for every policy"."""
     if interaction is None or interaction.p is None:
         return ""
     return "p < 0.001" if interaction.p < 0.001 else f"p = {interaction.p:.3f}"

@@ -1,4 +1,4 @@
-"""A study's runs and their curves as tables."""
+"""The runs of a study and their curves as tables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-CURVE = (
-    *("task", "stage", "name", "policy", "modifier", "scale", "seed", "step", "lr"),
-    *("train_loss", "val_loss", "val_score", "test_loss", "test_score", "run"),
-)
+PLACE = ("task", "stage", "name", "policy", "modifier", "scale", "seed")
+CURVE = (*PLACE, "step", "lr", "train_loss", "val_loss", "val_score", "test_loss", "test_score", "run")
 """The columns of `export_curves`."""
 
 
@@ -29,7 +27,7 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
 
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
     `step`, `diverged_at`, `seconds`, `flops`; the metrics of a finished run, its objective as `val_<objective>` and
-    `test_<objective>` among them; the provenance of each number; and what is read off the run's curve: `volatility`,
+    `test_<objective>` among them; the provenance of each number; and the metrics of the run's curve: `volatility`,
     `steps_to_best`, and `steps_to_target` where the study has a target. `class_confidence` and `reliability` hold
     lists and dicts; `flat` leaves them out.
 
@@ -42,9 +40,9 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
 def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
     """Tabulate the evaluations of a study: a row each, the runs in the order of `export`, with the columns `CURVE`.
 
-    `step` iterations were done at an evaluation. `lr` is the LR of the last of them, empty where it is not known: of a
-    function that is not registered here, and of a reactive policy by a modifier. `train_loss` is the mean since
-    the evaluation before; the scores are the task's objective.
+    `step` is the number of iterations before an evaluation. `lr` is the LR of the last of them, empty where it is not
+    known: of a function that is not registered here, and of a reactive policy with a modifier. `train_loss` is the mean
+    since the evaluation before; the scores are the task's objective.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
@@ -53,13 +51,13 @@ def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
 
 
 def flat(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Leave out the columns that hold lists and dicts, which a CSV file has no cells for."""
+    """Leave out the columns of lists and dicts, which a CSV file cannot hold."""
     nested = [name for name in table if table[name].map(lambda value: isinstance(value, list | dict)).any()]
     return table.drop(columns=nested)
 
 
 def run_rows(evidence: StudyRuns) -> list[Row]:
-    """Return the rows that `export` tabulates, of a study that was read already."""
+    """Return the rows of `export`, of a study that was read already."""
     tasks = {task.name: task for task in evidence.tasks}
     retention = {name: evidence.base_lr_robustness(task) for name, task in tasks.items()}
     target = evidence.record.target
@@ -95,13 +93,13 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
 
 
 READ_OFF = ("volatility", "steps_to_best", "steps_to_target")
-"""The numbers of a run that its curve tells."""
+"""The metrics of a run's curve."""
 
 
 def _figures(
     run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None], target: float | None
 ) -> Mapping[str, float | None]:
-    """The numbers that a scorecard has of a finished run, but for those that any run has."""
+    """Return the metrics of a finished run, without those that every run has."""
     if run.status != "finished":
         return {}
     record = record_of(run, task, seed, extra)
@@ -123,9 +121,9 @@ def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
 
 
 def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
-    """The LRs of a run's iterations; None where its text is not known here.
+    """Compute the LRs of a run's iterations; None where its function is not registered here.
 
-    A reactive policy follows from the run's own evaluations, unless a modifier had others stored.
+    Those of a reactive policy follow from the run's own evaluations, unless a modifier stored others.
     """
     try:
         policy = parse(run.policy)
@@ -137,7 +135,7 @@ def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
 
 
 def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
-    """The places of a study in the order of its tables, each with the text of its policy."""
+    """List the slots of a study in the order of its tables, each with the text of its policy."""
     texts = {policy.name: policy.policy for policy in evidence.record.policies}
     order = {name: place for place, name in enumerate(texts)}
 
@@ -149,19 +147,12 @@ def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
 
 
 def _place(slot: StudySlot, policy: str) -> Row:
-    return {
-        "task": slot.task,
-        "stage": slot.stage,
-        "name": slot.policy,
-        "policy": policy,
-        "modifier": slot.variant,
-        "scale": slot.scale,
-        "seed": slot.seed,
-    }
+    values = (slot.task, slot.stage, slot.policy, policy, slot.variant, slot.scale, slot.seed)
+    return dict(zip(PLACE, values, strict=True))
 
 
 def _lossless(rows: Sequence[Row], columns: list[str] | None = None) -> pandas.DataFrame:
-    """A table whose whole numbers stay so beside missing ones, where pandas would make floats of them."""
+    """Make a table whose whole numbers stay so beside missing ones, where pandas would make floats of them."""
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=columns)

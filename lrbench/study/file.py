@@ -12,23 +12,24 @@ from pydantic import Field
 from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
+from lrbench.study.file_modifiers import count_variants, variants_of
 from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import StudySettings, check_runs, split_seeds
-from lrbench.study.study import Study, given_tasks, variants_of
+from lrbench.study.study import Study, given_tasks
 from lrbench.study.validation import validated
 
 Table = dict[str, Any]
 
 
 class StudyFile(StudySettings):
-    """The keys of a study file. A field's description says what is allowed, in error messages too.
+    """The keys of a study file. The description of a field lists what is allowed, in error messages too.
 
     Attributes:
         description: one line for `lrbench list studies`
-        task: what is trained; either `task` or `tasks`
+        task: the task that is trained; either `task` or `tasks`
         tasks: several tasks, each of which trains every policy
-        policies: what is compared; each table is of one of four forms
-        modifiers: with what every policy is also trained
+        policies: the policies to compare; each table has one of four forms
+        modifiers: every policy is trained without and with each
     """
 
     description: Annotated[str, Field(description="a text")] = ""
@@ -56,12 +57,12 @@ def load_study(
     """Read a study file, check all of it, and load the data of its tasks.
 
     Args:
-        path: a TOML file, or the name of a study that ships with lrbench. The study is called as the file is,
-            without its suffix.
+        path: a TOML file, or the name of a study that ships with lrbench. The study has the name of the file without
+            its suffix.
         data_root: the folder that holds the data sets, laid out as torchvision does.
         download: fetch data sets that are not there.
-        steps: the training budget of every task in iterations, in place of what the file or the task says.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of what the file says.
+        steps: the training budget of every task in iterations, in place of the file's or the task's.
+        seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of the file's.
 
     Raises:
         StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
@@ -81,33 +82,24 @@ def load_study(
     study = validated(StudyFile, raw, where)
     given = given_tasks(study.task, study.tasks, where)
     others = [len(study.seeds), len(given), 1 + sum(scale != 1 for scale in study.base_lr_scales)]
-    check_runs(where, [count_policies(study.policies, where), *others, 1 + _count_variants(study, where)])
+    check_runs(where, [count_policies(study.policies, where), *others, 1 + count_variants(study.modifiers, where)])
     policies = policies_of(study.policies, where, file.parent)
     modifiers = variants_of(study.modifiers, where)
     check_runs(where, [len(policies), *others, 1 + len(modifiers)])
     budget = study.steps if steps is None else steps
+    settings = {key: getattr(study, key) for key in StudySettings.model_fields if key != "steps"}
     try:
-        return Study(
-            name=utf8_text(file.stem),
-            tasks=[task_of(task, data_root=data_root, download=download, steps=budget) for task in given],
-            policies=policies,
-            modifiers=modifiers,
-            seeds=study.seeds,
-            until_decided=study.until_decided,
-            margin=study.margin,
-            target=study.target,
-            confirm=study.confirm,
-            base_lr_scales=study.base_lr_scales,
-        )
+        tasks = [task_of(task, data_root=data_root, download=download, steps=budget) for task in given]
+        return Study(name=utf8_text(file.stem), tasks=tasks, policies=policies, modifiers=modifiers, **settings)
     except (StudyError, TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
 
 
 def find_study(path: str | Path) -> Path:
-    """The file at `path`, or that of the shipped study of this name.
+    """Return the file at `path`, or that of the shipped study of this name.
 
     Raises:
-        StudyError: there is neither, or the system does not let it be looked at.
+        StudyError: there is neither, or the system denies access.
     """
     file = Path(path)
     try:
@@ -125,12 +117,12 @@ def find_study(path: str | Path) -> Path:
 
 
 def study_names() -> Mapping[str, str]:
-    """The studies that ship with lrbench, each with its one-line description."""
+    """List the studies that ship with lrbench, each with its one-line description."""
     return {name: str(read_toml(file).get("description", "")) for name, file in files.shipped("studies").items()}
 
 
 def read_toml(file: Path) -> Table:
-    """The tables of a TOML file.
+    """Read a TOML file.
 
     Raises:
         StudyError: it is not a file, cannot be read, or is not TOML in UTF-8.
@@ -139,11 +131,3 @@ def read_toml(file: Path) -> Table:
         return files.read_toml(file)
     except ValueError as error:
         raise StudyError(f"{file} {error}") from error
-
-
-def _count_variants(study: StudyFile, where: str) -> int:
-    if not study.modifiers:
-        return 0
-    from lrbench.study.file_modifiers import count_variants
-
-    return count_variants(study.modifiers, where)

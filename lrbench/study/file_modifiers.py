@@ -1,4 +1,4 @@
-"""The modifiers of a study as variants, from values, texts or tables: combinations and grids."""
+"""The modifiers of a study, read from values, texts or tables, as variants: combinations and grids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrbench.engine import Watcher
 from lrbench.errors import StudyError, TaskError
@@ -21,15 +21,13 @@ from lrbench.study.variant import Variant
 Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
 
 
-class FromText(BaseModel):
+class FromText(BaseModel, extra="forbid", strict=True, frozen=True):
     """One modifier in the text notation, or several together.
 
     Attributes:
-        modifier: one, or several that are combined
-        name: what results call it
+        modifier: a modifier, or several that are combined
+        name: its name in results
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     modifier: Annotated[
         str | Annotated[list[str], Field(min_length=1)],
@@ -38,15 +36,13 @@ class FromText(BaseModel):
     name: Name = None
 
 
-class FromSettings(BaseModel):
+class FromSettings(BaseModel, extra="allow", strict=True, frozen=True):
     """A modifier by its name, and its settings, of which every list is an axis of a grid.
 
     Attributes:
-        modifier: which; every other key is one of its settings, and every list an axis of a grid
-        name: what results call it, where the grid has one modifier
+        modifier: the modifier; every other key is one of its settings, and every list an axis of a grid
+        name: its name in results, where the grid has one modifier
     """
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     modifier: Annotated[str, Field(pattern=r"^\w+$", description="the name of a modifier where it has settings beside")]
     name: Name = None

@@ -1,4 +1,4 @@
-"""The policies of a study, as values, texts or tables: catalogs, grids, LRBench's own notation."""
+"""The policies of a study, read from values, texts or tables: catalogs, grids, LRBench's own notation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
 from lrbench.policy import CatalogEntry, Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
@@ -26,17 +26,15 @@ Peak = Annotated[
 Name = Annotated[str | None, Field(min_length=1, description="a name for the results")]
 
 
-class FromCatalog(BaseModel):
+class FromCatalog(BaseModel, extra="forbid", strict=True, frozen=True):
     """All entries of a catalog, or some of them.
 
     Attributes:
-        catalog: which; `lrbench list policies` has those that ship
+        catalog: the catalog; `lrbench list policies` has those that ship
         only: take these entries alone
         except: take all but these
-        peak: where the highest rate comes from, if not from the policy
+        peak: the source of the highest rate, where that is not the policy
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     catalog: Annotated[str, Field(min_length=1, description="the name of a catalog, or a TOML file beside the study")]
     only: Annotated[Names, Field(min_length=1, description="a list of names of entries")] = None
@@ -44,33 +42,29 @@ class FromCatalog(BaseModel):
     peak: Peak = None
 
 
-class FromText(BaseModel):
+class FromText(BaseModel, extra="forbid", strict=True, frozen=True):
     """One policy in the text notation.
 
     Attributes:
         policy: the policy
-        name: what results call it; its text unless given
-        peak: where the highest rate comes from, if not from the policy
+        name: its name in results; its text unless given
+        peak: the source of the highest rate, where that is not the policy
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     policy: Annotated[str, Field(description='a policy as text, such as "FIX(k0=0.1)"')]
     name: Name = None
     peak: Peak = None
 
 
-class FromLRBench(BaseModel):
+class FromLRBench(BaseModel, extra="forbid", strict=True, frozen=True):
     """One policy in LRBench's notation.
 
     Attributes:
-        lrbench: what LRBench's own files say, such as `{lrPolicy = "SIN", k0 = 0.001, k1 = 0.006, l = 2000}`
+        lrbench: the policy as in LRBench's own files, such as `{lrPolicy = "SIN", k0 = 0.001, k1 = 0.006, l = 2000}`
         boundaries: where each part begins, where there are several
-        name: what results call it
-        peak: where the highest rate comes from, if not from the policy
+        name: its name in results
+        peak: the source of the highest rate, where that is not the policy
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     lrbench: Annotated[
         str | dict[str, Any] | list[dict[str, Any]], Field(description="a string, table or list of tables of LRBench")
@@ -80,16 +74,14 @@ class FromLRBench(BaseModel):
     peak: Peak = None
 
 
-class FromFunction(BaseModel):
+class FromFunction(BaseModel, extra="allow", strict=True, frozen=True):
     """A function and its parameters, of which every list is an axis of a grid.
 
     Attributes:
-        function: which; every other key is one of its parameters
-        name: what results call it, where the grid has one policy
-        peak: where the highest rate comes from, if not from the policy
+        function: the function; every other key is one of its parameters
+        name: its name in results, where the grid has one policy
+        peak: the source of the highest rate, where that is not the policy
     """
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     function: Annotated[str, Field(description="the name of a function")]
     name: Name = None
@@ -110,8 +102,8 @@ def policies_of(given: object, where: str, folder: Path = Path()) -> tuple[Study
     """Read the policies of a study: values, texts and tables, in a list or in a table with a name for each.
 
     Args:
-        where: what the error names.
-        folder: where files of catalogs are looked for.
+        where: the beginning of an error message.
+        folder: of files of catalogs.
 
     Raises:
         StudyError: one is not allowed, or there are more than a study may have runs.
@@ -132,7 +124,7 @@ def count_policies(given: object, where: str) -> int:
     """Count the policies of a study, each catalog as one, without making any.
 
     Raises:
-        StudyError: a table says something that is not allowed, or a grid has more policies than a study may have runs.
+        StudyError: a table is not allowed, or a grid has more policies than a study may have runs.
     """
     return sum(_size(item, place) for _, item, place in named_items(given, "policies", "policy", where))
 
@@ -164,7 +156,7 @@ def _policy(given: object, where: str) -> Policy:
 
 
 def _form(table: Mapping[str, Any], where: str) -> Form:
-    """A table by its declaration."""
+    """Validate a table by the declaration of its form."""
     kinds = [kind for kind in KINDS if kind in table]
     if len(kinds) != 1:
         given = " and ".join(kinds) if kinds else "none of them"
@@ -208,7 +200,7 @@ def _from_function(form: FromFunction) -> Iterator[StudyPolicy]:
 
 
 def _axes(form: FromFunction) -> dict[str, list[Any]]:
-    """The values of each parameter of a grid."""
+    """List the values of each parameter of a grid."""
     declared = {parameter.name: parameter for parameter in functions()[form.function].parameters}
     return {name: _axis(value, declared.get(name)) for name, value in (form.model_extra or {}).items()}
 
@@ -234,7 +226,7 @@ def _size(item: object, where: str) -> int:
 
 
 def _axis(value: object, parameter: Parameter | None) -> list[Any]:
-    """The values that a parameter takes one after the other; a list may also be one value, of one that takes lists."""
+    """List the values of a parameter; a list is one value of a parameter that takes lists."""
     takes_lists = parameter is not None and isinstance(parameter.kind, LengthsKind)
     if isinstance(value, list) and (not takes_lists or all(isinstance(item, list) for item in value)):
         return value

@@ -1,7 +1,8 @@
-"""What may be asked of a study, in its file and from Python alike, and how large it may be."""
+"""The settings of a study, in its file and from Python, and its limits of size."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 MOST_RUNS = 100_000
-"""A study of more runs than this is taken for a slip of the pen."""
+"""The most runs of a study; more are taken for a typing error."""
 
 MOST_RATES = 500_000_000
-"""The learning rates of all policies of a study together: they are compared in memory, 16 bytes each."""
+"""The most learning rates of all policies of a study: they are compared in memory, 16 bytes each."""
 
 END_OF_SEEDS = 2**63
-"""Seeds are below this: random streams and databases have 63 bits for them."""
+"""The end of the range of seeds: random streams and databases have 63 bits for them."""
 
 
 def _plain(value: object) -> object:
@@ -85,13 +86,13 @@ def split_seeds(seeds: object, where: str) -> tuple[object, int | None]:
 
 
 class SharedSettings(BaseModel):
-    """What studies and searches ask of their runs. A field's description says what is allowed, in errors too.
+    """Settings of studies and searches. The description of a field lists what is allowed, in error messages too.
 
     Attributes:
         seeds: how many (0, 1, ...), or which; all policies share them, so that differences are paired
         margin: a policy this close to the best is as good as the best
-        target: a validation score; the ranking says after how many iterations it is reached
-        confirm: on how many fresh seeds the winner and its closest rivals are trained again
+        target: a validation score; the ranking has the iterations until it is reached
+        confirm: the number of fresh seeds on which the winner and its closest rivals are trained again
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -123,12 +124,12 @@ def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class StudySettings(SharedSettings):
-    """What else a study may ask of its runs.
+    """Settings of studies.
 
     Attributes:
-        until_decided: with how many of the seeds every policy begins, where seeds are added until it is decided
-        steps: the budget of every task, where it is not the task's own
-        base_lr_scales: train every policy at other base rates too, for its robustness; `true` stands for 0.1, 0.5, 1,
+        until_decided: the number of seeds with which every policy begins, where seeds are added until it is decided
+        steps: the budget of every task, in place of the task's own
+        base_lr_scales: train every policy at other base LRs too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
     """
 
@@ -149,7 +150,7 @@ def seeds_of(seeds: object, where: str) -> tuple[int, ...]:
 
     Args:
         seeds: a number of seeds, or the seeds.
-        where: what the error names.
+        where: the beginning of an error message.
 
     Raises:
         StudyError: there are none, more than a study may have, or one is no whole number from 0 to 2^63 - 1.
@@ -196,9 +197,7 @@ def check_runs(where: str, factors: Iterable[int]) -> None:
     Raises:
         StudyError: they are more than `MOST_RUNS`.
     """
-    runs = 1
-    for factor in factors:
-        runs *= factor
+    runs = math.prod(factors)
     if runs > MOST_RUNS:
         raise StudyError(f"{where} asks for {runs:,} runs, more than the {MOST_RUNS:,} that a study may have")
 
@@ -207,7 +206,7 @@ def check_rates(where: str, policies: int, steps: int) -> None:
     """Refuse a study whose learning rates take too much memory.
 
     Args:
-        policies: how many policies are trained, one at another base LR counted as another.
+        policies: the number of policies, counted once for each base LR.
         steps: the longest budget in iterations.
 
     Raises:
@@ -221,7 +220,7 @@ def check_rates(where: str, policies: int, steps: int) -> None:
 
 
 def named_items(given: object, key: str, noun: str, where: str) -> list[tuple[str | None, Any, str]]:
-    """List what is given under a key of a study: the name of each, where it has one, the value, and its place.
+    """List the items under a key of a study: name, or None, value, and place for error messages.
 
     Raises:
         StudyError: it is neither a list nor a table of names.

@@ -1,7 +1,7 @@
-"""The rounds of a study that adds seeds until its policies are decided, found from what the store has.
+"""The rounds of a study that adds seeds until its policies are decided, computed from its stored runs.
 
-A round is played again from the runs that there are rather than remembered: it depends on the scores of the rounds
-before alone, so that a study that was cut off goes on as if it never had been, whatever other runs the store has.
+Rounds are not stored. Each depends only on the scores of the rounds before, so that a study that was cut off goes on as
+if it had not been, whatever other runs the store has.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from lrbench.study.results import Row, StudyRuns
 
 Round = Mapping[tuple[str, str, str], int]
-"""By task, policy and variant, of how many of the first seeds a run is asked for."""
+"""The number of seeds, from the first on, by task, policy and variant."""
 
 
 def last_round(evidence: StudyRuns) -> tuple[Round, bool]:
-    """Return the last round that can be told from the runs, and whether the race is over with it on every task."""
+    """Return the last round that the runs allow, and whether the race is then over on every task."""
     wanted: dict[tuple[str, str, str], int] = {}
     is_over = True
     for task in evidence.tasks:

@@ -1,4 +1,4 @@
-"""The ranking of a study's policies on a task, as `run` and `print` show it: one row a policy."""
+"""The ranking of a study's policies on a task, as `run` and `print` show it: a row for each."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ STYLES = {"good": "bold green", "avoid": "red", "undecided": "yellow"}
 NAME_STYLES = ("bold", "cyan")
 
 MOST_NAMES = 8
-"""A sentence below the ranking names no more policies than this."""
+"""The most policies that a sentence below the ranking names."""
 
 TO_TARGET = "steps_to_target"
 
 WIDEST = (40, 48)
-"""One column of names, and two, take no more of a line than this from the figures; longer names fill several lines."""
+"""The widths of one column of names, and of two together; longer names fill several lines."""
 
 
 def ranking(results: Results, task: TaskResults, names: RowNames, width: int, *, drawn: bool) -> Iterator[Block]:
-    """List the policies of a task, best first, with verdicts, and what must be known of the scores.
+    """Tabulate the policies of a task, best first, with verdicts and remarks.
 
     Args:
-        width: how many characters a line may have.
+        width: of a line in characters.
         drawn: show the learning rates of each policy.
     """
     title = f"{results.study} on {task.task}, margin {results.margin:g}"
@@ -97,7 +97,7 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
 
 
 def _shapes(task: TaskResults) -> Iterator[Figures]:
-    """The learning rates of each policy in one line."""
+    """Draw the learning rates of each policy in one line."""
     if not task.steps or not task.steps_per_epoch:
         return
     from lrbench.policy.curve import curve_cell, rates_of
@@ -112,7 +112,7 @@ def _verdict(card: Scorecard) -> Cell:
 
 
 def _arrival(card: Scorecard, form: str) -> str:
-    """Show the iterations to the target; where not every seed reached it, how many did."""
+    """Show the iterations to the target, or how many seeds reached it, where not all did."""
     steps = card.metrics[TO_TARGET]
     if steps.mean is None and card.reached is not None:
         return f"{card.reached} of {card.n}"
@@ -120,7 +120,7 @@ def _arrival(card: Scorecard, form: str) -> str:
 
 
 def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:
-    """What would decide the verdicts that are open: one line for those that seeds would, one for each other reason."""
+    """Explain open verdicts: a line for those that more seeds would decide, and one for each other reason."""
     open_verdicts = [(card.name, card.verdict) for card in cards if card.verdict and card.verdict.label == "undecided"]
     reasons: dict[str, list[str]] = {}
     for name, verdict in open_verdicts:

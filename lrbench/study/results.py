@@ -1,4 +1,4 @@
-"""What a study says, computed from the store alone."""
+"""The results of a study, computed from the store alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,13 +49,13 @@ FRAME = (
 """The columns of results as a frame, before those of metrics."""
 
 ALPHA = 0.05
-"""At most this share of studies claims of a policy that it is good though it is not, and as many that it is avoid."""
+"""The error rate of a study: the chance of a false "good", and as large a one of a false "avoid"."""
 
 FINALISTS = 3
-"""How many policies a confirmation scores again: the winner and its closest rivals."""
+"""The number of policies in a confirmation: the winner and its closest rivals."""
 
 Row = tuple[str, str]
-"""What identifies a row of results: the names of its policy and its variant, which is empty for training as it is."""
+"""The identity of a row of results: the names of its policy and its variant, which is empty without modifiers."""
 
 Records = dict[Row, list[RunRecord]]
 """Ended runs by row."""
@@ -63,7 +63,7 @@ Records = dict[Row, list[RunRecord]]
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that raised an error: the policy it belongs to, its seed, and the last line of its traceback."""
+    """A run that raised an error: the label of its row, its seed, and the last line of its traceback."""
 
     name: str
     seed: int
@@ -72,24 +72,24 @@ class Failure:
 
 @dataclass(frozen=True)
 class TaskResults:
-    """A study's answer on one task.
+    """The results of a study on one task.
 
     Attributes:
-        objective: the name of what policies are ranked by, "top1" or the task's own metric.
+        objective: the metric that ranks, "top1" or the task's own.
         scorecards: every policy that has a run, best mean validation objective first.
-        confirmed: the finalists on fresh seeds, best first; empty where none were asked for.
-        failures: the runs that the rest had to do without.
-        rows: by the name of a scorecard, its policy and variant.
+        confirmed: the finalists on fresh seeds, best first; empty without a confirmation.
+        failures: the runs that failed, which are left out of all else.
+        rows: the policy and variant of each scorecard, by its name.
         effects: for each policy and modifier, the paired differences that the modifier makes.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
         looks: the numbers of seeds at which verdicts were made so far; before the first, nothing is claimed.
-        spread: where the spread between seeds comes from, of policies that are not avoided; None where too few runs
-            say so.
-        collapsed: how many seeds of such a policy collapsed, by the name of its scorecard, where some did.
-        val_samples: how many samples the validation scores are measured on.
-        steps, steps_per_epoch: the task's budget in iterations, and the length of its epoch.
-        better: which way the objective is better.
-        chance: its value for guessing; None where it is not known.
+        spread: the share of the networks in the spread between seeds, of policies that are not avoided; None where too
+            few runs show it.
+        collapsed: the number of seeds of such a policy that collapsed, by the name of its scorecard, where some did.
+        val_samples: the number of samples of the validation scores.
+        steps, steps_per_epoch: the task's budget and the length of its epoch, in iterations.
+        better: whether a higher or a lower objective is better.
+        chance: the objective's value for guessing; None where it is not known.
     """
 
     task: str
@@ -114,35 +114,35 @@ class TaskResults:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What else one must know of the scores, a sentence each: some are not finite, or all are worse than chance."""
-        said = []
+        """Warnings about the scores, a sentence each: some are not finite, or all are worse than chance."""
+        remarks = []
         if lost := sum(card.not_finite for card in self.scorecards):
             runs = sum(card.n for card in self.scorecards)
-            said.append(
+            remarks.append(
                 f"{self.objective} is NaN or infinite at the end of {lost} of {runs} runs; NaN and what is infinitely "
                 "bad count as chance."
             )
         if self._is_worse_than_chance:
             other = "lower" if self.better == "higher" else "higher"
             unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"
-            said.append(f"Every score is worse than chance ({self.chance:.4g}): no policy learnt anything{unless}.")
+            remarks.append(f"Every score is worse than chance ({self.chance:.4g}): no policy learnt anything{unless}.")
         if self.collapsed:
             names = ", ".join(f"{name} ({count})" for name, count in self.collapsed.items())
-            said.append(
+            remarks.append(
                 f"Seeds collapsed, that is, lost over half of what their policy learns: {names}. Verdicts are claims "
                 "about means of scores without collapses, and may err more often here."
             )
         if self.spread is not None:
-            said.append(
+            remarks.append(
                 f"Of the variance between seeds about {self.spread.network:.0%} is the networks'; the rest is that of "
                 f"measuring on {self.val_samples:,} validation samples"
                 + (": more samples would decide more than more seeds." if self.spread.mostly_measuring else ".")
             )
-        return tuple(said)
+        return tuple(remarks)
 
     @property
     def _is_worse_than_chance(self) -> bool:
-        """Whether each policy that did not diverge on every seed scores worse than guessing."""
+        """Whether each policy with a seed that did not diverge scores worse than guessing."""
         means = [card.val.mean for card in self.scorecards if card.metrics["divergence_rate"].mean != 1]
         if self.chance is None or not means:
             return False
@@ -171,7 +171,7 @@ class TaskResults:
 
 @dataclass(frozen=True, repr=False)
 class Results(Readable):
-    """A study's answer on each of its tasks."""
+    """The results of a study on each of its tasks."""
 
     study: str
     margin: float
@@ -181,9 +181,9 @@ class Results(Readable):
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each scorecard, task by task, best first.
 
-        Its columns: task, place (1, 2, ... on the task), label (what a policy with its variant is called), name,
-        modifier (the variant; empty for training as it is), those of `Scorecard.to_frame`, chance, margin, target,
-        steps and steps_per_epoch of the task. Without rows it has them too.
+        Its columns, also without rows: task, place (1, 2, ... on the task), label (of a policy with its variant), name,
+        modifier (the variant; empty without modifiers), those of `Scorecard.to_frame`, chance, margin, target, steps
+        and steps_per_epoch of the task.
         """
         import pandas as pd
 
@@ -217,16 +217,15 @@ class Results(Readable):
                 yield from effects(task, names, width)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `lrbench run --json`, but for `runs` and `steps`, which the call of `run` knows."""
-        head: dict[str, Any] = {"study": self.study, "margin": self.margin, "target": self.target}
-        if len(self.tasks) == 1:
-            return head | self.tasks[0].to_json()
-        return head | {"tasks": [task.to_json() for task in self.tasks]}
+        """Return the document of `lrbench run --json` without `runs` and `steps`, which belong to a call of `run`."""
+        head = {"study": self.study, "margin": self.margin, "target": self.target}
+        tasks = [task.to_json() for task in self.tasks]
+        return head | (tasks[0] if len(tasks) == 1 else {"tasks": tasks})
 
 
 @dataclass(frozen=True)
 class StudyRuns:
-    """The runs of a stored study, by the slot that each fills in it."""
+    """A study in a store, with its runs by key."""
 
     entry: StudyEntry
     record: StudyRecord
@@ -246,47 +245,46 @@ class StudyRuns:
 
     @property
     def name(self) -> str:
-        """What the study is called, with its version where another one of its name was run after it."""
+        """The study's name, with its version where another one of its name was run after it."""
         return self.entry.address
 
     @property
     def tasks(self) -> tuple[TaskRecord, ...]:
-        """What the study notes of each of its tasks."""
+        """The records of the tasks."""
         return self.record.tasks
 
     @property
     def looks(self) -> Looks:
-        """When verdicts are made: fixed when the study was first run, or by its number of seeds in an older store."""
+        """The looks fixed when the study was first run, or by its number of seeds in an older store."""
         if self.record.looks is None:
             return Looks.planned(len(self.record.seeds))
         return Looks(*zip(*self.record.looks, strict=True))
 
     @property
     def alpha(self) -> float:
-        """The error rate of each kind of claim on one task, such that it is `ALPHA` over all of the study."""
+        """The error rate of each kind of verdict on one task, which makes `ALPHA` over all tasks."""
         return ALPHA / len(self.tasks)
 
     def over(self, task: TaskRecord) -> Mapping[Row, int]:
-        """Of how many of the first seeds each row's run is over on a task: ended, or failed."""
+        """Count the first seeds of each row on a task whose runs have ended or failed."""
         over: dict[Row, set[int]] = {row: set() for row in self.labels}
-        for slot in self.slots:
-            run = self.runs.get(slot.run)
-            if (slot.task, slot.stage) == (task.name, "main") and run is not None and (run.ended or run.error):
+        for slot, run in self._begun(task, "main"):
+            if run.ended or run.error:
                 over[slot.policy, slot.variant].add(slot.seed)
         return {row: sum(1 for _ in takewhile(seeds.__contains__, self.record.seeds)) for row, seeds in over.items()}
 
     @cached_property
     def labels(self) -> Mapping[Row, str]:
-        """What each row is called; no two are called the same."""
+        """The label of each row, no two of them equal."""
         return labels((policy.name, variant) for policy in self.record.policies for variant in self.record.variants)
 
     @cached_property
     def rows(self) -> Mapping[str, Row]:
-        """Each row by what it is called."""
+        """The rows by label."""
         return {name: row for row, name in self.labels.items()}
 
     def contenders(self, records: Records) -> list[PolicyRuns]:
-        """The rows of the records, in the order of the study."""
+        """List the rows of the records, in the order of the study."""
         texts = {policy.name: policy.policy for policy in self.record.policies}
         return [
             PolicyRuns(name, texts[row[0]], tuple(records[row])) for row, name in self.labels.items() if row in records
@@ -305,35 +303,35 @@ class StudyRuns:
         }
 
     def records(self, task: TaskRecord, stage: str) -> Records:
-        """The ended runs of a stage on a task."""
+        """Collect the ended runs of a stage on a task."""
         records: Records = {}
         retention = self.base_lr_robustness(task) if stage == "main" else {}
-        for slot in self._ended(task, stage):
-            extra = retention.get((slot.policy, slot.variant, slot.seed), {})
-            record = record_of(self.runs[slot.run], task, slot.seed, extra)
-            records.setdefault((slot.policy, slot.variant), []).append(record)
+        for slot, run in self._begun(task, stage):
+            if run.ended:
+                extra = retention.get((slot.policy, slot.variant, slot.seed), {})
+                record = record_of(run, task, slot.seed, extra)
+                records.setdefault((slot.policy, slot.variant), []).append(record)
         return records
 
     def failures(self, task: TaskRecord) -> Iterable[Failure]:
-        """The runs of a task that failed, whatever they were for."""
-        for slot in self.slots:
-            run = self.runs.get(slot.run)
-            if slot.task == task.name and run is not None and run.error is not None:
+        """Yield the runs of a task that failed, of all stages."""
+        for slot, run in self._begun(task):
+            if run.error is not None:
                 yield Failure(self.labels[slot.policy, slot.variant], slot.seed, run.error.strip().splitlines()[-1])
 
-    def _ended(self, task: TaskRecord, stage: str) -> Iterable[StudySlot]:
+    def _begun(self, task: TaskRecord, *stages: str) -> Iterator[tuple[StudySlot, StoredRun]]:
+        """Yield the runs of a task (and of some stages) that were begun."""
         for slot in self.slots:
             run = self.runs.get(slot.run)
-            if slot.task == task.name and slot.stage == stage and run is not None and run.ended:
-                yield slot
+            if slot.task == task.name and (not stages or slot.stage in stages) and run is not None:
+                yield slot, run
 
     def base_lr_robustness(self, task: TaskRecord) -> dict[tuple[str, str, int], dict[str, float | None]]:
-        """By policy, variant and seed, what is left of the objective at other base LRs, once all scales have run."""
+        """Compute metrics of robustness over base LRs by policy, variant and seed, once all scales have run."""
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
-        for stage in ("main", "scale"):
-            for slot in self._ended(task, stage):
-                place = (slot.policy, slot.variant, slot.seed)
-                runs.setdefault(place, {})[slot.scale] = self.runs[slot.run]
+        for slot, run in chain(self._begun(task, "main"), self._begun(task, "scale")):
+            if run.ended:
+                runs.setdefault((slot.policy, slot.variant, slot.seed), {})[slot.scale] = run
         wanted = {1.0, *self.record.base_lr_scales}
         chance = math.nan if task.chance is None else task.chance
         return {
@@ -358,7 +356,7 @@ def results(study: int | str, store: Store) -> Results:
 
 
 def answer(evidence: StudyRuns) -> Results:
-    """What `results` says, of a study that was read already."""
+    """Compute `results` of a study that was read already."""
     margin, target = evidence.record.margin, evidence.record.target
     answers = []
     for task in evidence.tasks:
@@ -393,7 +391,7 @@ def answer(evidence: StudyRuns) -> Results:
 def _noise(
     contenders: Iterable[PolicyRuns], cards: Iterable[Scorecard], task: TaskRecord
 ) -> tuple[Spread | None, Mapping[str, int]]:
-    """Where the spread between seeds comes from, and how many collapsed, of the policies that are not avoided."""
+    """Estimate the spread between seeds, and count collapses, of the policies that are not avoided."""
     avoided = {card.name for card in cards if card.verdict is not None and card.verdict.label == "avoid"}
     open_ones = [one for one in contenders if one.name not in avoided]
     (val, diverged), (test, _) = score_table(open_ones), score_table(open_ones, split="test")
@@ -404,7 +402,7 @@ def _noise(
 
 
 def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
-    """By task, the rows of the winner and of what is not significantly worse than it."""
+    """Choose by task the rows of the winner and of those that are not significantly worse."""
     evidence = StudyRuns.of(study, store)
     return {
         task.name: [
@@ -418,7 +416,7 @@ def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
 
 
 def labels(rows: Iterable[Row]) -> dict[Row, str]:
-    """Call each row by its policy and its variant, so that no two are called the same."""
+    """Label each row by its policy and its variant, so that no two labels are equal."""
     known = list(dict.fromkeys(rows))
     called = {row: row[0] for row in known if not row[1]}
     taken = set(called.values())
@@ -451,18 +449,18 @@ def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> It
 
 
 def resolution(task: TaskRecord) -> float | None:
-    """The step of the objective's scale; None where it is not known."""
+    """Return the step of the objective's scale; None where it is not known."""
     return 1 / task.val_samples if task.objective == "top1" else None
 
 
 def _final_score(run: StoredRun, task: TaskRecord) -> float | None:
-    """The last validation score; None where the run counts as chance."""
+    """Return the last validation score; None where the run counts as chance."""
     score = run.scores[-1].val_score if run.status == "finished" else math.nan
     return None if is_worthless(score, task.better) else score
 
 
 def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None]) -> RunRecord:
-    """Return what judging an ended run takes, with `extra` numbers that other runs tell of it."""
+    """Make the record of an ended run for metrics, with `extra` ones that depend on other runs."""
     objective = task.objective
     final: dict[str, float | None] = {}
     if run.final is not None:

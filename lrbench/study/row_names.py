@@ -1,4 +1,4 @@
-"""The names of the rows of a study's tables: policies and variants that can be told apart at a glance."""
+"""Short names of the policies and variants in a study's tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NO_VARIANT = "–"
 
 NAME_WIDTH = 22
-"""Names of more characters than these are shortened in a line of 100."""
+"""The longest name in a line of 100 characters that is not shortened."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class RowNames:
     """The names of one task's rows: for each scorecard, a policy, and in a study with modifiers a variant.
 
     Attributes:
-        policies, variants: what each policy and each variant is called, by its name in the study.
-        rows: the two names of each scorecard in the study, by its own name; the second is empty without a variant.
+        policies, variants: short names, by the name in the study.
+        rows: the policy and variant of each scorecard, by its name; the variant is empty without modifiers.
     """
 
     policies: ShortNames
@@ -34,7 +34,7 @@ class RowNames:
 
     @classmethod
     def of(cls, task: TaskResults, width: int) -> RowNames:
-        """Name the rows of a task for lines of `width` characters: long names are shortened if they stay different."""
+        """Name the rows of a task for lines of `width` characters; long names are shortened if they stay different."""
         longest = NAME_WIDTH + max(0, width - LINE_WIDTH)
         rows = {card.name: task.rows[card.name] for card in task.scorecards}
         variants = dict.fromkeys(variant for _, variant in rows.values() if variant)
@@ -50,20 +50,20 @@ class RowNames:
 
     @property
     def titles(self) -> tuple[str, ...]:
-        """What the columns of names are called."""
+        """The titles of the columns of names."""
         return ("policy", "modifier") if self.variants.shown else ("policy",)
 
     def cells(self, card: str) -> tuple[str, ...]:
-        """What a scorecard's row is called, a name for each of `titles`."""
+        """Return the names of a scorecard, one for each of `titles`."""
         policy, variant = self.rows[card]
         names = (self.policies.shown[policy], self.variants.shown.get(variant, NO_VARIANT))
         return names[: len(self.titles)]
 
     def joint(self, card: str) -> str:
-        """What a scorecard is called in a sentence."""
+        """Return the name of a scorecard in a sentence."""
         return " + ".join(name for name in self.cells(card) if name != NO_VARIANT)
 
     def legend(self) -> Iterator[str]:
-        """What names stand for that something was left out of."""
+        """Yield the full forms of shortened names."""
         for pattern in (*self.policies.patterns, *self.variants.patterns):
             yield f"in full: {pattern}"

@@ -1,4 +1,4 @@
-"""A study as a value: which policies, on which tasks, with which seeds, and what is asked of them."""
+"""A study as a value: policies, tasks, seeds, modifiers and settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics.looks import Looks
 from lrbench.policy.kind import short_repr
+from lrbench.study.file_modifiers import variants_of
 from lrbench.study.limits import StudySettings, check_confirm, check_name, check_rates, check_scores, split_seeds
 from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant, with_controls
@@ -28,11 +29,10 @@ ModifierLike: TypeAlias = "Watcher | str | Variant | Sequence[Watcher | str] | T
 Modifiers: TypeAlias = "Mapping[str, ModifierLike] | Sequence[ModifierLike]"
 
 NAMED = 4
-"""So many policies are named in the name of a study that is given none."""
-
+"""The number of policies in the name of a study that is given none."""
 
 MOST_SHOWN = 30
-"""Of a study's policies no more than these are listed where it is printed."""
+"""The most policies that are listed where a study is printed."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class StudyPolicy:
 
     Attributes:
         auto_peak: whether the policy is still to be multiplied, so that its highest LR is the upper end of a range
-            test of the study's one task. `lrbench.run` does so before anything else.
-        found_peak: that upper end, once the policy was multiplied; None for one that was not.
+            test of the study's one task, which `lrbench.run` trains first.
+        found_peak: that upper end, once the policy was multiplied.
     """
 
     name: str
@@ -55,7 +55,7 @@ class StudyPolicy:
 class Study(Readable):
     """Policies that are compared: each is trained on every task with every seed.
 
-    The words are those of study files, and each may be given as there, or as a value:
+    The keys are those of study files, and each value may be as there, or a Python object:
 
         Study(policies={"flat": "FIX(k0=0.1)", "wave": TRI(k0=0.01, k1=0.1, l=50)}, task="mnist1d-mlp", seeds=3)
 
@@ -63,23 +63,23 @@ class Study(Readable):
     policy and differences are paired. Studies of equal fields compare equal; a `Task` equals itself alone.
 
     Args:
-        policies: values, texts, entries of a catalog, or tables as under [[policies]], in a list or by their names; a
-            policy without a name has its text as one.
+        policies: values, texts, entries of a catalog, or tables as under [[policies]], in a list or by their names;
+            the text is the name of a policy without one.
         task: a `Task`, the name of a registered one, or a table as under [task]; `tasks` for several. The data of one
             that is named is looked for as `lrbench.load_task` does.
-        modifiers: with what every policy is also trained, beside training as it is: values, texts, lists of both that
-            are combined, or tables as under [[modifiers]], in a list or by their names.
+        modifiers: every policy is trained without and with each: values, texts, lists of both that are combined, or
+            tables as under [[modifiers]], in a list or by their names.
         seeds: how many (0, 1, ...), or which; or "5..40": 5 to begin with, and up to 40 for the policies that more can
             help, until all are decided.
-        until_decided: with how many of the seeds each policy begins, if that is not in `seeds`.
-        steps: the training budget of every task in iterations, where it is not the task's own.
-        name: what a store keeps the study as; by default made of the names of policies and tasks.
+        until_decided: the number of seeds with which each policy begins, if that is not in `seeds`.
+        steps: the training budget of every task in iterations, in place of the task's own.
+        name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
             fraction) is as good as the best.
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
-        confirm: on how many fresh seeds the winner and its closest rivals are scored again; 0 for none.
-        base_lr_scales: the factors at which every policy is also trained, for its robustness over the base LR; true
-            for lrbench's own, false for none.
+        confirm: the number of fresh seeds on which the winner and its closest rivals are scored again.
+        base_lr_scales: factors on the base LR at which every policy is also trained, for its robustness; true for
+            lrbench's own, false for none.
 
     Raises:
         StudyError: a field is not allowed, or two seeds, policies, tasks or modifiers are the same.
@@ -115,6 +115,7 @@ class Study(Readable):
         base_lr_scales: bool | Sequence[float] = False,
     ) -> None:
         from lrbench.study.file_policies import policies_of
+        from lrbench.tasks import task_of
 
         where = "study" if name is None else f"study '{name}'"
         if name is not None and not isinstance(name, str):
@@ -128,7 +129,7 @@ class Study(Readable):
         if not settled["policies"]:
             raise StudyError(f"{where} names no policy: give at least one")
         settled["modifiers"] = variants_of(modifiers, where)
-        settled["tasks"] = _tasks(given_tasks(task, tasks, where), steps)
+        settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
         settled["name"] = _name_of(settled["policies"], settled["tasks"]) if name is None else name
         for field, value in settled.items():
             object.__setattr__(self, field, value)
@@ -185,7 +186,7 @@ class Study(Readable):
 
     @property
     def looks(self) -> Looks:
-        """When verdicts are made: numbers of seeds, each with its share of the error rate."""
+        """The numbers of seeds at which verdicts are made, each with its share of the error rate."""
         if self.until_decided is None:
             return Looks.planned(len(self.seeds))
         return Looks.between(self.until_decided, len(self.seeds))
@@ -197,12 +198,12 @@ class Study(Readable):
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """What every policy is trained with: nothing, each of the modifiers, and their controls."""
+        """The variants of every policy: without modifiers, with each of them, and their controls."""
         return with_controls(self.modifiers)
 
 
 def given_tasks(task: object, tasks: object, where: str) -> Sequence[Any]:
-    """List what is given as `task` or as `tasks`.
+    """List the tasks that are given as `task` or as `tasks`.
 
     Raises:
         StudyError: both are given, or neither, or `tasks` is no list.
@@ -218,25 +219,6 @@ def given_tasks(task: object, tasks: object, where: str) -> Sequence[Any]:
     if not tasks:
         raise StudyError(f"{where} names no task: give at least one")
     return tasks
-
-
-def variants_of(modifiers: Any, where: str) -> tuple[Variant, ...]:
-    """Read the modifiers of a study; without any, nothing that needs torch is imported.
-
-    Raises:
-        StudyError: one is not allowed.
-    """
-    if isinstance(modifiers, Sequence | Mapping) and not modifiers:
-        return ()
-    from lrbench.study.file_modifiers import variants_of as read
-
-    return read(modifiers, where)
-
-
-def _tasks(given: Sequence[TaskLike], steps: int | None) -> tuple[Task, ...]:
-    from lrbench.tasks import task_of
-
-    return tuple(task_of(task, steps=steps) for task in given)
 
 
 def _name_of(policies: Sequence[StudyPolicy], tasks: Sequence[Task]) -> str:

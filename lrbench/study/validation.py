@@ -1,4 +1,4 @@
-"""Tables of a study file against their declarations: the first thing that is wrong, as one sentence."""
+"""Validation of the tables of a study file: the first mistake, as one sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def validated(model: type[M], table: Mapping[str, Any], where: str) -> M:
     """Validate a table, and return it as a value of `model`.
 
     Raises:
-        StudyError: a key is unknown or missing, or a value is not what the field's description allows.
+        StudyError: a key is unknown or missing, or a value is not allowed by the field's description.
     """
     try:
         return model.model_validate(table)

@@ -1,4 +1,4 @@
-"""The ways in which a study trains each of its policies."""
+"""The variants of a study: the modifiers that each policy is trained with."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lrbench.engine import Modifier, Watcher, in_order
 from lrbench.errors import TaskError
 
 if TYPE_CHECKING:
-    from lrbench.engine import Modifier, Watcher
     from lrbench.tasks import Task
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One modifier, or several together, with which every policy of a study is also trained.
+    """The modifiers that every policy of a study is trained with.
 
     Attributes:
-        name: what its results carry; empty for training as it is.
+        name: its name in results; empty without modifiers.
         modifiers: those that change training, in any order.
         watcher: one that only watches; its run shares the training of the same variant without it.
         lr_scale: a factor on the policy's learning rates, for a control.
@@ -31,13 +31,11 @@ class Variant:
 
     @classmethod
     def of(cls, parts: Iterable[Watcher], name: str = "") -> Variant:
-        """Combine modifiers into a variant, which has their texts as its name unless one is given.
+        """Combine modifiers into a variant, whose name is made of their texts unless one is given.
 
         Raises:
-            TaskError: two of them exclude each other, or two only watch: each of those is a run of its own.
+            TaskError: two of them exclude each other, or two only watch: each of those needs a run of its own.
         """
-        from lrbench.engine import Modifier, in_order
-
         parts = tuple(parts)
         modifiers = in_order([part for part in parts if isinstance(part, Modifier)])
         watchers = [part for part in parts if not isinstance(part, Modifier)]
@@ -47,14 +45,14 @@ class Variant:
 
     @property
     def parts(self) -> tuple[Watcher, ...]:
-        """All modifiers of the variant, the one that only watches last."""
+        """All modifiers of the variant, the watcher last."""
         return (*self.modifiers, *(() if self.watcher is None else (self.watcher,)))
 
     def check(self, task: Task) -> None:
-        """Refuse a task that one of the modifiers cannot be used on.
+        """Check that all modifiers can be used on a task.
 
         Raises:
-            TaskError: why not.
+            TaskError: one of them cannot.
         """
         for part in self.parts:
             part.check(task)
@@ -64,7 +62,7 @@ UNMODIFIED = Variant()
 
 
 def with_controls(variants: Iterable[Variant]) -> tuple[Variant, ...]:
-    """List training as it is and the variants, each followed by the controls that its modifiers ask for."""
+    """List training without modifiers, and the variants, each followed by the controls of its modifiers."""
     return (UNMODIFIED, *(each for variant in variants for each in (variant, *_controls(variant))))
 
 

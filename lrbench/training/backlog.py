@@ -1,4 +1,4 @@
-"""What a study asks for, and what of it has to be trained."""
+"""The runs of a study that have to be trained."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lrbench.training.tree import Branch, forest
 
 @dataclass(frozen=True)
 class Backlog:
-    """A plan beside what a store has of it.
+    """A plan beside the runs that a store has.
 
     Attributes:
         plan: all runs that are asked for.
-        stored: what was begun of them and has not ended, by key.
+        stored: the runs of the plan that have begun and not ended, by key.
         missing: the runs that have to be trained, by key.
-        store: what the plan is held against; None where there is none yet.
+        store: None where there is no store yet.
     """
 
     plan: Plan
@@ -31,21 +31,21 @@ class Backlog:
 
     @cached_property
     def trees(self) -> tuple[Branch, ...]:
-        """The training that answers the missing runs."""
+        """The trees of training of the missing runs."""
         return tuple(forest(self.missing.values(), lambda run: resume_point(run, self.stored)))
 
     @property
     def steps_nominal(self) -> int:
-        """The iterations of all runs together, were each trained for itself."""
+        """The iterations of all runs, were each trained by itself."""
         return sum(run.task.steps for run in self.plan.runs)
 
     @property
     def steps_to_train(self) -> int:
-        """The iterations that are left, each counted once."""
+        """The iterations that are left, shared ones counted once."""
         return sum(tree.steps for tree in self.trees)
 
     def seconds(self, stackable: Container[str] = ()) -> float:
-        """About how long one core trains these, where the tasks of these keys may be stacked."""
+        """Estimate the time in seconds that one core trains, where the tasks of these keys may be stacked."""
         return sum(
             tree.steps
             * seconds_of_an_iteration(tree.training.task)
@@ -54,7 +54,7 @@ class Backlog:
         )
 
     def to_json(self) -> dict[str, dict[str, int]]:
-        """The `runs` and `steps` of what `lrbench run --dry-run --json` prints."""
+        """Return the `runs` and `steps` of `lrbench run --dry-run --json`."""
         total, missing = len(self.plan.runs), len(self.missing)
         runs = {"total": total, "cached": total - missing, "to_train": missing}
         return {"runs": runs, "steps": {"nominal": self.steps_nominal, "to_train": self.steps_to_train}}

@@ -1,4 +1,4 @@
-"""The coordinator of a study: it hands branches of the tree to workers, and alone writes down what they find."""
+"""The coordinator of a study: it gives branches of the tree to workers, and alone writes their results."""
 
 from __future__ import annotations
 
@@ -37,32 +37,31 @@ if TYPE_CHECKING:
     from lrbench.training.pools import Pool
 
 TRIES = 3
-"""How many workers may die over a branch before its runs are given up as failed."""
+"""The number of workers that may die over a branch before its runs have failed."""
 
 MOST_LANES = 128
-"""How many runs are trained at once at most, where they are trained together."""
+"""The most runs that the stacked engine trains at once."""
 
 SECONDS_BETWEEN_LOOKS = 2.0
-"""How often runs are looked at that another coordinator trains."""
+"""The time between two looks at the runs of other coordinators."""
 
 SECONDS_BEFORE_WAITING_IS_TOLD = 5.0
 SECONDS_BETWEEN_TELLING = 60.0
-"""How often the listener learns that all that is left is trained by other coordinators."""
+"""The time between two calls of `Listener.waiting`."""
 
 SECONDS_OF_PATIENCE = 0.5
-"""How long workers are listened to before the coordinator asks whether it was interrupted."""
+"""The time that a message is waited for before the coordinator checks for an interrupt."""
 
 
 @dataclass(frozen=True)
 class ClaimedBranch:
-    """A branch that nobody else trains.
+    """A branch, or the rest of one, on whose runs this coordinator has a lease.
 
     Attributes:
-        branch: what is left of it.
         checkpoint: the file of the state that it goes on from; None for the initial weights.
         history: as in `LaneSpec`.
-        deaths: how many workers have died over it.
-        alone: whether it is kept from being trained together with others, as that has failed.
+        deaths: the number of workers that have died over it.
+        alone: whether it must not be trained together with others, as that has failed.
     """
 
     branch: Branch
@@ -77,13 +76,13 @@ class ClaimedBranch:
 
     @property
     def name(self) -> str:
-        """By which it and its worker speak of it."""
+        """The name of its lane."""
         return self.branch.training.key
 
 
 @dataclass
 class TrainingSummary:
-    """What a coordinator has done: iterations trained, and by key the runs that it brought to an end."""
+    """The work of a coordinator: the iterations trained, and the keys of the runs that it ended."""
 
     iterations: int = 0
     ended: set[str] = field(default_factory=set)
@@ -94,14 +93,14 @@ class TrainingSummary:
 
 @dataclass
 class Assignment:
-    """What a worker is doing: the question that it was asked, or the lanes by name that it has still to finish."""
+    """The order of a worker, and the lanes that it has still to finish, by name."""
 
     order: Order
     lanes: dict[str, ClaimedBranch]
 
 
 class Coordinator:
-    """Trains runs by the workers of a pool, under a lease that keeps others from training the same ones."""
+    """The coordinator: the workers of its pool train runs, under a lease that keeps others from training the same."""
 
     def __init__(self, store: Store, lease: Lease, pool: Pool, engines: Engines, listener: Listener) -> None:
         self._trained = TrainingSummary()
@@ -114,7 +113,7 @@ class Coordinator:
         self._ready: list[ClaimedBranch] = []
         self._elsewhere: dict[str, PlannedRun] = {}
         self._looked = 0.0
-        self._tells_at = 0.0
+        self._next_report = 0.0
         self._idle: set[int] = set()
         self._busy: dict[int, Assignment] = {}
         self._fastest: dict[str, int] = {}
@@ -124,14 +123,14 @@ class Coordinator:
     def train(
         self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool], suspects: Collection[str] = ()
     ) -> TrainingSummary:
-        """Bring runs (each key once) to their ends, or wait until somebody else has; what that took.
+        """Train runs (each key once) to their ends, or wait until other coordinators have.
 
         Args:
             suspects: the keys of runs that failed or died before, which are claimed last.
 
         Raises:
-            KeyboardInterrupt: `interrupted` said so, after what workers had told was written; or a second Ctrl-C, in
-                the middle of runs, which are suspects then.
+            KeyboardInterrupt: `interrupted()` is true, and all messages so far are written; or after a second Ctrl-C,
+                in the middle of runs, which are suspects then.
             StoreError, CheckpointError: something cannot be written; what was written stays.
             StudyError: workers cannot be started.
         """
@@ -144,14 +143,14 @@ class Coordinator:
                 self._idle.discard(worker)
                 self._pool.give(worker, order)
             try:
-                heard = self._pool.receive(SECONDS_OF_PATIENCE)
+                received = self._pool.receive(SECONDS_OF_PATIENCE)
             except KeyboardInterrupt:
                 lanes = [lane for assignment in self._busy.values() for lane in assignment.lanes.values()]
                 self._lease.abandon(key for lane in lanes for key in lane.keys)
                 raise
-            if heard is not None:
-                self._hear(*heard)
-            self._tell_of_waiting()
+            if received is not None:
+                self._handle(*received)
+            self._report_waiting()
             if interrupted():
                 raise KeyboardInterrupt
         return self._trained
@@ -159,7 +158,7 @@ class Coordinator:
     # What to do next -----------------------------------------------------------------------------------------------
 
     def _next_order(self, worker: int) -> Order | None:
-        """What an idle worker is to do; None where there is nothing for now."""
+        """Choose the next order of an idle worker; None where there is none for now."""
         while not self._ready and self._unclaimed:
             self._claim([self._unclaimed.pop(0)])
         if not self._ready:
@@ -183,7 +182,7 @@ class Coordinator:
         return work
 
     def _lanes(self, chosen: ClaimedBranch) -> int | None:
-        """How many branches a worker is given at once; None where that has to be found out."""
+        """Return how many branches a worker is given at once; None where a probe has to find out."""
         if chosen.alone or chosen.branch.training.task.key not in self._engines.stackable:
             return 1
         alike = sum(_kind(one.branch) == _kind(chosen.branch) for one in self._ready)
@@ -195,7 +194,7 @@ class Coordinator:
         return None if fastest is None else min(share, fastest)
 
     def _companions(self, chosen: ClaimedBranch, count: int) -> list[ClaimedBranch]:
-        """Up to `count` others that can be trained together with a branch, which are no longer ready then."""
+        """Take up to `count` others that can be trained together with a branch."""
         kind = _kind(chosen.branch)
         alike = [one for one in self._ready if _kind(one.branch) == kind and not one.alone]
         if len(alike) < count:
@@ -221,10 +220,10 @@ class Coordinator:
             state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
         )
 
-    # Whose the runs are --------------------------------------------------------------------------------------------
+    # The runs of this coordinator, and those of others -------------------------------------------------------------
 
     def _claim(self, trees: Iterable[Branch]) -> None:
-        """Make trees ready, as far as nobody else trains their runs or has trained them in the meantime."""
+        """Make trees ready, except for runs that others train or have trained meanwhile."""
         wanted = {run.key: run for tree in trees for run in tree.runs}
         exact = self._engines.exact(wanted.values())
         mine = self._lease.claim(wanted, exact)
@@ -249,7 +248,7 @@ class Coordinator:
             self._ready.append(ClaimedBranch(branch, checkpoint, _history(branch.training, start, stored)))
 
     def _look_elsewhere(self) -> None:
-        """Take over the runs that others have given up, and note those that they have brought to an end."""
+        """Take over runs that others have given up, and note those that they have ended."""
         if not self._elsewhere or time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
@@ -262,13 +261,13 @@ class Coordinator:
         runs, self._elsewhere = list(self._elsewhere.values()), {}
         self._claim(forest(runs, lambda _: (0, None)))
 
-    def _tell_of_waiting(self) -> None:
-        """Name the coordinators that train all that is left, once that has lasted some seconds."""
+    def _report_waiting(self) -> None:
+        """Report the coordinators that train all runs that are left, once that has lasted some seconds."""
         now = time.monotonic()
         if self._unclaimed or self._ready or self._busy or not self._elsewhere:
-            self._tells_at = now + SECONDS_BEFORE_WAITING_IS_TOLD
-        elif now >= self._tells_at:
-            self._tells_at = now + SECONDS_BETWEEN_TELLING
+            self._next_report = now + SECONDS_BEFORE_WAITING_IS_TOLD
+        elif now >= self._next_report:
+            self._next_report = now + SECONDS_BETWEEN_TELLING
             if holders := self._lease.holders(self._elsewhere):
                 self._listener.waiting(holders)
 
@@ -280,7 +279,7 @@ class Coordinator:
         return True
 
     def _use(self, key: str, checkpoint: str | None) -> None:
-        """Note which checkpoint a run goes on from, and delete the one before if no run needs it any more."""
+        """Note which checkpoint a run goes on from, and delete the one before if no run needs it."""
         before = self._checkpoints.pop(key, None)
         if checkpoint is not None:
             self._checkpoints[key] = checkpoint
@@ -291,11 +290,11 @@ class Coordinator:
                 del self._users[before]
                 self._store.checkpoints.delete(before)
 
-    # What workers tell ---------------------------------------------------------------------------------------------
+    # Messages of workers -------------------------------------------------------------------------------------------
 
-    def _hear(self, worker: int, message: Message) -> None:
+    def _handle(self, worker: int, message: Message) -> None:
         if isinstance(message, Progress):
-            self._take_in(self._busy[worker].lanes, message.steps)
+            self._write(self._busy[worker].lanes, message.steps)
             return
         if isinstance(message, Lanes):
             self._fastest[self._busy[worker].order.task] = message.count
@@ -310,10 +309,10 @@ class Coordinator:
         for one in assignment.lanes.values():
             self._try_again(one, assignment.order, message)
 
-    def _take_in(self, lanes: dict[str, ClaimedBranch], steps: Mapping[str, Step]) -> None:
-        """Write down where lanes have come to, all of them or none."""
+    def _write(self, lanes: dict[str, ClaimedBranch], steps: Mapping[str, Step]) -> None:
+        """Write the progress of lanes, all of them or none."""
         known = {name: step for name, step in steps.items() if name in lanes}
-        files = {name: self._written(lanes[name], step) for name, step in known.items()}
+        files = {name: self._write_snapshot(lanes[name], step) for name, step in known.items()}
         facts: dict[str, Segment] = {}
         for name, step in known.items():
             facts |= {key: replace(segment, checkpoint=files[name]) for key, segment in step.segments.items()}
@@ -326,8 +325,8 @@ class Coordinator:
         for name, step in known.items():
             self._go_on(lanes, name, step, files[name])
 
-    def _written(self, one: ClaimedBranch, step: Step) -> str | None:
-        """The file name of a lane's snapshot, once it is written; None where its runs have ended."""
+    def _write_snapshot(self, one: ClaimedBranch, step: Step) -> str | None:
+        """Write a lane's snapshot, and return its file name; None where its runs have ended."""
         if step.snapshot is None:
             return None
         name = f"{one.name}-{_step_of(step)}.pt"
@@ -335,7 +334,7 @@ class Coordinator:
         return name
 
     def _go_on(self, lanes: dict[str, ClaimedBranch], name: str, step: Step, checkpoint: str | None) -> None:
-        """Follow a lane to where it has come: further on, to its children, or to its end."""
+        """Follow a lane further on, to its children, or to its end."""
         one, at = lanes.pop(name), _step_of(step)
         branch = one.branch
         self._trained.iterations += at - branch.start
@@ -355,19 +354,17 @@ class Coordinator:
                 self._end(run, step.segments[run.key].status)
 
     def _try_again(self, one: ClaimedBranch, order: Order, message: WorkerDied | OrderFailed) -> None:
-        """Put a lane back, or give up its runs as failed, after it raised an error or its worker died.
+        """Put a lane back, or mark its runs as failed, after it raised an error or its worker died.
 
-        What only watches fails alone: runs that it shared training with are trained again without it.
+        A watcher fails alone: the runs that it shared training with are trained again without it.
         """
         together = isinstance(order, TrainLanes) and len(order.lanes) > 1
         if isinstance(message, OrderFailed):
             again, reason = together, message.traceback
         else:
             one = replace(one, deaths=one.deaths + 1)
-            again, reason = (
-                one.deaths < TRIES,
-                f"{one.deaths} workers that trained it were lost; the last one {message.reason}",
-            )
+            again = one.deaths < TRIES
+            reason = f"{one.deaths} workers that trained it were lost; the last one {message.reason}"
         if again:
             self._ready.append(replace(one, alone=together))
             return
@@ -390,7 +387,7 @@ class Coordinator:
 
 
 def _by_watcher(one: ClaimedBranch) -> list[ClaimedBranch]:
-    """A branch for each of the watchers of a branch, and one for the runs without any."""
+    """Split a branch into one for each of its watchers, and one for the runs without any."""
     watched: dict[str, list[PlannedRun]] = {}
     for run in one.branch.runs:
         watched.setdefault(str(run.variant.watcher), []).append(run)
@@ -400,7 +397,7 @@ def _by_watcher(one: ClaimedBranch) -> list[ClaimedBranch]:
 
 
 def _history(run: PlannedRun, start: int, stored: Mapping[str, StoredRun]) -> History:
-    """Return the evaluations that a reactive policy has had before `start`."""
+    """Return the stored evaluations of a reactive policy up to `start`."""
     if not run.policy.reacts or not start:
         return ()
     seen = takewhile(lambda score: score.step <= start, stored[run.training_key].scores)
@@ -412,13 +409,13 @@ def _step_of(step: Step) -> int:
 
 
 def _remaining(branch: Branch) -> float:
-    """About how long the path from the beginning of a branch to the end of its budget takes."""
+    """Estimate the time in seconds from the start of a branch to the end of its budget."""
     task = branch.training.task
     return seconds_of_an_iteration(task) * (task.steps - branch.start)
 
 
 def _kind(branch: Branch) -> Hashable:
-    """What branches must have in common to be trained together: the task, and when they are evaluated."""
+    """Return what branches that are trained together have in common: the task, and when they are evaluated."""
     task = branch.training.task
     return task.key, branch.start % task.eval_every
 

@@ -1,4 +1,4 @@
-"""Which runs of a study may be trained together."""
+"""The choice of the engine for each task of a study."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Engine = Literal["auto", "serial", "stacked"]
 
 @dataclass(frozen=True)
 class Engines:
-    """A choice of engine, for each task of a study.
+    """The engine of each task of a study.
 
     Attributes:
-        stackable: the keys of the tasks whose runs may be trained together.
-        probed: whether they are only where that is found to be faster.
+        stackable: the keys of the tasks that the stacked engine may train.
+        probed: whether it does so only where a probe finds it faster.
     """
 
     stackable: frozenset[str]
     probed: bool
 
     def exact(self, runs: Iterable[PlannedRun]) -> set[str]:
-        """The keys of those of the runs, and of what they watch, whose numbers have to be the serial engine's."""
+        """Return the keys of the runs, and of their trainings, whose numbers have to be the serial engine's."""
         return {key for run in runs if run.task.key not in self.stackable for key in (run.key, run.training_key)}
 
     @classmethod
     def chosen(cls, engine: Engine, runs: Iterable[PlannedRun]) -> Engines:
-        """The engines for the runs of a study.
+        """Choose the engines for the runs of a study.
 
-        With "auto" a task is stacked only where all of its runs can be: what a modifier does is the difference
+        With "auto" a task is stacked only where all of its runs can be: the effect of a modifier is the difference
         between two runs, and rounding must have no part in it. For the same reason runs of a task that is not stacked
         are trained again where another study had them stacked.
 

@@ -1,4 +1,4 @@
-"""Roughly what training costs, for choices that must be made before anything is measured."""
+"""Rough costs of training, for choices that come before any measurement."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 FLOPS_A_SECOND = 2e10
-"""What one core comes to on small networks."""
+"""The speed of one core on small networks."""
 
 SECONDS_AT_LEAST = 3e-4
-"""What an iteration takes however small the network is."""
+"""The time of an iteration of the smallest network."""
 
 STACKED_GAIN = 4
-"""How much faster small networks are trained many at once."""
+"""The speed-up of the stacked engine on small networks."""
 
 SECONDS_OF_A_FORK = 0.01
-"""What it takes to write a checkpoint and to go on from it."""
+"""The time to write a checkpoint and to read it."""
 
 
 def seconds_of_an_iteration(task: Task) -> float:
-    """About how long one core trains an iteration; a model that fails does so later, when its run can say so."""
+    """Estimate the time of an iteration on one core; a model that raises does so again in its run, which reports it."""
     try:
         flops = step_flops(task).total
     except KeyboardInterrupt:
@@ -35,5 +35,5 @@ def seconds_of_an_iteration(task: Task) -> float:
 
 
 def grain(task: Task) -> int:
-    """How many iterations take about as long as a fork: sharing fewer does not pay."""
+    """Return the iterations that take about as long as a fork: sharing fewer does not pay."""
     return ceil(SECONDS_OF_A_FORK / seconds_of_an_iteration(task))

@@ -1,4 +1,4 @@
-"""Hear of the progress of training."""
+"""Listeners to the progress of training."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class Listener(Protocol):
-    """Whoever watches a study being run, a progress bar for one."""
+    """An observer of the training of a study, such as a progress bar."""
 
     def planned(self, backlog: Backlog) -> None:
-        """A stage begins."""
+        """Note that a stage begins."""
 
     def trained(self, iterations: int) -> None:
-        """So many of the iterations that had to be trained are done, or need not be as their runs diverged."""
+        """Note that some iterations more are done, or need not be since their runs diverged."""
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
-        """A run has come to a step; its latest validation objective, where there is a new one."""
+        """Note the step of a run, and its validation objective where there is a new one."""
 
     def ended(self, run: PlannedRun, status: str) -> None:
-        """A run has ended as "finished", "diverged" or "failed"."""
+        """Note that a run has ended as "finished", "diverged" or "failed"."""
 
     def waiting(self, holders: Sequence[Holder]) -> None:
-        """Only runs that other coordinators train are left; called again every minute."""
+        """Note, once a minute, that only runs are left which other coordinators train."""
 
 
 class NullListener:

@@ -1,4 +1,4 @@
-"""From an evaluation's predictions to the numbers that are stored."""
+"""The numbers of an evaluation that are stored."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 
 def score(task: Task, evaluation: Evaluation) -> Score:
-    """Return the losses of an evaluation, and the task's objective on the validation and the test split.
-
-    Those on the test split are nan but at the end of a run.
-    """
+    """Return the losses and objectives of an evaluation; those on the test split are nan before the end of a run."""
     return Score(
         step=evaluation.step,
         train_loss=evaluation.train_loss,
@@ -35,9 +32,9 @@ def score(task: Task, evaluation: Evaluation) -> Score:
 
 
 def objective(task: Task, predictions: Predictions) -> float:
-    """The task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction.
+    """Compute the task's objective over a split: its own metric or loss, else top-1 accuracy as a fraction.
 
-    What a metric draws is the same at every evaluation.
+    A metric's random draws are the same at every evaluation.
     """
     if isinstance(task.metric, str):
         return predictions.loss
@@ -49,9 +46,9 @@ def objective(task: Task, predictions: Predictions) -> float:
 
 
 def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
-    """The metrics of the last evaluation of a run, by name.
+    """Compute the metrics of the last evaluation of a run, by name.
 
-    Those of a classifier are absent for other tasks, and where its outputs on the test split are not finite.
+    Those of classifiers are absent for other tasks, and where outputs on the test split are not finite.
     """
     assert evaluation.test is not None
     classes = task.data.num_classes is not None

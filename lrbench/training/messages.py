@@ -1,4 +1,4 @@
-"""What a coordinator and its workers tell each other: plain values that can be sent to another process or machine."""
+"""The messages between a coordinator and its workers: plain values that can be sent to another process or machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ History = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker knows from its beginning.
+    """The setup of a worker.
 
     Attributes:
         tasks: by their keys.
-        device: where to train: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        seconds_at_risk: how much work a killed process may lose: a lane that takes longer leaves snapshots.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        seconds_at_risk: the work that a killed process may lose: a lane that takes longer leaves snapshots.
     """
 
     tasks: Mapping[str, Task]
@@ -36,13 +36,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class LaneSpec:
-    """One branch of a study's tree, as a worker has to know it.
+    """A branch of a study's tree, for a worker.
 
     Attributes:
-        name: by which messages speak of it.
+        name: identifies the lane in messages.
         start, stop: the iterations to train, counted from 0; `stop` is not among them.
-        lrs: their learning rates; where these depend on evaluations, the policy that finds them.
-        watchers: by the key of each run that the branch answers, what watches it, if anything does.
+        lrs: their learning rates, or a reactive policy.
+        watchers: the watcher of each run of the branch, if it has one, by the run's key.
         history: for a reactive policy, the evaluations before `start`: (iterations done, gain of the validation
             objective).
         state: the checkpoint that it goes on from; None for the initial weights.
@@ -70,7 +70,7 @@ class TrainLanes:
 
 @dataclass(frozen=True)
 class Probe:
-    """The question how many lanes of a task are trained fastest at once, `at_most` so many."""
+    """The question how many lanes of a task, up to `at_most`, are trained fastest at once."""
 
     task: str
     at_most: int
@@ -78,13 +78,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class Step:
-    """What a lane has come to.
+    """The progress of a lane.
 
     Attributes:
-        segments: what that adds to each of its runs, by key.
+        segments: the new segment of each of its runs, by key.
         snapshot: the state after them as a checkpoint; None where the runs have ended.
-        done: whether the lane needs no more work: it has come to its stop, or has diverged.
-        history: all evaluations so far, where the policy reacts to them.
+        done: whether the lane is at its stop, or has diverged.
+        history: as in `LaneSpec`, up to now.
     """
 
     segments: Mapping[str, Segment]
@@ -95,7 +95,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where lanes have come to, by name; facts that belong together and are written together."""
+    """The progress of lanes, by name, which is written in one transaction."""
 
     steps: Mapping[str, Step]
 
@@ -109,19 +109,19 @@ class Lanes:
 
 @dataclass(frozen=True)
 class OrderDone:
-    """A worker has done what it was given."""
+    """A worker has carried out its order, and is idle."""
 
 
 @dataclass(frozen=True)
 class OrderFailed:
-    """What a worker was given raised an error; the worker is idle again."""
+    """An order raised an error; the worker is idle again."""
 
     traceback: str
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker is gone, with what it was doing since its last message; another has taken its place."""
+    """A worker is gone with its work since its last message; another has taken its place."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""From a study to the runs that answer it, and to the training that these take."""
+"""The runs of a study, and what identifies them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
+from itertools import product
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
@@ -29,10 +30,10 @@ NUMERICS = 1
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: an entry's policy at a base-LR scale, on a task, with a seed, by a variant.
+    """A run of a study: a policy at a base-LR scale with a variant, on a task, with a seed.
 
     Attributes:
-        stage: what the run is for: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
+        stage: its purpose: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
         scale: the factor on the policy's learning rates; 1 but for stage "scale".
     """
 
@@ -52,15 +53,15 @@ class PlannedRun:
 
     @property
     def lrs(self) -> NDArray[np.float64]:
-        """The learning rates of all iterations; a policy that reacts to evaluations has none before it is trained."""
+        """The learning rates of all iterations; a reactive policy has none before it is trained."""
         return _lrs(self.policy, self.task.steps)
 
     @cached_property
     def training_key(self) -> str:
-        """The hash of all that determines how the weights move: task, seed, learning rates and modifiers.
+        """The hash of all that determines the weights: task, seed, learning rates and modifiers.
 
-        Two policies with equal learning rates share their training. A policy that reacts to evaluations has no
-        learning rates before it is trained; there its text stands for them.
+        Policies with equal learning rates share their training. The text of a reactive policy stands for its learning
+        rates.
         """
         lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.data
         digest = blake2b(lrs, digest_size=16).hexdigest()
@@ -68,17 +69,17 @@ class PlannedRun:
 
     @cached_property
     def trunk(self) -> Hashable:
-        """What runs must have in common to be trained together for as long as their learning rates agree."""
+        """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
         return (self.task.key, self.seed, self.modifiers, self.training_key if self.policy.reacts else None)
 
     @cached_property
     def modifiers(self) -> tuple[tuple[str, str], ...]:
-        """What identifies the modifiers: the text and the code of each."""
+        """The text of each modifier and the hash of its code."""
         return tuple(_identity(modifier) for modifier in self.variant.modifiers)
 
     @cached_property
     def key(self) -> str:
-        """The hash of all that determines the run's numbers: its training, and what watches it."""
+        """The hash of all that determines the run's numbers: its training and its watcher."""
         if self.variant.watcher is None:
             return self.training_key
         return _hash([self.training_key, list(_identity(self.variant.watcher))])
@@ -86,21 +87,21 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a study in the order of training: seed by seed, so that every policy is known early."""
+    """The runs of a study in the order of training: seed by seed, so that every policy has scores early."""
 
     study: Study
     runs: tuple[PlannedRun, ...]
 
     @cached_property
     def by_key(self) -> Mapping[str, PlannedRun]:
-        """One run of each key: what has to be trained if nothing is known yet."""
+        """The first run of each key: all that is trained into an empty store."""
         unique: dict[str, PlannedRun] = {}
         for run in self.runs:
             unique.setdefault(run.key, run)
         return unique
 
     def of_round(self, seeds: Round) -> Plan:
-        """The runs that a round of a race asks for, and those at other base LRs of the policies in it."""
+        """Choose the runs of a round of a race, those at other base LRs included."""
         place = {seed: number for number, seed in enumerate(self.study.seeds)}
         return Plan(
             self.study,
@@ -109,7 +110,7 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """All runs of a study but those that confirm its winner, which depend on how these end.
+    """Plan all runs of a study but its confirmation, which depends on how these end.
 
     Raises:
         StudyError: the peak of a policy is not known yet.
@@ -125,20 +126,18 @@ def plan(study: Study) -> Plan:
 
 
 def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:
-    """The runs that score finalists again: `finalists` has names of entry and variant by the name of their task."""
+    """Plan the runs that score finalists again.
+
+    Args:
+        finalists: names of policy and variant, by the name of their task.
+    """
     wanted = {(task, *names) for task, pairs in finalists.items() for names in pairs}
-    return Plan(
-        study,
-        tuple(
-            run
-            for run in _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
-            if (run.task.name, run.entry.name, run.variant.name) in wanted
-        ),
-    )
+    runs = _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
+    return Plan(study, tuple(run for run in runs if (run.task.name, run.entry.name, run.variant.name) in wanted))
 
 
 def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
-    """So many seeds for a confirmation, none of which was seen before."""
+    """Return `count` seeds for a confirmation, none of which was seen before."""
     first = max(seen) + 1
     return tuple(range(first, first + count))
 
@@ -146,13 +145,8 @@ def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
 def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
-    scales = tuple(scales)
-    for task in study.tasks:
-        for seed in seeds:
-            for scale in scales:
-                for entry in study.policies:
-                    for variant in study.variants:
-                        yield PlannedRun(task, entry, seed, stage, scale, variant)
+    for task, seed, scale, entry, variant in product(study.tasks, seeds, scales, study.policies, study.variants):
+        yield PlannedRun(task, entry, seed, stage, scale, variant)
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +157,7 @@ def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
 
 
 def _identity(modifier: Watcher) -> tuple[str, str]:
-    """A modifier's settings and its code, so that a changed modifier of the user's own is another one."""
+    """Return a modifier's text and the hash of its code, so that it is another one after the user changes it."""
     return str(modifier), fingerprint(type(modifier))
 
 

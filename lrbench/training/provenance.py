@@ -1,4 +1,4 @@
-"""What is noted beside every number: which software and hardware made it."""
+"""The software and hardware that made a number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def provenance(task: Task, engine: str) -> dict[str, str | None]:
-    """Versions, commit, engine, precision and device of a run of a task that is trained here and now by an engine."""
+    """Return versions, commit, engine, precision and device of a run that is trained in this process."""
     return {
         "lrbench": __version__,
         "commit": _commit(),
@@ -34,13 +34,13 @@ def provenance(task: Task, engine: str) -> dict[str, str | None]:
 
 @cache
 def _commit() -> str | None:
-    """The commit of lrbench's own checkout, with "+" where it was changed; None for an installed package."""
+    """Return the commit of lrbench's checkout, with "+" where it was changed; None for an installed package."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        described = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip()
+    return described.stdout.strip()

@@ -1,4 +1,4 @@
-"""Where runs stand that were begun and have not ended."""
+"""The iteration and the checkpoint that a run goes on from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def resume_point(
     run: PlannedRun, stored: Mapping[str, StoredRun], is_whole: Callable[[str], bool] = lambda checkpoint: True
 ) -> tuple[int, str | None]:
-    """The iterations that a run has behind it, and the checkpoint that it goes on from; (0, None) where it starts over.
+    """Return the iterations that a run has done, and the checkpoint that it goes on from; (0, None) to start over.
 
-    It starts over where it was not begun, or its checkpoint cannot be used; and where its policy reacts to evaluations
-    that were not stored: those of a network in training that is only watched.
+    A run starts over where it was not begun, or its checkpoint cannot be used; and where its policy is reactive and the
+    evaluations of its training are not stored, since it has a watcher.
 
     Args:
-        stored: what the store has of the run, and of the one that it watches, by key.
+        stored: the stored runs by key: this one, and the one of its training without a watcher.
         is_whole: whether a checkpoint can be read.
     """
     one, unwatched = stored.get(run.key), stored.get(run.training_key)

@@ -1,4 +1,4 @@
-"""Training what a study asks for and the store does not have yet."""
+"""Train the runs of a study that the store lacks."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from lrbench.training.plan import PlannedRun
 
 SECONDS_AT_RISK = 5.0
-"""A run that takes longer leaves a checkpoint about this often: what a killed worker loses at most."""
+"""The time between two checkpoints of a run, and the most work that a killed worker loses."""
 
 SECONDS_TO_ACT_ON_AN_INTERRUPT = 1.0
-"""How long Ctrl-C may take to end a study before anything is said about it."""
+"""The time that Ctrl-C may take to end a study before a line explains why."""
 
 INTERRUPT_ANSWERS = (
     "Finishing the segment in hand; press Ctrl-C again to stop at once.",
@@ -51,15 +51,15 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class RunCounts:
-    """Count what a call of `run` did: `total` is `trained` + `cached` + `failed`.
+    """Counts of the runs and iterations of a call of `run`: `total` is `trained` + `cached` + `failed`.
 
     Attributes:
-        total: the runs that the study asks for.
-        trained: those that this call trained to their end, from the beginning or from a checkpoint.
-        cached: those whose numbers the store had, or that share them with another run of the study.
-        failed: those that raised an error or whose worker died; every call of `run` tries them again.
+        total: all runs of the study.
+        trained: runs that this call trained to their end, from the beginning or from a checkpoint.
+        cached: runs whose numbers the store had, or that share them with another run of the study.
+        failed: runs that raised an error or whose worker died; every call of `run` tries them again.
         diverged: how many of `trained` and `cached` diverged.
-        steps_nominal: the iterations of all runs together, had each been trained for itself.
+        steps_nominal: the iterations of all runs, had each been trained by itself.
         steps_trained: the iterations that this call trained.
         study: the id of the study in the store.
     """
@@ -79,27 +79,22 @@ class RunCounts:
 
     @classmethod
     def of_rounds(cls, rounds: Iterable[RunCounts]) -> RunCounts:
-        """The counts of a race, each of whose rounds asks for the runs of the one before and for more."""
+        """Add up the counts of a race, each of whose rounds has the runs of the one before and more."""
         known = list(rounds)
-        last = known[-1]
-        trained = sum(one.trained for one in known)
-        return replace(
-            last,
-            trained=trained,
-            cached=last.total - trained - last.failed,
-            steps_trained=sum(one.steps_trained for one in known),
-        )
+        last, trained = known[-1], sum(one.trained for one in known)
+        steps = sum(one.steps_trained for one in known)
+        return replace(last, trained=trained, cached=last.total - trained - last.failed, steps_trained=steps)
 
     @property
     def sentence(self) -> str:
-        """What became of the runs, in numbers that add up."""
+        """The counts in a sentence, in numbers that add up."""
         runs = f"{many(self.total, 'run')}: {self.trained:,} trained, {self.cached:,} from the store"
         runs += f", {self.failed:,} failed" if self.failed else ""
         diverged = f"; {self.diverged:,} of them diverged" if self.diverged else ""
         return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained"
 
     def to_json(self) -> dict[str, dict[str, int]]:
-        """The `runs` and `steps` of a study's document."""
+        """Return the `runs` and `steps` of a study's document."""
         runs = ("total", "trained", "cached", "diverged", "failed")
         return {
             "runs": {name: getattr(self, name) for name in runs},
@@ -120,27 +115,21 @@ def run(
     kind: Kind = "study",
     parent: int | None = None,
 ) -> RunCounts:
-    """Train every run of a study that the store does not have, and write down what is seen.
+    """Train every run of a study that the store lacks, and write its results.
 
-    What is trained already is not trained again, in this study or another, but for a run that was stacked and has to be
-    exact to the bit. Runs that agree on their learning rates are trained together for as long as they do. A run that
-    was cut off goes on from its checkpoint; a run that failed is tried again. A run whose model or data raises an error
-    is stored as failed, with its traceback, and the others go on. A run that failed, or that a process held when it
-    died, is trained last when it is asked for again, and in another process than this one. Several calls of `run`, of
-    one study or of several, can share a store: none trains what another is training.
+    No run is trained twice, in this study or another, except a stacked one that has to be exact to the bit. Runs share
+    training for as long as their learning rates agree. A run that was cut off goes on from its checkpoint. A run whose
+    model or data raises an error is stored as failed, with its traceback, and the others go on. A run that failed, or
+    that a process held when it died, is trained again by the next call: last, and in another process than this one.
+    Several calls of `run`, of one study or of several, can share a store: none trains what another is training.
 
     Args:
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        workers: how many processes train: 1 for this one alone, "auto" for one a core (or a GPU) as far as there is
-            enough to do; or a Ray cluster, "ray" or its address.
-        engine: "serial", exact to the bit; "stacked", many runs as one batched computation; or "auto" for what a probe
-            finds faster, for each task whose runs can all be stacked.
-        gpus_per_worker: on Ray, the share of a GPU that a worker is given.
-        kind, parent: what the store notes the study as, and the id of the one that it belongs to.
+        device, workers, engine, gpus_per_worker, listener: as for `lrbench.Lab`.
+        kind, parent: the kind of the study in the store, and the id of the one that it belongs to.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once what workers had told is written; at once after a second Ctrl-C. Code
-            that neither stops is ended with the whole process by a third.
+        KeyboardInterrupt: after Ctrl-C, once all messages of workers are written; at once after a second Ctrl-C. A
+            third one ends the process, where the code that is training stops for neither.
         StoreError, CheckpointError: the store cannot be written; what was written stays.
         StudyError: there are no such workers, or the engine cannot train the study.
         TaskError: there is no such device.
@@ -180,7 +169,7 @@ def run(
 
 
 def _rounds(everything: Plan, study: int, store: Store) -> Iterator[Plan]:
-    """Yield the rounds of a race, the next one when the last is trained; the first has all that was trained before."""
+    """Yield the rounds of a race, each when the last is trained; the first has all that was trained before."""
     seeds, is_over = last_round(StudyRuns.of(study, store))
     yield everything.of_round(seeds)
     while not is_over:
@@ -190,7 +179,7 @@ def _rounds(everything: Plan, study: int, store: Store) -> Iterator[Plan]:
 
 
 def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worker: float) -> Workers:
-    """Return the workers that are asked for, once it is known that they can train so.
+    """Return the workers that are asked for, after a check that they can train.
 
     Raises:
         StudyError: there are no such workers, no such engine or no such share of a GPU, or Ray is not installed.
@@ -211,7 +200,7 @@ def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worke
 
 
 def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Workers:
-    """The workers that have something to do."""
+    """Return as many workers as have something to do."""
     if workers == "auto":
         return min(worthwhile(ahead.seconds(engines.stackable), room(resolve_device(device))), len(ahead.missing))
     return min(workers, len(ahead.missing)) if isinstance(workers, int) else workers
@@ -220,10 +209,7 @@ def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Wo
 def _crews(
     crew: Workers, ahead: Backlog, suspects: Collection[str], setup: Setup, gpus_per_worker: float
 ) -> Iterator[tuple[list[PlannedRun], AbstractContextManager[Pool]]]:
-    """Yield the runs to train, each time with the workers for them.
-
-    Other processes may die without this one. Where this one trains, it leaves the suspects to another, as the last.
-    """
+    """Yield the runs to train, with workers for them; where this process trains, suspects go last and to another."""
     trusted = [run for run in ahead.missing.values() if crew != 1 or run.key not in suspects]
     if trusted:
         yield trusted, open_pool(crew, setup, gpus_per_worker=gpus_per_worker)
@@ -232,13 +218,13 @@ def _crews(
 
 
 def _suspects(ahead: Backlog, store: Store, lease: Lease) -> set[str]:
-    """Return the keys of the missing runs that failed, or that a process died or was stopped over."""
+    """Return the keys of the missing runs that failed, or during which a process died or was stopped."""
     failed = {key for key, run in ahead.stored.items() if run.status == "failed"}
     return (failed | lease.left_behind(ahead.missing)) & ahead.missing.keys()
 
 
 def backlog(plan: Plan, store: Store | None, engines: Engines) -> Backlog:
-    """What a plan asks for beside what a store has of it; None for a store that is not there yet."""
+    """Compare a plan with the runs of a store; None for a store that is not there yet."""
     if store is None:
         return Backlog(plan, {}, plan.by_key, None)
     exact = engines.exact(plan.runs)
@@ -264,19 +250,16 @@ def _tally(ahead: Backlog, done: TrainingSummary, store: Store) -> RunCounts:
 
 
 def _sweep(store: Store, lease: Lease) -> None:
-    """Delete the checkpoints that no run goes on from: what a process left that was killed before it could tidy up."""
-    names = store.checkpoints.names()
-    if not names or lease.others_are_at_work():
-        return
-    needed = store.checkpoints_in_use()
-    for name in names:
-        if name not in needed:
+    """Delete the checkpoints that no run goes on from, left by a process that was killed."""
+    names = set(store.checkpoints.names())
+    if names and not lease.others_are_at_work():
+        for name in names - store.checkpoints_in_use():
             store.checkpoints.delete(name)
 
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that can be asked between two segments; a second one acts at once.
+    """Note the first Ctrl-C, to be asked for between two segments; a second one acts at once.
 
     Python acts on neither while C code runs in the main thread: a third one ends the process then.
     """
@@ -299,7 +282,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _answered_interrupts() -> Iterator[None]:
-    """Answer each Ctrl-C that is not acted on soon, from a thread, since the main one may hang in a user's code."""
+    """Answer each Ctrl-C that has no effect soon, from a thread, since the main one may hang in a user's code."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     acted = threading.Event()
@@ -317,7 +300,7 @@ def _answered_interrupts() -> Iterator[None]:
 
 
 def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
-    """Say what to do about each Ctrl-C among the signal numbers that come through a pipe, until that is closed."""
+    """Answer each Ctrl-C among the signal numbers that come through a pipe, until that is closed."""
     answers = iter(INTERRUPT_ANSWERS)
     while number := os.read(numbers, 1):
         if number[0] != signal.SIGINT or acted.wait(SECONDS_TO_ACT_ON_AN_INTERRUPT):
@@ -328,7 +311,7 @@ def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
 
 
 def slots_of(plan: Plan) -> list[StudySlot]:
-    """The slots of a study that the runs of a plan fill."""
+    """List the slots of a study that the runs of a plan fill."""
     return [
         StudySlot(run.task.name, run.stage, run.entry.name, run.variant.name, run.scale, run.seed, run.key)
         for run in plan.runs
@@ -336,7 +319,7 @@ def slots_of(plan: Plan) -> list[StudySlot]:
 
 
 def record_of(study: Study, plan: Plan) -> StudyRecord:
-    """What is needed beside the runs to answer a study's questions from the store alone."""
+    """Make the record by which results are computed from the store alone."""
     return StudyRecord(
         margin=study.margin,
         target=study.target,

@@ -1,4 +1,4 @@
-"""The one place where runs are trained: a store, and how what it misses is trained into it, or that nothing is."""
+"""A store, and how the runs that it lacks are trained."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trainer:
-    """Train studies into a store, all of them by the same means.
-
-    Attributes:
-        device, workers, engine, gpus_per_worker, listener: as for `lrbench.training.runner.run`.
-    """
+    """Train studies into a store, all of them by the same means: the arguments of `lrbench.training.runner.run`."""
 
     store: Store
     device: str = "auto"
@@ -34,21 +30,11 @@ class Trainer:
     listener: Listener | None = None
 
     def train(self, study: Study, kind: Kind = "study", parent: int | None = None) -> RunCounts:
-        """Train what the study asks for and the store does not have."""
-        return run(
-            study,
-            self.store,
-            device=self.device,
-            workers=self.workers,
-            engine=self.engine,
-            gpus_per_worker=self.gpus_per_worker,
-            listener=self.listener,
-            kind=kind,
-            parent=parent,
-        )
+        """Train the runs of a study that the store lacks."""
+        return run(study, **vars(self), kind=kind, parent=parent)
 
     def trained(self, study: Study, kind: Kind = "study", parent: int | None = None) -> tuple[StudyRuns, RunCounts]:
-        """Train a study, and read it."""
+        """Train a study, and read its runs."""
         tally = self.train(study, kind, parent)
         assert tally.study is not None
         return StudyRuns.of(tally.study, self.store), tally
@@ -59,10 +45,10 @@ class NotTrainedError(StudyError):
 
 
 class ReadOnlyTrainer(Trainer):
-    """Train and write nothing: what is asked for is in the store, under the name of the study."""
+    """Find studies in a store, and train and write nothing."""
 
     def train(self, study: Study, kind: Kind = "study", parent: int | None = None) -> RunCounts:
-        """Train nothing, and find the study in the store.
+        """Find a study in the store.
 
         Raises:
             NotTrainedError: runs are missing, or the store has no study that asks for all of them.

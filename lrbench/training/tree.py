@@ -35,25 +35,25 @@ class Branch:
 
     @property
     def training(self) -> PlannedRun:
-        """One of the runs, for what they share: task, seed, modifiers, and learning rates up to `stop`."""
+        """One of the runs, for all that they share: task, seed, modifiers, and learning rates up to `stop`."""
         return self.runs[0]
 
     def after(self, step: int) -> Branch:
-        """What is left of it once `step` iterations of its runs are done."""
+        """Return the rest of the branch after `step` iterations of its runs."""
         return replace(self, start=step, steps=self.steps - (step - self.start))
 
 
 def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]) -> list[Branch]:
-    """The trees of the training that answers runs, in the order of the runs.
+    """Lay runs out as trees of training, in the order of the runs.
 
     Runs share iterations where task, seed and modifiers are the same and the learning rates are equal bit for bit from
-    where they stand; forks lie at multiples of a `grain` from there, so that none costs more than it saves. A policy
-    that reacts to evaluations has no learning rates before it is trained, and shares only with itself. What a run's
-    variant watches does not keep it from sharing.
+    their resume point on. Forks lie at multiples of a `grain` from there, so that none costs more than it saves. A
+    reactive policy has no learning rates before it is trained, and shares only with itself. Watchers do not keep runs
+    from sharing.
 
     Args:
         runs: each key once.
-        standing: the iterations that a run has behind it, and what identifies the state that it goes on from.
+        resume_point: the iterations that a run has done, and what identifies the state that it goes on from.
     """
     groups: dict[Hashable, dict[str, list[PlannedRun]]] = {}
     for run in runs:
@@ -64,10 +64,9 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
 def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Branch], float]) -> int:
     """Return the place in `ready` of the branch to train next.
 
-    Where there is no more to do at once than there are workers, that is the branch on the longest path, and among
-    those the one that opens most. Where there is enough to keep all of them busy, it is the smallest one: finishing
-    small subtrees first closes forks, so that one worker never has more of them open than the logarithm to base 2 of
-    the number of runs.
+    With no more branches than workers, it is the one on the longest path, and among equals the one with most runs.
+    With more, it is the smallest one: finishing small subtrees first closes forks, so that one worker never has more of
+    them open than the logarithm to base 2 of the number of runs.
 
     Args:
         remaining: the cost of the path from the beginning of a branch to the end of its budget, in any unit.
@@ -80,10 +79,11 @@ def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Bran
 def _trees(
     trainings: Sequence[Sequence[PlannedRun]], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
 ) -> list[Branch]:
-    """The trees of runs that stand at the same state; those of one training are given together."""
+    """Lay out runs that go on from the same state, grouped by training."""
     start, _ = resume_point(trainings[0][0])
     if len(trainings) == 1:
-        return [_leaf(trainings[0], start)]
+        stop = trainings[0][0].task.steps
+        return [Branch(tuple(trainings[0]), start, stop, (), stop - start)]
     lrs = [runs[0].lrs[start:] for runs in trainings]
     order = sorted(range(len(lrs)), key=lambda i: lrs[i].tobytes())
     unit = grain(trainings[0][0].task)
@@ -94,9 +94,9 @@ def _trees(
 
 
 def _grown(trainings: Sequence[Sequence[PlannedRun]], shared: Sequence[int], start: int) -> list[Branch]:
-    """Trees over trainings in the order of their learning rates, of which neighbours share iterations up to `shared`.
+    """Lay out trainings in the order of their learning rates, of which neighbours share iterations up to `shared`.
 
-    Each open fork holds what has been found below it; it is closed once a neighbour parts from it earlier.
+    An open fork holds the stems found below it; it is closed when a neighbour parts earlier.
     """
     open_forks: list[tuple[int, list[_Stem]]] = [(start, [])]
     for runs, until in zip(trainings, [*shared, start], strict=True):
@@ -113,14 +113,14 @@ def _grown(trainings: Sequence[Sequence[PlannedRun]], shared: Sequence[int], sta
 
 @dataclass(frozen=True)
 class _Stem:
-    """A branch whose beginning is not known yet, with the branches after it."""
+    """A branch whose start is not known yet, with the stems after it."""
 
     runs: tuple[PlannedRun, ...]
     stop: int
     stems: list[_Stem]
 
     def branch(self, start: int) -> Branch:
-        """The branch, once its beginning is known; without recursion, for forks may follow each other by thousands."""
+        """Make the branch, given its start; without recursion, for forks may follow each other by thousands."""
         inner: list[tuple[_Stem, int]] = []
         pending = [(self, start)]
         while pending:
@@ -135,12 +135,7 @@ class _Stem:
         return grown[id(self)]
 
 
-def _leaf(runs: Sequence[PlannedRun], start: int) -> Branch:
-    stop = runs[0].task.steps
-    return Branch(tuple(runs), start, stop, (), stop - start)
-
-
 def _agreement(one: np.ndarray, other: np.ndarray) -> int:
-    """For how many iterations two arrays of learning rates agree bit for bit, from the first on."""
+    """Count the first iterations over which two arrays of learning rates are equal bit for bit."""
     different = one.view(np.int64) != other.view(np.int64)
     return int(different.argmax()) if different.any() else len(one)

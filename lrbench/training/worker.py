@@ -1,4 +1,4 @@
-"""Lanes of training as the segments that the store is told of."""
+"""A worker: it trains lanes, and makes segments for the store of them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A lane while it is trained: its state, and what has been seen since the last message about it.
+    """A lane while it is trained: its state, and its evaluations since the last message about it.
 
     Attributes:
-        seconds: the wall time that it has taken since the last message; its share, where lanes are trained together.
+        seconds: its wall time since the last message; its share of that, where lanes are trained together.
     """
 
     def __init__(self, lane: LaneSpec, task: Task) -> None:
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def watchers(self) -> list[Watcher]:
-        """Each once, in the order of the runs."""
+        """The watchers, each once, in the order of the runs."""
         return list({str(one): one for one in self.lane.watchers.values() if one is not None}.values())
 
     @property
@@ -62,7 +62,7 @@ class Run:
         return self.state.diverged_at is not None or self.state.step == self.lane.stop
 
     def lrs(self) -> NDArray[np.float64]:
-        """The learning rates up to the next evaluation, or to the lane's end if that comes first."""
+        """Return the learning rates up to the next evaluation, or to the lane's end if that comes first."""
         every, start = self.task.eval_every, self.state.step
         stop = min(start - start % every + every, self.lane.stop)
         lrs = self.lane.lrs
@@ -71,7 +71,7 @@ class Run:
         return lrs[start - self.lane.start : stop - self.lane.start]
 
     def take(self, state: State, evaluations: Sequence[Evaluation]) -> None:
-        """Go on from a state, which these evaluations led to."""
+        """Take the next state and the evaluations on the way to it."""
         self.state = state
         for evaluation in evaluations:
             self._last = evaluation
@@ -84,7 +84,7 @@ class Run:
                     self._scores[key].append(own if seen is evaluation else score(self.task, seen))
 
     def step(self, origin: Mapping[str, str | None], exact: bool) -> Step:
-        """What there is to tell since the last time."""
+        """Return the progress since the last step."""
         ended = self.state.diverged_at is not None or self.state.step == self.task.steps
         shared = self.seconds - sum(self._watching.values())
         segments = {}
@@ -100,7 +100,7 @@ class Run:
         return Step(segments, None if ended else state_to_bytes(self.state), self.done, history)
 
     def _ended(self, segment: Segment, watcher: Watcher | None) -> Segment:
-        """The last segment of a run: finished, or diverged where its network has no finite losses at the end."""
+        """Make the last segment of a run: finished, or diverged where its network has no finite losses at the end."""
         state = self.state
         seen = None if state.diverged_at is not None or self._last is None else _seen(self._last, watcher)
         if seen is None:
@@ -113,13 +113,13 @@ class Run:
 
 
 def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[Progress]:
-    """Train lanes to their ends, and tell of each when it gets there, and of all when work worth keeping was done.
+    """Train lanes to their ends; report each at its end, and all of them about every `seconds_at_risk`.
 
-    Whoever stops listening between two messages loses what came after the last one, and nothing else.
+    After an interruption only the work since the last message is lost.
     """
     origin = provenance(task, work.engine)
     going = [Run(lane, task) for lane in work.lanes]
-    told = time.perf_counter()
+    reported = time.perf_counter()
     while going:
         began = time.perf_counter()
         advanced = _advanced(work, task, going)
@@ -128,11 +128,11 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
         now = time.perf_counter()
         for run in going:
             run.seconds += (now - began) / len(going)
-        due = now - told >= seconds_at_risk
+        due = now - reported >= seconds_at_risk
         if steps := {run.lane.name: run.step(origin, work.engine == "serial") for run in going if due or run.done}:
             yield Progress(steps)
         if due:
-            told = time.perf_counter()
+            reported = time.perf_counter()
         going = [run for run in going if not run.done]
 
 
@@ -144,12 +144,12 @@ def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[S
 
 
 def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:
-    """An evaluation of the network that a run is about; None where that network's losses are not finite."""
+    """Return the evaluation of a run's network; None where that network's losses are not finite."""
     return evaluation if watcher is None else evaluation.watched.get(str(watcher))
 
 
 class Worker:
-    """A worker that knows its tasks, and has those that it was asked about on its device."""
+    """A worker with its tasks, each moved to its device when it is first trained."""
 
     def __init__(self, setup: Setup, device: torch.device | None = None) -> None:
         self._setup = setup
@@ -157,10 +157,10 @@ class Worker:
         self._tasks: dict[str, Task] = {}
 
     def carry_out(self, order: Order) -> Iterator[Message]:
-        """Do what is ordered, and report on it as it goes on; the last message is `OrderDone` or `OrderFailed`.
+        """Carry out an order, and report on it; the last message is `OrderDone` or `OrderFailed`.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C; whatever else a model or data raise ends in `OrderFailed`.
+            KeyboardInterrupt: after Ctrl-C; any other error of a model or data ends in `OrderFailed`.
         """
         messages = self._messages(order)
         while True:
@@ -188,11 +188,11 @@ class Worker:
 
 
 def _reason(error: BaseException) -> str:
-    """Return a traceback whose last line says what happened, where the error has several lines all of it."""
-    said = traceback.format_exc()
+    """Return a traceback whose last line has the whole error, also one of several lines."""
+    text = traceback.format_exc()
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     if isinstance(error, SystemExit):
-        said += f"the code that was training called sys.exit({error.code!r})\n"
+        text += f"the code that was training called sys.exit({error.code!r})\n"
     elif len(lines) > 1:
-        said += " ".join(" ".join(lines).split()) + "\n"
-    return said
+        text += " ".join(" ".join(lines).split()) + "\n"
+    return text

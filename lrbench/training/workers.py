@@ -1,4 +1,4 @@
-"""How many workers train, as it is given by Python and on the command line; this loads no torch."""
+"""The number of workers, as Python and the command line give it; this loads no torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from lrbench.errors import StudyError
 from lrbench.policy.kind import short_repr
 
 Workers = int | str
-"""How many processes train; "auto" for as many as pay; or where the Ray cluster is, "ray" for the one at hand."""
+"""A number of processes; "auto" for as many as pay; or a Ray cluster's address, "ray" for the one at hand."""
 
 MOST_WORKERS = 1000
-"""More processes than this on one machine are taken for a slip of the pen."""
+"""The largest number of processes; more are taken for a typing error."""
 
 LONGEST_QUOTE = 60
-"""Characters of a value that an error quotes as it is."""
+"""The number of characters that an error quotes of a value."""
 
 
 def parse_workers(value: str | int) -> Workers:

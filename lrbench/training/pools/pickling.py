@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def pickled(value: Any) -> bytes:
-    """A value as bytes that any process with lrbench can read.
+    """Pickle a value for another process with lrbench.
 
-    What a plugin or the main module defines goes along by value, for the other process has neither.
+    Definitions of a plugin or of the main module go along by value, for the other process has neither.
     """
     import cloudpickle
 
@@ -26,7 +26,7 @@ def pickled(value: Any) -> bytes:
 
 
 def pickled_setup(setup: Setup) -> bytes:
-    """What workers know from the beginning, as bytes.
+    """Pickle the setup of workers.
 
     Raises:
         StudyError: a task cannot be sent to another process.

@@ -1,7 +1,7 @@
-"""The life of a worker process, which `processes` starts.
+"""The program of a worker process, which `processes` starts.
 
-It reads pickles from what was its standard input, first what it is to know and then orders, and writes pickles to what
-was its standard output; a model that reads finds nothing, and what it prints goes to standard error.
+It reads pickles from its standard input, first the setup and then orders, and writes its messages as pickles to its
+standard output. A model that reads finds no input, and its own output goes to standard error.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _say(outbox: BinaryIO, message: Message) -> None:
 
 
 def _device(name: str, number: int) -> torch.device:
-    """Where this worker trains; where no GPU is named, the workers are spread over all there are."""
+    """Return the device of this worker; where no GPU is named, workers are spread over all of them."""
     import torch
 
     from lrbench.engine import resolve_device

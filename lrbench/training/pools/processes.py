@@ -2,7 +2,7 @@
 
 A worker is a new Python (never a fork, which torch's threads and CUDA do not survive) that does not import the
 caller's main module, so that a script needs no `if __name__ == "__main__"`. It ends when its standard input does, so
-that a killed coordinator leaves nobody behind.
+that a killed coordinator leaves none behind.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lrbench.training.messages import Message, Order, Setup
 
 STARTS = 10
-"""How often in a row a worker may be killed before it has begun."""
+"""The number of times in a row that a worker may be killed before its first message."""
 
 COMMAND = """\
 import sys
@@ -37,13 +37,13 @@ sys.path[:] = sys.argv[2:]
 from lrbench.training.pools.process_main import main
 main(int(sys.argv[1]))
 """
-"""What a worker's Python executes; its arguments are the number of the worker and the folders to import from."""
+"""The program of a worker; its arguments are the worker's number and the folders to import from."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class ProcessPool:
-    """So many processes; a thread for each puts what it says into one queue."""
+    """Worker processes; a thread for each puts its messages into one queue."""
 
     def __init__(self, size: int, setup: Setup) -> None:
         self.size = size
@@ -91,7 +91,7 @@ class ProcessPool:
         threading.Thread(target=self._attend, args=(worker, process), daemon=True).start()
 
     def _attend(self, worker: int, process: subprocess.Popen[bytes]) -> None:
-        """Tell a new process what it is to know, and pass on what it says until it ends."""
+        """Send a new process its setup, and pass on its messages until it ends."""
         _send(process, self._setup)
         assert process.stdout is not None
         with process.stdout as pipe, suppress(EOFError, OSError, pickle.UnpicklingError):
@@ -105,8 +105,8 @@ class ProcessPool:
 def import_path(own: Sequence[str]) -> list[str]:
     """Return the folders that a worker imports from, given `sys.path` of this process.
 
-    They are those of this process in the same order, so that both import the same modules, but that no folder hides
-    the standard library. The one of lrbench is among them, wherever this process found it.
+    Their order is the same, so that both import the same modules, except that no folder hides the standard library.
+    lrbench's own folder is among them.
     """
     folders = [os.path.abspath(folder) for folder in own if isinstance(folder, str)]
     home = str(Path(__file__).parents[3])
@@ -114,7 +114,7 @@ def import_path(own: Sequence[str]) -> list[str]:
 
 
 def _end(code: int) -> str:
-    """Say how a process ended, by the return code that subprocess gives it."""
+    """Describe how a process ended, by its return code in `subprocess`."""
     if code >= 0:
         return f"ended with exit code {code}"
     names = {number.value: f" ({number.name})" for number in signal.Signals}
@@ -122,18 +122,8 @@ def _end(code: int) -> str:
 
 
 def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
-    """Write to a process; that it is gone is for those to tell who read from it."""
+    """Write to a process; where it is gone, the thread that reads from it reports so."""
     assert process.stdin is not None
     with suppress(OSError):
         process.stdin.write(content)
         process.stdin.flush()
-
-
-@contextmanager
-def process_pool(size: int, setup: Setup) -> Iterator[ProcessPool]:
-    """Worker processes, which are gone when the context ends."""
-    pool = ProcessPool(size, setup)
-    try:
-        yield pool
-    finally:
-        pool.close()

@@ -1,4 +1,4 @@
-"""Workers that are actors of a Ray cluster: on this machine or on many, with CPUs or shares of GPUs."""
+"""A pool of actors of a Ray cluster: on this machine or on many, with CPUs or shares of GPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StudyError
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from lrbench.training.pools.serial import SerialPool
 
 STARTS = 10
-"""How often in a row an actor may be lost before it has begun."""
+"""The number of times in a row that an actor may be lost before its first message."""
 
 
 class Actor:
-    """One worker of the cluster: a serial pool of its own, asked from afar for its next message.
+    """A worker of the cluster: a serial pool of its own, asked from afar for its next message.
 
     Ray puts the driver's working directory first among the folders that an actor imports from. This class is sent by
-    value, so that it puts them in order before it imports anything; what Ray's own start imports is out of its reach.
+    value, so that it puts them in order before it imports anything; Ray's own imports come earlier.
     """
 
     def __init__(self, setup: bytes) -> None:
@@ -49,7 +49,7 @@ class Actor:
 
 
 class RayPool:
-    """As many actors as the cluster has room for, also when it grows; each is asked for one message at a time."""
+    """As many actors as the cluster has room for, also when it grows, each asked for one message at a time."""
 
     def __init__(self, ray: Any, setup: bytes, gpus_per_worker: float) -> None:
         self._ray = ray
@@ -100,7 +100,7 @@ class RayPool:
             self._ray.kill(actor)
 
     def _fill(self) -> None:
-        """Start as many actors as there is room for and are not there yet."""
+        """Start actors for which the cluster has room."""
         resources = self._ray.cluster_resources()
         room = int(resources.get("CPU", 0))
         if self._gpus_per_worker:
@@ -117,7 +117,7 @@ class RayPool:
 
 
 def import_ray() -> Any:
-    """Ray, which only those have who want it.
+    """Import Ray, an optional dependency.
 
     Raises:
         StudyError: Ray is not installed.
@@ -131,7 +131,7 @@ def import_ray() -> Any:
 
 @contextmanager
 def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[RayPool]:
-    """Actors of the cluster at `address`, or with "ray" of the one at hand, begun on this machine if there is none.
+    """Open a pool on the cluster at `address`; "ray" is the one at hand, begun on this machine if there is none.
 
     Raises:
         StudyError: Ray is not installed, the cluster cannot be reached or has no room, or a task cannot be sent.
@@ -149,18 +149,15 @@ def ray_pool(address: str, setup: Setup, gpus_per_worker: float) -> Iterator[Ray
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise StudyError(f"there is no Ray cluster at '{address}': {_last_line(error)}") from error
     try:
-        pool = RayPool(ray, content, gpus_per_worker)
-        try:
+        with closing(RayPool(ray, content, gpus_per_worker)) as pool:
             yield pool
-        finally:
-            pool.close()
     finally:
         if ours:
             ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse an address where nobody listens, which Ray itself would go on trying for minutes."""
+    """Refuse an address where no server listens, which Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()

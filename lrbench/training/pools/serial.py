@@ -1,10 +1,9 @@
-"""One worker: this process."""
+"""A pool of one worker, which is this process."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lrbench.training.messages import OrderDone, OrderFailed
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SerialPool:
-    """Trains between two questions for messages."""
+    """A worker that trains while the coordinator asks for its next message."""
 
     size = 1
 
@@ -34,8 +33,3 @@ class SerialPool:
         if isinstance(message, OrderDone | OrderFailed):
             self._messages = None
         return 0, message
-
-
-@contextmanager
-def serial_pool(setup: Setup) -> Iterator[SerialPool]:
-    yield SerialPool(setup)
