@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.errors import CheckpointError
@@ -13,6 +14,7 @@ OWN_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{1,19}\.pt(\.[0-9a-f]{32}\.tmp)?")
 """The key of a training and its iterations, and the ending of a file that is not whole yet."""
 
 
+@dataclass(frozen=True)
 class CheckpointFolder:
     """A folder of checkpoints, which is not a link, with names of lrbench's own form.
 
@@ -20,8 +22,7 @@ class CheckpointFolder:
         path: the folder, which is made with the first checkpoint.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def place(self, name: str) -> Path:
         """Return the path of a checkpoint to write.

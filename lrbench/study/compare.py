@@ -28,8 +28,7 @@ class Comparison:
     differences: Mapping[str, Interval]
 
     def to_json(self) -> dict[str, Any]:
-        differences = {name: asdict(interval) for name, interval in self.differences.items()}
-        return {"task": self.task, "first": self.first, "second": self.second, "differences": differences}
+        return asdict(self)
 
 
 def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comparison, ...]:

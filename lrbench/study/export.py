@@ -139,11 +139,10 @@ def _places(evidence: StudyRuns) -> Iterable[tuple[StudySlot, str]]:
     texts = {policy.name: policy.policy for policy in evidence.record.policies}
     order = {name: place for place, name in enumerate(texts)}
 
-    def place_in_table(slot: StudySlot) -> tuple[object, ...]:
-        first = (slot.task, slot.stage != "main", slot.stage, order[slot.policy])
-        return (*first, slot.variant, slot.scale, slot.seed)
+    def key(slot: StudySlot) -> tuple[object, ...]:
+        return slot.task, slot.stage != "main", slot.stage, order[slot.policy], slot.variant, slot.scale, slot.seed
 
-    return [(slot, texts[slot.policy]) for slot in sorted(evidence.slots, key=place_in_table)]
+    return [(slot, texts[slot.policy]) for slot in sorted(evidence.slots, key=key)]
 
 
 def _place(slot: StudySlot, policy: str) -> Row:

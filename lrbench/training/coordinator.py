@@ -45,8 +45,8 @@ MOST_LANES = 128
 SECONDS_BETWEEN_LOOKS = 2.0
 """The time between two looks at the runs of other coordinators."""
 
-SECONDS_BEFORE_WAITING_IS_TOLD = 5.0
-SECONDS_BETWEEN_TELLING = 60.0
+SECONDS_BEFORE_WAITING_IS_REPORTED = 5.0
+SECONDS_BETWEEN_REPORTS = 60.0
 """The time between two calls of `Listener.waiting`."""
 
 SECONDS_OF_PATIENCE = 0.5
@@ -265,9 +265,9 @@ class Coordinator:
         """Report the coordinators that train all runs that are left, once that has lasted some seconds."""
         now = time.monotonic()
         if self._unclaimed or self._ready or self._busy or not self._elsewhere:
-            self._next_report = now + SECONDS_BEFORE_WAITING_IS_TOLD
+            self._next_report = now + SECONDS_BEFORE_WAITING_IS_REPORTED
         elif now >= self._next_report:
-            self._next_report = now + SECONDS_BETWEEN_TELLING
+            self._next_report = now + SECONDS_BETWEEN_REPORTS
             if holders := self._lease.holders(self._elsewhere):
                 self._listener.waiting(holders)
 

@@ -168,7 +168,7 @@ def test_a_terminal_gets_a_bar_with_the_leader_and_coloured_verdicts(lrbench: Co
 def test_progress_names_the_process_that_one_waits_for(
     lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch, color: bool
 ) -> None:
-    monkeypatch.setattr(coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.0)
+    monkeypatch.setattr(coordinator, "SECONDS_BEFORE_WAITING_IS_REPORTED", 0.0)
     held = [run.key for run in plan(load_study(str(tiny_study))).runs]
     with open_store("lrbench.db") as store, store.lease() as other:
         other.claim(held)

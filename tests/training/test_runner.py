@@ -496,7 +496,7 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
 
 
 def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lrbench.training.coordinator, "SECONDS_BEFORE_WAITING_IS_TOLD", 0.3)
+    monkeypatch.setattr(lrbench.training.coordinator, "SECONDS_BEFORE_WAITING_IS_REPORTED", 0.3)
     asked = study("FIX(k0=0.1)")
     heard: list[object] = []
     planned = plan(asked).runs
