@@ -1,15 +1,19 @@
-"""What makes numbers the same in every process: one thread, and seeds for the global random generators.
+"""Keep what a process has globally the same for every run: threads, random generators, defaults of torch, folders.
 
-Those are torch's, NumPy's and Python's: a user's code may draw from any of them.
+A user's code may draw from torch's, NumPy's and Python's generators, and may change the rest.
 """
 
+import os
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+
+from lrbench.files import working_directory_kept
 
 
 @contextmanager
@@ -60,7 +64,29 @@ def threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
+def surroundings_kept() -> Iterator[None]:
+    """Put back what a user's code may change for all that follows, and end a process that it forked from this one.
+
+    Put back are the working directory, folders taken from `sys.path`, whether torch records gradients, and its default
+    type and device. A forked process would go on as this one, and report and store the same runs.
+    """
+    process, folders = os.getpid(), list(sys.path)
+    dtype, device, records = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+    try:
+        with working_directory_kept():
+            yield
+    finally:
+        if os.getpid() != process:
+            os._exit(1)
+        sys.path += [folder for folder in folders if folder not in sys.path]
+        torch.set_grad_enabled(records)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+
+
+@contextmanager
 def deterministic() -> Iterator[None]:
-    """One thread, and the caller's random numbers untouched: sums over several threads depend on their number."""
-    with threads(1), callers_generators():
+    """One thread, since sums over several depend on their number, and all else as the caller has it."""
+    with surroundings_kept(), threads(1), callers_generators():
         yield

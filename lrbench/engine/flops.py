@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lrbench.engine.evaluation import forward
 from lrbench.engine.state import Flops
-from lrbench.reproducible import callers_generators
+from lrbench.reproducible import deterministic
 from lrbench.tasks.remembered import once_per_task
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def step_flops(task: Task) -> Flops:
     Torch's own counter counts them over one real batch: it sees matrix products and convolutions, a multiply-add as
     two operations.
     """
-    with callers_generators():
+    with deterministic():
         module = task.network()
         return counted_flops(task, module, task.data.decode(task.data.train.inputs[: task.batch_size]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +60,7 @@ class Database:
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self.name = name
         self._engine = engine
+        self._process = os.getpid()
         self._reader = self._writer = engine
         self._in_sqlite = engine.dialect.name == "sqlite"
         self._advice = ADVICE if self._in_sqlite else "bring it back from a backup"
@@ -78,8 +80,10 @@ class Database:
 
         Raises:
             StoreAwayError: the server is away, and nothing was written.
-            StoreError: the store cannot be `purpose`.
+            StoreError: the store cannot be `purpose`, or this process was forked from the one that opened it.
         """
+        if os.getpid() != self._process:
+            raise StoreError(f"the store {self.name} was opened before this process was forked: open it again here")
         with self._explained(purpose), self._writer.connect() as connection:
             if self._in_sqlite:
                 connection.exec_driver_sql(f"PRAGMA user_version = {_transactions(connection) + 1}")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lrbench.errors import DataError, LRBenchError, TaskError
-from lrbench.files import working_directory_kept
 from lrbench.policy.kind import short_repr
+from lrbench.reproducible import surroundings_kept
 from lrbench.tasks import registry
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
@@ -140,7 +140,7 @@ def read_dataset(
 def _one_sentence(dataset: str) -> Iterator[None]:
     """Whatever goes wrong inside, a user's own function included, comes out as a DataError of one sentence."""
     try:
-        with working_directory_kept():
+        with surroundings_kept():
             yield
     except LRBenchError:
         raise

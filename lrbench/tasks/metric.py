@@ -21,14 +21,18 @@ LOSS = "loss"
 ROUNDING = 1e-5
 """How far outside of its bounds a score may be, such as a mean of float32 numbers."""
 
+LARGEST = 1e150
+"""A score that is further from zero counts as infinite: its square is no float."""
+
 
 @dataclass(frozen=True)
 class Metric:
     """`function(outputs [N, ...], targets [N, ...]) -> float` over a whole split, on the CPU.
 
     `chance` is the score of a model that has learnt nothing: a diverged run counts as it, and so does a run whose final
-    score is NaN or infinitely bad. `better` says whether "higher" or "lower" scores are better. `bounds` are the lowest
-    and the highest score that there can be, None for an end that is open: intervals are clipped to them.
+    score is NaN or infinitely bad; a score beyond 1e150 is infinite. `better` says whether "higher" or "lower" scores
+    are better. `bounds` are the lowest and the highest score that there can be, None for an end that is open: intervals
+    are clipped to them.
     """
 
     name: str
@@ -70,7 +74,7 @@ class Metric:
         nearest = max(value if low is None else low, min(value, value if high is None else high))
         if math.isfinite(value) and not math.isclose(value, nearest, rel_tol=ROUNDING, abs_tol=ROUNDING):
             raise TaskError(f"the metric '{self.name}' returned {value:g}, outside of its bounds = {self.bounds!r}")
-        return value
+        return math.copysign(math.inf, value) if abs(value) > LARGEST else value
 
 
 def _is_finite(value: object) -> bool:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, get_args
 from lrbench.display.names import many
 from lrbench.engine import resolve_device
 from lrbench.errors import StudyError
-from lrbench.files import working_directory_kept
 from lrbench.policy.kind import short_repr
+from lrbench.reproducible import surroundings_kept
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
 from lrbench.study.race import last_round
 from lrbench.study.results import StudyRuns, finalists
@@ -102,7 +102,7 @@ class RunCounts:
         }
 
 
-@working_directory_kept()
+@surroundings_kept()
 def run(
     study: Study,
     store: Store,

@@ -19,6 +19,7 @@ from lrbench.engine import (
 )
 from lrbench.metrics import as_gain
 from lrbench.policy import Policy
+from lrbench.reproducible import surroundings_kept
 from lrbench.store import Score, Segment
 from lrbench.training.measure import final, score
 from lrbench.training.messages import Lanes, OrderDone, OrderFailed, Probe, Progress, Step
@@ -165,7 +166,8 @@ class Worker:
         messages = self._messages(order)
         while True:
             try:
-                message = next(messages, OrderDone())
+                with surroundings_kept():
+                    message = next(messages, OrderDone())
             except KeyboardInterrupt:
                 raise
             except BaseException as error:

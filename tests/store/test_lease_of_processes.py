@@ -65,6 +65,19 @@ with open_store(location) as store, store.lease() as held:
         print(type(error).__name__, flush=True)
 """
 
+FORK = """
+with open_store(location) as store, store.lease() as held:
+    held.claim(arguments)
+    print("ready", flush=True)
+    if not os.fork():
+        try:
+            held.begin(map(new, arguments))
+        except StoreError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
 
 @contextmanager
 def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -166,3 +179,10 @@ def test_a_process_that_was_asleep_does_not_write_to_what_was_taken_over(
         said, _ = owner.communicate("\n", timeout=60)
         assert said == "LeaseLostError\n"
         assert {run.step for run in store.runs(KEYS).values()} == {0}
+
+
+def test_a_forked_process_writes_nothing_to_a_store_that_was_open_before(store: Store, location: str) -> None:
+    with process(FORK, location, *KEYS) as forking:
+        said, _ = forking.communicate(timeout=60)
+    assert said.endswith("was opened before this process was forked: open it again here\n")
+    assert not store.runs(KEYS)

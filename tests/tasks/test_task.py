@@ -415,3 +415,8 @@ def test_what_a_metric_returns_is_a_number_within_its_bounds(returned: Any, mess
 def test_a_metric_may_return_what_is_a_number_up_to_rounding_or_not_finite(returned: Any) -> None:
     metric = Metric("share", lambda outputs, targets: returned, chance=0.5, bounds=(0, 1))
     assert repr(metric.read(returned)) == repr(float(returned))
+
+
+@pytest.mark.parametrize(("returned", "read"), [(1e308, math.inf), (-1e200, -math.inf), (1e150, 1e150)])
+def test_a_score_whose_square_is_no_float_is_infinite(returned: float, read: float) -> None:
+    assert Metric("huge", lambda outputs, targets: returned, chance=0.0).read(returned) == read

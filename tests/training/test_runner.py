@@ -280,23 +280,84 @@ def test_every_run_is_counted_once_as_trained_cached_or_failed(
     assert (second.total, second.trained, second.cached, second.failed) == (8, 0, 4, 4)
 
 
-class Wanderer(nn.Linear):
-    """A linear layer that goes to another working directory in training."""
+class Unsettling(nn.Linear):
+    """A linear layer that goes to another folder, forgets one to import from, and makes torch's new tensors larger."""
+
+    trains = False
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         os.chdir("/")
+        sys.path[:] = [folder for folder in sys.path if not folder.endswith("imported")]
+        if self.trains:
+            torch.set_default_dtype(torch.float64)
         return super().forward(inputs)
 
 
-def test_the_working_directory_is_put_back_after_a_task_is_made_and_after_it_is_trained(
+def surroundings() -> tuple[object, ...]:
+    return Path.cwd(), set(sys.path), torch.get_default_dtype()
+
+
+def test_what_a_model_changes_in_the_process_is_put_back_and_changes_no_other_run(
     study: Make, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    wandering = task.with_(name="wandering", model=lambda: Wanderer(8, 3))
-    assert Path.cwd() == tmp_path
-    with open_store("a.db") as store:
-        assert run(study("FIX(k0=0.1)", tasks=(wandering,)), store, workers=1).trained == 2
-    assert Path.cwd() == tmp_path
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "imported")])
+    before = surroundings()
+    unsettling = task.with_(name="unsettling", model=lambda: Unsettling(8, 3), version="1")
+    assert surroundings() == before
+    monkeypatch.setattr(Unsettling, "trains", True)
+    with open_store("a.db") as one, open_store("b.db") as other:
+        together = study("FIX(k0=0.1)", tasks=(unsettling, task))
+        assert run(together, one, workers=1, engine="serial").trained == 4
+        assert surroundings() == before
+        alone = study("FIX(k0=0.1)", tasks=(task,))
+        run(alone, other, workers=1, engine="serial")
+        runs, expected = one.study_runs("small"), stored(alone, other)
+    assert {key: runs[key].scores for key in expected} == {key: run.scores for key, run in expected.items()}
+
+
+FORKING = """
+import os, sys
+import torch
+from torch import nn
+import lrbench
+
+forks = []
+
+def fork():
+    forks.append(0)
+    if len(forks) == 1:
+        os.fork()
+
+class Model(nn.Linear):
+    def forward(self, inputs):
+        if torch.is_grad_enabled() and place == "model":
+            fork()
+        return super().forward(inputs)
+
+def measure(outputs, targets):
+    if place == "metric":
+        fork()
+    return 0.5
+
+place = ""
+x, y = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+task = lrbench.Task(
+    name="t", model=lambda: Model(8, 3), data=lrbench.Data.from_arrays((x, y), (x, y)), steps=4, batch_size=10,
+    metric=lrbench.Metric("half", measure, chance=0.0), version="1"
+)
+place = sys.argv[1]
+outcome = lrbench.compare(["FIX(k0=0.1)", "FIX(k0=0.2)"], task, seeds=2, store="a.db", workers=int(sys.argv[2]))
+print(outcome.tally.to_json()["runs"])
+"""
+
+
+@pytest.mark.parametrize(("place", "workers"), [("model", "2"), ("metric", "1")])
+def test_a_process_that_a_run_forks_ends_without_a_word(place: str, workers: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKING, place, workers]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    counts = "{'total': 4, 'trained': 4, 'cached': 0, 'diverged': 0, 'failed': 0}\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, counts, "")
 
 
 class ExitError(BaseException):
