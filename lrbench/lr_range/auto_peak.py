@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def with_auto_peaks(study: Study, trainer: Trainer) -> Study:
-    """The study with every policy that waits for it at the upper end of its task's range, to two digits.
+    """Give every policy that waits for its peak the upper end of the task's range, to two digits.
 
-    The range test is trained by the trainer where it was not; the same seeds give the same range.
+    The range test is trained where the store lacks it; the same seeds give the same range.
 
     Raises:
         TaskError: no learning rate learns anything on the task.

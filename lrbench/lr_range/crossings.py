@@ -5,7 +5,7 @@ fifths of the run with the constant LR k, L0 the loss before anything is learnt,
 
     fall(k) = (L0 - L(k)) / (L0 - min L)
 
-1 for the rate that learns most in so many iterations, 0 for one that learns nothing, -1 where the run diverged. Then,
+1 for the rate that learns most in these iterations, 0 for one that learns nothing, -1 where the run diverged. Then,
 each by linear interpolation in log k between neighbouring rates,
 
     low     the least rate with fall >= 1/2, below it training is slow
@@ -33,7 +33,7 @@ DIVERGED = -1.0
 """The fall of a run that diverged."""
 
 PER_DECADE = 4
-"""Rates are powers of 10^(1/4), and known by their exponents in quarters: 0 is 1, 4 is 10, -8 is 0.01."""
+"""Rates are powers of 10^(1/4), named by their exponents in quarters: 0 is 1, 4 is 10, -8 is 0.01."""
 
 LOWEST, HIGHEST = -8 * PER_DECADE, 3 * PER_DECADE
 """No rate outside of these is tried."""
@@ -44,7 +44,7 @@ Falls = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A learning rate with its spread: the median over seeds, and what each seed alone says."""
+    """A learning rate as the median over seeds, with the estimate of each seed."""
 
     value: float
     per_seed: tuple[float, ...]
@@ -96,7 +96,7 @@ class SweepRun:
 
 
 def below(falls: Falls, level: float, *, upwards: bool) -> float | None:
-    """The learning rate at which the fall sinks below a level on the way up (or down) from the best rate.
+    """Find the learning rate at which the fall sinks below a level on the way up (or down) from the best rate.
 
     Returns:
         It, interpolated in the logarithm of the rate; None where the fall stays at or above the level.
@@ -111,19 +111,19 @@ def below(falls: Falls, level: float, *, upwards: bool) -> float | None:
 
 
 def lr_of(exponent: int) -> float:
-    """The rate of an exponent in quarters."""
+    """Return the rate of an exponent in quarters."""
     return float(10.0 ** (exponent / PER_DECADE))
 
 
 def decades(sweeps: Iterable[SweepRun]) -> set[int]:
-    """The powers of ten from where the sweeps begin to learn to where they stop, and one more on either side."""
+    """List the powers of ten from where the sweeps begin to learn to where they stop, and one more on either side."""
     starts, ends = zip(*(_bracket(sweep) for sweep in sweeps), strict=True)
     low, high = math.floor(math.log10(min(starts))) - 1, math.ceil(math.log10(max(ends))) + 1
     return {place * PER_DECADE for place in range(low, high + 1) if LOWEST <= place * PER_DECADE <= HIGHEST}
 
 
 def _bracket(sweep: SweepRun) -> tuple[float, float]:
-    """Where a sweep's loss has begun to fall, and where it is back at where it was; its ends where it never is."""
+    """Find where a sweep's loss begins to fall, and where it is back at its start; its ends where it never is."""
     if not sweep.losses:
         rate = sweep.diverged_at or 1.0
         return rate, rate
@@ -135,7 +135,7 @@ def _bracket(sweep: SweepRun) -> tuple[float, float]:
 
 
 def initial_losses(runs: Sequence[ConstantRun], sweeps: Iterable[SweepRun]) -> dict[int, float]:
-    """By seed, the loss before anything is learnt: the sweep's first, or that of the least rate where it is more."""
+    """Return by seed the loss before anything is learnt: the sweep's first, or that of the least rate if larger."""
     initial = {sweep.seed: sweep.losses[0] for sweep in sweeps if sweep.losses}
     least = min(run.lr for run in runs)
     for run in runs:
@@ -145,7 +145,7 @@ def initial_losses(runs: Sequence[ConstantRun], sweeps: Iterable[SweepRun]) -> d
 
 
 def falls_by_seed(runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> dict[int, Falls]:
-    """By seed, how far each rate lowers the loss."""
+    """Return by seed how far each rate lowers the loss."""
     initial = initial_losses(runs, sweeps)
     falls: dict[int, Falls] = {}
     for seed in dict.fromkeys(run.seed for run in runs):
@@ -160,7 +160,7 @@ def falls_by_seed(runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> di
 
 
 def beyond(exponents: set[int], falls: Mapping[int, Falls]) -> set[int]:
-    """The next power of ten on a side where some seed's crossing lies outside of the rates that were tried."""
+    """Return the next power of ten on a side where some seed's crossing lies outside of the rates that were tried."""
     wanted = set()
     lowest, highest = min(exponents), max(exponents)
     if lowest > LOWEST and any(below(fall, SLOW, upwards=False) is None for fall in falls.values()):
@@ -171,7 +171,7 @@ def beyond(exponents: set[int], falls: Mapping[int, Falls]) -> set[int]:
 
 
 def between(exponents: set[int], falls: Mapping[int, Falls], width: int) -> set[int]:
-    """The middles of the gaps of a width in which some seed has a crossing, and of those beside its best rate."""
+    """Return the middles of the gaps of a width in which some seed has a crossing, and those beside its best rate."""
     wanted = set()
     for fall in falls.values():
         best = max(fall, key=lambda point: point[1])[0]
@@ -185,7 +185,7 @@ def between(exponents: set[int], falls: Mapping[int, Falls], width: int) -> set[
 
 
 def ends(falls: Collection[Falls]) -> tuple[Estimate, Estimate, Estimate | None]:
-    """Low, high and cliff, of the falls of each seed; the cliff is None where some seed has none."""
+    """Estimate low, high and cliff from the falls of each seed; the cliff is None where some seed has none."""
     cliffs = [below(fall, DEAD, upwards=True) for fall in falls]
     known = [rate for rate in cliffs if rate is not None]
     return (

@@ -1,11 +1,9 @@
-"""Where the learning rate of a task lives: the range in which a constant LR learns, measured by short runs.
+"""The range test: the range in which a constant LR learns, measured by short runs.
 
-Two kinds of runs answer it, with several seeds each. A *sweep* raises the LR within one run from far too low to far
-too high (Smith 2017, arXiv 1506.01186): a few runs tell about where to look, but what a rate does late in a sweep
-depends on what came before it. *Constant* rates, each trained from the start, have no such memory: LRBench tries the
-powers of ten and refines between them, and the range is read off these runs.
-
-How the range is read off is in `crossings`.
+It has two kinds of runs, with several seeds each. A *sweep* raises the LR within one run from far too low to far too
+high (Smith 2017, arXiv 1506.01186): a few runs show about where to look, but what a rate does late in a sweep depends
+on what came before it. *Constant* rates, each trained from the start, have no such memory: lrbench tries the powers of
+ten and refines between them, and reads the range off these runs, as `crossings` says.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
@@ -50,7 +48,7 @@ LEAST_FALL = 0.02
 """A loss that no rate lowers by this share of it has not begun to fall."""
 
 RANGE_SEEDS = (0, 1, 2)
-"""The seeds of a range test that something else asks for, so that all that do share its runs."""
+"""The seeds of a range test within a search, a study or an advice, so that these share its runs."""
 
 FEWEST_STEPS = 20
 FEWEST_DEFAULT_STEPS, MOST_DEFAULT_STEPS = 100, 500
@@ -58,10 +56,9 @@ SWEEP_EVALUATIONS = 25
 RUN_EVALUATIONS = 5
 LAST_EVALUATIONS = 2
 EVALUATED_SAMPLES = 1000
-"""The range comes from the losses of training; accuracies, shown beside it, are of so many samples at most."""
+"""The range comes from training losses; the accuracies shown beside it are of this many samples at most."""
 
 Sweep = Literal["exponential", "linear"]
-SWEEPS: tuple[Sweep, ...] = ("exponential", "linear")
 
 
 @dataclass(frozen=True, repr=False)
@@ -192,7 +189,7 @@ def find_range(
 
 
 def default_steps(task: Task) -> int:
-    """Iterations of each run of a range test unless they are given."""
+    """Return the iterations of each run of a range test unless they are given."""
     return min(max(task.steps // 5, FEWEST_DEFAULT_STEPS), MOST_DEFAULT_STEPS)
 
 
@@ -202,7 +199,7 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
         raise TaskError(f"{where}: give at least one seed")
     if steps < FEWEST_STEPS:
         raise TaskError(f"{where}: steps = {steps} must be at least {FEWEST_STEPS}")
-    if sweep not in SWEEPS:
+    if sweep not in get_args(Sweep):
         raise TaskError(f"{where}: a sweep is exponential or linear, not {sweep!r}")
     low, high = sweep_range
     if not 0 < low < high < math.inf:
@@ -212,7 +209,7 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
 def _swept(
     task: Task, trainer: Trainer, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
 ) -> tuple[tuple[SweepRun, ...], int]:
-    """The sweeps, and how many iterations were trained for them now."""
+    """Return the sweeps, and the number of iterations that this call trained."""
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
     bound = policy.bind(task.steps, task.steps_per_epoch)
@@ -237,7 +234,7 @@ def _swept(
 def _constant(
     task: Task, trainer: Trainer, seeds: Sequence[int], exponents: Sequence[int]
 ) -> tuple[tuple[ConstantRun, ...], int]:
-    """The runs with constant rates, and how many iterations were trained for them now."""
+    """Return the runs with constant rates, and the number of iterations that this call trained."""
     rates = {f"{lr_of(exponent):.4g}": lr_of(exponent) for exponent in exponents}
     policies = {name: FIX(k0=rate) for name, rate in rates.items()}
     runs, trained = _trained(f"range test of {task.name}, {task.steps} steps", task, trainer, seeds, policies)
@@ -254,7 +251,7 @@ def _constant(
 def _trained(
     name: str, task: Task, trainer: Trainer, seeds: Sequence[int], policies: Mapping[str, Policy]
 ) -> tuple[dict[tuple[str, int], StoredRun], int]:
-    """The runs of policies by their names and seeds, trained where they were not, and how many iterations that took.
+    """Return the runs of policies by name and seed, and the number of iterations that this call trained.
 
     Raises:
         TaskError: one of them failed.

@@ -1,4 +1,4 @@
-"""What one number of a search may be: a range, in the logarithm or not, or a list of values."""
+"""The domains of a search's numbers: a range, even in the number or its logarithm, or a list of values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 DIGITS = 3
-"""Numbers are rounded to so many digits: what is trained is what is printed."""
+"""Numbers are rounded to this many significant digits: what is trained is what is printed."""
 
 
 class Chooser(Protocol):
-    """Who chooses: a trial of Optuna, or one whose choices are fixed already."""
+    """What chooses: a trial of Optuna, or one whose choices are fixed."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
@@ -35,7 +35,7 @@ class Between:
     whole: bool = False
 
     def choose(self, chooser: Chooser, name: str, levels: int | None) -> float:
-        """One of them; one of so many evenly spaced ones where there are `levels`."""
+        """Choose a number; one of `levels` evenly spaced ones where they are given."""
         if self.low == self.high:
             return self.low
         if self.whole:
@@ -53,12 +53,12 @@ class Between:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Some values; one alone is no choice."""
+    """A list of values; a single one is no choice."""
 
     values: tuple[Any, ...]
 
     def choose(self, chooser: Chooser, name: str, levels: int | None) -> Any:
-        """One of them, whatever the levels."""
+        """Choose a value, whatever the levels."""
         if len(self.values) == 1:
             return self.values[0]
         texts = [value if isinstance(value, bool | int | float | str) else str(value) for value in self.values]
@@ -72,5 +72,5 @@ Domain = Between | OneOf
 
 
 def rounded(number: float) -> float:
-    """A number with three digits."""
+    """Round a number to three significant digits."""
     return float(f"{number:.{DIGITS}g}")

@@ -17,7 +17,6 @@ from lrbench.policy_search.domain import Between, Domain, OneOf
 from lrbench.policy_search.search import RUNGED, Search, SearchSettings, SearchTable
 from lrbench.policy_search.space import SHORTEST, Space, domain_of, function_names
 from lrbench.study.file import Table, find_study, read_toml
-from lrbench.study.limits import seeds_of
 from lrbench.study.validation import toml_repr, validated
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -72,9 +71,6 @@ class SpaceTable(BaseModel):
     levels: Annotated[int | None, Field(ge=2, le=1000, description="a number of values from 2 on")] = None
 
 
-END = "a number, a length such as '0.1dur' or a rate such as '0.1 per 1dur'"
-
-
 class RangeTable(BaseModel):
     """A range that one parameter of a function is narrowed to.
 
@@ -108,17 +104,15 @@ def load_search(
     seeds: int | None = None,
     policies: int | None = None,
 ) -> Search:
-    """Read a search file, check all of it, and load the data of its task. The search is called as the file is.
+    """Read a search file, check all of it, and load the data of its task. The file's name is the search's.
 
     Args:
         path: a TOML file, or the name of one that ships with lrbench.
         data_root, download: as for `load_study`.
-        steps: the training budget of the task, in place of what the file or the task says.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of what the file says.
-        policies: how many are tried, in place of what the file says.
+        steps, seeds, policies: in place of the file's own; the seeds are 0, 1, ..., `seeds` - 1.
 
     Raises:
-        StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
+        StudyError: the file cannot be read or used; the sentence names the file, the key and what is allowed.
     """
     file = find_study(path)
     raw, where = read_toml(file), str(file)
@@ -134,34 +128,23 @@ def load_search(
     except (TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
     many = how.objectives == ("accuracy",) and how.sampler in RUNGED
+    settings: dict[str, Any] = {
+        **dict(how),
+        **{name: getattr(given, name) for name in SearchSettings.model_fields},
+        "rungs": how.rungs or (DEFAULT_RUNGS if many else 1),
+        "policies": how.policies if policies is None else policies,
+    }
     try:
-        return Search(
-            name=utf8_text(file.stem),
-            task=task,
-            space=space,
-            seeds=given.seeds if seeds is None else seeds_of(seeds, where),
-            sampler=how.sampler,
-            objectives=how.objectives,
-            policies=how.policies if policies is None else policies,
-            steps=how.steps,
-            batch=how.batch,
-            rungs=how.rungs or (DEFAULT_RUNGS if many else 1),
-            reduction=how.reduction,
-            staged=how.staged,
-            seed=how.seed,
-            margin=given.margin,
-            target=given.target,
-            confirm=given.confirm,
-        )
+        return Search(name=utf8_text(file.stem), task=task, space=space, **settings)
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from error
 
 
 def space_of(table: Mapping[str, Any], where: str) -> Space:
-    """The space that a [space] table describes.
+    """Read a [space] table.
 
     Raises:
-        StudyError: it says something that is not allowed.
+        StudyError: a value is not allowed.
     """
     form = validated(SpaceTable, table, where)
     stages = (form.stages,) if isinstance(form.stages, int) else tuple(form.stages)
@@ -204,10 +187,10 @@ def _narrowed(name: str, table: Any, names: tuple[str, ...], where: str) -> dict
 
 
 def _domain(function: str, parameter: Parameter, value: Any, where: str) -> Domain:
-    """What a parameter is narrowed to.
+    """Read what a parameter is narrowed to.
 
     Raises:
-        StudyError: that is no value, list or range, or does not follow the budget.
+        StudyError: it is no value, list or range, or does not follow the budget.
         PolicyError: the parameter does not allow a value.
     """
     if isinstance(value, dict):
@@ -247,7 +230,7 @@ def _range(function: str, parameter: Parameter, table: RangeTable, where: str) -
 
 
 def _number(parameter: Parameter, end: float | str, where: str) -> float:
-    """An end of a range as a number: a length in budgets, a rate over the whole budget."""
+    """Read an end of a range as a number: a length in budgets, a rate over the whole budget."""
     kind = parameter.kind
     if isinstance(kind, LengthKind):
         if isinstance(end, str) and isinstance(read_length(end), str) and end.strip().endswith("dur"):
@@ -266,13 +249,13 @@ def _number(parameter: Parameter, end: float | str, where: str) -> float:
 
 
 def _check_length(parameter: Parameter, share: float, where: str) -> None:
-    """Refuse what a search would make longer."""
+    """Refuse a length that a search would make longer."""
     if share < SHORTEST:
         raise StudyError(f"{where}: {parameter.name} must be at least {SHORTEST}dur, not {share:g}dur")
 
 
 def _check_portable(parameter: Parameter, value: Any, where: str) -> None:
-    """Refuse what does not scale with the budget: a search tries policies at several budgets."""
+    """Refuse a value that does not scale with the budget: a search tries policies at several budgets."""
     kind = parameter.kind
     if isinstance(kind, LengthKind | LengthsKind):
         lengths = value if isinstance(value, tuple) else (value,)

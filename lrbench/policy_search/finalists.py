@@ -1,4 +1,4 @@
-"""The finalists of a search on seeds that it has not seen, because the best of many looks better than it is."""
+"""The finalists of a search on fresh seeds, because the best of many looks better than it is."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from lrbench.training.trainer import Trainer
 
 METRICS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
-"""By objective, the metric of a scorecard that has it; the accuracy is there by its own name."""
+"""By objective, its metric on a scorecard; the accuracy's is the task's own."""
 
 
 class Finalists(NamedTuple):
-    """The finalists on fresh seeds, best first by the first objective; which runs failed, and what it took."""
+    """The finalists on fresh seeds, best first by the first objective, with failed runs and trained iterations."""
 
     confirmed: tuple[Confirmation, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -35,7 +35,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], tr
 
     Args:
         whole: the search's runs at the whole budget.
-        front: the texts of the policies that no other is better than in every objective, best first.
+        front: the texts of the policies that no other beats in every objective, best first.
     """
     if search.objectives == ("accuracy",):
         (task,) = whole.tasks
@@ -59,7 +59,7 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], tr
 
 
 def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[Confirmation, ...]:
-    """What runs on fresh seeds say of the finalists of a search, best first by its first objective."""
+    """Judge the finalists of a search by their runs on fresh seeds, best first by its first objective."""
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
     margin, target = fresh.record.margin, fresh.record.target

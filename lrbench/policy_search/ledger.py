@@ -1,6 +1,6 @@
-"""What a search asked for, in the store: written down before it is trained, so that nothing is ever asked twice.
+"""The proposals of a search, stored before they are trained, so that none is made twice.
 
-How each policy did is not written down: it is read off the runs of the studies that belong to the search's record.
+How each policy did is not stored: it is read off the runs of the studies that belong to the search's record.
 """
 
 from __future__ import annotations
@@ -16,40 +16,30 @@ if TYPE_CHECKING:
     from lrbench.store import Store, StudyEntry
 
 RANGE_TEST, CONFIRMATION = -2, -1
-"""Where a batch has its number, the range test before the first and the confirmation of the winner have these."""
+"""The numbers that stand for the range test before the first batch and for the confirmation of the finalists."""
 
 
 class StoredLedger(NamedTuple):
-    """The record of a search in a store, and the studies that were trained for it, the one that was run last first."""
+    """The record of a search in a store, and the studies that were trained for it, latest first."""
 
     entry: StudyEntry
     record: SearchRecord
     studies: tuple[StudyEntry, ...]
 
 
-def search_names(store: Store) -> list[str]:
-    """The names of the searches of a store."""
-    return sorted(entry.name for entry in store.studies() if entry.kind == "search")
-
-
 def read_ledger(name: str, store: Store) -> StoredLedger | None:
-    """Read what a store has of a search; None where it has no search of that name."""
+    """Read a search's record and its studies; None where the store has no search of that name."""
     listed = store.studies()
-    entry = next((one for one in listed if one.kind == "search" and one.name == name), None)
-    if entry is None:
-        return None
-    record, _ = store.study(entry.id)
-    assert record.search is not None
-    return StoredLedger(entry, record.search, tuple(one for one in listed if one.parent == entry.id))
-
-
-def ledger_id(search: Search, store: Store) -> int | None:
-    """The id of a search's record in a store, to which its studies belong; None where nothing was asked yet."""
-    return next((one.id for one in store.studies() if one.kind == "search" and one.name == search.name), None)
+    for entry in listed:
+        if entry.kind == "search" and entry.name == name:
+            record, _ = store.study(entry.id)
+            assert record.search is not None
+            return StoredLedger(entry, record.search, tuple(one for one in listed if one.parent == entry.id))
+    return None
 
 
 def read_history(search: Search, store: Store) -> SearchRecord:
-    """Read what the store knows of a search; nothing was asked where it knows none.
+    """Read a search's record, an empty one where the store has none.
 
     Raises:
         StudyError: a search of that name was begun with another task, space, sampler or seeds.
@@ -59,9 +49,9 @@ def read_history(search: Search, store: Store) -> SearchRecord:
 
 
 def write_asked(search: Search, asked: Sequence[Proposal], store: Store) -> SearchRecord:
-    """Write down all that a search has asked for, and return what the store then has.
+    """Store all proposals of a search, and return its record.
 
-    Of two processes that run the same search the one that is behind takes over what the other has asked for.
+    Of two processes that run the same search, the one that is behind takes over the proposals of the other.
     """
 
     def longer(known: SearchRecord) -> SearchRecord:
@@ -71,7 +61,7 @@ def write_asked(search: Search, asked: Sequence[Proposal], store: Store) -> Sear
 
 
 def write_training(search: Search, batch: int, steps: int, store: Store) -> SearchRecord:
-    """Add to the iterations that a batch took, and return what the store then has."""
+    """Add to the iterations that were trained for a batch, and return the record."""
 
     def counted(known: SearchRecord) -> SearchRecord:
         trained = {**known.trained, batch: known.trained.get(batch, 0) + steps}
@@ -81,7 +71,7 @@ def write_training(search: Search, batch: int, steps: int, store: Store) -> Sear
 
 
 def _revised(search: Search, store: Store, change: Callable[[SearchRecord], SearchRecord]) -> SearchRecord:
-    """Change what the store knows of a search, so that nothing is lost of what another process writes meanwhile."""
+    """Change a search's record in one transaction, so that nothing is lost that another process writes."""
 
     def revise(known: StudyRecord | None) -> StudyRecord:
         record = change(_checked(search, None if known is None else known.search, store))

@@ -1,4 +1,4 @@
-"""A search from its first question to the confirmed winner."""
+"""A search from its first proposal to the confirmed winner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lrbench.policy_search.finalists import Finalists, confirm_finalists
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
 from lrbench.policy_search.rungs import train_rungs
 from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest
-from lrbench.policy_search.staging import onwards
+from lrbench.policy_search.staging import Continued
 from lrbench.study.study import StudyPolicy
 from lrbench.training.plan import PlannedRun
 
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
     from lrbench.training.trainer import Trainer
 
 BEYOND_HIGH = 3.0
-"""Where a range test finds no cliff, rates up to so many times its upper end are searched."""
+"""Where a range test finds no cliff, rates up to this many times its upper end are searched."""
 
 
 @dataclass(frozen=True, repr=False)
 class SearchResult(Readable):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        guessing: the validation objective that guessing comes to: chance, for an accuracy two standard errors of the
-            validation split more.
+        guessing: the validation objective of guessing: chance, for an accuracy plus two standard errors of the
+            validation split.
         lr: the range of the highest learning rates that was searched.
-        trials: every policy, in the order in which they were asked for.
-        front: of those at the whole budget that did not diverge, the best one; with two objectives all that no other
-            is at least as good as in both.
+        trials: every policy, in the order of the proposals.
+        front: of those at the whole budget that did not diverge, the best one; with two objectives, all that no other
+            beats in both.
         confirmed: the winner and its closest rivals on fresh seeds, best first.
-        steps_nominal: the iterations of all runs that the search asked for, of its range test and of the confirmation,
-            had each been trained for itself.
-        steps_trained: those that this and other calls trained, as far as they were counted.
-        exhausted: whether the sampler found no further policy that was not tried.
+        steps_nominal: the iterations of all runs, the range test and the confirmation included, had each been trained
+            for itself.
+        steps_trained: the iterations that this and other calls trained, as far as they were counted.
+        exhausted: whether the sampler found no new policy.
         better: which way the validation objective is better.
     """
 
@@ -136,9 +136,9 @@ class SearchResult(Readable):
 
 
 def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None) -> SearchResult:
-    """Search until the budget is spent, confirm the winner, and say what was found.
+    """Search until the budget is spent, and confirm the winner.
 
-    What is asked for is stored before it is trained, so that a search that is killed goes on where it was.
+    Proposals are stored before they are trained, so that a search that is killed goes on where it was.
 
     Args:
         mirror_to: the URL of an Optuna storage that is kept up to date batch by batch.
@@ -185,7 +185,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
         trials=known.trials,
         front=front,
         confirmed=finalists.confirmed,
-        failures=(*_failures(results), *finalists.failures),
+        failures=(*(one for rung in results.evidence for one in rung.failures(rung.tasks[0])), *finalists.failures),
         steps_nominal=of_range_test + known.steps_nominal() + of_confirmation,
         steps_trained=sum(read_history(search, trainer.store).trained.values()),
         exhausted=exhausted,
@@ -195,7 +195,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
 
 @dataclass(frozen=True)
 class SearchState:
-    """What a search has asked for so far, and how far each policy came."""
+    """The proposals of a search so far, and their results."""
 
     search: Search
     asked: tuple[Proposal, ...]
@@ -203,7 +203,7 @@ class SearchState:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """What came of each proposal."""
+        """The trial of each proposal."""
         return tuple(map(self._trial, self.asked))
 
     @property
@@ -213,17 +213,17 @@ class SearchState:
 
     @property
     def room(self) -> int:
-        """How many policies the next batch may have."""
+        """The number of policies that the next batch may have."""
         end = self._first_half if self.search.staged and self.phase == 1 else self.search.policies
         return min(self.search.batch, end - len(self.asked))
 
     def spent(self) -> bool:
-        """Whether no further batch is asked for."""
+        """Whether no batch follows."""
         steps = self.search.steps
         return self.room <= 0 or (steps is not None and self.steps_nominal() >= steps)
 
     def phases(self) -> list[Phase]:
-        """Each phase that was begun, or is the next one."""
+        """List the phases up to that of the next batch."""
         sets = (self.search.space, *([self._second_stages()] if self.phase == 2 else []))
         return [
             Phase(number, policies, [one for one in self.trials if one.proposal.phase == number])
@@ -231,13 +231,13 @@ class SearchState:
         ]
 
     def ranked(self) -> list[Trial]:
-        """Those at the whole budget that did not diverge, best first by the first objective."""
+        """List the trials at the whole budget that did not diverge, best first by the first objective."""
         first = self.search.objectives[0]
         whole = [one for one in self.trials if one.whole and not one.diverged]
         return sorted(whole, key=lambda one: self._cost(first, one))
 
     def front(self) -> tuple[Trial, ...]:
-        """The best of them; with two objectives all that no other is at least as good as in both."""
+        """Return the best of them; with two objectives, all that no other beats in both."""
         ranked = self.ranked()
         if len(self.search.objectives) == 1:
             return tuple(ranked[:1])
@@ -250,7 +250,7 @@ class SearchState:
         return tuple(one for one in ranked if not beaten(one))
 
     def steps_nominal(self) -> int:
-        """The iterations of all runs, had each been trained for itself."""
+        """Count the iterations of all runs, had each been trained for itself."""
         return sum(
             len(measured) * rung.steps for measured, rung in zip(self.results.rungs, self.search.ladder, strict=True)
         )
@@ -270,7 +270,7 @@ class SearchState:
     def _second_stages(self) -> Policies:
         first = {one.policy for one in self.asked if one.phase == 1}
         best = [one.policy for one in self.ranked() if one.policy in first]
-        return onwards(self.search.space, best[: self.search.staged])
+        return Continued(self.search.space, tuple(best[: self.search.staged])) if best else self.search.space
 
 
 def _guessing(search: Search) -> float:
@@ -279,7 +279,7 @@ def _guessing(search: Search) -> float:
 
 
 def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | None]:
-    """The search with learning rates from a range test, and the test, where it leaves them to one."""
+    """Take the learning rates from a range test where the search leaves them to one; return the test too."""
     if search.space.lr is not None:
         return search, None
     test = find_range(search.task, trainer, seeds=RANGE_SEEDS)
@@ -289,7 +289,7 @@ def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | N
 
 
 def _ask(known: SearchState) -> list[Proposal]:
-    """The next batch; empty where the sampler finds nothing new."""
+    """Propose the next batch; empty where the sampler finds nothing new."""
     search = known.search
     seen = {_identity(search, parse(one.policy)) for one in known.asked}
 
@@ -306,10 +306,5 @@ def _ask(known: SearchState) -> list[Proposal]:
 
 
 def _identity(search: Search, policy: Policy) -> str:
-    """What policies with the same learning rates share."""
+    """Return what policies with the same learning rates share."""
     return PlannedRun(search.task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key
-
-
-def _failures(results: RungResults) -> Iterator[Failure]:
-    for evidence in results.evidence:
-        yield from evidence.failures(evidence.tasks[0])

@@ -1,4 +1,4 @@
-"""A search as a store has it, which may be under way: what it asked for, and what came of that."""
+"""A search as a store has it, which may be under way: its proposals and what came of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.policy_search.finalists import confirmations
-from lrbench.policy_search.ledger import read_ledger, search_names
+from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.rungs import Trial, measure
 from lrbench.study.results import StudyRuns
 
@@ -68,7 +68,7 @@ def read_search(name: str, store: Store) -> StoredSearch:
 
 
 class _Rung(NamedTuple):
-    """One budget of a search, with how many runs were asked for by policy, and the trials whose runs are all over."""
+    """One budget of a search: the number of runs of each policy, and the trials whose runs are all over."""
 
     steps: int
     runs: Mapping[str, int]
@@ -94,8 +94,9 @@ def _trial(proposal: Proposal, rungs: Sequence[_Rung]) -> Trial:
 
 
 def _missing(name: str, store: Store) -> str:
-    if name in {entry.name for entry in store.studies()}:
+    studies = store.studies()
+    if name in {entry.name for entry in studies}:
         return f"'{name}' in the store {store.name} is a study of given policies, which nothing searched for"
-    known = search_names(store)
+    known = sorted(entry.name for entry in studies if entry.kind == "search")
     has = f"it has: {', '.join(known)}" if known else "it has none yet"
     return f"the store {store.name} has no search '{name}'{did_you_mean(name, known)}; {has}"

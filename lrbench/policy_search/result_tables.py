@@ -1,4 +1,4 @@
-"""What a search found, as `lrbench search` and `print` show it."""
+"""The result of a search as `lrbench search` and `print` show it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from lrbench.policy_search.loop import SearchResult
 
 LONGEST_POLICY = 50
-"""In lines of 100 characters, a policy's text of more characters than these fills several."""
+"""In lines of 100 characters, a longer text of a policy is wrapped."""
 
 
 def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
-    """Show the finalists on fresh seeds, the front where there are two objectives, and what the search took."""
+    """Show the finalists on fresh seeds, the front where there are two objectives, and the counts."""
     longest = LONGEST_POLICY + max(0, width - LINE_WIDTH)
     if found.confirmed:
         yield _confirmed(found, longest)

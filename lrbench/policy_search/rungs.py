@@ -1,9 +1,9 @@
 """The policies of a search on their way from short budgets to the whole one.
 
-A policy begins at the shortest budget, with its lengths rescaled to it, so that one that decays late is compared with
-others when it has decayed. Of all policies that were tried at a budget so far the best 1/reduction go on to the next:
-successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) whose rungs grow batch by batch, as in ASHA (Li et
-al. 2020, arXiv 1810.05934), but without chance: who goes on follows from the batches up to a policy's own.
+A policy begins at the shortest budget, with its lengths rescaled to it, so that one that decays late is compared when
+it has decayed. Of all policies tried at a budget so far, the best 1/reduction go on to the next: successive halving
+(Jamieson and Talwalkar 2016, arXiv 1502.07943) whose rungs grow batch by batch, as in ASHA (Li et al. 2020, arXiv
+1810.05934), but without chance: whether a policy goes on depends on the batches up to its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lrbench.policy import parse
-from lrbench.policy_search.ledger import ledger_id
+from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.sampler import as_cost
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.training.runner import RunCounts
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from lrbench.training.trainer import Trainer
 
 UNREACHED = 2
-"""A run that never reaches the target counts as so many times its budget."""
+"""A run that never reaches the target counts as this many times its budget."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposal, and how its runs came out.
+    """A proposal and its measured values.
 
     Attributes:
-        values: by objective, the means over the runs at the longest budget at which all are over; at a shorter one than
-            the task's the accuracy alone. Empty where there is none yet.
-        steps: that budget in iterations; None where there is none yet.
+        values: by objective, the means over the runs at the longest budget at which all are over; at a budget shorter
+            than the task's, the accuracy alone. Empty before that.
+        steps: that budget in iterations; None before that.
         whole: whether it is the task's own.
         diverged: the share of the runs there that diverged or failed, which count as the worst that a run can be.
-        iterations: of all runs that were asked for, each counted in full.
+        iterations: of all its runs, each counted in full.
     """
 
     proposal: Proposal
@@ -63,11 +63,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class RungResults:
-    """The policies of a search, each with what is known of it, rung by rung.
+    """The trials of a search, rung by rung.
 
     Attributes:
         rungs: for each rung, its trials by the text of the policy.
-        evidence: the runs that they were read off, for each rung that a policy has come to.
+        evidence: the runs of each rung that a policy has reached.
     """
 
     rungs: tuple[Mapping[str, Trial], ...]
@@ -75,16 +75,17 @@ class RungResults:
 
 
 def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer) -> tuple[RungResults, RunCounts]:
-    """Train the policies that were proposed, at every budget that each of them earns."""
+    """Train proposals, each at every budget that it earns."""
     going, tally = list(proposals), RunCounts()
-    parent = ledger_id(search, trainer.store)
+    ledger = read_ledger(search.name, trainer.store)
     rungs: list[Mapping[str, Trial]] = []
     read: list[StudyRuns] = []
     for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
-        evidence, trained = trainer.trained(_study(search, rung, [one.policy for one in going]), "rung", parent)
+        study = _study(search, rung, [one.policy for one in going])
+        evidence, trained = trainer.trained(study, "rung", None if ledger is None else ledger.entry.id)
         tally += trained
         read.append(evidence)
         rungs.append(measure(evidence, going, rung.objectives, whole=rung is search.ladder[-1]))
@@ -93,7 +94,7 @@ def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer)
 
 
 def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
-    """The study that trains policies for a rung; that of the last one has the search's own name."""
+    """Make the study that trains policies at a rung; at the last one it has the search's own name."""
     last = rung is search.ladder[-1]
     return Study(
         name=search.name if last else f"{search.name} at {rung.task.steps} iterations",
@@ -107,7 +108,7 @@ def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
 
 
 def promoted(search: Search, trials: Sequence[Trial]) -> list[Proposal]:
-    """The proposals that go on to the next budget: not diverged, and in their time among the best 1/reduction."""
+    """Choose the proposals that go on to the next budget: not diverged, and among the best 1/reduction when tried."""
 
     def cost(trial: Trial) -> tuple[bool, float]:
         return trial.diverged > 0, as_cost("accuracy", next(iter(trial.values.values())), search.task.better)
@@ -124,7 +125,7 @@ def promoted(search: Search, trials: Sequence[Trial]) -> list[Proposal]:
 def measure(
     evidence: StudyRuns, proposals: Iterable[Proposal], objectives: Sequence[str], *, whole: bool
 ) -> dict[str, Trial]:
-    """The trials of proposals at the budget of a study, by policy; what failed counts as what diverged does."""
+    """Measure proposals at the budget of a study, by policy; a failed run counts as a diverged one."""
     (task,), seeds = evidence.tasks, len(evidence.record.seeds)
     records = evidence.records(task, "main")
     trials = {}
@@ -137,7 +138,7 @@ def measure(
 
 
 def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:
-    """An objective by seed; what has fallen counts as the worst that it can be."""
+    """List an objective by seed; a diverged or failed run counts as the worst value."""
     (task,) = evidence.tasks
     match objective:
         case "accuracy":

@@ -1,10 +1,10 @@
-"""Optuna as the one who chooses: its study is rebuilt from what is known for every batch, and never stored.
+"""Proposals by Optuna, whose study is rebuilt from the trials for every batch, and never stored.
 
-A sampler is seeded by the search's seed and by how many policies were asked for, so that a batch depends on nothing
-but what is known when it is asked for: a search that was killed asks what it would have asked, and two processes that
-run the same search ask the same. CMA-ES, whose own state Optuna keeps as a pickle, is started anew for each batch from
-all that is known (WS-CMA-ES, Nomura et al. 2021, arXiv 2012.06932), and follows the numbers that all policies of the
-space share: all of them in a space of one function, the highest LR alone in one of many.
+A sampler is seeded by the search's seed and the number of proposals, so that a batch depends only on what is known
+before it: a search that was killed proposes what it would have proposed, and two processes that run the same search
+propose the same. CMA-ES, whose state Optuna keeps as a pickle, is started anew for each batch from all trials
+(WS-CMA-ES, Nomura et al. 2021, arXiv 2012.06932). It follows the numbers that all policies of the space share: all of
+them in a space of one function, the highest LR alone in one of many.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from lrbench.policy_search.rungs import Trial
 
 MOST_TRIES = 200
-"""After so many suggestions in a row that were asked before, a space is taken for exhausted."""
+"""After this many suggestions in a row that are not new, a space is taken for exhausted."""
 
 GENERATION = "NSGAIISampler:generation"
-"""What a genetic sampler notes of each policy: the number of its generation."""
+"""Where a genetic sampler notes the number of a policy's generation."""
 
 FEWEST_SOURCES = 10
-"""CMA-ES begins from what is known once so many policies are."""
+"""CMA-ES begins from the trials once there are this many."""
 
 Direction = Literal["maximize", "minimize"]
 
@@ -48,12 +48,12 @@ BETTER: Mapping[str, Better] = {"steps": "lower", "robustness": "higher"}
 
 
 def better_of(objective: str, score: Better) -> Better:
-    """Which way an objective is better, on a task whose score is better that way."""
+    """Return which way an objective is better, given that of the task's score."""
     return BETTER.get(objective, score)
 
 
 def as_cost(objective: str, value: float, score: Better) -> float:
-    """Turn a value of an objective into a number of which less is better; `score` as for `better_of`."""
+    """Turn a value of an objective into one of which less is better; `score` as for `better_of`."""
     return -as_gain(value, better_of(objective, score))
 
 
@@ -70,7 +70,7 @@ class Policies(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a search: what it chooses from, and what came of its proposals."""
+    """A phase of a search: the policies it chooses from, and its trials."""
 
     number: int
     policies: Policies
@@ -80,16 +80,16 @@ class Phase:
 def suggest(
     search: Search, phase: Phase, batch: int, count: int, is_new: Callable[[Policy], bool], asked: int
 ) -> list[Proposal]:
-    """Propose `count` policies that were not tried before, or fewer where the sampler finds no more.
+    """Propose `count` new policies, or fewer where the sampler finds no more.
 
     Args:
         batch: the number that the proposals carry.
-        is_new: says whether a policy was not asked for before, or raises a `PolicyError` where it cannot be trained; it
-            is asked once for each.
-        asked: how many policies the search has asked for, which seeds the sampler.
+        is_new: returns whether a policy is new, and raises a `PolicyError` where it cannot be trained; it is called
+            once for each.
+        asked: the number of proposals so far, which seeds the sampler.
 
     Raises:
-        StudyError: the search has asked for none, and not one can be trained.
+        StudyError: there is no proposal so far, and no policy can be trained.
     """
     with quiet():
         study = rebuilt(search, phase, asked)
@@ -117,7 +117,7 @@ def suggest(
 
 
 def rebuilt(search: Search, phase: Phase, asked: int) -> optuna.Study:
-    """Optuna's study of what is known, in memory, with the search's sampler."""
+    """Rebuild Optuna's study of the trials in memory, with the search's sampler."""
     import optuna
 
     trials = [frozen_trial(phase.policies, one) for one in phase.trials]
@@ -127,9 +127,9 @@ def rebuilt(search: Search, phase: Phase, asked: int) -> optuna.Study:
 
 
 def frozen_trial(policies: Policies, trial: Trial, **attributes: Any) -> FrozenTrial:
-    """What is known of a policy as a trial of Optuna.
+    """Turn a trial into one of Optuna.
 
-    A policy that was left at a shorter budget is a pruned one, whose value stands at that budget. Divergence is a
+    A policy that was left at a shorter budget is a pruned trial, whose value stands at that budget. Divergence is a
     constraint, and the value of a policy that diverged is what its runs count as: a number, which no sampler ignores.
     """
     from optuna.trial import FixedTrial, TrialState, create_trial
@@ -150,7 +150,7 @@ def frozen_trial(policies: Policies, trial: Trial, **attributes: Any) -> FrozenT
 
 
 def mirror(search: Search, phases: Sequence[Phase], url: str) -> None:
-    """Add what an Optuna storage does not have yet of a search, so that optuna-dashboard shows it.
+    """Add the trials that an Optuna storage lacks, so that optuna-dashboard shows them.
 
     Raises:
         LRBenchError: the storage cannot be used.
@@ -174,7 +174,7 @@ def mirror(search: Search, phases: Sequence[Phase], url: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna without its log lines and its warnings about what is experimental."""
+    """Silence Optuna's log lines and its warnings about experimental parts."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -210,7 +210,7 @@ def _sampler(search: Search, trials: Sequence[FrozenTrial], asked: int) -> BaseS
 
 
 def _shared_numbers(trials: Sequence[FrozenTrial]) -> list[FrozenTrial] | None:
-    """The trials without what CMA-ES cannot follow: names, and numbers that not every policy has."""
+    """Reduce trials to what CMA-ES can follow: numbers that every policy has."""
     from optuna.distributions import CategoricalDistribution
     from optuna.trial import create_trial
 

@@ -1,4 +1,4 @@
-"""What a search is asked: on which task, in which space, by which sampler, at what cost, for what."""
+"""A search as a value: its task, space, sampler, budget and objectives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHORTEST_RUN = 20
 
 
 class SearchSettings(SharedSettings):
-    """What a search asks of the runs of its policies, in its file and from Python alike."""
+    """The settings of a search's runs, in its file and from Python alike."""
 
     seeds: Seeds = (0, 1)
     confirm: Annotated[
@@ -78,12 +78,11 @@ class SearchTable(BaseModel):
 
 @dataclass(frozen=True)
 class Rung:
-    """What policies are trained for at one rung of a search.
+    """One rung of a search.
 
     Attributes:
         task: with the budget of the rung, evaluated as often as at the whole one.
-        seeds: with which they are trained.
-        objectives: by which they are measured: shorter budgets tell of the validation objective alone.
+        seeds, objectives: of the rung; shorter budgets have the validation objective alone.
         steps: the iterations of all runs of a policy.
     """
 
@@ -98,20 +97,20 @@ class Search:
     """A search for a policy.
 
     Attributes:
-        seeds: with which every policy is trained at the whole budget; at shorter ones with the first of them.
-        objectives: what is looked for; with two, the policies that are worse in neither than another.
-        policies: at most so many are tried.
-        steps: and no further batch is asked for once the runs asked for have so many iterations together; None for no
-            such limit. Each run counts in full, also one that shares its beginning with another or was cached.
-        batch: how many policies are asked for at once.
-        rungs: at how many budgets a policy may be tried: the task's own, and `rungs` - 1 shorter ones, each
+        seeds: of the runs at the whole budget; shorter ones have the first of them.
+        objectives: what is optimized; with two, the search finds the policies that no other beats in both.
+        policies: the most policies that are tried.
+        steps: the iterations of all runs after which no batch follows; None for no such limit. Each run counts in full,
+            also one that shares its beginning with another or was cached.
+        batch: the number of policies that are proposed at once.
+        rungs: the number of budgets at which a policy may be tried: the task's own, and `rungs` - 1 shorter ones, each
             `reduction` times shorter than the next. Lengths are rescaled with the budget, and of all policies tried at
             a budget the best 1/`reduction` go on to the next.
-        staged: how many of the best policies are kept as first stages, from which second stages are searched with the
-            second half of the policies; 0 for none.
+        staged: the number of best policies that are kept as first stages, from which second stages are searched with
+            the second half of the policies; 0 for none.
         seed: of the sampler.
         margin, target: as in a study.
-        confirm: on how many fresh seeds the winner and its closest rivals are trained again.
+        confirm: the number of fresh seeds on which the winner and its closest rivals are trained again.
 
     Raises:
         StudyError: a field is out of range, or they do not go together.
@@ -184,7 +183,7 @@ class Search:
 
     @cached_property
     def ladder(self) -> tuple[Rung, ...]:
-        """What a policy is trained for, one after the other, as far as it earns it."""
+        """The rungs, shortest budget first."""
         shorter = [
             Rung(self.task.with_budget(steps), self.seeds[:1], ("accuracy",), steps) for steps in self.budgets[:-1]
         ]
@@ -192,7 +191,7 @@ class Search:
 
     @property
     def base_lr_scales(self) -> tuple[float, ...]:
-        """The factors at which every policy is also trained."""
+        """The base-LR factors at which every policy is trained as well."""
         return BASE_LR_SCALES if "robustness" in self.objectives else ()
 
     @property
@@ -201,7 +200,7 @@ class Search:
         return self.task.steps * len({1.0, *self.base_lr_scales})
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a search to be gone on with: all but how long it goes on."""
+        """Return what must be the same for a search to go on: all but how long it goes on."""
         return {
             "task": self.task.key,
             "space": self.space.to_json(),

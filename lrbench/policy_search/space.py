@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -69,13 +69,13 @@ class Space:
     Attributes:
         functions: the names of the LR functions.
         lr: what the highest LR of a policy, or of a stage of it, may be; None waits for a range test.
-        narrowed: by function and parameter, what a number may be in place of what its declaration says.
+        narrowed: by function and parameter, a domain in place of the declaration's.
         stages: of how many functions, one after the other, a policy may be made.
         warmup: the fraction of the budget over which the LR rises from 0; None for no warmup.
-        levels: where it is given, every range has only so many evenly spaced values.
+        levels: the number of evenly spaced values that every range is reduced to; None for all.
 
     Raises:
-        StudyError: the space is empty, or says something of a function that it does not have.
+        StudyError: the space is empty, or narrows a function or a parameter that is not there.
     """
 
     functions: tuple[str, ...]
@@ -114,7 +114,7 @@ class Space:
         return {name: Shape(functions()[name], self.narrowed.get(name, {})) for name in self.functions}
 
     def policy(self, chooser: Chooser) -> Policy:
-        """The policy that a chooser makes of the space.
+        """Make the policy of a chooser's choices.
 
         Raises:
             PolicyError: the numbers, each of them allowed, do not go together.
@@ -130,7 +130,7 @@ class Space:
         return self._warmed(chooser, policy)
 
     def part(self, chooser: Chooser, prefix: str, span: float) -> Policy:
-        """One function for a stage that is `span` of the budget.
+        """Make one function for a stage that is `span` of the budget.
 
         Raises:
             PolicyError: the numbers, each of them allowed, do not go together.
@@ -147,7 +147,7 @@ class Space:
         return shape.policy(chooser, prefix, peak, span, self.levels)
 
     def to_json(self) -> dict[str, Any]:
-        """What makes two spaces the same."""
+        """Return what makes two spaces the same."""
         return {
             "functions": list(self.functions),
             "lr": "auto" if self.lr is None else self.lr.to_json(),
@@ -204,7 +204,7 @@ class Shape:
             domain_of(self.name, parameter)
 
     def policy(self, chooser: Chooser, prefix: str, peak: float, span: float, levels: int | None) -> Policy:
-        """The function with numbers of its own, for a stage that is `span` of the budget.
+        """Make the function with chosen numbers, for a stage that is `span` of the budget.
 
         Raises:
             PolicyError: the numbers do not go together.
@@ -236,20 +236,20 @@ class Shape:
         return build(self.name, values)
 
     def _chosen(self) -> Iterator[Parameter]:
-        """The parameters whose values follow from their declaration: those without a default or a narrowing."""
+        """Yield the parameters whose domain is that of their declaration: without a default, and not narrowed."""
         for parameter in self.function.parameters:
             if parameter.required and parameter.name != self.peak and parameter.name not in self.narrowed:
                 yield parameter
 
     def _key(self, prefix: str, parameter: Parameter) -> str:
-        """The name of a dimension: the class that declares the parameter, and the parameter."""
+        """Return the name of a dimension: the class that declares the parameter, and the parameter."""
         for base in self.function.__mro__:
             if parameter.name in inspect.get_annotations(base):
                 return f"{prefix}{base.__name__}.{parameter.name}"
         return f"{prefix}{self.name}.{parameter.name}"
 
     def _examples(self) -> dict[str, Any]:
-        """A value for each parameter that needs one, LRs aside."""
+        """Return a value for each parameter that needs one, but for LRs."""
         values: dict[str, Any] = {}
         for parameter in self.function.parameters:
             if not parameter.required or parameter.role == "range":
@@ -264,10 +264,10 @@ class Shape:
 
 
 def domain_of(function: str, parameter: Parameter) -> Domain:
-    """What a parameter may be, by its declaration: an LR as a share of the highest, a length of the budget.
+    """Return the domain of a parameter by its declaration: an LR as a share of the highest, a length of the budget.
 
     Raises:
-        StudyError: the declaration does not say enough.
+        StudyError: the declaration gives none.
     """
     match parameter.kind:
         case NumberKind() if parameter.role == "range":
@@ -291,15 +291,15 @@ def domain_of(function: str, parameter: Parameter) -> Domain:
 
 
 def spanned(parameter: Parameter, value: Any, span: float) -> Any:
-    """A chosen number, or a value that was given for the whole budget, in a stage that is `span` of the budget."""
+    """Rescale a number, or a value for the whole budget, to a stage that is `span` of the budget."""
     kind = parameter.kind
     if isinstance(kind, LengthKind):
         return fraction(_share(value) * span)
     if isinstance(kind, LengthsKind):
         return [fraction(_share(one) * span) for one in value]
     if isinstance(kind, DecayRate | SlopeRate):
-        number, per = (value, 1.0) if isinstance(value, float) else _number_and_share(value)
-        return f"{number} per {fraction(per * span)}"
+        number, _, length = value.partition(" per ") if isinstance(value, str) else (value, "", 1.0)
+        return f"{float(number)} per {fraction(_share(length) * span)}"
     return value
 
 
@@ -307,21 +307,16 @@ def _share(length: float | str) -> float:
     return float(length.removesuffix("dur")) if isinstance(length, str) else length
 
 
-def _number_and_share(rate: str) -> tuple[float, float]:
-    number, length = rate.split(" per ")
-    return float(number), _share(length)
-
-
 def fraction(share: float) -> str:
-    """A fraction of the budget as a length."""
+    """Write a fraction of the budget as a length."""
     return f"{rounded(max(share, SHORTEST))}dur"
 
 
 def function_names(wanted: Iterable[str]) -> tuple[str, ...]:
-    """The functions of these names, and those of the policies of catalogs of these names, each once.
+    """List the functions of these names, and those of the policies in catalogs of these names, each once.
 
     Raises:
-        StudyError: there is neither.
+        StudyError: there is neither a function nor a catalog of a name.
     """
     names: dict[str, None] = {}
     for name in wanted:
@@ -329,18 +324,18 @@ def function_names(wanted: Iterable[str]) -> tuple[str, ...]:
             names[name] = None
         elif name in catalogs():
             found = [type(entry.policy) for entry in catalog(name).values()]
-            names |= dict.fromkeys(one.__name__ for one in found if issubclass(one, Named) and _has_no_parts(one))
+            names |= {
+                one.__name__: None
+                for one in found
+                if issubclass(one, Named) and all(parameter.role != "part" for parameter in one.parameters)
+            }
         else:
             raise StudyError(unknown_name("LR function or catalog", name, [*functions(), *catalogs()]))
     return tuple(names)
 
 
-def _has_no_parts(function: type[Named]) -> bool:
-    return all(parameter.role != "part" for parameter in function.parameters)
-
-
 def _cuts(chooser: Chooser, key: str, span: float, levels: int | None) -> list[str]:
-    """One to three increasing lengths that cut a span of the budget."""
+    """Choose one to three increasing lengths that cut a span of the budget."""
     count = chooser.suggest_int(f"{key}.count", 1, MOST_CUTS)
     weights = [SEVERAL.choose(chooser, f"{key}.{count}.{place}", levels) for place in range(count + 1)]
     return [fraction(span * position / sum(weights)) for position in list(accumulate(weights))[:-1]]
@@ -354,8 +349,3 @@ def _numbers(bounds: Bounds) -> Between:
     return Between(
         max(bounds.low, EXPONENT.low), max(bounds.low, EXPONENT.low) * EXPONENT.high / EXPONENT.low, log=True
     )
-
-
-def one_of(values: Sequence[Any]) -> OneOf:
-    """A list of values as a domain."""
-    return OneOf(tuple(tuple(value) if isinstance(value, list) else value for value in values))

@@ -1,12 +1,10 @@
 """Second stages for the first stages of good policies.
 
-The runs of a second stage share everything before it with each other and with the policy that the first stage comes
-from: where runs share their beginnings, only the second stage is trained.
+Runs that share their beginning train it once, so that only second stages are trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,14 +26,14 @@ class Continued:
     """The policies that begin as one of a few and go on with a function of a space.
 
     Attributes:
-        heads: the texts of the policies that are begun with, at least one.
+        heads: the texts of those few, at least one.
     """
 
     space: Space
     heads: tuple[str, ...]
 
     def policy(self, chooser: Chooser) -> Policy:
-        """The policy that a chooser makes of them.
+        """Make the policy of a chooser's choices.
 
         Raises:
             PolicyError: the numbers of the second stage do not go together.
@@ -43,8 +41,3 @@ class Continued:
         head = OneOf(self.heads).choose(chooser, "head", None)
         start = OneOf(STARTS).choose(chooser, "start", None)
         return parse(head).then(self.space.part(chooser, "2.", 1.0 - start), at=fraction(start))
-
-
-def onwards(space: Space, best: Sequence[str]) -> Continued | Space:
-    """The policies that go on from the best ones; the space itself where there are none."""
-    return Continued(space, tuple(best)) if best else space
