@@ -96,7 +96,7 @@ STUDY_FILES = {
     "seeds = -1": key("seeds = -1", "seeds = -1", "from 1 on"),
     "seeds = true": key("seeds = true", "seeds = true", "from 1 on"),
     "seeds = 1.5": key("seeds = 1.5", "seeds = 1.5", "from 1 on"),
-    "seeds is text": key('seeds = "5"', 'seeds = "5"', "from 1 on"),
+    "seeds is text": key('seeds = "5"', 'seeds = "5"', "5..40"),
     "seeds is empty": key("seeds = []", "seeds = []"),
     "a seed twice": key("seeds = [4, 1, 4]", "seed 4", "2 times"),
     "a negative seed": key("seeds = [0, -1]", "seeds = [0, -1]", "from 0 on"),
