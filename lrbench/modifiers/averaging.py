@@ -38,7 +38,7 @@ class Averaging(Watcher):
         """The average so far; empty where there is none yet."""
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
-        from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
+        from lrbench.engine.network_copy import copy_with_batchnorm_recomputed, copy_with_weights
 
         average = self.average(memory)
         if not average:

@@ -59,6 +59,6 @@ class Lookahead(Modifier):
         memory.update(position=0, slow={name: weight.clone() for name, weight in training.weights.items()})
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
-        from lrbench.modifiers.network_copy import copy_with_weights
+        from lrbench.engine.network_copy import copy_with_weights
 
         return copy_with_weights(module, {name: memory["slow"][name] for name in training.weights})

@@ -88,7 +88,7 @@ class PeriodicSampling(Modifier):
                 training.reset_optimizer()
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
-        from lrbench.modifiers.network_copy import copy_with_batchnorm_recomputed
+        from lrbench.engine.network_copy import copy_with_batchnorm_recomputed
 
         return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module
 

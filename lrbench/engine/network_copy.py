@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from lrbench.engine import Training
 from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
-from lrbench.modifiers.means import Weights
+from lrbench.engine.loop import Training
 from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
 
@@ -20,7 +19,7 @@ SAMPLES = 4096
 """Train samples that normalisation statistics are computed from, at most (one batch at least)."""
 
 
-def copy_with_weights(network: nn.Module, weights: Weights) -> nn.Module:
+def copy_with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """Copy a network with these weights, which the copy shares; weights without a name there are the network's."""
     known: dict[int, nn.Parameter] = {}
     for name, parameter in network.named_parameters():

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from lrbench.engine import Training, advance, begin, identical
+from lrbench.engine.network_copy import SAMPLES, copy_with_batchnorm_recomputed, copy_with_weights
 from lrbench.modifiers.learn_and_drop.rest import Frozen, freeze
-from lrbench.modifiers.network_copy import SAMPLES, copy_with_batchnorm_recomputed, copy_with_weights
 from lrbench.tasks.data import Data
 from lrbench.tasks.task import Task
 
