@@ -73,7 +73,7 @@ def numbers(store: Path) -> Numbers:
         _, slots = opened.study("faults")
         runs = opened.study_runs("faults")
     found = [
-        (run.key, run.status, run.step, run.diverged_at, tuple(run.scores), str(run.final)) for run in runs.values()
+        (run.key, run.status, run.step, run.diverged_at, repr(run.scores), str(run.final)) for run in runs.values()
     ]
     assert {slot.run for slot in slots} == set(runs), "runs are missing"
     return sorted(found)
