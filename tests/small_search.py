@@ -3,25 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
 from lrbench.policy_search import Between, Search, Space, function_names
 from lrbench.store import open_store
 from lrbench.tasks import SGD, Data, Task
 from lrbench.training.trainer import Trainer
+from tests.small_study import vectors
 
 LR = Between(0.003, 1.0, log=True)
 SERIAL: dict[str, Any] = {"device": "cpu", "workers": 1, "engine": "serial"}
-
-
-def vectors(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three classes in eight dimensions, told apart by which entry of a noisy vector is largest."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 3, (samples,), generator=generator)
-    inputs = torch.randn(samples, 8, generator=generator)
-    inputs[torch.arange(samples), 2 * labels] += 2
-    return inputs, labels
 
 
 @pytest.fixture(scope="session")

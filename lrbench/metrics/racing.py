@@ -26,8 +26,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, resolution_of
-from lrbench.metrics.statistics import holm, t_quantile
-from lrbench.metrics.verdict import best_two, by_best, p_of_pairs
+from lrbench.metrics.statistics import t_quantile
+from lrbench.metrics.verdict import best_two, by_best, p_of_avoid, p_of_pairs
 
 
 def next_seeds(
@@ -79,7 +79,7 @@ def _in_race(
     others = ~np.eye(k, dtype=bool)
     q = by_best(p.within, others)
     good = (q <= alpha).all(axis=0)
-    avoid = holm(np.minimum((k - 1) * np.where(others, p.beyond, 1.0).min(axis=0), 1.0)) <= alpha
+    avoid = p_of_avoid(np.where(others, p.beyond, 1.0).min(axis=0)) <= alpha
     step = resolution_of(scores) if resolution is None else resolution
     inside: NDArray[np.bool_] = ~good & ~avoid & _has_hope(scores, margin, looks, last, alpha, step)
     if inside.any():

@@ -196,7 +196,7 @@ def familywise_p(
             others = ~np.eye(p.within.shape[-2], k, first, dtype=bool)
             p_good[look] = np.maximum(p_good[look], by_best(p.within, others).max(axis=-2))
             beyond[look] = np.minimum(beyond[look], np.where(others, p.beyond, 1.0).min(axis=-2))
-    return p_good, holm(np.minimum((k - 1) * beyond, 1.0))
+    return p_good, p_of_avoid(beyond)
 
 
 class PairwiseP(NamedTuple):
@@ -226,6 +226,11 @@ def p_of_pairs(
         within = np.minimum(within, np.where(both, pairs.p_within(margin) / share, 1.0))
         beyond = np.minimum(beyond, np.where(both, pairs.p_beyond(margin) / share, 1.0))
         yield PairwiseP(within, beyond)
+
+
+def p_of_avoid(beyond: FloatArray) -> FloatArray:
+    """Return the familywise p-values of `avoid` from the smallest p(j, i) of each policy i, [..., k]."""
+    return holm(np.minimum((beyond.shape[-1] - 1) * beyond, 1.0))
 
 
 def by_best(within: FloatArray, others: NDArray[np.bool_]) -> FloatArray:

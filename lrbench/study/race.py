@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrbench.metrics.racing import next_seeds
-from lrbench.metrics.ranking import score_table
+from lrbench.metrics.ranking import PolicyRuns, score_table
 from lrbench.study.results import resolution
 
 if TYPE_CHECKING:
@@ -37,13 +37,9 @@ def last_round(evidence: StudyRuns) -> tuple[Round, bool]:
 def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int], bool]:
     over, looks = evidence.over(task), evidence.looks
     last = max(look for look in looks.seeds if look <= len(evidence.record.seeds))
-    contenders = {evidence.rows[one.name]: one for one in evidence.contenders(evidence.records(task, "main"))}
-    rows = list(over)
-    known = [row for row in rows if row in contenders]
-    scores = np.full((len(rows), len(evidence.record.seeds)), np.nan)
-    diverged = np.zeros(scores.shape, dtype=bool)
-    places = [rows.index(row) for row in known]
-    scores[places], diverged[places] = score_table([contenders[row] for row in known], evidence.record.seeds)
+    records = evidence.records(task, "main")
+    rows = [PolicyRuns(name, "", tuple(records.get(row, ()))) for row, name in evidence.labels.items()]
+    scores, diverged = score_table(rows, evidence.record.seeds)
     done = np.zeros(len(rows), dtype=np.int64)
     while True:
         given = np.arange(scores.shape[1]) < done[:, None]
@@ -57,7 +53,7 @@ def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int
             diverged=diverged & given,
             resolution=resolution(task),
         )
-        plan = dict(zip(rows, wanted.tolist(), strict=True))
+        plan = dict(zip(evidence.labels, wanted.tolist(), strict=True))
         if (wanted == done).all():
             return plan, True
         if any(over[row] < seeds for row, seeds in plan.items()):
