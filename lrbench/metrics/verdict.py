@@ -266,6 +266,8 @@ def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[
             reason = f"worse than the best by more than {terms.margin:g} (p = {avoided:.2g})"
         elif done[i] < first_look:
             reason = f"verdicts begin at {first_look} seeds, of which it has {done[i]}"
+        elif np.count_nonzero(done >= first_look) < 2:
+            reason = f"verdicts begin at {first_look} seeds, which no other policy has yet"
         else:
             behind = float((behind_second if i == best else behind_best)[i])
             to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))

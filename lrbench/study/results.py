@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, takewhile
@@ -375,7 +375,7 @@ def answer(evidence: StudyRuns) -> Results:
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
                 interactions=tuple(_interactions(evidence, task, records)),
-                looks=evidence.looks.seeds[: evidence.looks.done(max(over.values()))],
+                looks=evidence.looks.seeds[: evidence.looks.done(_compared(over.values()))],
                 spread=spread,
                 collapsed=collapsed,
                 val_samples=task.val_samples,
@@ -386,6 +386,11 @@ def answer(evidence: StudyRuns) -> Results:
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))
+
+
+def _compared(over: Collection[int]) -> int:
+    """Return the most seeds that two rows have, or one where it has no other: a single row is compared with none."""
+    return sorted(over, reverse=True)[min(1, len(over) - 1)]
 
 
 def _noise(
