@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from inspect import Parameter, signature
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
 from lrbench.advice.evidence import AskedTask, evidence_by_task
 from lrbench.advice.recommend import Advice, advise, advise_by_range_test, no_evidence, verified
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from lrbench.metrics import Scorecard
 
-F = TypeVar("F", bound=Callable[..., object])
+P = ParamSpec("P")
+T = TypeVar("T")
 Location = str | Path
 
 
@@ -79,7 +80,7 @@ class Outcome(Readable):
 
 
 class LabArguments(TypedDict, total=False):
-    """The arguments of a `Lab`, which each function of this module takes too."""
+    """The arguments of a `Lab`, which each of its questions takes too."""
 
     store: Store | Location | None
     data_root: Location | None
@@ -92,11 +93,37 @@ class LabArguments(TypedDict, total=False):
     progress: bool
 
 
+def _own(method: Callable[..., object]) -> list[Parameter]:
+    """Return the parameters of a method but for `**lab`."""
+    return [one for one in signature(method).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+
+
+def _of_lab(method: Callable[..., object], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take the arguments that are not a method's own, but its lab's, out of those of a call."""
+    return {name: arguments.pop(name) for name in arguments.keys() - {one.name for one in _own(method)}}
+
+
+def _question(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[Lab, P], T]:
+    """Answer in a lab with other arguments where a method of `Lab` is given some as `**lab`."""
+
+    @wraps(method)
+    def question(lab: Lab, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        changes = _of_lab(method, kwargs)
+        if not changes:
+            return method(lab, *args, **kwargs)
+        kept = {name: getattr(lab, name) for name in LabArguments.__annotations__.keys() - changes}
+        with Lab(**kept, **changes) as other:
+            return method(other, *args, **kwargs)
+
+    return question
+
+
 class Lab:
     """Answer questions about policies with runs: a store, data, and how the runs that are missing are trained.
 
-    Every function of lrbench that trains is a method of a lab; called without one, it makes a lab for itself. A lab
-    opens its store when it first needs it, and closes it at the end of a `with` block, unless it was given open:
+    Every function of lrbench that trains is a method of a lab; called without one, it makes a lab for itself. A method
+    takes the arguments of a lab too, in place of the lab's own for that call. A lab opens its store when it first needs
+    it, and closes it at the end of a `with` block, unless it was given open:
 
         with lrbench.Lab(store="runs.db", workers=4) as lab:
             lab.run("quickstart")
@@ -191,8 +218,29 @@ class Lab:
         numbers, first = split_seeds(seeds, study.name)
         return replace(study, tasks=tasks, seeds=seeds_of(numbers, study.name), until_decided=first)
 
-    def run(self, study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None) -> Outcome:
-        """Run a study in this lab, as `lrbench.run` does."""
+    @_question
+    def run(
+        self,
+        study: Study | Location,
+        *,
+        steps: int | None = None,
+        seeds: int | str | None = None,
+        **lab: Unpack[LabArguments],
+    ) -> Outcome:
+        """Train what a study asks for and the store does not have yet, and rank its policies.
+
+        Args:
+            study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
+            steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
+            seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own; or "5..40": with 5, and up to
+                40 for the policies that more can help, until all are decided.
+            lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
+
+        Raises:
+            LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
+            TaskError: policies take their peak from a range test, and no learning rate learns anything.
+            KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
+        """
         return self._answered(self.study(study, steps=steps, seeds=seeds), "study")
 
     def _answered(self, study: Study, kind: Kind) -> Outcome:
@@ -202,6 +250,7 @@ class Lab:
             after = None if before is None or not before.is_latest else trainer.store.entry(before.id)
             return Outcome(answer(evidence), tally, None if after is None or after.is_latest else after.address)
 
+    @_question
     def compare(
         self,
         policies: Policies,
@@ -214,8 +263,28 @@ class Lab:
         target: float | None = None,
         confirm: int = 0,
         name: str | None = None,
+        **lab: Unpack[LabArguments],
     ) -> Outcome:
-        """Compare policies in this lab, as `lrbench.compare` does."""
+        """Train policies on a task with the same seeds, as far as the store lacks them, and rank them with verdicts.
+
+        The arguments are those of a `Study`: `compare({"flat": "FIX(k0=0.1)", "wave": wave}, task)`. On the command
+        line, `lrbench compare` shows two policies of a study that was run.
+
+        Args:
+            policies: values, texts or tables, in a list or by their names.
+            task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
+            modifiers: with what every policy is trained as well, such as ["PLP()"].
+            seeds: how many (0, 1, ...), or which, or "5..40" until decided.
+            steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
+            margin: a policy within this distance of the best is as good as the best.
+            target: the validation objective to reach, for `steps_to_target`.
+            confirm: on how many fresh seeds the winner and its closest rivals are scored again.
+            name: what the store keeps the study as; by default made of the names of policies and task.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
+        """
         study = Study(
             policies=policies,
             task=self.task(task),
@@ -229,6 +298,7 @@ class Lab:
         )
         return self.run(study)
 
+    @_question
     def score(
         self,
         policy: Policy | str,
@@ -238,8 +308,23 @@ class Lab:
         steps: int | None = None,
         target: float | None = None,
         base_lr_scales: Sequence[float] = (),
+        **lab: Unpack[LabArguments],
     ) -> Scorecard:
-        """Score a policy in this lab, as `lrbench.score` does."""
+        """Train one policy on a task with several seeds, and measure what it is worth.
+
+        Args:
+            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
+            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            seeds: how many (0, 1, ...), or which.
+            steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
+            target: the validation objective to reach, for `steps_to_target`.
+            base_lr_scales: factors at which the policy is trained as well, for its robustness over the base LR.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the policy, the task or the store cannot be used; nothing is trained then.
+            TaskError: every run raised an error; the store has the tracebacks.
+        """
         policy, seeds, task = _parsed(policy), seeds_of(seeds, "score"), self.task(task).with_budget(steps)
         study = Study(
             name=f"score {policy} on {task.name}, {task.steps} iterations",
@@ -254,6 +339,7 @@ class Lab:
             raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {scored.failures[0].error}")
         return replace(scored.scorecards[0], verdict=None)
 
+    @_question
     def range_test(
         self,
         task: TaskLike,
@@ -262,12 +348,26 @@ class Lab:
         steps: int | None = None,
         sweep: Sweep = "exponential",
         sweep_range: tuple[float, float] = (1e-6, 10.0),
+        **lab: Unpack[LabArguments],
     ) -> RangeTest:
-        """Find a task's range of learning rates in this lab, as `lrbench.range_test` does."""
+        """Find the range of constant learning rates in which a task learns, and where it stops to learn.
+
+        Args:
+            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            seeds: how many (0, 1, ...), or which; the range is the median over them.
+            steps: iterations of each run; by default a fifth of the task's own, from 100 to 500.
+            sweep: "exponential" or "linear": how the LR rises in the runs that find about where to look.
+            sweep_range: from where to where it rises.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the task or the store cannot be used, or no learning rate learns anything.
+        """
         seeds, task = seeds_of(seeds, "range test"), self.task(task)
         with self._trainer() as trainer:
             return find_range(task, trainer, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
 
+    @_question
     def search(
         self,
         search: Search | Location,
@@ -276,8 +376,25 @@ class Lab:
         seeds: int | None = None,
         policies: int | None = None,
         mirror: str | None = None,
+        **lab: Unpack[LabArguments],
     ) -> SearchResult:
-        """Search a space of policies in this lab, as `lrbench.search` does."""
+        """Search a space of policies for the best one on a task, and confirm it on fresh seeds.
+
+        A search that was stopped goes on where it was, and one that is done is answered from the store.
+
+        Args:
+            search: a `Search`, a TOML file with a [search] table, or the name of one that ships with lrbench.
+            steps: the whole budget of a run in iterations, in place of the task's own; see `Task.with_budget`.
+            seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the search's own.
+            policies: try at most this number of policies, in place of the search's own.
+            mirror: the URL of an Optuna storage, such as "sqlite:///optuna.db", that is kept up to date for
+                optuna-dashboard; the search itself needs none.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the search, its data or the store cannot be used.
+            KeyboardInterrupt: after Ctrl-C, with everything written.
+        """
         if isinstance(search, Search):
             chosen = search.seeds if seeds is None else seeds_of(seeds, search.name)
             policies = search.policies if policies is None else policies
@@ -289,6 +406,7 @@ class Lab:
         with self._trainer() as trainer:
             return run_search(search, trainer, mirror_to=mirror)
 
+    @_question
     def verify(
         self,
         policy: Policy | str,
@@ -297,13 +415,27 @@ class Lab:
         target: float,
         seeds: int | Sequence[int] = 5,
         steps: int | None = None,
+        **lab: Unpack[LabArguments],
     ) -> Verification:
-        """Verify a policy in this lab, as `lrbench.verify` does."""
+        """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
+
+        Args:
+            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
+            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            target: the validation objective to reach by the end of the budget, as a mean over seeds.
+            seeds: how many, after all that runs of the policy on the task have used, or which; at least two.
+            steps: the budget in iterations, in place of the task's own. Lengths that are fractions of it follow it.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the policy, the task or the store cannot be used, or a run failed.
+        """
         policy, task = _parsed(policy), self.task(task).with_budget(steps)
         check_scores({"target": target}, task, "verify")
         with self._trainer() as trainer:
             return check_policy(policy, task, trainer, target=target, seeds=_count_or_seeds(seeds, "verify"))
 
+    @_question
     def recommend(
         self,
         task: TaskLike,
@@ -315,8 +447,28 @@ class Lab:
         target: float | None = None,
         seeds: int | Sequence[int] = 5,
         steps: int | None = None,
+        **lab: Unpack[LabArguments],
     ) -> Advice:
-        """Recommend policies in this lab, as `lrbench.recommend` does."""
+        """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
+
+        Numbers on fresh seeds come first, then the order is by the worse end of the interval. Nothing is trained unless
+        `range_test` or `target` asks for it; without them, the data of the task need not be there.
+
+        Args:
+            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
+            at_most: how many policies.
+            without: the names of studies to leave out of the evidence, as to see what the others say.
+            range_test: where there is no evidence, train a range test, and recommend common policies with its LRs.
+            target: train them on the task, in their order, until one is verified to reach this validation objective.
+            seeds: of that verification, as for `verify`.
+            steps: the budget in iterations that the advice is for, in place of the task's own.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, there is no
+                evidence, or nothing learns on the task.
+        """
         if at_most < 1:
             raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
         seeds, asked = _count_or_seeds(seeds, "recommend"), self._asked(task, steps)
@@ -357,240 +509,27 @@ def _parsed(policy: Policy | str) -> Policy:
     return parse(policy) if isinstance(policy, str) else policy
 
 
-def _spelled_out(function: F) -> F:
-    """Show the arguments of a lab in a function's signature, for `help` and completion, in place of `**lab`."""
-    own, of_lab = signature(function), signature(Lab).parameters.values()
-    named = [parameter for parameter in own.parameters.values() if parameter.kind is not Parameter.VAR_KEYWORD]
-    function.__dict__["__signature__"] = own.replace(parameters=[*named, *of_lab])
+def _alone(method: Callable[Concatenate[Lab, P], T]) -> Callable[P, T]:
+    """Make a function of a question of `Lab`, which makes a lab for itself.
+
+    Its signature spells out the arguments of that lab, for `help` and completion.
+    """
+
+    @wraps(method)
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        with Lab(**_of_lab(method, kwargs)) as lab:
+            return method(lab, *args, **kwargs)
+
+    parameters = [*_own(method)[1:], *signature(Lab).parameters.values()]
+    function.__dict__["__signature__"] = signature(method).replace(parameters=parameters)
+    function.__qualname__ = function.__name__
     return function
 
 
-@_spelled_out
-def run(
-    study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None, **lab: Unpack[LabArguments]
-) -> Outcome:
-    """Train what a study asks for and the store does not have yet, and rank its policies.
-
-    Args:
-        study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
-        steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own; or "5..40": with 5, and up to 40
-            for the policies that more can help, until all are decided.
-        lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
-
-    Raises:
-        LRBenchError: the study, its data or the store cannot be used; nothing is trained then.
-        TaskError: policies take their peak from a range test, and no learning rate learns anything.
-        KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
-    """
-    with Lab(**lab) as opened:
-        return opened.run(study, steps=steps, seeds=seeds)
-
-
-@_spelled_out
-def compare(
-    policies: Policies,
-    task: TaskLike,
-    *,
-    modifiers: Modifiers = (),
-    seeds: int | Sequence[int] | str = 5,
-    steps: int | None = None,
-    margin: float = 0.01,
-    target: float | None = None,
-    confirm: int = 0,
-    name: str | None = None,
-    **lab: Unpack[LabArguments],
-) -> Outcome:
-    """Train policies on a task with the same seeds, as far as the store lacks them, and rank them with verdicts.
-
-    The words are those of a `Study`, which it makes and runs: `compare({"flat": "FIX(k0=0.1)", "wave": wave}, task)`.
-    On the command line, `lrbench compare` shows two policies of a study that was run.
-
-    Args:
-        policies: values, texts or tables, in a list or by their names.
-        task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
-        modifiers: with what every policy is trained as well, such as ["PLP()"].
-        seeds: how many (0, 1, ...), or which, or "5..40" until decided.
-        steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
-        margin: a policy within this distance of the best is as good as the best.
-        target: the validation objective to reach, for `steps_to_target`.
-        confirm: on how many fresh seeds the winner and its closest rivals are scored again.
-        name: what the store keeps the study as; by default made of the names of policies and task.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
-    """
-    with Lab(**lab) as opened:
-        return opened.compare(
-            policies,
-            task,
-            modifiers=modifiers,
-            seeds=seeds,
-            steps=steps,
-            margin=margin,
-            target=target,
-            confirm=confirm,
-            name=name,
-        )
-
-
-@_spelled_out
-def score(
-    policy: Policy | str,
-    task: TaskLike,
-    *,
-    seeds: int | Sequence[int] | str = 5,
-    steps: int | None = None,
-    target: float | None = None,
-    base_lr_scales: Sequence[float] = (),
-    **lab: Unpack[LabArguments],
-) -> Scorecard:
-    """Train one policy on a task with several seeds, and measure what it is worth.
-
-    Args:
-        policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
-        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
-        seeds: how many (0, 1, ...), or which.
-        steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
-        target: the validation objective to reach, for `steps_to_target`.
-        base_lr_scales: factors at which the policy is trained as well, for its robustness over the base LR.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the policy, the task or the store cannot be used; nothing is trained then.
-        TaskError: every run raised an error; the store has the tracebacks.
-    """
-    with Lab(**lab) as opened:
-        return opened.score(policy, task, seeds=seeds, steps=steps, target=target, base_lr_scales=base_lr_scales)
-
-
-@_spelled_out
-def range_test(
-    task: TaskLike,
-    *,
-    seeds: int | Sequence[int] = 5,
-    steps: int | None = None,
-    sweep: Sweep = "exponential",
-    sweep_range: tuple[float, float] = (1e-6, 10.0),
-    **lab: Unpack[LabArguments],
-) -> RangeTest:
-    """Find the range of constant learning rates in which a task learns, and where it stops to learn.
-
-    Args:
-        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
-        seeds: how many (0, 1, ...), or which; the range is the median over them.
-        steps: iterations of each run; by default a fifth of the task's own, from 100 to 500.
-        sweep: "exponential" or "linear": how the LR rises in the runs that find about where to look.
-        sweep_range: from where to where it rises.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the task or the store cannot be used, or no learning rate learns anything.
-    """
-    with Lab(**lab) as opened:
-        return opened.range_test(task, seeds=seeds, steps=steps, sweep=sweep, sweep_range=sweep_range)
-
-
-@_spelled_out
-def search(
-    search: Search | Location,
-    *,
-    steps: int | None = None,
-    seeds: int | None = None,
-    policies: int | None = None,
-    mirror: str | None = None,
-    **lab: Unpack[LabArguments],
-) -> SearchResult:
-    """Search a space of policies for the best one on a task, and confirm it on fresh seeds.
-
-    A search that was stopped goes on where it was, and one that is done is answered from the store.
-
-    Args:
-        search: a `Search`, a TOML file with a [search] table, or the name of one that ships with lrbench.
-        steps: the whole budget of a run in iterations, in place of the task's own; see `Task.with_budget`.
-        seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the search's own.
-        policies: try at most this number of policies, in place of the search's own.
-        mirror: the URL of an Optuna storage, such as "sqlite:///optuna.db", that is kept up to date for
-            optuna-dashboard; the search itself needs none.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the search, its data or the store cannot be used.
-        KeyboardInterrupt: after Ctrl-C, with everything written.
-    """
-    with Lab(**lab) as opened:
-        return opened.search(search, steps=steps, seeds=seeds, policies=policies, mirror=mirror)
-
-
-@_spelled_out
-def verify(
-    policy: Policy | str,
-    task: TaskLike,
-    *,
-    target: float,
-    seeds: int | Sequence[int] = 5,
-    steps: int | None = None,
-    **lab: Unpack[LabArguments],
-) -> Verification:
-    """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
-
-    Args:
-        policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
-        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
-        target: the validation objective to reach by the end of the budget, as a mean over seeds.
-        seeds: how many, after all that runs of the policy on the task have used, or which; at least two.
-        steps: the budget in iterations, in place of the task's own. Lengths that are fractions of it follow it.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the policy, the task or the store cannot be used, or a run failed.
-    """
-    with Lab(**lab) as opened:
-        return opened.verify(policy, task, target=target, seeds=seeds, steps=steps)
-
-
-@_spelled_out
-def recommend(
-    task: TaskLike,
-    *,
-    goal: str = "accuracy",
-    at_most: int = 3,
-    without: Collection[str] = (),
-    range_test: bool = False,
-    target: float | None = None,
-    seeds: int | Sequence[int] = 5,
-    steps: int | None = None,
-    **lab: Unpack[LabArguments],
-) -> Advice:
-    """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
-
-    Numbers on fresh seeds come first, then the order is by the lower end of the interval. Nothing is trained unless it
-    is asked for, and then the data of the task need not be there.
-
-    Args:
-        task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
-        goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
-        at_most: how many policies.
-        without: the names of studies to leave out of the evidence, as to see what the others say.
-        range_test: where there is no evidence, train a range test, and recommend common policies with its LRs.
-        target: train them on the task, in their order, until one is verified to reach this validation objective.
-        seeds: of that verification, as for `verify`.
-        steps: the budget in iterations that the advice is for, in place of the task's own.
-        lab: as for `run`; see `Lab`.
-
-    Raises:
-        LRBenchError: the goal or a study to leave out is unknown, the task or the store cannot be used, there is no
-            evidence, or nothing learns on the task.
-    """
-    with Lab(**lab) as opened:
-        return opened.recommend(
-            task,
-            goal=goal,
-            at_most=at_most,
-            without=without,
-            range_test=range_test,
-            target=target,
-            seeds=seeds,
-            steps=steps,
-        )
+run = _alone(Lab.run)
+compare = _alone(Lab.compare)
+score = _alone(Lab.score)
+range_test = _alone(Lab.range_test)
+search = _alone(Lab.search)
+verify = _alone(Lab.verify)
+recommend = _alone(Lab.recommend)

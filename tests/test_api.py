@@ -1,8 +1,10 @@
 import math
+import pickle
+import pydoc
 import re
 import subprocess
 import sys
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -145,13 +147,28 @@ def test_a_lab_that_is_asked_for_nothing_makes_no_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["run", "compare", "score", "range_test", "search", "verify", "recommend"])
 def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
     function, method = getattr(lrbench, name), getattr(lrbench.Lab, name)
-    of_method, of_lab = (
-        list(signature(method).parameters.values())[1:],
-        list(signature(lrbench.Lab).parameters.values()),
-    )
+    (_, *of_method, lab), of_lab = signature(method).parameters.values(), signature(lrbench.Lab).parameters
 
-    assert list(signature(function).parameters.values()) == [*of_method, *of_lab]
-    assert LabArguments.__annotations__.keys() == signature(lrbench.Lab).parameters.keys()
+    assert list(signature(function).parameters.values()) == [*of_method, *of_lab.values()]
+    assert (lab.name, lab.kind) == ("lab", Parameter.VAR_KEYWORD)
+    assert LabArguments.__annotations__.keys() == of_lab.keys()
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert "LRBenchError: " in pydoc.render_doc(function)
+
+
+def test_a_method_of_a_lab_takes_arguments_of_a_lab_for_its_call(task: lrbench.Task, tmp_path: Path) -> None:
+    policy, other = "POLY(k0=0.1, p=1, l=1dur)", tmp_path / "other.db"
+    with lrbench.Lab(store=tmp_path / "runs.db", workers=1) as lab:
+        here = lab.score(policy, task, seeds=2, steps=20)
+        assert lab.score(policy, task, seeds=2, steps=20, store=other).val == here.val
+        with pytest.raises(StudyError, match="engine = 'steam'"):
+            lab.verify(policy, task, target=0.5, engine="steam")  # type: ignore[arg-type]
+        assert lab.verify(policy, task, target=0.5, seeds=[0, 1], steps=20, workers=2).steps_trained == 0
+        with pytest.raises(TypeError, match="sedes"):
+            lab.score(policy, task, sedes=2)  # type: ignore[call-arg]
+        assert {entry.kind for entry in lab.store.studies()} == {"score", "verify"}
+    with lrbench.open_store(other) as store:
+        assert len(store.studies()) == 1
 
 
 @pytest.mark.parametrize(
