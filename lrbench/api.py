@@ -337,7 +337,7 @@ class Lab:
         (scored,) = self._answered(study, "score").results.tasks
         if not scored.scorecards:
             raise TaskError(f"no run of {policy} on task '{task.name}' could be finished: {scored.failures[0].error}")
-        return replace(scored.scorecards[0], verdict=None)
+        return replace(scored.scorecards[0], verdict=None, verdicts={})
 
     @_question
     def range_test(

@@ -44,6 +44,9 @@ class MetricDeclaration:
         digits: how many are shown behind the point; where negative, how many significant ones.
         better: which way it is better; None where neither is.
         bounds: its lowest and highest possible value; intervals are clipped to them.
+        margin: the difference that does not matter, where a study gives none; None: see `default_margin`.
+        margin_of: the unit of the margin: that of the metric, or shares of the task's budget in iterations, or of the
+            best policy's value.
         at_end: computes it when a run ends; it is stored with the run.
         of_run: computes it from what is stored of a run, whenever results are read.
         expected: every scorecard has it, known or not; others are there only where a run has them.
@@ -51,6 +54,9 @@ class MetricDeclaration:
             the ranking that the command line prints.
         dispensable: where names need room in that ranking, columns above 0 go, the highest first.
         effect: whether the effect of a modifier on it is shown, and how: as a difference, or in percent.
+        is_goal: whether policies may be ranked by it.
+        is_censored: whether a finished run without it is worse than every run with it.
+        is_exact: whether it is counted without noise.
     """
 
     name: str
@@ -59,17 +65,45 @@ class MetricDeclaration:
     digits: int = 3
     better: Better | None = "higher"
     bounds: Bounds | None = None
+    margin: float | None = None
+    margin_of: Literal["", "steps", "best"] = ""
     at_end: Callable[[RunEnd], float | None] | None = None
     of_run: OfRun | None = None
     expected: bool = False
     column: Literal["", "page", "ranking"] = ""
     dispensable: int = 0
     effect: Literal["", "difference", "percent"] = ""
+    is_goal: bool = True
+    is_censored: bool = False
+    is_exact: bool = False
 
     @property
     def form(self) -> str:
         """The format specification of its numbers."""
         return f",.{self.digits}f" if self.digits >= 0 else f".{-self.digits - 1}e"
+
+    @property
+    def default_margin(self) -> float:
+        """The difference that does not matter, in the unit `margin_of`, where a study gives none."""
+        return default_margin(self.margin, self.bounds)
+
+
+SHARE_OF_RANGE = 0.01
+
+
+def default_margin(declared: float | None, bounds: Bounds | None) -> float:
+    """Return the margin of a metric where a study gives none.
+
+    It is the declared one; else a hundredth of the range of the metric, one point of an accuracy; else 0, since on a
+    scale that is not known every difference may matter.
+
+    >>> default_margin(None, (0.0, 1.0)), default_margin(None, (0.0, None)), default_margin(0.02, None)
+    (0.01, 0.0, 0.02)
+    """
+    if declared is not None:
+        return declared
+    low, high = (None, None) if bounds is None else bounds
+    return 0.0 if low is None or high is None else SHARE_OF_RANGE * (high - low)
 
 
 METRICS: Registry[MetricDeclaration] = Registry("metric", StudyError)
@@ -82,7 +116,9 @@ def register_metric(
     better: Better | None = "higher",
     digits: int = 3,
     bounds: Bounds | None = None,
+    margin: float | None = None,
     column: Literal["", "page", "ranking"] = "page",
+    is_censored: bool = False,
 ) -> Callable[[OfRun], OfRun]:
     """Register a function of a `RunRecord` that returns a number, or None where the run has none, as a metric.
 
@@ -98,7 +134,12 @@ def register_metric(
         about = (inspect.getdoc(of_run) or "").partition("\n")[0]
         if not about:
             raise StudyError(f"metric '{name}' must say what it means in the docstring of its function")
-        declared = MetricDeclaration(name, title or name, about, digits, better, bounds, None, of_run, column=column)
+        declared = MetricDeclaration(
+            *(name, title or name, about, digits, better, bounds, margin),
+            of_run=of_run,
+            column=column,
+            is_censored=is_censored,
+        )
         METRICS.add(name, declared, of_run.__module__)
         return of_run
 

@@ -2,13 +2,21 @@
 
 A pair of policies is compared by the differences between their scores on the seeds that both have. No spread is pooled
 over pairs, so that policies may be unequally noisy and correlated in any way.
+
+`Pairs` compares means by t tests. `Signs` counts seeds, for scores of which some are not known but for being worse than
+all others, such as the iterations to a target of a run that never reached it: a mean of those does not exist, and one
+of scores that are cut at the budget is far from normal (`guide/verdicts.md`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lrbench.metrics.statistics import paired_power, sign_power, sign_threshold, t_quantile
 
 FloatArray = NDArray[np.float64]
 
@@ -26,6 +34,29 @@ class Pairs:
     """Standard deviation (ddof 1) of the differences, nan where they share fewer than two seeds."""
     n: FloatArray
     """How many seeds they share."""
+
+    which: ClassVar[str] = ""
+    """On which seeds a claim holds, in words."""
+
+    power = staticmethod(paired_power)
+
+    @staticmethod
+    def seen(scores: FloatArray) -> NDArray[np.bool_]:
+        """Return where there is a score."""
+        return np.isfinite(scores)
+
+    @staticmethod
+    def centers(scores: FloatArray) -> FloatArray:
+        """Return the mean of each policy's scores, nan without one."""
+        seen = np.isfinite(scores)
+        total, n = np.where(seen, scores, 0.0).sum(axis=1), seen.sum(axis=1)
+        means: FloatArray = np.divide(total, n, out=np.full(len(scores), np.nan), where=n > 0)
+        return means
+
+    @staticmethod
+    def threshold(seeds: int, level: float) -> float:
+        """Return the effect times the root of the seeds at which the test's p-value is `level`."""
+        return -t_quantile(seeds - 1, level)
 
     @classmethod
     def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Pairs":
@@ -73,6 +104,85 @@ class Pairs:
     def p_within(self, margin: float) -> FloatArray:
         """Return one-sided p-values against "j is better than i by at least `margin`"; 1 where there is no evidence."""
         return _upper_tail(-self.effect(margin), self.n)
+
+
+@dataclass(frozen=True, eq=False)
+class Signs:
+    """On which seeds each of k policies is ahead of the others, as arrays [..., rows, k] like those of `Pairs`.
+
+    Scores may be minus infinity: worse than every other one. Claims are about the majority of seeds: that i is within
+    the margin of j, or j ahead by more, on more than half of them. The p-value of the sign test, the probability that a
+    fair coin shows as many heads, holds for scores of any distribution, with ties too. Two scores of minus infinity
+    count for neither claim.
+    """
+
+    scores: FloatArray
+    """[..., k, seeds]; nan for a missing run."""
+    rows: slice | Sequence[int]
+
+    which: ClassVar[str] = " on most seeds"
+    power = staticmethod(sign_power)
+
+    @staticmethod
+    def seen(scores: FloatArray) -> NDArray[np.bool_]:
+        return ~np.isnan(scores)
+
+    @staticmethod
+    def centers(scores: FloatArray) -> FloatArray:
+        """Return the median of each policy's scores, nan without one."""
+        known = [row[~np.isnan(row)] for row in scores]
+        return np.array([np.median(row) if len(row) else math.nan for row in known])
+
+    @staticmethod
+    def threshold(seeds: int, level: float) -> float:
+        return (2 * sign_threshold(seeds, level) / seeds - 1) * math.sqrt(seeds)
+
+    @classmethod
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Signs":
+        """Compare policies as `Pairs.of` does; the resolution is of no use to counts."""
+        return cls(scores, rows)
+
+    @property
+    def n(self) -> FloatArray:
+        """How many seeds they share."""
+        seen = (~np.isnan(self.scores)).astype(np.float64)
+        shared: FloatArray = seen[..., self.rows, :] @ np.swapaxes(seen, -1, -2)
+        return shared
+
+    def effect(self, margin: float) -> FloatArray:
+        """Return the share of seeds beyond the margin minus the share within; nan where they share none."""
+        (beyond, within), n = self._counts(margin), self.n
+        return np.divide(beyond - within, n, out=np.full_like(n, np.nan), where=n > 0)
+
+    def p_beyond(self, margin: float) -> FloatArray:
+        """Return p-values against "j is better than i by more than `margin` on at most half of the seeds"."""
+        return self._tail(self._counts(margin)[0])
+
+    def p_within(self, margin: float) -> FloatArray:
+        """Return p-values against "i is within `margin` of j on at most half of the seeds"."""
+        return self._tail(self._counts(margin)[1])
+
+    def _counts(self, margin: float) -> tuple[FloatArray, FloatArray]:
+        """Count the seeds with j ahead by more than the margin, and those with i within it."""
+        finite = np.abs(self.scores[np.isfinite(self.scores)])
+        limit = margin + SAME_SCORE * float(finite.max(initial=0.0))
+        beyond, within = (np.zeros(self.n.shape) for _ in range(2))
+        for scores in np.moveaxis(self.scores, -1, 0):
+            with np.errstate(invalid="ignore"):
+                gap = scores[..., self.rows, None] - scores[..., None, :]
+            beyond += gap > limit
+            within += gap <= limit
+        return beyond, within
+
+    def _tail(self, count: FloatArray) -> FloatArray:
+        from scipy.special import bdtrc
+
+        p: FloatArray = bdtrc(count - 1.0, self.n.astype(np.int64), 0.5)
+        return p
+
+
+Test: TypeAlias = type[Pairs] | type[Signs]
+"""How policies are compared."""
 
 
 def resolution_of(scores: FloatArray) -> float:

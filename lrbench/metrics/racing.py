@@ -25,8 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import FloatArray, Pairs, resolution_of
-from lrbench.metrics.statistics import t_quantile
+from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
 from lrbench.metrics.verdict import best_two, by_best, p_of_avoid, p_of_pairs
 
 
@@ -40,11 +39,12 @@ def next_seeds(
     alpha: float = 0.05,
     diverged: ArrayLike | None = None,
     resolution: float | None = None,
+    test: Test = Pairs,
 ) -> NDArray[np.int64]:
     """Choose how many seeds each policy of a race has after the next round.
 
     Args:
-        scores, margin, alpha, diverged, resolution, looks: as for `judge`.
+        scores, margin, alpha, diverged, resolution, looks, test: as for `judge`.
         done: int [policies], how many of the first seeds each policy has.
         last: the look after which no policy is given more.
 
@@ -55,12 +55,12 @@ def next_seeds(
     if (given < looks.seeds[0]).any() and looks.seeds[0] <= last:
         return np.maximum(given, looks.seeds[0])
     steady = np.full(len(table), True) if diverged is None else ~np.asarray(diverged, dtype=bool).any(axis=1)
-    compared = np.flatnonzero(steady & (np.isfinite(table).sum(axis=1) >= 2))
+    compared = np.flatnonzero(steady & (test.seen(table).sum(axis=1) >= 2))
     target = looks.next_after(int(given.max(initial=0)))
     if target is None or target > last or len(compared) < 2:
         return given
     racing = np.zeros(len(table), dtype=bool)
-    racing[compared] = _in_race(table[compared], given[compared], margin, looks, last, alpha, resolution)
+    racing[compared] = _in_race(table[compared], given[compared], margin, looks, last, alpha, resolution, test)
     return np.where(racing, target, given)
 
 
@@ -72,32 +72,30 @@ def _in_race(
     last: int,
     alpha: float,
     resolution: float | None,
+    test: Test,
 ) -> NDArray[np.bool_]:
     k = len(scores)
     taken = looks.done(int(done.max()))
-    (p,) = deque(islice(p_of_pairs(scores, done, margin, looks, resolution), taken), maxlen=1)
+    (p,) = deque(islice(p_of_pairs(scores, done, margin, looks, resolution, test=test), taken), maxlen=1)
     others = ~np.eye(k, dtype=bool)
     q = by_best(p.within, others)
     good = (q <= alpha).all(axis=0)
     avoid = p_of_avoid(np.where(others, p.beyond, 1.0).min(axis=0)) <= alpha
     step = resolution_of(scores) if resolution is None else resolution
-    inside: NDArray[np.bool_] = ~good & ~avoid & _has_hope(scores, margin, looks, last, alpha, step)
+    inside: NDArray[np.bool_] = ~good & ~avoid & _has_hope(test.of(scores, step), margin, looks, last, alpha)
     if inside.any():
         inside |= (q[:, inside] > alpha).any(axis=1) & ~avoid
-        inside[best_two(scores, np.full(k, True))[0]] = True
+        inside[best_two(test.centers(scores), np.full(k, True))[0]] = True
     return inside
 
 
-def _has_hope(
-    scores: FloatArray, margin: float, looks: Looks, last: int, alpha: float, step: float
-) -> NDArray[np.bool_]:
-    k = len(scores)
-    pairs = Pairs.of(scores, step)
+def _has_hope(pairs: Pairs | Signs, margin: float, looks: Looks, last: int, alpha: float) -> NDArray[np.bool_]:
+    k = len(pairs.n)
     effect = np.where(np.isfinite(found := pairs.effect(margin)) & ~np.eye(k, dtype=bool), found, -np.inf)
     nearest = effect.argmax(axis=0)
     e, shared = effect.max(axis=0), pairs.n[nearest, np.arange(k)]
     level = alpha * looks.shares_by_seeds[last]
-    to_avoid, to_accept = (-t_quantile(last - 1, level / tests) for tests in (k * (k - 1), k - 1))
+    to_avoid, to_accept = (pairs.threshold(last, level / tests) for tests in (k * (k - 1), k - 1))
     error = 1 / np.sqrt(np.maximum(shared, 1.0))
     threshold = np.where(e > error, to_avoid, to_accept)
     hope: NDArray[np.bool_] = (np.abs(e) + error) * math.sqrt(last) >= threshold

@@ -4,7 +4,7 @@ Ranks and verdicts look at the validation score. The test score stands beside it
 what the chosen policy is worth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.errors import StudyError
-from lrbench.metrics.direction import as_gain
+from lrbench.metrics.direction import Better, as_gain
+from lrbench.metrics.goal import VALIDATION, Criterion, objective_criterion
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.runs import RunRecord
@@ -40,6 +41,7 @@ def rank(
     looks: Looks | None = None,
     seeds: Sequence[int] | None = None,
     done: Sequence[int] | None = None,
+    by: Sequence[Criterion] = (),
 ) -> list[Scorecard]:
     """Rank a study's policies by their mean validation score, best first, those without any score last.
 
@@ -49,37 +51,61 @@ def rank(
         target: as for `summarise`.
         seeds, done: of a study with looks, its seeds in their order, and for each policy how many of the first its
             runs are over.
+        by: the goals, of which the first ranks, and policies that diverged come last then; each has verdicts of its
+            own. By default the objective with `margin` and `resolution`.
 
     Raises:
         StudyError: as `judge` and `summarise`, and where contenders differ in their objective.
     """
-    objective_of(run for contender in contenders for run in contender.runs)
+    runs = [run for contender in contenders for run in contender.runs]
+    objective, better = objective_of(runs), runs[0].better if runs else "higher"
+    goals = by or (objective_criterion(objective, better, margin, resolution),)
     cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
-    scores, diverged = score_table(contenders, seeds)
-    verdicts = judge(scores, margin, alpha, diverged, resolution, looks, done)
-    judged = [replace(card, verdict=verdict) for card, verdict in zip(cards, verdicts, strict=True)]
-    return sorted(judged, key=_gain, reverse=True)
+    tables = [gain_table(contenders, goal.gain, seeds) for goal in goals]
+    verdicts = [
+        judge(gains, one.distance, alpha, diverged, one.resolution, looks, done, test=one.test, shown=str(one.margin))
+        for one, (gains, diverged) in zip(goals, tables, strict=True)
+    ]
+    places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)
+    if goals[0].figure != f"{VALIDATION}{objective}":
+        gains, diverged = tables[0]
+        centers = np.nan_to_num(goals[0].test.centers(gains), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        places.sort(key=lambda i: (not diverged[i].any(), centers[i]), reverse=True)
+    by_goal = [
+        {goal.name: verdict for goal, verdict in zip(goals, of_policy, strict=True)}
+        for of_policy in zip(*verdicts, strict=True)
+    ]
+    return [replace(cards[i], verdict=by_goal[i][goals[0].name], verdicts=by_goal[i]) for i in places]
 
 
 def score_table(
     contenders: Sequence[PolicyRuns], seeds: Sequence[int] | None = None, split: Literal["val", "test"] = "val"
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the gains of scores on a split and which runs diverged, both [policies, seeds]; nan for a missing run.
+    """Return the gains of scores on a split and which runs diverged, as `gain_table` does."""
+    return gain_table(contenders, lambda run: _of_score(run.score(split), run.better), seeds)
 
+
+def gain_table(
+    contenders: Sequence[PolicyRuns], gain: Callable[[RunRecord], float], seeds: Sequence[int] | None = None
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the gains of runs and which of them diverged, both [policies, seeds]; nan for a missing run.
 
     The columns are `seeds`, by default those of all contenders in rising order.
     """
     if seeds is None:
         seeds = sorted({run.seed for contender in contenders for run in contender.runs})
     column = {seed: s for s, seed in enumerate(seeds)}
-    scores = np.full((len(contenders), len(seeds)), np.nan)
+    gains = np.full((len(contenders), len(seeds)), np.nan)
     diverged = np.zeros((len(contenders), len(seeds)), dtype=np.bool_)
     for i, contender in enumerate(contenders):
         for run in contender.runs:
-            score = run.score(split)
-            scores[i, column[run.seed]] = np.nan if score is None else as_gain(score, run.better)
+            gains[i, column[run.seed]] = gain(run)
             diverged[i, column[run.seed]] = run.diverged
-    return scores, diverged
+    return gains, diverged
+
+
+def _of_score(score: float | None, better: Better) -> float:
+    return np.nan if score is None else as_gain(score, better)
 
 
 def _gain(card: Scorecard) -> float:

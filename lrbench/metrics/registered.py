@@ -11,6 +11,11 @@ SPREAD = (0.0, 0.5)
 """The bounds of a standard deviation of numbers from 0 to 1."""
 POSITIVE = (0.0, None)
 
+NATS = 0.02
+"""The margin of a cross-entropy: two percent of the probability of the right class, in the geometric mean."""
+OF_COST = 0.05
+"""The margin of a cost, as a share: one evaluation interval of the budget, where that has twenty."""
+
 
 def _of_test(name: str) -> Callable[[RunEnd], float | None]:
     return lambda end: None if end.test is None else getattr(end.test, name)
@@ -22,6 +27,7 @@ SHIPPED = (
         "val loss",
         "mean loss on the validation split",
         better="lower",
+        margin=NATS,
         at_end=lambda end: end.val_loss,
     ),
     MetricDeclaration(
@@ -39,6 +45,7 @@ SHIPPED = (
         bounds=SHARE,
         at_end=_of_test("top1"),
         expected=True,
+        is_goal=False,
     ),
     MetricDeclaration(
         "test_top5",
@@ -47,15 +54,18 @@ SHIPPED = (
         bounds=SHARE,
         at_end=_of_test("top5"),
         expected=True,
+        is_goal=False,
     ),
     MetricDeclaration(
         "test_loss",
         "test loss",
         "mean loss on the test split; of classifiers the cross-entropy in nats",
         better="lower",
+        margin=NATS,
         at_end=lambda end: end.test_loss,
         expected=True,
         effect="difference",
+        is_goal=False,
     ),
     MetricDeclaration(
         "ac",
@@ -117,6 +127,7 @@ SHIPPED = (
         "loss diff",
         "test loss minus train loss, the generalization gap",
         better="lower",
+        margin=NATS,
         at_end=lambda end: None if end.train_loss is None else loss_difference(end.test_loss, end.train_loss),
         expected=True,
         column="ranking",
@@ -129,6 +140,7 @@ SHIPPED = (
         digits=4,
         better="lower",
         bounds=POSITIVE,
+        margin=0.002,
         of_run=lambda run: volatility(run.curve.steps, run.curve.scores),
         expected=True,
         column="page",
@@ -138,6 +150,7 @@ SHIPPED = (
         "base_lr_retention",
         "retention",
         "the fraction of the score that other base learning rates keep",
+        margin=0.01,
         column="ranking",
     ),
     MetricDeclaration(
@@ -154,10 +167,13 @@ SHIPPED = (
         digits=0,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="steps",
         expected=True,
         column="ranking",
         dispensable=4,
         effect="difference",
+        is_censored=True,
     ),
     MetricDeclaration(
         "steps_to_best",
@@ -166,6 +182,8 @@ SHIPPED = (
         digits=0,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="steps",
         of_run=lambda run: steps_to_best(run.curve.steps, run.gains),
         expected=True,
     ),
@@ -176,6 +194,8 @@ SHIPPED = (
         digits=1,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
         of_run=lambda run: run.seconds,
         expected=True,
         column="ranking",
@@ -189,10 +209,13 @@ SHIPPED = (
         digits=-3,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
         of_run=lambda run: run.flops,
         expected=True,
         column="page",
         effect="percent",
+        is_exact=True,
     ),
     MetricDeclaration(
         "forward_flops",
@@ -201,7 +224,10 @@ SHIPPED = (
         digits=-3,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
         effect="percent",
+        is_exact=True,
     ),
     MetricDeclaration(
         "backward_flops",
@@ -210,6 +236,9 @@ SHIPPED = (
         digits=-3,
         better="lower",
         bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
+        is_exact=True,
     ),
     MetricDeclaration(
         "divergence_rate",
@@ -218,6 +247,7 @@ SHIPPED = (
         better="lower",
         bounds=SHARE,
         expected=True,
+        is_goal=False,
     ),
 )
 

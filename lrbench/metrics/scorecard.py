@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class Scorecard(Readable):
     the mean of those that did would flatter a policy that often fails."""
     better: Better = "higher"
     """Which way the objective is better."""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    """The verdicts by goal, of which `verdict` is the first."""
     not_finite: int = 0
     """Finished runs whose objective is NaN or infinite on validation or test."""
 
@@ -70,6 +72,7 @@ class Scorecard(Readable):
             "not_finite": self.not_finite,
             "verdict": None if self.verdict is None else self.verdict.label,
             "look": None if self.verdict is None else self.verdict.look,
+            "verdicts": {goal: {"verdict": one.label, "look": one.look} for goal, one in self.verdicts.items()},
             "metrics": metrics,
         }
 
@@ -166,7 +169,7 @@ def summarise(
         metrics["steps_to_target"] = steps.within(METRICS["steps_to_target"].bounds)
     better = runs[0].better if runs else "higher"
     not_finite = sum(not run.is_finite for run in runs)
-    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached, better, not_finite)
+    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached, better, not_finite=not_finite)
 
 
 def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:

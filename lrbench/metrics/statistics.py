@@ -5,7 +5,7 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -173,14 +173,48 @@ def paired_power(effect: float, seeds: int, level: float) -> float:
     return power if math.isfinite(power) else 0.0
 
 
-def seeds_to_decide(effect: float, level: float, power: float = 0.8, at_most: int = 1000) -> int | None:
-    """Return the fewest seeds with which `paired_power` reaches `power`; None if `at_most` do not suffice."""
-    if not effect > 0 or paired_power(effect, at_most, level) < power:
+def sign_threshold(seeds: int, level: float) -> int:
+    """Return the fewest of some seeds that a sign test at `level` must find on one side; one more than all if none do.
+
+    >>> sign_threshold(5, 0.05), sign_threshold(4, 0.05)
+    (5, 5)
+    """
+    from scipy.special import bdtrc
+
+    tails = bdtrc(np.arange(seeds + 1) - 1.0, seeds, 0.5)
+    return int((tails > level).sum())
+
+
+def sign_power(effect: float, seeds: int, level: float) -> float:
+    """Return the probability that a one-sided sign test at `level` finds a true difference.
+
+    Args:
+        effect: the true share of seeds on one side minus that on the other, from 0 to 1.
+        seeds, level: as for `paired_power`.
+    """
+    from scipy.special import bdtrc
+
+    return float(bdtrc(sign_threshold(seeds, level) - 1.0, seeds, (1 + effect) / 2))
+
+
+def seeds_to_decide(
+    effect: float,
+    level: float,
+    power: float = 0.8,
+    at_most: int = 1000,
+    power_of: Callable[[float, int, float], float] = paired_power,
+) -> int | None:
+    """Return the fewest seeds with which a test reaches `power`; None if `at_most` do not suffice.
+
+    Args:
+        power_of: the power of the test by effect, seeds and level, by default of the paired t test.
+    """
+    if not effect > 0 or power_of(effect, at_most, level) < power:
         return None
     too_few, enough = 1, at_most
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        if paired_power(effect, middle, level) >= power:
+        if power_of(effect, middle, level) >= power:
             enough = middle
         else:
             too_few = middle

@@ -37,6 +37,11 @@ that none of the five showed.
 **Missing runs.** Each pair is compared on the seeds that both have. Claims hold if runs are missing for reasons that
 have nothing to do with their score.
 
+**Scores without a mean.** The iterations to a target of a run that never reached it are not known but for being more
+than all others. Such scores are judged by sign tests (`Signs`), and a claim is about most seeds: i is close if no j is
+ahead of it by more than d on more than half of the seeds, and `good` says that it is within d of the best on more than
+half. The p-values of pairs are exact for any distribution; the procedures above stay as they are.
+
 **Looking again.** Verdicts are made at the looks of a study (`metrics/looks.py`), on the first n seeds of its list.
 Each p-value of a pair is divided by the share of its look, and the smallest so far counts. Nothing else changes, since
 the procedures above take p-values of pairs and no more. A claim once made is final, whatever later looks say, but for
@@ -53,8 +58,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import StudyError
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import FloatArray, Pairs, resolution_of
-from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, paired_power, seeds_to_decide
+from lrbench.metrics.pairs import FloatArray, Pairs, Test, resolution_of
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, seeds_to_decide
 
 Label = Literal["good", "avoid", "undecided"]
 
@@ -96,6 +101,9 @@ def judge(
     resolution: float | None = None,
     looks: Looks | None = None,
     done: ArrayLike | None = None,
+    *,
+    test: Test = Pairs,
+    shown: str | None = None,
 ) -> list[Verdict]:
     """Judge every policy of a study against the best of them.
 
@@ -111,6 +119,8 @@ def judge(
             seeds of the table.
         done: int [policies], how many of the first seeds each policy has been trained with, by default all; later
             seeds count in no test, since their neighbours may still be training.
+        test: how policies are compared: by t tests, or by sign tests, for which a score may be minus infinity.
+        shown: how reasons write the margin, by default as a number.
 
     Raises:
         StudyError: the arrays are not [policies, seeds], or a number is outside its range.
@@ -132,12 +142,14 @@ def judge(
     if given.shape != (len(table),) or (given > seeds).any() or (given < 0).any():
         raise StudyError(f"done must be {len(table)} numbers of seeds from 0 to {seeds}, but is {given.tolist()}")
 
-    finished, steady = np.isfinite(table), np.logical_not(fell.any(axis=1))
+    finished, steady = test.seen(table), np.logical_not(fell.any(axis=1))
     compared = np.flatnonzero(steady & (finished.sum(axis=1) >= 2))
-    terms = _Terms(margin, alpha, resolution, Looks.once(seeds) if looks is None else looks)
+    written = f"{margin:g}" if shown is None else shown
+    terms = _Terms(margin, alpha, resolution, Looks.once(seeds) if looks is None else looks, test, written)
     claims = _claims(table[compared], given[compared], terms) if len(compared) >= 2 else []
     found = dict(zip(compared.tolist(), claims, strict=False))
-    best = best_two(table, steady)
+    best = best_two(test.centers(table), steady)
+    known = np.where(np.isfinite(table), table, np.nan)
     verdicts = []
     for i in range(len(table)):
         if i in found:
@@ -148,7 +160,7 @@ def judge(
             ended = (finished[i] | fell[i]).sum()
             verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended} seeds")
         rival = next((j for j in best if j != i), None)
-        gap = NOTHING_KNOWN if rival is None else paired_interval(table[rival], table[i])
+        gap = NOTHING_KNOWN if rival is None else paired_interval(known[rival], known[i])
         verdicts.append(replace(verdict, gap=gap, rival=rival))
     return verdicts
 
@@ -161,28 +173,36 @@ class _Terms:
     alpha: float
     resolution: float | None
     looks: Looks
+    test: Test
+    shown: str
+    """The margin in words."""
 
     def seeds_to_decide(self, effect: float, tests: int, done: int) -> int | None:
         """Return the first later look that finds an effect with 80% chance; after the last, seeds of a new study."""
         later = [(look, share) for look, share in self.looks.shares_by_seeds.items() if look > done]
         if not later:
-            plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS)
+            plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS, self.test.power)
             return None if plan is None else max(plan, done + 1)
         if not effect > 0:
             return None
-        found = (n for n, share in later if paired_power(effect, n, self.alpha * share / tests) >= PLANNED_POWER)
+        found = (n for n, share in later if self.test.power(effect, n, self.alpha * share / tests) >= PLANNED_POWER)
         return next(found, None)
 
 
 def familywise_p(
-    scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, resolution: float | None = None
+    scores: FloatArray,
+    done: NDArray[np.int64],
+    margin: float,
+    looks: Looks,
+    resolution: float | None = None,
+    test: Test = Pairs,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the familywise p-values (p_good, p_avoid) after each look that a policy has reached; see the module.
 
     Args:
         scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.
         done: [..., k], how many of the first seeds each policy has.
-        margin, resolution, looks: as for `judge`.
+        margin, resolution, looks, test: as for `judge`.
 
     Returns:
         Each [looks, ..., k], never rising from one look to the next.
@@ -192,7 +212,7 @@ def familywise_p(
     p_good, beyond = np.zeros((taken, *done.shape)), np.ones((taken, *done.shape))
     for first in range(0, k, ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        for look, p in enumerate(islice(p_of_pairs(scores, done, margin, looks, resolution, rows), taken)):
+        for look, p in enumerate(islice(p_of_pairs(scores, done, margin, looks, resolution, rows, test), taken)):
             others = ~np.eye(p.within.shape[-2], k, first, dtype=bool)
             p_good[look] = np.maximum(p_good[look], by_best(p.within, others).max(axis=-2))
             beyond[look] = np.minimum(beyond[look], np.where(others, p.beyond, 1.0).min(axis=-2))
@@ -215,12 +235,13 @@ def p_of_pairs(
     looks: Looks,
     resolution: float | None = None,
     rows: slice = slice(None),
+    test: Test = Pairs,
 ) -> Iterator[PairwiseP]:
     """Yield the p-values of pairs after each look, which hold at any time: the smallest p / share so far."""
     within = beyond = np.ones(())
     for seeds, share in looks.shares_by_seeds.items():
         seen = scores[..., :seeds]
-        pairs = Pairs.of(seen, resolution_of(seen) if resolution is None else resolution, rows)
+        pairs = test.of(seen, resolution_of(seen) if resolution is None else resolution, rows)
         there = done >= seeds
         both = there[..., rows, None] & there[..., None, :]
         within = np.minimum(within, np.where(both, pairs.p_within(margin) / share, 1.0))
@@ -243,17 +264,17 @@ def by_best(within: FloatArray, others: NDArray[np.bool_]) -> FloatArray:
 
 def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[Verdict]:
     """Judge policies that never diverged, each with at least two runs."""
-    k, first_look = len(scores), terms.looks.seeds[0]
-    p_good, p_avoid = familywise_p(scores, done, terms.margin, terms.looks, terms.resolution)
+    k, first_look, test = len(scores), terms.looks.seeds[0], terms.test
+    p_good, p_avoid = familywise_p(scores, done, terms.margin, terms.looks, terms.resolution, test)
     good, avoid = ((p <= terms.alpha).sum(axis=0) for p in (p_good, p_avoid))  # for how many looks each claim has stood
     step = resolution_of(scores) if terms.resolution is None else terms.resolution
     nearest_to_beating_it = np.full(k, -np.inf)
     for first in range(0, k, ROWS_AT_ONCE):
-        effect = Pairs.of(scores, step, slice(first, first + ROWS_AT_ONCE)).effect(terms.margin)
+        effect = test.of(scores, step, slice(first, first + ROWS_AT_ONCE)).effect(terms.margin)
         np.fill_diagonal(effect[:, first:], -np.inf)
         nearest_to_beating_it = np.maximum(nearest_to_beating_it, effect.max(axis=0))
-    best, second = best_two(scores, np.full(k, True))
-    behind_best, behind_second = Pairs.of(scores, step, [best, second]).effect(terms.margin)
+    best, second = best_two(test.centers(scores), np.full(k, True))
+    behind_best, behind_second = test.of(scores, step, [best, second]).effect(terms.margin)
 
     def claim(i: int) -> Verdict:
         accepted, avoided = float(p_good[-1, i]), float(p_avoid[-1, i])
@@ -261,9 +282,9 @@ def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[
         label: Label = "good" if good[i] > avoid[i] else "avoid" if avoid[i] > good[i] else "undecided"
         needed = None
         if label == "good":
-            reason = f"within {terms.margin:g} of the best (p = {accepted:.2g})"
+            reason = f"within {terms.shown} of the best{test.which} (p = {accepted:.2g})"
         elif label == "avoid":
-            reason = f"worse than the best by more than {terms.margin:g} (p = {avoided:.2g})"
+            reason = f"worse than the best by more than {terms.shown}{test.which} (p = {avoided:.2g})"
         elif done[i] < first_look:
             reason = f"verdicts begin at {first_look} seeds, of which it has {done[i]}"
         elif np.count_nonzero(done >= first_look) < 2:
@@ -290,11 +311,8 @@ def _why_left_out(runs: int) -> str:
     return f"{runs} finished {'run' if runs == 1 else 'runs'}, at least 2 are needed"
 
 
-def best_two(scores: FloatArray, eligible: NDArray[np.bool_]) -> list[int]:
-    """Return up to two of the eligible policies, those with the highest means, best first."""
-    finite = np.isfinite(scores)
-    runs = finite.sum(axis=1)
-    means = np.where(finite, scores, 0.0).sum(axis=1) / np.maximum(runs, 1)
-    candidates = np.flatnonzero((runs > 0) & eligible)
-    best: list[int] = candidates[np.argsort(-means[candidates], kind="stable")][:2].tolist()
+def best_two(centers: FloatArray, eligible: NDArray[np.bool_]) -> list[int]:
+    """Return up to two of the eligible policies, those with the highest centers of their scores, best first."""
+    candidates = np.flatnonzero(~np.isnan(centers) & eligible)
+    best: list[int] = candidates[np.argsort(-centers[candidates], kind="stable")][:2].tolist()
     return best

@@ -8,12 +8,14 @@ with a standard error of .5%, and three of those are allowed for.
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lrbench.metrics.looks import Looks
+from lrbench.metrics.pairs import Signs
 from lrbench.metrics.verdict import familywise_p, judge
 
 FloatArray = NDArray[np.float64]
@@ -166,3 +168,70 @@ def test_without_shares_who_looks_again_errs_in_more_than_5_percent_of_studies()
     scores = simulated(np.zeros(2), np.ones(2), 0.0, 20, STUDIES)
     seen = [claims(scores[..., :seeds], margin=0.0)[1].any(axis=1) for seeds in range(3, 21)]
     assert np.any(seen, axis=0).mean() > 3 * ALPHA
+
+
+ARRIVALS = {
+    "all equal, margin 0": 0.0,
+    "half a standard deviation late": 0.0,
+    "late, correlation .8": 0.0,
+    "late, with a long tail": 0.0,
+    "30% never reach it": 0.3,
+    "half of the seeds an evaluation late": 0.0,
+    "half of the seeds never reach it": 0.5,
+}
+"""What is wrong with all policies but one, and how often they never reach a target."""
+
+
+def arrivals(case: str, policies: int, seeds: int, studies: int) -> tuple[FloatArray, float]:
+    """Iterations to a target as gains, and a margin, so that each policy but the first is late on half of its seeds."""
+    rng = np.random.default_rng([policies, seeds, len(case)])
+    shape, margin = (studies, policies, seeds), 0.5
+    later, never = np.arange(policies)[:, None] > 0, rng.random((studies, policies, seeds)) < ARRIVALS[case]
+    if "half of the seeds" in case:
+        half = rng.random(shape) < 0.5
+        return np.where(later & half, -math.inf if "never" in case else -3.0, -2.0), margin
+    steps = rng.lognormal(0.0, 1.5, shape) if "tail" in case else rng.standard_normal(shape)
+    if "correlation" in case:
+        steps = math.sqrt(0.8) * rng.standard_normal((studies, 1, seeds)) + math.sqrt(0.2) * steps
+    if "equal" in case:
+        return -steps, 0.0
+    # Those that reach it are late so often that half of all seeds are late or miss it.
+    late = (0.5 - ARRIVALS[case]) / (1 - ARRIVALS[case])
+    shift = margin + math.sqrt(2) * NormalDist().inv_cdf(late)
+    return np.where(later & never, -math.inf, -(steps + np.where(later, shift, 0.0))), margin
+
+
+@pytest.mark.parametrize(
+    ("policies", "seeds", "looks"),
+    [(2, 8, Looks.once(8)), (13, 15, Looks.once(15)), (2, 40, Looks.planned(5)), (4, 40, Looks.between(5, 40))],
+    ids=["2 policies, one look", "13 policies, one look", "5 seeds and more to 40", "5 to 40"],
+)
+@pytest.mark.parametrize("case", ARRIVALS)
+def test_iterations_to_a_target_are_claimed_wrongly_in_at_most_5_percent_of_studies(
+    case: str, policies: int, seeds: int, looks: Looks
+) -> None:
+    gains, margin = arrivals(case, policies, seeds, STUDIES)
+    done = np.full(gains.shape[:-1], seeds)
+    p_good, p_avoid = familywise_p(gains, done, margin, looks, test=Signs)
+    assert (p_avoid[-1] <= ALPHA).any(axis=1).mean() <= ALLOWED
+    if case != "all equal, margin 0":
+        assert (p_good[-1, :, 1:] <= ALPHA).any(axis=1).mean() <= ALLOWED
+
+
+def test_t_tests_of_iterations_cut_at_the_budget_err_in_more_than_5_percent_of_studies() -> None:
+    # What sign tests are for: five seeds often do not show that one in ten never reaches the target.
+    rng = np.random.default_rng(0)
+    steps = 300 + 60 * rng.standard_normal((STUDIES, 2, 5))
+    steps[:, 1] = np.where(rng.random((STUDIES, 5)) < 0.1, 1000, steps[:, 1])
+    good, _ = claims(-steps, margin=50.0, resolution=20.0)
+    assert good[:, 1].mean() > 2 * ALPHA
+
+
+@pytest.mark.parametrize(("policies", "seeds"), [(2, 8), (13, 20)])
+def test_a_policy_that_never_reaches_the_target_is_found(policies: int, seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    gains = -rng.lognormal(5.0, 0.1, (STUDIES, policies, seeds))
+    gains[:, -1] = -math.inf
+    done = np.full(gains.shape[:-1], seeds)
+    _, p_avoid = familywise_p(gains, done, 20.0, Looks.once(seeds), test=Signs)
+    assert (p_avoid[-1, :, -1] <= ALPHA).mean() >= 0.95

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
+from scipy.stats import binomtest
 
 from lrbench.metrics import judge, verdict
-from lrbench.metrics.pairs import Pairs, resolution_of
+from lrbench.metrics.pairs import Pairs, Signs, resolution_of
 
 
 def test_a_pair_by_hand() -> None:
@@ -108,3 +110,29 @@ def test_a_study_is_judged_the_same_however_many_rows_are_in_memory(rows: int, m
         assert (one.p_good is None) == (other.p_good is None)
         if one.p_good is not None:
             assert (one.p_good, one.p_avoid) == pytest.approx((other.p_good, other.p_avoid), rel=1e-9)
+
+
+def test_signs_count_the_seeds_beyond_the_margin_and_within_it() -> None:
+    never = -math.inf
+    gains = np.array([[-10.0, -10.0, -10.0, never, -10.0], [-12.0, -13.0, never, never, np.nan]])
+    signs = Signs.of(gains)
+    # Seeds 1 and 2 are beyond a margin of 2, seed 0 is within; of seed 3 neither is known.
+    assert signs.n[0, 1] == 4
+    assert signs.effect(2.0)[0, 1] == pytest.approx((2 - 1) / 4)
+    assert signs.p_beyond(2.0)[0, 1] == pytest.approx(binomtest(2, 4, alternative="greater").pvalue)
+    assert signs.p_within(2.0)[0, 1] == pytest.approx(binomtest(1, 4, alternative="greater").pvalue)
+    assert signs.p_within(2.0)[1, 0] == pytest.approx(binomtest(3, 4, alternative="greater").pvalue)
+
+
+def test_some_rows_of_signs_are_those_of_the_whole() -> None:
+    gains = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(float)
+    whole, some = Signs.of(gains), Signs.of(gains, rows=slice(2, 4))
+    assert np.array_equal(some.p_beyond(1.0), whole.p_beyond(1.0)[:, 2:4])
+    assert np.array_equal(some.effect(1.0), whole.effect(1.0)[:, 2:4])
+
+
+def test_the_center_of_arrivals_is_their_median_and_of_scores_their_mean() -> None:
+    gains = np.array([[-1.0, -2.0, -math.inf], [-math.inf, -1.0, -math.inf], [np.nan, np.nan, np.nan]])
+    assert Signs.centers(gains).tolist()[:2] == [-2.0, -math.inf]
+    assert np.isnan(Signs.centers(gains)[2])
+    assert Pairs.centers(gains)[:2].tolist() == [-1.5, -1.0]

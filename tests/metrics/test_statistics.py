@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.stats import binom
 
 from lrbench.metrics.statistics import (
     NOTHING_KNOWN,
@@ -15,6 +16,8 @@ from lrbench.metrics.statistics import (
     paired_power,
     proportion_interval,
     seeds_to_decide,
+    sign_power,
+    sign_threshold,
     t_interval,
 )
 from tests.present import present
@@ -106,6 +109,20 @@ def test_power_of_the_reference_example() -> None:
 
 def test_power_of_no_effect_is_the_level() -> None:
     assert paired_power(0.0, seeds=7, level=0.05) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(5, 0.04), (12, 0.01), (20, 0.0003)])
+def test_the_threshold_and_the_power_of_a_sign_test_are_those_of_the_binomial_distribution(
+    seeds: int, level: float
+) -> None:
+    needed = sign_threshold(seeds, level)
+    assert binom.sf(needed - 1, seeds, 0.5) <= level < binom.sf(needed - 2, seeds, 0.5)
+    assert sign_power(0.6, seeds, level) == pytest.approx(binom.sf(needed - 1, seeds, 0.8))
+
+
+def test_a_sign_test_of_too_few_seeds_finds_nothing() -> None:
+    assert sign_power(1.0, 4, 0.05) == 0
+    assert seeds_to_decide(1.0, 0.05 / 156, power_of=sign_power) == 12
 
 
 @given(st.floats(0.1, 20), st.floats(1e-5, 0.1))

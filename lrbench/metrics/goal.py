@@ -1,0 +1,197 @@
+"""Goals: the metrics by which policies are ranked, each with the distance that does not matter.
+
+A goal is named by its metric, `steps_to_target`, or by the task's objective, `top1`; `loss` is that on the validation
+split. A margin of its own stands behind a colon: `steps_to_target:50`, in the unit of the metric, or `seconds:5%`, as a
+share of the best policy's value, which compares logarithms and so is about geometric means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lrbench.errors import StudyError, unknown_name
+from lrbench.metrics.direction import Better, as_gain
+from lrbench.metrics.metric import METRICS, MetricDeclaration
+from lrbench.metrics.pairs import Pairs, Signs, Test
+from lrbench.metrics.runs import RunRecord
+
+VALIDATION = "val_"
+TO_TARGET = "steps_to_target"
+OVER_BASE_LRS = "base_lr_"
+"""The beginning of the names of metrics that need runs at other base LRs."""
+
+NO_NOISE = 1e-9
+"""The resolution of counts without noise: so small that equal ones are no matter of chance."""
+
+By = str | Iterable[str] | Mapping[str, float | str]
+"""Goals as they are given: one, several, or each with its margin."""
+
+
+class Margin(NamedTuple):
+    """A distance that does not matter, in the unit of a metric or as a share of the best policy's value."""
+
+    size: float
+    of_best: bool = False
+
+    def __str__(self) -> str:
+        return f"{100 * self.size:g}%" if self.of_best else f"{self.size:g}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A metric by which policies are ranked; the margin is the default unless given.
+
+    >>> str(Goal.parse("seconds:5%")), Goal.parse("steps_to_target:50").margin.size
+    ('seconds:5%', 50.0)
+    """
+
+    name: str
+    margin: Margin | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.margin is None else f"{self.name}:{self.margin}"
+
+    @classmethod
+    def parse(cls, text: str) -> Goal:
+        """Read NAME or NAME:MARGIN.
+
+        Raises:
+            StudyError: the margin is no finite number from 0 on, nor a share below 100%.
+        """
+        name, colon, margin = text.rpartition(":")
+        return cls(name, _margin(margin, text)) if colon else cls(text)
+
+
+def _margin(given: str, where: str) -> Margin:
+    of_best = given.endswith("%")
+    try:
+        size = float(given.removesuffix("%")) / (100 if of_best else 1)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < (1 if of_best else math.inf):
+        raise StudyError(
+            f"the margin of '{where}' must be a finite number from 0 on, as in steps_to_target:50, or a share of the "
+            "best below 100%, as in seconds:5%"
+        )
+    return Margin(size, of_best)
+
+
+def goals_of(by: By) -> tuple[Goal, ...]:
+    """Read goals as they are given: one, several, or each with its margin.
+
+    Raises:
+        StudyError: one has a margin that is none, or is given twice.
+    """
+    if isinstance(by, Mapping):
+        by = [f"{name}:{margin}" for name, margin in by.items()]
+    goals = tuple(Goal.parse(one) for one in ([by] if isinstance(by, str) else by))
+    names = [goal.name for goal in goals]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise StudyError(f"the goal '{twice}' is given {names.count(twice)} times, each may stand only once")
+    return goals
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A goal on a task: which number of a run counts, which way it is better, and what is as good as the best.
+
+    Attributes:
+        name: of the goal.
+        figure: of the number among those of a run.
+        resolution: as for `judge`.
+        target: the validation score to which iterations are counted.
+    """
+
+    name: str
+    figure: str
+    better: Better
+    margin: Margin
+    title: str = ""
+    form: str = ".3f"
+    is_censored: bool = False
+    resolution: float | None = None
+    target: float | None = None
+
+    @property
+    def test(self) -> Test:
+        """How policies are compared by it."""
+        return Signs if self.is_censored else Pairs
+
+    @property
+    def distance(self) -> float:
+        """The margin between gains."""
+        if not self.margin.of_best:
+            return self.margin.size
+        return math.log1p(self.margin.size) if self.better == "lower" else -math.log1p(-self.margin.size)
+
+    def gain(self, run: RunRecord) -> float:
+        """Return the run's number as a gain; nan where it has none, minus infinity if that is the worst.
+
+        Raises:
+            StudyError: the margin is a share, and the number is not positive.
+        """
+        value = self.value(run)
+        if value is None or math.isnan(value):
+            return -math.inf if self.is_censored and not run.diverged else math.nan
+        if self.margin.of_best and value <= 0:
+            raise StudyError(
+                f"by {self.name}: a margin of {self.margin} of the best needs positive values, but seed {run.seed} has "
+                f"{value:g}: give a margin in its unit, as in {self.name}:0.1"
+            )
+        return as_gain(math.log(value) if self.margin.of_best else value, self.better)
+
+    def value(self, run: RunRecord) -> float | None:
+        """Return the run's number, None where it has none."""
+        if self.figure == f"{VALIDATION}{run.objective}":
+            return run.score("val")
+        if self.figure == TO_TARGET:
+            return None if run.diverged or self.target is None else run.steps_to(self.target)
+        return run.figures().get(self.figure)
+
+
+def objective_criterion(objective: str, better: Better, margin: float, resolution: float | None = None) -> Criterion:
+    """Return the criterion of a task's objective."""
+    figure = f"{VALIDATION}{objective}"
+    return Criterion(objective, figure, better, Margin(margin), f"val {objective}", resolution=resolution)
+
+
+def criterion(goal: Goal, objective: Criterion, *, steps: int, target: float | None = None) -> Criterion:
+    """Find what a goal means on a task.
+
+    Args:
+        objective: the criterion of the task's objective.
+        steps: the budget in iterations.
+        target: the validation score to which iterations are counted.
+
+    Raises:
+        StudyError: there is no such metric, or policies are not ranked by it.
+    """
+    if goal.name in (objective.name, objective.figure):
+        if goal.margin is None:
+            return objective
+        return replace(objective, margin=goal.margin, resolution=None if goal.margin.of_best else objective.resolution)
+    known = {objective.name: None} | _metrics_by_goal()
+    metric = known.get(goal.name) or METRICS.get(goal.name)
+    if metric is None or metric.better is None or not metric.is_goal:
+        raise StudyError(unknown_name("goal", goal.name, known))
+    size = metric.default_margin * (steps if metric.margin_of == "steps" else 1)
+    return Criterion(
+        name=goal.name,
+        figure=metric.name,
+        better=metric.better,
+        margin=Margin(size, metric.margin_of == "best") if goal.margin is None else goal.margin,
+        title=metric.title,
+        form=metric.form,
+        is_censored=metric.is_censored,
+        resolution=NO_NOISE if metric.is_exact else None,
+        target=target,
+    )
+
+
+def _metrics_by_goal() -> dict[str, MetricDeclaration | None]:
+    return {
+        name.removeprefix(VALIDATION): metric for name, metric in METRICS.items() if metric.is_goal and metric.better
+    }
