@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def val(self) -> Predictions:
-        """Predictions on the validation split; before the last step of the budget, on `task.curve_samples` of it."""
+        """Predictions on the validation split; before the last step of the budget, on `task.samples_of_curve` of it."""
         return self.predictions["val"]
 
     @property
@@ -85,7 +85,7 @@ def evaluated_splits(task: Task, step: int) -> dict[EvaluatedSplit, Split]:
     """
     if step == task.steps:
         return {"val": task.data.val, "test": task.data.test, "train": train_subset(task)}
-    return {"val": task.data.val.evenly(task.curve_samples)}
+    return {"val": task.data.val.evenly(task.samples_of_curve)}
 
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:

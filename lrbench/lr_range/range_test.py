@@ -34,6 +34,7 @@ from lrbench.lr_range.crossings import (
 )
 from lrbench.policy import FIX, GEOMETRIC, LINEAR
 from lrbench.study.study import Study, StudyPolicy
+from lrbench.tasks.limits import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +152,7 @@ def find_range(
     """
     steps = default_steps(task) if steps is None else steps
     _check(task, seeds, steps, sweep, sweep_range)
-    light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES))
+    light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES), curve_samples=ALL)
     short = light.with_budget(steps, evaluations=RUN_EVALUATIONS)
     watched = light.with_budget(steps, evaluations=SWEEP_EVALUATIONS)
     sweeps, steps_trained = _swept(watched, trainer, seeds, sweep, sweep_range)

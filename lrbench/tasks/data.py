@@ -16,7 +16,7 @@ from torch import Tensor
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
 from lrbench.tasks.fingerprint import array_digest, text_digest
-from lrbench.tasks.validation import Validation, split_indices
+from lrbench.tasks.validation import HELD_OUT, Validation, split_indices
 
 Arrays = tuple[Any, Any]
 
@@ -38,9 +38,9 @@ class Split:
         """The samples at `indices` (int64 [n]), in their order."""
         return Split(self.inputs[indices], self.targets[indices])
 
-    def evenly(self, samples: int | None) -> "Split":
-        """Return at most so many samples, evenly picked from the first to the last; all of them for None."""
-        if samples is None or len(self) <= samples:
+    def evenly(self, samples: int) -> "Split":
+        """Return at most `samples` samples, evenly picked from the first to the last."""
+        if len(self) <= samples:
             return self
         picked = torch.linspace(0, len(self) - 1, samples, dtype=torch.float64).round().long()
         return self.take(picked.to(self.inputs.device))
@@ -104,7 +104,7 @@ class Data(Readable):
         cls,
         train: Arrays,
         test: Arrays,
-        val: Validation | Arrays = 0.2,
+        val: Validation | Arrays = HELD_OUT,
         *,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -132,7 +132,7 @@ class Data(Readable):
         float32), labels out of range, integers beyond int64, and types that are no real numbers (complex, text).
         """
         splits = {"train": as_split(train, "train"), "test": as_split(test, "test")}
-        held_out: Validation = 0.2
+        held_out: Validation | None = None
         if isinstance(val, (int, float)):
             held_out = val
         else:
@@ -144,16 +144,26 @@ class Data(Readable):
 
     @classmethod
     def from_raw(
-        cls, raw: RawData, validation: Validation = 0.2, *, split_seed: int = 0, stratified: bool = False
+        cls, raw: RawData, validation: Validation | None = None, *, split_seed: int = 0, stratified: bool = False
     ) -> "Data":
-        """Split, normalise and check what a dataset delivered; `validation` is ignored where it has its own."""
+        """Split, normalise and check what a dataset delivered.
+
+        Raises:
+            DataError: the data cannot be trained on, or has a validation split of its own and shall be split too.
+        """
         check_raw(raw)
+        if raw.val is not None and (validation is not None or split_seed or stratified):
+            raise DataError(
+                f"it has a validation split of its own, {len(raw.val):,} samples, so that "
+                "validation, split_seed and stratified cannot be given"
+            )
         if raw.val is None:
             labels = raw.train.targets if stratified else None
             if labels is not None and labels.ndim != 1:
                 raise DataError(
                     f"stratified = True needs class labels [N], and the targets are {describe(labels)} each"
                 )
+            validation = HELD_OUT if validation is None else validation
             kept, held_out = split_indices(len(raw.train), validation, split_seed, labels)
             train, val = raw.train.take(kept), raw.train.take(held_out)
             how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"

@@ -1,6 +1,6 @@
 """The rules that a task and its settings share: what they allow, and how often they are evaluated."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.budget import read_number
@@ -10,6 +10,14 @@ MOST_STEPS = 50_000_000
 """The longest budget, in iterations: the learning rates of one run are 8 bytes each in memory, several times over."""
 
 Precision = Literal["float32", "bfloat16"]
+
+CurveSamples = int | Literal["all"] | None
+"""Validation samples of the evaluations before the last: None for as many as cost a twentieth of the training."""
+
+ALL: Final = "all"
+
+FEWEST_CURVE_SAMPLES = 500
+"""A curve over fewer samples is mostly noise: at an accuracy of one half, 500 have a standard error of 0.022."""
 
 EVALUATIONS = 20
 """How often a task is evaluated over its budget unless it says so."""
@@ -44,10 +52,18 @@ def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) ->
         raise TaskError(f"{where}: eval_every = {short_repr(eval_every)} is more than steps = {steps}")
 
 
+def curve_samples_for(eval_every: int, batch_size: int) -> int:
+    """Return how many samples an evaluation takes that costs a twentieth of the training since the one before.
+
+    An iteration costs three forward passes of a batch: its own, and a backward pass of twice its products.
+    """
+    return max(FEWEST_CURVE_SAMPLES, 3 * eval_every * batch_size // 20)
+
+
 def check_curve_samples(where: str, curve_samples: Any) -> None:
-    """Raise TaskError unless it is None or a number of samples from 1 on."""
-    if curve_samples is not None and (type(curve_samples) is not int or curve_samples < 1):
-        raise TaskError(f"{where}: curve_samples = {short_repr(curve_samples)} must be an integer >= 1")
+    """Raise TaskError unless it is None, "all" or a number of samples from 1 on."""
+    if curve_samples not in (None, ALL) and (type(curve_samples) is not int or curve_samples < 1):
+        raise TaskError(f'{where}: curve_samples = {short_repr(curve_samples)} must be an integer >= 1 or "{ALL}"')
 
 
 def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> None:

@@ -85,7 +85,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
 
 def load_data(
     dataset: str | Table | Choice,
-    validation: Validation = 0.2,
+    validation: Validation | None = None,
     *,
     split_seed: int = 0,
     stratified: bool = False,
@@ -97,7 +97,8 @@ def load_data(
     Args:
         dataset: its name, or a table of its kind and options, such as {"kind": "image_folder", "path": "photos"}.
         validation: the fraction (float) or number (int) of train samples held out, drawn with `split_seed`, in the
-            same proportion of every class if `stratified`.
+            same proportion of every class if `stratified`; a fifth unless given. A data set that has a validation
+            split of its own takes none of the three.
         data_root, download: as for `load_task`.
 
     Raises:

@@ -9,6 +9,7 @@ from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.limits import (
+    CurveSamples,
     Precision,
     check_budget,
     check_curve_samples,
@@ -48,11 +49,13 @@ class TaskSettings:
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order
         precision: `"float32"` or `"bfloat16"`
         divergence_factor: losses over so many times the initial one are divergence
-        validation: the part of the train set that is held out: a fraction, or a number of samples
+        validation: the part of the train set that is held out: a fraction, or a number of samples; a fifth unless
+            given, and nothing where the data set has a validation split of its own
         split_seed: draws which samples are held out
         stratified: hold out every class in the same proportion
         metric: `"loss"` judges the task by its loss; top-1 accuracy unless given
-        curve_samples: how many validation samples the evaluations before the last take; all unless given
+        curve_samples: validation samples of the evaluations before the last, or `"all"`; unless given, at least 500
+            and as many as cost a twentieth of the training
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -67,11 +70,11 @@ class TaskSettings:
     augment: tuple[Augmentation, ...] = ()
     precision: Precision = "float32"
     divergence_factor: float = 10.0
-    validation: Validation = 0.2
+    validation: Validation | None = None
     split_seed: int = 0
     stratified: bool = False
     metric: Literal["loss"] | None = None
-    curve_samples: int | None = None
+    curve_samples: CurveSamples = None
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"
@@ -80,7 +83,8 @@ class TaskSettings:
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
         check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
         check_curve_samples(where, self.curve_samples)
-        check_validation(self.validation)
+        if self.validation is not None:
+            check_validation(self.validation)
         if type(self.split_seed) is not int or not -(2**63) <= self.split_seed < 2**63:
             raise TaskError(f"{where}: split_seed = {short_repr(self.split_seed)} must be an integer of 64 bits")
         if type(self.stratified) is not bool:

@@ -22,10 +22,13 @@ from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
 from lrbench.tasks.limits import (
+    ALL,
+    CurveSamples,
     Precision,
     check_budget,
     check_curve_samples,
     check_numerics,
+    curve_samples_for,
     eval_every_for,
     rescaled_eval_every,
 )
@@ -59,7 +62,8 @@ class Task(Readable):
     exceeds `divergence_factor` times the initial validation loss has diverged.
 
     At the end of a run its network is measured on all of the validation and the test split. The evaluations before are
-    a curve over `curve_samples` of the validation split, the same ones each time; over all of it where that is None.
+    a curve over `curve_samples` of the validation split, the same ones each time, or `"all"` of it. Unless given, they
+    are as many as cost a twentieth of the training (`samples_of_curve`), and at least 500.
 
     `version` replaces the code of the user's own functions in the fingerprint.
 
@@ -82,7 +86,7 @@ class Task(Readable):
     augment: tuple[Augmentation, ...]
     precision: Precision
     divergence_factor: float
-    curve_samples: int | None
+    curve_samples: CurveSamples
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
@@ -107,7 +111,7 @@ class Task(Readable):
         augment: Sequence[Augmentation | str | Table] = (),
         precision: Precision = "float32",
         divergence_factor: float = 10.0,
-        curve_samples: int | None = None,
+        curve_samples: CurveSamples = None,
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -229,14 +233,24 @@ class Task(Readable):
             "version": self.version,
             **{part: self._identity(part, value) for part, value in code.items()},
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
-            **({} if self.curve_samples is None else {"curve samples": self.curve_samples}),
+            **({"curve samples": self.curve_samples} if isinstance(self.curve_samples, int) else {}),
         }
         return text_digest(json.dumps(settings, sort_keys=True))
 
     @cached_property
     def key(self) -> str:
         """32 hex digits of everything that determines the numbers of a whole run, but for policy and seed."""
-        return text_digest(self.fingerprint, str(self.steps), str(self.eval_every))
+        chosen = self.curve_samples is None and self.samples_of_curve < len(self.data.val)
+        curve = (f"curve samples {self.samples_of_curve}",) if chosen else ()
+        return text_digest(self.fingerprint, str(self.steps), str(self.eval_every), *curve)
+
+    @property
+    def samples_of_curve(self) -> int:
+        """The validation samples of every evaluation before the last."""
+        samples = self.curve_samples
+        if samples is None:
+            samples = curve_samples_for(self.eval_every, self.batch_size)
+        return len(self.data.val) if samples == ALL else min(samples, len(self.data.val))
 
     @cached_property
     def augments_elsewhere(self) -> bool:

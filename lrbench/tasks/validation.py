@@ -10,6 +10,9 @@ from lrbench.streams import stream_seed
 Validation = float | int
 """A fraction of the train set (a float, 0 < v < 1) or a number of samples (an int)."""
 
+HELD_OUT: Validation = 0.2
+"""What is held out of the train set where neither the user nor the data set gives a validation split."""
+
 
 def split_indices(
     size: int, validation: Validation, split_seed: int, labels: Tensor | None = None

@@ -106,7 +106,7 @@ def _specifications(known: Mapping[str, type]) -> Iterator[Cells]:
 
 
 def _registered(known: Mapping[str, Registration[Any]]) -> Iterator[Cells]:
-    for name, entry in known.items():
+    for name, entry in sorted(known.items()):  # datasets are registered in the order of their imports
         yield _code(name), _options(entry.options), _plain(entry.description)
 
 

@@ -52,7 +52,7 @@ def test_a_task_has_the_settings_of_its_source(name: str, batch_size: int, steps
 @pytest.mark.parametrize("name", ["mnist1d-mlp", "mnist1d-conv"])
 def test_an_embedded_task_loads_offline(name: str) -> None:
     task = load_task(name)
-    assert (len(task.data.train), len(task.data.val), len(task.data.test)) == (3200, 800, 1000)
+    assert (len(task.data.train), len(task.data.val), len(task.data.test)) == (4000, 8000, 8000)
     assert task.steps == 20 * task.eval_every
 
 
@@ -61,9 +61,9 @@ def test_loading_a_task_twice_gives_the_same_key() -> None:
 
 
 def test_settings_can_be_overridden_and_change_the_key() -> None:
-    task = load_task("mnist1d-mlp", steps=100, validation=0.5)
-    assert (task.steps, task.eval_every, len(task.data.val)) == (100, 5, 2000)
-    assert load_task("mnist1d-mlp", split_seed=1).fingerprint != load_task("mnist1d-mlp").fingerprint
+    task = load_task("mnist1d-mlp", steps=100, batch_size=32)
+    assert (task.steps, task.eval_every, task.batch_size) == (100, 5, 32)
+    assert task.fingerprint != load_task("mnist1d-mlp").fingerprint
 
 
 def test_overrides_can_be_written_as_in_a_study_file_or_as_values() -> None:

@@ -3,6 +3,7 @@
 import functools
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,24 @@ def test_a_users_network_and_arrays_make_a_task_with_sensible_defaults() -> None
     assert task.loss is F.cross_entropy
     assert task.objective == "top1"
     assert task.chance == pytest.approx(1 / 3)
+
+
+def test_an_evaluation_of_a_curve_costs_a_twentieth_of_the_training_before_it() -> None:
+    many = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), val=(np.tile(SIGNALS, (90, 1)), np.tile(LABELS, 90)))
+    task = make(data=many, steps=10_000, eval_every=1000)
+    assert task.samples_of_curve == 1000 * 32 * 3 / 20
+    assert task.with_(eval_every=10).samples_of_curve == 500
+    assert task.with_(eval_every=10_000).samples_of_curve == 9000
+    assert task.with_(curve_samples=7).samples_of_curve == 7
+    assert task.with_(curve_samples="all").samples_of_curve == 9000
+
+
+def test_the_size_of_a_curve_that_a_task_chooses_is_in_its_key_where_it_is_less_than_the_split() -> None:
+    many = Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), val=(np.tile(SIGNALS, (90, 1)), np.tile(LABELS, 90)))
+    chosen, whole = make(data=many), make(data=many, curve_samples="all")
+    assert chosen.fingerprint == whole.fingerprint
+    assert chosen.key != whole.key
+    assert make().key == make(curve_samples="all").key
 
 
 def test_a_task_and_its_data_print_in_a_few_lines() -> None:
@@ -269,7 +288,8 @@ def broken() -> nn.Module:
         ({"eval_every": -1}, "eval_every = -1"),
         ({"precision": "float16"}, "precision = 'float16' must be 'float32' or 'bfloat16'"),
         ({"curve_samples": 0}, "curve_samples = 0 must be an integer >= 1"),
-        ({"curve_samples": 2.5}, "curve_samples = 2.5 must be an integer >= 1"),
+        ({"curve_samples": 2.5}, 'curve_samples = 2.5 must be an integer >= 1 or "all"'),
+        ({"curve_samples": "half"}, 'curve_samples = .half. must be an integer >= 1 or "all"'),
         ({"divergence_factor": 1.0}, "divergence_factor = 1.0 must be a finite number above 1"),
         ({"divergence_factor": float("nan")}, "divergence_factor = nan"),
         ({"divergence_factor": "10"}, "divergence_factor = '10'"),
@@ -370,11 +390,15 @@ def test_names_and_tables_are_the_task_that_a_study_file_describes() -> None:
     assert load_task("mnist1d-mlp").key == Task(name="any", data="mnist1d", model="mlp", steps=1000).key
 
 
-def test_data_of_a_name_is_split_by_the_words_of_a_table() -> None:
-    data = load_data("mnist1d", 500, split_seed=3, stratified=True)
+def test_data_of_a_name_is_split_by_the_words_of_a_table(tmp_path: Path) -> None:
+    arrays = {"x_train": SIGNALS, "y_train": LABELS, "x_test": SIGNALS, "y_test": LABELS}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    dataset = {"kind": "npz", "path": str(tmp_path / "mine.npz")}
+    data = load_data(dataset, 50, split_seed=3, stratified=True)
 
-    table = {"base": "mnist1d-mlp", "validation": 500, "split_seed": 3, "stratified": True}
-    assert (data.checksum, len(data.val)) == (load_task(table).data.checksum, 500)
+    table = {"name": "mine", "dataset": dataset, "model": "mlp", "steps": 10, "batch_size": 10}
+    split = {"validation": 50, "split_seed": 3, "stratified": True}
+    assert (data.checksum, len(data.val)) == (load_task({**table, **split}).data.checksum, 50)
 
 
 @pytest.mark.parametrize(

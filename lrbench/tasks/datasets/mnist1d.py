@@ -16,17 +16,26 @@ def no_sources(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...
     return ()
 
 
-@register_dataset("mnist1d", version=1, sources=no_sources)
+@register_dataset("mnist1d", version=2, sources=no_sources)
 def mnist1d(root: Path, download: bool) -> RawData:
-    """MNIST-1D: 4,000 train and 1,000 test signals of 40 points, 10 classes; made offline, no download.
+    """MNIST-1D: 4,000 train, 8,000 validation and 8,000 test signals of 40 points, 10 classes; made offline.
 
-    The package's default arguments, seed 42; float32 [N, 40], standardised by the package.
+    The train split is that of the package's default arguments, seed 42. Its 1,000 test signals are not used: a score on
+    so few is mostly noise, and signals cost nothing to make, so validation and test come from a second data set of
+    16,000 signals, seed 43. float32 [N, 40], each of the two standardised by the package.
     """
-    from mnist1d.data import make_dataset
+    from mnist1d.data import get_dataset_args, make_dataset
 
+    measuring = get_dataset_args()
+    measuring.seed, measuring.num_samples, measuring.train_split = 43, 16_000, 0.5
     with callers_generators():
-        made = make_dataset()
-    return RawData(_split(made["x"], made["y"]), _split(made["x_test"], made["y_test"]), 10)
+        standard, measured = make_dataset(), make_dataset(measuring)
+    return RawData(
+        train=_split(standard["x"], standard["y"]),
+        val=_split(measured["x"], measured["y"]),
+        test=_split(measured["x_test"], measured["y_test"]),
+        num_classes=10,
+    )
 
 
 def _split(x: NDArray[np.float64], y: NDArray[np.int64]) -> Split:
