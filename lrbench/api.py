@@ -28,7 +28,7 @@ from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
 from lrbench.study.results import Results, answer
 from lrbench.study.study import Modifiers, Policies, Study
-from lrbench.tasks import Task, TaskLike, settings_from_dict, task_of
+from lrbench.tasks import AnyTask, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
 from lrbench.training.listener import Listener
 from lrbench.training.runner import RunCounts, check_training
@@ -196,7 +196,7 @@ class Lab:
         with shown as listener:
             yield Trainer(store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
 
-    def task(self, task: TaskLike) -> Task:
+    def task(self, task: TaskLike) -> AnyTask:
         """Return the task itself, or that of a name or a table, with its data.
 
         Raises:
@@ -494,7 +494,7 @@ class Lab:
         try:
             return AskedTask.of(self.task(task).with_budget(steps))
         except DataError:
-            assert not isinstance(task, Task)
+            assert not isinstance(task, AnyTask)
             table = {"base": task} if isinstance(task, str) else task
             return AskedTask.of(settings_from_dict(table).with_budget(steps))
 

@@ -91,11 +91,12 @@ class Tracker:
         best = max(scores, key=lambda row: as_gain(scores[row], self._better))
         return f"{shortened(' + '.join(filter(None, best)), LONGEST_NAME)} {scores[best]:.4f}"
 
-    def _take(self, run: PlannedRun, score: float) -> None:
+    def _take(self, run: PlannedRun, score: float | None) -> None:
         from lrbench.metrics.direction import is_worthless
 
-        if run.scale == 1:
-            score = run.task.chance if is_worthless(score, run.task.better) else score
+        if score is not None and is_worthless(score, run.task.better):
+            score = run.task.chance
+        if run.scale == 1 and score is not None:
             row = (run.entry.name, run.variant.name)
             self._scores.setdefault(run.task.name, {}).setdefault(row, {})[run.seed] = score
 

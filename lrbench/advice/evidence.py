@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lrbench.metrics import Better, Scorecard
     from lrbench.policy import Policy
     from lrbench.store import Kind, Store
-    from lrbench.tasks import Task, TaskSettings
+    from lrbench.tasks import AnyTask, TaskSettings
 
 SHIPPED = "shipped with lrbench"
 
@@ -92,13 +92,13 @@ class AskedTask:
     objective: str
     better: Better
     settings: TaskSettings | None
-    task: Task | None
+    task: AnyTask | None
 
     @classmethod
-    def of(cls, task: Task | TaskSettings) -> AskedTask:
-        from lrbench.tasks import Task
+    def of(cls, task: AnyTask | TaskSettings) -> AskedTask:
+        from lrbench.tasks import AnyTask
 
-        if isinstance(task, Task):
+        if isinstance(task, AnyTask):
             return cls(task.name, task.steps, task.objective, task.better, registered(task.name), task)
         objective: tuple[str, Better] = (TOP1, "higher") if task.metric is None else (task.metric, "lower")
         return cls(task.name, task.steps, *objective, task, None)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, RunRecord
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 GOALS = ("accuracy", "cost", "robust")
@@ -154,7 +154,7 @@ def advise(
     return None
 
 
-def advise_by_range_test(task: Task, trainer: Trainer, *, goal: str = "accuracy", at_most: int = 3) -> Advice:
+def advise_by_range_test(task: AnyTask, trainer: Trainer, *, goal: str = "accuracy", at_most: int = 3) -> Advice:
     """Train a range test, and recommend common policies with its learning rates.
 
     Raises:
@@ -175,7 +175,7 @@ def no_evidence(goal: str) -> str:
     return f"there is no evidence of {goal} on this task or one like it{curves}"
 
 
-def verified(advice: Advice, task: Task, trainer: Trainer, *, target: float, seeds: int | Sequence[int]) -> Advice:
+def verified(advice: Advice, task: AnyTask, trainer: Trainer, *, target: float, seeds: int | Sequence[int]) -> Advice:
     """Train the policies of an advice on the task, in their order, until one is verified to reach the target."""
     checks: list[Verification] = []
     for one in advice.recommendations:

@@ -24,7 +24,7 @@ from lrbench.study.study import Study, StudyPolicy
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 LEVEL = 0.95
@@ -72,7 +72,7 @@ class Verification(Readable):
 
 
 def check_policy(
-    policy: Policy, task: Task, trainer: Trainer, *, target: float, seeds: int | Sequence[int]
+    policy: Policy, task: AnyTask, trainer: Trainer, *, target: float, seeds: int | Sequence[int]
 ) -> Verification:
     """Train a policy with several seeds, and decide whether it reaches a target.
 
@@ -88,7 +88,7 @@ def check_policy(
     if len(seeds) < 2:
         raise StudyError(f"a verification needs at least 2 seeds, not {len(seeds)}")
     try:
-        policy.bind(task.steps, task.steps_per_epoch)
+        task.bind(policy)
     except PolicyError as error:
         raise PolicyError(f"{policy} on task '{task.name}': {error}") from error
     study = Study(

@@ -34,7 +34,6 @@ from lrbench.lr_range.crossings import (
 )
 from lrbench.policy import FIX, GEOMETRIC, LINEAR
 from lrbench.study.study import Study, StudyPolicy
-from lrbench.tasks.limits import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from lrbench.metrics import Better
     from lrbench.policy import Policy
     from lrbench.store import StoredRun
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 LEAST_FALL = 0.02
@@ -132,7 +131,7 @@ class RangeTest(Readable):
 
 
 def find_range(
-    task: Task,
+    task: AnyTask,
     trainer: Trainer,
     *,
     seeds: Sequence[int],
@@ -152,7 +151,7 @@ def find_range(
     """
     steps = default_steps(task) if steps is None else steps
     _check(task, seeds, steps, sweep, sweep_range)
-    light = task.with_(data=task.data.evaluated_on(EVALUATED_SAMPLES), curve_samples=ALL)
+    light = task.evaluated_on(EVALUATED_SAMPLES)
     short = light.with_budget(steps, evaluations=RUN_EVALUATIONS)
     watched = light.with_budget(steps, evaluations=SWEEP_EVALUATIONS)
     sweeps, steps_trained = _swept(watched, trainer, seeds, sweep, sweep_range)
@@ -189,12 +188,12 @@ def find_range(
     )
 
 
-def default_steps(task: Task) -> int:
+def default_steps(task: AnyTask) -> int:
     """Return the iterations of each run of a range test unless they are given."""
     return min(max(task.steps // 5, FEWEST_DEFAULT_STEPS), MOST_DEFAULT_STEPS)
 
 
-def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range: tuple[float, float]) -> None:
+def _check(task: AnyTask, seeds: Sequence[int], steps: int, sweep: str, sweep_range: tuple[float, float]) -> None:
     where = f"range test of '{task.name}'"
     if not seeds:
         raise TaskError(f"{where}: give at least one seed")
@@ -208,12 +207,12 @@ def _check(task: Task, seeds: Sequence[int], steps: int, sweep: str, sweep_range
 
 
 def _swept(
-    task: Task, trainer: Trainer, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
+    task: AnyTask, trainer: Trainer, seeds: Sequence[int], sweep: Sweep, ends: tuple[float, float]
 ) -> tuple[tuple[SweepRun, ...], int]:
     """Return the sweeps, and the number of iterations that this call trained."""
     rising: Callable[..., Policy] = GEOMETRIC if sweep == "exponential" else LINEAR
     policy = rising(k0=ends[0], k1=ends[1], l="1dur")
-    bound = policy.bind(task.steps, task.steps_per_epoch)
+    bound = task.bind(policy)
     runs, trained = _trained(
         f"{sweep} sweep of {task.name}, {task.steps} steps", task, trainer, seeds, {"sweep": policy}
     )
@@ -233,7 +232,7 @@ def _swept(
 
 
 def _constant(
-    task: Task, trainer: Trainer, seeds: Sequence[int], exponents: Sequence[int]
+    task: AnyTask, trainer: Trainer, seeds: Sequence[int], exponents: Sequence[int]
 ) -> tuple[tuple[ConstantRun, ...], int]:
     """Return the runs with constant rates, and the number of iterations that this call trained."""
     rates = {f"{lr_of(exponent):.4g}": lr_of(exponent) for exponent in exponents}
@@ -250,7 +249,7 @@ def _constant(
 
 
 def _trained(
-    name: str, task: Task, trainer: Trainer, seeds: Sequence[int], policies: Mapping[str, Policy]
+    name: str, task: AnyTask, trainer: Trainer, seeds: Sequence[int], policies: Mapping[str, Policy]
 ) -> tuple[dict[tuple[str, int], StoredRun], int]:
     """Return the runs of policies by name and seed, and the number of iterations that this call trained.
 
@@ -267,7 +266,7 @@ def _trained(
     return runs, tally.steps_trained
 
 
-def _check_learnt(task: Task, runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> None:
+def _check_learnt(task: AnyTask, runs: Sequence[ConstantRun], sweeps: Sequence[SweepRun]) -> None:
     rates = [run.lr for run in runs]
     where, tried = f"range test of '{task.name}'", f"learning rate from {min(rates):.3g} to {max(rates):.3g}"
     if all(run.loss is None for run in runs):

@@ -13,6 +13,7 @@ from lrbench.advice.evidence import guessing
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import as_gain
+from lrbench.metrics.runs import TOP1
 from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
 from lrbench.policy_search.finalists import Finalists, confirm_finalists
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
     from lrbench.store import Proposal
     from lrbench.study.results import Failure
+    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 BEYOND_HIGH = 3.0
@@ -46,7 +48,7 @@ class SearchResult(Readable):
 
     Attributes:
         guessing: the validation objective of guessing: chance, for an accuracy plus two standard errors of the
-            validation split.
+            validation split; None where it is not known.
         lr: the range of the highest learning rates that was searched.
         trials: every policy, in the order of the proposals.
         front: of those at the whole budget that did not diverge, the best one; with two objectives, all that no other
@@ -63,7 +65,7 @@ class SearchResult(Readable):
     task: str
     objectives: tuple[str, ...]
     target: float | None
-    guessing: float
+    guessing: float | None
     lr: tuple[float, float]
     trials: tuple[Trial, ...]
     front: tuple[Trial, ...]
@@ -90,7 +92,7 @@ class SearchResult(Readable):
             return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
         gain = math.inf if best is None else as_gain(best, self.better)
-        if gain <= as_gain(self.guessing, self.better):
+        if self.guessing is not None and gain <= as_gain(self.guessing, self.better):
             return f"{budget}: none of the {len(self.trials)} policies does better than guessing ({self.guessing:.3g})"
         if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
@@ -180,7 +182,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
         task=search.task.name,
         objectives=search.objectives,
         target=search.target,
-        guessing=_guessing(search),
+        guessing=_guessing(search.task),
         lr=(lr.low, lr.high),
         trials=known.trials,
         front=front,
@@ -273,9 +275,10 @@ class SearchState:
         return Continued(self.search.space, tuple(best[: self.search.staged])) if best else self.search.space
 
 
-def _guessing(search: Search) -> float:
-    chance = search.task.chance
-    return chance if search.task.metric is not None else guessing(chance, len(search.task.data.val))
+def _guessing(task: AnyTask) -> float | None:
+    if task.objective != TOP1 or task.chance is None or task.val_samples is None:
+        return task.chance
+    return guessing(task.chance, task.val_samples)
 
 
 def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | None]:
@@ -295,7 +298,7 @@ def _ask(known: SearchState) -> list[Proposal]:
 
     def is_new(policy: Policy) -> bool:
         for rung in search.ladder:
-            policy.bind(rung.task.steps, rung.task.steps_per_epoch)
+            rung.task.bind(policy)
         identity = _identity(search, policy)
         fresh = identity not in seen
         seen.add(identity)

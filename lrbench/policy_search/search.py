@@ -16,7 +16,7 @@ from lrbench.study.validation import validated
 
 if TYPE_CHECKING:
     from lrbench.policy_search.space import Space
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
 
 SAMPLERS = ("tpe", "cmaes", "gp", "nsga2", "random", "grid")
 
@@ -86,7 +86,7 @@ class Rung:
         steps: the iterations of all runs of a policy.
     """
 
-    task: Task
+    task: AnyTask
     seeds: tuple[int, ...]
     objectives: tuple[str, ...]
     steps: int
@@ -117,7 +117,7 @@ class Search:
     """
 
     name: str
-    task: Task
+    task: AnyTask
     space: Space
     seeds: tuple[int, ...] = (0, 1)
     sampler: str = "tpe"

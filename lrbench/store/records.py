@@ -175,6 +175,7 @@ class TaskRecord(_Record):
             iterations.
         chance: the objective's value for guessing; None where it is not known.
         bounds: the lowest and the highest value of the objective; None in older records.
+        test_samples, val_samples: the sizes of the splits; None where they are not known.
     """
 
     name: str
@@ -187,8 +188,8 @@ class TaskRecord(_Record):
     better: Literal["higher", "lower"] = "higher"
     bounds: tuple[float | None, float | None] | None = None
     class_names: tuple[str, ...] | None = None
-    test_samples: int
-    val_samples: int
+    test_samples: int | None
+    val_samples: int | None
 
 
 class PolicyRecord(_Record):

@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lrbench.errors import StudyError
 from lrbench.files import is_utf8
 from lrbench.metrics import BASE_LR_SCALES
+from lrbench.metrics.runs import TOP1
 from lrbench.policy.budget import read_number
 from lrbench.study.validation import toml_repr, validated
 
 if TYPE_CHECKING:
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
 
 MOST_RUNS = 100_000
 """The most runs of a study; more are taken for a typing error."""
@@ -168,13 +169,13 @@ def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
         raise StudyError(f"{where}: no {confirm} fresh seeds to confirm by come after {max(seeds)}")
 
 
-def check_scores(scores: Mapping[str, float | None], task: Task, where: str) -> None:
+def check_scores(scores: Mapping[str, float | None], task: AnyTask, where: str) -> None:
     """Refuse scores, by their keys, that an accuracy cannot have.
 
     Raises:
         StudyError: the task is judged by accuracy, and one of them is not a fraction.
     """
-    if task.metric is not None:
+    if task.objective != TOP1:
         return
     for key, value in scores.items():
         if value is not None and not 0 <= value <= 1:

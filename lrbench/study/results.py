@@ -135,7 +135,7 @@ class TaskResults:
         if self.spread is not None:
             remarks.append(
                 f"Of the variance between seeds about {self.spread.network:.0%} is the networks'; the rest is that of "
-                f"measuring on {self.val_samples:,} validation samples"
+                f"measuring on {'the' if self.val_samples is None else f'{self.val_samples:,}'} validation samples"
                 + (": more samples would decide more than more seeds." if self.spread.mostly_measuring else ".")
             )
         return tuple(remarks)
@@ -455,7 +455,7 @@ def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> It
 
 def resolution(task: TaskRecord) -> float | None:
     """Return the step of the objective's scale; None where it is not known."""
-    return 1 / task.val_samples if task.objective == "top1" else None
+    return 1 / task.val_samples if task.objective == TOP1 and task.val_samples else None
 
 
 def _final_score(run: StoredRun, task: TaskRecord) -> float | None:

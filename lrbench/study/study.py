@@ -20,7 +20,7 @@ from lrbench.study.variant import Variant, with_controls
 if TYPE_CHECKING:
     from lrbench.engine import Watcher
     from lrbench.policy import CatalogEntry, Policy
-    from lrbench.tasks import Task, TaskLike
+    from lrbench.tasks import AnyTask, TaskLike
 
 Table: TypeAlias = Mapping[str, Any]
 PolicyLike: TypeAlias = "Policy | str | StudyPolicy | CatalogEntry | Table"
@@ -88,7 +88,7 @@ class Study(Readable):
     """
 
     name: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[AnyTask, ...]
     policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
     until_decided: int | None
@@ -141,7 +141,7 @@ class Study(Readable):
             raise StudyError(
                 f"{where}: until_decided = {self.until_decided} must be from 2 to the {len(self.seeds)} seeds given"
             )
-        parts: tuple[Study | Task | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
+        parts: tuple[Study | AnyTask | StudyPolicy | Variant, ...] = (self, *self.tasks, *self.policies, *self.variants)
         for part in parts:
             check_name(part.name, where)
         for noun, names in (
@@ -166,7 +166,7 @@ class Study(Readable):
                 variant.check(task)
             for named in self.policies:
                 try:
-                    named.policy.bind(task.steps, task.steps_per_epoch)
+                    task.bind(named.policy)
                 except PolicyError as error:
                     raise StudyError(f"{where}: policy '{named.name}' on task '{task.name}': {error}") from error
 
@@ -221,7 +221,7 @@ def given_tasks(task: object, tasks: object, where: str) -> Sequence[Any]:
     return tasks
 
 
-def _name_of(policies: Sequence[StudyPolicy], tasks: Sequence[Task]) -> str:
+def _name_of(policies: Sequence[StudyPolicy], tasks: Sequence[AnyTask]) -> str:
     """Name a study by its first policies and its tasks."""
     first = [policy.name for policy in policies[:NAMED]]
     more = [f"{len(policies) - NAMED} more"] if len(policies) > NAMED else []

@@ -10,7 +10,7 @@ from lrbench.engine import Modifier, Watcher, in_order
 from lrbench.errors import TaskError
 
 if TYPE_CHECKING:
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Variant:
         """All modifiers of the variant, the watcher last."""
         return (*self.modifiers, *(() if self.watcher is None else (self.watcher,)))
 
-    def check(self, task: Task) -> None:
+    def check(self, task: AnyTask) -> None:
         """Check that all modifiers can be used on a task.
 
         Raises:
             TaskError: one of them cannot.
         """
         for part in self.parts:
-            part.check(task)
+            task.check_modifier(part)
 
 
 UNMODIFIED = Variant()

@@ -1,6 +1,7 @@
 """Tasks: what is trained. Datasets, models, optimizers, and the registries that name them."""
 
 from lrbench.tasks import registered as _registered
+from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation, HorizontalFlip, RandomCrop, register_augmentation
 from lrbench.tasks.data import Data, RawData, Split
 from lrbench.tasks.limits import Precision
@@ -26,6 +27,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "AnyTask",
     "Augmentation",
     "CaffeSGD",
     "Choice",

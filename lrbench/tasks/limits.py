@@ -37,12 +37,12 @@ def rescaled_eval_every(eval_every: int, steps: int, budget: int) -> int:
     return max(1, (2 * eval_every * budget + steps - 1) // (2 * steps))
 
 
-def check_budget(where: str, *, batch_size: Any, steps: Any, eval_every: Any) -> None:
-    """Raise TaskError unless all are integers >= 1 (samples, iterations, iterations), and eval_every <= steps.
+def check_budget(where: str, *, steps: Any, eval_every: Any, **others: Any) -> None:
+    """Raise TaskError unless all are integers >= 1, steps and eval_every in iterations, and eval_every <= steps.
 
     `eval_every` may be None: it is not chosen yet. `steps` may be at most `MOST_STEPS`.
     """
-    chosen = {"batch_size": batch_size, "steps": steps} | ({} if eval_every is None else {"eval_every": eval_every})
+    chosen = others | {"steps": steps} | ({} if eval_every is None else {"eval_every": eval_every})
     for name, value in chosen.items():
         if type(value) is not int or value < 1:
             raise TaskError(f"{where}: {name} = {short_repr(value)} must be an integer >= 1")

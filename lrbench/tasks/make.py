@@ -9,6 +9,7 @@ from lrbench.errors import DataError, LRBenchError, TaskError
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import surroundings_kept
 from lrbench.tasks import registry
+from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
 from lrbench.tasks.models.registered import RegisteredModel
@@ -19,7 +20,7 @@ from lrbench.tasks.validation import Validation
 
 DEFAULT_DATA_ROOT = Path("data")
 
-TaskLike: TypeAlias = Task | str | Table
+TaskLike: TypeAlias = AnyTask | str | Table
 """A task, the name of a registered one, or a table as a study file has it."""
 
 
@@ -38,7 +39,7 @@ def load_task(
 
 def task_of(
     task: TaskLike, *, data_root: Path | str | None = None, download: bool = False, steps: int | None = None
-) -> Task:
+) -> AnyTask:
     """Return a task as it is, or load the one of a name or of a `[task]` table.
 
     Args:
@@ -49,7 +50,7 @@ def task_of(
         TaskError: there is no task of this name, or the table or the budget cannot be used.
         DataError: its data is missing.
     """
-    if isinstance(task, Task):
+    if isinstance(task, AnyTask):
         return task.with_budget(steps)
     if not isinstance(task, str | Mapping):
         raise TaskError(f"task = {short_repr(task)} must be a Task, the name of a registered one or a table")

@@ -6,18 +6,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
-from lrbench.display.readable import LINE_WIDTH, Block, Readable
+from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
+from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
@@ -30,13 +31,15 @@ from lrbench.tasks.limits import (
     check_numerics,
     curve_samples_for,
     eval_every_for,
-    rescaled_eval_every,
 )
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
+
+if TYPE_CHECKING:
+    from lrbench.engine import Watcher
 
 DEFAULT_OPTIMIZER = SGD()
 OptimizerFunction: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -46,7 +49,7 @@ EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Task(Readable):
+class Task(AnyTask):
     """A network, its data and how it is trained, for a budget of `steps` iterations.
 
     `model` is a function that builds the network; it draws its initial weights from torch's global generator, which the
@@ -73,6 +76,8 @@ class Task(Readable):
     refused, for it would start over at every evaluation. What the user's functions draw, they draw from `generator`
     (augmentation) or from the global generators of torch, NumPy or Python, all of which the engine seeds.
     """
+
+    forks: ClassVar[bool] = True
 
     name: str
     model: Callable[[], nn.Module]
@@ -166,10 +171,6 @@ class Task(Readable):
         """Iterations of one pass over the train split; the samples left over are dropped, others each epoch."""
         return len(self.data.train) // self.batch_size
 
-    def iterations(self, epochs: float) -> int:
-        """Convert a length in epochs, also a fraction of one, to iterations: rounded, and at least one."""
-        return max(1, round(epochs * self.steps_per_epoch))
-
     @cached_property
     def chance(self) -> float:
         """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.
@@ -206,6 +207,18 @@ class Task(Readable):
         if isinstance(self.metric, Metric):
             return self.metric.bounds
         return (0.0, 1.0) if self.metric is None else (None, None)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return self.data.class_names
+
+    @property
+    def val_samples(self) -> int:
+        return len(self.data.val)
+
+    @property
+    def test_samples(self) -> int:
+        return len(self.data.test)
 
     @property
     def device(self) -> torch.device:
@@ -273,6 +286,12 @@ class Task(Readable):
         object.__setattr__(moved, "data", self.data.to(device))
         return moved
 
+    def evaluated_on(self, samples: int) -> "Task":
+        return self.with_(data=self.data.evaluated_on(samples), curve_samples=ALL)
+
+    def check_modifier(self, modifier: "Watcher") -> None:
+        modifier.check(self)
+
     def with_(self, **changes: Any) -> "Task":
         """This task with other settings, checked like a new one."""
         settings = [each.name for each in fields(self) if each.init]
@@ -297,21 +316,6 @@ class Task(Readable):
         if not math.isfinite(loss):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
         return loss
-
-    def with_budget(self, steps: int | None, *, evaluations: int | None = None) -> "Task":
-        """Change the budget to `steps` iterations, evaluated as often as the task is over its own; None: its own.
-
-        This is what another budget means everywhere: on the command line, in Python, in study files and in searches.
-        `evaluations` asks for at least so many of them in place of the task's own number.
-
-        Raises TaskError unless `steps` is an integer >= 1.
-        """
-        steps = self.steps if steps is None else steps
-        check_budget(f"task '{self.name}'", batch_size=self.batch_size, steps=steps, eval_every=None)
-        own = rescaled_eval_every(self.eval_every, self.steps, steps)
-        eval_every = own if evaluations is None else eval_every_for(steps, evaluations)
-        unchanged = (steps, eval_every) == (self.steps, self.eval_every)
-        return self if unchanged else self.with_(steps=steps, eval_every=eval_every)
 
     def _identity(self, part: str, value: Any) -> str:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lrbench.engine import why_not_stacked
 from lrbench.errors import StudyError
+from lrbench.tasks import Task
 
 if TYPE_CHECKING:
     from lrbench.training.plan import PlannedRun
@@ -48,7 +49,10 @@ class Engines:
             if engine == "serial" or refusals.get(run.task.key) is not None:
                 continue
             watchers = () if run.variant.watcher is None else (run.variant.watcher,)
-            reason = refusals[run.task.key] = why_not_stacked(run.task, run.variant.modifiers, watchers)
+            reason: str | None = "it is a training function"
+            if isinstance(run.task, Task):
+                reason = why_not_stacked(run.task, run.variant.modifiers, watchers)
+            refusals[run.task.key] = reason
             if engine == "stacked" and reason is not None:
                 modified = f" with {run.variant.name}" if run.variant.name else ""
                 raise StudyError(f"the stacked engine cannot train task '{run.task.name}'{modified}: {reason}")

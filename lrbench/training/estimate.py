@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING
 
 from lrbench.engine import step_flops
-
-if TYPE_CHECKING:
-    from lrbench.tasks import Task
+from lrbench.tasks import AnyTask, Task
 
 FLOPS_A_SECOND = 2e10
 """The speed of one core on small networks."""
 
 SECONDS_AT_LEAST = 3e-4
 """The time of an iteration of the smallest network."""
+
+SECONDS_OF_A_CALL = 0.01
+"""The time of an iteration of a training function, which is not known before it is called."""
 
 STACKED_GAIN = 4
 """The speed-up of the stacked engine on small networks."""
@@ -23,8 +23,10 @@ SECONDS_OF_A_FORK = 0.01
 """The time to write a checkpoint and to read it."""
 
 
-def seconds_of_an_iteration(task: Task) -> float:
+def seconds_of_an_iteration(task: AnyTask) -> float:
     """Estimate the time of an iteration on one core; a model that raises does so again in its run, which reports it."""
+    if not isinstance(task, Task):
+        return SECONDS_OF_A_CALL
     try:
         flops = step_flops(task).total
     except KeyboardInterrupt:
@@ -34,6 +36,6 @@ def seconds_of_an_iteration(task: Task) -> float:
     return max(flops / FLOPS_A_SECOND, SECONDS_AT_LEAST)
 
 
-def grain(task: Task) -> int:
+def grain(task: AnyTask) -> int:
     """Return the iterations that take about as long as a fork: sharing fewer does not pay."""
     return ceil(SECONDS_OF_A_FORK / seconds_of_an_iteration(task))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lrbench.engine import Modifier, Watcher
     from lrbench.policy import Policy
     from lrbench.store import Segment
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
 
 EngineName = Literal["serial", "stacked"]
 History = tuple[tuple[int, float], ...]
@@ -29,7 +29,7 @@ class Setup:
         seconds_at_risk: the work that a killed process may lose: a lane that takes longer leaves snapshots.
     """
 
-    tasks: Mapping[str, Task]
+    tasks: Mapping[str, AnyTask]
     device: str
     seconds_at_risk: float
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lrbench.engine import Watcher
     from lrbench.policy import Policy
     from lrbench.study.race import Round
-    from lrbench.tasks import Task
+    from lrbench.tasks import AnyTask
 
 NUMERICS = 1
 """Raised when a change of the engine changes the numbers that a run ends with, so that older runs are not reused."""
@@ -37,7 +37,7 @@ class PlannedRun:
         scale: the factor on the policy's learning rates; 1 but for stage "scale".
     """
 
-    task: Task
+    task: AnyTask
     entry: StudyPolicy
     seed: int
     stage: str = "main"
@@ -49,7 +49,7 @@ class PlannedRun:
         """The policy that is trained, bound to the task's budget."""
         scale = self.scale * self.variant.lr_scale
         policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
-        return policy.bind(self.task.steps, self.task.steps_per_epoch)
+        return self.task.bind(policy)
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -70,7 +70,8 @@ class PlannedRun:
     @cached_property
     def trunk(self) -> Hashable:
         """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
-        return (self.task.key, self.seed, self.modifiers, self.training_key if self.policy.reacts else None)
+        alone = self.policy.reacts or not self.task.forks
+        return (self.task.key, self.seed, self.modifiers, self.training_key if alone else None)
 
     @cached_property
     def modifiers(self) -> tuple[tuple[str, str], ...]:

@@ -343,9 +343,9 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
                 chance=task.chance,
                 better=task.better,
                 bounds=task.bounds,
-                class_names=task.data.class_names,
-                test_samples=len(task.data.test),
-                val_samples=len(task.data.val),
+                class_names=task.class_names,
+                test_samples=task.test_samples,
+                val_samples=task.val_samples,
             )
             for task in study.tasks
         ),

@@ -21,6 +21,7 @@ from lrbench.metrics import as_gain
 from lrbench.policy import Policy
 from lrbench.reproducible import surroundings_kept
 from lrbench.store import Score, Segment
+from lrbench.tasks import AnyTask, Task
 from lrbench.training.measure import final, score
 from lrbench.training.messages import Lanes, OrderDone, OrderFailed, Probe, Progress, Step
 from lrbench.training.provenance import provenance
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.engine import Evaluation, State, Watcher
-    from lrbench.tasks import Task
     from lrbench.training.messages import LaneSpec, Message, Order, Setup, TrainLanes
 
 
@@ -155,7 +155,7 @@ class Worker:
     def __init__(self, setup: Setup, device: torch.device | None = None) -> None:
         self._setup = setup
         self._device = resolve_device(setup.device) if device is None else device
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, AnyTask] = {}
 
     def carry_out(self, order: Order) -> Iterator[Message]:
         """Carry out an order, and report on it; the last message is `OrderDone` or `OrderFailed`.
@@ -178,12 +178,13 @@ class Worker:
 
     def _messages(self, order: Order) -> Iterator[Message]:
         task = self._task(order.task)
+        assert isinstance(task, Task)
         if isinstance(order, Probe):
             yield Lanes(fastest_lanes(task, order.at_most))
         else:
             yield from segments(order, task, self._setup.seconds_at_risk)
 
-    def _task(self, key: str) -> Task:
+    def _task(self, key: str) -> AnyTask:
         if key not in self._tasks:
             self._tasks[key] = self._setup.tasks[key].to(self._device)
         return self._tasks[key]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lrbench.metrics import Confirmation
     from lrbench.report.frames import Frames
     from lrbench.report.plots.search import SearchFrames
+    from lrbench.store import TaskRecord
 
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
@@ -167,6 +168,12 @@ def _looked(looks: Sequence[int]) -> str:
     return f"verdicts were made with {_joined(looks)} seeds, and hold however often one looks."
 
 
+def _samples(task: TaskRecord) -> str:
+    if task.val_samples is None or task.test_samples is None:
+        return ""
+    return f" on {task.val_samples:,} validation and {task.test_samples:,} test samples"
+
+
 def reading(policies: pd.DataFrame) -> list[str]:
     """Explain the functions and the units in the policies of a task, a sentence each."""
     texts = list(dict.fromkeys(policies["policy"]))
@@ -191,8 +198,7 @@ def protocol(frames: Frames) -> list[str]:
         epoch = many(task.steps_per_epoch, "iteration")
         said.append(
             f"On {task.name} every policy was trained for {many(task.steps, 'iteration')} (an epoch has {epoch}) "
-            f"and evaluated every {every} on {task.val_samples:,} validation and {task.test_samples:,} test "
-            "samples."
+            f"and evaluated every {every}{_samples(task)}."
         )
     found = [policy.found_peak for policy in record.policies if policy.found_peak is not None]
     if found:
