@@ -15,6 +15,7 @@ import pytest
 
 import lrbench
 from lrbench.study.file import load_study
+from lrbench.tasks import Task
 from lrbench.tasks.models.lenet import lenet
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
@@ -76,6 +77,7 @@ def test_the_baselines_train_the_networks_of_the_tasks() -> None:
     from baselines import plain_loop
 
     (task,) = load_study("quickstart").tasks
+    assert isinstance(task, Task)
     for theirs, ours in ((plain.lenet(), lenet((1, 28, 28), 10)), (plain_loop.mlp(), task.network())):
         assert [weight.shape for weight in theirs.parameters()] == [weight.shape for weight in ours.parameters()]
     assert (task.batch_size, task.eval_every) == (plain_loop.BATCH, plain_loop.EVERY)

@@ -54,8 +54,12 @@ class Variant:
         Raises:
             TaskError: one of them cannot.
         """
+        from lrbench.tasks import Task
+
         for part in self.parts:
-            task.check_modifier(part)
+            if not isinstance(task, Task):
+                raise TaskError(f"task '{task.name}' is a training function and takes no modifiers: leave out {part}")
+            part.check(task)
 
 
 UNMODIFIED = Variant()

@@ -13,7 +13,6 @@ from lrbench.tasks.limits import check_budget, eval_every_for, rescaled_eval_eve
 if TYPE_CHECKING:
     import torch
 
-    from lrbench.engine import Watcher
     from lrbench.policy import Policy
     from lrbench.tasks.metric import Better, Bounds
 
@@ -99,14 +98,6 @@ class AnyTask(Readable):
     @abstractmethod
     def evaluated_on(self, samples: int) -> Self:
         """Return the task with evaluations on about that number of samples at most, where lrbench chooses them."""
-
-    @abstractmethod
-    def check_modifier(self, modifier: Watcher) -> None:
-        """Refuse a modifier that cannot be used on the task.
-
-        Raises:
-            TaskError: why not.
-        """
 
     def bind(self, policy: Policy) -> Policy:
         """Bind a policy to the budget and the epochs of the task.

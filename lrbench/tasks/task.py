@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +37,6 @@ from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
-
-if TYPE_CHECKING:
-    from lrbench.engine import Watcher
 
 DEFAULT_OPTIMIZER = SGD()
 OptimizerFunction: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -288,9 +285,6 @@ class Task(AnyTask):
 
     def evaluated_on(self, samples: int) -> "Task":
         return self.with_(data=self.data.evaluated_on(samples), curve_samples=ALL)
-
-    def check_modifier(self, modifier: "Watcher") -> None:
-        modifier.check(self)
 
     def with_(self, **changes: Any) -> "Task":
         """This task with other settings, checked like a new one."""

@@ -25,7 +25,7 @@ from lrbench.metrics import Scorecard
 from lrbench.policy import FIX
 from lrbench.study.file import load_study
 from lrbench.study.study import Study, StudyPolicy
-from lrbench.tasks import Task
+from lrbench.tasks import AnyTask
 
 ANSWER = Path(__file__).with_suffix(".json")
 SEEDS = (range(5), range(5, 10))
@@ -41,7 +41,7 @@ MOST_APART = 2
 class Case:
     """A task by its data's folder, and the iterations of each run."""
 
-    task: Callable[[Path], Task]
+    task: Callable[[Path], AnyTask]
     steps: int
 
 
@@ -56,7 +56,7 @@ def examined(name: str, data_root: Path, store: Path) -> dict[str, Any]:
     """The two ranges of a task, how far they are apart, and what becomes of their upper end."""
     case = CASES[name]
     task = case.task(data_root)
-    task = task.with_(data=task.data.evaluated_on(SAMPLES))
+    task = task.evaluated_on(SAMPLES)
     tests = [lrbench.range_test(task, seeds=seeds, steps=case.steps, store=store, device="cpu") for seeds in SEEDS]
     for test in tests:
         print(test, flush=True)
@@ -78,7 +78,7 @@ def told(test: RangeTest) -> dict[str, Any]:
     return {key: value for key, value in test.to_json().items() if key not in ("constant", "sweeps")}
 
 
-def trained_ends(task: Task, steps: int, high: float, store: Path) -> list[dict[str, Any]]:
+def trained_ends(task: AnyTask, steps: int, high: float, store: Path) -> list[dict[str, Any]]:
     """What a constant learning rate at the upper end of the range comes to, and at many times that."""
     rates = {"upper end": high, f"{BEYOND} x upper end": BEYOND * high}
     study = Study(

@@ -237,9 +237,10 @@ def shares(worth: pd.Series) -> dict[str, float]:
 def noise(search: Search, table: pd.DataFrame) -> dict[str, float]:
     """The standard errors of what the best policies are worth: by the validation split, and by the unseen seeds."""
     unseen = table[~table["seed"].isin(search.seeds)].fillna({"val": CHANCE}).groupby("policy")["val"]
-    best = float(unseen.mean().max())
+    best, samples = float(unseen.mean().max()), search.task.val_samples
+    assert samples is not None
     return {
-        "of the validation split": math.sqrt(best * (1 - best) / len(search.task.data.val)),
+        "of the validation split": math.sqrt(best * (1 - best) / samples),
         "of the unseen seeds": math.sqrt(float(unseen.var().mean()) / int(unseen.count().max())),
     }
 

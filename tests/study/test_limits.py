@@ -57,7 +57,7 @@ def test_fresh_seeds_are_as_many_as_a_study_may_have_runs(study: Study, confirm:
 
 def test_learning_rates_that_do_not_fit_into_memory_are_counted_before_they_are_made(study: Study) -> None:
     (task,) = study.tasks
-    long = replace(task, steps=50_000_000)
+    long = task.with_(steps=50_000_000)
 
     with pytest.raises(StudyError, match="13 policies of 50,000,000 iterations, which is 650,000,000 learning rates"):
         replace(study, tasks=(long,))
