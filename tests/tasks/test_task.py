@@ -391,7 +391,7 @@ def test_names_and_tables_are_the_task_that_a_study_file_describes() -> None:
 
 
 def test_data_of_a_name_is_split_by_the_words_of_a_table(tmp_path: Path) -> None:
-    arrays = {"x_train": SIGNALS, "y_train": LABELS, "x_test": SIGNALS, "y_test": LABELS}
+    arrays: dict[str, Any] = {"x_train": SIGNALS, "y_train": LABELS, "x_test": SIGNALS, "y_test": LABELS}
     np.savez(tmp_path / "mine.npz", **arrays)
     dataset = {"kind": "npz", "path": str(tmp_path / "mine.npz")}
     data = load_data(dataset, 50, split_seed=3, stratified=True)
