@@ -9,20 +9,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrbench.lazy_names import lazy_names
-from lrbench.version import __version__
+from lrbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from lrbench import metrics, modifiers, policy, report, tasks
-    from lrbench.api import Lab, Outcome, compare, range_test, recommend, run, score, search, verify
-    from lrbench.errors import LRBenchError
-    from lrbench.metrics import Scorecard
-    from lrbench.policy import Policy, PolicyLR, catalog, parse
-    from lrbench.policy_search import Between, OneOf, Search, Space
-    from lrbench.store import Store, open_store
-    from lrbench.study.study import Study, StudyPolicy
-    from lrbench.tasks import Data, Metric, Task, load_task
+    from lrbench import metrics as metrics
+    from lrbench import modifiers as modifiers
+    from lrbench import policy as policy
+    from lrbench import report as report
+    from lrbench import tasks as tasks
+    from lrbench.api import Lab as Lab
+    from lrbench.api import Outcome as Outcome
+    from lrbench.api import compare as compare
+    from lrbench.api import range_test as range_test
+    from lrbench.api import recommend as recommend
+    from lrbench.api import run as run
+    from lrbench.api import score as score
+    from lrbench.api import search as search
+    from lrbench.api import verify as verify
+    from lrbench.errors import LRBenchError as LRBenchError
+    from lrbench.metrics import Scorecard as Scorecard
+    from lrbench.policy import Policy as Policy
+    from lrbench.policy import PolicyLR as PolicyLR
+    from lrbench.policy import catalog as catalog
+    from lrbench.policy import parse as parse
+    from lrbench.policy_search import Between as Between
+    from lrbench.policy_search import OneOf as OneOf
+    from lrbench.policy_search import Search as Search
+    from lrbench.policy_search import Space as Space
+    from lrbench.store import Store as Store
+    from lrbench.store import open_store as open_store
+    from lrbench.study.study import Study as Study
+    from lrbench.study.study import StudyPolicy as StudyPolicy
+    from lrbench.tasks import Data as Data
+    from lrbench.tasks import Metric as Metric
+    from lrbench.tasks import Task as Task
+    from lrbench.tasks import load_task as load_task
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "lrbench.api": ("Lab", "Outcome", "compare", "range_test", "recommend", "run", "score", "search", "verify"),
@@ -33,42 +56,7 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.store": ("Store", "open_store"),
         "lrbench.study.study": ("StudyPolicy", "Study"),
         "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
+        "lrbench.version": ("__version__",),
     },
     modules=("metrics", "modifiers", "policy", "report", "tasks"),
 )
-
-__all__ = [
-    "Between",
-    "Data",
-    "LRBenchError",
-    "Lab",
-    "Metric",
-    "OneOf",
-    "Outcome",
-    "Policy",
-    "PolicyLR",
-    "Scorecard",
-    "Search",
-    "Space",
-    "Store",
-    "Study",
-    "StudyPolicy",
-    "Task",
-    "__version__",
-    "catalog",
-    "compare",
-    "load_task",
-    "metrics",
-    "modifiers",
-    "open_store",
-    "parse",
-    "policy",
-    "range_test",
-    "recommend",
-    "report",
-    "run",
-    "score",
-    "search",
-    "tasks",
-    "verify",
-]

@@ -56,6 +56,11 @@ class CheckpointError(LRBenchError):
     """A checkpoint is torn, foreign or does not belong to the run that asks for it."""
 
 
+def one_line(error: object) -> str:
+    """Return the text of an error on one line, without the full stop at its end."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
 LONGEST_NAME = 200
 """The longest name for which a similar one is searched, which takes the square of its characters."""
 

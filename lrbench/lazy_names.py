@@ -10,13 +10,13 @@ from typing import Any
 
 def lazy_names(
     package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make the `__getattr__` and `__dir__` of a package.
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make the `__getattr__`, `__dir__` and `__all__` of a package.
 
     Args:
         package: its `__name__`.
-        homes: by module of the package, by its full name, what of it the package has as its own.
-        modules: modules of the package that are names of it themselves.
+        homes: the names that the package has, by the full name of the module that defines them.
+        modules: the modules of the package that are names of it themselves.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 
@@ -27,7 +27,5 @@ def lazy_names(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(home_of[name]), name)
 
-    def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *home_of, *modules})
-
-    return load, names
+    public = sorted({*home_of, *modules})
+    return load, lambda: sorted({*vars(sys.modules[package]), *public}), public

@@ -10,26 +10,36 @@ from typing import TYPE_CHECKING
 from lrbench.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from lrbench.engine.checkpoint import (
-        load_checkpoint,
-        read_checkpoint,
-        save_checkpoint,
-        state_from_bytes,
-        state_to_bytes,
-        write_checkpoint,
-    )
-    from lrbench.engine.device import describe_device, resolve_device
-    from lrbench.engine.evaluation import Evaluation, Predictions, predict
-    from lrbench.engine.flops import step_flops
-    from lrbench.engine.loop import Training
-    from lrbench.engine.modifier import Control, Memory, Modifier, Watcher, in_order
-    from lrbench.engine.segment import advance, begin
-    from lrbench.engine.stacked import advance_stacked, fastest_lanes, why_not_stacked
-    from lrbench.engine.state import Flops, State, TrainingLoss
-    from lrbench.engine.trainable import Trainable
-    from lrbench.tasks.snapshot import identical
+    from lrbench.engine.checkpoint import load_checkpoint as load_checkpoint
+    from lrbench.engine.checkpoint import read_checkpoint as read_checkpoint
+    from lrbench.engine.checkpoint import save_checkpoint as save_checkpoint
+    from lrbench.engine.checkpoint import state_from_bytes as state_from_bytes
+    from lrbench.engine.checkpoint import state_to_bytes as state_to_bytes
+    from lrbench.engine.checkpoint import write_checkpoint as write_checkpoint
+    from lrbench.engine.device import describe_device as describe_device
+    from lrbench.engine.device import resolve_device as resolve_device
+    from lrbench.engine.evaluation import Evaluation as Evaluation
+    from lrbench.engine.evaluation import Predictions as Predictions
+    from lrbench.engine.evaluation import predict as predict
+    from lrbench.engine.flops import step_flops as step_flops
+    from lrbench.engine.loop import Training as Training
+    from lrbench.engine.modifier import Control as Control
+    from lrbench.engine.modifier import Memory as Memory
+    from lrbench.engine.modifier import Modifier as Modifier
+    from lrbench.engine.modifier import Watcher as Watcher
+    from lrbench.engine.modifier import in_order as in_order
+    from lrbench.engine.segment import advance as advance
+    from lrbench.engine.segment import begin as begin
+    from lrbench.engine.stacked import advance_stacked as advance_stacked
+    from lrbench.engine.stacked import fastest_lanes as fastest_lanes
+    from lrbench.engine.stacked import why_not_stacked as why_not_stacked
+    from lrbench.engine.state import Flops as Flops
+    from lrbench.engine.state import State as State
+    from lrbench.engine.state import TrainingLoss as TrainingLoss
+    from lrbench.engine.trainable import Trainable as Trainable
+    from lrbench.tasks.snapshot import identical as identical
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "lrbench.engine.checkpoint": (
@@ -40,70 +50,15 @@ __getattr__, __dir__ = lazy_names(
             "state_to_bytes",
             "write_checkpoint",
         ),
-        "lrbench.engine.device": (
-            "describe_device",
-            "resolve_device",
-        ),
-        "lrbench.engine.evaluation": (
-            "Evaluation",
-            "Predictions",
-            "predict",
-        ),
+        "lrbench.engine.device": ("describe_device", "resolve_device"),
+        "lrbench.engine.evaluation": ("Evaluation", "Predictions", "predict"),
         "lrbench.engine.flops": ("step_flops",),
         "lrbench.engine.loop": ("Training",),
-        "lrbench.engine.modifier": (
-            "Control",
-            "Memory",
-            "Modifier",
-            "Watcher",
-            "in_order",
-        ),
-        "lrbench.engine.segment": (
-            "advance",
-            "begin",
-        ),
-        "lrbench.engine.stacked": (
-            "advance_stacked",
-            "fastest_lanes",
-            "why_not_stacked",
-        ),
-        "lrbench.engine.state": (
-            "Flops",
-            "State",
-            "TrainingLoss",
-        ),
+        "lrbench.engine.modifier": ("Control", "Memory", "Modifier", "Watcher", "in_order"),
+        "lrbench.engine.segment": ("advance", "begin"),
+        "lrbench.engine.stacked": ("advance_stacked", "fastest_lanes", "why_not_stacked"),
+        "lrbench.engine.state": ("Flops", "State", "TrainingLoss"),
         "lrbench.engine.trainable": ("Trainable",),
         "lrbench.tasks.snapshot": ("identical",),
     },
 )
-
-__all__ = [
-    "Control",
-    "Evaluation",
-    "Flops",
-    "Memory",
-    "Modifier",
-    "Predictions",
-    "State",
-    "Trainable",
-    "Training",
-    "TrainingLoss",
-    "Watcher",
-    "advance",
-    "advance_stacked",
-    "begin",
-    "describe_device",
-    "fastest_lanes",
-    "identical",
-    "in_order",
-    "load_checkpoint",
-    "predict",
-    "read_checkpoint",
-    "resolve_device",
-    "save_checkpoint",
-    "state_from_bytes",
-    "state_to_bytes",
-    "step_flops",
-    "why_not_stacked",
-    "write_checkpoint",
-]

@@ -1,8 +1,7 @@
-"""Which samples each step sees, as a function of the seed and the step alone."""
+"""The samples of each step, as a function of the seed and the step alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,30 +15,17 @@ if TYPE_CHECKING:
 
 
 def batch_order(seed: int, epoch: int, samples: int) -> Tensor:
-    """The order in which an epoch visits the train split: a permutation of 0..samples-1, int64, on the CPU."""
+    """Draw the order in which an epoch visits the train split: a permutation of 0..samples-1, int64, on the CPU."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "batch order", epoch))
     return torch.randperm(samples, generator=generator)
 
 
-def batch_indices(task: Task, seed: int, start: int, stop: int) -> Iterator[Tensor]:
-    """The sample indices of the batches of iterations `start` to `stop - 1`, on the data's device.
+def batch_indices(task: Task, seed: int, start: int, stop: int) -> Tensor:
+    """Draw the sample indices of the batches of iterations `start` to `stop - 1`: int64 [n, batch size], on the CPU.
 
-    An epoch is `task.steps_per_epoch` batches of one permutation; the remainder that fills no batch is dropped,
-    another one each epoch.
+    An epoch is `task.steps_per_epoch` batches of one permutation. The samples that fill no batch are left out, others
+    in each epoch.
     """
-    size, per_epoch = task.batch_size, task.steps_per_epoch
-    device = task.data.train.inputs.device
-    epoch, order = -1, torch.empty(0)
-    for step in range(start, stop):
-        if step // per_epoch != epoch:
-            epoch = step // per_epoch
-            order = batch_order(seed, epoch, len(task.data.train)).to(device, non_blocking=True)
-        first = step % per_epoch * size
-        yield order[first : first + size]
-
-
-def batch_table(task: Task, seed: int, start: int, stop: int) -> Tensor:
-    """What `batch_indices` yields as one tensor on the CPU, int64 [stop - start, batch size]."""
     size, per_epoch = task.batch_size, task.steps_per_epoch
     pieces = []
     for epoch in range(start // per_epoch, (stop - 1) // per_epoch + 1):
@@ -49,7 +35,7 @@ def batch_table(task: Task, seed: int, start: int, stop: int) -> Tensor:
 
 
 def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, generator: torch.Generator) -> Tensor:
-    """Train inputs, not decoded, as the task augments them: by the draws of `stream` at `index`.
+    """Augment train inputs that are not decoded, by the draws of `stream` at `index`.
 
     An augmentation draws from the generator that it is given, or from the global ones: each is seeded, the global ones
     only where they may be used.
@@ -65,5 +51,5 @@ def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, ge
 
 
 def train_batch(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-    """The train inputs at `indices` as iteration `step` has them: augmented, not decoded."""
+    """Return the train inputs at `indices` as iteration `step` has them: augmented, not decoded."""
     return augmented(task, task.data.train.inputs[indices], seed, "augmentation", step, generator)

@@ -19,7 +19,7 @@ _HEADER = len(_MAGIC) + sha256().digest_size
 
 
 def state_to_bytes(state: State) -> bytes:
-    """A state as it is written to a file or sent to another process, with a checksum."""
+    """Write a state as bytes with a checksum, for a file or another process."""
     buffer = io.BytesIO()
     plain = {"since_evaluation": vars(state.since_evaluation), "flops": vars(state.flops)}
     torch.save({**state.facts(), **plain}, buffer)
@@ -28,9 +28,9 @@ def state_to_bytes(state: State) -> bytes:
 
 
 def state_from_bytes(content: bytes, device: torch.device | str = "cpu") -> State:
-    """The state that `state_to_bytes` was given, onto a device.
+    """Read the state that `state_to_bytes` wrote, onto a device.
 
-    Where an optimizer's state lies is for its own `load_state_dict` to say: Adam's counter of steps stays on the CPU.
+    The optimizer's own `load_state_dict` moves its state: Adam's counter of steps stays on the CPU.
 
     Raises:
         CheckpointError: the content is torn, altered or not a checkpoint of this version.
@@ -38,24 +38,14 @@ def state_from_bytes(content: bytes, device: torch.device | str = "cpu") -> Stat
     check_checkpoint(content, "the state")
     fields: dict[str, Any] = torch.load(io.BytesIO(content[_HEADER:]), map_location="cpu", weights_only=True)
     fields.pop("frozen", None)  # older files have it a second time: modifiers remember what they took out
-    moved = {name: _moved(value, device) for name, value in fields.items() if name != "optimizer"}
-    return State(
-        **{
-            **fields,
-            **moved,
-            "since_evaluation": TrainingLoss(**fields["since_evaluation"]),
-            "flops": Flops(**fields["flops"]),
-        }
-    )
-
-
-def _moved(value: Any, device: torch.device | str) -> Any:
-    """A value with the tensors in it on a device."""
-    return tree_map_only(torch.Tensor, lambda tensor: tensor.to(device), value)
+    optimizer = fields.pop("optimizer")
+    moved = tree_map_only(torch.Tensor, lambda tensor: tensor.to(device), fields)
+    plain = {"since_evaluation": TrainingLoss(**fields["since_evaluation"]), "flops": Flops(**fields["flops"])}
+    return State(**{**moved, **plain, "optimizer": optimizer})
 
 
 def check_checkpoint(content: bytes, name: str) -> None:
-    """Refuse what is not a whole checkpoint; `name` is what the error calls it.
+    """Refuse content that is not a whole checkpoint; `name` is its name in the error.
 
     Raises:
         CheckpointError: the content is torn, altered or not a checkpoint of this version.
@@ -80,7 +70,7 @@ def write_checkpoint(path: Path, content: bytes) -> None:
 
 
 def read_checkpoint(path: Path) -> bytes:
-    """A state's bytes from a file.
+    """Read a state's bytes from a file.
 
     Raises:
         CheckpointError: the file is missing, torn, altered or not a checkpoint of this version.
@@ -94,10 +84,10 @@ def read_checkpoint(path: Path) -> bytes:
 
 
 def save_checkpoint(path: Path, state: State) -> None:
-    """`write_checkpoint` of a state."""
+    """Write a state to a file, as `write_checkpoint` does."""
     write_checkpoint(path, state_to_bytes(state))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> State:
-    """The state that `read_checkpoint` reads, onto a device."""
+    """Read a state from a file, onto a device."""
     return state_from_bytes(read_checkpoint(path), device)

@@ -1,4 +1,4 @@
-"""Where training happens, and what is worth remembering about it."""
+"""The device that training takes place on, by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lrbench.errors import TaskError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
+    """Return the device of a name; "auto" is CUDA where there is one, else Apple's MPS, else the CPU.
 
     Raises:
         TaskError: there is no such device here.
@@ -31,6 +31,6 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """A device as it is noted beside the numbers that it made, such as "cuda: NVIDIA H100" or "cpu: x86_64"."""
+    """Describe a device for the provenance of its numbers, such as "cuda: NVIDIA H100" or "cpu: x86_64"."""
     model = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return f"{device.type}: {model}"

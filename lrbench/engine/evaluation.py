@@ -1,4 +1,4 @@
-"""What the current weights predict on the splits of a task."""
+"""Evaluations: the predictions of the current weights on the splits of a task."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was seen at one step.
+    """The evaluation of a run at one step.
 
     Attributes:
-        step: iterations done when the evaluation was made.
+        step: iterations done.
         train_loss: the mean training loss of the iterations since the evaluation before.
         predictions: by split, see `evaluated_splits`.
-        watched: what each watcher's network predicts at the same step, by the watcher's text; a network whose losses
-            are not finite is left out, and does not end the run that it watches.
-        watching: the wall seconds that each watcher took since the evaluation before, by its text: its events, and
-            the evaluation of its network.
+        watched: the evaluation of each watcher's network at the same step, by the watcher's text. A network whose
+            losses are not finite is left out, and does not end the run that it watches.
+        watching: the wall seconds of each watcher since the evaluation before, by its text: its events, and the
+            evaluation of its network.
     """
 
     step: int
@@ -74,14 +74,14 @@ class Evaluation:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the losses on the validation and the test split are; a run whose are not has diverged."""
+        """Whether the losses on the validation and the test split are finite; a run has diverged where one is not."""
         return math.isfinite(self.val.loss) and (self.test is None or math.isfinite(self.test.loss))
 
 
 def evaluated_splits(task: Task, step: int) -> dict[EvaluatedSplit, Split]:
-    """Return what is predicted after `step` iterations, by the field of an `Evaluation`.
+    """Return the splits that are evaluated after `step` iterations.
 
-    Only the end of a run is measured in full. What comes before it is a curve to look at and to react to.
+    Only the last evaluation of a run is complete. Those before it make a curve, to look at and to react to.
     """
     if step == task.steps:
         return {"val": task.data.val, "test": task.data.test, "train": train_subset(task)}
@@ -89,7 +89,7 @@ def evaluated_splits(task: Task, step: int) -> dict[EvaluatedSplit, Split]:
 
 
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
-    """The module's predictions on a split, in eval mode and without gradients; the modes of its parts are kept."""
+    """Predict a split with a module in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     outputs: list[Tensor] = []
@@ -107,7 +107,7 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
 
 
 def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:
-    """The module's outputs on decoded inputs, float32, computed in the task's precision."""
+    """Compute a module's outputs on decoded inputs in the task's precision, and return them as float32."""
     if inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     outputs: Tensor
@@ -120,7 +120,7 @@ def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def train_subset(task: Task) -> Split:
-    """The fixed part of the train split on which the train loss of an evaluation is measured."""
+    """Return the part of the train split on which the train loss of the last evaluation is measured."""
     train = task.data.train
     if len(train) <= len(task.data.test):
         return train

@@ -1,4 +1,4 @@
-"""What training costs, counted."""
+"""The floating-point operations of training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def step_flops(task: Task) -> Flops:
     """Count the floating-point operations of one training iteration, forward and backward apart.
 
-    Torch's own counter counts them over one real batch: it sees matrix products and convolutions, a multiply-add as
-    two operations.
+    Torch's counter counts those of one real batch: matrix products and convolutions, a multiply-add as two operations.
     """
     with deterministic():
         module = task.network()
@@ -29,7 +28,7 @@ def step_flops(task: Task) -> Flops:
 
 
 def counted_flops(task: Task, module: nn.Module, inputs: Tensor) -> Flops:
-    """Count what a training step of a module costs that is given these inputs, those of the first batch."""
+    """Count the operations of a training step of a module on these inputs, which are those of the first batch."""
     with FlopCounterMode(display=False) as counter:
         loss = task.loss(forward(task, module, inputs), task.data.train.targets[: task.batch_size])
         forwards = counter.get_total_flops()

@@ -1,4 +1,4 @@
-"""A training state come to life: what one iteration does, and what modifiers see of it."""
+"""The training loop: what one iteration does, and what modifiers see of it."""
 
 from __future__ import annotations
 
@@ -75,14 +75,15 @@ class Training:
         started = self.step
         losses: list[Tensor] = []
         costs: list[Flops] = []
-        for lr, indices in zip(lrs, batch_indices(self.task, self.seed, started, started + len(lrs)), strict=True):
+        batches = batch_indices(self.task, self.seed, started, started + len(lrs)).to(self.task.device)
+        for lr, indices in zip(lrs, batches, strict=True):
             losses.append(self._iterate(lr, indices))
             costs.append(self.trainable.flops)
-            self._tell_methods()
+            self._call_modifiers()
         self._note(started, torch.stack(losses).tolist(), costs)
 
     def evaluate(self) -> Iterator[Evaluation]:
-        """The evaluation at this step, if the run has not diverged."""
+        """Yield the evaluation at this step, if the run has not diverged."""
         seen, self._since_evaluation = self._since_evaluation, TrainingLoss()
         if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
             self.diverged_at = self.step
@@ -123,7 +124,7 @@ class Training:
         self._built = tuple(built for _, _, built in groups)
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
-        """Go on from other weights (an average, say), and tell the modifiers that the path up to here has ended.
+        """Replace the weights, by an average, say, and call `after_replacement` of every modifier.
 
         `weights` has every weight that is still trained, by name; others in it are left as they are in the network.
         """
@@ -133,12 +134,12 @@ class Training:
             modifier.after_replacement(self, memory)
 
     def reset_optimizer(self) -> None:
-        """Let the optimizer forget what it has kept since it was built."""
+        """Clear the optimizer's state, so that it is as it was built."""
         self.optimizer.state.clear()
         restore(self.optimizer, {}, self._built)
 
     def state(self) -> State:
-        """A copy of where training stands, that further training leaves as it is."""
+        """Return a copy of the state, which further training leaves as it is."""
         if self.diverged_at is not None:
             return State.diverged(self.seed, self.step, self._initial_loss, self.flops)
         return State(
@@ -157,7 +158,7 @@ class Training:
         )
 
     def _iterate(self, lr: float, indices: Tensor) -> Tensor:
-        """One iteration: batch, forward, backward, optimizer step; returns its loss."""
+        """Train one iteration: batch, forward, backward, optimizer step; return its loss."""
         inputs = self.trainable.inputs(self.step, indices)
         seed = stream_seed(self.seed, "forward", self.step)
         seed_torch(seed, inputs.device)
@@ -175,8 +176,8 @@ class Training:
         self.lr = lr
         return loss.detach()
 
-    def _tell_methods(self) -> None:
-        """Tell modifiers, and then watchers, that an iteration is done, and where it was an epoch's last, that too."""
+    def _call_modifiers(self) -> None:
+        """Call modifiers, and then watchers, after an iteration, and again where it was an epoch's last."""
         epoch_ended = self.step % self.task.steps_per_epoch == 0
         with torch.no_grad():
             for modifier, memory in self._modifiers:
@@ -192,7 +193,7 @@ class Training:
                 self._watching[name] += time.perf_counter() - began
 
     def _watched(self, name: str, train_loss: float) -> Evaluation:
-        """The evaluation of a watcher's network."""
+        """Evaluate a watcher's network."""
         began = time.perf_counter()
         watcher, memory = self._watchers[name]
         with torch.no_grad():
@@ -221,7 +222,7 @@ class Training:
 
 
 def initial_network(task: Task, seed: int) -> nn.Module:
-    """The network with the initial weights that the seed stands for, and whatever else its making draws."""
+    """Make the network; its initial weights, and all else that its making draws, follow from the seed."""
     drawn = stream_seed(seed, "initial weights")
     torch.manual_seed(drawn)
     seed_numpy_and_python(drawn)
@@ -229,7 +230,7 @@ def initial_network(task: Task, seed: int) -> nn.Module:
 
 
 def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
-    """Each parameter group's learning rate over that of the first, as the optimizer was built."""
+    """Return each parameter group's learning rate over that of the first, as the optimizer was built."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     return [rate / rates[0] for rate in rates]
 

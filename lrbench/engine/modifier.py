@@ -1,4 +1,4 @@
-"""What a modifier may do to a run: the events at which it is called, and what it may touch."""
+"""The protocol of modifiers: the events at which they are called, and what they may change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 Memory = dict[str, Any]
-"""What a modifier remembers from step to step: tensors and numbers by name, lists and dicts of them."""
+"""A modifier's memory from step to step: tensors and numbers by name, lists and dicts of them."""
 
 
 class Watcher:
@@ -34,11 +34,12 @@ class Watcher:
         at each evaluation:
             evaluate w.evaluated(training, memory, network)
 
-    A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.policy.parameter`: equal
-    settings compare equal, and `str` is the text by which the modifier is known. All that changes lives in `memory`,
-    which is part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
+    A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.policy.parameter`. Equal
+    settings compare equal, and `str` is the text that names the modifier. All that changes is in `memory`, which is
+    part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
 
-    Raises TaskError when built with a setting that is not allowed.
+    Raises:
+        TaskError: it is made with a setting that is not allowed.
     """
 
     def __post_init__(self) -> None:
@@ -58,32 +59,32 @@ class Watcher:
         """
 
     def begin(self, training: Training) -> Memory:
-        """What is remembered before the first iteration."""
+        """Return the memory before the first iteration."""
         return {}
 
     def after_step(self, training: Training, memory: Memory) -> None:
-        """Called after each optimizer step, when `training.step` iterations are done."""
+        """Act after an optimizer step, when `training.step` iterations are done."""
 
     def after_epoch(self, training: Training, memory: Memory) -> None:
-        """Called after `after_step` where an epoch has ended."""
+        """Act after `after_step` where an epoch has ended."""
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
-        """The network that is evaluated in place of `module`, which must be left as it is."""
+        """Return the network that is evaluated in place of `module`, which must be left as it is."""
         return module
 
     def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
-        """What is worth knowing of a run that has ended, by name; it is stored and exported with its metrics."""
+        """Return facts of a run that has ended, by name; they are stored and exported with its metrics."""
         return {}
 
 
 @dataclass(frozen=True)
 class Control:
-    """A run without a modifier that does a part of what the modifier does, so that the rest can be told from it.
+    """A run without a modifier that has a part of its effect, so that the rest can be measured.
 
     Attributes:
-        name: what it is called in results.
+        name: its name in results.
         lr_scale: the factor on the policy's learning rates.
-        meaning: what it is, to follow its name.
+        meaning: its description, to follow its name.
     """
 
     name: str
@@ -94,15 +95,15 @@ class Control:
 class Modifier(Watcher):
     """A modifier that changes training; it is trained as a run of its own.
 
-    It has the events of a `Watcher`, and may write to `training.weights` and call what `Training` offers: `replace`,
-    after which every modifier hears of `after_replacement`, and `train_only`, which it calls again in `resume`.
-    Several are called in the order of their `rank`, lowest first, at every event; nothing may write to weights that are
-    no longer trained, which is why `training.weights` does not have them.
+    It has the events of a `Watcher`, and may write to `training.weights` and call two methods of `Training`: `replace`,
+    which calls `after_replacement` of every modifier, and `train_only`, which it calls again in `resume`. At every
+    event, several are called in the order of their `rank`, lowest first. None may write to weights that are no longer
+    trained: `training.weights` does not have them.
 
     Attributes:
         rank: the place of the modifier among others.
-        family: modifiers of one family exclude each other, for each would undo what the other does.
-        control: what a study trains beside it; None for nothing.
+        family: modifiers of one family exclude each other, for each would undo the other's effect.
+        control: the control that a study trains beside it; None for none.
     """
 
     rank: ClassVar[int] = 50
@@ -110,17 +111,17 @@ class Modifier(Watcher):
     control: ClassVar[Control | None] = None
 
     def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
-        """Called before the first iteration from a state, where the memory is that of an earlier segment.
+        """Act before the first iteration from a state that an earlier segment has left.
 
-        The optimizer has no state yet: it is given that of the weights that are in training after this.
+        The optimizer has no state yet: it gets that of the weights that are in training after this.
         """
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
-        """Called after any modifier has replaced the weights: what is remembered of their path leads no further."""
+        """Act after any modifier has replaced the weights: a memory of their path is of no more use."""
 
 
 def in_order(modifiers: Sequence[Modifier]) -> tuple[Modifier, ...]:
-    """Modifiers in the order in which they are called.
+    """Sort modifiers into the order in which they are called.
 
     Raises:
         TaskError: two are of one family.

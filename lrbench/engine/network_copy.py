@@ -20,7 +20,7 @@ SAMPLES = 4096
 
 
 def copy_with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Copy a network with these weights, which the copy shares; weights without a name there are the network's."""
+    """Copy a network with other weights, which the copy shares; it shares those that have no name there, too."""
     known: dict[int, nn.Parameter] = {}
     for name, parameter in network.named_parameters():
         known[id(parameter)] = nn.Parameter(weights.get(name, parameter).detach(), requires_grad=False)

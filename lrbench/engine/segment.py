@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def begin(task: Task, seed: int) -> State:
-    """The state before the first iteration: the initial weights that the seed stands for, on the task's device."""
+    """Make the state before the first iteration: the seed's initial weights, on the task's device."""
     with deterministic():
         weights = copied(initial_network(task, seed).state_dict())
     return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
@@ -30,7 +30,7 @@ def begin(task: Task, seed: int) -> State:
 
 @once_per_task
 def _initial_loss(task: Task, seed: int) -> float:
-    """The validation loss before the first iteration, which is the same for all policies."""
+    """Compute the validation loss before the first iteration, which is the same for all policies."""
     with deterministic():
         return predict(task, initial_network(task, seed), task.data.val).loss
 
@@ -44,15 +44,15 @@ def advance(
 ) -> tuple[State, list[Evaluation]]:
     """Train `len(lrs)` iterations from a state.
 
-    A run is a fold of `advance` over its learning rates, and how they are cut into segments changes nothing: on the
-    CPU the results are equal bit for bit. An evaluation is made after every `task.eval_every` iterations and after
-    iteration `task.steps`, the last. A run has diverged when a training loss, a weight or an evaluated loss is not
-    finite, or when every training loss between two evaluations is over `task.divergence_factor` times the initial
-    loss; then it ends: the state says at which iteration, and advancing it further returns it as it is.
+    A run is a fold of `advance` over its learning rates. Its segments change no number: on the CPU the results are
+    equal bit for bit. An evaluation is made after every `task.eval_every` iterations and after the last, iteration
+    `task.steps`. A run has diverged when a training loss, a weight or an evaluated loss is not finite, or when every
+    training loss between two evaluations is over `task.divergence_factor` times the initial loss. It ends then: the
+    state has the iteration, and `advance` returns it as it is.
 
     Args:
-        task: what is trained; its data's device is where it is trained.
-        state: where training stands; left as it is.
+        task: what is trained, on the device of its data.
+        state: the state to train from; left as it is.
         lrs: the learning rates of iterations `state.step`, `state.step + 1`, ...: float64 [iterations].
         modifiers: those that change training, the same ones throughout a run; they are called in order of rank.
         watchers: those that average or measure beside it, the same ones throughout a run.
@@ -84,12 +84,12 @@ def check_budget(task: Task, state: State, lrs: NDArray[np.float64]) -> None:
 
 
 def is_evaluated(task: Task, step: int) -> bool:
-    """Whether an evaluation is made after so many iterations."""
+    """Return whether an evaluation is made after `step` iterations."""
     return step % task.eval_every == 0 or step == task.steps
 
 
 def stops(task: Task, start: int, stop: int) -> Iterator[int]:
-    """Where training pauses between two steps: at every evaluation, and at the end."""
+    """Yield the steps at which training pauses between two others: every evaluation, and the end."""
     while start < stop:
         start = min(start - start % task.eval_every + task.eval_every, stop)
         yield start

@@ -14,7 +14,7 @@ _LARGEST = 2**60
 
 
 def byte_count(size: object) -> int | None:
-    """The bytes that a size means: a whole number, or text such as "512MiB", "1.5 GiB" or "2GB"; None for others."""
+    """Read a number of bytes: a whole number, or text such as "512MiB", "1.5 GiB" or "2GB"; None for others."""
     if isinstance(size, int) and not isinstance(size, bool):
         return size if 0 <= size <= _LARGEST else None
     match = _TEXT.fullmatch(size.strip()) if isinstance(size, str) else None
@@ -25,13 +25,13 @@ def byte_count(size: object) -> int | None:
 
 
 def exact_size(count: int) -> str:
-    """So many bytes as text that `byte_count` reads back, in the largest binary unit of which they are a multiple."""
+    """Write a number of bytes as text that `byte_count` reads back, in the largest binary unit that divides it."""
     unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "B") if count % UNITS[unit] == 0)
     return f"{count // UNITS[unit]}{unit}" if count else "0B"
 
 
 def rough_size(count: int) -> str:
-    """So many bytes for a person, "12.2 GiB"."""
+    """Write a number of bytes for a person, "12.2 GiB"."""
     unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if count >= UNITS[unit]), "B")
     return f"{count / UNITS[unit]:.1f} {unit}" if unit != "B" else f"{count} bytes"
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TrainingLoss:
-    """The training losses of the steps since the last evaluation, as far as anything later needs them."""
+    """The training losses of the steps since the last evaluation: their sum, number and minimum."""
 
     total: float = 0.0
     count: int = 0
     lowest: float = math.inf
 
     def after(self, losses: Sequence[float]) -> TrainingLoss:
-        """With the losses of further steps, summed one by one so that splitting a segment changes no bit."""
+        """Add the losses of further steps, one by one, so that splitting a segment changes no bit."""
         total = self.total
         for loss in losses:
             total += loss
@@ -54,19 +54,19 @@ class State:
 
     It holds no random-number state: every draw is derived from the seed, the name of its stream and the epoch or
     step (`lrbench.streams`), so that a state can be stored, forked and replayed at any step. States are values:
-    `advance` never changes the tensors of the state that it is given.
+    `advance` never changes the tensors of a state.
 
     Attributes:
         seed: the run's seed; initial weights, batch order, augmentation and dropout follow from it.
         step: iterations done so far; the next update is that of iteration `step`, counted from 0.
-        model: the module's parameters and buffers by name; empty once diverged, for nothing can go on from there.
+        model: the module's parameters and buffers by name; empty for a run that has diverged.
         optimizer: the optimizer's state by parameter index, as torch's `state_dict()["state"]` has it.
-        groups: what each of the optimizer's parameter groups holds that it was not built with, but for its LR; empty
-            where that is nothing.
-        initial_loss: the validation loss of the initial weights, against which divergence is judged.
+        groups: the settings of each of the optimizer's parameter groups that have changed since it was built, but for
+            its LR; empty where none has.
+        initial_loss: the validation loss of the initial weights, by which divergence is judged.
         since_evaluation: the training losses since the last evaluation.
-        flops: floating-point operations spent on training so far.
-        memories: what each modifier and watcher remembers, by its text.
+        flops: floating-point operations of training so far.
+        memories: the memory of each modifier and watcher, by its text.
         features: inputs of the part that is trained, where a modifier keeps them (`Trainable`). They follow from the
             rest, so that they are no part of the state's identity, and neither copied nor saved with it.
         diverged_at: the number of iterations after which the run was found to have diverged, or None.
@@ -86,17 +86,17 @@ class State:
 
     @classmethod
     def diverged(cls, seed: int, step: int, initial_loss: float, flops: Flops) -> State:
-        """What is left of a run that was found to have diverged after `step` iterations."""
+        """Make the state of a run that was found to have diverged after `step` iterations."""
         return cls(
             seed=seed, step=step, model={}, optimizer={}, initial_loss=initial_loss, flops=flops, diverged_at=step
         )
 
     def facts(self) -> dict[str, Any]:
-        """Every field that makes the state what it is, by name."""
+        """Return the fields of the state's identity, by name."""
         return {name: value for name, value in vars(self).items() if name != "features"}
 
 
 def up_to_divergence(losses: Sequence[float]) -> Sequence[float]:
-    """The losses of iterations in a row, to the first one that is not finite: with it the run has diverged."""
+    """Return the losses of iterations in a row, to the first one that is not finite: with it the run has diverged."""
     first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     return losses[: first + 1]

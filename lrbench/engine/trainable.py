@@ -1,4 +1,4 @@
-"""What of a network is trained, and what it is given: all of it, and batches of the train split."""
+"""The part of a network that is trained, and its inputs: all of it, and batches of the train split."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Trainable:
-    """The whole network, given batches of the train split.
+    """The whole network, with batches of the train split as its inputs.
 
-    A modifier that trains less of a network has a subclass, which it hands to `Training.train_only`.
+    A modifier that trains a part of a network passes a subclass to `Training.train_only`.
 
     Attributes:
         ahead, trained: the network in two, as `split` cuts it.
@@ -36,13 +36,13 @@ class Trainable:
 
     @cached_property
     def flops(self) -> Flops:
-        """What an iteration costs."""
+        """The floating-point operations of an iteration."""
         return step_flops(self.task)
 
     def split(self, network: nn.Module) -> tuple[nn.Module, nn.Module]:
-        """Cut a network like this one into what lies ahead of the trained part, in eval mode, and the trained part."""
+        """Cut a network like this one into the part ahead of the trained one, in eval mode, and the trained part."""
         return nn.Identity(), network
 
     def inputs(self, step: int, indices: Tensor) -> Tensor:
-        """The inputs of the trained part in iteration `step`, for the train samples at `indices`."""
+        """Return the inputs of the trained part in iteration `step`, for the train samples at `indices`."""
         return self.task.data.decode(train_batch(self.task, self.seed, step, indices, self._generator))

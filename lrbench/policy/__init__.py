@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from lrbench.policy.torch_scheduler import PolicyLR as PolicyLR
 
 # The one name that needs torch.
-__getattr__, __dir__ = lazy_names(__name__, {"lrbench.policy.torch_scheduler": ("PolicyLR",)})
+__getattr__, __dir__, _ = lazy_names(__name__, {"lrbench.policy.torch_scheduler": ("PolicyLR",)})
 
 __all__ = [
     "CHANGEONPLATEAU",

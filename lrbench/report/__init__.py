@@ -18,23 +18,28 @@ from typing import TYPE_CHECKING
 from lrbench.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from lrbench.report.frames import Frames, study_frames
-    from lrbench.report.landscape import landscape_figure
-    from lrbench.report.page import report_page
-    from lrbench.report.plots.confidence import confidence_figure, reliability_figure
-    from lrbench.report.plots.cost import cost_figure
-    from lrbench.report.plots.effects import effects_figure
-    from lrbench.report.plots.family_tree import family_tree_figure
-    from lrbench.report.plots.lr_curves import lr_figure
-    from lrbench.report.plots.profile import profile_figure
-    from lrbench.report.plots.range_map import range_map_figure
-    from lrbench.report.plots.ranking import ranking_figure
-    from lrbench.report.plots.robustness import robustness_figure
-    from lrbench.report.plots.search import SearchFrames, importance_figure, search_frames, search_progress_figure
-    from lrbench.report.plots.training_curves import training_figure
-    from lrbench.report.range_test import range_figure
+    from lrbench.report.frames import Frames as Frames
+    from lrbench.report.frames import study_frames as study_frames
+    from lrbench.report.landscape import landscape_figure as landscape_figure
+    from lrbench.report.page import report_page as report_page
+    from lrbench.report.plots.confidence import confidence_figure as confidence_figure
+    from lrbench.report.plots.confidence import reliability_figure as reliability_figure
+    from lrbench.report.plots.cost import cost_figure as cost_figure
+    from lrbench.report.plots.effects import effects_figure as effects_figure
+    from lrbench.report.plots.family_tree import family_tree_figure as family_tree_figure
+    from lrbench.report.plots.lr_curves import lr_figure as lr_figure
+    from lrbench.report.plots.profile import profile_figure as profile_figure
+    from lrbench.report.plots.range_map import range_map_figure as range_map_figure
+    from lrbench.report.plots.ranking import ranking_figure as ranking_figure
+    from lrbench.report.plots.robustness import robustness_figure as robustness_figure
+    from lrbench.report.plots.search import SearchFrames as SearchFrames
+    from lrbench.report.plots.search import importance_figure as importance_figure
+    from lrbench.report.plots.search import search_frames as search_frames
+    from lrbench.report.plots.search import search_progress_figure as search_progress_figure
+    from lrbench.report.plots.training_curves import training_figure as training_figure
+    from lrbench.report.range_test import range_figure as range_figure
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "lrbench.report.plots.confidence": ("confidence_figure", "reliability_figure"),
@@ -54,26 +59,3 @@ __getattr__, __dir__ = lazy_names(
         "lrbench.report.plots.training_curves": ("training_figure",),
     },
 )
-
-__all__ = [
-    "Frames",
-    "SearchFrames",
-    "confidence_figure",
-    "cost_figure",
-    "effects_figure",
-    "family_tree_figure",
-    "importance_figure",
-    "landscape_figure",
-    "lr_figure",
-    "profile_figure",
-    "range_figure",
-    "range_map_figure",
-    "ranking_figure",
-    "reliability_figure",
-    "report_page",
-    "robustness_figure",
-    "search_frames",
-    "search_progress_figure",
-    "study_frames",
-    "training_figure",
-]

@@ -18,7 +18,7 @@ from lrbench.tasks.specification import registering, specification_named
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """A batch operation: uint8 or float [N, C, H, W] and a CPU generator to a batch of the same type and shape."""
+    """A change of a batch, uint8 or float [N, C, H, W], that keeps type and shape; it draws from a CPU generator."""
 
     def __call__(self, batch: Tensor, generator: torch.Generator, /) -> Tensor: ...
 
@@ -26,7 +26,7 @@ class Augmentation(Protocol):
 AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", TaskError)
 
 register_augmentation = registering(AUGMENTATIONS, "__call__")
-"""Class decorator: makes a frozen dataclass, an `Augmentation`, known to study files by its class's name."""
+"""Register a frozen dataclass that is an `Augmentation`, so that study files can name its class."""
 
 
 def augmentation_named(kind: str, options: Mapping[str, Any]) -> Augmentation:
@@ -37,7 +37,7 @@ def augmentation_named(kind: str, options: Mapping[str, Any]) -> Augmentation:
 @register_augmentation
 @dataclass(frozen=True)
 class HorizontalFlip:
-    """Each image is mirrored left to right with probability `p`."""
+    """Mirror each image left to right with probability `p`."""
 
     p: float = 0.5
 
@@ -53,7 +53,7 @@ class HorizontalFlip:
 @register_augmentation
 @dataclass(frozen=True)
 class RandomCrop:
-    """Each image is padded by `padding` zero pixels on every side and cropped to its old size at a random place."""
+    """Pad each image by `padding` zero pixels on every side, and crop it to its old size at a random place."""
 
     padding: int = 4
 

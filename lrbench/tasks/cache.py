@@ -1,8 +1,8 @@
 """The dataset cache: decoded arrays as .npy files and one JSON that names them, with a checksum of each.
 
 An entry is used only if it was made from the same sources and every array still has its checksum; otherwise it is
-decoded again. The JSON is replaced last and atomically, and array files are named by their content, so that readers,
-writers that race and writers that are killed never see or leave half an entry that reads as a whole one.
+decoded again. The JSON is replaced last and atomically, and array files are named by their content. So no reader sees
+half an entry, whatever writers race or are killed.
 """
 
 import json
@@ -26,11 +26,11 @@ FORMAT = 1
 
 
 def cache_folder() -> Path:
-    """`LRBENCH_CACHE`, or `~/.cache/lrbench`.
+    """Return the folder of the cache: `LRBENCH_CACHE`, or `~/.cache/lrbench`.
 
     Raises:
         LRBenchError: it names the home folder of a user that the system does not know.
-        OSError: nobody knows where the caller's own home folder is.
+        OSError: the caller's own home folder is unknown.
     """
     chosen = os.environ.get("LRBENCH_CACHE") or "~/.cache/lrbench"
     try:
@@ -38,27 +38,23 @@ def cache_folder() -> Path:
     except LRBenchError as error:
         if not chosen.startswith("~/"):
             raise
-        raise OSError(f"where {chosen} is: there is no HOME, and the system does not know the user") from error
+        reason = f"nobody knows where {chosen} is: there is no HOME, and the system does not know the user"
+        raise OSError(None, reason) from error
 
 
 def load_cached(
     name: str, identity: Mapping[str, Any], sources: tuple[Path, ...], decode: Callable[[], RawData]
 ) -> RawData:
-    """The data of `decode()`, from the cache where it is there, whole, and as new as its sources.
+    """Read the data of `decode()` from the cache where it is there, whole, and as new as its sources.
 
-    `identity` says what is decoded and how (dataset, options, folder): one entry is kept for each. A source counts as
-    changed when its size or modification time does. A cache that cannot be written costs a warning, not the run.
+    There is one entry for each `identity`: dataset, options, folder. A source counts as changed when its size or
+    modification time does. A cache that cannot be written costs a warning, not the run.
     """
     try:
-        cache = cache_folder()
+        folder = cache_folder() / f"{name}-{text_digest(json.dumps(identity, sort_keys=True, default=str))[:16]}"
     except OSError as error:
-        warnings.warn(
-            f"dataset '{name}' is decoded anew each time because nobody knows {error}; "
-            "LRBENCH_CACHE can name another folder",
-            stacklevel=2,
-        )
+        _warn(name, str(error.strerror))
         return decode()
-    folder = cache / f"{name}-{text_digest(json.dumps(identity, sort_keys=True, default=str))[:16]}"
     signature = text_digest(str(FORMAT), *map(_file_signature, sources))
     cached = _read(folder, signature)
     if cached is not None:
@@ -67,12 +63,13 @@ def load_cached(
     try:
         _write(folder, signature, raw)
     except OSError as error:
-        warnings.warn(
-            f"dataset '{name}' is decoded anew each time because the cache {folder} cannot be written "
-            f"({error.strerror or error}); LRBENCH_CACHE can name another folder",
-            stacklevel=2,
-        )
+        _warn(name, f"the cache {folder} cannot be written ({error.strerror or error})")
     return raw
+
+
+def _warn(name: str, reason: str) -> None:
+    text = f"dataset '{name}' is decoded anew each time because {reason}; LRBENCH_CACHE can name another folder"
+    warnings.warn(text, stacklevel=3)
 
 
 def _file_signature(path: Path) -> str:
@@ -81,7 +78,7 @@ def _file_signature(path: Path) -> str:
 
 
 def _read(folder: Path, signature: str) -> RawData | None:
-    """The entry in `folder`, or None where it is absent, stale, torn or altered."""
+    """Read the entry in `folder`; None where it is absent, stale, torn or altered."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         if index["signature"] != signature:

@@ -1,6 +1,6 @@
 """Data: the three splits of a task, decoded once and held in memory.
 
-Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32 or, token ids say, int64 [N, ...].
+Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32, or int64 (as token ids) [N, ...].
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ Arrays = tuple[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Inputs uint8, int64 or float32 [N, ...]; targets labels int64 [N], or others, int64 or float32 [N, ...]."""
+    """Inputs, uint8, int64 or float32 [N, ...], and targets: labels int64 [N], or others, int64 or float32 [N, ...]."""
 
     inputs: Tensor
     targets: Tensor
@@ -35,7 +35,7 @@ class Split:
         return Split(self.inputs.to(device), self.targets.to(device))
 
     def take(self, indices: Tensor) -> "Split":
-        """The samples at `indices` (int64 [n]), in their order."""
+        """Return the samples at `indices` (int64 [n]), in their order."""
         return Split(self.inputs[indices], self.targets[indices])
 
     def evenly(self, samples: int) -> "Split":
@@ -48,11 +48,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """What a dataset delivers: train and test before the validation split is taken out, and the classes.
+    """The arrays of a dataset before the validation split is held out, and the classes.
 
-    `class_names` are what people call the labels 0, 1, ...; they are shown, and change no number. With
-    `known_as_numbers`, integer inputs have the digest of the float32 numbers that they equal: as those they were once
-    trained on, so that runs of then are still known.
+    `class_names` are the names of the labels 0, 1, ...; they are shown, and change no number. With `known_as_numbers`,
+    integer inputs have the digest of the float32 numbers that they equal, as which earlier versions trained on them:
+    so stored runs keep their keys.
     """
 
     train: Split
@@ -84,10 +84,12 @@ class RawData:
 class Data(Readable):
     """The splits of a task.
 
-    `mean` and `std` are float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for
-    other inputs, which are used as they are. `num_classes` is None where the targets are no class labels.
-    `checksum` is a digest of the arrays and of how they were split. `class_names` are what pictures call the classes;
-    where there are none, by their labels.
+    Attributes:
+        num_classes: None where the targets are no class labels.
+        mean, std: float32 [C], per channel, over the train split, on the 0..1 scale of uint8 images; None for other
+            inputs, which are used as they are.
+        checksum: a digest of the arrays and of how they were split.
+        class_names: the names of the classes in pictures, in place of their labels.
     """
 
     train: Split
@@ -111,25 +113,26 @@ class Data(Readable):
         split_seed: int = 0,
         stratified: bool = False,
     ) -> "Data":
-        """Data from `(inputs, targets)` pairs of tensors or NumPy arrays.
+        """Make data from `(inputs, targets)` pairs of tensors or NumPy arrays.
 
         `val` is the fraction (0 < val < 1) or the number of train samples to hold out, or a pair of its own.
-        Integer targets [N] are class labels (`num_classes` is one more than the largest train label unless given, or
-        the number of `class_names` where those are). Floating-point targets [N, ...] make it a regression; integer
-        targets of another shape ([N, L] for a token each) are given to the loss as they are. Both need a metric.
+        Integer targets [N] are class labels. `num_classes` is by default the number of `class_names`, else one more
+        than the largest train label. Floating-point targets [N, ...] make it a regression. Integer targets of another
+        shape ([N, L] for a token each) go to the loss as they are. Both need a metric.
 
         Types, by the array's:
 
         - inputs uint8: images, scaled to 0..1 and standardised per channel a batch at a time; give token ids another
           integer type
-        - inputs of other integers (token ids): int64, and so to the model; numbers that are no ids must be
-          floating-point (lrbench's own models, which take no ids, are given float32)
-        - inputs of floating point, float64 (NumPy's default) too: float32, the type that networks have
+        - inputs of other integers (token ids): int64, for the model too; numbers that are no ids must be
+          floating-point (lrbench's own models take no ids, and get float32)
+        - inputs of floating point, float64 (NumPy's default) too: float32, the type of networks
         - inputs of bool: float32, 0.0 and 1.0
         - targets of integers and bool: int64; of floating point: float32
 
-        Raises DataError for an empty split, lengths or shapes that differ, non-finite values (also those beyond
-        float32), labels out of range, integers beyond int64, and types that are no real numbers (complex, text).
+        Raises:
+            DataError: a split is empty, lengths or shapes differ, values are not finite (as float32), labels are out of
+                range, integers are beyond int64, or types are no real numbers (complex, text).
         """
         splits = {"train": as_split(train, "train"), "test": as_split(test, "test")}
         held_out: Validation | None = None
@@ -146,10 +149,10 @@ class Data(Readable):
     def from_raw(
         cls, raw: RawData, validation: Validation | None = None, *, split_seed: int = 0, stratified: bool = False
     ) -> "Data":
-        """Split, normalise and check what a dataset delivered.
+        """Check the arrays of a dataset, and split and normalise them.
 
         Raises:
-            DataError: the data cannot be trained on, or has a validation split of its own and shall be split too.
+            DataError: the data cannot be trained on, or has a validation split of its own where a split is asked for.
         """
         check_raw(raw)
         if raw.val is not None and (validation is not None or split_seed or stratified):
@@ -185,7 +188,7 @@ class Data(Readable):
         return tuple(self.train.inputs.shape[1:])
 
     def evaluated_on(self, samples: int) -> "Data":
-        """The same data with at most so many validation and test samples, evenly picked from those that there are."""
+        """Return the same data with at most `samples` validation and test samples, evenly picked."""
         if len(self.val) <= samples and len(self.test) <= samples:
             return self
         val, test = self.val.evenly(samples), self.test.evenly(samples)
@@ -199,9 +202,9 @@ class Data(Readable):
         return replace(self, **splits, mean=mean, std=std)
 
     def decode(self, inputs: Tensor) -> Tensor:
-        """A batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel, integers stay integers.
+        """Decode a batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel.
 
-        All else is float32.
+        Other integers stay as they are; all else becomes float32.
         """
         if self._affine is None:
             return inputs if is_integer(inputs) else inputs.to(torch.float32)
@@ -209,7 +212,7 @@ class Data(Readable):
         return inputs.to(torch.float32).mul_(scale).add_(shift)
 
     def as_numbers(self) -> "Data":
-        """The same data with integer inputs as float32 numbers, for a model that takes no ids; uint8 ones stay."""
+        """Return the same data with integer inputs as float32, for a model that takes no ids; uint8 ones stay."""
         if not is_integer(self.train.inputs):
             return self
 
@@ -228,7 +231,7 @@ class Data(Readable):
 
 
 def as_split(arrays: Arrays, where: str) -> Split:
-    """Tensors of the types that lrbench trains on, from tensors, NumPy arrays or sequences."""
+    """Make a split of tensors, NumPy arrays or sequences, in the types that lrbench trains on."""
     if not isinstance(arrays, Sequence) or len(arrays) != 2:
         raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}")
     inputs, targets = as_tensor(arrays[0], f"{where} inputs"), as_tensor(arrays[1], f"{where} targets")
@@ -239,7 +242,7 @@ def as_split(arrays: Arrays, where: str) -> Split:
 
 
 def as_tensor(array: Any, where: str) -> Tensor:
-    """A copy on the CPU, so that no later change of the caller's array reaches the data."""
+    """Copy an array to the CPU, so that no later change of the caller's array reaches the data."""
     if isinstance(array, Tensor):
         if array.is_complex():
             raise DataError(f"the {where} must be numbers, not a tensor of type {array.dtype}")
@@ -262,19 +265,23 @@ def as_tensor(array: Any, where: str) -> Tensor:
 
 
 def is_integer(inputs: Tensor) -> bool:
-    """Whether inputs are integers that are no images."""
+    """Return whether inputs are integers that are no images."""
     return not inputs.is_floating_point() and inputs.dtype not in (torch.uint8, torch.bool)
 
 
 def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
-    """The number of classes of integer targets [N]; None for others, which are no class labels."""
+    """Return the number of classes of integer targets [N]; None for others, which are no class labels."""
     if targets.is_floating_point() or targets.ndim != 1 or num_classes is not None or not len(targets):
         return num_classes
     return int(targets.max()) + 1
 
 
 def check_raw(raw: RawData) -> None:
-    """Raise DataError for the first thing in `raw` that cannot be trained on."""
+    """Check that arrays can be trained on.
+
+    Raises:
+        DataError: the first reason why they cannot.
+    """
     if raw.num_classes is not None and type(raw.num_classes) is not int:
         raise DataError(f"num_classes = {raw.num_classes!r} must be an integer")
     if raw.class_names is not None:
@@ -331,7 +338,7 @@ def describe(tensor: Tensor) -> str:
 
 
 def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
-    """Integers as float32, where that loses none of them; other arrays as they are."""
+    """Return integers as float32, where that changes none of them; other arrays as they are."""
     if array.dtype.kind not in "iu" or array.dtype == np.uint8:
         return array
     numbers = array.astype(np.float32)
@@ -339,10 +346,10 @@ def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """Mean and population std per channel (dimension 1 of [N, C, ...]; all values of [N, F]) of uint8 inputs / 255.
+    """Compute mean and population std per channel (dimension 1 of [N, C, ...]; all of [N, F]) of uint8 inputs / 255.
 
-    Computed from the exact histogram of the 256 values, so it depends on no summation order. A constant channel has
-    std 1. Other inputs have none.
+    They are computed from the exact histogram of the 256 values, so that the order of a sum changes nothing. A constant
+    channel has std 1. Other inputs have none.
     """
     if inputs.dtype != torch.uint8:
         return None, None

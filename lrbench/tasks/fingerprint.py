@@ -1,8 +1,8 @@
 """Fingerprints: a digest of everything that determines a number, the same in every process.
 
-Values are digested by what they hold. A user's function is digested by its bytecode, its constants, defaults, closure
-and the globals it reads, followed to their values; a user's class by its methods and its bases. What comes from an
-installed library is digested by its name: library versions are recorded with each run instead.
+Values are digested by their content. A user's function is digested by its bytecode, its constants, defaults, closure
+and the values of the globals it reads; a user's class by its methods and its bases. A part of an installed library is
+digested by its name: each run records the versions of libraries.
 """
 
 import dis
@@ -33,7 +33,7 @@ _REPRESENTED = (torch.dtype, torch.device, np.dtype, pathlib.PurePath, range, sl
 _STANDARD_LIBRARY = pathlib.Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 OF_TORCH_OR_OURS = frozenset({"torch", "lrbench"})
-"""Packages whose code draws from torch's generators only, and keeps nothing elsewhere than it says."""
+"""Packages whose code draws from torch's generators only, and keeps nothing outside of modules and optimizers."""
 _IGNORED_MEMBERS = frozenset(
     {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__annotate__", "__annotate_func__"}
     | {"__annotations_cache__", "__firstlineno__", "__static_attributes__", "__qualname__", "__abstractmethods__"}
@@ -42,11 +42,11 @@ _IGNORED_MEMBERS = frozenset(
 
 ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({"lrbench: added later": True})
 """The metadata of a dataclass's field that was added later: while it has its default, it is left out of the digest, so
-that what was digested before keeps its fingerprint."""
+that older values keep their fingerprint."""
 
 
 def text_digest(*parts: str) -> str:
-    """32 hex digits of the parts, each delimited by its length."""
+    """Digest the parts, each delimited by its length, as 32 hex digits."""
     digest = blake2b(digest_size=16)
     for part in parts:
         encoded = part.encode()
@@ -56,24 +56,26 @@ def text_digest(*parts: str) -> str:
 
 
 def array_digest(array: NDArray[Any]) -> str:
-    """32 hex digits of an array's type, shape and bytes."""
+    """Digest an array's type, shape and bytes as 32 hex digits."""
     digest = blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
 def fingerprint(value: Any, version: str | None = None) -> str:
-    """32 hex digits that change when the value, or the code of a function or class, changes.
+    """Digest a value as 32 hex digits, which change when it, or the code of a function or class in it, changes.
 
-    A `version` stands for the user's functions, classes and objects, whatever they hold. Without one, raises TaskError
-    where the value holds something that has no identity beyond this process. An object's own `__fingerprint__()`
-    gives the value to digest in its place.
+    A `version` stands for the user's functions, classes and objects, whatever they hold. An object's own
+    `__fingerprint__()` returns the value to digest in its place.
+
+    Raises:
+        TaskError: there is no version, and the value holds something that has no identity beyond this process.
     """
     return text_digest(*_Walk(version).walk(value))
 
 
 def from_library(module_name: str | None) -> bool:
-    """Whether a module belongs to the standard library, an installed package or lrbench itself."""
+    """Return whether a module belongs to the standard library, an installed package or lrbench itself."""
     name = module_name or ""
     package = name.partition(".")[0]
     if package == "lrbench" or (package in sys.stdlib_module_names and package != "__main__"):
@@ -95,10 +97,10 @@ def package_of(part: Any) -> str:
 
 
 class _Walk:
-    """One traversal of a value: yields text tokens.
+    """A traversal of a value that yields text tokens.
 
-    An object met again is yielded as the number of its first visit, which ends cycles. Immutable values are described
-    each time: whether equal constants are one object differs between processes.
+    An object that was visited before is yielded as the number of its first visit, which ends cycles. Immutable values
+    are described each time, since equal constants are one object in one process and several in another.
     """
 
     def __init__(self, version: str | None) -> None:
@@ -125,7 +127,7 @@ class _Walk:
         yield ")"
 
     def describe(self, value: Any) -> Iterator[str]:
-        """The tokens of a value that is neither plain nor seen before."""
+        """Yield the tokens of a value that is neither plain nor visited before."""
         if hasattr(type(value), "__fingerprint__"):
             yield from self.walk_all(type(value).__qualname__, value.__fingerprint__())
             return
@@ -176,7 +178,7 @@ class _Walk:
             yield array_digest(array)
 
     def module(self, value: types.ModuleType) -> Iterator[str]:
-        """An installed module by its name, a user's by its file and the user's modules that it uses."""
+        """Describe an installed module by its name, a user's by its file and the user's modules that it uses."""
         yield f"module:{value.__name__}"
         file = getattr(value, "__file__", None)
         if file is None or from_library(value.__name__):
@@ -235,13 +237,13 @@ class _Walk:
         yield from self.walk(value.__self__)
 
     def network(self, value: nn.Module) -> Iterator[str]:
-        """A network by its class, its tensors and its other public attributes, and its parts in the same way."""
+        """Describe a network by its class, its tensors and its other public attributes, and its parts alike."""
         tensors = {**dict(value.named_parameters(recurse=False)), **dict(value.named_buffers(recurse=False))}
         attributes = {name: attribute for name, attribute in vars(value).items() if not name.startswith("_")}
         yield from self.walk_all("network", (type(value), tensors, attributes, dict(value.named_children())))
 
     def instance(self, value: Any) -> Iterator[str]:
-        """An object of any other class: a dataclass by its fields, a user's object by its attributes."""
+        """Describe an object of any other class: a dataclass by its fields, a user's object by its attributes."""
         kind = type(value)
         if is_dataclass(value):
             known = {field.name: (getattr(value, field.name), field) for field in fields(value)}
@@ -266,7 +268,7 @@ class _Walk:
 
 
 def _is_as_before(field: Field[Any], held: Any) -> bool:
-    """Whether a field adds nothing to what its class was before it had the field."""
+    """Return whether a field was added later and has its default."""
     added = ADDED_LATER.keys() <= field.metadata.keys()
     return added and type(held) is type(field.default) and held == field.default
 
@@ -282,7 +284,7 @@ def _as_array(tensor: Tensor) -> NDArray[Any]:
 
 
 def _global_names(function: types.FunctionType) -> list[str]:
-    """The names of the globals that a function, or a function written inside it, reads; sorted."""
+    """Return the names of the globals that a function, or a function written inside it, reads; sorted."""
     pending, names = [function.__code__], set()
     while pending:
         code = pending.pop()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from lrbench.errors import DataError, LRBenchError, TaskError
+from lrbench.errors import DataError, LRBenchError, TaskError, one_line
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import surroundings_kept
 from lrbench.tasks import registry
@@ -27,11 +27,16 @@ TaskLike: TypeAlias = AnyTask | str | Table
 def load_task(
     task: str | Table, *, data_root: Path | str | None = None, download: bool = False, **overrides: Any
 ) -> Task:
-    """Load the registered task of a name, or the one of a table, with `overrides` as in a study file's `[task]` table:
-    `steps=500`, `optimizer="Adam"`, `model={"hidden": [50]}`.
+    """Load a registered task by its name, or the task of a table.
 
-    `data_root` is the folder that holds the datasets, laid out as torchvision does (`data` unless given); nothing is
-    fetched unless `download`. Raises TaskError for an unknown name or setting, DataError for missing data.
+    Args:
+        data_root: the folder of the datasets, laid out as torchvision does; `data` by default.
+        download: fetch a dataset that is not there.
+        overrides: keys of a `[task]` table: `steps=500`, `optimizer="Adam"`, `model={"hidden": [50]}`.
+
+    Raises:
+        TaskError: a name or a setting is unknown.
+        DataError: the data is missing.
     """
     settings = settings_from_dict({**({"base": task} if isinstance(task, str) else task), **overrides})
     return make_task(settings, data_root=data_root, download=download)
@@ -59,7 +64,11 @@ def task_of(
 
 
 def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:
-    """The task that `settings` describe; raises TaskError or DataError where they cannot be trained."""
+    """Load the data of settings, and make the task.
+
+    Raises:
+        TaskError, DataError: they cannot be trained.
+    """
     data = load_data(
         settings.dataset,
         settings.validation,
@@ -93,7 +102,7 @@ def load_data(
     data_root: Path | str | None = None,
     download: bool = False,
 ) -> Data:
-    """Load a registered data set, split as a `[task]` table says by the same words.
+    """Load a registered data set and split it; the arguments are keys of a `[task]` table.
 
     Args:
         dataset: its name, or a table of its kind and options, such as {"kind": "image_folder", "path": "photos"}.
@@ -104,7 +113,7 @@ def load_data(
 
     Raises:
         TaskError: there is no such data set, or it has no such option.
-        DataError: the data is missing or cannot be split so.
+        DataError: the data is missing, or cannot be split like this.
     """
     chosen = choice_of("dataset", dataset)
     entry = registry.datasets.find(chosen.kind)
@@ -121,7 +130,7 @@ def load_data(
 def read_dataset(
     entry: registry.Registration[Callable[..., RawData]], options: dict[str, Any], root: Path, *, download: bool
 ) -> RawData:
-    """The dataset through the cache, or straight from its function where it declares no sources."""
+    """Read a dataset through the cache, or from its function alone where it declares no sources."""
 
     def decode() -> RawData:
         raw = entry.build(root, download, **options)
@@ -140,12 +149,11 @@ def read_dataset(
 
 @contextmanager
 def _one_sentence(dataset: str) -> Iterator[None]:
-    """Whatever goes wrong inside, a user's own function included, comes out as a DataError of one sentence."""
+    """Raise every error of a dataset, a user's own included, as a DataError of one sentence."""
     try:
         with surroundings_kept():
             yield
     except LRBenchError:
         raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"dataset '{dataset}' fails: {reason}") from error
+        raise DataError(f"dataset '{dataset}' fails: {one_line(f'{type(error).__name__}: {error}')}") from error

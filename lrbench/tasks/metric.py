@@ -16,10 +16,10 @@ Better = Literal["higher", "lower"]
 Bounds = tuple[float | None, float | None]
 
 LOSS = "loss"
-"""In place of a metric: the task's own loss is what it is judged by, and less of it is better."""
+"""In place of a metric: the task is judged by its own loss, of which less is better."""
 
 ROUNDING = 1e-5
-"""How far outside of its bounds a score may be, such as a mean of float32 numbers."""
+"""A score may be outside of its bounds by this, as a mean of float32 numbers is."""
 
 LARGEST = 1e150
 """A score that is further from zero counts as infinite: its square is no float."""
@@ -27,12 +27,13 @@ LARGEST = 1e150
 
 @dataclass(frozen=True)
 class Metric:
-    """`function(outputs [N, ...], targets [N, ...]) -> float` over a whole split, on the CPU.
+    """A score of a whole split, `function(outputs [N, ...], targets [N, ...]) -> float`, computed on the CPU.
 
-    `chance` is the score of a model that has learnt nothing: a diverged run counts as it, and so does a run whose final
-    score is NaN or infinitely bad; a score beyond 1e150 is infinite. `better` says whether "higher" or "lower" scores
-    are better. `bounds` are the lowest and the highest score that there can be, None for an end that is open: intervals
-    are clipped to them.
+    Attributes:
+        chance: the score of a model that has learnt nothing. It is the score of a run that has diverged, or whose final
+            score is NaN or infinitely bad; a score beyond 1e150 is infinite.
+        better: whether "higher" or "lower" scores are better.
+        bounds: the lowest and the highest possible score, None for an open end; intervals are clipped to them.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Metric:
             raise TaskError(f"{where}: chance = {self.chance!r} must lie within bounds = {self.bounds!r}")
 
     def read(self, returned: Any) -> float:
-        """Read what the function returned as a number, NaN or infinite ones too.
+        """Read the function's value as a number, which may be NaN or infinite.
 
         Raises:
             TaskError: it is no number, or a finite one outside of the bounds by more than rounding.

@@ -8,21 +8,22 @@ from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
 
-from lrbench.errors import LRBenchError, TaskError
+from lrbench.errors import LRBenchError, TaskError, one_line
 from lrbench.files import user_path, working_directory_kept
 
 PREFIX = "lrbench_plugin_"
 
 
 def plugin_modules() -> list[ModuleType]:
-    """The plugins that are loaded."""
+    """List the plugins that are loaded."""
     return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
 
 
 def load_plugin(path: Path | str) -> None:
-    """Execute the file at `path`; a file that is loaded already is not executed again.
+    """Execute the file at `path`, unless it has been executed.
 
-    Raises TaskError where there is no such file or where it fails, naming its line.
+    Raises:
+        TaskError: there is no such file, or it fails, with its line.
     """
     file = user_path(path).resolve()
     module_name = f"{PREFIX}{blake2b(os.fsencode(file), digest_size=8).hexdigest()}"
@@ -45,11 +46,11 @@ def load_plugin(path: Path | str) -> None:
         raise TaskError(f"the plugin {path}: {error}") from error
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise TaskError(f"the plugin {path} fails{_place(error, file)}: {reason}") from error
 
 
 def _place(error: BaseException, file: Path) -> str:
-    """` at line N` for the last line of the file that was being executed, where it got that far."""
+    """Write ` at line N` for the last line of the file that was executed; nothing where none was."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f" at line {lines[-1]}" if lines else ""

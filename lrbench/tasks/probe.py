@@ -1,8 +1,8 @@
-"""Two steps of training at the making of a Task, which find what a run would lose between two segments.
+"""Two steps of training when a Task is made, which find what a run would lose between two segments.
 
-From one segment to the next a run is its network's parameters and buffers and its optimizer's state and groups. So the
-second step is made twice: by what made the first, and by a network or an optimizer that is made anew and given these.
-Whatever differs then is kept elsewhere.
+A segment passes its network's parameters and buffers and its optimizer's state and groups on to the next. So the second
+step is made twice: by the network and the optimizer of the first, and by new ones with the parameters, buffers, state
+and groups of these. All that differs is kept elsewhere, and would be lost.
 """
 
 import io
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrbench.errors import TaskError
+from lrbench.errors import TaskError, one_line
 from lrbench.files import working_directory_kept
 from lrbench.reproducible import seed_generators
 from lrbench.tasks.fingerprint import from_library
@@ -35,9 +35,9 @@ from lrbench.tasks.snapshot import copied, identical
 LR = 1e-3
 """The LR of the steps, or the highest of the parameter groups'."""
 TOLERANCE = 1e-5
-"""How far numbers may differ, relative to the largest of a tensor, for a network whose sums are not reproducible."""
+"""Numbers may differ by this, relative to the largest of a tensor, for a network whose sums are not reproducible."""
 QUOTED = 300
-"""Characters of a user's error that are quoted at most."""
+"""The most characters of a user's error that are quoted."""
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
@@ -49,17 +49,18 @@ Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 def check_network(
     where: str, anew: Callable[[], nn.Module], loss: Loss, samples: Samples, held: Callable[[], str]
 ) -> None:
-    """Refuse a network that starts over in part where a run goes on in another segment.
+    """Refuse a network that would lose a part of what it keeps at the start of each segment.
 
     Args:
-        where: what the error begins with.
+        where: the beginning of the error.
         anew: makes the network, the same one each time.
         loss: the task's.
         samples: inputs and targets, the same ones for both steps.
-        held: a digest of what the code of model and loss holds: objects, closures, class attributes and globals.
+        held: makes a digest of the values that the code of model and loss holds: objects, closures, class attributes
+            and globals.
 
     Raises:
-        TaskError: what starts over, or what fails.
+        TaskError: a part would be lost, or a step fails.
     """
     going = anew()
     kind = type(going).__name__
@@ -100,7 +101,11 @@ def check_network(
 
 
 def backpropagate(where: str, network: nn.Module, loss: Loss, samples: Samples, step: int) -> Tensor:
-    """The loss of a step, whose gradients are then in the network; raises TaskError where a pass fails."""
+    """Compute the loss of a step, and its gradients in the network.
+
+    Raises:
+        TaskError: a pass fails.
+    """
     inputs, targets = samples
     network.train().zero_grad()
     seed_generators(step, inputs.device)
@@ -115,10 +120,10 @@ def backpropagate(where: str, network: nn.Module, loss: Loss, samples: Samples, 
 
 
 def check_optimizer(where: str, build: Build, weights: Sequence[nn.Parameter]) -> bool:
-    """Refuse an optimizer that starts over in part where a run goes on in another segment.
+    """Refuse an optimizer that would lose a part of what it keeps at the start of each segment.
 
     Args:
-        where: what the error begins with.
+        where: the beginning of the error.
         build: makes the optimizer of some parameters.
         weights: parameters with their gradients; left as they are.
 
@@ -127,7 +132,7 @@ def check_optimizer(where: str, build: Build, weights: Sequence[nn.Parameter]) -
         evaluation.
 
     Raises:
-        TaskError: what starts over, or what fails.
+        TaskError: a part would be lost, or a step fails.
     """
     one, same = (_steppable(build, weights) for _ in range(2))
     method = type(one.optimizer).__name__
@@ -163,7 +168,7 @@ class _Steppable:
     built: Groups
 
     def step(self, number: int) -> None:
-        """Step `number`, whose gradients are others than those of the one before."""
+        """Make step `number`, with other gradients than those of the one before."""
         seed_generators(number, torch.device("cpu"))
         for weight, gradient in zip(self.weights, self.gradients, strict=True):
             weight.grad = None if gradient is None else gradient / (1 + number)
@@ -182,7 +187,7 @@ def _steppable(build: Build, weights: Sequence[nn.Parameter]) -> _Steppable:
 
 
 def _through_a_checkpoint(value: Any) -> Any:
-    """What is read of a value that was written to a checkpoint."""
+    """Write a value to a checkpoint, and read it back."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     buffer.seek(0)
@@ -191,7 +196,7 @@ def _through_a_checkpoint(value: Any) -> Any:
 
 @working_directory_kept()
 def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the user's function returns; raises TaskError with its error on one line."""
+    """Call a user's function; raise TaskError with its error on one line."""
     try:
         return function(*arguments)
     except TaskError:
@@ -201,7 +206,7 @@ def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _lost(module: nn.Module, anew: nn.Module) -> str | None:
-    """The name of what a user's module keeps of steps before the last, besides what its `state_dict` has."""
+    """Name an attribute of a user's module that a step has changed and that its `state_dict` does not have."""
     if from_library(type(module).__module__):
         return None
     left_out = module._non_persistent_buffers_set
@@ -215,7 +220,7 @@ def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any], ignored:
 
 
 def _alike(one: Any, other: Any, inside: tuple[int, ...] = ()) -> bool:
-    """Whether two values are the same but for rounding, as far as they can be compared; `inside` ends cycles."""
+    """Return whether two values are the same but for rounding, as far as they can be compared; `inside` ends cycles."""
     if id(one) in inside:
         return True
     alike = partial(_alike, inside=(*inside, id(one)))
@@ -246,7 +251,7 @@ def _tensors_alike(one: Tensor, other: Tensor) -> bool:
 
 
 def _hidden(value: Any) -> Iterator[Any]:
-    """What an object of another kind holds: a generator's state, a user's object's attributes."""
+    """Yield the values that an object of another kind holds: a generator's state, a user's object's attributes."""
     if isinstance(value, torch.Generator):
         yield value.get_state()
     elif isinstance(value, random.Random):
@@ -260,6 +265,6 @@ def _hidden(value: Any) -> Iterator[Any]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
+    text = one_line(error)
     text = text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,6 +1,6 @@
 """The registered tasks, with the settings of the experiments that they come from.
 
-What a source does not say is marked "ours". No schedule belongs to a task: that is what a study compares.
+A setting that no source states is marked "ours". A task has no schedule: a study compares schedules.
 """
 
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop

@@ -1,12 +1,12 @@
 """Names for datasets, models and tasks: three registries filled by decorators.
 
-A registration is a function with keyword-only options. Its signature is the declaration of those options, and the
-first line of its docstring is what `lrbench list` prints.
+A registration is a function with keyword-only options. Its signature declares those options, and `lrbench list` prints
+the first line of its docstring.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -32,7 +32,7 @@ class Sources(Protocol):
 
 @dataclass(frozen=True)
 class Registration(Generic[F]):
-    """A registered function. `version` identifies what it computes; None means: identify it by its code."""
+    """A registered function. Its `version` identifies its result; without one, its code does."""
 
     name: str
     build: F
@@ -46,18 +46,18 @@ class Registration(Generic[F]):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The options it takes, with their defaults; `inspect.Parameter.empty` marks a required one."""
+        """The function's options with their defaults; `inspect.Parameter.empty` marks a required one."""
         parameters = inspect.signature(self.build).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def complete(self, options: Options, noun: str) -> dict[str, Any]:
-        """`options` with the defaults filled in; raises TaskError for an unknown or a missing one."""
+        """Fill in the defaults of options.
+
+        Raises:
+            TaskError: an option is unknown or missing.
+        """
         declared = self.options
-        unknown = next((name for name in options if name not in declared), None)
-        if unknown is not None:
-            allowed = f"its options are {', '.join(declared)}" if declared else "it has no options"
-            hint = did_you_mean(unknown, declared)
-            raise TaskError(f"{noun} '{self.name}' has no option '{unknown}'{hint}; {allowed}")
+        check_options(f"{noun} '{self.name}'", options, declared)
         complete = {**declared, **{name: frozen(value) for name, value in options.items()}}
         missing = next((name for name, value in complete.items() if value is inspect.Parameter.empty), None)
         if missing is not None:
@@ -65,8 +65,16 @@ class Registration(Generic[F]):
         return complete
 
 
+def check_options(where: str, options: Options, allowed: Collection[str]) -> None:
+    """Raise TaskError for the first option that is not allowed."""
+    unknown = next((name for name in options if name not in allowed), None)
+    if unknown is not None:
+        its = f"its options are {', '.join(allowed)}" if allowed else "it has no options"
+        raise TaskError(f"{where} has no option '{unknown}'{did_you_mean(unknown, allowed)}; {its}")
+
+
 def frozen(value: Any) -> Any:
-    """Lists as tuples, so that an option read from a file equals the same option written in Python."""
+    """Return lists as tuples, so that an option read from a file equals the same option written in Python."""
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
@@ -103,9 +111,9 @@ def register_dataset(name: str, *, version: int | None = None, sources: Sources 
 
 
 def register_task(name: str) -> Callable[[F], F]:
-    """Register `f() -> TaskSettings` under `name`; listing tasks calls it, so it must load no data.
+    """Register `f() -> TaskSettings` under `name`; listing tasks calls it, so that it must load no data.
 
-    What uses the task raises TaskError where `f` returns something else.
+    Using the task raises TaskError where `f` returns something else.
     """
 
     def register(build: F) -> F:

@@ -1,4 +1,4 @@
-"""What is computed once for each task, and forgotten with it."""
+"""Functions that compute their results once for each task, and forget them with it."""
 
 from __future__ import annotations
 

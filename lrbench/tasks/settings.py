@@ -1,4 +1,4 @@
-"""TaskSettings: what a study file can say about a task, checked before any data is loaded."""
+"""TaskSettings: the settings of a task in a study file, checked before any data is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

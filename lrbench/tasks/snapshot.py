@@ -1,4 +1,4 @@
-"""Copies of what a network or an optimizer holds, and whether two of them are the same to the bit."""
+"""Copies of the state of networks and optimizers, and their comparison bit for bit."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def copied(value: Any) -> Any:
-    """A copy that shares no tensor with the original, tensors detached, strides kept."""
+    """Copy a value, which shares no tensor with its copy; tensors are detached and keep their strides."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
@@ -22,9 +22,9 @@ def copied(value: Any) -> Any:
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Whether two values (tensors, arrays, numbers, dataclasses, mappings and sequences of them) are equal bit for bit.
+    """Return whether two values (tensors, arrays, numbers; dataclasses, mappings, sequences) are equal bit for bit.
 
-    A NaN equals a NaN of the same bits. A dataclass is compared by the fields that it compares.
+    A NaN equals a NaN of the same bits. A dataclass is compared by the fields that its `==` compares.
     """
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.dtype == other.dtype and one.shape == other.shape and _bytes(one) == _bytes(other)

@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, TypeVar
 
-from lrbench.errors import TaskError, did_you_mean
+from lrbench.errors import TaskError
 from lrbench.policy.kind import short_repr
 from lrbench.registry import Registry
+from lrbench.tasks.registry import check_options
 
 S = TypeVar("S")
 C = TypeVar("C", bound=type)
 
 
 def registering(registry: Registry[type[S]], method: str) -> Callable[[C], C]:
-    """Make the class decorator that registers frozen dataclasses with this method by their names."""
+    """Make the class decorator that registers frozen dataclasses with a method by their names."""
 
     def register(specification: C) -> C:
         params = vars(specification).get("__dataclass_params__") if isinstance(specification, type) else None
@@ -31,9 +32,5 @@ def registering(registry: Registry[type[S]], method: str) -> Callable[[C], C]:
 def specification_named(registry: Registry[type[S]], kind: str, options: Mapping[str, Any]) -> S:
     """Build the specification registered as `kind`; raise TaskError for an unknown kind or option."""
     build = registry.find(kind)
-    allowed = list(signature(build).parameters)
-    unknown = next((name for name in options if name not in allowed), None)
-    if unknown is not None:
-        its = f"its options are {', '.join(allowed)}" if allowed else "it has no options"
-        raise TaskError(f"{registry.noun} '{kind}' has no option '{unknown}'{did_you_mean(unknown, allowed)}; {its}")
+    check_options(f"{registry.noun} '{kind}'", options, signature(build).parameters)
     return build(**options)

@@ -1,4 +1,4 @@
-"""A study file's `[task]` table, parsed: plain dicts, lists, texts and numbers to `TaskSettings`.
+"""The parser of a study file's `[task]` table: plain dicts, lists, texts and numbers to `TaskSettings`.
 
     [task]
     base = "cifar10-resnet20"                    # a registered task; everything below overrides it
@@ -10,9 +10,9 @@
     steps = 5000
     metric = "loss"                              # judged by its loss, lower is better, in place of top-1 accuracy
 
-Without a `base`, `dataset`, `model` and `steps` are needed. With one, `steps` alone means what `Task.with_budget` does:
-evaluated as often over the new budget. A table without `kind` changes options of the base's.
-From Python, a value may also be what it would be parsed to: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.
+Without a `base`, `dataset`, `model` and `steps` are needed. With one, `steps` alone does what `Task.with_budget` does:
+the task is evaluated as often over the new budget. A table without `kind` changes options of the base's.
+From Python, a value may also be the result of parsing: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ Table = Mapping[str, Any]
 
 
 def settings_from_dict(table: Table) -> TaskSettings:
-    """The settings that a `[task]` table describes; raises TaskError naming the key that is wrong."""
+    """Parse a `[task]` table; raise TaskError with the key that is wrong."""
     known = ["base", *(field.name for field in fields(TaskSettings))]
     unknown = next((key for key in table if key not in known), None)
     if unknown is not None:
@@ -54,7 +54,7 @@ def _base(table: Table) -> TaskSettings | None:
 
 
 def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
-    """The value of one key; numbers are checked by `TaskSettings` itself."""
+    """Parse the value of one key; `TaskSettings` itself checks numbers."""
     parsers: Mapping[str, Callable[[], Any]] = {
         "name": lambda: _text(key, value),
         "dataset": lambda: choice_of(key, value, base.dataset if base else None),
@@ -72,7 +72,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def _kind_and_options(key: str, value: Any) -> tuple[str | None, dict[str, Any]]:
-    """A name alone, or a table of `kind` (None if absent) and options; lists become tuples."""
+    """Read a name alone, or a table of `kind` (None if absent) and options; lists become tuples."""
     if isinstance(value, str):
         return value, {}
     if not isinstance(value, Mapping):
@@ -82,9 +82,10 @@ def _kind_and_options(key: str, value: Any) -> tuple[str | None, dict[str, Any]]
 
 
 def choice_of(key: str, value: Any, base: Choice | None = None) -> Choice:
-    """Read a data set or a model: a name, or a table of its kind and options that may leave the base's kind as it is.
+    """Read a data set or a model: a name, or a table of its kind and options; the kind may be that of the base.
 
-    Raises TaskError unless it is one.
+    Raises:
+        TaskError: it is none.
     """
     if isinstance(value, Choice):
         return value
@@ -99,7 +100,7 @@ def choice_of(key: str, value: Any, base: Choice | None = None) -> Choice:
 
 
 def optimizer_of(value: Any, base: OptimizerSpec | None = None) -> OptimizerSpec:
-    """Read an optimizer as `choice_of` reads a model; raises TaskError unless it is one."""
+    """Read an optimizer as `choice_of` reads a model; raise TaskError unless it is one."""
     if isinstance(value, OptimizerSpec):
         return value
     kind, options = _kind_and_options("optimizer", value)
@@ -111,7 +112,7 @@ def optimizer_of(value: Any, base: OptimizerSpec | None = None) -> OptimizerSpec
 
 
 def augmentations_of(value: Any) -> tuple[Augmentation, ...]:
-    """Read a list of augmentations, each a value, a name or a table; raises TaskError unless it is one."""
+    """Read a list of augmentations, each a value, a name or a table; raise TaskError unless it is one."""
     if not isinstance(value, list | tuple):
         raise TaskError(f"task: augment = {value!r} must be a list of names or tables with a kind")
     return tuple(map(_augmentation, value))

@@ -1,4 +1,4 @@
-"""Which train samples are held out for validation: a pure function of the sizes and the task's own seed."""
+"""The train samples that are held out for validation: a pure function of the sizes and the task's own seed."""
 
 import torch
 from torch import Tensor
@@ -17,10 +17,12 @@ HELD_OUT: Validation = 0.2
 def split_indices(
     size: int, validation: Validation, split_seed: int, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Sorted int64 indices (kept for training, held out) of a train set of `size` samples.
+    """Split a train set of `size` samples; return the sorted int64 indices (kept for training, held out).
 
     With `labels` (int64 [size]) each class is held out in the same proportion, to the nearest sample.
-    Raises DataError where either part would be empty.
+
+    Raises:
+        DataError: either part would be empty.
     """
     count = held_out_count(size, validation)
     generator = torch.Generator().manual_seed(stream_seed(split_seed, "validation split"))
@@ -46,7 +48,7 @@ def check_validation(validation: object) -> None:
 
 
 def held_out_count(size: int, validation: Validation) -> int:
-    """How many of `size` samples are held out; raises DataError where either part would be empty."""
+    """Return the number of samples that are held out of `size`; raise DataError where either part would be empty."""
     check_validation(validation)
     count = round(validation * size) if isinstance(validation, float) else validation
     if not 0 < count < size:
@@ -58,7 +60,7 @@ def held_out_count(size: int, validation: Validation) -> int:
 
 
 def interleave_classes(order: Tensor, labels: Tensor) -> Tensor:
-    """`order` rearranged so that every prefix holds each class in proportion, as nearly as whole samples allow."""
+    """Rearrange `order` so that every prefix has each class in proportion, as nearly as whole samples allow."""
     shuffled = labels[order]
     position = torch.empty(len(order), dtype=torch.float64)
     for label in sorted(set(shuffled.tolist())):

@@ -35,24 +35,25 @@ def advance_stacked(
 ) -> list[Advanced]:
     """Train several runs of a task at once, each as `advance` trains it.
 
-    The lanes need have nothing in common but the task: neither seed nor step nor number of iterations. Each lane's
-    numbers are those of the serial engine but for rounding, which training amplifies: after a few iterations weights
-    differ by about 1e-6 of the largest, more where an optimizer divides by gradients that are nearly 0. A state goes
-    from either engine to the other at any step. On the CPU, where the batch size is a multiple of 16, how a lane is cut
-    into segments, which lanes are trained beside it and in how many threads changes no bit of it; for other sizes that,
-    too, is rounding. It takes the threads that torch has (`torch.get_num_threads`), where the serial engine takes one.
-    A lane that diverges ends by the rules of `advance`, and touches no other.
+    The lanes have the task in common, and may differ in seed, step and number of iterations. Each lane's numbers are
+    those of the serial engine but for rounding, which training amplifies: after a few iterations weights differ by
+    about 1e-6 of the largest, more where an optimizer divides by gradients that are nearly 0. A state goes from either
+    engine to the other at any step. A lane that diverges ends by the rules of `advance`, and changes no other.
+
+    On the CPU, where the batch size is a multiple of 16, the segments of a lane, the lanes beside it and the number of
+    threads change no bit of it; for other sizes they change its rounding. The stacked engine takes all threads of torch
+    (`torch.get_num_threads`), the serial engine one.
 
     Where the device's memory does not hold them all, each half of the lanes is trained by itself.
 
     Args:
-        task: what is trained; its data's device is where it is trained.
-        states: where each lane stands; left as they are.
+        task: what is trained, on the device of its data.
+        states: the state of each lane; left as they are.
         lrs: for each lane the learning rates of its next iterations, float64 [iterations].
-        modifiers, watchers: parts of training beside the policy; `why_not_stacked` says which the stacked engine knows.
+        modifiers, watchers: parts of training beside the policy; `why_not_stacked` names those that cannot be stacked.
 
     Returns:
-        For each lane the state after its last iteration, and the evaluations made on the way.
+        For each lane the state after its last iteration, and the evaluations on the way.
 
     Raises:
         ValueError: the task cannot be stacked, a state has modifiers' memories, or learning rates go past the budget.
@@ -108,7 +109,7 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
 
 
 class LaneProgress:
-    """What is known of a run on the host while the stack trains it."""
+    """The progress of a run, on the host, while the stack trains it."""
 
     def __init__(self, task: Task, place: int, start: State, lrs: NDArray[np.float64]) -> None:
         self.task = task
@@ -136,7 +137,7 @@ class LaneProgress:
         return self.lrs[done : done + iterations]
 
     def note(self, losses: Sequence[float]) -> None:
-        """Take in the losses of the iterations since the last stop."""
+        """Count the iterations since the last stop, and add up their losses."""
         made = up_to_divergence(losses)
         self.step += len(made)
         if not math.isfinite(made[-1]):
@@ -159,11 +160,11 @@ class LaneProgress:
 
 
 def _evaluate(task: Task, stack: Stack, lanes: Sequence[LaneProgress]) -> None:
-    """Evaluate the lanes that have come to an evaluation, or find that they have diverged."""
+    """Evaluate the lanes that have come to an evaluation, or note that they have diverged."""
     due = [row for row, lane in enumerate(lanes) if lane.diverged_at is None and is_evaluated(task, lane.step)]
     if not due:
         return
-    finite = stack.finite()
+    finite = stack.live.finite()
     seen = {}
     for row in due:
         lane = lanes[row]

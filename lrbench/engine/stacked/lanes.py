@@ -1,4 +1,4 @@
-"""The numbers of many runs of one network, side by side: what the stacked layers and optimizers work on."""
+"""The weights of many runs of one network, side by side, for the stacked layers and optimizers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 ALIGNMENT = 16
-"""Numbers to a multiple of which each parameter is padded: 64 bytes, so that every lane lies alike in memory. Where
-numbers lie decides how some kernels sum them up."""
+"""Each parameter is padded to a multiple of this many numbers: 64 bytes, so that every lane lies alike in memory. The
+place of numbers in memory decides the order in which some kernels add them."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter of a network lies in one row of numbers.
+    """The place of each parameter of a network in one row of numbers.
 
     Attributes:
         shapes: the parameters' shapes by name, in the order of the network.
@@ -30,7 +30,7 @@ class Layout:
         return sum(map(_padded, self.shapes.values()))
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
-        """The parameters in rows [K, width], each as a view [K, *shape], by name."""
+        """Return the parameters in rows [K, width], each as a view [K, *shape], by name."""
         views, first = {}, 0
         for name, shape in self.shapes.items():
             views[name] = rows[:, first : first + prod(shape)].unflatten(1, shape or (1,)).view(-1, *shape)
@@ -38,7 +38,7 @@ class Layout:
         return views
 
     def rows(self, lanes: Sequence[Mapping[str, Tensor]], device: torch.device) -> Tensor:
-        """Rows [K, width] of the parameters that each lane has by name; what a lane does not have is 0."""
+        """Make rows [K, width] of the parameters of each lane, by name; those that a lane does not have are 0."""
         rows = torch.zeros(len(lanes), self.width, device=device)
         for name, view in self.views(rows).items():
             for row, lane in zip(view, lanes, strict=True):
@@ -57,7 +57,7 @@ class LaneTensors:
     Attributes:
         training: whether the layers are in training mode.
         rows: the weights [K, width].
-        gradient_rows: where a backward pass writes the gradients [K, width]; it overwrites what was there.
+        gradient_rows: the gradients [K, width], which a backward pass overwrites.
         weights, gradients: views of the rows, [K, *shape] by name.
         buffers: the running statistics and counters, [K, *shape] by name.
         generators: one random generator a lane, seeded anew for each iteration.
@@ -75,7 +75,7 @@ class LaneTensors:
 
     @classmethod
     def of(cls, layout: Layout, models: Sequence[Mapping[str, Tensor]], device: torch.device) -> LaneTensors:
-        """The lanes whose modules have these parameters and buffers by name."""
+        """Make the lanes of modules that have these parameters and buffers by name."""
         names = [name for name in models[0] if name not in layout.shapes]
         buffers = {name: torch.stack([model[name] for model in models]).to(device) for name in names}
         return cls(layout, layout.rows(models, device), buffers)
@@ -84,14 +84,13 @@ class LaneTensors:
         return len(self.rows)
 
     def only(self, lanes: Tensor) -> LaneTensors:
-        """A copy of some of the lanes (int64 [n])."""
+        """Copy some of the lanes (int64 [n])."""
         buffers = {name: kept.index_select(0, lanes) for name, kept in self.buffers.items()}
         return LaneTensors(self.layout, self.rows.index_select(0, lanes), buffers)
 
     def finite(self) -> list[bool]:
-        """Whether each lane's parameters and buffers are finite."""
+        """Return for each lane whether its parameters and buffers are finite."""
         kept = [*self.weights.values(), *self.buffers.values()]
-        numbers = [tensor.flatten(1) for tensor in kept if tensor.is_floating_point()]
-        flags = torch.stack([tensor.isfinite().all(1) for tensor in numbers])
-        answer: list[bool] = flags.all(0).tolist()
-        return answer
+        flags = [tensor.flatten(1).isfinite().all(1) for tensor in kept if tensor.is_floating_point()]
+        finite: list[bool] = torch.stack(flags).all(0).tolist()
+        return finite

@@ -1,12 +1,12 @@
-"""Layers that many lanes go through at once, forward and backward.
+"""Layers that compute many lanes at once, forward and backward.
 
 Activations lie in memory as [K, features..., B]: K lanes, the features as the serial layer has them, and the batch
 last. So every matrix product is a batched one with the batch as its long inner side, whatever the layer's width, and
 elementwise work, pooling and batch statistics run over contiguous numbers.
 
-Layers with weights have backward passes of their own: gradients go straight to where the optimizer wants them, and
-autograd's bookkeeping, which small layers take as long as their arithmetic, is spared. Other layers leave the backward
-pass to autograd.
+Layers with weights have backward passes of their own, which write gradients to the optimizer's rows. This spares
+autograd's bookkeeping, which takes as long as the arithmetic of small layers. Other layers leave the backward pass to
+autograd.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ELEMENTWISE = (
     nn.Tanhshrink,
     Scale,
 )
-"""Each number by itself."""
+"""Layers that change each number by itself."""
 PER_CHANNEL = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
@@ -59,38 +59,37 @@ PER_CHANNEL = (
     nn.MaxPool2d,
     WithinChannelLRN,
 )
-"""Each channel of an image or signal by itself."""
+"""Layers that change each channel of an image or signal by itself."""
 PER_SAMPLE = (nn.LocalResponseNorm,)
-"""Each sample by itself."""
-
+"""Layers that change each sample by itself."""
 
 SMALL = 4096
-"""Numbers of a weight up to which its gradients are made side by side and then copied to where they belong: torch
-multiplies batches of matrices at once only into contiguous memory, and one by one elsewhere."""
+"""The numbers of a weight below which its gradients are computed in contiguous memory and then copied to their rows:
+elsewhere torch multiplies the matrices of a batch one by one."""
 
 
 class Layer(ABC):
-    """What a layer does to the activations of K lanes, [K, features..., B]; no autograd graph is being recorded."""
+    """A layer of K lanes, for activations [K, features..., B]; autograd does not record it."""
 
     has_weights = False
     owns_output = False
-    """Whether nothing else reads the outputs, so that the next layer may overwrite them."""
+    """Whether the layer does not read its outputs again, so that the next layer may overwrite them."""
 
     @abstractmethod
     def forward(self, x: Tensor, live: LaneTensors) -> tuple[Tensor, Any]:
-        """The outputs, and what the backward pass needs."""
+        """Compute the outputs, and return with them what the backward pass needs."""
 
     @abstractmethod
     def backward(self, dy: Tensor, saved: Any, live: LaneTensors, need_input_grad: bool) -> Tensor:
-        """The gradient of the inputs, from that of the outputs; gradients of weights are written into `live`.
+        """Compute the gradient of the inputs from that of the outputs; write gradients of weights into `live`.
 
-        Where the gradient of the inputs is not `wanted`, what is returned means nothing.
+        Without `need_input_grad`, the returned tensor means nothing.
         """
 
 
 @dataclass(frozen=True)
 class WithoutWeights(Layer):
-    """A module that treats each number by itself."""
+    """A module without weights that changes each number by itself."""
 
     module: nn.Module
 
@@ -114,7 +113,7 @@ class WithoutWeights(Layer):
 
 @dataclass(frozen=True)
 class PerChannel(WithoutWeights):
-    """A module that treats each channel by itself: it is given the batch as the channels of K*C images."""
+    """A module that changes each channel by itself: it gets the batch as the channels of K*C images."""
 
     def apply(self, x: Tensor) -> Tensor:
         y: Tensor = self.module(x.flatten(0, 1).movedim(-1, 1)).movedim(1, -1)
@@ -123,7 +122,7 @@ class PerChannel(WithoutWeights):
 
 @dataclass(frozen=True)
 class PerSample(WithoutWeights):
-    """A module that treats each sample by itself: it is given the lanes as one batch."""
+    """A module that changes each sample by itself: it gets the lanes as one batch."""
 
     def apply(self, x: Tensor) -> Tensor:
         y: Tensor = self.module(x.movedim(-1, 1).flatten(0, 1))
@@ -146,7 +145,7 @@ class ReLU(Layer):
 
 
 class View(Layer):
-    """A layer that only gives the features other dimensions."""
+    """A layer that changes the dimensions of the features alone."""
 
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor: ...
@@ -250,7 +249,7 @@ class Conv(Layer):
         return Linear(self.name, self.has_bias)
 
     def _windows(self, padded: Tensor) -> Tensor:
-        """A view [K, C, kernel..., sides..., B] of what each output sees of [K, C, padded sides..., B]."""
+        """Return a view [K, C, kernel..., sides..., B] of the patch of each output in [K, C, padded sides..., B]."""
         lane, channel, *steps, sample = padded.stride()
         lengths = zip(padded.shape[2:-1], self.kernel, self.stride, self.dilation, strict=True)
         sides = [(length - dilation * (kernel - 1) - 1) // stride + 1 for length, kernel, stride, dilation in lengths]
@@ -307,12 +306,12 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """nn.Dropout on the CPU, with the draws that the serial engine makes.
+    """nn.Dropout on the CPU, with the draws of the serial engine.
 
     Attributes:
         p: the probability of 0, above 0.
-        serial: a tensor of the shape and the strides that the serial engine's inputs to this layer have, which say in
-            which order its numbers are drawn.
+        serial: a tensor with the shape and the strides of the serial engine's inputs to this layer, which decide the
+            order of its draws.
     """
 
     p: float
@@ -338,7 +337,7 @@ class Dropout(Layer):
 
 
 def out_of_place(module: nn.Module) -> nn.Module:
-    """The module, or a copy of it that does not overwrite its inputs, on which another layer may depend."""
+    """Return the module, or a copy of it that does not overwrite its inputs, which another layer may need."""
     if not getattr(module, "inplace", False):
         return module
     module = copy.copy(module)

@@ -30,6 +30,7 @@ from lrbench.engine.stacked.layers import (
     out_of_place,
 )
 from lrbench.engine.stacked.optimizers import STACKED
+from lrbench.errors import one_line
 from lrbench.reproducible import deterministic, generator_states
 from lrbench.tasks.remembered import once_per_task
 from lrbench.tasks.snapshot import identical
@@ -62,13 +63,16 @@ class Network:
         return any(isinstance(layer, Dropout) for layer in self.layers)
 
     def outputs(self, inputs: Tensor, live: LaneTensors) -> Tensor:
-        """The outputs [K, ..., B] of K lanes for decoded inputs [K, ..., B]."""
+        """Compute the outputs [K, ..., B] of K lanes for decoded inputs [K, ..., B]."""
         for layer in self.layers:
             inputs, _ = layer.forward(inputs, live)
         return inputs
 
     def backpropagate(self, task: Task, inputs: Tensor, targets: Tensor, live: LaneTensors) -> Tensor:
-        """The loss [K] of each lane for decoded inputs [K, ..., B] and targets [K, B, ...]; its gradients in `live`."""
+        """Compute the loss [K] of each lane for decoded inputs [K, ..., B] and targets [K, B, ...].
+
+        The gradients are written into `live`.
+        """
         x, saved = inputs, []
         for layer in self.layers:
             x, kept = layer.forward(x, live)
@@ -81,16 +85,16 @@ class Network:
 
 
 class RefusalError(Exception):
-    """Why a network cannot be stacked, as a clause."""
+    """A network cannot be stacked; the message is a clause that says why."""
 
 
 def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Sequence[Watcher] = ()) -> str | None:
-    """Why the stacked engine cannot train a task with these modifiers, as a clause; None where it can.
+    """Return a clause that says why the stacked engine cannot train a task with these modifiers; None where it can.
 
-    It knows networks that are an `nn.Sequential` (of `nn.Sequential`s, to any depth) of the layers of
-    `lrbench.engine.stacked.layers`, whose outputs for a first batch it compares with those of the network itself; the
-    optimizers of `lrbench.tasks.optimizers`; any loss that draws no random numbers; any augmentation; float32; and no
-    modifiers beside.
+    It trains networks that are an `nn.Sequential` (of `nn.Sequential`s, to any depth) of the layers of
+    `lrbench.engine.stacked.layers`, and compares their outputs for a first batch with those of the network itself. It
+    knows the optimizers of `lrbench.tasks.optimizers`, any loss that draws no random numbers, any augmentation,
+    float32, and no modifiers.
     """
     parts = (*modifiers, *watchers)
     if parts:
@@ -99,35 +103,19 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
         return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
     if task.precision != "float32":
         return f"the stacked engine trains in float32, not in {task.precision}"
-    try:
-        stacked_network(task)
-    except RefusalError as refusal:
-        return str(refusal)
-    return None
-
-
-def stacked_network(task: Task) -> Network:
-    """A task's network as stacked layers.
-
-    Raises:
-        RefusalError: it cannot be stacked.
-    """
-    found = _network(task)
-    if isinstance(found, str):
-        raise RefusalError(found)
-    return found
+    found = stacked_network(task)
+    return found if isinstance(found, str) else None
 
 
 def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The task's loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
+    """Compute the task's loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
     if _is_cross_entropy(task, outputs, targets):
         return _cross_entropy(outputs.log_softmax(1), targets)
-    lanes = zip(outputs.movedim(-1, 1).contiguous(), targets, strict=True)
-    return torch.stack([task.loss(lane, need_input_grad) for lane, need_input_grad in lanes])
+    return torch.stack(list(map(task.loss, outputs.movedim(-1, 1).contiguous(), targets)))
 
 
 def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The losses, and their gradient with respect to the outputs."""
+    """Compute the losses, and their gradient with respect to the outputs."""
     if not _is_cross_entropy(task, outputs, targets):
         with torch.enable_grad():
             outputs = outputs.detach().requires_grad_()
@@ -147,13 +135,13 @@ def _is_cross_entropy(task: Task, outputs: Tensor, targets: Tensor) -> bool:
 
 
 def _cross_entropy(logarithms: Tensor, targets: Tensor) -> Tensor:
-    """Minus the mean logarithm of the probability of the target, [K], from logarithms [K, classes, B]."""
+    """Return minus the mean logarithm of the targets' probability, [K], from logarithms [K, classes, B]."""
     return logarithms.gather(1, targets.unsqueeze(1)).mean((1, 2)).neg_()
 
 
 @once_per_task
-def _network(task: Task) -> Network | str:
-    """A task's network as stacked layers, or why it cannot be stacked."""
+def stacked_network(task: Task) -> Network | str:
+    """Make a task's network of stacked layers, or return a clause that says why that cannot be done."""
     with deterministic():
         torch.manual_seed(0)
         module = task.network().to(memory_format=torch.channels_last)
@@ -183,11 +171,11 @@ def _check_weights(module: nn.Module) -> None:
 
 
 def _dropout_inputs(task: Task, module: nn.Module, inputs: Tensor) -> dict[nn.Module, Tensor]:
-    """A tensor like what each dropout layer is given when the serial engine trains."""
+    """Return a tensor like the inputs that each dropout layer has when the serial engine trains."""
     seen: dict[nn.Module, Tensor] = {}
 
-    def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen[layer] = torch.empty_like(given[0])
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[layer] = torch.empty_like(inputs[0])
 
     hooks = [layer.register_forward_pre_hook(look) for layer in module.modules() if isinstance(layer, nn.Dropout)]
     if hooks:
@@ -211,7 +199,7 @@ def _layers(module: nn.Module, name: str, dropout_inputs: dict[nn.Module, Tensor
 
 
 def _chained(layers: Iterator[Layer]) -> tuple[Layer, ...]:
-    """The layers, where one that may overwrite what it is given does."""
+    """Chain the layers; one that may overwrite its inputs does."""
     chain: list[Layer] = []
     for layer in layers:
         overwrites = isinstance(layer, ReLU) and bool(chain) and chain[-1].owns_output
@@ -272,7 +260,7 @@ def _check_outputs(task: Task, module: nn.Module, network: Network, inputs: Tens
                 expected = forward(task, module.train(training), inputs)
                 found = network.outputs(inputs.movedim(0, -1)[None], live)[0].movedim(-1, 0)
             except (RuntimeError, IndexError, ValueError) as error:
-                raise RefusalError(f"its layers cannot be stacked: {' '.join(str(error).split())}") from error
+                raise RefusalError(f"its layers cannot be stacked: {one_line(error)}") from error
         largest = float(expected.abs().max())
         if expected.shape != found.shape or not float((expected - found).abs().max()) <= TOLERANCE * largest:
             raise RefusalError("its stacked outputs are not those of the network")

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
+from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, RMSprop
 
 Rows = Mapping[str, Tensor]
 
 
 class StackedOptimizer(ABC):
-    """What one iteration does to the weights of all lanes."""
+    """The step of an optimizer for the weights of all lanes."""
 
     counted: bool = False
     """Whether torch keeps the number of updates beside each parameter, as "step"."""
     counter_on_device: bool = False
-    """Whether it keeps that number where the parameter is, and not on the CPU."""
+    """Whether torch keeps that number on the parameter's device, and not on the CPU."""
 
     @property
     @abstractmethod
@@ -33,13 +33,17 @@ class StackedOptimizer(ABC):
         """The names under which torch keeps a parameter's state."""
 
     def rates(self, lrs: Tensor, updates: Tensor) -> Sequence[Tensor]:
-        """What `update` needs of the learning rates [n, K, 1] and the numbers of the updates [n, K, 1] (from 1), each
-        [n, K, 1]; both float64."""
+        """Return the numbers [n, K, 1] that `update` needs of n iterations.
+
+        Args:
+            lrs: the learning rates, float64 [n, K, 1].
+            updates: the numbers of the updates, counted from 1, float64 [n, K, 1].
+        """
         return (-lrs,)
 
     @abstractmethod
     def update(self, weights: Tensor, gradients: Tensor, slots: Rows, rates: Sequence[Tensor]) -> None:
-        """Change the weights and the slots by one iteration; the gradients are used up."""
+        """Change the weights and the slots by one iteration; the gradients may be overwritten."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,6 @@ STACKED: Mapping[type, Callable[[Any], StackedOptimizer]] = {
     AdamW: StackedAdam,
     RMSprop: StackedRMSprop,
 }
-
-
-def stacked_optimizer(spec: OptimizerSpec) -> StackedOptimizer | None:
-    """The same optimizer over rows, or None where there is none."""
-    make = STACKED.get(type(spec))
-    return None if make is None else make(spec)
 
 
 def decayed(weights: Tensor, gradients: Tensor, weight_decay: float) -> None:

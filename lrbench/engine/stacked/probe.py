@@ -1,4 +1,4 @@
-"""How many lanes to stack: measured, for it depends on the network, the batch and the machine."""
+"""The number of lanes to stack, measured, since it depends on the network, the batch and the machine."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 CLEARLY = 1.2
-"""How many times faster than the serial engine stacked lanes must be to be worth it."""
+"""The factor by which stacked lanes must be faster than the serial engine."""
 ALIKE = 1.05
-"""Where more lanes are faster by less than this, fewer are taken: they need less memory."""
+"""Where more lanes are faster by less than this factor, fewer are taken: they need less memory."""
 HOPELESS = 4
-"""So many lanes must be faster than the serial engine at all, or no more are tried."""
+"""From this number of lanes on, no more are tried where they are slower than the serial engine."""
 LANES = {"cpu": (2, 4, 8, 16, 32)}
 LANES_ON_A_GPU = (2, 8, 32, 128, 512)
 ROUNDS = 5
 SECONDS = 0.005
-"""About how long the serial engine is timed in a round; at least one iteration, at most ten."""
+"""The time of the serial engine in a round, about: at least one iteration, at most ten."""
 
 
 def fastest_lanes(task: Task, at_most: int) -> int:
-    """How many runs of a task, `at_most` or fewer, are trained fastest per run when stacked; 1: the serial engine is.
+    """Measure how many runs of a task, at most `at_most`, are trained fastest when stacked; 1 for the serial engine.
 
-    Both engines train some iterations, in turns, and the shortest time of each counts, so that a machine that is busy
-    now and then misleads neither; lanes are stacked only where that is clearly faster. It takes a fraction of a second
-    for small networks and some iterations for large ones, once a task.
+    Both engines train some iterations, in turns, and the shortest time of each counts, so that other load on the
+    machine does not decide. Lanes are stacked only where that is clearly faster. The measurement takes a fraction of a
+    second for small networks and some iterations for large ones, once a task.
     """
     if at_most < 2 or why_not_stacked(task) is not None:
         return 1
@@ -51,7 +51,7 @@ def fastest_lanes(task: Task, at_most: int) -> int:
 
 @once_per_task
 def _gains(task: Task) -> Mapping[int, float]:
-    """How many times faster per run so many lanes are than the serial engine, up to where stacking seems hopeless."""
+    """Return by number of lanes how many times faster per run they are than the serial engine."""
     with callers_generators():
         torch.manual_seed(0)
         model = copied(task.network().state_dict())

@@ -1,4 +1,4 @@
-"""K training states come to life together: what one iteration does to all of them."""
+"""K runs that are trained together: what one iteration does to all of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.engine.batches import batch_table, train_batch
+from lrbench.engine.batches import batch_indices, train_batch
 from lrbench.engine.evaluation import Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, LaneTensors
-from lrbench.engine.stacked.network import losses, stacked_network
-from lrbench.engine.stacked.optimizers import stacked_optimizer
+from lrbench.engine.stacked.network import Network, losses, stacked_network
+from lrbench.engine.stacked.optimizers import STACKED
 from lrbench.reproducible import threads
 from lrbench.streams import stream_seed
 from lrbench.tasks.task import EVALUATION_BATCH
@@ -32,20 +32,19 @@ LANES_A_THREAD = 4
 
 
 class Stack:
-    """K training states come to life together."""
+    """K runs that are trained together."""
 
     def __init__(self, task: Task, states: Sequence[State]) -> None:
         self.task = task
-        self.network = stacked_network(task)
-        layout = self.network.layout
-        optimizer = stacked_optimizer(task.optimizer)
-        assert optimizer is not None
-        self.optimizer = optimizer
+        network = stacked_network(task)
+        assert isinstance(network, Network), network
+        self.network, layout = network, network.layout
+        self.optimizer = STACKED[type(task.optimizer)](task.optimizer)
         self.live = LaneTensors.of(layout, [state.model for state in states], task.device)
         kept = [_by_name(layout.shapes, state.optimizer) for state in states]
         self.slots = {
             slot: layout.rows([{name: of[slot] for name, of in lane.items()} for lane in kept], task.device)
-            for slot in optimizer.slots
+            for slot in self.optimizer.slots
         }
         self.updates = [max((int(of.get("step", 0)) for of in lane.values()), default=0) for lane in kept]
         self._augmentation = torch.Generator()
@@ -58,11 +57,11 @@ class Stack:
                 planned = lrs[first : first + PLANNED]
                 found += self._run(seeds, [step + first for step in steps], planned)
                 self.updates = [updates + len(planned) for updates in self.updates]
-        seen: list[list[float]] = torch.stack(found, 1).tolist()
-        return seen
+        losses: list[list[float]] = torch.stack(found, 1).tolist()
+        return losses
 
     def predictions(self, lanes: Sequence[int], splits: Sequence[Split]) -> list[list[Predictions]]:
-        """For each of some lanes, what it predicts on each split."""
+        """Return the predictions of each of some lanes on each split."""
         live = self.live if len(lanes) == len(self.live) else self.live.only(self._index(lanes))
         live.training = False
         with torch.inference_mode(), _threads_for(len(live)):
@@ -71,19 +70,19 @@ class Stack:
         return [list(of_lane) for of_lane in zip(*found, strict=True)]
 
     def keep(self, lanes: Sequence[int]) -> None:
-        """Go on with some of the lanes only."""
+        """Keep some of the lanes only."""
         index = self._index(lanes)
         self.live = self.live.only(index)
         self.slots = {slot: rows.index_select(0, index) for slot, rows in self.slots.items()}
         self.updates = [self.updates[lane] for lane in lanes]
 
     def model(self, lane: int) -> dict[str, Tensor]:
-        """A copy of a lane's parameters and buffers, as torch's `state_dict` has them."""
+        """Copy a lane's parameters and buffers, as torch's `state_dict` has them."""
         kept = {**self.live.weights, **self.live.buffers}
         return {name: _laid_out(kept[name][lane]) for name in self.network.names}
 
     def optimizer_state(self, lane: int) -> dict[int, dict[str, Any]]:
-        """A copy of a lane's optimizer state, as torch's `state_dict()["state"]` has it."""
+        """Copy a lane's optimizer state, as torch's `state_dict()["state"]` has it."""
         slots = {slot: self.network.layout.views(rows) for slot, rows in self.slots.items()}
         if not slots:
             return {}
@@ -97,12 +96,8 @@ class Stack:
             for index, name in enumerate(self.network.layout.shapes)
         }
 
-    def finite(self) -> list[bool]:
-        """Whether each lane's parameters and buffers are finite."""
-        return self.live.finite()
-
     def _run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[Tensor]:
-        """Train without a word from the device; the losses [K] of each iteration."""
+        """Train without waiting for the device, and return the losses [K] of each iteration."""
         live, task = self.live, self.task
         found = []
         rates = self._rates(lrs)
@@ -119,7 +114,7 @@ class Stack:
         return found
 
     def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
-        """The decoded batches [K, ..., B] of one iteration."""
+        """Return the decoded batches [K, ..., B] of one iteration."""
         if not self.task.augment:
             samples = self.task.data.train.inputs.index_select(0, indices.view(-1))
         else:
@@ -133,22 +128,21 @@ class Stack:
         return inputs.view(*indices.shape, *inputs.shape[1:]).movedim(1, -1)
 
     def _batches(self, seeds: Sequence[int], steps: Sequence[int], iterations: int) -> Iterator[Tensor]:
-        """The sample indices [K, B] of each iteration, on the data's device."""
+        """Yield the sample indices [K, B] of each iteration, on the data's device."""
         places = list(zip(seeds, steps, strict=True))
-        tables = {place: batch_table(self.task, *place, place[1] + iterations) for place in dict.fromkeys(places)}
-        table = torch.stack([tables[place] for place in places], 1)
-        yield from _sent(table, self.task.device).unbind(0)
+        drawn = {place: batch_indices(self.task, *place, place[1] + iterations) for place in dict.fromkeys(places)}
+        yield from _sent(torch.stack([drawn[place] for place in places], 1), self.task.device)
 
     def _rates(self, lrs: NDArray[np.float64]) -> list[tuple[Tensor, ...]]:
-        """What the optimizer needs of the learning rates, each [K, 1] an iteration."""
+        """Return the numbers that the optimizer needs of the learning rates, each [K, 1] an iteration."""
         updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(self.updates)
         rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
         return [_sent(rate.float(), self.task.device).unbind(0) for rate in rates]
 
     def _predictions(self, live: LaneTensors, split: Split) -> list[Predictions]:
-        """Each lane's predictions on a split.
+        """Return each lane's predictions on a split.
 
-        A pass takes about as many samples as an iteration, so that it needs no more memory; the last is filled up with
+        A pass takes about as many samples as an iteration, so that it needs no more memory. The last is filled up with
         copies of the last sample, so that all lanes lie alike in memory.
         """
         task = self.task
@@ -172,22 +166,22 @@ class Stack:
 
 
 def _threads_for(lanes: int) -> AbstractContextManager[None]:
-    """As many of torch's threads as divide so many lanes among them, each lane's sums undivided."""
+    """Set the number of torch's threads to one that divides the lanes among them, each lane's sums undivided."""
     return threads(max(1, min(torch.get_num_threads(), lanes // LANES_A_THREAD)))
 
 
 def _laid_out(tensor: Tensor) -> Tensor:
-    """A copy with the strides that the serial engine has, whose optimizers step through memory without asking."""
+    """Copy a tensor with the strides of the serial engine, whose optimizers walk through memory in its order."""
     return tensor.clone(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
 
 
 def _by_name(names: Iterable[str], kept: Mapping[int, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """An optimizer's state by the name of the parameter."""
+    """Return an optimizer's state by the name of the parameter."""
     return {name: kept[index] for index, name in enumerate(names) if index in kept}
 
 
 def _sent(table: Tensor, device: torch.device) -> Tensor:
-    """A table on the device, without waiting for it."""
+    """Send a table to the device, without waiting for it."""
     if device.type == "cuda":
         table = table.pin_memory()
     return table.to(device, non_blocking=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrbench.errors import DataError
+from lrbench.errors import DataError, one_line
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files, torchvision_download
 from lrbench.tasks.datasets.plain_pickle import Array, read_plain_pickle
@@ -23,13 +23,13 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 
 def cifar10_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
-    """The five train batches and the test batch in `<root>/cifar-10-batches-py`."""
+    """Find the five train batches and the test batch in `<root>/cifar-10-batches-py`."""
     fetch = torchvision_download(root, "CIFAR10") if download else None
     return required_files("cifar10", root / "cifar-10-batches-py", CIFAR10_FILES, fetch)
 
 
 def cifar100_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
-    """The train and the test file in `<root>/cifar-100-python`."""
+    """Find the train and the test file in `<root>/cifar-100-python`."""
     fetch = torchvision_download(root, "CIFAR100") if download else None
     return required_files("cifar100", root / "cifar-100-python", CIFAR100_FILES, fetch)
 
@@ -49,7 +49,7 @@ def cifar100(root: Path, download: bool) -> RawData:
 
 
 def read_batches(paths: Sequence[Path], labels_key: str) -> Split:
-    """Images uint8 [N, 3, 32, 32] and labels int64 [N] of the batch files, joined in order."""
+    """Read batch files, joined in order: images uint8 [N, 3, 32, 32] and labels int64 [N]."""
     batches = [_read_batch(path, labels_key) for path in paths]
     images = np.concatenate([images for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches])
@@ -64,8 +64,7 @@ def _read_batch(path: Path, labels_key: str) -> tuple[np.ndarray[Any, Any], np.n
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({reason})") from error
+        raise DataError(f"{path} is not a whole CIFAR batch with data and {labels_key} ({one_line(error)})") from error
     return images, labels
 
 

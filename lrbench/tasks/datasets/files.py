@@ -1,26 +1,27 @@
-"""The files that a dataset is read from: found, or fetched when asked for, or named as missing."""
+"""The files of a dataset: found, or fetched with `download`, or named as missing."""
 
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from lrbench.errors import DataError
+from lrbench.errors import DataError, one_line
 
 
 def required_files(
     dataset: str, folder: Path, names: Sequence[str], download: Callable[[], object] | None
 ) -> tuple[Path, ...]:
-    """The paths of `names` in `folder`, each as it is or with `.gz`, calling `download` where one is missing.
+    """Find the files of `names` in `folder`, each as it is or with `.gz`; call `download` where one is missing.
 
-    Raises DataError naming what is missing and where, or why the download failed.
+    Raises:
+        DataError: files are missing, or the download failed.
     """
     if download is not None and _missing(folder, names):
         try:
             with redirect_stdout(sys.stderr):
                 download()
         except Exception as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = one_line(error)
             raise DataError(f"dataset '{dataset}' could not be downloaded to {folder}: {reason}") from error
     missing = _missing(folder, names)
     if missing:
@@ -41,7 +42,7 @@ def _missing(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 def torchvision_download(root: Path, name: str) -> Callable[[], object]:
-    """A function that makes torchvision fetch its dataset class `name`, verified by its own checksums."""
+    """Make a function that fetches torchvision's dataset class `name`, verified by torchvision's checksums."""
 
     def fetch() -> object:
         from torchvision import datasets

@@ -2,15 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from lrbench.errors import DataError
+from lrbench.errors import DataError, one_line
 from lrbench.files import user_path
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.registry import register_dataset
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
-"""What these suffixes stand for; Pillow would start another program for some of the others, whatever the suffix."""
+"""The formats of these suffixes; Pillow would start another program for some others, whatever the suffix."""
 
 
 def image_folder_files(root: Path, *, download: bool, path: str = ".", **options: Any) -> tuple[Path, ...]:
-    """Every image of the tree, in the order in which it is read."""
-    tree = _tree(root, path)
+    """List every image of the tree, in the order in which it is read."""
+    tree = root / user_path(path)
     classes = class_names(tree / "train")
     return tuple(file for part in parts(tree) for file, _ in labelled_files(tree / part, classes))
 
@@ -40,11 +39,12 @@ def image_folder(
     cropped to size x size; without, all must have one size. Where both `test` and `val` exist, `val` is the
     validation split; where only `val` does, it is the test split.
 
-    Raises DataError naming the first file that is unreadable or has another size, or the folder that is missing.
+    Raises:
+        DataError: a folder is missing, or a file is unreadable or has another size.
     """
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise DataError(f"dataset 'image_folder': size = {size!r} must be an integer >= 1 (pixels)")
-    tree = _tree(root, path)
+    tree = root / user_path(path)
     classes = class_names(tree / "train")
     files = {part: labelled_files(tree / part, classes) for part in parts(tree)}
     first_size = _decode(files["train"][0][0], size, grayscale).size
@@ -56,7 +56,7 @@ def image_folder(
 
 
 def parts(tree: Path) -> tuple[str, ...]:
-    """The splits that the tree has: train, and test or val or both."""
+    """List the splits of a tree: train, and test or val or both."""
     present = tuple(part for part in ("train", "val", "test") if (tree / part).is_dir())
     if "train" not in present or len(present) == 1:
         raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {tree}")
@@ -64,14 +64,14 @@ def parts(tree: Path) -> tuple[str, ...]:
 
 
 def class_names(train: Path) -> list[str]:
-    """The classes: the folders in `train`, sorted."""
+    """List the classes: the folders in `train`, sorted."""
     if not train.is_dir():
         raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {train.parent}")
     return sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The image files below the class folders of one split with their labels, sorted by class and name."""
+    """List the image files below the class folders of one split with their labels, sorted by class and name."""
     unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in classes)
     if unknown and not unknown[0].startswith("."):
         raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train")
@@ -85,10 +85,6 @@ def _images_below(folder: Path) -> list[Path]:
     names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
     paths = (Path(name) for name in sorted(names))
     return [path for path in paths if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
-
-
-def _tree(root: Path, path: str) -> Path:
-    return root / user_path(path)
 
 
 def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, expected: tuple[int, int]) -> Split:
@@ -106,23 +102,14 @@ def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, 
     return Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
 
 
-@contextmanager
-def _bombs_refused() -> Iterator[None]:
-    """Pillow warns of an image of over 90 million pixels, and refuses one of twice as many; both are refused here."""
-    from PIL.Image import DecompressionBombWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DecompressionBombWarning)
-        yield
-
-
 def _decode(file: Path, size: int | None, grayscale: bool) -> "Image":
     from PIL import Image, ImageOps
 
+    # Pillow warns of an image of over 90 million pixels, and refuses one of twice as many: both are refused here.
+    refused = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
     try:
-        with _bombs_refused(), Image.open(file, formats=FORMATS) as opened:
+        with refused, Image.open(file, formats=FORMATS) as opened:
             image = opened.convert("L" if grayscale else "RGB")
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"dataset 'image_folder': {file} cannot be read as an image ({reason})") from error
+        raise DataError(f"dataset 'image_folder': {file} cannot be read as an image ({one_line(error)})") from error
     return image if size is None else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)

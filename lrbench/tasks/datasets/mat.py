@@ -1,4 +1,4 @@
-"""Arrays of numbers in MATLAB's MAT-files of level 5 (versions 6 and 7), every size in them checked.
+"""A reader of arrays of numbers in MATLAB's MAT-files of level 5 (versions 6 and 7); it checks every size in them.
 
 The format: MathWorks, "MAT-File Format", chapter 1, "Level 5 MAT-File Format".
 """
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 HEADER = 128
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-"""By miTYPE, how numbers are stored; MATLAB stores those of any class in the smallest type that holds them."""
+"""The stored type of numbers by miTYPE; MATLAB stores those of any class in the smallest type that holds them."""
 
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-"""By mxCLASS, what numbers are; every other class holds no numbers."""
+"""The type of numbers by mxCLASS; every other class holds no numbers."""
 
 COMPLEX = 0x0800
 
@@ -41,7 +41,7 @@ def read_mat_arrays(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """The elements that follow one another in `data`: type and content, without padding."""
+    """Yield the elements in `data`, one after the other: type and content, without padding."""
     while data:
         kind, size, start = _tag(data, order)
         if start + size > len(data):
@@ -52,7 +52,7 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
 
 
 def _tag(data: memoryview, order: str) -> tuple[int, int, int]:
-    """The type and size of the first element, and where its content begins."""
+    """Read the type and size of the first element, and the place where its content begins."""
     if len(data) < 8:
         raise ValueError("it is cut short")
     kind, size = struct.unpack_from(f"{order}2I", data)
@@ -65,7 +65,7 @@ def _tag(data: memoryview, order: str) -> tuple[int, int, int]:
 
 
 def _inflated(data: memoryview, order: str) -> tuple[int, memoryview]:
-    """The one element that was compressed; no more is decompressed than its tag promises."""
+    """Decompress an element, and no more than its tag promises."""
     stream = zlib.decompressobj()
     try:
         tag = stream.decompress(data, 8)
@@ -80,7 +80,7 @@ def _inflated(data: memoryview, order: str) -> tuple[int, memoryview]:
 
 
 def _array(kind: int, data: memoryview, order: str) -> tuple[str, NDArray[Any]] | None:
-    """The name and the values of a matrix of real numbers; None for whatever else an element is."""
+    """Read the name and the values of a matrix of real numbers; None for every other element."""
     if kind != MATRIX:
         return None
     (flags_kind, flags), (shape_kind, dimensions), (name_kind, name), *parts = _elements(data, order)

@@ -25,13 +25,11 @@ FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in (
 
 
 def idx_files(dataset: str, torchvision_name: str) -> Sources:
-    """The function that finds, or fetches, the four files of `<root>/<torchvision_name>/raw`."""
+    """Make the function that finds, or fetches, the four files of `<root>/<torchvision_name>/raw`."""
 
     def sources(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
-        folder = root / torchvision_name / "raw"
-        return required_files(
-            dataset, folder, FILES, torchvision_download(root, torchvision_name) if download else None
-        )
+        fetch = torchvision_download(root, torchvision_name) if download else None
+        return required_files(dataset, root / torchvision_name / "raw", FILES, fetch)
 
     return sources
 
@@ -60,7 +58,7 @@ def kmnist(root: Path, download: bool) -> RawData:
 
 
 def read_idx_dataset(files: tuple[Path, ...], class_names: tuple[str, ...] | None = None) -> RawData:
-    """The dataset of train images, train labels, test images, test labels: uint8 [N, 1, H, W], 10 classes."""
+    """Read train images, train labels, test images and test labels: uint8 [N, 1, H, W], 10 classes."""
     train_images, train_labels, test_images, test_labels = (read_idx(file) for file in files)
     train = Split(train_images.unsqueeze(1), train_labels.long())
     test = Split(test_images.unsqueeze(1), test_labels.long())
@@ -68,9 +66,10 @@ def read_idx_dataset(files: tuple[Path, ...], class_names: tuple[str, ...] | Non
 
 
 def read_idx(path: Path) -> Tensor:
-    """The uint8 array of an IDX file, gzipped or not: zero, zero, type 8, rank, big-endian sizes, bytes.
+    """Read the uint8 array of an IDX file, gzipped or not: zero, zero, type 8, rank, big-endian sizes, bytes.
 
-    Raises DataError for another type of file and for one that is cut short or runs on.
+    Raises:
+        DataError: the file has another type, or fewer or more bytes than its header promises.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

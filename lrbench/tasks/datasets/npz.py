@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrbench.errors import DataError, did_you_mean
+from lrbench.errors import DataError, did_you_mean, one_line
 from lrbench.files import user_path
 from lrbench.tasks.data import RawData, as_split, count_classes
 from lrbench.tasks.registry import register_dataset
@@ -23,10 +23,11 @@ def npz(
     """Your own arrays x_train, y_train, x_test, y_test (x_val, y_val) in one .npz file; option path.
 
     `path` is relative to the data root (or absolute). Inputs are uint8 images [N, C, H, W] (or [N, H, W], or
-    [N, H, W, C] with `channels_last`) or arrays [N, ...] of numbers, of which `Data.from_arrays` says what becomes of
-    their types; integer targets [N] are labels 0..classes-1.
+    [N, H, W, C] with `channels_last`) or arrays [N, ...] of numbers, whose types change as in `Data.from_arrays`;
+    integer targets [N] are labels 0..classes-1.
 
-    Raises DataError where the file is missing, torn, foreign, holds pickled objects or lacks an array.
+    Raises:
+        DataError: the file is missing, torn or foreign, holds pickled objects or lacks an array.
     """
     file = root / user_path(path)
     arrays = read_npz(file)
@@ -40,7 +41,7 @@ def npz(
 
 
 def read_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """The arrays that lrbench reads from the file, by key; nothing in it is unpickled."""
+    """Read the arrays of a file, by key; nothing in it is unpickled."""
     where = f"dataset 'npz': {file}"
     if not os.path.isfile(file):
         raise DataError(f"{where} does not exist")
@@ -49,8 +50,7 @@ def read_npz(file: Path) -> dict[str, NDArray[Any]]:
             present = list(archive.files)
             arrays = {key: archive[key] for key in (*REQUIRED, *OPTIONAL) if key in present}
     except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{where} is not a whole .npz file of plain arrays ({reason})") from error
+        raise DataError(f"{where} is not a whole .npz file of plain arrays ({one_line(error)})") from error
     missing = next((key for key in REQUIRED if key not in arrays), None)
     if missing is not None:
         hint = did_you_mean(missing, set(present) - {*REQUIRED, *OPTIONAL})
@@ -61,13 +61,13 @@ def read_npz(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _images(inputs: NDArray[Any], channels_last: bool) -> NDArray[Any]:
-    """uint8 [N, H, W] gets a channel dimension; [N, H, W, C] is turned to [N, C, H, W] where asked for."""
+    """Give uint8 [N, H, W] a channel dimension, and turn [N, H, W, C] to [N, C, H, W] with `channels_last`."""
     if channels_last and inputs.ndim == 4:
         return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
     return inputs[:, None] if inputs.dtype == np.uint8 and inputs.ndim == 3 else inputs
 
 
 def _labels(targets: NDArray[Any]) -> NDArray[Any]:
-    """Integer labels [N, 1] are taken as [N]."""
+    """Turn integer labels [N, 1] to [N]."""
     column = targets.ndim == 2 and targets.shape[1] == 1 and targets.dtype.kind in "iu"
     return targets[:, 0] if column else targets

@@ -1,7 +1,7 @@
-"""Pickles of plain values and integer arrays, read without `pickle`.
+"""A reader of pickles of plain values and integer arrays, without `pickle`.
 
-`pickle` builds whatever a file asks for, and even NumPy's own classes believe a file about memory. Here the opcodes
-that Python 2 and Python 3 write for a batch of CIFAR are followed one by one; every other one is refused.
+`pickle` calls any function that a file names, and even NumPy's own classes trust a file about memory. This reader knows
+the opcodes that Python 2 and Python 3 write for a batch of CIFAR, and refuses every other one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Type:
 
 @dataclass(frozen=True)
 class _Global:
-    """What a file names of a module, which is not imported."""
+    """The name of a member of a module, which is not imported."""
 
     path: str
 
@@ -151,7 +151,7 @@ def _named(module: object, name: object) -> _Global:
 
 
 def _made(function: object, arguments: Any) -> Array | _Type | bytes:
-    """What a call in the file stands for; nothing of the file is called."""
+    """Make the result of a call in the file, without calling anything of the file."""
     match function.path.rpartition(".")[2] if isinstance(function, _Global) else None:
         case "_reconstruct":
             return Array()
@@ -166,7 +166,7 @@ def _made(function: object, arguments: Any) -> Array | _Type | bytes:
 
 
 def _complete(made: object, state: Any) -> None:
-    """Give an array or a type what the file says of it after its call."""
+    """Set the state that the file gives an array or a type after its call."""
     if isinstance(made, _Type) and state[1] in ("|", "<", ">", "="):
         made.order = state[1]
     elif isinstance(made, Array):

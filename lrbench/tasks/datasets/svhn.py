@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrbench.errors import DataError
+from lrbench.errors import DataError, one_line
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files
 from lrbench.tasks.datasets.mat import read_mat_arrays
@@ -16,7 +16,7 @@ FILES = ("train_32x32.mat", "test_32x32.mat")
 
 
 def svhn_files(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:
-    """The train and the test file in `root`."""
+    """Find the train and the test file in `root`."""
 
     def fetch() -> None:
         from torchvision.datasets import SVHN
@@ -35,7 +35,7 @@ def svhn(root: Path, download: bool) -> RawData:
 
 
 def read_mat(path: Path) -> Split:
-    """Images uint8 [N, 3, 32, 32] and labels int64 [N]; the file's label 10 is the digit 0."""
+    """Read images uint8 [N, 3, 32, 32] and labels int64 [N]; the file's label 10 is the digit 0."""
     try:
         content = read_mat_arrays(path.read_bytes())
         images = np.asarray(content["X"], dtype=np.uint8).transpose(3, 2, 0, 1)
@@ -44,7 +44,6 @@ def read_mat(path: Path) -> Split:
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not a whole SVHN file with X and y ({reason})") from error
+        raise DataError(f"{path} is not a whole SVHN file with X and y ({one_line(error)})") from error
     digits = np.where(labels == 10, 0, labels)
     return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(digits))

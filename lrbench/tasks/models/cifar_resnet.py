@@ -26,7 +26,7 @@ def resnet56(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
 
 
 def cifar_resnet(name: str, input_shape: tuple[int, ...], num_classes: int, *, blocks: int) -> nn.Sequential:
-    """6*blocks + 2 layers: a convolution, `blocks` residual blocks of each width 16, 32, 64, and a linear layer.
+    """Make 6*blocks + 2 layers: a convolution, `blocks` residual blocks of each width 16, 32, 64, and a linear layer.
 
     Convolutions are initialised as in the paper's reference 13 (normal, variance 2/fan_in), the linear layer as
     PyTorch does by default.

@@ -51,5 +51,5 @@ def _average_pool() -> nn.AvgPool2d:
 
 
 def _pooled(side: int) -> int:
-    """A side after 3x3 pooling with stride 2 that rounds up, as Caffe's does."""
+    """Return a side after 3x3 pooling with stride 2 that rounds up, as Caffe's does."""
     return math.ceil((side - 3) / 2) + 1

@@ -28,7 +28,7 @@ def lenet(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
 
 
 def caffe_xavier_(layer: nn.Conv2d | nn.Linear) -> None:
-    """Uniform weights in +-sqrt(3/fan_in), zero biases (Caffe's XavierFiller with FAN_IN)."""
+    """Draw uniform weights in +-sqrt(3/fan_in), and set biases to 0 (Caffe's XavierFiller with FAN_IN)."""
     bound = math.sqrt(3 / layer.weight[0].numel())
     nn.init.uniform_(layer.weight, -bound, bound)
     if layer.bias is not None:
@@ -40,5 +40,5 @@ def _unit(inside: int, outside: int) -> nn.Sequential:
 
 
 def _pooled(size: int) -> int:
-    """A side after a 5x5 convolution and a 2x2 pooling that rounds up, as Caffe's does."""
+    """Return a side after a 5x5 convolution and a 2x2 pooling that rounds up, as Caffe's does."""
     return math.ceil((size - 4) / 2)

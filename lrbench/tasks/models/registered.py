@@ -1,4 +1,4 @@
-"""A registered model with its options and the data's shape: a factory whose identity is what it says, not its code."""
+"""A registered model with its options and the data's shape: a factory with an identity that is not its code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from lrbench.tasks.fingerprint import package_of
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """Builds the registered model `name` for inputs [N, *input_shape] and `num_classes` outputs when called."""
+    """A factory of the registered model `name` for inputs [N, *input_shape] and `num_classes` outputs."""
 
     name: str
     input_shape: tuple[int, ...]
@@ -23,7 +23,7 @@ class RegisteredModel:
 
     @classmethod
     def named(cls, name: str, data: Data, options: Mapping[str, Any] | None = None) -> "RegisteredModel":
-        """The model for this data, with its defaults filled in; raises TaskError for an unknown name or option."""
+        """Find the model for some data, and fill in its defaults; raise TaskError for an unknown name or option."""
         complete = registry.models.find(name).complete(options or {}, "model")
         if data.num_classes is None:
             raise TaskError(f"model '{name}' is a classifier, and the data has no class labels")
@@ -41,11 +41,11 @@ class RegisteredModel:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.options)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With the registered function, so that a process can build the model that has not registered it."""
+        """Pickle the registered function too, so that a process that has not registered it can build the model."""
         return _restored, (registry.models.find(self.name), *(getattr(self, field.name) for field in fields(self)))
 
     def __fingerprint__(self) -> tuple[Any, ...]:
-        """What its fingerprint is made of: the version of the registered function, or its code if it has none."""
+        """Return the values of its fingerprint: the version of the registered function, or its code if it has none."""
         entry = registry.models.find(self.name)
         code: Any = entry.build if entry.version is None else entry.version
         return (self.name, self.input_shape, self.num_classes, self.options, code)

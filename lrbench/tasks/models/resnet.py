@@ -37,7 +37,7 @@ def resnet152(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
 
 
 def resnet(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
-    """torchvision's network `name`, untrained, its blocks regrouped as units and its stem replaced."""
+    """Make torchvision's network `name`, untrained, with its blocks as units and another stem."""
     from torchvision import models
 
     channels, _, _ = image_shape(name, input_shape, 8)

@@ -36,7 +36,7 @@ def vgg19(input_shape: tuple[int, ...], num_classes: int, *, batch_norm: bool = 
 def vgg(
     name: str, input_shape: tuple[int, ...], num_classes: int, *, depths: tuple[int, ...], batch_norm: bool
 ) -> nn.Sequential:
-    """`depths` 3x3 convolutions of each width 64, 128, 256, 512, 512, each group closed by a max pooling.
+    """Make `depths` 3x3 convolutions of each width 64, 128, 256, 512, 512, with a max pooling after each group.
 
     The convolutional part is torchvision's `VGG.features`, layer by layer, and so is the initialisation; its three
     linear layers of 4096, made for 224x224 images, are one linear layer on the spatial mean.
