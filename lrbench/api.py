@@ -259,7 +259,7 @@ class Lab:
         modifiers: Modifiers = (),
         seeds: int | Sequence[int] | str = 5,
         steps: int | None = None,
-        margin: float = 0.01,
+        margin: float | None = None,
         target: float | None = None,
         confirm: int = 0,
         name: str | None = None,
@@ -276,7 +276,7 @@ class Lab:
             modifiers: with what every policy is trained as well, such as ["PLP()"].
             seeds: how many (0, 1, ...), or which, or "5..40" until decided.
             steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
-            margin: a policy within this distance of the best is as good as the best.
+            margin: a policy within this distance of the best is as good as the best; by default that of the objective.
             target: the validation objective to reach, for `steps_to_target`.
             confirm: on how many fresh seeds the winner and its closest rivals are scored again.
             name: what the store keeps the study as; by default made of the names of policies and task.

@@ -75,6 +75,7 @@ def _revised(search: Search, store: Store, change: Callable[[SearchRecord], Sear
 
     def revise(known: StudyRecord | None) -> StudyRecord:
         record = change(_checked(search, None if known is None else known.search, store))
+        assert search.margin is not None
         return StudyRecord(margin=search.margin, target=search.target, variants=(), search=record)
 
     revised = store.revise_search(search.name, revise).search

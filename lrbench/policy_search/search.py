@@ -11,7 +11,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.kind import short_repr
-from lrbench.study.limits import END_OF_SEEDS, MOST_RUNS, Seeds, SharedSettings, Whole, check_confirm, check_scores
+from lrbench.study.limits import (
+    END_OF_SEEDS,
+    MOST_RUNS,
+    Seeds,
+    SharedSettings,
+    Whole,
+    check_confirm,
+    check_scores,
+    margin_of,
+)
 from lrbench.study.validation import validated
 
 if TYPE_CHECKING:
@@ -109,7 +118,7 @@ class Search:
         staged: the number of best policies that are kept as first stages, from which second stages are searched with
             the second half of the policies; 0 for none.
         seed: of the sampler.
-        margin, target: as in a study.
+        margin, target: as in a study; the margin is that of the task's metric unless given.
         confirm: the number of fresh seeds on which the winner and its closest rivals are trained again.
 
     Raises:
@@ -129,7 +138,7 @@ class Search:
     reduction: int = 3
     staged: int = 0
     seed: int = 0
-    margin: float = 0.01
+    margin: float | None = None
     target: float | None = None
     confirm: int = 5
 
@@ -139,6 +148,8 @@ class Search:
             given = {name: getattr(self, name) for name in model.model_fields}
             for name, value in validated(model, given, where):
                 object.__setattr__(self, name, value)
+        if self.margin is None:
+            object.__setattr__(self, "margin", margin_of([self.task], where))
         if self.sampler not in SAMPLERS:
             raise StudyError(f"{where}: {unknown_name('sampler', self.sampler, SAMPLERS)}")
         for objective in self.objectives:

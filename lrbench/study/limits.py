@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lrbench.errors import StudyError
 from lrbench.files import is_utf8
-from lrbench.metrics import BASE_LR_SCALES
+from lrbench.metrics import BASE_LR_SCALES, METRICS
+from lrbench.metrics.metric import default_margin
 from lrbench.metrics.runs import TOP1
 from lrbench.policy.budget import read_number
 from lrbench.study.validation import toml_repr, validated
@@ -91,7 +92,7 @@ class SharedSettings(BaseModel):
 
     Attributes:
         seeds: how many (0, 1, ...), or which; all policies share them, so that differences are paired
-        margin: a policy this close to the best is as good as the best
+        margin: a policy this close to the best is as good as the best; that of the task's metric unless given
         target: a validation score; the ranking has the iterations until it is reached
         confirm: the number of fresh seeds on which the winner and its closest rivals are trained again
     """
@@ -100,8 +101,10 @@ class SharedSettings(BaseModel):
 
     seeds: Seeds = (0, 1, 2, 3, 4)
     margin: Annotated[
-        float, BeforeValidator(_plain), Field(ge=0, allow_inf_nan=False, description="a finite number from 0 on")
-    ] = 0.01
+        Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+        BeforeValidator(_plain),
+        Field(description="a finite number from 0 on"),
+    ] = None
     target: Annotated[
         Annotated[float, Field(allow_inf_nan=False)] | None,
         BeforeValidator(_plain),
@@ -167,6 +170,24 @@ def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:
     """
     if max(seeds) + confirm >= END_OF_SEEDS:
         raise StudyError(f"{where}: no {confirm} fresh seeds to confirm by come after {max(seeds)}")
+
+
+def margin_of(tasks: Iterable[AnyTask], where: str) -> float:
+    """Return the margin of the objective of tasks, for a study that gives none.
+
+    Raises:
+        StudyError: the tasks have different ones.
+    """
+    margins = {task.name: _margin(task) for task in tasks}
+    if len(set(margins.values())) > 1:
+        shown = ", ".join(f"{margin:g} of '{name}'" for name, margin in margins.items())
+        raise StudyError(f"{where}: margin is missing, and the tasks' metrics have different ones ({shown}): give one")
+    return next(iter(margins.values()))
+
+
+def _margin(task: AnyTask) -> float:
+    declared = METRICS.get(f"val_{task.objective}") if task.margin is None else None
+    return default_margin(task.margin, task.bounds) if declared is None else declared.default_margin
 
 
 def check_scores(scores: Mapping[str, float | None], task: AnyTask, where: str) -> None:

@@ -13,7 +13,15 @@ from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics.looks import Looks
 from lrbench.policy.kind import short_repr
 from lrbench.study.file_modifiers import variants_of
-from lrbench.study.limits import StudySettings, check_confirm, check_name, check_rates, check_scores, split_seeds
+from lrbench.study.limits import (
+    StudySettings,
+    check_confirm,
+    check_name,
+    check_rates,
+    check_scores,
+    margin_of,
+    split_seeds,
+)
 from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant, with_controls
 
@@ -75,7 +83,8 @@ class Study(Readable):
         steps: the training budget of every task in iterations, in place of the task's own.
         name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
-            fraction) is as good as the best.
+            fraction) is as good as the best; by default that of the objective: 0.01 of an accuracy, 0.02 of a
+            cross-entropy.
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
         confirm: the number of fresh seeds on which the winner and its closest rivals are scored again.
         base_lr_scales: factors on the base LR at which every policy is also trained, for its robustness; true for
@@ -109,7 +118,7 @@ class Study(Readable):
         until_decided: int | None = None,
         steps: int | None = None,
         name: str | None = None,
-        margin: float = 0.01,
+        margin: float | None = None,
         target: float | None = None,
         confirm: int = 0,
         base_lr_scales: bool | Sequence[float] = False,
@@ -130,6 +139,8 @@ class Study(Readable):
             raise StudyError(f"{where} names no policy: give at least one")
         settled["modifiers"] = variants_of(modifiers, where)
         settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
+        if settled["margin"] is None:
+            settled["margin"] = margin_of(settled["tasks"], where)
         settled["name"] = _name_of(settled["policies"], settled["tasks"]) if name is None else name
         for field, value in settled.items():
             object.__setattr__(self, field, value)

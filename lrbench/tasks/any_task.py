@@ -49,6 +49,11 @@ class AnyTask(Readable):
         """The lowest and the highest value that the number can have, None for an end that is open or not known."""
 
     @property
+    def margin(self) -> float | None:
+        """The difference of that number that does not matter; None: that of the metric of its name, or of its range."""
+        return None
+
+    @property
     @abstractmethod
     def chance(self) -> float | None:
         """The number for a model that has learnt nothing; None where it is not known."""

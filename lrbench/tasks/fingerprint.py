@@ -44,6 +44,9 @@ ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({"lrbench: added later"
 """The metadata of a dataclass's field that was added later: while it has its default, it is left out of the digest, so
 that older values keep their fingerprint."""
 
+NO_IDENTITY: Mapping[str, bool] = types.MappingProxyType({"lrbench: no identity": True})
+"""The metadata of a dataclass's field that changes no number, and so is left out of the digest."""
+
 
 def text_digest(*parts: str) -> str:
     """Digest the parts, each delimited by its length, as 32 hex digits."""
@@ -268,7 +271,9 @@ class _Walk:
 
 
 def _is_as_before(field: Field[Any], held: Any) -> bool:
-    """Return whether a field was added later and has its default."""
+    """Return whether a field has no identity, or was added later and has its default."""
+    if NO_IDENTITY.keys() <= field.metadata.keys():
+        return True
     added = ADDED_LATER.keys() <= field.metadata.keys()
     return added and type(held) is type(field.default) and held == field.default
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lrbench.errors import TaskError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
-from lrbench.tasks.fingerprint import ADDED_LATER
+from lrbench.tasks.fingerprint import ADDED_LATER, NO_IDENTITY
 
 Better = Literal["higher", "lower"]
 Bounds = tuple[float | None, float | None]
@@ -34,6 +34,8 @@ class Metric:
             score is NaN or infinitely bad; a score beyond 1e150 is infinite.
         better: whether "higher" or "lower" scores are better.
         bounds: the lowest and the highest possible score, None for an open end; intervals are clipped to them.
+        margin: the difference that does not matter, where a study gives none; by default a hundredth of the range
+            between two bounds, and else 0.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Metric:
     chance: float
     better: Better = field(default="higher", metadata=ADDED_LATER)
     bounds: Bounds = field(default=(None, None), metadata=ADDED_LATER)
+    margin: float | None = field(default=None, metadata=NO_IDENTITY)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -52,6 +55,8 @@ class Metric:
             raise TaskError(f"{where}: chance = {short_repr(self.chance)} must be a finite number")
         if self.better not in ("higher", "lower"):
             raise TaskError(f'{where}: better = {self.better!r} must be "higher" or "lower"')
+        if self.margin is not None and not (_is_finite(self.margin) and self.margin >= 0):
+            raise TaskError(f"{where}: margin = {short_repr(self.margin)} must be a finite number from 0 on")
         if not isinstance(self.bounds, tuple) or len(self.bounds) != 2:
             raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
         low, high = self.bounds

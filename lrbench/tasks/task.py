@@ -192,6 +192,13 @@ class Task(AnyTask):
         return "top1" if self.metric is None else LOSS
 
     @property
+    def margin(self) -> float | None:
+        if isinstance(self.metric, Metric):
+            return self.metric.margin
+        is_declared = self.metric is None or self.loss is F.cross_entropy or isinstance(self.loss, nn.CrossEntropyLoss)
+        return None if is_declared else 0.0
+
+    @property
     def better(self) -> Better:
         """Which way that number is better."""
         if isinstance(self.metric, Metric):

@@ -101,7 +101,7 @@ def test_keys_are_those_that_study_and_search_files_are_checked_by(lrbench: Comm
     listed = {(item["table"], item["name"]): item for item in items(lrbench, "keys")}
 
     margin = listed["The keys of a study", "margin"]
-    assert (margin["default"], margin["allowed"]) == ("0.01", "a finite number from 0 on")
+    assert (margin["default"], margin["allowed"]) == ("", "a finite number from 0 on")
     assert listed["Policies from a catalog", "except"]["help"] == "take all but these"
     assert listed["The [task] table", "model"]["default"] == "required without a `base`"
     assert listed["The keys of a search", "confirm"]["help"] != listed["The keys of a study", "confirm"]["help"]

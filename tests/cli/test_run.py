@@ -482,7 +482,7 @@ def test_a_study_of_losses_ranks_the_lowest_first_and_says_so(lrbench: Command, 
     table = lrbench("run", "losses.toml").stdout
     answer = strict_json(lrbench("run", "losses.toml", "--json").stdout)
 
-    assert "losses on mnist1d-mlp, margin 0.01, target 1.5, lower loss is better" in table
+    assert "losses on mnist1d-mlp, margin 0.02, target 1.5, lower loss is better" in table
     assert [line.split()[0] for line in table.splitlines() if line.startswith("FIX")] == [
         "FIX(k0=0.1)",
         "FIX(k0=1e-06)",

@@ -21,7 +21,7 @@ from lrbench.cli import app
 from lrbench.cli.keys import REQUIRED, REQUIRED_WITHOUT_BASE, TASK, as_toml, keys
 from lrbench.display.curve import sparkline
 from lrbench.display.docstring import first_sentence
-from lrbench.metrics import METRICS
+from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.modifiers import description, modifiers, settings_named
 from lrbench.policy import catalog, catalogs, functions
 from lrbench.policy.curve import sketch
@@ -198,9 +198,14 @@ def _plot_tables() -> Iterator[Table]:
     yield Table("plots", "The kinds", ("kind", "what it shows", "drawn of a", "what it takes"), rows)
 
 
+def _margin(metric: MetricDeclaration) -> str:
+    units = {"": "", "steps": " of the budget", "best": " of the best"}
+    return f"{metric.default_margin:g}{units[metric.margin_of]}"
+
+
 def _metric_tables() -> Iterator[Table]:
-    rows = [(_code(name), _plain(metric.help), metric.better or "") for name, metric in METRICS.items()]
-    yield Table("verdicts", "The metrics", ("metric", "what it is", "better"), rows)
+    rows = [(_code(name), _plain(one.help), one.better or "", _margin(one)) for name, one in METRICS.items()]
+    yield Table("verdicts", "The metrics", ("metric", "what it is", "better", "margin"), rows)
 
 
 def commands() -> dict[str, Any]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,21 @@ def test_a_metric_of_the_users_own_is_on_the_scorecard_with_its_interval_and_its
     assert METRICS["late_gain"].help == "What the last evaluation gains on the one before."
     assert "late_gain" in card.to_json()["metrics"]
     assert "late_gain" not in expected_metrics()
+
+
+@pytest.mark.parametrize(
+    ("declared", "margin"),
+    [({"bounds": (0.0, 50.0)}, 0.5), ({"bounds": (0.0, None)}, 0.0), ({}, 0.0), ({"margin": 2.0}, 2.0)],
+)
+def test_the_margin_of_a_metric_is_declared_or_a_hundredth_of_its_range(
+    declared: dict[str, Any], margin: float
+) -> None:
+    @register_metric("own", **declared)
+    def own(run: RunRecord) -> float | None:
+        """A number."""
+        return 0.0
+
+    assert METRICS["own"].default_margin == margin
 
 
 def test_a_metric_that_a_run_does_not_have_is_left_out_of_its_mean(run: MakeRun) -> None:

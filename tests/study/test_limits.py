@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 import lrbench
 from lrbench.errors import StudyError
@@ -47,6 +49,45 @@ def test_seeds_of_numpy_are_the_same_runs(study: Study) -> None:
 def test_fresh_seeds_need_room_after_the_last(study: Study) -> None:
     with pytest.raises(StudyError, match="no 2 fresh seeds to confirm by come after 9223372036854775806"):
         replace(study, seeds=(2**63 - 2,), confirm=2)
+
+
+def _error(outputs: Tensor, targets: Tensor) -> float:
+    return float((outputs.argmax(1) != targets).float().mean())
+
+
+def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return outputs.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "margin"),
+    [
+        ({}, 0.01),
+        ({"metric": "loss"}, 0.02),
+        ({"metric": "loss", "loss": torch.nn.CrossEntropyLoss()}, 0.02),
+        ({"metric": "loss", "loss": _loss}, 0.0),
+        ({"metric": lrbench.Metric("error", _error, 90.0, "lower", (0.0, 100.0))}, 1.0),
+        ({"metric": lrbench.Metric("error", _error, 0.9, "lower", (0.0, 1.0), margin=0.003)}, 0.003),
+        ({"metric": lrbench.Metric("error", _error, 0.9, "lower")}, 0.0),
+    ],
+)
+def test_a_study_without_a_margin_has_that_of_its_tasks_metric(
+    study: Study, changes: dict[str, Any], margin: float
+) -> None:
+    (task,) = study.tasks
+    asked = Study(policies=["FIX(k0=0.1)"], task=task.with_(**changes))
+
+    assert asked.margin == pytest.approx(margin, abs=0)
+    assert replace(asked, margin=0.5).margin == 0.5
+
+
+def test_tasks_with_different_margins_need_one_from_their_study(study: Study) -> None:
+    (task,) = study.tasks
+    both = [task, task.with_(name="losses", metric="loss")]
+
+    with pytest.raises(StudyError, match=r"margin is missing, .* \(0.01 of 'mnist1d-mlp', 0.02 of 'losses'\)"):
+        Study(policies=["FIX(k0=0.1)"], tasks=both)
+    assert Study(policies=["FIX(k0=0.1)"], tasks=both, margin=0.03).margin == 0.03
 
 
 @pytest.mark.parametrize("confirm", [-1, 10**9, pytest.param(10**5000, id="huge")])

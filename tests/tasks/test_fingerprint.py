@@ -270,6 +270,11 @@ def test_a_metric_without_what_was_added_to_it_has_the_fingerprint_that_it_had_b
     assert len({was, *(fingerprint(Metric("mse", mse, 1.0, **fields)) for fields in changed)}) == 4
 
 
+def test_the_margin_of_a_metric_changes_no_number_and_no_fingerprint() -> None:
+    mse: Any = F.mse_loss
+    assert fingerprint(Metric("mse", mse, 1.0, margin=0.1)) == fingerprint(Metric("mse", mse, 1.0))
+
+
 @dataclass
 class Grown:
     old: object

@@ -254,6 +254,7 @@ def test_with_makes_another_task_and_checks_it() -> None:
         (("m", mean_logit, 0.0, "lower", (0.1, 1.0)), r"chance = 0.0 must lie within bounds = \(0.1, 1.0\)"),
         (("m", mean_logit, 0.0, "lower", 1.0), "bounds = 1.0 must be a pair of numbers"),
         (("m", mean_logit, 0.0, "lower", (None, float("nan"))), "bounds = .* must be a pair of numbers"),
+        (("m", mean_logit, 0.0, "lower", (None, None), -0.1), "margin = -0.1 must be a finite number from 0 on"),
     ],
 )
 def test_a_bad_metric_is_refused(arguments: tuple[Any, ...], message: str) -> None:

@@ -169,7 +169,15 @@ def _metrics() -> Listing:
 
     rows: list[Row] = [(Cell(name, "bold"), one.title, one.better or "", one.help) for name, one in METRICS.items()]
     items = [
-        {"name": name, "title": one.title, "better": one.better, "bounds": one.bounds, "description": one.help}
+        {
+            "name": name,
+            "title": one.title,
+            "better": one.better,
+            "bounds": one.bounds,
+            "margin": one.default_margin,
+            "margin_of": one.margin_of,
+            "description": one.help,
+        }
         for name, one in METRICS.items()
     ]
     return Listing(tuple(map(Column, ("metric", "column", "better", "what it is"))), rows, items)
