@@ -19,7 +19,7 @@ from lrbench.tasks import Task
 from lrbench.tasks.models.lenet import lenet
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-MODULES = ("baselines", "harness", "range_stability", "search_regret")
+MODULES = ("baselines", "error_rates", "harness", "range_stability", "search_regret")
 
 
 @pytest.fixture
@@ -135,3 +135,16 @@ def test_the_ends_of_a_range_are_told_apart(tmp_path: Path) -> None:
     assert (upper["lr"], beyond["lr"]) == (0.2, 2.0)
     assert beyond["verdict"] == "avoid"
     assert upper["accuracy"]["low"] > 2 * task.chance
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_figure_of_the_winner_is_not_biased_and_that_of_the_best_on_fresh_seeds_is() -> None:
+    from error_rates import confirmed
+
+    studies, seeds = 300, 5
+    found = confirmed(5, seeds, 0.0, studies)
+    error, missed = 1 / math.sqrt(seeds * studies), 3 * math.sqrt(0.05 * 0.95 / studies)
+    assert abs(found["first"]["bias"]) < 3 * error
+    assert found["best on fresh seeds"]["bias"] > 0.25
+    assert found["first"]["covered"] >= 0.95 - missed
+    assert all(one["simultaneous"] >= 0.95 - missed for one in found.values())

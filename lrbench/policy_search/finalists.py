@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lrbench.metrics import Confirmation, Scorecard, confirm
+from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy import parse
-from lrbench.policy_search.sampler import as_cost
 from lrbench.study.results import FINALISTS, Failure, StudyRuns, resolution
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.training.plan import fresh_seeds
@@ -19,11 +17,11 @@ if TYPE_CHECKING:
     from lrbench.training.trainer import Trainer
 
 METRICS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
-"""By objective, its metric on a scorecard; the accuracy's is the task's own."""
+"""The metric on a scorecard by objective, for those that are not the accuracy."""
 
 
 class Finalists(NamedTuple):
-    """The finalists on fresh seeds, best first by the first objective, with failed runs and trained iterations."""
+    """The finalists on fresh seeds, the winner first, with failed runs and trained iterations."""
 
     confirmed: tuple[Confirmation, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -59,16 +57,16 @@ def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], tr
 
 
 def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[Confirmation, ...]:
-    """Judge the finalists of a search by their runs on fresh seeds, best first by its first objective."""
+    """Score the finalists of a search on fresh seeds, in the order of its first objective.
+
+    Behind the others are those that the fresh seeds refuse; where the objective is not the accuracy, those without a
+    value of it.
+    """
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
     margin, target = fresh.record.margin, fresh.record.target
     confirmed = confirm(searched, runs, margin=margin, target=target, resolution=resolution(task))
-    return tuple(sorted(confirmed, key=lambda one: _cost(objective, one.card)))
-
-
-def _cost(objective: str, card: Scorecard) -> float:
-    metric = card.metrics.get(METRICS.get(objective, f"val_{card.objective}"))
-    if metric is None or metric.mean is None:
-        return math.inf
-    return as_cost(objective, metric.mean, card.better)
+    if objective in METRICS:
+        order = [one.name for one in runs]
+        confirmed.sort(key=lambda one: (one.card.metrics[METRICS[objective]].mean is None, order.index(one.card.name)))
+    return tuple(confirmed)

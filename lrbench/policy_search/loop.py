@@ -53,7 +53,7 @@ class SearchResult(Readable):
         trials: every policy, in the order of the proposals.
         front: of those at the whole budget that did not diverge, the best one; with two objectives, all that no other
             beats in both.
-        confirmed: the winner and its closest rivals on fresh seeds, best first.
+        confirmed: the winner and its closest rivals on fresh seeds, the winner first.
         steps_nominal: the iterations of all runs, the range test and the confirmation included, had each been trained
             for itself.
         steps_trained: the iterations that this and other calls trained, as far as they were counted.
@@ -78,7 +78,7 @@ class SearchResult(Readable):
 
     @property
     def winner(self) -> Scorecard | None:
-        """The best policy, by its fresh seeds; None where nothing was found."""
+        """The best policy, on its fresh seeds; None where nothing was found."""
         return self.confirmed[0].card if self.confirmed and not self.disappointment else None
 
     @property

@@ -26,7 +26,7 @@ class StoredSearch:
         objectives: what it looks for, of `lrbench.policy_search.search.OBJECTIVES`.
         accuracy: the name of the task's validation objective, such as "top1"; None before a run was asked for.
         trials: in the order in which they were asked for.
-        confirmed: the finalists on fresh seeds, best first; empty before they were trained.
+        confirmed: the finalists on fresh seeds, the winner first; empty before they were trained.
         better: which way the validation objective is better.
     """
 

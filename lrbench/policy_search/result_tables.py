@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lrbench.display.names import many, unbroken, wrapped
 from lrbench.display.readable import LINE_WIDTH
 from lrbench.display.table import Column, Table
+from lrbench.metrics.confirmation import explained
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
@@ -22,6 +23,7 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
     longest = LONGEST_POLICY + max(0, width - LINE_WIDTH)
     if found.confirmed:
         yield _confirmed(found, longest)
+        yield from explained(found.confirmed)
     if len(found.objectives) > 1 and found.front:
         yield ""
         yield _front(found, longest)
@@ -44,13 +46,15 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
 def _confirmed(found: SearchResult, longest: int) -> Table:
     card = found.confirmed[0].card
     columns = [Column("policy"), Column("verdict")]
-    columns += [Column(name, right=True) for name in (f"val {card.objective}", f"test {card.objective}", "search val")]
+    figures = (f"val {card.objective}", f"test {card.objective}", "val if chosen", "search val")
+    columns += [Column(name, right=True) for name in figures]
     rows = [
         (
             wrapped(one.card.policy, longest),
             "" if one.card.verdict is None else one.card.verdict.label,
             f"{one.card.val}",
             f"{one.card.test}",
+            f"{one.simultaneous}",
             f"{one.search}",
         )
         for one in found.confirmed

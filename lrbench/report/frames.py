@@ -118,7 +118,7 @@ def study_frames(study: int | str, store: Store) -> Frames:
 
 
 def with_finalists(frames: Frames, confirmed: tuple[Confirmation, ...]) -> Frames:
-    """Add to a study of one task its finalists on fresh seeds, which another study trained, best first."""
+    """Add to a study of one task its finalists on fresh seeds, which another study trained, the winner first."""
     if not confirmed:
         return frames
     (task,) = frames.results.tasks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lrbench.display.names import unbroken, wrapped
 from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room, widths_for
 from lrbench.metrics import METRICS, MetricDeclaration
+from lrbench.metrics.confirmation import explained
 from lrbench.metrics.statistics import NOTHING_KNOWN
 from lrbench.study.row_names import RowNames
 
@@ -44,14 +45,17 @@ def ranking(results: Results, task: TaskResults, names: RowNames, width: int, *,
     if task.confirmed:
         yield ""
         yield _confirmed(task, task.confirmed, names, width)
+        yield from explained(task.confirmed)
 
 
 def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
     cards = [confirmation.card for confirmation in confirmed]
-    search = Figures("search val", [Cell(f"{confirmation.search}") for confirmation in confirmed])
+    beside = [Figures("search val", [Cell(f"{confirmation.search}") for confirmation in confirmed])]
+    if len(cards) > 1:
+        beside.insert(0, Figures("val if chosen", [Cell(f"{confirmation.simultaneous}") for confirmation in confirmed]))
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
-    return _cards(cards, (*_scores(cards, task.objective), search), names, width, title)
+    return _cards(cards, (*_scores(cards, task.objective), *beside), names, width, title)
 
 
 def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, takewhile
@@ -52,7 +52,7 @@ ALPHA = 0.05
 """The error rate of a study: the chance of a false "good", and as large a one of a false "avoid"."""
 
 FINALISTS = 3
-"""The number of policies in a confirmation: the winner and its closest rivals."""
+"""The most policies in a confirmation: the winner and its closest rivals."""
 
 Row = tuple[str, str]
 """The identity of a row of results: the names of its policy and its variant, which is empty without modifiers."""
@@ -77,7 +77,7 @@ class TaskResults:
     Attributes:
         objective: the metric that ranks, "top1" or the task's own.
         scorecards: every policy that has a run, best mean validation objective first.
-        confirmed: the finalists on fresh seeds, best first; empty without a confirmation.
+        confirmed: the finalists on fresh seeds, the winner first; empty without a confirmation.
         failures: the runs that failed, which are left out of all else.
         rows: the policy and variant of each scorecard, by its name.
         effects: for each policy and modifier, the paired differences that the modifier makes.
@@ -361,8 +361,7 @@ def answer(evidence: StudyRuns) -> Results:
     answers = []
     for task in evidence.tasks:
         records, over = evidence.records(task, "main"), evidence.over(task)
-        main, fresh = evidence.contenders(records), evidence.contenders(evidence.records(task, "confirm"))
-        step = resolution(task)
+        main = evidence.contenders(records)
         cards = rank(main, **evidence.terms(task, main), target=target)
         spread, collapsed = _noise(main, cards, task)
         answers.append(
@@ -370,7 +369,7 @@ def answer(evidence: StudyRuns) -> Results:
                 task=task.name,
                 objective=task.objective,
                 scorecards=tuple(cards),
-                confirmed=tuple(confirm(main, fresh, margin=margin, target=target, resolution=step)) if fresh else (),
+                confirmed=tuple(_confirmed(evidence, task, main, cards)),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
@@ -391,6 +390,22 @@ def answer(evidence: StudyRuns) -> Results:
 def _compared(over: Collection[int]) -> int:
     """Return the most seeds that two rows have, or one where it has no other: a single row is compared with none."""
     return sorted(over, reverse=True)[min(1, len(over) - 1)]
+
+
+def _confirmed(
+    evidence: StudyRuns, task: TaskRecord, main: Sequence[PolicyRuns], cards: Iterable[Scorecard]
+) -> list[Confirmation]:
+    """Score the finalists of a task on fresh seeds; of those that are good, the first of the ranking is the winner."""
+    fresh = {one.name: one for one in evidence.contenders(evidence.records(task, "confirm"))}
+    ranked = sorted(cards, key=lambda card: card.verdict is None or card.verdict.label != "good")
+    return confirm(
+        main,
+        [fresh[card.name] for card in ranked if card.name in fresh],
+        margin=evidence.record.margin,
+        alpha=evidence.alpha,
+        target=evidence.record.target,
+        resolution=resolution(task),
+    )
 
 
 def _noise(

@@ -1,4 +1,5 @@
-"""How often a study claims what is false, by the kind of noise, the number of policies and who looks when.
+"""How often a study claims what is false, by the kind of noise, the number of policies and who looks when; and how far
+the figure of a confirmed winner is from the truth.
 
 Whole studies are simulated whose truth is known, at the least favourable ones: ties, and gaps of exactly the margin,
 where a policy counts as close for `avoid` and, as the limit of larger gaps, as not close for `good`. A study errs once,
@@ -15,14 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrbench.metrics import Confirmation, Curve, PolicyRuns, RunRecord, confirm, finalists
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
+from lrbench.metrics.statistics import Interval
 from lrbench.metrics.verdict import familywise_p
 
 ANSWER = Path(__file__).with_suffix(".json")
@@ -150,6 +154,58 @@ def simulated(design: str, k: int, truth: str, noise: str, step: float, studies:
     return {name: round(total / studies, 4) for name, total in found.items()}
 
 
+FINALISTS = 3
+FRESH_SEEDS = (3, 5, 10)
+SPREADS_OF_MEANS = (0.0, 0.5, 2.0)
+"""Between policies, in standard deviations between seeds."""
+
+FIGURES = ("bias", "covered", "simultaneous", "behind")
+
+CHOICES: dict[str, Callable[[Sequence[Confirmation]], Confirmation]] = {
+    "first": lambda confirmed: confirmed[0],
+    "best on fresh seeds": lambda confirmed: max(confirmed, key=lambda one: one.card.val.mean or 0.0),
+}
+
+
+def confirmed(k: int, seeds: int, spread: float, studies: int) -> dict[str, dict[str, float]]:
+    """The bias of a winner's figure in standard deviations between seeds, and how often its interval holds, by choice.
+
+    `simultaneous` is how often the wider interval holds, `behind` how far the choice is from the best policy.
+    """
+    rng = np.random.default_rng([k, seeds, int(10 * spread)])
+    sums = {name: np.zeros(4) for name in CHOICES}
+    for _ in range(studies):
+        means = spread * rng.standard_normal(k)
+        scores = means[:, None] + rng.standard_normal((k, 2 * seeds))
+        search = [contender(i, row, range(seeds)) for i, row in enumerate(scores)]
+        chosen = finalists(search, at_most=FINALISTS, resolution=0.0)
+        fresh = [contender(int(one.name), scores[int(one.name)], range(seeds, 2 * seeds)) for one in chosen]
+        found = confirm(search, fresh, margin=0.5, resolution=0.0)
+        for name, choose in CHOICES.items():
+            one = choose(found)
+            truth = means[int(one.card.name)]
+            assert one.card.val.mean is not None
+            held = holds(one.card.val, truth), holds(one.simultaneous, truth)
+            sums[name] += one.card.val.mean - truth, *held, means.max() - truth
+    figures = ("bias", "covered", "simultaneous", "behind")
+    return {
+        name: dict(zip(figures, np.round(total / studies, 4).tolist(), strict=True)) for name, total in sums.items()
+    }
+
+
+def contender(number: int, scores: FloatArray, seeds: Iterable[int]) -> PolicyRuns:
+    """A policy whose scores have no bounds."""
+    finals = {seed: {"val_gain": float(scores[seed])} for seed in seeds}
+    runs = (RunRecord(s, "finished", 1, Curve((), ()), final, objective="gain") for s, final in finals.items())
+    return PolicyRuns(str(number), "", tuple(runs))
+
+
+def holds(interval: Interval, truth: float) -> bool:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low <= truth <= interval.high
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000, metavar="N", help="simulated studies a cell")
@@ -159,6 +215,12 @@ def main() -> None:
         name = f"{design} | k = {k} | {truth} | {noise}{f', steps of {step}' if step else ''}"
         if answer.get(name, {}).get("studies") != studies:
             answer[name] = simulated(design, k, truth, noise, step, studies) | {"studies": studies}
+            ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
+        print(name, answer[name], flush=True)
+    for k, seeds, spread in product((5, 13, 50), FRESH_SEEDS, SPREADS_OF_MEANS):
+        name = f"confirmed with {seeds} seeds | k = {k} | spread of means {spread:g}"
+        if answer.get(name, {}).get("studies") != studies:
+            answer[name] = confirmed(k, seeds, spread, studies) | {"studies": studies}
             ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
         print(name, answer[name], flush=True)
 

@@ -1,16 +1,18 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
 from lrbench.metrics import PolicyRuns, RunRecord, confirm, finalists
+from lrbench.metrics.confirmation import explained
+from lrbench.metrics.statistics import t_interval
 
 MakeRun = Callable[..., RunRecord]
 FRESH = 100
 
 
-def contender(run: MakeRun, name: str, vals: list[float | None], first_seed: int = 0) -> PolicyRuns:
+def contender(run: MakeRun, name: str, vals: Sequence[float | None], first_seed: int = 0) -> PolicyRuns:
     runs = tuple(run(first_seed + s, val) for s, val in enumerate(vals))
     return PolicyRuns(name, f"FIX(k0={len(name)})", runs)
 
@@ -54,11 +56,32 @@ def test_confirming_nobody_is_refused(study: list[PolicyRuns]) -> None:
 def test_the_fresh_figures_are_reported_with_the_searchs_beside_them(run: MakeRun, study: list[PolicyRuns]) -> None:
     fresh = [contender(run, "winner", [0.86, 0.88], FRESH), contender(run, "close", [0.89, 0.89], FRESH)]
     first, second = confirm(study, fresh, margin=0.01)
-    assert (first.card.name, second.card.name) == ("close", "winner")
-    assert second.card.val.mean == pytest.approx(0.87)
-    assert second.search.mean == pytest.approx(0.905)
-    assert second.shrinkage == pytest.approx(0.035)
-    assert (second.card.n, second.search.n) == (2, 4)
+    assert (first.card.name, second.card.name) == ("winner", "close"), "the fresh seeds choose nothing"
+    assert first.card.val.mean == pytest.approx(0.87)
+    assert first.search.mean == pytest.approx(0.905)
+    assert first.shrinkage == pytest.approx(0.035)
+    assert (first.card.n, first.search.n) == (2, 4)
+
+
+def test_a_finalist_that_the_fresh_seeds_tell_to_avoid_stands_last(run: MakeRun, study: list[PolicyRuns]) -> None:
+    for worse in ([0.50, 0.51, 0.49], [0.9, None, 0.9]):
+        fresh = [contender(run, "winner", worse, FRESH), contender(run, "close", [0.89, 0.90, 0.89], FRESH)]
+        first, last = confirm(study, fresh, margin=0.01)
+        assert (first.card.name, last.card.name) == ("close", "winner")
+        assert (first.refused, last.refused) == (False, True)
+        assert next(explained([first, last])) == "Finalists that the fresh seeds tell to avoid stand last."
+
+
+def test_the_interval_of_a_finalist_that_fresh_seeds_choose_is_at_a_level_for_all(
+    run: MakeRun, study: list[PolicyRuns]
+) -> None:
+    scores = [0.86, 0.88, 0.87]
+    fresh = [contender(run, name, scores, FRESH) for name in ("winner", "close", "near")]
+    for one in confirm(study, fresh, margin=0.01):
+        assert one.simultaneous == t_interval(scores, 1 - 0.05 / 3)
+        assert one.to_json()["simultaneous"]["high"] == one.simultaneous.high
+    (alone,) = confirm(study, fresh[:1], margin=0.01)
+    assert alone.simultaneous == alone.card.val
 
 
 def test_a_confirmation_as_json_is_the_entry_with_the_search_beside_it(run: MakeRun, study: list[PolicyRuns]) -> None:

@@ -272,8 +272,10 @@ def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study
     policies = {name: FIVE[name] for name in ("falling", "wave")}
     page = report_page(study(policies, outcome, finalists=("falling", "wave")))
 
-    assert "Use <strong>wave</strong>: 0.691 ±0.002 test top-1 accuracy over 3 fresh seeds." in page
-    assert "As good, as far as can be told: falling." in page
+    assert "Use <strong>falling</strong>: 0.651 ±0.002 test top-1 accuracy over 3 fresh seeds." in page
+    assert "As good, as far as can be told: wave." in page
+    assert "<td>0.661 ±0.002</td><td>0.651 ±0.002</td><td>0.661 ±0.004</td><td>0.711 ±0.002</td>" in page
+    assert "The first was chosen without these seeds; for one that is chosen by them" in page
 
 
 def test_the_page_of_a_search_answers_with_fresh_seeds_and_shows_how_it_went(study: Study) -> None:
@@ -281,7 +283,7 @@ def test_the_page_of_a_search_answers_with_fresh_seeds_and_shows_how_it_went(stu
     tables = study(policies, lambda place: (0.7 if place.name == "falling" else 0.69) + 0.001 * place.seed)
     confirmed = study(
         policies,
-        lambda place: (0.66 if place.name == "falling" and place.stage != "main" else 0.68) + 0.001 * place.seed,
+        lambda place: (0.5 if place.name == "falling" and place.stage != "main" else 0.68) + 0.001 * place.seed,
         name="hunt: confirmed",
         finalists=tuple(policies),
     ).results.tasks[0]

@@ -10,11 +10,12 @@ from scipy import stats
 from torch import Tensor
 
 from lrbench.errors import StoreError, StudyError
+from lrbench.metrics import rank
 from lrbench.metrics.spread import Spread
 from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import TaskResults, results
+from lrbench.study.results import StudyRuns, TaskResults, resolution, results
 from lrbench.study.study import Study
 from lrbench.tasks import Metric, Task
 from lrbench.training.runner import run
@@ -117,9 +118,21 @@ def test_confirmed_policies_are_reported_from_fresh_seeds_with_their_search_scor
     (answer,) = results("small", store).tasks
     assert {confirmation.card.n for confirmation in answer.confirmed} == {2}
     best = answer.scorecards[0]
-    (same,) = (confirmation for confirmation in answer.confirmed if confirmation.card.name == best.name)
-    assert same.search == best.val
+    assert [one.card.name for one in answer.confirmed] == [card.name for card in answer.scorecards]
+    assert answer.confirmed[0].search == best.val
     assert "search" in answer.to_json()["confirmed"][0]
+
+
+def test_finalists_are_judged_at_each_tasks_share_of_the_error_rate(study: Make, store: Store, task: Task) -> None:
+    short = task.with_(name="short", steps=20)
+    run(study("FIX(k0=0.1)", "FIX(k0=0.05)", tasks=(task, short), confirm=3, margin=0), store)
+    evidence = StudyRuns.of("small", store)
+    for of_task, answer in zip(evidence.tasks, results("small", store).tasks, strict=True):
+        fresh = evidence.contenders(evidence.records(of_task, "confirm"))
+        judged = rank(fresh, margin=0, alpha=0.025, resolution=resolution(of_task))
+        assert {one.card.name: present(one.card.verdict).reason for one in answer.confirmed} == {
+            card.name: present(card.verdict).reason for card in judged
+        }
 
 
 def test_two_policies_are_compared_seed_by_seed(study: Make, store: Store) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.metrics import METRICS, MetricDeclaration
+from lrbench.metrics.confirmation import explained
 from lrbench.modifiers.brief import brief_variant
 from lrbench.policy import parse, torch_code
 from lrbench.policy.curve import rates_of
@@ -61,6 +62,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "certainty": certainty(policies, results.looks),
         "remarks": results.remarks,
         "confirmed": [_finalist(one) for one in results.confirmed],
+        "about_confirmed": list(explained(results.confirmed)),
         "failures": [vars(failure) for failure in results.failures],
         "interactions": [
             {"modifier": brief_variant(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
@@ -112,7 +114,7 @@ def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> di
 
 def _finalist(one: Confirmation) -> dict[str, str]:
     """A finalist on fresh seeds."""
-    scores = {"val": one.card.val, "test": one.card.test, "search": one.search}
+    scores = {"val": one.card.val, "test": one.card.test, "chosen": one.simultaneous, "search": one.search}
     said = {name: f"{score}" for name, score in scores.items()}
     return {"label": one.card.name, "seeds": many(one.card.n, "fresh seed"), **said}
 

@@ -99,12 +99,12 @@ class Headline(NamedTuple):
 def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequence[Confirmation]) -> Headline | None:
     """Name what to do by the ranking; None where there is none.
 
-    Where finalists were trained again with fresh seeds, the best of them is named, with its fresh score alone.
+    Where finalists were trained again with fresh seeds, the first of them is named, with its fresh score alone.
 
     Args:
         policies: `Frames.policies` of one task.
         names: what each label is called.
-        confirmed: the finalists on fresh seeds, best first.
+        confirmed: the finalists on fresh seeds, the winner first.
     """
     if not len(policies):
         return None
@@ -246,7 +246,7 @@ def protocol(frames: Frames) -> list[str]:
     if record.confirm:
         said.append(
             f"The winner and its closest rivals were trained again with {many(record.confirm, 'fresh seed')}, "
-            "because the best of many looks better than it is."
+            "because the best of many looks better than it is. The winner was chosen without them."
         )
     if any(record.variants):
         said.append(

@@ -55,7 +55,7 @@ class SearchFrames:
             one; the share of them that `diverged` or failed; and by its name each objective, nan where it is not known.
         parameters: a column a dimension of the space: numbers, or text for a choice; nan where a policy has no such
             dimension.
-        confirmed: the finalists on fresh seeds, best first; empty before they were trained.
+        confirmed: the finalists on fresh seeds, the winner first; empty before they were trained.
         better: which way the validation objective is better.
     """
 
