@@ -18,7 +18,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
-from lrbench.policy import Policy, parse
+from lrbench.policy import PolicyLike, policy_of
 from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.search import Search
@@ -271,7 +271,7 @@ class Lab:
         line, `lrbench compare` shows two policies of a study that was run.
 
         Args:
-            policies: values, texts or tables, in a list or by their names.
+            policies: values, texts, functions of the iteration, lists of LRs or tables, in a list or by their names.
             task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
             modifiers: with what every policy is trained as well, such as ["PLP()"].
             seeds: how many (0, 1, ...), or which, or "5..40" until decided.
@@ -301,7 +301,7 @@ class Lab:
     @_question
     def score(
         self,
-        policy: Policy | str,
+        policy: PolicyLike,
         task: TaskLike,
         *,
         seeds: int | Sequence[int] | str = 5,
@@ -313,7 +313,8 @@ class Lab:
         """Train one policy on a task with several seeds, and measure what it is worth.
 
         Args:
-            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
+            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)"; or a function of the iteration, such
+                as `lambda t: 0.1 * 0.999**t`, or the LR of each iteration.
             task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
             seeds: how many (0, 1, ...), or which.
             steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
@@ -325,7 +326,8 @@ class Lab:
             LRBenchError: the policy, the task or the store cannot be used; nothing is trained then.
             TaskError: every run raised an error; the store has the tracebacks.
         """
-        policy, seeds, task = _parsed(policy), seeds_of(seeds, "score"), self.task(task).with_budget(steps)
+        seeds, task = seeds_of(seeds, "score"), self.task(task).with_budget(steps)
+        policy = policy_of(policy, task.steps)
         study = Study(
             name=f"score {policy} on {task.name}, {task.steps} iterations",
             task=task,
@@ -409,7 +411,7 @@ class Lab:
     @_question
     def verify(
         self,
-        policy: Policy | str,
+        policy: PolicyLike,
         task: TaskLike,
         *,
         target: float,
@@ -420,7 +422,8 @@ class Lab:
         """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
 
         Args:
-            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)".
+            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)"; or a function of the iteration, such
+                as `lambda t: 0.1 * 0.999**t`, or the LR of each iteration.
             task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
             target: the validation objective to reach by the end of the budget, as a mean over seeds.
             seeds: how many, after all that runs of the policy on the task have used, or which; at least two.
@@ -430,7 +433,8 @@ class Lab:
         Raises:
             LRBenchError: the policy, the task or the store cannot be used, or a run failed.
         """
-        policy, task = _parsed(policy), self.task(task).with_budget(steps)
+        task = self.task(task).with_budget(steps)
+        policy = policy_of(policy, task.steps)
         check_scores({"target": target}, task, "verify")
         with self._trainer() as trainer:
             return check_policy(policy, task, trainer, target=target, seeds=_count_or_seeds(seeds, "verify"))
@@ -503,10 +507,6 @@ def _count_or_seeds(seeds: int | Sequence[int], where: str) -> int | tuple[int, 
     """Check seeds; a number of them stays a number."""
     known = seeds_of(seeds, where)
     return len(known) if isinstance(seeds, Integral) else known
-
-
-def _parsed(policy: Policy | str) -> Policy:
-    return parse(policy) if isinstance(policy, str) else policy
 
 
 def _alone(method: Callable[Concatenate[Lab, P], T]) -> Callable[P, T]:

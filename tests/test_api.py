@@ -80,6 +80,19 @@ def test_packages_are_there_after_the_import_and_verbs_are_functions() -> None:
     assert re.match(r"AdamW\(.*\) <class 'lrbench.policy.cyclic.TRI'> <function search", printed)
 
 
+def test_a_function_of_the_iteration_is_scored_and_its_runs_are_those_of_its_lrs(
+    task: lrbench.Task, tmp_path: Path
+) -> None:
+    with lrbench.Lab(store=tmp_path / "runs.db", workers=1) as lab:
+        known = lab.score("STEP(k0=0.1, gamma=0.5, l=10)", task, seeds=2)
+        scored = lab.score(lambda t: 0.1 * 0.5 ** (t // 10), task, seeds=2)
+        assert scored.metrics["val_top1"] == known.metrics["val_top1"]
+        assert scored.name.startswith(f'TABLE(values="{task.steps} LRs of ')
+        outcome = lab.compare({"flat": [0.1] * 20, "falling": lambda t: 0.1 - t / 300}, task, seeds=2, steps=20)
+        assert {card.name for card in outcome.results.tasks[0].scorecards} == {"flat", "falling"}
+        assert lab.verify(lambda t: 0.1, task, target=0.0, seeds=2).answer == "yes"
+
+
 def test_a_second_score_asks_the_store(task: lrbench.Task, tmp_path: Path) -> None:
     first = lrbench.score("FIX(k0=0.1)", task, seeds=2, store=tmp_path / "runs.db")
     second = lrbench.score("FIX(k0=0.1)", task, seeds=2, store=tmp_path / "runs.db")

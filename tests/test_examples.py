@@ -1,8 +1,8 @@
 """The examples of the README and the guide run as they are written.
 
-A `python` block is a program, and one that begins with the name of a file is that file, as every `toml` block is. The
-lines of a block `sh run` are commands that run beside these files. Other `sh` blocks take long or need what is not
-here: the command line has to know their options.
+A `python` block is a program, and one that begins with the name of a file is that file, as every `toml` and `csv` block
+is. The lines of a block `sh run` are commands that run beside these files. Other `sh` blocks take long or need what is
+not here: the command line has to know their options.
 """
 
 import re
@@ -40,7 +40,7 @@ class Block(NamedTuple):
     @property
     def file(self) -> str:
         """The name of the file that it is; empty where it is none."""
-        named = re.match(r"# (\S+\.(?:py|toml))\n", self.text)
+        named = re.match(r"# (\S+\.(?:py|toml|csv))\n", self.text)
         return named[1] if named else ""
 
     @property
@@ -84,7 +84,7 @@ def test_a_program_runs_as_written(block: Block) -> None:
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run_as_written(page: Path, tmp_path: Path) -> None:
-    for block in blocks(page, "python", "toml"):
+    for block in blocks(page, "python", "toml", "csv"):
         if block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
     for line in (line for block in blocks(page, "sh run") for line in block.lines):
@@ -97,7 +97,7 @@ def test_the_commands_of_a_page_run_as_written(page: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_file_of_a_page_is_run_by_a_command_on_it(page: Path) -> None:
-    files = {block.file for block in blocks(page, "python", "toml") if block.file}
+    files = {block.file for block in blocks(page, "python", "toml", "csv") if block.file}
     named = {word for block in blocks(page, "sh run") for line in block.lines for word in shlex.split(line)}
 
     assert all(block.file for block in blocks(page, "toml"))

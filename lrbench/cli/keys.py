@@ -47,6 +47,7 @@ def keys() -> Iterator[Key]:
         ("Policies from a catalog", file_policies.FromCatalog),
         ("A policy as text", file_policies.FromText),
         ("A grid over a function", file_policies.FromFunction),
+        ("A table of learning rates", file_policies.FromCSV),
         ("A policy of the original LRBench", file_policies.FromLRBench),
         ("A modifier as text", file_modifiers.FromText),
         ("A grid over a modifier", file_modifiers.FromSettings),

@@ -19,7 +19,7 @@ def named_policies(text: str) -> Mapping[str, Policy]:
 
     Args:
         text: `lrbench13` or `my_catalog.toml` for a whole catalog, `quickstart` or `my_study.toml` for all policies of
-            a study, `lrbench13/TRI` for one of them, else a policy as text.
+            a study, `lrbench13/TRI` for one of them, `lrs.csv` for the LR of each iteration, else a policy as text.
 
     Raises:
         PolicyError: it is none of these.
@@ -86,7 +86,7 @@ def budgets(text: str) -> frozenset[int]:
 
 def _collection(name: str) -> Mapping[str, Policy] | None:
     """Find the policies of the catalog or the study of this name or in this file; None where it is neither."""
-    from lrbench.policy import catalog, catalogs, load_catalog
+    from lrbench.policy import TABLE, catalog, catalogs, load_catalog, load_lrs
 
     if name in catalogs():
         return {key: entry.policy for key, entry in catalog(name).items()}
@@ -104,6 +104,8 @@ def _collection(name: str) -> Mapping[str, Policy] | None:
         return {entry.name: entry.policy for entry in entries}
     if name.endswith(".toml"):
         return {key: entry.policy for key, entry in load_catalog(name).items()}
+    if name.endswith(".csv"):
+        return {Path(name).stem: TABLE(values=load_lrs(name))}
     return None
 
 

@@ -52,6 +52,7 @@ from lrbench.policy.modern import (  # isort: skip
     WSDSQRT,
 )
 from lrbench.policy.reactive import CHANGEONPLATEAU, REDUCEONPLATEAU  # isort: skip
+from lrbench.policy.table import POLYLINE, TABLE, PolicyLike, load_lrs, policy_of, tabulate  # isort: skip
 from lrbench.policy.budget import Length, Rate, iterations, per_iteration
 from lrbench.policy.composition import Piecewise, Repeated, Scaled, Warmup
 from lrbench.policy.function import Function, build, functions, register_function
@@ -105,6 +106,7 @@ __all__ = [
     "NSTEP",
     "ONECYCLE",
     "POLY",
+    "POLYLINE",
     "REDUCEONPLATEAU",
     "REQUIRED",
     "REX",
@@ -120,6 +122,7 @@ __all__ = [
     "SINRSW2",
     "SINRSWEXP",
     "STEP",
+    "TABLE",
     "TRI",
     "TRI2",
     "TRIEXP",
@@ -137,6 +140,7 @@ __all__ = [
     "Parameter",
     "Piecewise",
     "Policy",
+    "PolicyLike",
     "Rate",
     "Repeated",
     "Scaled",
@@ -153,12 +157,15 @@ __all__ = [
     "length",
     "lengths",
     "load_catalog",
+    "load_lrs",
     "number",
     "parse",
     "per_iteration",
+    "policy_of",
     "rate",
     "register_function",
     "slope",
+    "tabulate",
     "torch_code",
     "with_peak",
 ]

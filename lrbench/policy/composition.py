@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,6 +91,16 @@ class Piecewise(Policy):
     def bounds(self) -> tuple[float, float]:
         lows, highs = zip(*(policy.bounds for policy in self.policies), strict=True)
         return min(lows), max(highs)
+
+    @property
+    def ends(self) -> float:
+        starts = [0, *map(iterations, self.at), math.inf]
+        ends = (
+            start + policy.ends
+            for policy, (start, stop) in zip(self.policies, pairwise(starts), strict=True)
+            if start + policy.ends < stop
+        )
+        return next(ends, math.inf)
 
     def evaluate(self, t: IntArray, history: History) -> FloatArray:
         starts = [0, *map(iterations, self.at)]
@@ -181,6 +192,10 @@ class Repeated(Policy):
     @property
     def bounds(self) -> tuple[float, float]:
         return self.policy.bounds
+
+    @property
+    def ends(self) -> float:
+        return math.inf if self.policy.ends >= iterations(self.every) else self.policy.ends
 
     def evaluate(self, t: IntArray, history: History) -> FloatArray:
         return self.policy.evaluate(t % iterations(self.every), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -73,6 +74,8 @@ def sketch(policy: Policy) -> Sketch | None:
 
 def horizon(policy: Policy) -> int:
     """Return how many iterations of a bound policy to draw."""
+    if math.isfinite(policy.ends):
+        return int(policy.ends)
     return 4 * max(_lengths(policy), default=0) or UNBOUNDED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,6 +142,11 @@ class Policy(ABC):
         """Whether every length is in iterations and every rate per iteration."""
         return not self.relative
 
+    @property
+    def ends(self) -> float:
+        """The iterations of a bound policy that have an LR of their own; infinite unless a table is in it."""
+        return min((part.ends for part in self.parts), default=math.inf)
+
     def bind(self, steps: int, steps_per_epoch: int) -> Self:
         """Bind the policy to a run of `steps` iterations, `steps_per_epoch` of them an epoch.
 
@@ -148,10 +154,17 @@ class Policy(ABC):
         iteration (not rounded). A bound policy binds to itself.
 
         Raises:
-            PolicyError: a length comes to no iterations, or the bound lengths do not go together.
+            PolicyError: a length comes to no iterations, the bound lengths do not go together, or a table has fewer
+                LRs than the run has iterations.
         """
         budget = Budget(steps, steps_per_epoch)
-        return self if self.is_bound else self.bind_to(budget)
+        bound = self if self.is_bound else self.bind_to(budget)
+        if bound.ends < budget.steps:
+            raise PolicyError(
+                f"{short_repr(self)} has LRs for {bound.ends:,} iterations, and the budget has {budget.steps:,}: give "
+                "one for each, or spread them over any budget by POLYLINE(values=[...], l=1dur)"
+            )
+        return bound
 
     def bind_to(self, budget: Budget) -> Self:
         """Bind the policy to a `Budget`."""

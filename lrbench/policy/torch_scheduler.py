@@ -11,6 +11,7 @@ from lrbench.errors import PolicyError
 from lrbench.policy.budget import read_number, read_whole
 from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import Policy
+from lrbench.policy.table import PolicyLike, policy_of
 
 
 class PolicyLR(LRScheduler):
@@ -26,8 +27,8 @@ class PolicyLR(LRScheduler):
 
     Args:
         optimizer: the optimizer whose LRs are set.
-        policy: the policy, bound or not.
-        steps: the budget in iterations; a policy with portable lengths needs it.
+        policy: the policy, bound or not; or its text, a function of the iteration, or the LR of each iteration.
+        steps: the budget in iterations; a policy with portable lengths needs it, and a function does.
         steps_per_epoch: iterations an epoch; a policy with lengths in epochs needs it.
         last_epoch: iterations done already, less 1; -1 to start. As in torch, the optimizer's groups need their
             `initial_lr` to resume; or load a state instead.
@@ -39,7 +40,7 @@ class PolicyLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        policy: Policy,
+        policy: PolicyLike,
         *,
         steps: int | None = None,
         steps_per_epoch: int | None = None,
@@ -123,12 +124,11 @@ class PolicyLR(LRScheduler):
         ]
 
 
-def _bound(policy: Policy, steps: int | None, steps_per_epoch: int | None) -> Policy:
-    if not isinstance(policy, Policy):
-        raise PolicyError(f"PolicyLR takes a policy, not {short_repr(policy)}: read text with parse(text)")
-    if policy.is_bound:
-        return policy
+def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None) -> Policy:
+    policy = policy_of(given, steps)
     if steps is None:
+        if policy.is_bound:
+            return policy
         waiting = ", ".join(policy.relative[:3])
         raise PolicyError(f"PolicyLR needs steps=..., the budget in iterations, for {waiting}")
     if steps_per_epoch is None:

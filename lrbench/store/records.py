@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from lrbench.policy.table import RATES
+
 Status = Literal["running", "finished", "diverged", "failed"]
 
 ENDED: tuple[Status, ...] = ("finished", "diverged")
@@ -193,11 +195,20 @@ class TaskRecord(_Record):
 
 
 class PolicyRecord(_Record):
-    """A policy of a study: its name there, its text, and its peak where a range test found that."""
+    """A policy of a study: its name there, its text, and its peak where a range test found that.
+
+    Attributes:
+        lrs: the LRs that the text has only a digest of. To read the record is to know them.
+    """
 
     name: str
     policy: str
     found_peak: float | None = None
+    lrs: tuple[tuple[float, ...], ...] = ()
+
+    def model_post_init(self, context: object) -> None:
+        for one in self.lrs:
+            RATES.read(one)
 
 
 class Proposal(_Record):
@@ -267,9 +278,13 @@ class StudyRecord(_Record):
         return blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
     @property
-    def _not_hashed(self) -> set[str]:
-        """The fields that are not hashed: looks stay as they were at first, and older records had neither field."""
-        return {"looks"} if self.until_decided is not None else {"looks", "until_decided"}
+    def _not_hashed(self) -> dict[str, Any]:
+        """The fields that are not hashed.
+
+        Looks stay as they were at first, older records had neither field, and the text of a policy has a digest of LRs.
+        """
+        never: dict[str, Any] = {"looks": True, "policies": {"__all__": {"lrs"}}}
+        return never if self.until_decided is not None else never | {"until_decided": True}
 
     def going_on_from(self, older: Self) -> Self:
         """Return this record with the looks of an older one that it adds to, and with its seeds first.

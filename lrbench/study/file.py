@@ -28,7 +28,7 @@ class StudyFile(StudySettings):
         description: one line for `lrbench list studies`
         task: the task that is trained; either `task` or `tasks`
         tasks: several tasks, each of which trains every policy
-        policies: the policies to compare; each table has one of four forms
+        policies: the policies to compare; each table has one of five forms
         modifiers: every policy is trained without and with each
     """
 

@@ -1,9 +1,9 @@
-"""The policies of a study, read from values, texts or tables: catalogs, grids, LRBench's own notation."""
+"""The policies of a study, read from values, texts or tables: catalogs, grids, LRBench's own notation, CSV files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,9 +12,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
-from lrbench.policy import CatalogEntry, Parameter, Policy, catalog, from_lrbench, functions, load_catalog, parse
+from lrbench.policy import (
+    POLYLINE,
+    TABLE,
+    CatalogEntry,
+    Parameter,
+    Policy,
+    catalog,
+    from_lrbench,
+    functions,
+    load_catalog,
+    load_lrs,
+    policy_of,
+)
 from lrbench.policy.function import build
-from lrbench.policy.kind import LengthsKind, short_repr
+from lrbench.policy.kind import LengthsKind
+from lrbench.policy.table import RatesKind, function_name
 from lrbench.study.limits import MOST_RUNS, named_items
 from lrbench.study.study import StudyPolicy
 from lrbench.study.validation import toml_repr, validated
@@ -43,15 +56,18 @@ class FromCatalog(BaseModel, extra="forbid", strict=True, frozen=True):
 
 
 class FromText(BaseModel, extra="forbid", strict=True, frozen=True):
-    """One policy in the text notation.
+    """One policy in the text notation, or the LR of each iteration.
 
     Attributes:
-        policy: the policy
+        policy: the policy, or a list of LRs
         name: its name in results; its text unless given
         peak: the source of the highest rate, where that is not the policy
     """
 
-    policy: Annotated[str, Field(description='a policy as text, such as "FIX(k0=0.1)"')]
+    policy: Annotated[
+        str | list[float] | Callable[[Any], Any],
+        Field(description='a policy as text, such as "FIX(k0=0.1)", or a list of LRs'),
+    ]
     name: Name = None
     peak: Peak = None
 
@@ -88,22 +104,40 @@ class FromFunction(BaseModel, extra="allow", strict=True, frozen=True):
     peak: Peak = None
 
 
-Form = FromCatalog | FromText | FromLRBench | FromFunction
+class FromCSV(BaseModel, extra="forbid", strict=True, frozen=True):
+    """The LR of each iteration, or LRs that straight lines go through, from a CSV file.
+
+    Attributes:
+        table: the file beside the study; its column `lr`, or its only one
+        l: the length over which the LRs are evenly spread; without it each is that of one iteration
+        name: its name in results; the file's without its suffix unless given
+        peak: the source of the highest rate, where that is not the policy
+    """
+
+    table: Annotated[str, Field(min_length=1, description="a CSV file beside the study")]
+    l: Annotated[int | str | None, Field(description="iterations, '3ep' or '1dur'")] = None
+    name: Name = None
+    peak: Peak = None
+
+
+Form = FromCatalog | FromText | FromLRBench | FromFunction | FromCSV
 
 KINDS: Mapping[str, type[Form]] = {
     "catalog": FromCatalog,
     "policy": FromText,
     "lrbench": FromLRBench,
     "function": FromFunction,
+    "table": FromCSV,
 }
 
 
-def policies_of(given: object, where: str, folder: Path = Path()) -> tuple[StudyPolicy, ...]:
+def policies_of(given: object, where: str, folder: Path = Path(), steps: int | None = None) -> tuple[StudyPolicy, ...]:
     """Read the policies of a study: values, texts and tables, in a list or in a table with a name for each.
 
     Args:
         where: the beginning of an error message.
-        folder: of files of catalogs.
+        folder: of files of catalogs and of LRs.
+        steps: the iterations for which a function of the iteration is asked.
 
     Raises:
         StudyError: one is not allowed, or there are more than a study may have runs.
@@ -113,7 +147,7 @@ def policies_of(given: object, where: str, folder: Path = Path()) -> tuple[Study
     policies: list[StudyPolicy] = []
     for name, item, place in items:
         try:
-            policies.extend(_policies(name, item, place, folder))
+            policies.extend(_policies(name, item, place, folder, steps))
         except PolicyError as error:
             raise StudyError(f"{place}: {error}") from error
         _check_number(len(policies), where)
@@ -136,23 +170,17 @@ def _check_number(count: int, where: str) -> None:
         )
 
 
-def _policies(name: str | None, item: object, where: str, folder: Path) -> Iterable[StudyPolicy]:
+def _policies(name: str | None, item: Any, where: str, folder: Path, steps: int | None) -> Iterable[StudyPolicy]:
     match item:
         case Mapping():
             form = _form(item if name is None else {**item, "name": name}, where)
-            return [replace(each, auto_peak=form.peak == "auto") for each in _from_table(form, where, folder)]
+            made = _from_table(form, where, folder, steps)
+            return [replace(each, auto_peak=form.peak == "auto") for each in made]
         case StudyPolicy():
-            return [replace(item, name=name or item.name, policy=_policy(item.policy, where))]
+            return [replace(item, name=name or item.name, policy=policy_of(item.policy, steps))]
         case CatalogEntry():
             return [StudyPolicy(name or item.name, item.policy)]
-    return [_named(name, _policy(item, where))]
-
-
-def _policy(given: object, where: str) -> Policy:
-    policy = parse(given) if isinstance(given, str) else given
-    if not isinstance(policy, Policy):
-        raise StudyError(f'{where}: {short_repr(given)} must be a policy, or its text such as "FIX(k0=0.1)"')
-    return policy
+    return [_named(name or function_name(item), policy_of(item, steps))]
 
 
 def _form(table: Mapping[str, Any], where: str) -> Form:
@@ -164,16 +192,19 @@ def _form(table: Mapping[str, Any], where: str) -> Form:
     return validated(KINDS[kinds[0]], table, where)
 
 
-def _from_table(form: Form, where: str, folder: Path) -> Iterable[StudyPolicy]:
+def _from_table(form: Form, where: str, folder: Path, steps: int | None) -> Iterable[StudyPolicy]:
     match form:
         case FromCatalog():
             return _from_catalog(form, where, folder)
         case FromFunction():
             return _from_function(form)
-        case FromText(policy=text, name=name):
-            return [_named(name, parse(text))]
+        case FromText(policy=given, name=name):
+            return [_named(name or function_name(given), policy_of(given, steps))]
         case FromLRBench(lrbench=source, boundaries=boundaries, name=name):
             return [_named(name, from_lrbench(source, boundaries))]
+        case FromCSV(table=file, l=l, name=name):
+            lrs = load_lrs(folder / file)
+            return [_named(name or Path(file).stem, TABLE(values=lrs) if l is None else POLYLINE(values=lrs, l=l))]
 
 
 def _named(name: str | None, policy: Policy) -> StudyPolicy:
@@ -227,7 +258,7 @@ def _size(item: object, where: str) -> int:
 
 def _axis(value: object, parameter: Parameter | None) -> list[Any]:
     """List the values of a parameter; a list is one value of a parameter that takes lists."""
-    takes_lists = parameter is not None and isinstance(parameter.kind, LengthsKind)
+    takes_lists = parameter is not None and isinstance(parameter.kind, LengthsKind | RatesKind)
     if isinstance(value, list) and (not takes_lists or all(isinstance(item, list) for item in value)):
         return value
     return [value]

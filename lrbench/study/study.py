@@ -27,12 +27,12 @@ from lrbench.study.variant import Variant, with_controls
 
 if TYPE_CHECKING:
     from lrbench.engine import Watcher
-    from lrbench.policy import CatalogEntry, Policy
+    from lrbench.policy import CatalogEntry, Policy, PolicyLike
     from lrbench.tasks import AnyTask, TaskLike
 
 Table: TypeAlias = Mapping[str, Any]
-PolicyLike: TypeAlias = "Policy | str | StudyPolicy | CatalogEntry | Table"
-Policies: TypeAlias = "Mapping[str, PolicyLike] | Sequence[PolicyLike]"
+StudyPolicyLike: TypeAlias = "PolicyLike | StudyPolicy | CatalogEntry | Table"
+Policies: TypeAlias = "Mapping[str, StudyPolicyLike] | Sequence[StudyPolicyLike]"
 ModifierLike: TypeAlias = "Watcher | str | Variant | Sequence[Watcher | str] | Table"
 Modifiers: TypeAlias = "Mapping[str, ModifierLike] | Sequence[ModifierLike]"
 
@@ -71,8 +71,9 @@ class Study(Readable):
     policy and differences are paired. Studies of equal fields compare equal; a `Task` equals itself alone.
 
     Args:
-        policies: values, texts, entries of a catalog, or tables as under [[policies]], in a list or by their names;
-            the text is the name of a policy without one.
+        policies: values, texts, functions of the iteration, lists of LRs, entries of a catalog, or tables as under
+            [[policies]], in a list or by their names; the text is the name of a policy without one. A function is asked
+            for each iteration of the longest budget.
         task: a `Task`, the name of a registered one, or a table as under [task]; `tasks` for several. The data of one
             that is named is looked for as `lrbench.load_task` does.
         modifiers: every policy is trained without and with each: values, texts, lists of both that are combined, or
@@ -134,11 +135,11 @@ class Study(Readable):
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
         settings = validated(StudySettings, asked, where)
         settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
-        settled["policies"] = policies_of(policies, where)
+        settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
+        settled["policies"] = policies_of(policies, where, steps=max(one.steps for one in settled["tasks"]))
         if not settled["policies"]:
             raise StudyError(f"{where} names no policy: give at least one")
         settled["modifiers"] = variants_of(modifiers, where)
-        settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
         if settled["margin"] is None:
             settled["margin"] = margin_of(settled["tasks"], where)
         settled["name"] = _name_of(settled["policies"], settled["tasks"]) if name is None else name

@@ -17,6 +17,7 @@ from lrbench.display.names import many
 from lrbench.engine import resolve_device
 from lrbench.errors import StudyError
 from lrbench.policy.kind import short_repr
+from lrbench.policy.table import long_tables
 from lrbench.reproducible import surroundings_kept
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
 from lrbench.study.race import last_round
@@ -329,7 +330,13 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
         until_decided=study.until_decided,
         looks=tuple(study.looks.shares_by_seeds.items()),
         policies=tuple(
-            PolicyRecord(name=one.name, policy=str(one.policy), found_peak=one.found_peak) for one in study.policies
+            PolicyRecord(
+                name=one.name,
+                policy=str(one.policy),
+                found_peak=one.found_peak,
+                lrs=tuple(tuple(lrs.tolist()) for lrs in long_tables(one.policy)),
+            )
+            for one in study.policies
         ),
         variants=tuple(dict.fromkeys(run.variant.name for run in plan.runs)),
         tasks=tuple(

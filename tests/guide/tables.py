@@ -156,12 +156,14 @@ def _policy_tables() -> Iterator[Table]:
         [type(e.policy).__name__ for e in catalog(name).values()] for name in ("lrbench13", "lrbench_family")
     )
     reactive = [name for name, function in functions().items() if function.group == "reactive"]
-    modern = [name for name in functions() if name not in (*paper, *family, *reactive)]
+    tables = [name for name, function in functions().items() if function.group == "table"]
+    modern = [name for name in functions() if name not in (*paper, *family, *reactive, *tables)]
     groups = {
         "The 13 of the paper": paper,
         "The 21 others of LRBench": family,
         "Modern schedules": modern,
         "Policies that react": reactive,
+        "Tables of learning rates": tables,
     }
     for heading, names in groups.items():
         yield Table("policies", heading, ("function", "formula", "what it does", "looks like"), list(_gallery(names)))

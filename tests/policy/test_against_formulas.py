@@ -117,6 +117,8 @@ FORMULAS: dict[str, Callable[[int], float]] = {
     f"WSDSQRT(k0={K1}, k1={K0}, up=10, stable=50, down=30)": wave(
         lambda t: t / 10 if t < 10 else 1 - sqrt(min(max(t - 60, 0) / 30, 1))
     ),
+    "TABLE(values=[0.5, 0.25, 0.125])": lambda t: 0.5 ** (min(t, 2) + 1),
+    "POLYLINE(values=[0, 1, 0.4], l=60)": lambda t: t / 30 if t < 30 else 1 - 0.6 * (min(t, 60) - 30) / 30,
     f"INVSQRT(k0={K1}, l=20)": lambda t: K1 * sqrt(20) / sqrt(max(t, 20)),
     f"REX(k0={K1}, k1={K0}, l=50)": wave(lambda t: (1 - min(t / 50, 1)) / (1 / 2 + 1 / 2 * (1 - min(t / 50, 1)))),
 }

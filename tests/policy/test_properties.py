@@ -13,6 +13,7 @@ from lrbench.errors import PolicyError
 from lrbench.policy import Length, Policy, from_lrbench, functions, parse
 from lrbench.policy.composition import PoliciesKind
 from lrbench.policy.kind import DecayRate, Kind, LengthKind, LengthsKind, NumberKind, SlopeRate, WholeKind
+from lrbench.policy.table import RatesKind
 
 STEPS, PER_EPOCH = 5000, 100
 
@@ -40,6 +41,8 @@ def values_of(kind: Kind) -> st.SearchStrategy[Any]:
         return st.integers(int(kind.bounds.low), int(min(kind.bounds.high, kind.bounds.low + 5)))
     if isinstance(kind, PoliciesKind):
         return st.lists(CLOSED_FORMS, min_size=2, max_size=4)
+    if isinstance(kind, RatesKind):
+        return st.lists(LRS, min_size=1, max_size=20)
     assert isinstance(kind, NumberKind)
     low, high = max(kind.bounds.low, 0.0), min(kind.bounds.high, 5.0)
     return st.floats(low, high, exclude_min=kind.bounds.low_open, exclude_max=kind.bounds.high_open)
@@ -58,6 +61,8 @@ def policies_named(draw: st.DrawFn, name: str) -> Policy:
         lrs = [lrs[1], lrs[2], lrs[0]]
     elif function.group in ("decaying", "reactive", "warmup-stable-decay") or name == "SGDR":
         lrs = lrs[::-1]
+    if name == "TABLE":
+        arguments["values"] *= STEPS
     if "first" in arguments:
         arguments["first"] %= len(arguments["policies"])
     return function(**arguments | dict(zip(ranges, lrs, strict=True)))

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -105,8 +106,24 @@ def test_a_budget_that_is_missing_or_does_not_fit_is_named(text: str, budget: di
 
 
 def test_what_is_no_policy_is_refused() -> None:
-    with pytest.raises(PolicyError, match=r"PolicyLR takes a policy, not 'FIX\(k0=0.1\)': read text with parse"):
-        PolicyLR(groups(0.1), "FIX(k0=0.1)")  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match=r"^5 must be a policy, its text such as "):
+        PolicyLR(groups(0.1), 5)  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match=r"a function of the iteration needs a budget: give steps=\.\.\."):
+        PolicyLR(groups(0.1), lambda t: 0.1)
+
+
+def test_a_function_of_the_iteration_and_a_list_of_lrs_are_followed() -> None:
+    for policy in (lambda t: 0.1 / (t + 1), [0.1, 0.05, 0.1 / 3]):
+        optimizer = groups(1.0, 0.1)
+        scheduler = PolicyLR(optimizer, policy, steps=3)
+        seen = []
+        for _ in range(3):
+            seen.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            scheduler.step()
+        np.testing.assert_allclose(seen, [[0.1 / (t + 1), 0.01 / (t + 1)] for t in range(3)])
+    with pytest.raises(PolicyError, match="has LRs for 2 iterations, and the budget has 3"):
+        PolicyLR(groups(1.0), [0.1, 0.2], steps=3)
 
 
 def test_groups_without_a_ratio_to_the_first_are_refused() -> None:

@@ -17,7 +17,7 @@ from lrbench.policy_search.space import Space, function_names
 from lrbench.policy_search.staging import Continued
 
 LR = Between(0.01, 0.5, log=True)
-ALL = tuple(name for name in functions() if name != CHANGEONPLATEAU.label)
+ALL = tuple(name for name, each in functions().items() if each.group != "table" and each is not CHANGEONPLATEAU)
 
 
 def drawn(space: Space | Continued, count: int, seed: int = 0) -> Iterator[tuple[optuna.Trial, Any]]:

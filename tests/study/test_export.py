@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 from lrbench.modifiers import EMA
-from lrbench.policy import parse
+from lrbench.policy import parse, table, tabulate
 from lrbench.policy.function import FUNCTIONS
 from lrbench.store import Store, open_store
 from lrbench.study.export import CURVE, export, export_curves, flat
@@ -139,6 +139,21 @@ def test_an_lr_that_is_not_known_is_empty(study: Make, store: Store, monkeypatch
     monkeypatch.setattr(FUNCTIONS, "_entries", {k: v for k, v in FUNCTIONS._entries.items() if k != "STEP"})
     forgotten = export_curves("small", store)
     assert forgotten.loc[forgotten["name"] == STEPPED, "lr"].isna().all()
+
+
+def test_the_lrs_of_a_users_function_are_known_from_the_store_alone(
+    study: Make, store: Store, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tabulate(lambda t: 0.1 / (t + 1), task.steps)
+    train(Study(name="small", policies={"mine": mine, "late": mine.scaled(0.5)}, task=task, seeds=1), store)
+    known = export_curves("small", store)
+
+    monkeypatch.setattr(table, "_BY_TEXT", {})
+
+    again = export_curves("small", store)
+    assert again["lr"].tolist() == known["lr"].tolist()
+    assert again.loc[again["name"] == "mine", "lr"].tolist() == [0.1 / step for step in range(5, 45, 5)]
+    assert set(again["policy"]) == {str(mine), str(mine.scaled(0.5))}
 
 
 def test_curves_of_a_study_that_was_not_begun_are_columns_without_rows(study: Make, store: Store) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from lrbench.errors import StudyError
 from lrbench.metrics import BASE_LR_SCALES
-from lrbench.policy import FIX, NSTEP, SIN, STEP, from_lrbench, parse
+from lrbench.policy import FIX, NSTEP, SIN, STEP, TABLE, from_lrbench, parse
 from lrbench.study.file import StudyFile, find_study, load_study, study_names
 from lrbench.study.file_policies import KINDS
 from lrbench.study.validation import validated
@@ -150,6 +150,23 @@ def test_the_peak_of_every_kind_of_policy_can_be_left_to_a_range_test(written: W
     assert study.auto_peaks == tuple(entry.name for entry in study.policies[:5])
     with pytest.raises(StudyError, match="study 'mine': the peak of 'TRI' comes from a range test"):
         plan(study)
+
+
+def test_a_table_of_lrs_is_a_csv_file_beside_the_study(written: Writer) -> None:
+    written("step,lr\n" + "".join(f"{step},{0.1 / (step + 1)}\n" for step in range(30)), "warm.csv")
+    tables = '[[policies]]\ntable = "warm.csv"\n[[policies]]\ntable = "warm.csv"\nl = "1dur"\nname = "stretched"\n'
+    inline = '[[policies]]\npolicy = [0.1, 0.05]\nname = "inline"\n'
+
+    exact, stretched = load_study(written(f"steps = 30\n{TASK}{tables}")).policies
+
+    assert (exact.name, stretched.name) == ("warm", "stretched")
+    assert exact.policy(29) == 0.1 / 30
+    assert stretched.policy.bind(58, 10).lrs(0, 59)[::2] == pytest.approx(exact.policy.lrs(0, 30))
+    assert load_study(written(f"steps = 2\n{TASK}{inline}")).policies[0].policy == TABLE(values=[0.1, 0.05])
+    with pytest.raises(StudyError, match=r"mine.toml: study 'mine': policy 'warm' on task 'mnist1d-mlp': .* has LRs"):
+        load_study(written(f"steps = 31\n{TASK}{tables}"))
+    with pytest.raises(StudyError, match=r"mine.toml: \[\[policies\]\] 1: .*none.csv cannot be read as a CSV file"):
+        load_study(written(f'{TASK}[[policies]]\ntable = "none.csv"\n'))
 
 
 def test_every_list_of_a_function_is_an_axis_of_a_grid(written: Writer) -> None:

@@ -13,11 +13,12 @@ from lrbench.engine.modifier import Watcher
 from lrbench.errors import LRBenchError, StudyError, TaskError
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.modifiers import EMA, PLP
-from lrbench.policy import FIX, TRI, catalog
+from lrbench.policy import FIX, TABLE, TRI, catalog
 from lrbench.study.file import load_study
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import Variant
 from lrbench.tasks import Task
+from lrbench.training.plan import plan
 
 FLAT = FIX(k0=0.1)
 NO_POLICY: Any = 3
@@ -41,6 +42,30 @@ def test_policies_of_a_list_are_called_by_their_texts(task: Task) -> None:
     study = Study(policies=["FIX( k0 = 1e-1 )", FIX(k0=0.2), {"policy": "FIX(k0=0.3)", "name": "high"}], task=task)
 
     assert [name for name, _ in names(study)] == ["FIX(k0=0.1)", "FIX(k0=0.2)", "high"]
+
+
+def test_functions_of_the_iteration_and_lists_of_lrs_are_policies(task: Task) -> None:
+    def halved(t: int) -> float:
+        return 0.1 * 0.5 ** (t // 10)
+
+    listed = [halved(t) for t in range(80)]
+    factor = {"policy": halved, "peak": "auto"}
+    policies: Any = [halved, {"policy": halved, "name": "the same"}, {"policy": listed, "name": "listed"}, factor]
+
+    study = Study(policies=policies[:3], tasks=[task, task.with_(name="long", steps=80)], seeds=2)
+
+    assert [name for name, _ in names(study)] == ["halved", "the same", "listed"]
+    assert {policy for _, policy in names(study)} == {TABLE(values=listed)}
+    assert len({run.key for run in plan(study).runs}) == 2 * 2
+    stepped = Study(policies=["STEP(k0=0.1, gamma=0.5, l=10)"], task=task, seeds=2)
+    assert {run.key for run in plan(stepped).runs} < {run.key for run in plan(study).runs}
+    assert Study(policies=policies[3:], task=task).auto_peaks == ("halved",)
+    flat = Study(policies={"mine": lambda t: 0.1, "array": np.full(40, 0.1)}, task=task)
+    assert names(flat) == [("mine", TABLE(values=[0.1] * 40)), ("array", TABLE(values=[0.1] * 40))]
+    with pytest.raises(StudyError, match="study: policy 'mine': the function of the iteration fails for iteration 7"):
+        Study(policies={"mine": lambda t: 1 / (7 - t)}, task=task)
+    with pytest.raises(StudyError, match=r"policy 'short' on task 'thirds': .* has LRs for 2 iterations, and"):
+        Study(policies={"short": [0.1, 0.2]}, task=task)
 
 
 def test_a_catalog_is_its_policies_by_their_names(task: Task) -> None:
@@ -130,7 +155,7 @@ def test_a_study_is_a_frozen_value(task: Task) -> None:
     ("words", "sentence"),
     [
         ({"policies": "FIX(k0=0.1)"}, 'policies = "FIX(k0=0.1)" must be a list, or a table with a name for each'),
-        ({"policies": [3]}, 'policy 1: 3 must be a policy, or its text such as "FIX(k0=0.1)"'),
+        ({"policies": [3]}, 'policy 1: 3 must be a policy, its text such as "FIX(k0=0.1)"'),
         ({"policies": {"a": None}}, "policy 'a': None must be a policy"),
         ({"policies": ["FOX(k0=1)"]}, "policy 1: there is no LR function named 'FOX' (did you mean 'FIX'?)"),
         ({"policies": [StudyPolicy("a", NO_POLICY)]}, "policy 1: 3 must be a policy"),

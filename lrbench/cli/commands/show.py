@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,7 +115,8 @@ def show(
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
     steps = steps or _common_budget(policies)
     bound = _bound(chosen, steps, steps_per_epoch)
-    steps = steps or DEFAULT_STEPS
+    ends = max(policy.ends for policy in bound.values()) if bound else math.inf
+    steps = steps or (int(ends) if math.isfinite(ends) else DEFAULT_STEPS)
     if steps * len(bound) > MOST_RATES:
         raise PolicyError(f"{len(bound)} policies of {steps:,} steps are more than {MOST_RATES:,} learning rates")
     curves = {name: policy.lrs(0, steps) for name, policy in bound.items()}
@@ -215,6 +217,8 @@ def _common_budget(texts: list[str]) -> int | None:
 
 def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None) -> dict[str, Policy]:
     """Resolve the portable lengths of policies; a budget is assumed only where none of them depends on it."""
+    from lrbench.policy.budget import Budget
+
     for name, policy in policies.items():
         waiting = ", ".join(policy.relative)
         if waiting and steps is None:
@@ -223,7 +227,8 @@ def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int 
             raise PolicyError(
                 f"{name} depends on the length of an epoch ({waiting}): give it by --steps-per-epoch or --task"
             )
-    return {name: policy.bind(steps or DEFAULT_STEPS, steps_per_epoch or 1) for name, policy in policies.items()}
+    budget = Budget(steps or DEFAULT_STEPS, steps_per_epoch or 1)
+    return {name: policy.bind_to(budget) for name, policy in policies.items()}
 
 
 def _document(
