@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lrbench.engine.modifier import in_order as in_order
     from lrbench.engine.segment import advance as advance
     from lrbench.engine.segment import begin as begin
+    from lrbench.engine.segment import initial_loss as initial_loss
     from lrbench.engine.stacked import advance_stacked as advance_stacked
     from lrbench.engine.stacked import fastest_lanes as fastest_lanes
     from lrbench.engine.stacked import why_not_stacked as why_not_stacked
@@ -55,7 +56,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "lrbench.engine.flops": ("step_flops",),
         "lrbench.engine.loop": ("Training",),
         "lrbench.engine.modifier": ("Control", "Memory", "Modifier", "Watcher", "in_order"),
-        "lrbench.engine.segment": ("advance", "begin"),
+        "lrbench.engine.segment": ("advance", "begin", "initial_loss"),
         "lrbench.engine.stacked": ("advance_stacked", "fastest_lanes", "why_not_stacked"),
         "lrbench.engine.state": ("Flops", "State", "TrainingLoss"),
         "lrbench.engine.trainable": ("Trainable",),

@@ -42,15 +42,16 @@ class Evaluation:
         step: iterations done.
         train_loss: the mean training loss of the iterations since the evaluation before.
         predictions: by split, see `evaluated_splits`.
+        evaluating: the wall time of making it, in seconds; its share, where lanes are evaluated together.
         watched: the evaluation of each watcher's network at the same step, by the watcher's text. A network whose
-            losses are not finite is left out, and does not end the run that it watches.
-        watching: the wall seconds of each watcher since the evaluation before, by its text: its events, and the
-            evaluation of its network.
+            losses are not finite does not end the run that it watches.
+        watching: the wall time in seconds of each watcher's events since the evaluation before, by its text.
     """
 
     step: int
     train_loss: float
     predictions: Mapping[EvaluatedSplit, Predictions]
+    evaluating: float
     watched: Mapping[str, Evaluation] = field(default_factory=dict)
     watching: Mapping[str, float] = field(default_factory=dict)
 

@@ -84,6 +84,7 @@ class Training:
 
     def evaluate(self) -> Iterator[Evaluation]:
         """Yield the evaluation at this step, if the run has not diverged."""
+        began = time.perf_counter()
         seen, self._since_evaluation = self._since_evaluation, TrainingLoss()
         if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
             self.diverged_at = self.step
@@ -93,14 +94,13 @@ class Training:
             with torch.no_grad():
                 for modifier, memory in self._modifiers:
                     own = modifier.evaluated(self, memory, own)
-            evaluation = self._evaluation(own, seen.mean)
+            evaluation = self._evaluation(own, seen.mean, began)
             if not evaluation.is_finite:
                 self.diverged_at = self.step
                 return
             watched = {name: self._watched(name, seen.mean) for name in self._watchers}
         watching, self._watching = self._watching, dict.fromkeys(self._watchers, 0.0)
-        finite = {name: beside for name, beside in watched.items() if beside.is_finite}
-        yield replace(evaluation, watched=finite, watching=watching)
+        yield replace(evaluation, watched=watched, watching=watching)
 
     def train_only(self, part: Trainable) -> None:
         """Take all but a part of the network out of training, for good.
@@ -198,13 +198,12 @@ class Training:
         watcher, memory = self._watchers[name]
         with torch.no_grad():
             module = watcher.evaluated(self, memory, self.module)
-        evaluation = self._evaluation(module, train_loss)
-        self._watching[name] += time.perf_counter() - began
-        return evaluation
+        return self._evaluation(module, train_loss, began)
 
-    def _evaluation(self, module: nn.Module, train_loss: float) -> Evaluation:
+    def _evaluation(self, module: nn.Module, train_loss: float, began: float) -> Evaluation:
         splits = evaluated_splits(self.task, self.step).items()
-        return Evaluation(self.step, train_loss, {name: predict(self.task, module, split) for name, split in splits})
+        predictions = {name: predict(self.task, module, split) for name, split in splits}
+        return Evaluation(self.step, train_loss, predictions, time.perf_counter() - began)
 
     def _memory(self, modifier: Watcher, state: State) -> Memory:
         known = state.memories.get(str(modifier))

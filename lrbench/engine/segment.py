@@ -25,11 +25,11 @@ def begin(task: Task, seed: int) -> State:
     """Make the state before the first iteration: the seed's initial weights, on the task's device."""
     with deterministic():
         weights = copied(initial_network(task, seed).state_dict())
-    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=_initial_loss(task, seed))
+    return State(seed=seed, step=0, model=weights, optimizer={}, initial_loss=initial_loss(task, seed))
 
 
 @once_per_task
-def _initial_loss(task: Task, seed: int) -> float:
+def initial_loss(task: Task, seed: int) -> float:
     """Compute the validation loss before the first iteration, which is the same for all policies."""
     with deterministic():
         return predict(task, initial_network(task, seed), task.data.val).loss

@@ -190,7 +190,7 @@ SHIPPED = (
     MetricDeclaration(
         "seconds",
         "seconds",
-        "wall time of a run; comparable only on the same machine under the same load",
+        "wall time of a run's training alone; comparable only on the same machine under the same load",
         digits=1,
         better="lower",
         bounds=POSITIVE,
@@ -201,6 +201,17 @@ SHIPPED = (
         column="ranking",
         dispensable=3,
         effect="percent",
+    ),
+    MetricDeclaration(
+        "evaluating",
+        "evaluating",
+        "wall time of a run's evaluations in seconds; empty for runs of older versions, whose `seconds` include it",
+        digits=1,
+        better="lower",
+        bounds=POSITIVE,
+        of_run=lambda run: run.evaluating,
+        expected=True,
+        column="page",
     ),
     MetricDeclaration(
         "flops",

@@ -38,6 +38,7 @@ class RunRecord:
     are not registered are averaged over seeds too."""
     diverged_at: int | None = None
     seconds: float | None = None
+    evaluating: float | None = None
     flops: float | None = None
     chance: float | None = None
     """The objective's value for guessing, as which a diverged run counts; None: such a run is left out."""

@@ -26,7 +26,7 @@ CURVE = (
 )
 RUN = (
     *("task", "stage", "name", "policy", "modifier", "scale", "seed", "status", "step", "diverged_at", "seconds"),
-    *("flops", "run", "label", "objective", "better", "chance", "val_score", "test_score"),
+    *("evaluating", "flops", "run", "label", "objective", "better", "chance", "val_score", "test_score"),
     *("class_confidence", "reliability"),
 )
 EFFECT = ("task", "name", "modifier", "figure", "difference", "low", "high", "seeds")

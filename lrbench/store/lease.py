@@ -244,7 +244,8 @@ def write_beginnings(connection: sa.Connection, database: Database, begun: Seque
     keys = [run.key for run in begun]
     connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(database.listed(keys))))
     connection.execute(sa.delete(runs).where(runs.c.key.in_(database.listed(keys))))
-    blank = {"status": "running", "step": 0, "seconds": 0.0, "flops": 0, "created": time.time(), "exact": True}
+    blank = {"status": "running", "step": 0, "flops": 0, "seconds": 0.0, "evaluating": 0.0}
+    blank |= {"created": time.time(), "exact": True}
     rows = [{**vars(run), "provenance": json.dumps(run.provenance), **blank} for run in begun]
     if rows:
         connection.execute(sa.insert(runs), rows)
@@ -257,6 +258,7 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
             "status": segment.status,
             "step": segment.step,
             "more_seconds": segment.seconds,
+            "more_evaluating": segment.evaluating,
             "flops": segment.flops,
             "diverged_at": segment.diverged_at,
             "final": _text(segment.final),
@@ -267,13 +269,17 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
         for key, segment in segments.items()
     ]
     scores = [{"run": key, **_row(score)} for key, segment in segments.items() for score in segment.scores]
-    seconds = runs.c.seconds + sa.bindparam("more_seconds", type_=sa.Double)
+    training, evaluating = (sa.bindparam(name, type_=sa.Double) for name in ("more_seconds", "more_evaluating"))
+    spent = {
+        "seconds": runs.c.seconds + training + sa.case((runs.c.evaluating.is_(None), evaluating), else_=0.0),
+        "evaluating": runs.c.evaluating + evaluating,
+    }
     other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
     provenance = sa.case((runs.c.exact, other), else_=runs.c.provenance)
     exact = sa.and_(runs.c.exact, sa.bindparam("is_exact", type_=sa.Boolean))
     if facts:
         update = sa.update(runs).where(runs.c.key == sa.bindparam("of"))
-        connection.execute(update.values(seconds=seconds, provenance=provenance, exact=exact, error=None), facts)
+        connection.execute(update.values(**spent, provenance=provenance, exact=exact, error=None), facts)
     if scores:
         connection.execute(sa.insert(evaluations), scores)
 

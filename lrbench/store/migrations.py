@@ -101,6 +101,12 @@ def give_studies_kinds(connection: sa.Connection) -> None:
     connection.exec_driver_sql("DROP TABLE studies_of_3")
 
 
+def tell_evaluating_from_training(connection: sa.Connection) -> None:
+    """Migrate from 4 to 5: runs have the time of their evaluations, unknown where `seconds` includes it."""
+    double = "DOUBLE" if connection.dialect.name == "sqlite" else "DOUBLE PRECISION"
+    connection.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN evaluating {double}")
+
+
 _LEDGER = ": what was asked"
 
 
@@ -141,5 +147,6 @@ MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {
     1: add_leases,
     2: allow_unknown_scores,
     3: give_studies_kinds,
+    4: tell_evaluating_from_training,
 }
 """The migrations by the version that they start from."""

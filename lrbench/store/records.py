@@ -82,12 +82,13 @@ class Segment:
 
     Attributes:
         step: the iterations of the run after it.
-        seconds: the wall time of its training and evaluation, without that of other watchers of the same training.
+        seconds: the wall time of its training, without that of its evaluations and of other watchers.
         flops: the floating-point operations of training of the whole run so far.
         final: the metrics of the last evaluation, once the run is finished.
         checkpoint: the file name of the state after it, from which the run goes on.
         provenance: the software and hardware that trained it, where the run began with other ones.
         exact: whether the serial engine trained it, whose numbers are exact to the bit.
+        evaluating: the wall time of its evaluations, in seconds.
     """
 
     step: int
@@ -100,6 +101,7 @@ class Segment:
     checkpoint: str | None = None
     provenance: Mapping[str, Any] | None = None
     exact: bool = True
+    evaluating: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,11 @@ class StoredRun(NewRun):
     """A run in the store.
 
     Attributes:
+        seconds: the wall time of its training; where `evaluating` is None, of its evaluations too.
         created: when it was begun, in seconds since 1970.
         exact: whether the serial engine alone trained it; the stacked one's numbers differ by rounding.
+        evaluating: the wall time of its evaluations, in seconds; None for a run that was begun in a store of schema 4
+            or older, which did not tell it from training.
     """
 
     status: Status
@@ -135,6 +140,7 @@ class StoredRun(NewRun):
     checkpoint: str | None
     created: float = field(compare=False)
     exact: bool
+    evaluating: float | None
     scores: Scores = field(default_factory=Scores)
 
     @property

@@ -10,7 +10,7 @@ from lrbench.errors import StoreError
 from lrbench.store.dialects import Database, refuses_writing
 from lrbench.store.migrations import MIGRATIONS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = sa.MetaData()
 
@@ -37,6 +37,7 @@ runs = sa.Table(
     sa.Column("provenance", sa.Text, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("exact", sa.Boolean, nullable=False),
+    sa.Column("evaluating", sa.Double),
 )
 
 evaluations = sa.Table(

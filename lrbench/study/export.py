@@ -26,9 +26,10 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
     """Tabulate the runs of a study: a row each, sorted by task, stage, policy, modifier, base-LR scale and seed.
 
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
-    `step`, `diverged_at`, `seconds`, `flops`; the metrics of a finished run, its objective as `val_<objective>` and
-    `test_<objective>` among them; the provenance of each number; and the metrics of the run's curve: `volatility`,
-    `steps_to_best`, and `steps_to_target` where the study has a target. `class_confidence` and `reliability` hold
+    `step`, `diverged_at`; `seconds` of training and of `evaluating`, which is empty where the seconds are of both;
+    `flops`; the metrics of a finished run, its objective as `val_<objective>` and `test_<objective>` among them; the
+    provenance of each number; and the metrics of the run's curve: `volatility`, `steps_to_best`, and `steps_to_target`
+    where the study has a target. `class_confidence` and `reliability` hold
     lists and dicts; `flat` leaves them out.
 
     Raises:
@@ -81,6 +82,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
                 "step": run.step,
                 "diverged_at": run.diverged_at,
                 "seconds": run.seconds,
+                "evaluating": run.evaluating,
                 "flops": run.flops,
                 **{name: value for name, value in measured.items() if name not in late},
                 **run.provenance,
@@ -106,7 +108,7 @@ def _figures(
     figures = {**record.figures(), **record.final}
     if target is not None:
         figures["steps_to_target"] = record.steps_to(target)
-    return {name: value for name, value in figures.items() if name not in ("seconds", "flops")}
+    return {name: value for name, value in figures.items() if name not in ("seconds", "evaluating", "flops")}
 
 
 def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:

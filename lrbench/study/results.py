@@ -494,6 +494,7 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
         final={**final, **extra},
         diverged_at=run.diverged_at,
         seconds=run.seconds,
+        evaluating=run.evaluating,
         flops=run.flops,
         chance=task.chance,
         objective=objective,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import (
     advance,
     advance_stacked,
     begin,
     fastest_lanes,
+    initial_loss,
     resolve_device,
     state_from_bytes,
     state_to_bytes,
@@ -39,19 +39,23 @@ class Run:
     """A lane while it is trained: its state, and its evaluations since the last message about it.
 
     Attributes:
-        seconds: its wall time since the last message; its share of that, where lanes are trained together.
+        seconds: the wall time of its training since the last message; its share, where lanes are trained together.
     """
 
     def __init__(self, lane: LaneSpec, task: Task) -> None:
         began = time.perf_counter()
+        if lane.state is None:
+            initial_loss(task, lane.seed)
+        evaluated = time.perf_counter()
         self.lane = lane
         self.task = task
         self.state = begin(task, lane.seed) if lane.state is None else state_from_bytes(lane.state, task.device)
         self._history = list(lane.history)
         self._scores: dict[str, list[Score]] = {key: [] for key in lane.watchers}
-        self._watching = {str(watcher): 0.0 for watcher in lane.watchers.values() if watcher is not None}
+        self._evaluating = dict.fromkeys(lane.watchers, evaluated - began)
+        self._watching = dict.fromkeys(lane.watchers, 0.0)
         self._last: Evaluation | None = None
-        self.seconds = time.perf_counter() - began
+        self.seconds = time.perf_counter() - evaluated
 
     @property
     def watchers(self) -> list[Watcher]:
@@ -71,46 +75,61 @@ class Run:
             return lrs.lrs(start, stop, self._history)
         return lrs[start - self.lane.start : stop - self.lane.start]
 
-    def take(self, state: State, evaluations: Sequence[Evaluation]) -> None:
-        """Take the next state and the evaluations on the way to it."""
+    def take(self, state: State, evaluations: Sequence[Evaluation]) -> float:
+        """Take the next state and the evaluations on the way to it; return the seconds of it that were not training."""
         self.state = state
+        apart = 0.0
         for evaluation in evaluations:
             self._last = evaluation
-            for name, spent in evaluation.watching.items():
-                self._watching[name] += spent
+            apart += sum(one.evaluating for one in (evaluation, *evaluation.watched.values()))
+            apart += sum(evaluation.watching.values())
+            began = time.perf_counter()
             own = score(self.task, evaluation)
             self._history.append((own.step, as_gain(own.val_score, self.task.better)))
             for key, watcher in self.lane.watchers.items():
-                if seen := _seen(evaluation, watcher):
+                seen = _seen(evaluation, watcher)
+                if seen.is_finite:
                     self._scores[key].append(own if seen is evaluation else score(self.task, seen))
+            scoring = time.perf_counter() - began
+            for key, watcher in self.lane.watchers.items():
+                self._evaluating[key] += _seen(evaluation, watcher).evaluating + scoring
+                self._watching[key] += 0.0 if watcher is None else evaluation.watching[str(watcher)]
+        return apart
 
     def step(self, origin: Mapping[str, str | None], exact: bool) -> Step:
         """Return the progress since the last step."""
         ended = self.state.diverged_at is not None or self.state.step == self.task.steps
-        shared = self.seconds - sum(self._watching.values())
         segments = {}
         for key, watcher in self.lane.watchers.items():
-            seconds = shared + (0.0 if watcher is None else self._watching[str(watcher)])
-            scores = tuple(self._scores[key])
-            segment = Segment(self.state.step, seconds, self.state.flops.total, scores, provenance=origin, exact=exact)
-            segments[key] = self._ended(segment, watcher) if ended else segment
+            began = time.perf_counter()
+            end = self._end(watcher) if ended else {}
+            segments[key] = Segment(
+                self.state.step,
+                self.seconds + self._watching[key],
+                self.state.flops.total,
+                tuple(self._scores[key]),
+                provenance=origin,
+                exact=exact,
+                evaluating=self._evaluating[key] + time.perf_counter() - began,
+                **end,
+            )
             self._scores[key].clear()
-        self._watching = dict.fromkeys(self._watching, 0.0)
+            self._evaluating[key] = self._watching[key] = 0.0
         self.seconds = 0.0
         history = tuple(self._history) if isinstance(self.lane.lrs, Policy) else ()
         return Step(segments, None if ended else state_to_bytes(self.state), self.done, history)
 
-    def _ended(self, segment: Segment, watcher: Watcher | None) -> Segment:
-        """Make the last segment of a run: finished, or diverged where its network has no finite losses at the end."""
+    def _end(self, watcher: Watcher | None) -> dict[str, Any]:
+        """Return the end of a run: finished, or diverged where its network has no finite losses at the end."""
         state = self.state
         seen = None if state.diverged_at is not None or self._last is None else _seen(self._last, watcher)
-        if seen is None:
-            return replace(segment, status="diverged", diverged_at=state.diverged_at or state.step)
+        if seen is None or not seen.is_finite:
+            return {"status": "diverged", "diverged_at": state.diverged_at or state.step}
         costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
         numbers = final(self.task, seen) | costs
         for modifier in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
             numbers |= modifier.facts(state.memories[str(modifier)])
-        return replace(segment, status="finished", final=numbers)
+        return {"status": "finished", "final": numbers}
 
 
 def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[Progress]:
@@ -124,11 +143,12 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
     while going:
         began = time.perf_counter()
         advanced = _advanced(work, task, going)
+        training = time.perf_counter() - began
         for run, (state, evaluations) in zip(going, advanced, strict=True):
-            run.take(state, evaluations)
-        now = time.perf_counter()
+            training -= run.take(state, evaluations)
         for run in going:
-            run.seconds += (now - began) / len(going)
+            run.seconds += training / len(going)
+        now = time.perf_counter()
         due = now - reported >= seconds_at_risk
         if steps := {run.lane.name: run.step(origin, work.engine == "serial") for run in going if due or run.done}:
             yield Progress(steps)
@@ -144,9 +164,9 @@ def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[S
     return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *modifiers)
 
 
-def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation | None:
-    """Return the evaluation of a run's network; None where that network's losses are not finite."""
-    return evaluation if watcher is None else evaluation.watched.get(str(watcher))
+def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation:
+    """Return the evaluation of a run's network."""
+    return evaluation if watcher is None else evaluation.watched[str(watcher)]
 
 
 class Worker:

@@ -1,4 +1,5 @@
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -238,6 +239,18 @@ def test_a_long_segment_equals_many_short_ones(optimizer: OptimizerSpec) -> None
         pieces = advance_stacked(task, states, [lrs[first : first + 120]] * 2)
         states = [state for state, _ in pieces]
     assert same(lanes, pieces)
+
+
+def test_lanes_that_are_evaluated_together_share_the_time_of_it() -> None:
+    task = task_of("mlp")
+    states = states_of(task, [0, 1, 2])
+    began = time.perf_counter()
+    seen = [evaluations for _, evaluations in advance_stacked(task, states, [np.full(12, 0.01)] * 3)]
+    elapsed = time.perf_counter() - began
+    spent = [[evaluation.evaluating for evaluation in of_lane] for of_lane in seen]
+    assert spent[0] == spent[1] == spent[2]
+    assert min(spent[0]) > 0
+    assert 3 * sum(spent[0]) < elapsed
 
 
 def test_the_given_states_are_left_as_they_are_and_share_nothing_with_what_is_returned() -> None:

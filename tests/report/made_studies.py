@@ -123,10 +123,10 @@ def _new_run(study: str, place: Place, policy: str) -> NewRun:
 def _segment(result: Outcome) -> Segment:
     if result is None:
         score = Score(20, 3.0, 3.0, CHANCE, 3.0, CHANCE)
-        return Segment(30, 0.1, 300_000, (score,), "diverged", diverged_at=30)
+        return Segment(30, 0.1, 300_000, (score,), "diverged", diverged_at=30, evaluating=0.025)
     final = float(result)
     scores = tuple(_score(step, final * (0.5 + step / STEPS / 2)) for step in EVALUATIONS)
-    return Segment(STEPS, 0.5, 1_000_000, scores, "finished", final=_final(final))
+    return Segment(STEPS, 0.5, 1_000_000, scores, "finished", final=_final(final), evaluating=0.125)
 
 
 def _score(step: int, score: float) -> Score:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +416,14 @@ def test_before_the_first_look_a_page_claims_nothing(study: Study) -> None:
     assert "Avoid <strong>" not in early
     assert "Nothing is claimed yet" not in late
     assert "verdicts were made with 5 seeds" in late
+
+
+def test_the_cost_of_a_study_is_training_and_evaluating_and_its_part(study: Study) -> None:
+    frames = study({"flat": FIVE["flat"]}, lambda place: 0.9, seeds=range(4))
+
+    assert "4 runs, shared ones counted in each: 2 seconds of compute (20% of it evaluating)" in report_page(frames)
+    older = replace(frames, runs=frames.runs.assign(evaluating=[math.nan, 0.125, 0.125, 0.125]))
+    assert "2 seconds of compute, 4 MFLOP" in report_page(older)
 
 
 def test_an_interval_that_was_clipped_is_shown_by_its_ends(opened: Open, study: Study) -> None:

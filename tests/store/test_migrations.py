@@ -16,7 +16,7 @@ from lrbench import range_test, run, score, search, verify
 from lrbench.errors import StoreError
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.read import read_search
-from lrbench.store import SCHEMA_VERSION, StudyRecord, open_store
+from lrbench.store import SCHEMA_VERSION, Segment, StudyRecord, open_store
 from lrbench.store.migrations import MIGRATIONS
 from lrbench.study.results import results
 
@@ -96,6 +96,20 @@ def test_a_run_of_an_older_store_that_was_cut_off_or_failed_is_trained_on(old: P
     for name in ("cut_off", "failed"):
         outcome = run(FOLDER / f"{name}.toml", store=old, workers=1)
         assert (outcome.tally.trained, outcome.tally.failed) == (1, 0)
+
+
+def test_seconds_of_an_older_store_include_evaluations_also_of_a_run_that_is_trained_on(tmp_path: Path) -> None:
+    with open_store(older_store(4, tmp_path / "old.db")) as store:
+        cards = results("two_policies", store).tasks[0].scorecards
+        (before,) = store.study_runs("cut_off").values()
+        with store.lease() as lease:
+            lease.claim([before.key])
+            lease.append({before.key: Segment(20, 1.0, 0, (), evaluating=0.5)})
+        (after,) = store.study_runs("cut_off").values()
+    assert cards[0].metrics["seconds"].mean is not None
+    assert cards[0].metrics["evaluating"].mean is None
+    assert (before.evaluating, after.evaluating) == (None, None)
+    assert after.seconds == before.seconds + 1.5
 
 
 @pytest.mark.parametrize("step", OLDER)

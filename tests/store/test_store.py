@@ -57,13 +57,15 @@ def test_a_store_stays_where_it_is_when_the_working_directory_is_left(
 
 def test_a_run_is_what_its_segments_say(store: Store, lease: Lease) -> None:
     lease.begin([NEW])
-    lease.append({KEY: Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt")})
+    lease.append({KEY: Segment(10, 1.5, 100, (FIRST,), checkpoint="state.pt", evaluating=0.25)})
     halfway = store.runs([KEY])[KEY]
     assert (halfway.status, halfway.step, halfway.checkpoint, halfway.ended) == ("running", 10, "state.pt", False)
-    lease.append({KEY: Segment(20, 2.0, 200, (SECOND,), "finished", final={"ac": 0.9, "cdac": None})})
+    end = {"ac": 0.9, "cdac": None}
+    lease.append({KEY: Segment(20, 2.0, 200, (SECOND,), "finished", final=end, evaluating=0.5)})
     run = store.runs([KEY])[KEY]
     assert run.scores == (FIRST, SECOND)
-    assert (run.status, run.step, run.seconds, run.flops, run.checkpoint) == ("finished", 20, 3.5, 200, None)
+    assert (run.status, run.step, run.flops, run.checkpoint) == ("finished", 20, 200, None)
+    assert (run.seconds, run.evaluating) == (3.5, 0.75)
     assert run.final == {"ac": 0.9, "cdac": None}
     assert run.provenance == {"device": "cpu"}
     assert run.ended

@@ -32,7 +32,7 @@ ALL = (Variant.of([PLP()]), Variant.of([PSWA(p=0.5)]), Variant.of([EMA(decay=0.9
 
 def numbers(study: Study, store: Store) -> dict[str, StoredRun]:
     runs = store.study_runs(study.name)
-    blank = {"seconds": 0.0, "provenance": {}, "checkpoint": None}
+    blank = {"seconds": 0.0, "evaluating": 0.0, "provenance": {}, "checkpoint": None}
     return {key: StoredRun(**{**vars(one), **blank}) for key, one in runs.items()}
 
 
@@ -260,6 +260,30 @@ def test_the_time_that_watching_takes_is_that_of_the_watching_run_alone(study: M
     unwatched, slow, averaged = (runs[one.key].seconds for one in plan(asked).runs)
     assert slow > unwatched + 40 * 0.01
     assert averaged < unwatched + 40 * 0.01
+
+
+class SlowToEvaluate(nn.Module):
+    """Takes its time in eval mode."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            time.sleep(0.05)
+        outputs: torch.Tensor = self.network(inputs)
+        return outputs
+
+
+def test_the_time_of_evaluations_is_kept_apart_from_that_of_training(study: Make, store: Store, task: Task) -> None:
+    slow = task.with_(model=lambda: SlowToEvaluate(nn.Linear(8, 3)))
+    asked = study("FIX(k0=0.1)", tasks=(slow,), seeds=(0,), modifiers=(Variant.of([EMA()]),))
+    run(asked, store)
+    runs = store.study_runs("small")
+    evaluated = 9 * 0.05  # eight evaluations of one batch or more, and that of the initial weights
+    for one in plan(asked).runs:
+        assert (runs[one.key].evaluating or 0.0) > evaluated > runs[one.key].seconds
 
 
 def test_plp_has_a_control_for_each_combination_that_it_is_in(study: Make) -> None:

@@ -39,10 +39,8 @@ POLICIES = ("FIX(k0=0.1)", "EXP(k0=0.1, gamma=0.01 per 1dur)")
 def stored(study: Study, store: Store) -> dict[str, StoredRun]:
     """The study's runs as numbers alone: what training found, without times and provenance."""
     runs = store.study_runs(study.name)
-    return {
-        key: StoredRun(**{**vars(one), "seconds": 0.0, "provenance": {}, "checkpoint": None})
-        for key, one in runs.items()
-    }
+    blank = {"seconds": 0.0, "evaluating": 0.0, "provenance": {}, "checkpoint": None}
+    return {key: StoredRun(**{**vars(one), **blank}) for key, one in runs.items()}
 
 
 class Interrupter(NullListener):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -175,10 +176,13 @@ def _evaluate(task: Task, stack: Stack, lanes: Sequence[LaneProgress]) -> None:
         rows = [row for row in due if lanes[row].diverged_at is None and (lanes[row].step == task.steps) == last]
         if not rows:
             continue
+        began = time.perf_counter()
         splits = evaluated_splits(task, lanes[rows[0]].step)
-        for row, predictions in zip(rows, stack.predictions(rows, list(splits.values())), strict=True):
+        predicted = stack.predictions(rows, list(splits.values()))
+        share = (time.perf_counter() - began) / len(rows)
+        for row, predictions in zip(rows, predicted, strict=True):
             lane = lanes[row]
-            evaluation = Evaluation(lane.step, seen[row].mean, dict(zip(splits, predictions, strict=True)))
+            evaluation = Evaluation(lane.step, seen[row].mean, dict(zip(splits, predictions, strict=True)), share)
             if evaluation.is_finite:
                 lane.evaluations.append(evaluation)
             else:

@@ -39,11 +39,17 @@ PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
 class Cost(NamedTuple):
-    """What a study's runs took, each counted once however many policies share it."""
+    """What a study's runs took, each counted once however many policies share it.
+
+    Attributes:
+        seconds: of training and evaluating.
+        evaluating: its part of them, in seconds; nan where some run does not know it.
+    """
 
     runs: int
     iterations: int
     seconds: float
+    evaluating: float
     flops: float
 
 
@@ -72,9 +78,10 @@ def overview(frames: Frames) -> list[str]:
         said.append(f"{many(counts['diverged'], 'run')} of {len(runs):,} diverged.")
     cost = cost_of(runs)
     if cost.iterations:
+        part = f" ({cost.evaluating / cost.seconds:.0%} of it evaluating)" if cost.evaluating > 0 else ""
         said.append(
             f"{many(cost.iterations, 'iteration')} in {many(cost.runs, 'run')}, shared ones counted in each: "
-            f"{duration(cost.seconds)} of compute, {quantity(cost.flops)}FLOP."
+            f"{duration(cost.seconds)} of compute{part}, {quantity(cost.flops)}FLOP."
         )
     return said
 
@@ -82,8 +89,13 @@ def overview(frames: Frames) -> list[str]:
 def cost_of(runs: pd.DataFrame) -> Cost:
     """Add up the cost of a table's runs."""
     begun = runs[runs["run"].notna()].drop_duplicates("run")
+    seconds, evaluating, flops = (begun[name].astype(float) for name in ("seconds", "evaluating", "flops"))
     return Cost(
-        len(begun), int(begun["step"].sum()), float(begun["seconds"].sum()), float(begun["flops"].astype(float).sum())
+        len(begun),
+        int(begun["step"].sum()),
+        float(seconds.sum() + evaluating.sum()),
+        float(evaluating.sum(skipna=False)),
+        float(flops.sum()),
     )
 
 

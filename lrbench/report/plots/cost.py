@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COSTS = {
     "steps_to_target": "iterations to the target, mean over seeds",
     "steps_to_best": "iterations to a run's best validation score, mean over seeds",
-    "seconds": "seconds of training and evaluation, mean over seeds",
+    "seconds": "seconds of training, mean over seeds",
     "flops": "floating-point operations of training, mean over seeds",
 }
 
