@@ -204,19 +204,30 @@ class Lab:
         """
         return task_of(task, data_root=self.data_root, download=self.download)
 
-    def study(self, study: Study | Location, *, steps: int | None = None, seeds: int | str | None = None) -> Study:
-        """Return the study itself, or that of a file, with its data; at another budget or with other seeds where given.
+    def study(
+        self,
+        study: Study | Location,
+        *,
+        steps: int | None = None,
+        seeds: int | str | None = None,
+        confirm: int | None = None,
+    ) -> Study:
+        """Return the study itself, or that of a file, with its data; with another budget or other seeds where given.
 
         Raises:
             StudyError: there is none, or it cannot be used.
         """
         if not isinstance(study, Study):
-            return load_study(study, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds)
-        tasks = tuple(task.with_budget(steps) for task in study.tasks)
-        if seeds is None:
-            return replace(study, tasks=tasks)
-        numbers, first = split_seeds(seeds, study.name)
-        return replace(study, tasks=tasks, seeds=seeds_of(numbers, study.name), until_decided=first)
+            return load_study(
+                study, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds, confirm=confirm
+            )
+        changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
+        if seeds is not None:
+            numbers, first = split_seeds(seeds, study.name)
+            changes |= {"seeds": seeds_of(numbers, study.name), "until_decided": first}
+        if confirm is not None:
+            changes["confirm"] = confirm
+        return replace(study, **changes)
 
     @_question
     def run(
@@ -225,6 +236,7 @@ class Lab:
         *,
         steps: int | None = None,
         seeds: int | str | None = None,
+        confirm: int | None = None,
         **lab: Unpack[LabArguments],
     ) -> Outcome:
         """Train what a study asks for and the store does not have yet, and rank its policies.
@@ -234,6 +246,8 @@ class Lab:
             steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
             seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own; or "5..40": with 5, and up to
                 40 for the policies that more can help, until all are decided.
+            confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the
+                study's own.
             lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
 
         Raises:
@@ -241,7 +255,7 @@ class Lab:
             TaskError: policies take their peak from a range test, and no learning rate learns anything.
             KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
         """
-        return self._answered(self.study(study, steps=steps, seeds=seeds), "study")
+        return self._answered(self.study(study, steps=steps, seeds=seeds, confirm=confirm), "study")
 
     def _answered(self, study: Study, kind: Kind) -> Outcome:
         with self._trainer() as trainer:

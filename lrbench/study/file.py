@@ -53,6 +53,7 @@ def load_study(
     download: bool = False,
     steps: int | None = None,
     seeds: int | str | None = None,
+    confirm: int | None = None,
 ) -> Study:
     """Read a study file, check all of it, and load the data of its tasks.
 
@@ -63,6 +64,7 @@ def load_study(
         download: fetch data sets that are not there.
         steps: the training budget of every task in iterations, in place of the file's or the task's.
         seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of the file's.
+        confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the file's.
 
     Raises:
         StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
@@ -76,6 +78,8 @@ def load_study(
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
     if seeds is not None:
         raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
+    if confirm is not None:
+        raw = raw | {"confirm": confirm}
     if "seeds" in raw:
         numbers, first = split_seeds(raw["seeds"], where)
         raw |= {"seeds": numbers} | ({} if first is None else {"until_decided": first})

@@ -239,19 +239,20 @@ def test_the_winner_is_confirmed_on_fresh_seeds_where_the_study_asks_for_it(lrbe
     result = lrbench("run", tiny_study)
 
     main, _, confirmed = result.stdout.partition("on fresh seeds, n = 2\n")
-    header, *rows = confirmed.split("\n\n")[0].splitlines()
+    header, *rows, explained = confirmed.split("\n\n")[0].splitlines()
     assert result.exit_code == 0
     assert "on fresh seeds to confirm the winner" in result.stderr
-    assert header.split() == ["policy", "verdict", "val", "top1", "test", "top1", "search", "val"]
+    titles = ["policy", "verdict", "val", "top1", "test", "top1", "val", "if", "chosen", "search", "val"]
+    assert header.split() == titles
+    assert len(rows) == 2
+    assert explained.startswith("The first was chosen without these seeds")
     for row in rows:
         name, searched = row.split()[0], " ".join(row.split()[-2:])
         assert re.search(rf"^{name} .*{re.escape(searched)}", main, re.M)
 
 
 def test_the_document_has_the_fresh_figures_beside_those_of_the_search(lrbench: Command, tiny_study: Path) -> None:
-    tiny_study.write_text("confirm = 2\n" + tiny_study.read_text())
-
-    document = strict_json(lrbench("run", tiny_study, "--json").stdout)
+    document = strict_json(lrbench("run", tiny_study, "--confirm", "2", "--json").stdout)
 
     searched = {policy["name"]: policy["metrics"]["val_top1"] for policy in document["policies"]}
     for entry in document["confirmed"]:

@@ -1,7 +1,7 @@
 """Seeds until decided: rounds of training, each for the policies that more seeds can help."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,32 @@ def test_each_task_has_its_own_race_at_its_share_of_the_error_rate(study: Make, 
         assert min(given.values()) >= 3
         assert max(given.values()) <= 8
     assert len(evidence.runs) < 2 * 4 * 8
+
+
+def test_the_winner_of_a_race_is_confirmed_on_seeds_after_its_last_also_when_it_was_cut_off(
+    study: Make, store: Store, task: Task, tmp_path: Path
+) -> None:
+    asked = study(*POLICIES, tasks=(task, task.with_(name="short", steps=20)), confirm=2, **TERMS)
+    with open_store(tmp_path / "undisturbed.db") as other:
+        runs = train(asked, other, workers=1).trained
+        expected = [one.confirmed for one in results("small", other).tasks]
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        train(asked, store, listener=Rounds(runs - 1), workers=1)
+    train(asked, store, workers=1)
+    evidence = StudyRuns.of("small", store)
+    assert {slot.seed for slot in evidence.slots if slot.stage == "confirm"} == {8, 9}
+    for of_task, before in zip(results("small", store).tasks, expected, strict=True):
+        assert [(one.card.name, one.card.val) for one in of_task.confirmed] == [
+            (one.card.name, one.card.val) for one in before
+        ]
+        assert {one.card.n for one in of_task.confirmed} == {2}
+        labels = {card.name: card.verdict.label for card in of_task.scorecards if card.verdict}
+        kept = [one.card.name for one in of_task.confirmed if not one.refused]
+        assert kept[0] == next(name for name in (*_good(labels), *labels) if name in kept)
+
+
+def _good(labels: Mapping[str, str]) -> list[str]:
+    return [name for name, label in labels.items() if label == "good"]
 
 
 def test_other_base_rates_are_trained_with_the_first_seeds(study: Make, store: Store) -> None:

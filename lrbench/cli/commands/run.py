@@ -12,7 +12,7 @@ import typer
 
 from lrbench.cli.completion import complete_study
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import LabOptions, OutputOptions, Steps, StudySeeds, how, with_groups
+from lrbench.cli.options import LabOptions, OutputOptions, Steps, StudySeeds, how, whole_number, with_groups
 from lrbench.cli.output import console_for, print_json, print_what_next
 from lrbench.cli.stdout import say
 
@@ -35,6 +35,15 @@ def run(
     *,
     steps: Steps = None,
     seeds: StudySeeds = None,
+    confirm: Annotated[
+        int | None,
+        how(
+            "--confirm",
+            metavar="N",
+            parser=whole_number(0),
+            help="Train the winner and its closest rivals again on N fresh seeds, in place of the file's number.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, how("--dry-run", help="Say what would be trained, and train nothing.")] = False,
     options: LabOptions,
     output: OutputOptions,
@@ -48,13 +57,13 @@ def run(
     Examples:
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
-      lrbench run my_study.toml --seeds 5..40
+      lrbench run my_study.toml --seeds 5..40 --confirm 5
       lrbench run my_study.toml --dry-run
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
     with options.lab() as lab:
-        wanted = lab.study(study, steps=steps, seeds=seeds)
+        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm)
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
             return
