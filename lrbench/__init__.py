@@ -45,18 +45,4 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task as Task
     from lrbench.tasks import load_task as load_task
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "lrbench.api": ("Lab", "Outcome", "compare", "range_test", "recommend", "run", "score", "search", "verify"),
-        "lrbench.errors": ("LRBenchError",),
-        "lrbench.metrics": ("Scorecard",),
-        "lrbench.policy_search": ("Between", "OneOf", "Search", "Space"),
-        "lrbench.policy": ("Policy", "PolicyLR", "catalog", "parse"),
-        "lrbench.store": ("Store", "open_store"),
-        "lrbench.study.study": ("StudyPolicy", "Study"),
-        "lrbench.tasks": ("Data", "Metric", "Task", "load_task"),
-        "lrbench.version": ("__version__",),
-    },
-    modules=("metrics", "modifiers", "policy", "report", "tasks"),
-)
+__getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make the `__getattr__`, `__dir__` and `__all__` of a package.
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make the `__getattr__`, `__dir__` and `__all__` of a package from its imports under `if TYPE_CHECKING`.
 
-    Args:
-        package: its `__name__`.
-        homes: the names that the package has, by the full name of the module that defines them.
-        modules: the modules of the package that are names of it themselves.
+    The names are those that type checkers take for public: `from package.module import name as name`.
     """
-    home_of = {name: module for module, names in homes.items() for name in names}
+    source = Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8")
+    nodes = ast.walk(ast.parse(source))
+    imports = [(node.module, one) for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names]
+    home_of = {one.name: str(module) for module, one in imports if one.asname == one.name}
 
     def load(name: str) -> Any:
-        if name in modules:
-            return import_module(f"{package}.{name}")
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(home_of[name]), name)
+        home = home_of[name]
+        return import_module(f"{package}.{name}") if home == package else getattr(import_module(home), name)
 
-    public = sorted({*home_of, *modules})
+    public = sorted(home_of)
     return load, lambda: sorted({*vars(sys.modules[package]), *public}), public

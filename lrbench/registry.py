@@ -16,8 +16,8 @@ class Registry(Mapping[str, T]):
     Args:
         noun: the word for one value in error messages.
         error: raised where a name is unknown or taken.
-        package: a package whose modules register the values that ship with lrbench; they are imported when the
-            registry is first read.
+        package: a package whose modules register the values that ship with lrbench, or a module that does; they are
+            imported when the registry is first read.
     """
 
     def __init__(self, noun: str, error: type[LRBenchError], package: str = "") -> None:
@@ -48,14 +48,14 @@ class Registry(Mapping[str, T]):
             module: the module of the value. It may register the name again, as a notebook's cell does.
         """
         # A module of the registry's own package may be half imported now; any other must find the name taken.
-        entries = self._entries if module.startswith(f"{self._package}.") else self._loaded()
+        entries = self._entries if f"{module}.".startswith(f"{self._package}.") else self._loaded()
         if name in entries and entries[name][1] != module:
             raise self._error(f"the {self.noun} '{name}' is registered already: choose another name")
         self._entries[name] = (value, module)
 
     def _loaded(self) -> dict[str, tuple[T, str]]:
         if package := self._package:
-            for module in iter_modules(import_module(package).__path__, f"{package}."):
+            for module in iter_modules(getattr(import_module(package), "__path__", []), f"{package}."):
                 import_module(module.name)
             self._package = ""  # only now: another thread that reads meanwhile waits for the imports too
         return self._entries

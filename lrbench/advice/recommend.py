@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from lrbench.advice import GOALS
 from lrbench.advice.evidence import SHIPPED, AskedTask, TaskEvidence
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.display.names import unbroken
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
     from lrbench.metrics import Better, RunRecord
     from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
-
-GOALS = ("accuracy", "cost", "robust")
-"""`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
-`robust`: the mean of the objective over the base LRs that were tried; the share that they leave of it would praise a
-policy that is bad at its own."""
 
 Nearness = Literal[
     "the same task", "the same task with another budget", "the same data", "the same kind of model", "none"

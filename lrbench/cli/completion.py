@@ -60,7 +60,7 @@ def complete_task(incomplete: str) -> list[str]:
 
 def complete_goal(incomplete: str) -> list[str]:
     """Complete the goals of a recommendation."""
-    from lrbench.advice.recommend import GOALS
+    from lrbench.advice import GOALS
 
     return _beginning(GOALS, incomplete)
 

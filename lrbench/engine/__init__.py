@@ -40,26 +40,4 @@ if TYPE_CHECKING:
     from lrbench.engine.trainable import Trainable as Trainable
     from lrbench.tasks.snapshot import identical as identical
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "lrbench.engine.checkpoint": (
-            "load_checkpoint",
-            "read_checkpoint",
-            "save_checkpoint",
-            "state_from_bytes",
-            "state_to_bytes",
-            "write_checkpoint",
-        ),
-        "lrbench.engine.device": ("describe_device", "resolve_device"),
-        "lrbench.engine.evaluation": ("Evaluation", "Predictions", "predict"),
-        "lrbench.engine.flops": ("step_flops",),
-        "lrbench.engine.loop": ("Training",),
-        "lrbench.engine.modifier": ("Control", "Memory", "Modifier", "Watcher", "in_order"),
-        "lrbench.engine.segment": ("advance", "begin", "initial_loss"),
-        "lrbench.engine.stacked": ("advance_stacked", "fastest_lanes", "why_not_stacked"),
-        "lrbench.engine.state": ("Flops", "State", "TrainingLoss"),
-        "lrbench.engine.trainable": ("Trainable",),
-        "lrbench.tasks.snapshot": ("identical",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_names(__name__)

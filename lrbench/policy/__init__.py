@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from lrbench.policy.torch_scheduler import PolicyLR as PolicyLR
 
 # The one name that needs torch.
-__getattr__, __dir__, _ = lazy_names(__name__, {"lrbench.policy.torch_scheduler": ("PolicyLR",)})
+__getattr__, __dir__, _ = lazy_names(__name__)
 
 __all__ = [
     "CHANGEONPLATEAU",

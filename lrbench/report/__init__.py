@@ -39,23 +39,4 @@ if TYPE_CHECKING:
     from lrbench.report.plots.training_curves import training_figure as training_figure
     from lrbench.report.range_test import range_figure as range_figure
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "lrbench.report.plots.confidence": ("confidence_figure", "reliability_figure"),
-        "lrbench.report.plots.cost": ("cost_figure",),
-        "lrbench.report.plots.effects": ("effects_figure",),
-        "lrbench.report.plots.family_tree": ("family_tree_figure",),
-        "lrbench.report.frames": ("Frames", "study_frames"),
-        "lrbench.report.landscape": ("landscape_figure",),
-        "lrbench.report.plots.lr_curves": ("lr_figure",),
-        "lrbench.report.page": ("report_page",),
-        "lrbench.report.plots.profile": ("profile_figure",),
-        "lrbench.report.plots.range_map": ("range_map_figure",),
-        "lrbench.report.range_test": ("range_figure",),
-        "lrbench.report.plots.ranking": ("ranking_figure",),
-        "lrbench.report.plots.robustness": ("robustness_figure",),
-        "lrbench.report.plots.search": ("SearchFrames", "importance_figure", "search_frames", "search_progress_figure"),
-        "lrbench.report.plots.training_curves": ("training_figure",),
-    },
-)
+__getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -3,12 +3,15 @@
 A setting that no source states is marked "ours". A task has no schedule: a study compares schedules.
 """
 
-from lrbench.tasks.augment import HorizontalFlip, RandomCrop
-from lrbench.tasks.optimizers import SGD
-from lrbench.tasks.registry import register_task
-from lrbench.tasks.settings import Choice, TaskSettings
+from __future__ import annotations
 
-CROP_AND_FLIP = (RandomCrop(4), HorizontalFlip())
+from typing import TYPE_CHECKING
+
+from lrbench import tasks  # its names need torch, and are loaded when a task is made
+from lrbench.tasks.registry import register_task
+
+if TYPE_CHECKING:
+    from lrbench.tasks import TaskSettings
 
 
 @register_task("mnist1d-mlp")
@@ -19,11 +22,11 @@ def mnist1d_mlp() -> TaskSettings:
     apart for good and bad policies: measured over 2 seeds, test accuracy is 25% with FIX 0.001, 61% with FIX 0.05 and
     65% with a linear decay from 0.2.
     """
-    return TaskSettings(
+    return tasks.TaskSettings(
         name="mnist1d-mlp",
-        dataset=Choice("mnist1d"),
-        model=Choice("mlp", {"hidden": (100, 100)}),
-        optimizer=SGD(momentum=0.9),
+        dataset=tasks.Choice("mnist1d"),
+        model=tasks.Choice("mlp", {"hidden": (100, 100)}),
+        optimizer=tasks.SGD(momentum=0.9),
         batch_size=64,
         steps=1000,
     )
@@ -32,11 +35,11 @@ def mnist1d_mlp() -> TaskSettings:
 @register_task("mnist1d-conv")
 def mnist1d_conv() -> TaskSettings:
     """MNIST-1D, a small 1-D convolutional network: some seconds a run, nothing to download."""
-    return TaskSettings(
+    return tasks.TaskSettings(
         name="mnist1d-conv",
-        dataset=Choice("mnist1d"),
-        model=Choice("conv1d"),
-        optimizer=SGD(momentum=0.9),
+        dataset=tasks.Choice("mnist1d"),
+        model=tasks.Choice("conv1d"),
+        optimizer=tasks.SGD(momentum=0.9),
         batch_size=64,
         steps=2000,
     )
@@ -56,11 +59,11 @@ def fashion_lenet() -> TaskSettings:
 
 def _lenet(name: str, dataset: str) -> TaskSettings:
     """Momentum 0.9, weight decay 5e-4, evaluation every 500 iterations; the validation split of 10,000 is ours."""
-    return TaskSettings(
+    return tasks.TaskSettings(
         name=name,
-        dataset=Choice(dataset),
-        model=Choice("lenet"),
-        optimizer=SGD(momentum=0.9, weight_decay=5e-4),
+        dataset=tasks.Choice(dataset),
+        model=tasks.Choice("lenet"),
+        optimizer=tasks.SGD(momentum=0.9, weight_decay=5e-4),
         batch_size=100,
         steps=10_000,
         validation=10_000,
@@ -73,11 +76,11 @@ def cifar10_cnn3() -> TaskSettings:
 
     Source: BVLC/caffe, `examples/cifar10/cifar10_full_solver.prototxt`. The validation split of 5,000 is ours.
     """
-    return TaskSettings(
+    return tasks.TaskSettings(
         name="cifar10-cnn3",
-        dataset=Choice("cifar10"),
-        model=Choice("cnn3"),
-        optimizer=SGD(momentum=0.9, weight_decay=0.004),
+        dataset=tasks.Choice("cifar10"),
+        model=tasks.Choice("cnn3"),
+        optimizer=tasks.SGD(momentum=0.9, weight_decay=0.004),
         batch_size=100,
         steps=70_000,
         validation=5000,
@@ -90,14 +93,14 @@ def cifar10_resnet20() -> TaskSettings:
 
     Momentum 0.9, weight decay 1e-4, 45,000/5,000 images for training and validation (section 4.2 of the paper).
     """
-    return TaskSettings(
+    return tasks.TaskSettings(
         name="cifar10-resnet20",
-        dataset=Choice("cifar10"),
-        model=Choice("resnet20"),
-        optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+        dataset=tasks.Choice("cifar10"),
+        model=tasks.Choice("resnet20"),
+        optimizer=tasks.SGD(momentum=0.9, weight_decay=1e-4),
         batch_size=128,
         steps=64_000,
-        augment=CROP_AND_FLIP,
+        augment=(tasks.RandomCrop(4), tasks.HorizontalFlip()),
         validation=5000,
     )
 
@@ -123,13 +126,13 @@ def cifar100_googlenet() -> TaskSettings:
 def _cifar100(name: str, model: str) -> TaskSettings:
     """100 epochs, a fifth of train held out, momentum 0.9, weight decay 1e-4; batch 128, crop and flip are ours."""
     epochs, train_samples, batch_size = 100, 40_000, 128
-    return TaskSettings(
+    return tasks.TaskSettings(
         name=name,
-        dataset=Choice("cifar100"),
-        model=Choice(model),
-        optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+        dataset=tasks.Choice("cifar100"),
+        model=tasks.Choice(model),
+        optimizer=tasks.SGD(momentum=0.9, weight_decay=1e-4),
         batch_size=batch_size,
         steps=epochs * (train_samples // batch_size),
-        augment=CROP_AND_FLIP,
+        augment=(tasks.RandomCrop(4), tasks.HorizontalFlip()),
         validation=0.2,
     )

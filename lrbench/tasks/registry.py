@@ -80,7 +80,7 @@ def frozen(value: Any) -> Any:
 
 models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError, "lrbench.tasks.models")
 datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError, "lrbench.tasks.datasets")
-tasks: Registry[Registration["Callable[[], TaskSettings]"]] = Registry("task", TaskError)
+tasks: Registry[Registration["Callable[[], TaskSettings]"]] = Registry("task", TaskError, "lrbench.tasks.registered")
 
 
 def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]:

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +42,24 @@ def completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 )
 def test_names_are_completed(completed: Callable[[str], list[str]], line: str, names: list[str]) -> None:
     assert completed(line) == names
+
+
+COMPLETED = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+from lrbench.cli import app
+app(prog_name="lrbench")
+"""
+
+
+@pytest.mark.parametrize("line", ["lrbench score --task mnist1d-m", "lrbench recommend --goal accu"])
+def test_completing_loads_nothing_heavy(line: str, tmp_path: Path) -> None:
+    words = {"_LRBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": "3"}
+    command = [sys.executable, "-c", COMPLETED]
+    process = subprocess.run(command, cwd=tmp_path, env={**os.environ, **words}, capture_output=True, text=True)
+
+    assert process.stdout.strip() in ("mnist1d-mlp", "accuracy")
+    assert not {*process.stderr.split()} & {"torch", "pandas", "sqlalchemy", "optuna"}
 
 
 def test_studies_are_completed_from_the_store_and_none_is_made_for_it(
