@@ -109,6 +109,12 @@ def real_iterations(length: Length, budget: Budget) -> float:
     return number * {"iterations": 1, "ep": budget.steps_per_epoch, "dur": budget.steps}[unit]
 
 
+def length_code(length: Length) -> str:
+    """Write a length in iterations as Python of `steps` and `steps_per_epoch`."""
+    number, unit = _split(length)
+    return shortest(number) + {"iterations": "", "ep": " * steps_per_epoch", "dur": " * steps"}[unit]
+
+
 def round_iterations(length: Length, budget: Budget) -> int:
     """Return a length in iterations under a budget, rounded to the nearest, halves up.
 

@@ -66,6 +66,7 @@ class Piecewise(Policy):
     """
 
     label: ClassVar[str] = "then"
+    code = "i = sum(t >= start for start in at)\npolicies[i](t - [0, *at][i])"
     policies: Sequence[Policy] = declare("part", "policies", PoliciesKind(), "the parts")
     at: Sequence[Length] = lengths("where the second and each further part starts, counted from the start")
 
@@ -125,6 +126,7 @@ class Warmup(Policy):
     """
 
     label: ClassVar[str] = "warmup"
+    code = "start + (policy(t) - start) * min(t / length, 1)"
     policy: Policy = declare("part", "policy", PolicyKind(), "what is warmed up")
     length: Length = length("the ramp")
     start: float = rate("LR at t = 0", default=0.0)
@@ -152,6 +154,7 @@ class Scaled(Policy):
     """
 
     label: ClassVar[str] = "scaled"
+    code = "policy(t) * factor"
     policy: Policy = declare("part", "policy", PolicyKind(), "what is scaled")
     factor: float = number("what every LR is multiplied by", bounds=Bounds(0.0, low_open=True), unit="factor")
 
@@ -180,6 +183,7 @@ class Repeated(Policy):
     """
 
     label: ClassVar[str] = "repeated"
+    code = "policy(t % every)"
     policy: Policy = declare("part", "policy", PolicyKind(), "what is repeated")
     every: Length = length("after which it starts again")
 

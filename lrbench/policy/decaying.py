@@ -23,6 +23,7 @@ class FIX(Function):
 
     group = "fixed"
     formula = "k0"
+    code = "k0"
     source = PAPER
     k0: float = rate("the LR")
 
@@ -39,6 +40,7 @@ class STEP(Decaying):
     """
 
     formula = "gamma^floor(t/l)"
+    code = "k1 + (k0 - k1) * gamma ** (t // l)"
     source = PAPER
     gamma: float = factor("what each step multiplies the LR by")
     l: Length = length("from one step to the next")
@@ -56,6 +58,7 @@ class NSTEP(Decaying):
     """
 
     formula = "gamma^i, i = how many of l_0 < l_1 < ... are <= t"
+    code = "k1 + (k0 - k1) * gamma ** sum(t >= step for step in l)"
     source = PAPER
     gamma: float = factor("what each step multiplies the LR by")
     l: Sequence[Length] = lengths("where the steps are, counted from the start")
@@ -73,6 +76,7 @@ class EXP(Decaying):
     """
 
     formula = "gamma^t"
+    code = "k1 + (k0 - k1) * gamma**t"
     source = PAPER
     gamma: Rate = decay("what each iteration multiplies the LR by")
 
@@ -89,6 +93,7 @@ class INV(Decaying):
     """
 
     formula = "1/(1+t*gamma)^p"
+    code = "k1 + (k0 - k1) / (1 + t * gamma) ** p"
     source = PAPER
     gamma: Rate = slope("how soon it falls", bounds=POSITIVE)
     p: float = number("the power", bounds=POSITIVE, unit="exponent")
@@ -106,6 +111,7 @@ class POLY(Decaying):
     """
 
     formula = "(1-t/l)^p, 0 from t = l on"
+    code = "k1 + (k0 - k1) * (1 - min(t / l, 1)) ** p"
     source = f"{PAPER}; Caffe"
     p: float = number("the power; 1 is a straight line", bounds=POSITIVE, unit="exponent")
     l: Length = length("until the floor is reached")

@@ -30,6 +30,7 @@ class SIG(Decaying):
     """
 
     formula = "1/(1+exp(-gamma*(t-l)))"
+    code = "k1 + (k0 - k1) * (1 + math.tanh(gamma * (t - l) / 2)) / 2"
     source = f"{LRBENCH}; Caffe"
     gamma: Rate = slope("how steep it is at l", bounds=Bounds())
     l: Length = length("where it is half of k0")
@@ -44,6 +45,7 @@ class Falling(Wave):
     """A wave that starts at its peak."""
 
     lead = 1
+    start_code = "(t + l)"
 
 
 @register_function

@@ -4,12 +4,13 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from lrbench.policy.budget import (
     MAX_ITERATIONS,
     Budget,
     increases,
+    length_code,
     read_length,
     read_number,
     read_per_length,
@@ -61,6 +62,10 @@ class Kind(ABC):
 
     def text(self, value: Any) -> str:
         """Write a canonical value as text that the notation reads back."""
+        return repr(value)
+
+    def code(self, value: Any) -> str:
+        """Write a canonical value as Python, which may name `steps` and `steps_per_epoch`."""
         return repr(value)
 
     def bind(self, value: Any, budget: Budget) -> Any:
@@ -160,6 +165,9 @@ class LengthKind(_Relative):
     def mistake(self, value: object) -> str:
         return unknown_unit(value)
 
+    def code(self, value: int | str) -> str:
+        return f"int({length_code(value)} + 0.5)" if isinstance(value, str) else repr(value)
+
     def bind(self, value: int | str, budget: Budget) -> int:
         return round_iterations(value, budget)
 
@@ -185,6 +193,9 @@ class LengthsKind(Kind):
     def text(self, value: tuple[int | str, ...]) -> str:
         return f"[{', '.join(map(str, value))}]"
 
+    def code(self, value: tuple[int | str, ...]) -> str:
+        return f"[{', '.join(map(LengthKind().code, value))}]"
+
     def bind(self, value: tuple[int | str, ...], budget: Budget) -> tuple[int, ...]:
         return tuple(round_iterations(length, budget) for length in value)
 
@@ -196,6 +207,8 @@ class _RateKind(_Relative):
     """A number per iteration, or per length."""
 
     bounds: Bounds
+    over_code: ClassVar[str]
+    """`over` as Python of a number and a length."""
 
     @property
     def allowed(self) -> str:
@@ -218,6 +231,10 @@ class _RateKind(_Relative):
     def mistake(self, value: object) -> str:
         return unknown_unit(value.rpartition("per")[2]) if isinstance(value, str) else ""
 
+    def code(self, value: float | str) -> str:
+        number, length = read_per_length(value) or (value, 1)
+        return self.over_code.format(number, length_code(length)) if isinstance(value, str) else repr(value)
+
     def bind(self, value: float | str, budget: Budget) -> float:
         per_length = read_per_length(value)
         if per_length is None:
@@ -231,6 +248,7 @@ class DecayRate(_RateKind):
     """A factor in (0, 1] that is applied every iteration."""
 
     bounds: Bounds = Bounds(0.0, 1.0, low_open=True)
+    over_code: ClassVar[str] = "{} ** (1 / ({}))"
 
     def over(self, number: float, iterations: float) -> float:
         return float(number ** (1.0 / iterations)) if iterations > 1e-300 else 0.0
@@ -241,6 +259,7 @@ class SlopeRate(_RateKind):
     """A number that is added every iteration."""
 
     bounds: Bounds
+    over_code: ClassVar[str] = "{} / ({})"
 
     def over(self, number: float, iterations: float) -> float:
         return number / iterations if iterations > 1e-300 else math.inf

@@ -25,6 +25,7 @@ class LINEAR(Function):
 
     group = "decaying"
     formula = "lr = k0 + (k1-k0)*min(t/l, 1)"
+    code = "k0 + (k1 - k0) * min(t / l, 1)"
     source = "Defazio et al. 2023, arXiv 2310.07831"
     k0: float = rate("LR at the start")
     k1: float = rate("LR at the end", default=0.0)
@@ -45,6 +46,7 @@ class GEOMETRIC(Function):
 
     group = "decaying"
     formula = "lr = k0*(k1/k0)^min(t/l, 1)"
+    code = "k0 * (k1 / k0) ** min(t / l, 1)"
     source = "Smith 2017, arXiv 1506.01186 (range test), on a log scale"
     k0: float = rate("LR at the start", positive=True)
     k1: float = rate("LR at the end", positive=True)
@@ -66,6 +68,7 @@ class COSINE(Decaying):
     """
 
     formula = "(1+cos(pi*min(t/l, 1)))/2"
+    code = "k1 + (k0 - k1) * (1 + math.cos(math.pi * min(t / l, 1))) / 2"
     source = "Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts"
     l: Length = length("until the floor is reached")
 
@@ -85,6 +88,7 @@ class SGDR(Decaying):
 
     group = "cyclic"
     formula = "(1+cos(pi*x))/2, x = the share of the cycle that is over; cycle i takes l*mult^i iterations"
+    code = "while t >= l:\n    t, l = t - l, l * mult\nk1 + (k0 - k1) * (1 + math.cos(math.pi * t / l)) / 2"
     source = "Loshchilov & Hutter 2017, arXiv 1608.03983"
     l: Length = length("the first cycle, T_0")
     mult: int = count("how much longer each next cycle is, T_mult", low=1, high=1000, unit="times", default=1)
@@ -116,6 +120,10 @@ class ONECYCLE(Function):
 
     group = "one-cycle"
     formula = "lr = k0 + (k1-k0)*(1-cos(pi*t/up))/2 up to t = up, k2 + (k1-k2)*(1+cos(pi*(t-up)/down))/2 from there"
+    code = (
+        "if t < up:\n    return k1 + (k0 - k1) * (1 + math.cos(math.pi * t / up)) / 2\n"
+        "k2 + (k1 - k2) * (1 + math.cos(math.pi * min((t - up) / down, 1))) / 2"
+    )
     source = "Smith & Topin 2017, arXiv 1708.07120; in two phases as torch OneCycleLR"
     k0: float = rate("LR at the start")
     k1: float = rate("the peak")
@@ -163,6 +171,7 @@ class WSD(WarmupStableDecay):
     """
 
     formula = "t/up, then 1, then 1-x, x = the share of down that is over"
+    code = "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1))"
     source = "Hu et al. 2024, arXiv 2404.06395; linear decay as in Haegele et al. 2024, arXiv 2405.18392"
 
     def cooldown(self, x: FloatArray) -> FloatArray:
@@ -178,6 +187,7 @@ class WSDSQRT(WarmupStableDecay):
     """
 
     formula = "t/up, then 1, then 1-sqrt(x), x = the share of down that is over"
+    code = "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1) ** 0.5)"
     source = "Haegele et al. 2024, arXiv 2405.18392"
 
     def cooldown(self, x: FloatArray) -> FloatArray:
@@ -193,6 +203,7 @@ class INVSQRT(Decaying):
     """
 
     formula = "sqrt(l/max(t, l))"
+    code = "k1 + (k0 - k1) * (l / max(t, l)) ** 0.5"
     source = "Vaswani et al. 2017, arXiv 1706.03762; without its warmup, as in Raffel et al. 2019, arXiv 1910.10683"
     l: Length = length("until it begins to fall")
 
@@ -210,6 +221,7 @@ class REX(Decaying):
     """
 
     formula = "(1-x)/(1/2+(1-x)/2), x = min(t/l, 1)"
+    code = "left = 1 - min(t / l, 1)\nk1 + (k0 - k1) * left / (0.5 + left / 2)"
     source = "Chen et al. 2021, arXiv 2107.04197"
     l: Length = length("until the floor is reached")
 

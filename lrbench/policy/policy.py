@@ -61,10 +61,13 @@ class Policy(ABC):
     Attributes:
         parameters: the declared parameters, in order.
         label: the name of the class in text and in error messages.
+        code: the LR as Python of `t`, `math` and the parameters, whose last line is an expression; empty where none is
+            known.
     """
 
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     label: ClassVar[str] = "policy"
+    code: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -55,6 +55,9 @@ class RatesKind(Kind):
     def text(self, value: FloatArray) -> str:
         return repr(value.tolist()) if value.size <= WRITTEN_OUT else f'"{_digest(value)}"'
 
+    def code(self, value: FloatArray) -> str:
+        return repr(value.tolist())
+
     def mistake(self, value: object) -> str:
         if isinstance(value, str):
             return "the text has a digest of them, and no study that was read here has the LRs themselves"
@@ -100,6 +103,7 @@ class TABLE(Rates):
     """
 
     formula = "lr = values[t]"
+    code = "values[min(t, len(values) - 1)]"
 
     @property
     def ends(self) -> float:
@@ -118,6 +122,11 @@ class POLYLINE(Rates):
     """
 
     formula = "lr = straight lines through the values at 0, l/(n-1), 2l/(n-1), ..., l"
+    code = (
+        "x = (len(values) - 1) * min(t / l, 1)\n"
+        "i = int(x)\n"
+        "values[i] + (x - i) * (values[min(i + 1, len(values) - 1)] - values[i])"
+    )
     l: Length = length("from the first LR to the last")
 
     def lr(self, t: IntArray) -> FloatArray:

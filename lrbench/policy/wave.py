@@ -27,6 +27,14 @@ class Wave(Function):
     group = "cyclic"
     lengths_per_cycle: ClassVar[int] = 1
     lead: ClassVar[int] = 0
+    code = (
+        "cycle, x = divmod({self.start_code} / {self.cycle_code}, 1)\n"
+        "k0 + (k1 - k0) * {self.shape_code}{self.height_code}"
+    )
+    start_code: ClassVar[str] = "t"
+    cycle_code: ClassVar[str] = "l"
+    shape_code: ClassVar[str] = ""
+    height_code: ClassVar[str] = ""
     k0: float = rate("the lowest LR")
     k1: float = rate("the highest LR")
 
@@ -65,6 +73,8 @@ class Plain(Wave):
 class Halving(Wave):
     """Half the height in each next cycle."""
 
+    height_code = " * 0.5**cycle"
+
     def height(self, t: IntArray, cycle: IntArray) -> FloatArray | float:
         return np.power(0.5, cycle)
 
@@ -72,6 +82,7 @@ class Halving(Wave):
 class Exponential(Wave):
     """gamma times the height in each next iteration."""
 
+    height_code = " * gamma**t"
     gamma: Rate = decay("what each iteration multiplies the height by")
 
     def height(self, t: IntArray, cycle: IntArray) -> FloatArray | float:
@@ -82,6 +93,7 @@ class HalfCycleWave(Wave):
     """A wave whose l is half a cycle: from the lowest to the highest LR, or back."""
 
     lengths_per_cycle = 2
+    cycle_code = "(2 * l)"
     l: Length = length("half a cycle")
 
     def iterations_per_length(self) -> int:
@@ -100,12 +112,16 @@ class WholeCycleWave(Wave):
 class Triangle(HalfCycleWave):
     """Up and down in straight lines."""
 
+    shape_code = "(1 - abs(2 * x - 1))"
+
     def shape(self, x: FloatArray) -> FloatArray:
         return 1.0 - np.abs(2.0 * x - 1.0)
 
 
 class SineArch(HalfCycleWave):
     """Half a sine: steep at the lowest LR, round at the highest."""
+
+    shape_code = "math.sin(math.pi * x)"
 
     def shape(self, x: FloatArray) -> FloatArray:
         return np.sin(np.pi * x)
@@ -114,12 +130,16 @@ class SineArch(HalfCycleWave):
 class RisingCosine(HalfCycleWave):
     """A whole cosine from trough to trough: round at both ends."""
 
+    shape_code = "(1 - math.cos(2 * math.pi * x)) / 2"
+
     def shape(self, x: FloatArray) -> FloatArray:
         return (1.0 - np.cos(2.0 * np.pi * x)) / 2.0
 
 
 class Cosine(WholeCycleWave):
     """A whole cosine from peak to peak."""
+
+    shape_code = "(1 + math.cos(2 * math.pi * x)) / 2"
 
     def shape(self, x: FloatArray) -> FloatArray:
         return (1.0 + np.cos(2.0 * np.pi * x)) / 2.0
@@ -128,6 +148,8 @@ class Cosine(WholeCycleWave):
 class Sawtooth(WholeCycleWave):
     """Down in a straight line, and back to the peak at once."""
 
+    shape_code = "(1 - x)"
+
     def shape(self, x: FloatArray) -> FloatArray:
         return 1.0 - x
 
@@ -135,12 +157,16 @@ class Sawtooth(WholeCycleWave):
 class SineTooth(WholeCycleWave):
     """Down along a quarter of a sine, and back to the peak at once."""
 
+    shape_code = "math.sin(math.pi * (1 - x) / 2)"
+
     def shape(self, x: FloatArray) -> FloatArray:
         return np.sin(np.pi * (1.0 - x) / 2.0)
 
 
 class CosineTooth(WholeCycleWave):
     """Down along half a cosine, and back to the peak at once."""
+
+    shape_code = "(1 - math.cos(math.pi * (1 - x))) / 2"
 
     def shape(self, x: FloatArray) -> FloatArray:
         return (1.0 - np.cos(np.pi * (1.0 - x))) / 2.0

@@ -1,7 +1,9 @@
 """What every function says about itself, and how a user adds one."""
 
+import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from lrbench.policy import (
     POLY,
     REQUIRED,
     SINEXP,
+    TABLE,
     Function,
     Length,
+    Policy,
     functions,
     iterations,
     length,
@@ -21,8 +25,11 @@ from lrbench.policy import (
     rate,
     torch_code,
 )
+from lrbench.policy.budget import Budget
+from lrbench.policy.explain import example_of
 from lrbench.policy.function import FUNCTIONS, register_function
 from lrbench.policy.policy import FloatArray, IntArray
+from lrbench.policy.torch_code import code_parts
 
 
 def test_functions_are_listed_in_the_papers_order_then_the_family_then_the_modern_ones() -> None:
@@ -145,19 +152,56 @@ def test_policies_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+class MINE(SINEXP):
+    """A function of the user's own, whose LRs are not those of its base."""
+
+    def lr(self, t: IntArray) -> FloatArray:
+        return np.full(t.shape, 0.25)
+
+
+def run_code(policy: Policy) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(torch_code(policy), "torch_code", "exec"), names)
+    assert names["scheduler"].last_epoch == 20
+    return names
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "FIX(k0=0.1)",
-        "COSINE(k0=0.1, l=1dur).warmup(0.1dur)",
-        "REDUCEONPLATEAU(k0=0.1, patience=0)",
         "FIX(k0=0.1).warmup(1ep)",
+        "COSINE(k0=0.1, k1=0.01, l=1dur).warmup(0.13dur, start=0.02)",
+        "TRI(k0=0, k1=0.1, l=3).then(STEP(k0=0.1, gamma=0.5, l=2).scaled(0.3), at=0.3dur).then(FIX(k0=1), at=0.9dur)",
+        "SINEXP(k0=0.01, k1=0.1, gamma=0.1 per 1dur, l=0.3ep).repeated(0.6dur)",
+        "NSTEP(k0=0.1, gamma=0.3, l=[0.5ep, 0.7dur])",
+        "INV(k0=0.1, gamma=10 per 1dur, p=0.75)",
+        "POLYLINE(values=[0, 1, 0.2], l=0.9dur)",
     ],
 )
-def test_the_torch_code_of_a_policy_runs_as_it_is(text: str) -> None:
-    code = torch_code(parse(text))
-    names: dict[str, object] = {}
-    exec(compile(code, "torch_code", "exec"), names)
-    assert names["policy"] == parse(text)
-    assert names["scheduler"].last_epoch == 20  # type: ignore[attr-defined]
-    assert all(len(line) <= 120 for line in code.splitlines())
+def test_the_torch_code_of_a_closed_form_needs_no_lrbench_and_gives_its_lrs(text: str) -> None:
+    names = run_code(parse(text))
+    bound = parse(text).bind(names["steps"], names["steps_per_epoch"])
+    np.testing.assert_allclose([names["lr"](t) for t in range(21)], bound.lrs(0, 21), rtol=1e-12)
+    assert names["optimizer"].param_groups[0]["lr"] == names["lr"](20)
+    assert "lrbench" not in torch_code(parse(text))
+    assert all(len(line) <= 120 for line in torch_code(parse(text)).splitlines())
+
+
+@pytest.mark.parametrize("name", [name for name, function in functions().items() if function.group != "reactive"])
+def test_every_closed_form_function_has_code_that_gives_its_lrs(name: str) -> None:
+    policy = example_of(functions()[name])
+    assert policy is not None
+    assert "lrbench" not in torch_code(policy)
+    names: dict[str, Any] = {"math": math, "steps": 997, "steps_per_epoch": 31}
+    exec(code_parts(policy)[1], names)
+    bound = policy.bind_to(Budget(997, 31))
+    np.testing.assert_allclose([names["lr"](t) for t in range(1200)], bound.lrs(0, 1200), rtol=1e-9, atol=1e-15)
+
+
+def test_the_torch_code_of_what_reacts_or_is_the_users_own_names_lrbench() -> None:
+    reacting = parse("REDUCEONPLATEAU(k0=0.1, patience=0)")
+    assert run_code(reacting)["policy"] == reacting
+    for policy in (reacting, MINE(k0=0.1, k1=1, gamma=0.5, l=2).warmup(2)):
+        assert "PolicyLR(optimizer, policy" in torch_code(policy)
+    with pytest.raises(PolicyError, match="has more LRs than can be written out as code"):
+        torch_code(TABLE(values=np.linspace(0, 1, 20_000)))

@@ -14,8 +14,9 @@ from lrbench.errors import PolicyError
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.confirmation import explained
 from lrbench.modifiers.brief import brief_variant
-from lrbench.policy import parse, torch_code
+from lrbench.policy import parse
 from lrbench.policy.curve import rates_of
+from lrbench.policy.torch_code import code_parts
 from lrbench.report.frames import objective_name, records
 from lrbench.report.labels import row_labels
 from lrbench.report.page.words import certainty, headline, reading, spread
@@ -182,13 +183,12 @@ def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[A
     A modifier beside the policy is not in it, and it says so.
     """
     try:
-        code = torch_code(parse(text))
+        before, own, after = code_parts(parse(text))
     except PolicyError:
         return None
-    before, after = code.split(repr(text), 1)
     if modifier:
         before = f"# This is the policy alone: the modifier beside it, {modifier!r}, is not in this code.\n{before}"
-    return [codes.setdefault((before, after), len(codes)), repr(text)]
+    return [codes.setdefault((before, after), len(codes)), own]
 
 
 def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
