@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from lrbench.tasks import Data as Data
     from lrbench.tasks import Metric as Metric
     from lrbench.tasks import Task as Task
+    from lrbench.tasks import TrainingRun as TrainingRun
     from lrbench.tasks import load_task as load_task
+    from lrbench.tasks import trainable as trainable
 
 __getattr__, __dir__, __all__ = lazy_names(__name__)

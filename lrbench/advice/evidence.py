@@ -249,10 +249,12 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
 
 
 def registered(task: str) -> TaskSettings | None:
-    """Return the settings of a registered task; None where there is none of that name."""
+    """Return the settings of a registered task; None where there is none of that name, or it has none."""
+    from lrbench.tasks import TaskSettings
     from lrbench.tasks.registry import tasks
 
-    return tasks[task].build() if task in tasks else None
+    settings = tasks[task].build() if task in tasks else None
+    return settings if isinstance(settings, TaskSettings) else None
 
 
 def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:

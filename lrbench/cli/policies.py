@@ -76,12 +76,12 @@ def budgets(text: str) -> frozenset[int]:
     file = _study_file(text)
     if file is None:
         return frozenset()
-    from lrbench.tasks import settings_from_dict
+    from lrbench.tasks import task_from_dict
 
     study = _read(file)
     wanted = study.tasks or ([] if study.task is None else [study.task])
     tables = ({"base": task} if isinstance(task, str) else task for task in wanted)
-    return frozenset(settings_from_dict(table).steps for table in tables)
+    return frozenset(task_from_dict(table).steps for table in tables)
 
 
 def _collection(name: str) -> Mapping[str, Policy] | None:

@@ -32,6 +32,7 @@ from lrbench.lr_range.crossings import (
     initial_losses,
     lr_of,
 )
+from lrbench.metrics import as_gain
 from lrbench.policy import FIX, GEOMETRIC, LINEAR
 from lrbench.study.study import Study, StudyPolicy
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from lrbench.metrics import Better
     from lrbench.policy import Policy
-    from lrbench.store import StoredRun
+    from lrbench.store import Score, StoredRun
     from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
@@ -222,7 +223,7 @@ def _swept(
         return SweepRun(
             seed,
             tuple(bound(step) for step in middles),
-            tuple(score.train_loss for score in run.scores),
+            tuple(_loss(score, task) for score in run.scores),
             tuple(score.val_score for score in run.scores),
             None if run.diverged_at is None else bound(max(run.diverged_at - 1, 0)),
             run.step,
@@ -242,10 +243,15 @@ def _constant(
     def measured(name: str, seed: int, run: StoredRun) -> ConstantRun:
         if run.status != "finished":
             return ConstantRun(rates[name], seed, None, None, run.step)
-        loss = fmean(score.train_loss for score in run.scores[-LAST_EVALUATIONS:])
+        loss = fmean(_loss(score, task) for score in run.scores[-LAST_EVALUATIONS:])
         return ConstantRun(rates[name], seed, loss, run.scores[-1].val_score, run.step)
 
     return tuple(measured(name, seed, run) for (name, seed), run in runs.items()), trained
+
+
+def _loss(score: Score, task: AnyTask) -> float:
+    """Return the training loss of an evaluation; where it was not measured, what the task is judged by, as a loss."""
+    return -as_gain(score.val_score, task.better) if math.isnan(score.train_loss) else score.train_loss
 
 
 def _trained(

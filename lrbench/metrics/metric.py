@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 class RunEnd:
     """The last evaluation of a run: mean losses, and the metrics of its predictions.
 
-    The train loss is None where it was not measured, a classification where there are no classes or no finite outputs.
+    A loss is None where it was not measured, a classification where there are no classes or no finite outputs.
     """
 
     train_loss: float | None
-    val_loss: float
-    test_loss: float
+    val_loss: float | None
+    test_loss: float | None
     val: Classification | None
     test: Classification | None
 

@@ -128,7 +128,9 @@ SHIPPED = (
         "test loss minus train loss, the generalization gap",
         better="lower",
         margin=NATS,
-        at_end=lambda end: None if end.train_loss is None else loss_difference(end.test_loss, end.train_loss),
+        at_end=lambda end: (
+            None if end.train_loss is None or end.test_loss is None else loss_difference(end.test_loss, end.train_loss)
+        ),
         expected=True,
         column="ranking",
         dispensable=2,

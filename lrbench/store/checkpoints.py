@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,14 @@ class CheckpointFolder:
         """Delete a checkpoint, unless it is not lrbench's own or cannot be deleted."""
         with suppress(CheckpointError, OSError):
             self.place(name).unlink()
+
+    def folder(self, key: str) -> Path:
+        """Return the folder that the training function of a run may keep files in; it makes it."""
+        return self.path / f"{key}.run"
+
+    def delete_folder(self, key: str) -> None:
+        """Delete the folder of a run, if there is one and it can be deleted."""
+        shutil.rmtree(self.folder(key), ignore_errors=True)
 
     def names(self) -> list[str]:
         """List the names of lrbench's own form in the folder; none where it is a link or cannot be read."""

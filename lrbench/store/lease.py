@@ -22,7 +22,7 @@ from lrbench.errors import LeaseLostError, StoreError
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import to_text
 from lrbench.store.processes import is_gone, place
-from lrbench.store.records import ENDED, Holder, NewRun, Score, Segment
+from lrbench.store.records import ENDED, LOSSES, Holder, NewRun, Score, Segment
 from lrbench.store.tables import coordinators, evaluations, is_exact_enough, leases, runs
 
 LEASE_SECONDS = 60.0
@@ -270,8 +270,9 @@ def write_segments(connection: sa.Connection, segments: Mapping[str, Segment]) -
     ]
     scores = [{"run": key, **_row(score)} for key, segment in segments.items() for score in segment.scores]
     training, evaluating = (sa.bindparam(name, type_=sa.Double) for name in ("more_seconds", "more_evaluating"))
+    known = sa.func.coalesce(evaluating, 0.0)
     spent = {
-        "seconds": runs.c.seconds + training + sa.case((runs.c.evaluating.is_(None), evaluating), else_=0.0),
+        "seconds": runs.c.seconds + training + sa.case((runs.c.evaluating.is_(None), known), else_=0.0),
         "evaluating": runs.c.evaluating + evaluating,
     }
     other = sa.func.coalesce(sa.bindparam("other_provenance", type_=sa.Text), runs.c.provenance)
@@ -291,8 +292,12 @@ def write_failure(connection: sa.Connection, database: Database, keys: Sequence[
 
 
 def _row(score: Score) -> dict[str, float | None]:
-    """Return the columns of an evaluation; NaN is NULL in every database, as SQLite has no NaN."""
-    return {name: None if math.isnan(value) else value for name, value in vars(score).items()}
+    """Return the columns of an evaluation; NaN is NULL in every database, as SQLite has no NaN.
+
+    A loss that was not measured is infinite there, where a column has no NULL: a measured one never is.
+    """
+    instead = dict.fromkeys(LOSSES, math.inf)
+    return {name: instead.get(name) if math.isnan(value) else value for name, value in vars(score).items()}
 
 
 def _text(facts: Mapping[str, Any] | None) -> str | None:

@@ -22,7 +22,10 @@ ENDED: tuple[Status, ...] = ("finished", "diverged")
 
 @dataclass(frozen=True)
 class Score:
-    """An evaluation: losses, and the task's objective on validation and test, which may be nan or infinite."""
+    """An evaluation: losses, and the task's objective on validation and test, which may be nan or infinite.
+
+    A loss is nan where it was not measured.
+    """
 
     step: int
     train_loss: float
@@ -31,6 +34,9 @@ class Score:
     test_loss: float
     test_score: float
 
+
+LOSSES = ("train_loss", "val_loss")
+"""The columns that no evaluation of lrbench's engine lacks."""
 
 EVALUATION = np.dtype([(one.name, np.int64 if one.name == "step" else np.float64) for one in fields(Score)])
 """An evaluation as an element of an array."""
@@ -88,7 +94,7 @@ class Segment:
         checkpoint: the file name of the state after it, from which the run goes on.
         provenance: the software and hardware that trained it, where the run began with other ones.
         exact: whether the serial engine trained it, whose numbers are exact to the bit.
-        evaluating: the wall time of its evaluations, in seconds.
+        evaluating: the wall time of its evaluations, in seconds; None where `seconds` includes it.
     """
 
     step: int
@@ -101,7 +107,7 @@ class Segment:
     checkpoint: str | None = None
     provenance: Mapping[str, Any] | None = None
     exact: bool = True
-    evaluating: float = 0.0
+    evaluating: float | None = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,8 @@ class StoredRun(NewRun):
         seconds: the wall time of its training; where `evaluating` is None, of its evaluations too.
         created: when it was begun, in seconds since 1970.
         exact: whether the serial engine alone trained it; the stacked one's numbers differ by rounding.
-        evaluating: the wall time of its evaluations, in seconds; None for a run that was begun in a store of schema 4
-            or older, which did not tell it from training.
+        evaluating: the wall time of its evaluations, in seconds; None where that is not told from training: by a
+            training function, and in a store of schema 4 or older.
     """
 
     status: Status

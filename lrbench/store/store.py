@@ -24,6 +24,7 @@ from lrbench.store.lease import Lease
 from lrbench.store.records import (
     ASKED_IN_PARTS,
     EVALUATION,
+    LOSSES,
     Kind,
     Scores,
     Status,
@@ -296,6 +297,8 @@ def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[s
     rows = connection.execute(sa.select(*columns).where(evaluated).order_by(run, evaluations.c.step))
     parts = [np.array(list(map(tuple, part)), EVALUATION) for part in rows.partitions(10_000)]
     table = np.concatenate([np.empty(0, EVALUATION), *parts])
+    for name in LOSSES:
+        table[name][np.isinf(table[name])] = np.nan
     start = 0
     for key, count in counts:
         yield key, Scores(table[start : start + count])

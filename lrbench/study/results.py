@@ -485,7 +485,9 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
     final: dict[str, float | None] = {}
     if run.final is not None:
         final |= {name: value for name, value in run.final.items() if value is None or isinstance(value, int | float)}
-        final |= {f"val_{objective}": run.scores[-1].val_score, f"test_{objective}": run.scores[-1].test_score}
+        val, test = run.scores[-1].val_score, run.scores[-1].test_score
+        unmeasured = task.test_samples is None and math.isnan(test)
+        final |= {f"val_{objective}": val, f"test_{objective}": None if unmeasured else test}
     return RunRecord(
         seed=seed,
         status="finished" if run.status == "finished" else "diverged",
@@ -495,7 +497,7 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
         diverged_at=run.diverged_at,
         seconds=run.seconds,
         evaluating=run.evaluating,
-        flops=run.flops,
+        flops=run.flops or None,
         chance=task.chance,
         objective=objective,
         better=task.better,

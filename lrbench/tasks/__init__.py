@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from lrbench.tasks.settings import Choice as Choice
     from lrbench.tasks.settings import TaskSettings as TaskSettings
     from lrbench.tasks.table import settings_from_dict as settings_from_dict
+    from lrbench.tasks.table import task_from_dict as task_from_dict
     from lrbench.tasks.task import Task as Task
+    from lrbench.tasks.training_function import TrainingFunction as TrainingFunction
+    from lrbench.tasks.training_function import trainable as trainable
+    from lrbench.tasks.training_run import TrainingRun as TrainingRun
 
 __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -14,7 +14,7 @@ from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data, RawData
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.settings import Choice, TaskSettings
-from lrbench.tasks.table import Table, choice_of, settings_from_dict
+from lrbench.tasks.table import Table, choice_of, settings_from_dict, task_from_dict
 from lrbench.tasks.task import Task
 from lrbench.tasks.validation import Validation
 
@@ -59,8 +59,8 @@ def task_of(
         return task.with_budget(steps)
     if not isinstance(task, str | Mapping):
         raise TaskError(f"task = {short_repr(task)} must be a Task, the name of a registered one or a table")
-    settings = settings_from_dict({"base": task} if isinstance(task, str) else task)
-    return make_task(settings.with_budget(steps), data_root=data_root, download=download)
+    found = task_from_dict({"base": task} if isinstance(task, str) else task).with_budget(steps)
+    return found if isinstance(found, AnyTask) else make_task(found, data_root=data_root, download=download)
 
 
 def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, download: bool = False) -> Task:

@@ -53,17 +53,7 @@ class Metric:
             raise TaskError(f"{where}: function = {self.function!r} must be a function")
         if not _is_finite(self.chance):
             raise TaskError(f"{where}: chance = {short_repr(self.chance)} must be a finite number")
-        if self.better not in ("higher", "lower"):
-            raise TaskError(f'{where}: better = {self.better!r} must be "higher" or "lower"')
-        if self.margin is not None and not (_is_finite(self.margin) and self.margin >= 0):
-            raise TaskError(f"{where}: margin = {short_repr(self.margin)} must be a finite number from 0 on")
-        if not isinstance(self.bounds, tuple) or len(self.bounds) != 2:
-            raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
-        low, high = self.bounds
-        if not all(end is None or _is_finite(end) for end in (low, high)):
-            raise TaskError(f"{where}: bounds = {self.bounds!r} must be a pair of numbers, None for an open end")
-        if (low is not None and low > self.chance) or (high is not None and high < self.chance):
-            raise TaskError(f"{where}: chance = {self.chance!r} must lie within bounds = {self.bounds!r}")
+        check_scale(where, self.better, self.chance, self.bounds, self.margin)
 
     def read(self, returned: Any) -> float:
         """Read the function's value as a number, which may be NaN or infinite.
@@ -71,16 +61,39 @@ class Metric:
         Raises:
             TaskError: it is no number, or a finite one outside of the bounds by more than rounding.
         """
-        try:
-            value = float(returned)
-        except (TypeError, ValueError, OverflowError) as error:
-            shown = short_repr(returned)
-            raise TaskError(f"the metric '{self.name}' returned {shown} where a number is needed") from error
-        low, high = (end if end is None else float(end) for end in self.bounds)
-        nearest = max(value if low is None else low, min(value, value if high is None else high))
-        if math.isfinite(value) and not math.isclose(value, nearest, rel_tol=ROUNDING, abs_tol=ROUNDING):
-            raise TaskError(f"the metric '{self.name}' returned {value:g}, outside of its bounds = {self.bounds!r}")
-        return math.copysign(math.inf, value) if abs(value) > LARGEST else value
+        return read_score(f"the metric '{self.name}' returned", returned, self.bounds)
+
+
+def check_scale(where: str, better: object, chance: object, bounds: object, margin: Any) -> None:
+    """Raise TaskError unless these settings of a metric are allowed and fit together; chance and margin may be None."""
+    if margin is not None and not (_is_finite(margin) and margin >= 0):
+        raise TaskError(f"{where}: margin = {short_repr(margin)} must be a finite number from 0 on")
+    if chance is not None and not _is_finite(chance):
+        raise TaskError(f"{where}: chance = {short_repr(chance)} must be a finite number")
+    if better not in ("higher", "lower"):
+        raise TaskError(f'{where}: better = {better!r} must be "higher" or "lower"')
+    if not isinstance(bounds, tuple) or len(bounds) != 2 or not all(end is None or _is_finite(end) for end in bounds):
+        raise TaskError(f"{where}: bounds = {bounds!r} must be a pair of numbers, None for an open end")
+    low, high = bounds
+    if chance is not None and ((low is not None and low > chance) or (high is not None and high < chance)):
+        raise TaskError(f"{where}: chance = {chance!r} must lie within bounds = {bounds!r}")
+
+
+def read_score(what: str, returned: Any, bounds: Bounds) -> float:
+    """Read a score as a number, NaN or infinite ones too; `what` begins the sentence of an error.
+
+    Raises:
+        TaskError: it is no number, or a finite one outside of the bounds by more than rounding.
+    """
+    try:
+        value = float(returned)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TaskError(f"{what} {short_repr(returned)} where a number is needed") from error
+    low, high = (end if end is None else float(end) for end in bounds)
+    nearest = max(value if low is None else low, min(value, value if high is None else high))
+    if math.isfinite(value) and not math.isclose(value, nearest, rel_tol=ROUNDING, abs_tol=ROUNDING):
+        raise TaskError(f"{what} {value:g}, outside of its bounds = {bounds!r}")
+    return math.copysign(math.inf, value) if abs(value) > LARGEST else value
 
 
 def _is_finite(value: object) -> bool:

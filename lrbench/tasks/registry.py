@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lrbench.tasks.data import RawData
     from lrbench.tasks.settings import TaskSettings
+    from lrbench.tasks.training_function import TrainingFunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 Options = Mapping[str, Any]
@@ -80,7 +81,9 @@ def frozen(value: Any) -> Any:
 
 models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError, "lrbench.tasks.models")
 datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError, "lrbench.tasks.datasets")
-tasks: Registry[Registration["Callable[[], TaskSettings]"]] = Registry("task", TaskError, "lrbench.tasks.registered")
+tasks: Registry[Registration["Callable[[], TaskSettings | TrainingFunction]"]] = Registry(
+    "task", TaskError, "lrbench.tasks.registered"
+)
 
 
 def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]:

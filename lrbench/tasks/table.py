@@ -24,8 +24,24 @@ from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation, augmentation_named
 from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named
 from lrbench.tasks.settings import Choice, TaskSettings
+from lrbench.tasks.training_function import TrainingFunction
 
 Table = Mapping[str, Any]
+
+
+def task_from_dict(table: Table) -> TaskSettings | TrainingFunction:
+    """Read a `[task]` table: the settings that it describes, or the training function that is its base.
+
+    Raises:
+        TaskError: a key or a value is not allowed.
+    """
+    base = table.get("base")
+    task = registry.tasks.find(_text("base", base)).build() if base is not None else None
+    if not isinstance(task, TrainingFunction):
+        return settings_from_dict(table)
+    changes = {key: value for key, value in table.items() if key != "base"}
+    budget = None if "eval_every" in changes else changes.pop("steps", None)
+    return task.with_(**changes).with_budget(budget)
 
 
 def settings_from_dict(table: Table) -> TaskSettings:
@@ -50,7 +66,10 @@ def settings_from_dict(table: Table) -> TaskSettings:
 def _base(table: Table) -> TaskSettings | None:
     if "base" not in table:
         return None
-    return registry.tasks.find(_text("base", table["base"])).build()
+    base = registry.tasks.find(_text("base", table["base"])).build()
+    if isinstance(base, TrainingFunction):
+        raise TaskError(f"task '{base.name}' is a training function, which has no settings of a network and its data")
+    return base
 
 
 def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:

@@ -213,11 +213,12 @@ class Coordinator:
             seed=run.seed,
             start=branch.start,
             stop=branch.stop,
-            lrs=run.policy if run.policy.reacts else run.lrs[branch.start : branch.stop],
+            lrs=run.lrs[branch.start : branch.stop] if run.task.forks and not run.policy.reacts else run.policy,
             modifiers=run.variant.modifiers,
             watchers={each.key: each.variant.watcher for each in branch.runs},
             history=one.history,
             state=None if one.checkpoint is None else read_checkpoint(self._store.checkpoints.file(one.checkpoint)),
+            folder=str(self._store.checkpoints.folder(run.key).absolute()),
         )
 
     # The runs of this coordinator, and those of others -------------------------------------------------------------
@@ -365,13 +366,13 @@ class Coordinator:
             one = replace(one, deaths=one.deaths + 1)
             again = one.deaths < TRIES
             reason = f"{one.deaths} workers that trained it were lost; the last one {message.reason}"
-        if again:
-            self._ready.append(replace(one, alone=together))
-            return
-        if len(parts := _by_watcher(one)) > 1:
+        if not again and len(parts := _by_watcher(one)) > 1:
             self._ready.extend(parts)
             return
         try:
+            if again:
+                self._ready.append(replace(self._anew(one), alone=together))
+                return
             self._lease.fail(one.keys, reason)
             self._lease.release(one.keys)
         except LeaseLostError:
@@ -380,7 +381,17 @@ class Coordinator:
         for run in one.branch.runs:
             self._end(run, "failed")
 
+    def _anew(self, one: ClaimedBranch) -> ClaimedBranch:
+        """Return a lane as it is trained again: from its beginning where it left no state."""
+        if one.checkpoint is not None or not one.branch.start:
+            return one
+        self._lease.begin(map(_new_run, one.branch.runs))
+        self._listener.trained(-one.branch.start)
+        return replace(one, branch=one.branch.after(0))
+
     def _end(self, run: PlannedRun, status: str) -> None:
+        if status in ENDED and not run.task.forks:
+            self._store.checkpoints.delete_folder(run.key)
         self._trained.ended.add(run.key)
         self._checkpoints.pop(run.key, None)
         self._listener.ended(run, status)

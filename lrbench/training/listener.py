@@ -18,7 +18,7 @@ class Listener(Protocol):
         """Note that a stage begins."""
 
     def trained(self, iterations: int) -> None:
-        """Note that some iterations more are done, or need not be since their runs diverged."""
+        """Note that iterations are done, or need not be since their runs diverged; below 0, that they are lost."""
 
     def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
         """Note the step of a run, and its validation objective where there is a new one."""

@@ -54,7 +54,12 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
     classes = task.data.num_classes is not None
     val, test = (_classified(split) if classes else None for split in (evaluation.val, evaluation.test))
     train_loss = None if evaluation.train is None else evaluation.train.loss
-    metrics = metrics_at_end(RunEnd(train_loss, evaluation.val.loss, evaluation.test.loss, val, test))
+    return metrics_of_end(RunEnd(train_loss, evaluation.val.loss, evaluation.test.loss, val, test))
+
+
+def metrics_of_end(end: RunEnd) -> dict[str, Any]:
+    """Compute the metrics of the end of a run that are stored, by name."""
+    metrics, test = metrics_at_end(end), end.test
     if test is None:
         return metrics
     return metrics | {

@@ -41,11 +41,12 @@ class LaneSpec:
     Attributes:
         name: identifies the lane in messages.
         start, stop: the iterations to train, counted from 0; `stop` is not among them.
-        lrs: their learning rates, or a reactive policy.
+        lrs: their learning rates, or the policy where that is reactive, or the task's runs do not fork.
         watchers: the watcher of each run of the branch, if it has one, by the run's key.
         history: for a reactive policy, the evaluations before `start`: (iterations done, gain of the validation
             objective).
         state: the checkpoint that it goes on from; None for the initial weights.
+        folder: the folder that a training function may keep checkpoints in.
     """
 
     name: str
@@ -57,6 +58,7 @@ class LaneSpec:
     watchers: Mapping[str, Watcher | None]
     history: History = ()
     state: bytes | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy
 import torch
@@ -14,11 +13,8 @@ import torch
 from lrbench.engine import describe_device
 from lrbench.version import __version__
 
-if TYPE_CHECKING:
-    from lrbench.tasks import Task
 
-
-def provenance(task: Task, engine: str) -> dict[str, str | None]:
+def provenance(engine: str, precision: str | None, device: torch.device) -> dict[str, str | None]:
     """Return versions, commit, engine, precision and device of a run that is trained in this process."""
     return {
         "lrbench": __version__,
@@ -27,8 +23,8 @@ def provenance(task: Task, engine: str) -> dict[str, str | None]:
         "numpy": numpy.__version__,
         "python": platform.python_version(),
         "engine": engine,
-        "precision": task.precision,
-        "device": describe_device(task.device),
+        "precision": precision,
+        "device": describe_device(device),
     }
 
 

@@ -21,9 +21,10 @@ from lrbench.metrics import as_gain
 from lrbench.policy import Policy
 from lrbench.reproducible import surroundings_kept
 from lrbench.store import Score, Segment
-from lrbench.tasks import AnyTask, Task
+from lrbench.tasks import AnyTask, Task, TrainingFunction
+from lrbench.training.called import called
 from lrbench.training.measure import final, score
-from lrbench.training.messages import Lanes, OrderDone, OrderFailed, Probe, Progress, Step
+from lrbench.training.messages import Lanes, OrderDone, OrderFailed, Probe, Progress, Step, TrainLanes
 from lrbench.training.provenance import provenance
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.engine import Evaluation, State, Watcher
-    from lrbench.training.messages import LaneSpec, Message, Order, Setup, TrainLanes
+    from lrbench.training.messages import LaneSpec, Message, Order, Setup
 
 
 class Run:
@@ -137,7 +138,7 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
 
     After an interruption only the work since the last message is lost.
     """
-    origin = provenance(task, work.engine)
+    origin = provenance(work.engine, task.precision, task.device)
     going = [Run(lane, task) for lane in work.lanes]
     reported = time.perf_counter()
     while going:
@@ -198,6 +199,11 @@ class Worker:
 
     def _messages(self, order: Order) -> Iterator[Message]:
         task = self._task(order.task)
+        if isinstance(task, TrainingFunction):
+            assert isinstance(order, TrainLanes)
+            (lane,) = order.lanes
+            yield from called(lane, task, self._device)
+            return
         assert isinstance(task, Task)
         if isinstance(order, Probe):
             yield Lanes(fastest_lanes(task, order.at_most))

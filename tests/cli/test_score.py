@@ -9,7 +9,8 @@ from typer.testing import Result
 import lrbench as api
 from lrbench.policy_search import load_search
 from lrbench.store import open_store
-from lrbench.tasks.registry import register_task, tasks
+from lrbench.tasks import settings_from_dict
+from lrbench.tasks.registry import register_task
 
 Command = Callable[..., Result]
 
@@ -111,7 +112,9 @@ def own_task():
 def test_every_way_to_ask_for_a_budget_asks_for_the_same_run(
     lrbench: Command, tmp_path: Path, eval_every: int | None
 ) -> None:
-    register_task("own")(lambda: replace(tasks.find("mnist1d-mlp").build(), name="own", eval_every=eval_every))
+    register_task("own")(
+        lambda: replace(settings_from_dict({"base": "mnist1d-mlp"}), name="own", eval_every=eval_every)
+    )
     policy, store = "FIX(k0=0.1)", tmp_path / "lrbench.db"
     entry = f'seeds = 2\n[[policies]]\npolicy = "{policy}"\n'
     (tmp_path / "whole.toml").write_text(f'task = "own"\n{entry}')

@@ -3,7 +3,7 @@
 import pytest
 
 from lrbench.errors import TaskError
-from lrbench.tasks import SGD, Adam, Choice, load_task
+from lrbench.tasks import SGD, Adam, Choice, load_task, settings_from_dict
 from lrbench.tasks.registry import datasets, models, tasks
 
 TASKS = [
@@ -22,7 +22,7 @@ TASKS = [
 def test_the_tasks_are_listed_with_a_description_and_without_data() -> None:
     assert set(TASKS) <= set(tasks)
     assert all(entry.description for entry in tasks.values())
-    assert tasks.find("mnist-lenet").build().dataset.kind == "mnist"
+    assert settings_from_dict({"base": "mnist-lenet"}).dataset.kind == "mnist"
 
 
 def test_every_dataset_and_model_has_a_description() -> None:
@@ -45,7 +45,7 @@ def test_a_registry_is_read_only() -> None:
     ],
 )
 def test_a_task_has_the_settings_of_its_source(name: str, batch_size: int, steps: int, optimizer: SGD) -> None:
-    settings = tasks.find(name).build()
+    settings = settings_from_dict({"base": name})
     assert (settings.batch_size, settings.steps, settings.optimizer) == (batch_size, steps, optimizer)
 
 

@@ -102,7 +102,7 @@ def test_steps_alone_mean_another_budget_of_the_base(
     steps: int, eval_every: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "_entries", dict(tasks._entries))
-    base = replace(tasks.find("mnist1d-mlp").build(), name="mine", eval_every=eval_every)
+    base = replace(settings_from_dict({"base": "mnist1d-mlp"}), name="mine", eval_every=eval_every)
     register_task("mine")(lambda: base)
 
     described = make_task(settings_from_dict({"base": "mine", "steps": steps}))

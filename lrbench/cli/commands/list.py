@@ -124,18 +124,22 @@ def _policies() -> Listing:
 
 
 def _tasks() -> Listing:
+    from lrbench.tasks import TaskSettings
     from lrbench.tasks.registry import tasks
 
     rows: list[Row] = []
     items = []
     for name, entry in tasks.items():
         one = entry.build()
-        parts = {"dataset": str(one.dataset), "model": str(one.model), "optimizer": str(one.optimizer)}
-        items.append(
-            {"name": name, **parts, "batch_size": one.batch_size, "steps": one.steps, "description": entry.description}
-        )
-        trained = f"{one.model} on {one.dataset} by {one.optimizer}"
-        rows.append((Cell(name, "bold"), trained, f"{one.batch_size}", f"{one.steps}", entry.description))
+        parts: dict[str, str | int | None] = dict.fromkeys(("dataset", "model", "optimizer", "batch_size"))
+        trained = "a training function"
+        if isinstance(one, TaskSettings):
+            parts = {"dataset": str(one.dataset), "model": str(one.model), "optimizer": str(one.optimizer)}
+            parts["batch_size"] = one.batch_size
+            trained = f"{one.model} on {one.dataset} by {one.optimizer}"
+        items.append({"name": name, **parts, "steps": one.steps, "description": entry.description})
+        batch = "" if parts["batch_size"] is None else str(parts["batch_size"])
+        rows.append((Cell(name, "bold"), trained, batch, f"{one.steps}", entry.description))
     numbers = Column("batch", right=True), Column("steps", right=True)
     return Listing((Column("task"), Column("what is trained"), *numbers, Column("description")), rows, items)
 

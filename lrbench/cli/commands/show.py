@@ -108,9 +108,9 @@ def show(
     else:
         chosen = _drawable(policies)
     if task is not None:
-        from lrbench.tasks import load_task
+        from lrbench.tasks import task_of
 
-        loaded = load_task(task, data_root=data.data_root, download=data.download)
+        loaded = task_of(task, data_root=data.data_root, download=data.download)
         steps = steps or loaded.steps
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
     steps = steps or _common_budget(policies)

@@ -1,0 +1,169 @@
+"""TrainingFunction: a task that a function of the user's own trains, in whatever framework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from lrbench.display.readable import LINE_WIDTH, Block
+from lrbench.errors import PolicyError, TaskError, did_you_mean
+from lrbench.policy.kind import short_repr
+from lrbench.tasks import registry
+from lrbench.tasks.any_task import AnyTask
+from lrbench.tasks.fingerprint import fingerprint, text_digest
+from lrbench.tasks.limits import check_budget, eval_every_for
+from lrbench.tasks.metric import LOSS, Better, Bounds, check_scale
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.policy import Policy
+    from lrbench.tasks.training_run import TrainingRun
+
+SETTINGS = ("name", "steps", "eval_every")
+"""What can be changed of a training function; all else is its own."""
+
+Function: TypeAlias = "Callable[[TrainingRun], object]"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class TrainingFunction(AnyTask):
+    """A task that a function trains: `lrbench.trainable` makes it of one.
+
+    Attributes:
+        function: it trains one run, and reports on it to the `TrainingRun` that it is given.
+        epoch: the iterations of an epoch; None where lengths in epochs have no meaning.
+        version: stands for the code of the function in what the task is known by.
+    """
+
+    forks: ClassVar[bool] = False
+
+    name: str
+    function: Function
+    steps: int
+    eval_every: int
+    objective: str = LOSS
+    better: Better = "lower"
+    chance: float | None = None
+    bounds: Bounds = (None, None)
+    margin: float | None = None
+    epoch: int | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        where = f"task '{self.name}'"
+        for key in ("name", "objective"):
+            if not isinstance(value := getattr(self, key), str) or not value:
+                raise TaskError(f"trainable: {key} = {short_repr(value)} must be a text")
+        if not callable(self.function):
+            raise TaskError(f"{where}: trainable decorates a function of a run, not {short_repr(self.function)}")
+        others = {} if self.epoch is None else {"steps_per_epoch": self.epoch}
+        check_budget(where, steps=self.steps, eval_every=self.eval_every, **others)
+        check_scale(where, self.better, self.chance, self.bounds, self.margin)
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        better = "" if self.better == "higher" else ", lower is better"
+        yield f"{self.name}: a training function, judged by {self.objective}{better}"
+        yield f"{self.steps:,} iterations, evaluated every {self.eval_every:,}"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The iterations of an epoch; the whole budget where there are no epochs."""
+        return self.steps if self.epoch is None else self.epoch
+
+    @cached_property
+    def fingerprint(self) -> str:
+        try:
+            code = fingerprint(self.function, self.version)
+        except TaskError as error:
+            raise TaskError(f"task '{self.name}': {error}") from error
+        settings = {"function": code, "objective": self.objective, "better": self.better, "version": self.version}
+        return text_digest("training function", json.dumps(settings, sort_keys=True))
+
+    def bind(self, policy: Policy) -> Policy:
+        if self.epoch is None and (lengths := [text for text in policy.relative if text.endswith("ep")]):
+            raise PolicyError(
+                f"{', '.join(lengths[:3])} cannot be an epoch's length: task '{self.name}' has none, "
+                "give trainable(steps_per_epoch=...)"
+            )
+        return super().bind(policy)
+
+    def with_(self, **changes: Any) -> TrainingFunction:
+        unknown = next((name for name in changes if name not in SETTINGS), None)
+        if unknown is not None:
+            hint = did_you_mean(unknown, SETTINGS)
+            raise TaskError(
+                f"task '{self.name}' is a training function and has no setting '{unknown}'{hint}; "
+                f"it has {', '.join(SETTINGS)}"
+            )
+        return replace(self, **changes)
+
+    def to(self, device: torch.device | str) -> TrainingFunction:
+        """Return the task itself: its function has the device from its run."""
+        return self
+
+    def evaluated_on(self, samples: int) -> TrainingFunction:
+        """Return the task itself: its function chooses what it evaluates on."""
+        return self
+
+
+def trainable(
+    *,
+    name: str,
+    steps: int,
+    eval_every: int | None = None,
+    better: Better = "lower",
+    objective: str | None = None,
+    chance: float | None = None,
+    bounds: Bounds = (None, None),
+    margin: float | None = None,
+    steps_per_epoch: int | None = None,
+    version: str | None = None,
+) -> Callable[[Function], TrainingFunction]:
+    """Make a task of a function that trains one run, with the learning rates that the run gives it.
+
+    The function is called once for each run, and reports on it: see `TrainingRun`. The task is used as any other, in
+    Python, and by its name in study files and on the command line (`--plugin`). It is known by the function's code, and
+    takes no modifiers; its runs share no training.
+
+    Args:
+        name: the name of the task in results and study files.
+        steps: the budget in iterations.
+        eval_every: iterations between two reports; a twentieth of `steps` unless given.
+        better: whether "higher" or "lower" values of what is reported as `val` are better.
+        objective: the name of that number, such as "perplexity"; "loss" or "score" unless given, "top1" for accuracy.
+        chance: its value for a model that has learnt nothing, as which a run counts that diverged; such a run is left
+            out of means unless it is given.
+        bounds: its lowest and its highest value, None for an end that is open.
+        margin: the difference that does not matter, where a study gives none; as for `Metric`.
+        steps_per_epoch: the iterations of an epoch, for policies with lengths in epochs.
+        version: stands for the code of the function in what the task is known by.
+
+    Raises:
+        TaskError: a setting is not allowed, or another module has a task of this name.
+    """
+
+    check_budget(f"task '{name}'", steps=steps, eval_every=eval_every)
+    every = eval_every_for(steps) if eval_every is None else eval_every
+
+    def decorate(function: Function) -> TrainingFunction:
+        task = TrainingFunction(
+            name=name,
+            function=function,
+            steps=steps,
+            eval_every=every,
+            objective=objective or (LOSS if better == "lower" else "score"),
+            better=better,
+            chance=chance,
+            bounds=bounds,
+            margin=margin,
+            epoch=steps_per_epoch,
+            version=version,
+        )
+        registry.tasks.add(name, registry.Registration(name, wraps(function)(lambda: task)), function.__module__)
+        return task
+
+    return decorate

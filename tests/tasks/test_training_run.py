@@ -1,0 +1,153 @@
+"""A run gives a function its learning rates, and takes its reports in order."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrbench.errors import TaskError
+from lrbench.policy import parse
+from lrbench.tasks.training_function import TrainingFunction
+from lrbench.tasks.training_run import Report, RunOver, TrainingRun
+
+TASK = TrainingFunction(name="mine", function=print, steps=25, eval_every=10, bounds=(0.0, 1.0))
+
+
+def run(
+    folder: Path, policy: str = "LINEAR(k0=1, k1=0, l=1dur)", going_on: bool = True
+) -> tuple[TrainingRun, list[Report]]:
+    handed: list[Report] = []
+
+    def hand_over(new: Sequence[Report]) -> bool:
+        handed.extend(new)
+        return going_on
+
+    bound = TASK.bind(parse(policy))
+    made = TrainingRun(TASK, seed=3, policy=bound, device="cpu", folder=folder / "run", hand_over=hand_over)
+    return made, handed
+
+
+def test_iterations_and_their_rates_are_counted_from_one(tmp_path: Path) -> None:
+    one, _ = run(tmp_path)
+
+    assert [one.lr(step) for step in range(1, 26)] == parse("LINEAR(k0=1, k1=0, l=25)").lrs(0, 25).tolist()
+    assert [step for step in range(1, 26) if one.is_due(step)] == [10, 20, 25]
+    for step in (0, 26, 2.5, "3"):
+        with pytest.raises(TaskError, match=r"run.lr\(.*\): iterations are counted from 1 to 25"):
+            one.lr(step)  # type: ignore[arg-type]
+
+
+def test_the_scheduler_sets_the_rates_that_the_run_gives(tmp_path: Path) -> None:
+    one, _ = run(tmp_path)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=5.0)
+    scheduler = one.scheduler(optimizer)
+    rates = []
+    for _ in range(25):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+
+    assert rates == [one.lr(step) for step in range(1, 26)]
+
+
+@pytest.mark.parametrize("stepped_before", [False, True])
+def test_a_reactive_policy_falls_with_the_reports_in_the_scheduler_too(tmp_path: Path, stepped_before: bool) -> None:
+    one, _ = run(tmp_path, "REDUCEONPLATEAU(k0=1, gamma=0.5, patience=0)")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=5.0)
+    scheduler = one.scheduler(optimizer)
+    rates = []
+    for step in range(1, 26):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if stepped_before:
+            scheduler.step()
+        if one.is_due(step):
+            one.report(step, val=0.5)
+        if not stepped_before:
+            scheduler.step()
+
+    assert rates == [1.0] * 20 + [0.5] * 5
+    assert one.lr(21) == 0.5
+
+
+REFUSED: list[tuple[list[tuple[Any, dict[str, Any]]], str]] = [
+    ([(0, {})], r"run.report\(0\): iterations are counted from 1 to 25"),
+    ([(26, {})], r"run.report\(26\): iterations are counted from 1 to 25"),
+    (
+        [(5, {})],
+        r"run.report\(5\) is not due: report every 10 iterations and at the last, 25, whenever run.is_due says",
+    ),
+    ([(20, {})], r"run.report\(20\) comes before the report of iteration 10, which is due too"),
+    ([(10, {}), (10, {})], r"run.report\(10\) comes after the report of iteration 10: each is reported once"),
+    ([(10, {}), (20, {}), (10, {})], r"run.report\(10\) comes after the report of iteration 20"),
+    ([(10, {"val": "low"})], r"run.report\(10\): val is 'low' where a number is needed"),
+    ([(10, {"val": 3.0})], r"run.report\(10\): val is 3, outside of its bounds = \(0.0, 1.0\)"),
+    ([(10, {"test": [1, 2]})], r"run.report\(10\): test is \[1, 2\] where a number is needed"),
+    ([(10, {"metrics": {"f1": "?"}})], r"run.report\(10\): f1 is '\?' where a number is needed"),
+]
+
+
+@pytest.mark.parametrize(("reports", "sentence"), REFUSED)
+def test_a_report_that_cannot_be_is_refused_in_one_sentence(
+    tmp_path: Path, reports: list[tuple[Any, dict[str, Any]]], sentence: str
+) -> None:
+    one, handed = run(tmp_path)
+    *good, (step, numbers) = reports
+    for earlier, _ in good:
+        one.report(earlier, val=0.5)
+
+    with pytest.raises(TaskError, match="task 'mine': " + sentence):
+        one.report(step, **{"val": 0.5, **numbers})
+    assert len(handed) == len(good)
+
+
+def test_tensors_and_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    one, handed = run(tmp_path)
+    one.report(torch.tensor(10).item(), val=torch.tensor(0.5), train_loss=torch.tensor(2.0))  # type: ignore[arg-type]
+
+    assert (handed[0].val, handed[0].train_loss) == (0.5, 2.0)
+
+
+@pytest.mark.parametrize("numbers", [{"val": math.nan}, {"val": 0.5, "train_loss": math.inf}])
+def test_after_a_number_that_is_not_finite_the_run_is_over(tmp_path: Path, numbers: dict[str, Any]) -> None:
+    one, handed = run(tmp_path)
+    one.report(10, **numbers)
+
+    assert one.should_stop
+    assert not handed, "the end is handed over when the function has returned"
+    with pytest.raises(RunOver):
+        one.report(20, val=0.5)
+
+
+def test_a_run_that_is_stopped_ends_its_function_at_the_report(tmp_path: Path) -> None:
+    one, _ = run(tmp_path, going_on=False)
+
+    with pytest.raises(RunOver):
+        one.report(10, val=0.5)
+    assert one.should_stop
+
+
+def test_reports_are_remembered_where_the_function_keeps_checkpoints(tmp_path: Path) -> None:
+    first, _ = run(tmp_path)
+    first.checkpoint_folder.joinpath("state").write_text("10")
+    first.report(10, val=0.25, metrics={"f1": 0.5})
+    first.report(20, val=0.5)
+
+    resumed, handed = run(tmp_path)
+    assert resumed.checkpoint_folder.joinpath("state").read_text() == "10"
+    resumed.report(20, val=0.75)
+    assert [(one.step, one.val, dict(one.metrics)) for one in handed] == [(10, 0.25, {"f1": 0.5}), (20, 0.75, {})]
+
+    anew, handed = run(tmp_path)
+    anew.report(10, val=0.125)
+    assert [(one.step, one.val) for one in handed] == [(10, 0.125)]
+
+
+def test_without_a_checkpoint_folder_nothing_is_written(tmp_path: Path) -> None:
+    one, _ = run(tmp_path)
+    one.report(10, val=0.5)
+
+    assert not list(tmp_path.iterdir())
