@@ -18,6 +18,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
+from lrbench.metrics.goal import By, texts_of
 from lrbench.policy import PolicyLike, policy_of
 from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, run_search
@@ -26,7 +27,7 @@ from lrbench.progress import progress_where_seen
 from lrbench.store import Kind, Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
-from lrbench.study.results import Results, answer
+from lrbench.study.results import Results, answer, results
 from lrbench.study.study import Modifiers, Policies, Study
 from lrbench.tasks import AnyTask, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
@@ -211,23 +212,23 @@ class Lab:
         steps: int | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
+        by: By = (),
     ) -> Study:
-        """Return the study itself, or that of a file, with its data; with another budget or other seeds where given.
+        """Return the study itself, or that of a file, with its data; with another budget, seeds or goals where given.
 
         Raises:
             StudyError: there is none, or it cannot be used.
         """
         if not isinstance(study, Study):
-            return load_study(
-                study, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds, confirm=confirm
-            )
+            asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "by": by}
+            return load_study(study, data_root=self.data_root, download=self.download, **asked)
         changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
         if seeds is not None:
             numbers, first = split_seeds(seeds, study.name)
             changes |= {"seeds": seeds_of(numbers, study.name), "until_decided": first}
         if confirm is not None:
             changes["confirm"] = confirm
-        return replace(study, **changes)
+        return replace(study, **changes, by=texts_of(by) or study.by)
 
     @_question
     def run(
@@ -237,6 +238,7 @@ class Lab:
         steps: int | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
+        by: By = (),
         **lab: Unpack[LabArguments],
     ) -> Outcome:
         """Train what a study asks for and the store does not have yet, and rank its policies.
@@ -248,6 +250,7 @@ class Lab:
                 40 for the policies that more can help, until all are decided.
             confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the
                 study's own.
+            by: the goals that rank and judge, in place of the study's own; see `Study`.
             lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
 
         Raises:
@@ -255,7 +258,20 @@ class Lab:
             TaskError: policies take their peak from a range test, and no learning rate learns anything.
             KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
         """
-        return self._answered(self.study(study, steps=steps, seeds=seeds, confirm=confirm), "study")
+        return self._answered(self.study(study, steps=steps, seeds=seeds, confirm=confirm, by=by), "study")
+
+    def results(self, study: int | str, *, by: By = ()) -> Results:
+        """Rank and judge the policies of a study in the store; nothing is trained.
+
+        Args:
+            study: its name, NAME@VERSION or its number.
+            by: the goals that rank and judge, in place of the study's own; see `Study`.
+
+        Raises:
+            StoreError: the store has no such study, or cannot be read.
+            StudyError: a goal cannot be used.
+        """
+        return results(study, self.store, by)
 
     def _answered(self, study: Study, kind: Kind) -> Outcome:
         with self._trainer() as trainer:
@@ -274,6 +290,7 @@ class Lab:
         seeds: int | Sequence[int] | str = 5,
         steps: int | None = None,
         margin: float | None = None,
+        by: By = (),
         target: float | None = None,
         confirm: int = 0,
         name: str | None = None,
@@ -291,6 +308,7 @@ class Lab:
             seeds: how many (0, 1, ...), or which, or "5..40" until decided.
             steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
             margin: a policy within this distance of the best is as good as the best; by default that of the objective.
+            by: the goals that rank and judge; see `Study`.
             target: the validation objective to reach, for `steps_to_target`.
             confirm: on how many fresh seeds the winner and its closest rivals are scored again.
             name: what the store keeps the study as; by default made of the names of policies and task.
@@ -306,6 +324,7 @@ class Lab:
             seeds=seeds,
             steps=steps,
             margin=margin,
+            by=by,
             target=target,
             confirm=confirm,
             name=name,

@@ -65,6 +65,13 @@ def complete_goal(incomplete: str) -> list[str]:
     return _beginning(GOALS, incomplete)
 
 
+def complete_by(incomplete: str) -> list[str]:
+    """Complete the goals that rank a study."""
+    from lrbench.metrics.goal import metrics_by_goal
+
+    return _beginning(metrics_by_goal(), incomplete)
+
+
 def complete_plot(incomplete: str) -> list[str]:
     """Complete the kinds of plots."""
     from lrbench.cli.commands.report import plot_kinds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from lrbench.cli.completion import complete_policy, complete_stored, complete_task
+from lrbench.cli.completion import complete_by, complete_policy, complete_stored, complete_task
 from lrbench.cli.errors import Session, session_of
 from lrbench.cli.output import Answer, print_json, print_readable
 from lrbench.cli.stdout import part_stream
@@ -136,6 +136,16 @@ StudySeeds = Annotated[
         metavar="N|A..B",
         parser=seeds_or_range,
         help="Train with seeds 0 to N-1 in place of the file's own; or with A, and up to B until all are decided.",
+    ),
+]
+By = Annotated[
+    list[str] | None,
+    shown(
+        "--by",
+        metavar="GOAL",
+        help="Rank and judge by this goal in place of the study's own, such as loss, steps_to_target:50 or seconds:5%, "
+        "where the margin stands behind the colon; may repeat for verdicts by each.",
+        autocompletion=complete_by,
     ),
 ]
 TaskName = Annotated[

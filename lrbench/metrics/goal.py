@@ -8,15 +8,18 @@ share of the best policy's value, which compares logarithms and so is about geom
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.metric import METRICS, MetricDeclaration
 from lrbench.metrics.pairs import Pairs, Signs, Test
 from lrbench.metrics.runs import RunRecord
+
+if TYPE_CHECKING:
+    from lrbench.metrics.scorecard import Scorecard
 
 VALIDATION = "val_"
 TO_TARGET = "steps_to_target"
@@ -79,15 +82,20 @@ def _margin(given: str, where: str) -> Margin:
     return Margin(size, of_best)
 
 
+def texts_of(by: By) -> tuple[str, ...]:
+    """List goals as texts, which are given as one, several, or each with its margin."""
+    if isinstance(by, str):
+        return (by,)
+    return tuple(f"{name}:{margin}" for name, margin in by.items()) if isinstance(by, Mapping) else tuple(by)
+
+
 def goals_of(by: By) -> tuple[Goal, ...]:
-    """Read goals as they are given: one, several, or each with its margin.
+    """Read goals as they are given.
 
     Raises:
         StudyError: one has a margin that is none, or is given twice.
     """
-    if isinstance(by, Mapping):
-        by = [f"{name}:{margin}" for name, margin in by.items()]
-    goals = tuple(Goal.parse(one) for one in ([by] if isinstance(by, str) else by))
+    goals = tuple(map(Goal.parse, texts_of(by)))
     names = [goal.name for goal in goals]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"the goal '{twice}' is given {names.count(twice)} times, each may stand only once")
@@ -114,6 +122,21 @@ class Criterion:
     is_censored: bool = False
     resolution: float | None = None
     target: float | None = None
+
+    def is_known(self, card: Scorecard) -> bool:
+        """Whether a run of a policy has the number."""
+        reached = card.reached if self.figure == TO_TARGET else None
+        return bool(reached or (self.figure in card.metrics and card.metrics[self.figure].n))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an entry of the list `by` that `lrbench run --json` prints; a margin of the best is a share of it."""
+        margin = {"margin": self.margin.size, "of_best": self.margin.of_best}
+        return {"goal": self.name, "metric": self.figure, "better": self.better, **margin}
+
+    @property
+    def needs_base_lrs(self) -> bool:
+        """Whether it is known once the runs at other base LRs are."""
+        return self.figure.startswith(OVER_BASE_LRS)
 
     @property
     def test(self) -> Test:
@@ -158,25 +181,41 @@ def objective_criterion(objective: str, better: Better, margin: float, resolutio
     return Criterion(objective, figure, better, Margin(margin), f"val {objective}", resolution=resolution)
 
 
-def criterion(goal: Goal, objective: Criterion, *, steps: int, target: float | None = None) -> Criterion:
-    """Find what a goal means on a task.
+def criteria(
+    by: By, objective: Criterion, *, steps: int, target: float | None = None, base_lr_scales: Collection[float] = ()
+) -> tuple[Criterion, ...]:
+    """Find what goals mean on a task; without one it is the objective that ranks.
 
     Args:
         objective: the criterion of the task's objective.
         steps: the budget in iterations.
         target: the validation score to which iterations are counted.
+        base_lr_scales: the factors on the base LR at which policies are trained too.
 
     Raises:
-        StudyError: there is no such metric, or policies are not ranked by it.
+        StudyError: there is no such metric, policies are not ranked by it, it lacks what it needs, its margin is none,
+            or it is given twice.
     """
+    found = tuple(_criterion(goal, objective, steps, target) for goal in goals_of(by))
+    for one in found:
+        if one.figure == TO_TARGET and target is None:
+            raise StudyError(
+                f"by {one.name}: a target is missing, the validation score to which iterations are counted"
+            )
+        if one.needs_base_lrs and not {*base_lr_scales} - {1}:
+            raise StudyError(f"by {one.name}: base_lr_scales are missing, at which policies are trained too")
+    return found or (objective,)
+
+
+def _criterion(goal: Goal, objective: Criterion, steps: int, target: float | None) -> Criterion:
     if goal.name in (objective.name, objective.figure):
         if goal.margin is None:
             return objective
         return replace(objective, margin=goal.margin, resolution=None if goal.margin.of_best else objective.resolution)
-    known = {objective.name: None} | _metrics_by_goal()
+    known = {objective.name: None} | metrics_by_goal()
     metric = known.get(goal.name) or METRICS.get(goal.name)
     if metric is None or metric.better is None or not metric.is_goal:
-        raise StudyError(unknown_name("goal", goal.name, known))
+        raise StudyError(f"by: {unknown_name('goal', goal.name, known)}; one of your own needs its plugin")
     size = metric.default_margin * (steps if metric.margin_of == "steps" else 1)
     return Criterion(
         name=goal.name,
@@ -191,7 +230,8 @@ def criterion(goal: Goal, objective: Criterion, *, steps: int, target: float | N
     )
 
 
-def _metrics_by_goal() -> dict[str, MetricDeclaration | None]:
+def metrics_by_goal() -> dict[str, MetricDeclaration]:
+    """Return the metrics by which policies may be ranked, by the names of the goals."""
     return {
         name.removeprefix(VALIDATION): metric for name, metric in METRICS.items() if metric.is_goal and metric.better
     }

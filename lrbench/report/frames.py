@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lrbench.metrics import Better, Confirmation
+    from lrbench.metrics.goal import By
     from lrbench.store import Store, StoredRun, StudyRecord, StudySlot, TaskRecord
 
 CURVE = (
@@ -95,16 +96,20 @@ class Frames:
         )
 
 
-def study_frames(study: int | str, store: Store) -> Frames:
+def study_frames(study: int | str, store: Store, by: By = ()) -> Frames:
     """Read a study from a store.
+
+    Args:
+        by: the goals, in place of the study's own.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
+        StudyError: a goal cannot be used.
     """
     import pandas as pd
 
     evidence = StudyRuns.of(study, store)
-    results = answer(evidence)
+    results = answer(evidence, by)
     return Frames(
         evidence.name,
         store.name,

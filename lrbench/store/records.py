@@ -269,6 +269,7 @@ class StudyRecord(_Record):
         looks: the numbers of seeds at which verdicts are made, each with its share of the error rate, as they were
             fixed when the study was first run; None in older records.
         variants: the names of the variants; the empty one is training without modifiers.
+        by: the goals that rank, each NAME or NAME:MARGIN; none for the objective of each task.
         search: the proposals of a record of kind "search", which has no runs itself.
     """
 
@@ -282,6 +283,7 @@ class StudyRecord(_Record):
     policies: tuple[PolicyRecord, ...] = ()
     variants: tuple[str, ...] = ("",)
     tasks: tuple[TaskRecord, ...] = ()
+    by: tuple[str, ...] = ()
     search: SearchRecord | None = None
 
     def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
@@ -293,10 +295,10 @@ class StudyRecord(_Record):
     def _not_hashed(self) -> dict[str, Any]:
         """The fields that are not hashed.
 
-        Looks stay as they were at first, older records had neither field, and the text of a policy has a digest of LRs.
+        Looks stay as they were at first, older records lacked fields, and the text of a policy has a digest of LRs.
         """
-        never: dict[str, Any] = {"looks": True, "policies": {"__all__": {"lrs"}}}
-        return never if self.until_decided is not None else never | {"until_decided": True}
+        lacked = {name: True for name in ("until_decided", "by") if not getattr(self, name)}
+        return {"looks": True, "policies": {"__all__": {"lrs"}}, **lacked}
 
     def going_on_from(self, older: Self) -> Self:
         """Return this record with the looks of an older one that it adds to, and with its seeds first.

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import Interval, PolicyRuns, paired_interval
+from lrbench.metrics.goal import By, Criterion, texts_of
+from lrbench.metrics.ranking import gain_table
 from lrbench.store import Store
 from lrbench.study.results import StudyRuns
 
@@ -20,22 +24,28 @@ class Comparison:
     Attributes:
         differences: by metric, the 95% t interval of the first policy's value minus the second's, over the seeds
             where both have one.
+        ahead: by goal, the number of seeds on which the first policy is better, and on which the second is; a run that
+            never reaches the target is worse than one that does.
     """
 
     task: str
     first: str
     second: str
     differences: Mapping[str, Interval]
+    ahead: Mapping[str, tuple[int, int]]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comparison, ...]:
+def compare_two(study: str, first: str, second: str, store: Store, by: By = ()) -> tuple[Comparison, ...]:
     """Compare two policies of a study, each named as in the study or by its text; one comparison a task.
 
+    Args:
+        by: the goals, in place of the study's own; where some are given, they alone are compared.
+
     Raises:
-        StudyError: the study has no such policy, or one of the two has no run that has ended.
+        StudyError: the study has no such policy, one of the two has no run that has ended, or a goal cannot be used.
         StoreError: the store has no study of that name, or cannot be read.
     """
     evidence = StudyRuns.of(study, store)
@@ -46,8 +56,10 @@ def compare_two(study: str, first: str, second: str, store: Store) -> tuple[Comp
         for name in (one, other):
             if name not in contenders:
                 raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task.name}' that has ended")
-        differences = _differences(contenders[one], contenders[other])
-        comparisons.append(Comparison(task.name, one, other, differences))
+        pair, goals = (contenders[one], contenders[other]), evidence.goals(task, by)
+        differences = _by_goal(pair, goals) if texts_of(by) else _differences(*pair)
+        ahead = {goal.name: _ahead(pair, goal) for goal in goals}
+        comparisons.append(Comparison(task.name, one, other, differences, ahead))
     return tuple(comparisons)
 
 
@@ -68,6 +80,21 @@ def _differences(one: PolicyRuns, other: PolicyRuns) -> dict[str, Interval]:
     seeds = sorted(ones.keys() & others.keys())
     names = dict.fromkeys(name for seed in seeds for name in (*ones[seed], *others[seed]))
     return {name: paired_interval(_column(ones, seeds, name), _column(others, seeds, name)) for name in names}
+
+
+def _by_goal(pair: Sequence[PolicyRuns], goals: Sequence[Criterion]) -> dict[str, Interval]:
+    found = {}
+    for goal in goals:
+        one, other = ({run.seed: goal.value(run) for run in contender.runs} for contender in pair)
+        known = [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
+        columns = np.array(known, dtype=np.float64).reshape(-1, 2).T
+        found[goal.name] = paired_interval(*columns)
+    return found
+
+
+def _ahead(pair: Sequence[PolicyRuns], goal: Criterion) -> tuple[int, int]:
+    (one, other), _ = gain_table(pair, goal.gain)
+    return int((one > other).sum()), int((other > one).sum())
 
 
 def _column(figures: Mapping[int, Mapping[str, float | None]], seeds: Sequence[int], name: str) -> list[float]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
+from lrbench.metrics.goal import By, texts_of
 from lrbench.study.file_modifiers import count_variants, variants_of
 from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import StudySettings, check_runs, split_seeds
@@ -54,6 +55,7 @@ def load_study(
     steps: int | None = None,
     seeds: int | str | None = None,
     confirm: int | None = None,
+    by: By = (),
 ) -> Study:
     """Read a study file, check all of it, and load the data of its tasks.
 
@@ -65,6 +67,7 @@ def load_study(
         steps: the training budget of every task in iterations, in place of the file's or the task's.
         seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of the file's.
         confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the file's.
+        by: the goals, in place of the file's.
 
     Raises:
         StudyError: the file cannot be read or used; one sentence that names the file, the key and what is allowed.
@@ -76,6 +79,8 @@ def load_study(
     where = str(file)
     if "search" in raw and "policies" not in raw:
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
+    if goals := texts_of(by):
+        raw |= {"by": goals}
     if seeds is not None:
         raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
     if confirm is not None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lrbench.errors import StudyError
 from lrbench.files import is_utf8
 from lrbench.metrics import BASE_LR_SCALES, METRICS
+from lrbench.metrics.goal import texts_of
 from lrbench.metrics.metric import default_margin
 from lrbench.metrics.runs import TOP1
 from lrbench.policy.budget import read_number
@@ -127,16 +128,30 @@ def _different(scales: tuple[float, ...]) -> tuple[float, ...]:
     return scales
 
 
+def _goals(by: object) -> object:
+    return texts_of(by) if isinstance(by, str | Mapping | Sequence) else by
+
+
 class StudySettings(SharedSettings):
     """Settings of studies.
 
     Attributes:
+        by: the goals that rank and judge policies, such as `"steps_to_target"` or `["top1", "seconds:5%"]`, the first
+            of which ranks; the task's objective unless given
         until_decided: the number of seeds with which every policy begins, where seeds are added until it is decided
         steps: the budget of every task, in place of the task's own
         base_lr_scales: train every policy at other base LRs too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
     """
 
+    by: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_goals),
+        Field(
+            description="the name of a metric, a list of them, each with a margin behind a colon if need be, or a "
+            "table of their margins"
+        ),
+    ] = ()
     until_decided: Annotated[Annotated[Whole, Field(ge=2)] | None, Field(description="a number of seeds from 2 on")] = (
         None
     )

@@ -1,7 +1,7 @@
 """The rounds of a study that adds seeds until its policies are decided, computed from its stored runs.
 
 Rounds are not stored. Each depends only on the scores of the rounds before, so that a study that was cut off goes on as
-if it had not been, whatever other runs the store has.
+if it had not been, whatever other runs the store has. The first goal of the study is what is to be decided.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrbench.metrics.racing import next_seeds
-from lrbench.metrics.ranking import PolicyRuns, score_table
-from lrbench.study.results import resolution
+from lrbench.metrics.ranking import PolicyRuns, gain_table
 
 if TYPE_CHECKING:
     from lrbench.store import TaskRecord
@@ -35,23 +34,25 @@ def last_round(evidence: StudyRuns) -> tuple[Round, bool]:
 
 
 def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int], bool]:
-    over, looks = evidence.over(task), evidence.looks
+    goals, looks = evidence.goals(task), evidence.looks
+    over, goal = evidence.over(task, goals), goals[0]
     last = max(look for look in looks.seeds if look <= len(evidence.record.seeds))
     records = evidence.records(task, "main")
     rows = [PolicyRuns(name, "", tuple(records.get(row, ()))) for row, name in evidence.labels.items()]
-    scores, diverged = score_table(rows, evidence.record.seeds)
+    gains, diverged = gain_table(rows, goal.gain, evidence.record.seeds)
     done = np.zeros(len(rows), dtype=np.int64)
     while True:
-        given = np.arange(scores.shape[1]) < done[:, None]
+        given = np.arange(gains.shape[1]) < done[:, None]
         wanted = next_seeds(
-            np.where(given, scores, np.nan),
+            np.where(given, gains, np.nan),
             done,
-            evidence.record.margin,
+            goal.distance,
             looks,
             last,
             alpha=evidence.alpha,
             diverged=diverged & given,
-            resolution=resolution(task),
+            resolution=goal.resolution,
+            test=goal.test,
         )
         plan = dict(zip(evidence.labels, wanted.tolist(), strict=True))
         if (wanted == done).all():

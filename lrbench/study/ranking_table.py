@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lrbench.display.names import unbroken, wrapped
 from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room, widths_for
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.confirmation import explained
+from lrbench.metrics.goal import TO_TARGET, VALIDATION
 from lrbench.metrics.statistics import NOTHING_KNOWN
 from lrbench.study.row_names import RowNames
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
-    from lrbench.metrics import Confirmation, Scorecard
+    from lrbench.metrics import Confirmation, Scorecard, Verdict
+    from lrbench.metrics.goal import Criterion
     from lrbench.study.results import Results, TaskResults
 
 STYLES = {"good": "bold green", "avoid": "red", "undecided": "yellow"}
@@ -23,7 +25,7 @@ NAME_STYLES = ("bold", "cyan")
 MOST_NAMES = 8
 """The most policies that a sentence below the ranking names."""
 
-TO_TARGET = "steps_to_target"
+PER_GOAL = "Claims are per goal: each goal has an error rate of 5% of its own, and none is about all goals together."
 
 WIDEST = (40, 48)
 """The widths of one column of names, and of two together; longer names fill several lines."""
@@ -36,16 +38,26 @@ def ranking(results: Results, task: TaskResults, names: RowNames, width: int, *,
         width: of a line in characters.
         drawn: show the learning rates of each policy.
     """
-    title = f"{results.study} on {task.task}, margin {results.margin:g}"
+    title = f"{results.study} on {task.task}, {_terms(task)}"
     title += "" if results.target is None else f", target {results.target:g}"
     title += f", lower {task.objective} is better" if task.better == "lower" else ""
     figures = (*(_shapes(task) if drawn else ()), *_figures(task, results.target))
     yield _cards(task.scorecards, figures, names, width, title)
-    yield from (*task.remarks, *_undecided(task.scorecards, names), *names.legend())
+    if len(task.goals) > 1:
+        yield PER_GOAL
+    undecided = (line for goal in task.goals for line in _undecided(task, goal, names))
+    yield from (*task.remarks, *undecided, *names.legend())
     if task.confirmed:
         yield ""
         yield _confirmed(task, task.confirmed, names, width)
         yield from explained(task.confirmed)
+
+
+def _terms(task: TaskResults) -> str:
+    """Return by what policies are judged: the margins, with the names of goals where these are not the objective."""
+    if [goal.name for goal in task.goals] == [task.objective]:
+        return f"margin {task.goals[0].margin}"
+    return f"by {', '.join(f'{goal.name} (margin {goal.margin})' for goal in task.goals)}"
 
 
 def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
@@ -55,7 +67,7 @@ def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowN
         beside.insert(0, Figures("val if chosen", [Cell(f"{confirmation.simultaneous}") for confirmation in confirmed]))
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
-    return _cards(cards, (*_scores(cards, task.objective), *beside), names, width, title)
+    return _cards(cards, (*_scores(cards, task, cards[0].verdicts), *beside), names, width, title)
 
 
 def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:
@@ -75,18 +87,26 @@ def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNam
     return Table(columns, rows, title)
 
 
-def _scores(cards: Sequence[Scorecard], objective: str) -> tuple[Figures, ...]:
+def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str]) -> tuple[Figures, ...]:
+    """Show verdicts, by one goal or several, and the objective."""
     counts = [card.n for card in cards]
+    names = list(goals)
+    titles = ["verdict"] if len(names) == 1 else [f"by {name}" for name in names]
     return (
-        Figures("verdict", [_verdict(card) for card in cards], right=False),
+        *(
+            Figures(title, [_verdict(card.verdicts[name]) for card in cards], right=False)
+            for title, name in zip(titles, names, strict=True)
+        ),
         *([Figures("seeds", [Cell(f"{count:,}") for count in counts])] if len(set(counts)) > 1 else []),
-        Figures(f"val {objective}", [Cell(f"{card.val}") for card in cards]),
-        Figures(f"test {objective}", [Cell(f"{card.test}") for card in cards]),
+        Figures(f"val {task.objective}", [Cell(f"{card.val}") for card in cards]),
+        Figures(f"test {task.objective}", [Cell(f"{card.test}") for card in cards]),
     )
 
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
     cards = task.scorecards
+    others = [goal for goal in task.goals if goal.figure != f"{VALIDATION}{task.objective}"]
+    known = {name for card in cards for name in card.metrics} - {goal.figure for goal in others}
 
     def figures(metric: MetricDeclaration) -> Figures:
         if metric.name == TO_TARGET:
@@ -95,9 +115,19 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
         means = [card.metrics[metric.name].point if metric.name in card.metrics else NOTHING_KNOWN for card in cards]
         return Figures(metric.title, [Cell(format(mean, metric.form)) for mean in means], metric.dispensable)
 
-    known = {name for card in cards for name in card.metrics}
     columns = [metric for name, metric in METRICS.items() if metric.column == "ranking" and name in known]
-    return (*_scores(cards, task.objective), *map(figures, columns))
+    ranked = (Figures(goal.title, [Cell(_of_goal(card, goal)) for card in cards]) for goal in others)
+    scores = _scores(cards, task, [goal.name for goal in task.goals])
+    verdicts = len(task.goals)
+    return (*scores[:verdicts], *ranked, *scores[verdicts:], *map(figures, columns))
+
+
+def _of_goal(card: Scorecard, goal: Criterion) -> str:
+    """Show a metric by which policies are ranked, with its interval where there is one."""
+    interval = card.metrics.get(goal.figure, NOTHING_KNOWN)
+    return (
+        _arrival(card, goal.form) if goal.figure == TO_TARGET and interval.mean is None else f"{interval:{goal.form}}"
+    )
 
 
 def _shapes(task: TaskResults) -> Iterator[Figures]:
@@ -110,9 +140,8 @@ def _shapes(task: TaskResults) -> Iterator[Figures]:
     yield Figures("LR", [Cell("") if lrs is None else curve_cell(lrs) for lrs in curves], dispensable=1, right=False)
 
 
-def _verdict(card: Scorecard) -> Cell:
-    label = "" if card.verdict is None else card.verdict.label
-    return Cell(label, STYLES.get(label, ""))
+def _verdict(verdict: Verdict) -> Cell:
+    return Cell(verdict.label, STYLES[verdict.label])
 
 
 def _arrival(card: Scorecard, form: str) -> str:
@@ -123,9 +152,11 @@ def _arrival(card: Scorecard, form: str) -> str:
     return format(steps.point, form)
 
 
-def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:
+def _undecided(task: TaskResults, goal: Criterion, names: RowNames) -> Iterator[str]:
     """Explain open verdicts: a line for those that more seeds would decide, and one for each other reason."""
-    open_verdicts = [(card.name, card.verdict) for card in cards if card.verdict and card.verdict.label == "undecided"]
+    verdicts = [(card.name, card.verdicts[goal.name]) for card in task.scorecards]
+    open_verdicts = [(name, verdict) for name, verdict in verdicts if verdict.label == "undecided"]
+    what = "undecided" if len(task.goals) == 1 else f"undecided by {goal.name}"
     reasons: dict[str, list[str]] = {}
     for name, verdict in open_verdicts:
         needed = verdict.seeds_needed
@@ -133,4 +164,4 @@ def _undecided(cards: Sequence[Scorecard], names: RowNames) -> Iterator[str]:
         reasons.setdefault(reason, []).append(unbroken(names.joint(name) + (f" {needed}" if needed else "")))
     for reason, called in reasons.items():
         more = f", and {len(called) - MOST_NAMES} more" if len(called) > MOST_NAMES else ""
-        yield f"undecided, {reason}: {', '.join(called[:MOST_NAMES])}{more}"
+        yield f"{what}, {reason}: {', '.join(called[:MOST_NAMES])}{more}"

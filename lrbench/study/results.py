@@ -13,6 +13,7 @@ import numpy as np
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
+from lrbench.errors import StudyError
 from lrbench.metrics import (
     Better,
     Confirmation,
@@ -33,6 +34,7 @@ from lrbench.metrics import (
 )
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
+from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.ranking import score_table
 from lrbench.metrics.runs import TOP1
@@ -76,7 +78,7 @@ class TaskResults:
 
     Attributes:
         objective: the metric that ranks, "top1" or the task's own.
-        scorecards: every policy that has a run, best mean validation objective first.
+        scorecards: every policy that has a run, best mean validation objective first, or by the first goal.
         confirmed: the finalists on fresh seeds, the winner first; empty without a confirmation.
         failures: the runs that failed, which are left out of all else.
         rows: the policy and variant of each scorecard, by its name.
@@ -90,6 +92,7 @@ class TaskResults:
         steps, steps_per_epoch: the task's budget and the length of its epoch, in iterations.
         better: whether a higher or a lower objective is better.
         chance: the objective's value for guessing; None where it is not known.
+        goals: what ranks and judges, the first of which ranks.
     """
 
     task: str
@@ -108,6 +111,7 @@ class TaskResults:
     steps_per_epoch: int | None = None
     better: Better = "higher"
     chance: float | None = None
+    goals: tuple[Criterion, ...] = ()
 
     def __repr__(self) -> str:
         return f"<TaskResults: {many(len(self.scorecards), 'scorecard')} on {printable(self.task)}>"
@@ -122,6 +126,9 @@ class TaskResults:
                 f"{self.objective} is NaN or infinite at the end of {lost} of {runs} runs; NaN and what is infinitely "
                 "bad count as chance."
             )
+        lacking = [goal.name for goal in self.goals if not any(goal.is_known(card) for card in self.scorecards)]
+        if self.scorecards:
+            remarks += [f"No run has {name}, so that nothing is claimed by it." for name in lacking]
         if self._is_worse_than_chance:
             other = "lower" if self.better == "higher" else "higher"
             unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"
@@ -154,6 +161,7 @@ class TaskResults:
             "task": self.task,
             "objective": self.objective,
             "better": self.better,
+            "by": [goal.to_json() for goal in self.goals],
             "looks": list(self.looks),
             "policies": [{**card.to_json(), "modifier": self.rows[card.name][1] or None} for card in self.scorecards],
         }
@@ -265,13 +273,16 @@ class StudyRuns:
         """The error rate of each kind of verdict on one task, which makes `ALPHA` over all tasks."""
         return ALPHA / len(self.tasks)
 
-    def over(self, task: TaskRecord) -> Mapping[Row, int]:
-        """Count the first seeds of each row on a task whose runs have ended or failed."""
-        over: dict[Row, set[int]] = {row: set() for row in self.labels}
-        for slot, run in self._begun(task, "main"):
-            if run.ended or run.error:
-                over[slot.policy, slot.variant].add(slot.seed)
-        return {row: sum(1 for _ in takewhile(seeds.__contains__, self.record.seeds)) for row, seeds in over.items()}
+    def over(self, task: TaskRecord, by: Iterable[Criterion] = ()) -> Mapping[Row, int]:
+        """Count the first seeds of each row on a task whose runs have ended or failed, as far as goals need them."""
+        stages = ("main", "scale") if any(goal.needs_base_lrs for goal in by) else ("main",)
+        over: dict[Row, dict[int, bool]] = {row: {} for row in self.labels}
+        for slot in self.slots:
+            if slot.task == task.name and slot.stage in stages:
+                run, seeds = self.runs.get(slot.run), over[slot.policy, slot.variant]
+                is_over = run is not None and (run.ended or run.error is not None)
+                seeds[slot.seed] = seeds.get(slot.seed, True) and is_over
+        return {row: sum(1 for _ in takewhile(seeds.get, self.record.seeds)) for row, seeds in over.items()}
 
     @cached_property
     def labels(self) -> Mapping[Row, str]:
@@ -290,10 +301,27 @@ class StudyRuns:
             PolicyRuns(name, texts[row[0]], tuple(records[row])) for row, name in self.labels.items() if row in records
         ]
 
-    def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns]) -> dict[str, Any]:
+    def goals(self, task: TaskRecord, by: By = ()) -> tuple[Criterion, ...]:
+        """Return what ranks and judges on a task, in place of the study's own where goals are given.
+
+        Raises:
+            StudyError: a goal cannot be used.
+        """
+        record = self.record
+        objective = objective_criterion(task.objective, task.better, record.margin, resolution(task))
+        goals = texts_of(by) or record.by
+        try:
+            return criteria(
+                goals, objective, steps=task.steps, target=record.target, base_lr_scales=record.base_lr_scales
+            )
+        except StudyError as error:
+            raise StudyError(f"study '{self.name}': {error}") from error
+
+    def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns], by: Sequence[Criterion] = ()) -> dict[str, Any]:
         """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks."""
-        over = self.over(task)
+        over = self.over(task, by)
         return {
+            "by": by,
             "margin": self.record.margin,
             "alpha": self.alpha,
             "resolution": resolution(task),
@@ -346,23 +374,28 @@ class StudyRuns:
         }
 
 
-def results(study: int | str, store: Store) -> Results:
+def results(study: int | str, store: Store, by: By = ()) -> Results:
     """Rank and judge the policies of a study by the runs that have ended.
+
+    Args:
+        by: the goals, in place of the study's own.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
+        StudyError: a goal cannot be used.
     """
-    return answer(StudyRuns.of(study, store))
+    return answer(StudyRuns.of(study, store), by)
 
 
-def answer(evidence: StudyRuns) -> Results:
+def answer(evidence: StudyRuns, by: By = ()) -> Results:
     """Compute `results` of a study that was read already."""
     margin, target = evidence.record.margin, evidence.record.target
     answers = []
     for task in evidence.tasks:
-        records, over = evidence.records(task, "main"), evidence.over(task)
+        goals = evidence.goals(task, by)
+        records, over = evidence.records(task, "main"), evidence.over(task, goals)
         main = evidence.contenders(records)
-        cards = rank(main, **evidence.terms(task, main), target=target)
+        cards = rank(main, **evidence.terms(task, main, goals), target=target)
         spread, collapsed = _noise(main, cards, task)
         answers.append(
             TaskResults(
@@ -382,6 +415,7 @@ def answer(evidence: StudyRuns) -> Results:
                 steps_per_epoch=task.steps_per_epoch,
                 better=task.better,
                 chance=task.chance,
+                goals=goals,
             )
         )
     return Results(evidence.name, margin, target, tuple(answers))
@@ -411,8 +445,11 @@ def _confirmed(
 def _noise(
     contenders: Iterable[PolicyRuns], cards: Iterable[Scorecard], task: TaskRecord
 ) -> tuple[Spread | None, Mapping[str, int]]:
-    """Estimate the spread between seeds, and count collapses, of the policies that are not avoided."""
-    avoided = {card.name for card in cards if card.verdict is not None and card.verdict.label == "avoid"}
+    """Estimate the spread between seeds, and count collapses, of the policies that the objective does not avoid."""
+    judged = {card.name: card.verdicts[task.objective] for card in cards if task.objective in card.verdicts}
+    if not judged:
+        return None, {}
+    avoided = {name for name, verdict in judged.items() if verdict.label == "avoid"}
     open_ones = [one for one in contenders if one.name not in avoided]
     (val, diverged), (test, _) = score_table(open_ones), score_table(open_ones, split="test")
     val = np.where(diverged, np.nan, val)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
+from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion
 from lrbench.metrics.looks import Looks
 from lrbench.policy.kind import short_repr
 from lrbench.study.file_modifiers import variants_of
@@ -85,7 +86,10 @@ class Study(Readable):
         name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
             fraction) is as good as the best; by default that of the objective: 0.01 of an accuracy, 0.02 of a
-            cross-entropy.
+            cross-entropy. Another goal has its own in `by`, or the default of its metric.
+        by: the goals that rank and judge, of which the first ranks: names of metrics, each with a margin behind a colon
+            if need be, `["top1", "steps_to_target:50"]`, or a table of their margins; the objective of each task unless
+            given. Claims are per goal.
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
         confirm: the number of fresh seeds on which the winner and its closest rivals are scored again.
         base_lr_scales: factors on the base LR at which every policy is also trained, for its robustness; true for
@@ -103,6 +107,7 @@ class Study(Readable):
     seeds: tuple[int, ...]
     until_decided: int | None
     margin: float
+    by: tuple[str, ...]
     target: float | None
     confirm: int
     base_lr_scales: tuple[float, ...]
@@ -120,6 +125,7 @@ class Study(Readable):
         steps: int | None = None,
         name: str | None = None,
         margin: float | None = None,
+        by: By = (),
         target: float | None = None,
         confirm: int = 0,
         base_lr_scales: bool | Sequence[float] = False,
@@ -131,7 +137,7 @@ class Study(Readable):
         if name is not None and not isinstance(name, str):
             raise StudyError(f"study: name = {short_repr(name)} must be a text")
         numbers, first = split_seeds(seeds, where)
-        asked = {"seeds": numbers, "margin": margin, "target": target, "confirm": confirm, "steps": steps}
+        asked = {"seeds": numbers, "margin": margin, "by": by, "target": target, "confirm": confirm, "steps": steps}
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
         settings = validated(StudySettings, asked, where)
         settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
@@ -174,6 +180,10 @@ class Study(Readable):
         check_rates(where, len(self.policies) * len(scales), max(task.steps for task in self.tasks))
         for task in self.tasks:
             check_scores({"margin": self.margin, "target": self.target}, task, where)
+            try:
+                self.goals(task)
+            except StudyError as error:
+                raise StudyError(f"{where}: {error}") from error
             for variant in self.variants:
                 variant.check(task)
             for named in self.policies:
@@ -195,6 +205,11 @@ class Study(Readable):
             yield f"each also with {', or '.join(variant.name for variant in self.modifiers)}"
         target = "" if self.target is None else f", target {self.target:g}"
         yield f"margin {self.margin:g}{target}"
+
+    def goals(self, task: AnyTask) -> tuple[Criterion, ...]:
+        """Return what ranks and judges on a task, the first of which ranks."""
+        objective = objective_criterion(task.objective, task.better, self.margin)
+        return criteria(self.by, objective, steps=task.steps, target=self.target, base_lr_scales=self.base_lr_scales)
 
     @property
     def looks(self) -> Looks:

@@ -122,7 +122,8 @@ def plan(study: Study) -> Plan:
             "trains first: what the study takes is known after that"
         )
     scales = [scale for scale in study.base_lr_scales if scale != 1]
-    first = study.seeds[: study.until_decided]
+    judged = any(goal.needs_base_lrs for task in study.tasks for goal in study.goals(task))
+    first = study.seeds if judged else study.seeds[: study.until_decided]
     return Plan(study, (*_runs(study, study.seeds), *_runs(study, first, "scale", scales)))
 
 

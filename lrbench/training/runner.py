@@ -339,6 +339,7 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
             for one in study.policies
         ),
         variants=tuple(dict.fromkeys(run.variant.name for run in plan.runs)),
+        by=study.by,
         tasks=tuple(
             TaskRecord(
                 name=task.name,

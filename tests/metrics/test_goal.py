@@ -5,7 +5,7 @@ import pytest
 
 from lrbench.errors import StudyError
 from lrbench.metrics import PolicyRuns, RunRecord, rank, register_metric
-from lrbench.metrics.goal import By, Criterion, Goal, Margin, criterion, goals_of, objective_criterion
+from lrbench.metrics.goal import By, Criterion, Margin, criteria, goals_of, objective_criterion
 from lrbench.metrics.runs import Curve
 from tests.registries import forget_registrations
 
@@ -13,8 +13,9 @@ MakeRun = Callable[..., RunRecord]
 TOP1 = objective_criterion("top1", "higher", 0.02)
 
 
-def asked(text: str, target: float | None = None) -> Criterion:
-    return criterion(Goal.parse(text), TOP1, steps=1000, target=target)
+def asked(by: str, target: float = 0.5) -> Criterion:
+    (found,) = criteria(by, TOP1, steps=1000, target=target, base_lr_scales=(0.1, 1.0))
+    return found
 
 
 def policy(name: str, *runs: RunRecord) -> PolicyRuns:
@@ -38,6 +39,17 @@ def test_goals_are_given_as_one_as_several_or_with_their_margins(by: By, names: 
 def test_a_margin_that_is_no_distance_is_refused(text: str) -> None:
     with pytest.raises(StudyError, match=rf"the margin of '{text}' must be a finite number from 0 on"):
         goals_of(text)
+
+
+def test_a_goal_that_needs_what_the_study_lacks_is_refused() -> None:
+    with pytest.raises(StudyError, match="by steps_to_target: a target is missing"):
+        criteria(["top1", "steps_to_target"], TOP1, steps=1000)
+    with pytest.raises(StudyError, match="by base_lr_retention: base_lr_scales are missing"):
+        criteria("base_lr_retention", TOP1, steps=1000, base_lr_scales=(1.0,))
+
+
+def test_without_a_goal_the_objective_ranks() -> None:
+    assert criteria((), TOP1, steps=1000) == (TOP1,)
 
 
 def test_a_goal_stands_only_once() -> None:

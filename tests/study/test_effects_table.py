@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from lrbench.display.readable import as_text
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
+from lrbench.metrics.goal import objective_criterion
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.effects_table import effects
 from lrbench.study.results import Results, TaskResults, labels
@@ -55,6 +56,7 @@ def task_of(runs_by: dict[tuple[str, str], tuple[RunRecord, ...]], target: float
             for policy, pair in zip(policies, pairs, strict=True)
         ),
         interactions=tuple(interaction(name, "test_top1", pairs) for name, pairs in by.items()),
+        goals=(objective_criterion("top1", "higher", 0.01),),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import OutputOptions, StoredStudy, StoreOptions, load_plugins, study_name, with_groups
+from lrbench.cli.options import By, OutputOptions, StoredStudy, StoreOptions, load_plugins, study_name, with_groups
 from lrbench.cli.output import print_json, print_table
 from lrbench.display.table import Column
 
@@ -21,6 +21,7 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A policy of the study, by its name or text.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The policy that A is compared with.")],
     *,
+    by: By = None,
     options: StoreOptions,
     output: OutputOptions,
 ) -> None:
@@ -29,6 +30,7 @@ def compare(
     \b
     Examples:
       lrbench compare quickstart TRI FIX
+      lrbench compare quickstart TRI FIX --by steps_to_target --by seconds
       lrbench compare quickstart "FIX(k0=0.1)" SIN2 --json
     """
     name = study_name(study)
@@ -36,15 +38,25 @@ def compare(
     with options.opened() as store:
         from lrbench.study.compare import compare_two
 
-        comparisons = compare_two(name, a, b, store)
+        comparisons = compare_two(name, a, b, store, by or ())
     if output.json:
         print_json({"study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return
     for comparison in comparisons:
-        known = [(metric, gap) for metric, gap in comparison.differences.items() if gap.mean is not None]
-        rows = [(metric, *map(_number, (gap.mean, gap.low, gap.high)), str(gap.n)) for metric, gap in known]
+        gaps = comparison.differences.items()
+        rows = [
+            (
+                metric,
+                *map(_number, (gap.mean, gap.low, gap.high)),
+                str(gap.n),
+                *map(str, comparison.ahead.get(metric, ())),
+            )
+            for metric, gap in gaps
+            if by or gap.mean is not None
+        ]
+        columns = (*COLUMNS, Column("A better", right=True), Column("B better", right=True)) if by else COLUMNS
         title = f"{comparison.first} - {comparison.second} on {comparison.task}, paired by seed, 95% intervals"
-        print_table(COLUMNS, rows, session_of(context), title)
+        print_table(columns, rows, session_of(context), title)
 
 
 def _number(value: float | None) -> str:

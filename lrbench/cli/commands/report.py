@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,16 @@ import typer
 
 from lrbench.cli.completion import complete_plot, complete_stored
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import StoredStudy, StoreOptions, TerminalOptions, load_plugins, shown, study_name, with_groups
+from lrbench.cli.options import (
+    By,
+    StoredStudy,
+    StoreOptions,
+    TerminalOptions,
+    load_plugins,
+    shown,
+    study_name,
+    with_groups,
+)
 from lrbench.cli.output import print_dim
 from lrbench.errors import StudyError, unknown_name
 
@@ -37,6 +47,7 @@ def report(
         "report.html"
     ),
     *,
+    by: By = None,
     options: StoreOptions,
     terminal: TerminalOptions,
 ) -> None:
@@ -60,7 +71,7 @@ def report(
 
     name = study_name(study)
     with options.opened() as store:
-        tables, search = study_frames(name, store), _search(name, store)
+        tables, search = study_frames(name, store, by or ()), _search(name, store)
     write_output(output, report_page(tables, search).encode())
     print_dim(f"Written to {output}", session_of(context))
 
@@ -96,6 +107,7 @@ def plot(
         str | None, typer.Option("--task", metavar="TASK", help="Which task of a study that has several.")
     ] = None,
     *,
+    by: By = None,
     options: StoreOptions,
     terminal: TerminalOptions,
 ) -> None:
@@ -107,6 +119,7 @@ def plot(
     \b
     Examples:
       lrbench plot ranking quickstart -o ranking.svg
+      lrbench plot ranking quickstart --by steps_to_target -o speed.svg
       lrbench plot progress my_search.toml -o progress.svg
       lrbench plot all quickstart -o figures
       lrbench plot landscape -o landscape.gif
@@ -124,9 +137,9 @@ def plot(
         what, example = ("search", "my_search.toml") if of_search else ("study", "quickstart")
         raise StudyError(f"the plot '{kind}' is drawn of a {what}: name one, as in 'lrbench plot {kind} {example}'")
     elif kind == ALL:
-        _draw_all(study_name(study), task, output, options)
+        _draw_all(study_name(study), task, by or (), output, options)
     else:
-        _draw(PLOTS[kind], study_name(study), task, output, options)
+        _draw(PLOTS[kind], study_name(study), task, by or (), output, options)
     print_dim(f"Written to {output}", session_of(context))
 
 
@@ -141,7 +154,7 @@ def _draw_landscape(output: Path) -> None:
         save_figure(landscape_figure(), output)
 
 
-def _draw_all(name: str, task: str | None, folder: Path, options: StoreOptions) -> None:
+def _draw_all(name: str, task: str | None, by: Sequence[str], folder: Path, options: StoreOptions) -> None:
     from lrbench.report.frames import study_frames
     from lrbench.report.output_file import make_folder
     from lrbench.report.plot import drawings, search_drawings
@@ -149,26 +162,26 @@ def _draw_all(name: str, task: str | None, folder: Path, options: StoreOptions) 
 
     with options.opened() as store:
         search = _search(name, store)
-        tables = None if search is not None and store.find(name) is None else study_frames(name, store)
+        tables = None if search is not None and store.find(name) is None else study_frames(name, store, by)
     make_folder(folder)
     found = () if tables is None else drawings(tables if task is None else tables.on(task))
     for drawing in (*found, *(() if search is None else search_drawings(search))):
         save_figure(drawing.figure, folder / f"{drawing.name}.svg")
 
 
-def _draw(plot: Plot, name: str, task: str | None, output: Path, options: StoreOptions) -> None:
+def _draw(plot: Plot, name: str, task: str | None, by: Sequence[str], output: Path, options: StoreOptions) -> None:
     from lrbench.report.output_file import check_output
     from lrbench.report.style import SUFFIXES, save_figure
 
     check_output(output, SUFFIXES)
-    tables = _tables(plot, name, task, options)
+    tables = _tables(plot, name, task, by, options)
     if not plot.applies(tables):
         what = "search" if plot.of == "search" else "study"
         raise StudyError(f"there is no plot '{plot.name}' of {what} '{name}': it takes {plot.needs}")
     save_figure(plot.draw(tables), output)
 
 
-def _tables(plot: Plot, name: str, task: str | None, options: StoreOptions) -> Frames | SearchFrames:
+def _tables(plot: Plot, name: str, task: str | None, by: Sequence[str], options: StoreOptions) -> Frames | SearchFrames:
     """Read what a plot is drawn from."""
     from lrbench.report.frames import study_frames
     from lrbench.report.plots.search import search_frames
@@ -178,7 +191,7 @@ def _tables(plot: Plot, name: str, task: str | None, options: StoreOptions) -> F
     with options.opened() as store:
         if plot.of == "search":
             return search_frames(name, store)
-        frames = study_frames(name, store)
+        frames = study_frames(name, store, by)
     frames = frames if task is None else frames.on(task)
     if len(frames.tasks) > 1 and plot.of == "task":
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")

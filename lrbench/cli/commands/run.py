@@ -12,7 +12,7 @@ import typer
 
 from lrbench.cli.completion import complete_study
 from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, session_of
-from lrbench.cli.options import LabOptions, OutputOptions, Steps, StudySeeds, how, whole_number, with_groups
+from lrbench.cli.options import By, LabOptions, OutputOptions, Steps, StudySeeds, how, whole_number, with_groups
 from lrbench.cli.output import console_for, print_json, print_what_next
 from lrbench.cli.stdout import say
 
@@ -44,6 +44,7 @@ def run(
             help="Train the winner and its closest rivals again on N fresh seeds, in place of the file's number.",
         ),
     ] = None,
+    by: By = None,
     dry_run: Annotated[bool, how("--dry-run", help="Say what would be trained, and train nothing.")] = False,
     options: LabOptions,
     output: OutputOptions,
@@ -58,12 +59,13 @@ def run(
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
       lrbench run my_study.toml --seeds 5..40 --confirm 5
+      lrbench run my_study.toml --by top1 --by steps_to_target:50
       lrbench run my_study.toml --dry-run
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
     with options.lab() as lab:
-        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm)
+        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm, by=by or ())
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
             return
