@@ -128,7 +128,7 @@ class TaskResults:
             )
         lacking = [goal.name for goal in self.goals if not any(goal.is_known(card) for card in self.scorecards)]
         if self.scorecards:
-            remarks += [f"No run has {name}, so that nothing is claimed by it." for name in lacking]
+            remarks += [f"No run has a value of {name}, so that nothing is claimed by it." for name in lacking]
         if self._is_worse_than_chance:
             other = "lower" if self.better == "higher" else "higher"
             unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"

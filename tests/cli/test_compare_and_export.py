@@ -68,6 +68,14 @@ def test_a_metric_of_ones_own_is_compared(lrbench: Command, tmp_path: Path) -> N
     assert compared["differences"]["first"]["mean"] == pytest.approx(by_hand)
 
 
+@pytest.mark.usefixtures("trained")
+def test_goals_are_compared_with_the_seeds_on_which_each_policy_is_better(lrbench: Command) -> None:
+    lines = lrbench("compare", "tiny", "flat", "stepped", "--by", "flops", "--by", "loss").stdout.splitlines()
+    assert lines[1].endswith("A better  B better")
+    assert lines[2].split() == ["flops", "+0", "+0", "+0", "2", "0", "0"]
+    assert [line.split()[0] for line in lines[2:]] == ["flops", "loss"]
+
+
 def test_a_study_can_be_named_by_its_file(lrbench: Command, trained: Path) -> None:
     assert lrbench("export", trained).stdout == lrbench("export", "tiny").stdout
 

@@ -43,6 +43,16 @@ def test_one_picture_and_all_of_them(lrbench: Command, trained: Path, tmp_path: 
 
 
 @pytest.mark.usefixtures("trained")
+def test_the_ranking_is_drawn_by_another_goal(lrbench: Command, tmp_path: Path) -> None:
+    assert lrbench("plot", "ranking", "tiny", "--by", "flops:20%", "-o", "flops.svg").exit_code == 0
+    drawn = texts(tmp_path / "flops.svg")
+    assert {"FLOPs (lower is better)", "within 20% of the best"} <= drawn
+    assert "test" not in drawn
+    refused = lrbench("plot", "ranking", "tiny", "--by", "speed")
+    assert (refused.exit_code, "there is no goal named 'speed'" in refused.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("trained")
 def test_a_plot_of_a_plugin_is_drawn_alone_and_among_all(lrbench: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from matplotlib.figure import Figure\n"

@@ -531,3 +531,43 @@ def test_a_metric_of_a_plugin_is_a_column_of_the_ranking_and_of_the_page(lrbench
     assert "first val" in again.stdout
     assert "4 runs: 0 trained" in again.stdout
     assert '"key":"first","title":"first val","help":"The first score."' in Path("page.html").read_text()
+
+
+def test_a_study_is_run_by_other_goals_than_its_own(lrbench: Command, tiny_study: Path) -> None:
+    once = json.loads(lrbench("run", tiny_study, "--by", "flops", "--by", "steps_to_target:20", "--json").stdout)
+    again = json.loads(lrbench("run", tiny_study, "--json").stdout)
+
+    assert [goal["goal"] for goal in once["by"]] == ["flops", "steps_to_target"]
+    assert {entry["verdicts"]["flops"]["verdict"] for entry in once["policies"]} == {"good"}
+    assert [goal["goal"] for goal in again["by"]] == ["top1"]
+    assert again["runs"]["trained"] == 0
+
+
+def test_a_study_file_names_its_goals_with_their_margins(lrbench: Command, tiny_study: Path) -> None:
+    tiny_study.write_text('by = {steps_to_target = 40, seconds = "50%"}\n' + tiny_study.read_text())
+
+    document = json.loads(lrbench("run", tiny_study, "--json").stdout)
+
+    assert [(goal["goal"], goal["margin"], goal["of_best"]) for goal in document["by"]] == [
+        ("steps_to_target", 40, False),
+        ("seconds", 0.5, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ('by = "speed"', "by: there is no goal named 'speed'; there are top1, loss"),
+        ('by = ["top1", "top1:0.1"]', "the goal 'top1' is given 2 times"),
+        ("by = 3", "by = 3 must be the name of a metric, a list of them"),
+        ('by = "base_lr_retention"', "by base_lr_retention: base_lr_scales are missing"),
+    ],
+)
+def test_a_goal_that_cannot_be_used_is_refused_before_anything_is_trained(
+    lrbench: Command, tiny_study: Path, line: str, error: str
+) -> None:
+    tiny_study.write_text(f"{line}\n{tiny_study.read_text()}")
+    result = lrbench("run", tiny_study)
+    assert result.exit_code == 2
+    assert error in " ".join(result.stderr.split())
+    assert not Path("lrbench.db").exists()

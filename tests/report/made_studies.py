@@ -53,6 +53,7 @@ def write_study(
     kind: Kind = "study",
     until_decided: int | None = None,
     looks: tuple[tuple[int, float], ...] | None = None,
+    by: Sequence[str] = (),
 ) -> None:
     """Write a study and its runs as training would have; finalists are confirmed with as many fresh seeds.
 
@@ -75,6 +76,7 @@ def write_study(
         until_decided=until_decided,
         looks=looks,
         target=0.5,
+        by=tuple(by),
         confirm=len(fresh) if finalists else 0,
         base_lr_scales=tuple(scales),
         seeds=tuple(seeds),

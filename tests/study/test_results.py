@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,11 +16,12 @@ from lrbench.metrics.spread import Spread
 from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import StudyRuns, TaskResults, resolution, results
+from lrbench.study.results import Results, StudyRuns, TaskResults, resolution, results
 from lrbench.study.study import Study
 from lrbench.tasks import Metric, Task
 from lrbench.training.runner import run
 from tests.present import present
+from tests.report.made_studies import MISSING, Outcome, Place, write_study
 
 Make = Callable[..., Study]
 METRICS = {
@@ -322,3 +324,114 @@ def test_the_spread_is_that_of_the_policies_that_are_not_avoided(study: Make, st
     assert [card.verdict.label for card in answer.scorecards if card.verdict][-1] == "avoid"
     assert answer.spread is not None
     assert answer.spread.degrees == 2 * 5
+
+
+PACES = {"fast": 0.9, "slow": 0.6, "never": 0.4}
+"""Final scores; with a target of 0.5 they reach it at iterations 20 and 80, or not at all."""
+TEN = range(10)
+
+
+def paces(store: Store, **changes: Any) -> None:
+    """Write a study of policies that learn at other paces, with ten seeds that hardly differ."""
+    policies = {name: f"FIX(k0={score})" for name, score in PACES.items()}
+    settings = {"seeds": TEN, "better": "higher"} | changes
+    write_study(store, policies, lambda place: PACES[place.name] + place.seed / 1e4, **settings)
+
+
+def verdicts_by(answer: Results, goal: str) -> dict[str, str]:
+    return {card.name: card.verdicts[goal].label for card in answer.tasks[0].scorecards}
+
+
+def test_a_study_is_ranked_by_goals_from_the_store(store: Store) -> None:
+    paces(store)
+
+    answer = results("a-study", store, by=["steps_to_target", "loss:3"])
+
+    assert [card.name for card in answer.tasks[0].scorecards] == ["fast", "slow", "never"]
+    assert verdicts_by(answer, "steps_to_target") == {"fast": "good", "slow": "avoid", "never": "avoid"}
+    assert verdicts_by(answer, "loss") == dict.fromkeys(PACES, "good")
+    (fast, *_) = answer.to_json()["policies"]
+    assert fast["verdicts"] == {
+        "steps_to_target": {"verdict": "good", "look": 10},
+        "loss": {"verdict": "good", "look": 10},
+    }
+    assert [goal["margin"] for goal in answer.to_json()["by"]] == [5, 3]
+
+
+def test_the_goals_of_a_study_are_in_its_record_and_others_may_be_asked(store: Store) -> None:
+    paces(store, by=["steps_to_target:100"])
+
+    assert verdicts_by(results("a-study", store), "steps_to_target")["slow"] == "good"
+    assert verdicts_by(results("a-study", store, by="top1"), "top1")["slow"] == "avoid"
+
+
+def test_the_ranking_has_a_column_of_verdicts_for_each_goal_and_says_that_claims_are_per_goal(store: Store) -> None:
+    paces(store, by=["steps_to_target:50", "ac"])
+
+    title, header, fast, *_, never = str(results("a-study", store)).splitlines()[:5]
+    text = " ".join(str(results("a-study", store)).split())
+
+    assert "by steps_to_target (margin 50), ac (margin 0.01), target 0.5" in title
+    assert header.split("  ")[1].split() == ["by", "steps_to_target"]
+    assert "by ac" in header
+    assert ("20" in fast.split(), "0 of 10" in never) == (True, True)
+    assert "Claims are per goal" in text
+    assert "Claims are per goal" not in str(results("a-study", store, by="ac"))
+
+
+def test_a_goal_that_no_run_has_claims_nothing_and_says_so(store: Store) -> None:
+    paces(store)
+
+    answer = results("a-study", store, by=["cdac", "top1"])
+
+    assert set(verdicts_by(answer, "cdac").values()) == {"undecided"}
+    assert "No run has a value of cdac, so that nothing is claimed by it." in answer.tasks[0].remarks
+
+
+@pytest.mark.parametrize(
+    ("by", "error"),
+    [
+        ("speed", "study 'a-study': by: there is no goal named 'speed'; there are top1, loss, "),
+        ("base_lr_retention", "study 'a-study': by base_lr_retention: base_lr_scales are missing"),
+        ("ac:-1", "study 'a-study': the margin of 'ac:-1' must be"),
+    ],
+)
+def test_a_goal_that_a_stored_study_cannot_be_ranked_by_is_refused(store: Store, by: str, error: str) -> None:
+    paces(store)
+    with pytest.raises(StudyError, match=error):
+        results("a-study", store, by=by)
+
+
+def test_a_seed_counts_for_the_retention_once_all_its_base_lrs_have_run(store: Store) -> None:
+    policies = {"flat": "FIX(k0=0.1)", "high": "FIX(k0=0.3)"}
+
+    def outcome(place: Place) -> Outcome:
+        return MISSING if place.stage == "scale" and place.seed == 3 else 0.8 - (place.scale != 1) * 0.1
+
+    write_study(store, policies, outcome, seeds=range(4), scales=(0.1,), better="higher")
+
+    evidence = StudyRuns.of("a-study", store)
+    (task,) = evidence.tasks
+    assert set(evidence.over(task).values()) == {4}
+    assert set(evidence.over(task, evidence.goals(task, "base_lr_retention")).values()) == {3}
+
+
+def test_other_goals_make_no_new_version_of_a_study(study: Make, store: Store) -> None:
+    texts = ("FIX(k0=0.1)", "FIX(k0=0.01)")
+    run(study(*texts), store)
+    run(study(*texts, by=["flops", "top1"]), store)
+    assert [(entry.name, entry.version) for entry in store.studies()] == [("small", 1)]
+    assert set(verdicts_by(results("small", store), "flops").values()) == {"good"}
+    run(study(*texts), store)
+    assert [goal.name for goal in results("small", store).tasks[0].goals] == ["top1"]
+
+
+def test_two_policies_are_compared_by_goals_alone_where_some_are_given(store: Store) -> None:
+    paces(store)
+
+    (compared,) = compare_two("a-study", "fast", "never", store, by=["steps_to_target", "top1"])
+
+    assert list(compared.differences) == ["steps_to_target", "top1"]
+    assert compared.differences["steps_to_target"].mean is None
+    assert compared.differences["top1"].mean == pytest.approx(0.5)
+    assert compared.ahead == {"steps_to_target": (10, 0), "top1": (10, 0)}

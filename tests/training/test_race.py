@@ -177,3 +177,19 @@ def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
         for measured in ("seconds", "evaluating"):
             policy["metrics"].pop(measured)
     return document
+
+
+def test_a_race_goes_on_until_the_first_goal_is_decided(study: Make, store: Store) -> None:
+    train(study(*POLICIES, **TERMS, by=["flops", "top1"]), store, workers=1)
+    assert set(seeds_of_rows(store).values()) == {3}
+    cards = results("small", store).tasks[0].scorecards
+    assert {card.verdicts["flops"].label for card in cards} == {"good"}
+
+
+def test_a_race_for_what_base_lrs_leave_trains_them_with_every_seed(study: Make, store: Store) -> None:
+    terms = {"seeds": "3..5", "margin": 0.05, "base_lr_scales": (0.1, 1)}
+    train(study(*POLICIES[:2], **terms, by="base_lr_retention:0.0001"), store, workers=1)
+    (more_than_begun,) = set(seeds_of_rows(store).values())
+    cards = results("small", store).tasks[0].scorecards
+    assert more_than_begun > 3
+    assert {card.metrics["base_lr_retention"].n for card in cards} == {more_than_begun}
