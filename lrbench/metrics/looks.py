@@ -13,9 +13,11 @@ rises, so that a claim once made is final, and every procedure for p-values take
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lrbench.errors import StudyError
+from lrbench.metrics.statistics import paired_power
 
 GROWTH = math.sqrt(2)
 """The ratio of a look's seeds to those of the look before: two looks for twice the seeds."""
@@ -29,6 +31,10 @@ SHARE_OF_NEXT = 0.25
 """The share that each later look has of the rate that is left, so that it is never used up."""
 
 MOST_SEEDS = 1000
+
+PLANNED_POWER = 0.8
+
+Power = Callable[[float, int, float], float]
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,16 @@ class Looks:
     def next_after(self, seeds: int) -> int | None:
         """Return the next number of seeds at which verdicts are made; None after the last."""
         return next((look for look in self.seeds if look > seeds), None)
+
+    def finding(self, effect: float, level: float, after: int, power_of: Power = paired_power) -> int | None:
+        """Return the first look after a number of seeds that finds an effect with 80% chance; None where none does.
+
+        Args:
+            effect: the true difference, in the unit of `power_of`, a test's power by effect, seeds and level.
+            level: the error rate over all looks.
+        """
+        later = ((seeds, share) for seeds, share in self.shares_by_seeds.items() if seeds > after and effect > 0)
+        return next((seeds for seeds, share in later if power_of(effect, seeds, level * share) >= PLANNED_POWER), None)
 
     @property
     def shares_by_seeds(self) -> dict[int, float]:

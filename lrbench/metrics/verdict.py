@@ -57,14 +57,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import StudyError
-from lrbench.metrics.looks import Looks
+from lrbench.metrics.looks import MOST_SEEDS, PLANNED_POWER, Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, Test, resolution_of
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, seeds_to_decide
 
 Label = Literal["good", "avoid", "undecided"]
-
-PLANNED_POWER = 0.8
-MOST_SEEDS = 1000
 
 ROWS_AT_ONCE = 1024
 """Of the matrix of all pairs of policies no more rows than these are in memory."""
@@ -179,14 +176,10 @@ class _Terms:
 
     def seeds_to_decide(self, effect: float, tests: int, done: int) -> int | None:
         """Return the first later look that finds an effect with 80% chance; after the last, seeds of a new study."""
-        later = [(look, share) for look, share in self.looks.shares_by_seeds.items() if look > done]
-        if not later:
-            plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS, self.test.power)
-            return None if plan is None else max(plan, done + 1)
-        if not effect > 0:
-            return None
-        found = (n for n, share in later if self.test.power(effect, n, self.alpha * share / tests) >= PLANNED_POWER)
-        return next(found, None)
+        if self.looks.next_after(done) is not None:
+            return self.looks.finding(effect, self.alpha / tests, done, self.test.power)
+        plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS, self.test.power)
+        return None if plan is None else max(plan, done + 1)
 
 
 def familywise_p(

@@ -171,7 +171,7 @@ class StudySlot:
 Kind = Literal["study", "search", "rung", "confirmation", "range_test", "score", "verify"]
 """The kind of a study: a user's own, or a part of a search, a range test, a score or a verification."""
 
-ASKED_IN_PARTS: tuple[Kind, ...] = ("rung", "range_test")
+ASKED_IN_PARTS: tuple[Kind, ...] = ("rung", "range_test", "verify")
 """The kinds that ask for more and more of their runs, each time from the first on: a part makes no new version."""
 
 

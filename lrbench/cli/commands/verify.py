@@ -27,6 +27,7 @@ def verify(
     """Train a policy on fresh seeds, and decide whether it reaches a target: yes, no or undecided.
 
     The seeds come after all that runs of the policy on the task have used, so that luck that chose it counts nothing.
+    More seeds may be asked for until there is an answer: its error rate holds at every look.
 
     \b
     Examples:
