@@ -1,4 +1,4 @@
-"""Progress of training on stderr: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of training: a live bar on a terminal or in a notebook, plain lines on stderr elsewhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from importlib.util import find_spec
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from lrbench.display.names import shortened
-from lrbench.display.printable import terminal_console
+from lrbench.display.printable import printable_console, terminal_console
 from lrbench.display.readable import printable
 
 if TYPE_CHECKING:
@@ -189,16 +190,19 @@ def progress_on(console: Console | None) -> Iterator[Listener]:
     try:
         yield Bar(progress)
     finally:
+        progress.refresh()  # stopping does not, in a notebook
         progress.stop()
 
 
 def progress_where_seen() -> AbstractContextManager[Listener | None]:
-    """Show progress where stderr is a terminal or a notebook's; none in a pipe or a file."""
+    """Show progress where stderr is a terminal or a notebook's, there as lines without ipywidgets; none elsewhere."""
     if sys.stderr is None:
         return nullcontext()
     if sys.stderr.isatty():
         return progress_on(terminal_console(sys.stderr))
-    return progress_on(None) if type(sys.stderr).__module__.startswith("ipykernel.") else nullcontext()
+    if not type(sys.stderr).__module__.startswith("ipykernel."):
+        return nullcontext()
+    return progress_on(printable_console(sys.stderr, notebook=True) if find_spec("ipywidgets") else None)
 
 
 def seconds_left(elapsed: float, done: int, total: int) -> float | None:

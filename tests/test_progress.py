@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,70 @@ def test_a_call_that_fails_before_training_shows_nothing(
     assert shown == []
 
 
-def test_a_notebook_gets_plain_lines(question: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_without_widgets_gets_plain_lines(question: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     shown = NotebookStream()
     monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
 
     lrbench.score(**question)
 
     assert "training: 2 of 2 runs" in shown.getvalue()
     assert "\x1b" not in shown.getvalue()
+
+
+CELL = """
+import threading
+
+cell, inside = [], threading.local()
+
+def display(one):
+    getattr(inside, "widget", cell).append(one)
+"""
+WIDGETS = """
+from IPython.display import inside
+
+class Output(list):
+    def __enter__(self):
+        inside.widget = self
+
+    def __exit__(self, *_):
+        del inside.widget
+
+    def clear_output(self, wait):
+        self.clear()
+"""
+
+
+@pytest.fixture
+def widgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The two modules by which rich draws in a notebook, as far as it uses them."""
+    files = {"IPython/__init__.py": "", "IPython/display.py": CELL, "ipywidgets.py": WIDGETS}
+    for name, source in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = {name: sys.modules.pop(name, None) for name in ("IPython", "IPython.display", "ipywidgets")}
+    yield
+    for name, module in installed.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+
+
+@pytest.mark.usefixtures("widgets")
+def test_a_notebook_with_widgets_gets_a_bar_with_the_leader(
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = NotebookStream()
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    lrbench.score(**question)
+
+    widget, *shown = import_module("IPython.display").cell
+    (bar,) = (drawn.html for drawn in widget)
+    assert re.search(r"2/2 runs.*FIX\(k0=0\.1\) [01]\.\d{4}", bar)
+    assert "2 runs, 0 cached, 2 to train" in shown[0].html
+    assert stream.getvalue() == ""
 
 
 def test_a_pipe_gets_nothing(

@@ -53,8 +53,8 @@ def terminal_console(stream: TextIO) -> Console | None:
     return console if console.is_terminal and not os.environ.get("NO_COLOR") and not dumb else None
 
 
-def printable_console(stream: TextIO) -> Console:
-    """Make a rich console whose styles reach the terminal, while the text in them is plain and printable."""
+def printable_console(stream: TextIO, *, notebook: bool = False) -> Console:
+    """Make a rich console whose styles reach a terminal or a notebook, while the text in them is printable."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -63,4 +63,4 @@ def printable_console(stream: TextIO) -> Console:
             for segment in super().render(*arguments, **options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
-    return PrintableConsole(file=stream, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    return PrintableConsole(file=stream, force_jupyter=notebook, highlight=False, markup=False, emoji=False)

@@ -18,13 +18,13 @@ from lrbench.policy import parse
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.sampler import as_cost
 from lrbench.study.study import Study, StudyPolicy
-from lrbench.training.runner import RunCounts
 
 if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
     from lrbench.policy_search.search import Rung, Search
     from lrbench.store import Proposal
     from lrbench.study.results import StudyRuns
+    from lrbench.training.runner import RunCounts
     from lrbench.training.trainer import Trainer
 
 UNREACHED = 2
@@ -76,6 +76,8 @@ class RungResults:
 
 def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer) -> tuple[RungResults, RunCounts]:
     """Train proposals, each at every budget that it earns."""
+    from lrbench.training.runner import RunCounts
+
     going, tally = list(proposals), RunCounts()
     ledger = read_ledger(search.name, trainer.store)
     rungs: list[Mapping[str, Trial]] = []

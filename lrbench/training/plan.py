@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from lrbench.errors import StudyError
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import UNMODIFIED, Variant
-from lrbench.tasks.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,6 +159,8 @@ def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
 
 def _identity(modifier: Watcher) -> tuple[str, str]:
     """Return a modifier's text and the hash of its code, so that it is another one after the user changes it."""
+    from lrbench.tasks.fingerprint import fingerprint
+
     return str(modifier), fingerprint(type(modifier))
 
 

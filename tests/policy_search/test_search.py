@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -352,3 +354,23 @@ def test_a_search_that_finds_nothing_below_chance_says_so(make: Make, task: Task
     found = run_search(make(task=hopeless, policies=2, batch=2, rungs=1), trainer)
     assert found.winner is None
     assert "does better than guessing (1)" in found.disappointment
+
+
+DRAWN = """
+import sys
+from lrbench.report.plot import search_drawings
+from lrbench.report.plots.search import search_frames
+from lrbench.store import open_store
+
+with open_store(sys.argv[1]) as store:
+    frames = search_frames("hunt", store)
+print(*(drawing.name for drawing in search_drawings(frames)), "torch" in sys.modules)
+"""
+
+
+def test_no_plot_of_a_search_loads_torch(make: Make, trainer: Trainer, tmp_path: Path) -> None:
+    run_search(make(), trainer)
+    command = [sys.executable, "-c", DRAWN, str(tmp_path / "runs.db")]
+    *drawn, loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert drawn == ["progress", "importance"]
+    assert loaded == "False"
