@@ -29,6 +29,8 @@ OVER_BASE_LRS = "base_lr_"
 NO_NOISE = 1e-9
 """The resolution of counts without noise: so small that equal ones are no matter of chance."""
 
+ROUNDING = 1e-9
+
 By = str | Iterable[str] | Mapping[str, float | str]
 """Goals as they are given: one, several, or each with its margin."""
 
@@ -41,6 +43,18 @@ class Margin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{100 * self.size:g}%" if self.of_best else f"{self.size:g}"
+
+    def rounded(self, *, up: bool) -> Margin:
+        """Round the margin up or down to two significant digits.
+
+        >>> str(Margin(0.03121).rounded(up=True)), str(Margin(0.0519, of_best=True).rounded(up=False))
+        ('0.032', '5.1%')
+        """
+        if self.size == 0:
+            return self
+        step = 10.0 ** (math.floor(math.log10(self.size)) - 1)
+        count = math.ceil(self.size / step - ROUNDING) if up else math.floor(self.size / step + ROUNDING)
+        return self._replace(size=count * step)
 
 
 @dataclass(frozen=True)
@@ -149,6 +163,12 @@ class Criterion:
         if not self.margin.of_best:
             return self.margin.size
         return math.log1p(self.margin.size) if self.better == "lower" else -math.log1p(-self.margin.size)
+
+    def margin_at(self, distance: float) -> Margin:
+        """Return the margin of a distance between gains."""
+        if not self.margin.of_best:
+            return Margin(distance)
+        return Margin(math.expm1(distance) if self.better == "lower" else -math.expm1(-distance), of_best=True)
 
     def gain(self, run: RunRecord) -> float:
         """Return the run's number as a gain; nan where it has none, minus infinity if that is the worst.

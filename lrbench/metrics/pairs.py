@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.statistics import paired_power, sign_power, sign_threshold, t_quantile
 
@@ -105,6 +105,23 @@ class Pairs:
         """Return one-sided p-values against "j is better than i by at least `margin`"; 1 where there is no evidence."""
         return _upper_tail(-self.effect(margin), self.n)
 
+    def beyond(self, level: ArrayLike) -> FloatArray:
+        """Return the largest margins with `p_beyond` at most a level [..., rows, 1]; -inf where there are none."""
+        return np.nan_to_num(self.gap - self._half_width(level), nan=-np.inf)
+
+    def within(self, level: ArrayLike) -> FloatArray:
+        """Return the smallest margins with `p_within` at most a level [..., rows, 1]; inf where there are none."""
+        return np.nan_to_num(self.gap + self._half_width(level), nan=np.inf)
+
+    def _half_width(self, level: ArrayLike) -> FloatArray:
+        from scipy.special import stdtrit
+
+        degrees, place = np.unique(np.maximum(self.n - 1.0, 1.0), return_inverse=True)
+        by_degrees = np.broadcast_to(-stdtrit(degrees, level), (*self.n.shape[:-1], len(degrees)))
+        t = np.take_along_axis(by_degrees, place.reshape(self.n.shape), axis=-1)
+        width: FloatArray = t * self.sd / np.sqrt(np.maximum(self.n, 1.0))
+        return np.where(self.sd > 0, width, np.nan)
+
 
 @dataclass(frozen=True, eq=False)
 class Signs:
@@ -162,10 +179,41 @@ class Signs:
         """Return p-values against "i is within `margin` of j on at most half of the seeds"."""
         return self._tail(self._counts(margin)[1])
 
+    def beyond(self, level: ArrayLike) -> FloatArray:
+        """Return margins as `Pairs.beyond` does: as many seeds as the test needs are ahead by more."""
+        return -self._nth_smallest(-1.0, level) - 2 * self._rounding
+
+    def within(self, level: ArrayLike) -> FloatArray:
+        """Return margins as `Pairs.within` does: on as many seeds as the test needs the gap is no larger."""
+        return self._nth_smallest(1.0, level)
+
+    def _nth_smallest(self, sign: float, level: ArrayLike) -> FloatArray:
+        """Return the n-th smallest gap of each pair times `sign`, inf where there are fewer than the n it needs."""
+        from scipy.special import bdtrc
+
+        shared, k = self.n.astype(np.int64), self.n.shape[-1]
+        seeds = np.arange(self.scores.shape[-1] + 1)
+        tails = bdtrc(seeds - 1.0, seeds[:, None], 0.5)
+        levels = np.broadcast_to(level, (*self.n.shape[:-1], 1))
+        found = np.empty(self.n.shape)
+        for row, own in enumerate(np.arange(k)[self.rows]):
+            with np.errstate(invalid="ignore"):
+                gaps = sign * (self.scores[..., own, None, :] - self.scores)
+            rising = np.sort(np.where(np.isnan(gaps), np.inf, gaps), axis=-1)
+            rising = np.concatenate([rising, np.full_like(rising[..., :1], np.inf)], axis=-1)
+            needed = (tails[shared[..., row, :]] > levels[..., row, :, None]).sum(axis=-1, keepdims=True)
+            found[..., row, :] = np.take_along_axis(rising, np.maximum(needed - 1, 0), axis=-1)[..., 0]
+        return found
+
+    @property
+    def _rounding(self) -> float:
+        """The difference of scores that differ by rounding only."""
+        finite = np.abs(self.scores[np.isfinite(self.scores)])
+        return SAME_SCORE * float(finite.max(initial=0.0))
+
     def _counts(self, margin: float) -> tuple[FloatArray, FloatArray]:
         """Count the seeds with j ahead by more than the margin, and those with i within it."""
-        finite = np.abs(self.scores[np.isfinite(self.scores)])
-        limit = margin + SAME_SCORE * float(finite.max(initial=0.0))
+        limit = margin + self._rounding
         beyond, within = (np.zeros(self.n.shape) for _ in range(2))
         for scores in np.moveaxis(self.scores, -1, 0):
             with np.errstate(invalid="ignore"):

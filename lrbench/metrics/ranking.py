@@ -63,7 +63,7 @@ def rank(
     cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
     tables = [gain_table(contenders, goal.gain, seeds) for goal in goals]
     verdicts = [
-        judge(gains, one.distance, alpha, diverged, one.resolution, looks, done, test=one.test, shown=str(one.margin))
+        judge(gains, one.distance, alpha, diverged, one.resolution, looks, done, test=one.test, shown=one.margin_at)
         for one, (gains, diverged) in zip(goals, tables, strict=True)
     ]
     places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)

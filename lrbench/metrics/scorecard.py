@@ -71,8 +71,8 @@ class Scorecard(Readable):
             "n": self.n,
             "not_finite": self.not_finite,
             "verdict": None if self.verdict is None else self.verdict.label,
-            "look": None if self.verdict is None else self.verdict.look,
-            "verdicts": {goal: {"verdict": one.label, "look": one.look} for goal, one in self.verdicts.items()},
+            **({"look": None, "within": None, "beyond": None} if self.verdict is None else self.verdict.numbers()),
+            "verdicts": {goal: {"verdict": one.label, **one.numbers()} for goal, one in self.verdicts.items()},
             "metrics": metrics,
         }
 

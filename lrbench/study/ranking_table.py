@@ -159,9 +159,11 @@ def _undecided(task: TaskResults, goal: Criterion, names: RowNames) -> Iterator[
     what = "undecided" if len(task.goals) == 1 else f"undecided by {goal.name}"
     reasons: dict[str, list[str]] = {}
     for name, verdict in open_verdicts:
-        needed = verdict.seeds_needed
-        reason = verdict.reason if needed is None else "about this many seeds would decide"
-        reasons.setdefault(reason, []).append(unbroken(names.joint(name) + (f" {needed}" if needed else "")))
+        needed = "" if verdict.seeds_needed is None else f" {verdict.seeds_needed}"
+        margin = "" if verdict.within is None else f" ({verdict.within.rounded(up=True)})"
+        reason = "about this many seeds would decide" if needed else verdict.reason
+        reason += ", or this margin" if margin else ""
+        reasons.setdefault(reason, []).append(unbroken(names.joint(name) + needed + margin))
     for reason, called in reasons.items():
         more = f", and {len(called) - MOST_NAMES} more" if len(called) > MOST_NAMES else ""
         yield f"{what}, {reason}: {', '.join(called[:MOST_NAMES])}{more}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Signs
-from lrbench.metrics.verdict import familywise_p, judge
+from lrbench.metrics.verdict import familywise, familywise_p, judge
 
 FloatArray = NDArray[np.float64]
 
@@ -93,6 +93,39 @@ def test_wrong_claims_come_in_at_most_5_percent_of_studies(name: str, spread: st
     good, avoid = claims(simulated(truth.gaps, sd, correlation, seeds, STUDIES), truth.margin)
     assert (avoid & truth.close).any(axis=1).mean() <= ALLOWED
     assert (good & truth.not_close).any(axis=1).mean() <= ALLOWED
+
+
+LADDERS = {f"a ladder of steps of {step}": Truth(np.arange(0.0, POLICIES) * step, 3 * step) for step in (1.0, 3.0, 8.0)}
+"""Truths at which the margin of each policy is another one: the least favourable for claims at all margins."""
+
+
+def wrong_at_some_margin(scores: FloatArray, truth: Truth, looks: Looks) -> tuple[float, float]:
+    """Return the shares of studies where a verdict `good` or a `within`, and an `avoid` or a `beyond`, is wrong."""
+    found = familywise(scores, np.full(scores.shape[:-1], scores.shape[-1]), truth.margin, looks, ALPHA, 0.0)
+    good = (found.p_good[-1] <= ALPHA) & truth.not_close
+    avoid = (found.p_avoid[-1] <= ALPHA) & truth.close
+    too_narrow, too_wide = found.within < truth.gaps - ROUNDING, found.beyond >= truth.gaps - ROUNDING
+    return float((good | too_narrow).any(axis=1).mean()), float((avoid | too_wide & truth.close).any(axis=1).mean())
+
+
+@pytest.mark.parametrize("looks", [Looks.once(10), Looks.between(5, 10)], ids=["10", "5 to 10"])
+@pytest.mark.parametrize("spread", ["equal spreads, correlation .8", "spreads from 1 to 10, worst the noisiest"])
+@pytest.mark.parametrize("name", [*LADDERS, "all equal, small margin", "half at a small margin"])
+def test_claims_at_other_margins_keep_the_error_rates_together_with_the_verdicts(
+    name: str, spread: str, looks: Looks
+) -> None:
+    truth = (TRUTHS | LADDERS)[name]
+    sd, correlation = SPREADS[spread]
+    wrong = wrong_at_some_margin(simulated(truth.gaps, sd, correlation, 10, STUDIES), truth, looks)
+    assert max(wrong) <= ALLOWED
+
+
+def test_who_asks_for_the_verdicts_at_every_margin_errs_in_more_than_5_percent_of_studies() -> None:
+    # What the claims at other margins are for: a policy is called good at a margin next below its true gap.
+    gaps = LADDERS["a ladder of steps of 3.0"].gaps
+    scores = simulated(gaps, np.ones(POLICIES), 0.0, 5, STUDIES)
+    wrong = [claims(scores, gap)[0] & (gaps >= gap) & (gaps > 0) for gap in gaps]
+    assert np.any(wrong, axis=0).any(axis=1).mean() > 2 * ALPHA
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from lrbench.metrics import judge, verdict
-from lrbench.metrics.pairs import Pairs, Signs, resolution_of
+from lrbench.metrics.pairs import Pairs, Signs, Test, resolution_of
 
 
 def test_a_pair_by_hand() -> None:
@@ -32,6 +32,24 @@ def test_p_values_are_those_of_scipys_paired_t_test() -> None:
             within = stats.ttest_rel(scores[j] - 0.3, scores[i], alternative="less").pvalue
             assert pairs.p_beyond(0.3)[j, i] == pytest.approx(beyond)
             assert pairs.p_within(0.3)[j, i] == pytest.approx(within)
+
+
+@pytest.mark.parametrize("test", [Pairs, Signs])
+@pytest.mark.parametrize("level", [0.3, 0.05, 0.01])
+def test_a_margin_is_where_the_p_value_falls_to_the_level(test: Test, level: float) -> None:
+    scores = np.round(np.random.default_rng(2).normal(size=(2, 4, 12)), 1)
+    scores[0, 1, :3], scores[1, 2, 5] = np.nan, -np.inf
+    pairs = test.of(scores)
+    levels = np.full((2, 4, 1), level)
+    within, beyond = pairs.within(levels), pairs.beyond(levels)
+    others = ~np.eye(4, dtype=bool)
+    for s, j, i in np.argwhere(np.broadcast_to(others, (2, 4, 4))):
+        if np.isfinite(margin := within[s, j, i]):
+            assert pairs.p_within(margin + 1e-4)[s, j, i] <= level < pairs.p_within(margin - 1e-4)[s, j, i]
+        if np.isfinite(margin := beyond[s, j, i]):
+            assert pairs.p_beyond(margin - 1e-4)[s, j, i] <= level < pairs.p_beyond(margin + 1e-4)[s, j, i]
+    assert np.isfinite(within[:, others]).any()
+    assert np.isfinite(beyond[:, others]).any()
 
 
 def test_leading_axes_are_independent_studies() -> None:
@@ -106,7 +124,9 @@ def test_a_study_is_judged_the_same_however_many_rows_are_in_memory(rows: int, m
     parts = judge(scores, 0.01, diverged=diverged, resolution=0.001)
     assert {one.label for one in whole} == {"good", "avoid", "undecided"}
     for one, other in zip(whole, parts, strict=True):
-        assert replace(one, p_good=None, p_avoid=None) == replace(other, p_good=None, p_avoid=None)
+        assert one.explanation == other.explanation
+        one, other = (replace(each, p_good=None, p_avoid=None, within=None, beyond=None) for each in (one, other))
+        assert one == other
         assert (one.p_good is None) == (other.p_good is None)
         if one.p_good is not None:
             assert (one.p_good, one.p_avoid) == pytest.approx((other.p_good, other.p_avoid), rel=1e-9)

@@ -11,7 +11,7 @@ from lrbench.metrics import Curve, RunRecord, Scorecard, expected_metrics, judge
 from tests.present import present
 
 MakeRun = Callable[..., RunRecord]
-ENTRY = {"name", "policy", "n", "not_finite", "verdict", "look", "verdicts", "metrics"}
+ENTRY = {"name", "policy", "n", "not_finite", "verdict", "look", "within", "beyond", "verdicts", "metrics"}
 
 
 def test_a_scorecard_as_json_is_one_entry_of_the_list_of_policies(run: MakeRun) -> None:

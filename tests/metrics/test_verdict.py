@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from lrbench.errors import StudyError
+from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import Looks
+from lrbench.metrics.pairs import Pairs, Signs, Test
 from lrbench.metrics.verdict import judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
@@ -240,6 +242,7 @@ def test_of_two_contrary_claims_the_earlier_one_stands() -> None:
     assert verdicts[0].p_avoid is not None
     assert verdicts[0].p_avoid < 0.05
     assert [(v.label, v.look) for v in verdicts] == [("good", 5), ("good", 5)]
+    assert [(v.within, v.beyond) for v in verdicts] == [(Margin(0.05), None)] * 2
 
 
 def test_only_seeds_that_were_trained_are_counted_in_what_diverged() -> None:
@@ -266,3 +269,49 @@ def test_seeds_that_would_decide_are_those_of_a_later_look() -> None:
     assert verdict.label == "undecided"
     assert verdict.seeds_needed in Looks.between(5, 40).seeds[1:]
     assert verdict.reason == f"about {verdict.seeds_needed} seeds would decide"
+
+
+@pytest.mark.parametrize("test", [Pairs, Signs])
+@pytest.mark.parametrize("looks", [Looks.once(20), Looks.between(5, 20)], ids=["one look", "5 to 20"])
+def test_a_policy_is_decided_at_the_margins_that_its_verdict_names(test: Test, looks: Looks) -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.normal(np.arange(6)[:, None] * -0.6, np.linspace(0.2, 1.0, 6)[:, None], (6, 20))
+    verdicts = judge(scores, 1.0, looks=looks, test=test)
+    assert {verdict.label for verdict in verdicts} == {"good", "avoid", "undecided"}
+    for i, verdict in enumerate(verdicts):
+        if verdict.within is not None:
+            assert verdict.within.size >= 1.0
+            assert (verdict.within.size == 1.0) == (verdict.label == "good")
+            assert judge(scores, verdict.within.size + 1e-6, looks=looks, test=test)[i].label == "good"
+        if verdict.beyond is not None:
+            assert verdict.beyond.size <= 1.0
+            assert (verdict.beyond.size == 1.0) == (verdict.label == "avoid")
+            assert judge(scores, max(verdict.beyond.size - 1e-6, 0.0), looks=looks, test=test)[i].label == "avoid"
+    assert any(verdict.label == "undecided" and verdict.within and verdict.beyond for verdict in verdicts)
+
+
+def test_the_only_other_policy_is_good_at_exactly_the_upper_end_of_its_gap() -> None:
+    scores = np.array([[0.9, 0.92, 0.91, 0.93], [0.9, 0.87, 0.89, 0.9]])
+    _, verdict = judge(scores, margin=0.01, resolution=0.0)
+    gap = stats.ttest_rel(scores[0], scores[1]).confidence_interval(0.9)
+    assert verdict.within is not None
+    assert verdict.within.size == pytest.approx(gap.high)
+    assert verdict.explanation == f"{verdict.reason}, within {verdict.within.rounded(up=True)} of the best"
+
+
+def test_the_margins_of_an_explanation_are_rounded_so_that_they_hold() -> None:
+    scores = np.array([NOISE, NOISE * 2 - 0.03121, NOISE[::-1] - 0.5])
+    _, middle, last = judge(scores, margin=0.03)
+    assert middle.label == "undecided"
+    for verdict in (middle, last):
+        assert verdict.within is not None
+        assert verdict.within.size <= float(str(verdict.within.rounded(up=True))) <= verdict.within.size * 1.1
+    assert middle.beyond is not None
+    assert middle.beyond.size * 0.9 <= float(str(middle.beyond.rounded(up=False))) <= middle.beyond.size
+    assert ", worse by more than " in middle.explanation.partition(" of the best")[2]
+    assert ", by at most " in last.explanation
+
+
+def test_before_the_first_look_no_margin_is_named() -> None:
+    verdicts = judge(CLEAR[:, :4], margin=0.02, looks=Looks.planned(5))
+    assert [(v.within, v.beyond) for v in verdicts] == [(None, None)] * 3

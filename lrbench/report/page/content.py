@@ -85,7 +85,7 @@ def _reason(verdict: Verdict | None) -> str:
     """Why a policy has its verdict, and with how many seeds it was first claimed."""
     if verdict is None:
         return ""
-    return verdict.reason + ("" if verdict.look is None else f", claimed with {many(verdict.look, 'seed')}")
+    return verdict.explanation + ("" if verdict.look is None else f", claimed with {many(verdict.look, 'seed')}")
 
 
 def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
