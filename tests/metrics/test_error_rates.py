@@ -8,7 +8,6 @@ with a standard error of .5%, and three of those are allowed for.
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Signs
 from lrbench.metrics.verdict import familywise, familywise_p, judge
+from tests.arrivals import ARRIVALS, arrivals
 
 FloatArray = NDArray[np.float64]
 
@@ -201,37 +201,6 @@ def test_without_shares_who_looks_again_errs_in_more_than_5_percent_of_studies()
     scores = simulated(np.zeros(2), np.ones(2), 0.0, 20, STUDIES)
     seen = [claims(scores[..., :seeds], margin=0.0)[1].any(axis=1) for seeds in range(3, 21)]
     assert np.any(seen, axis=0).mean() > 3 * ALPHA
-
-
-ARRIVALS = {
-    "all equal, margin 0": 0.0,
-    "half a standard deviation late": 0.0,
-    "late, correlation .8": 0.0,
-    "late, with a long tail": 0.0,
-    "30% never reach it": 0.3,
-    "half of the seeds an evaluation late": 0.0,
-    "half of the seeds never reach it": 0.5,
-}
-"""What is wrong with all policies but one, and how often they never reach a target."""
-
-
-def arrivals(case: str, policies: int, seeds: int, studies: int) -> tuple[FloatArray, float]:
-    """Iterations to a target as gains, and a margin, so that each policy but the first is late on half of its seeds."""
-    rng = np.random.default_rng([policies, seeds, len(case)])
-    shape, margin = (studies, policies, seeds), 0.5
-    later, never = np.arange(policies)[:, None] > 0, rng.random((studies, policies, seeds)) < ARRIVALS[case]
-    if "half of the seeds" in case:
-        half = rng.random(shape) < 0.5
-        return np.where(later & half, -math.inf if "never" in case else -3.0, -2.0), margin
-    steps = rng.lognormal(0.0, 1.5, shape) if "tail" in case else rng.standard_normal(shape)
-    if "correlation" in case:
-        steps = math.sqrt(0.8) * rng.standard_normal((studies, 1, seeds)) + math.sqrt(0.2) * steps
-    if "equal" in case:
-        return -steps, 0.0
-    # Those that reach it are late so often that half of all seeds are late or miss it.
-    late = (0.5 - ARRIVALS[case]) / (1 - ARRIVALS[case])
-    shift = margin + math.sqrt(2) * NormalDist().inv_cdf(late)
-    return np.where(later & never, -math.inf, -(steps + np.where(later, shift, 0.0))), margin
 
 
 @pytest.mark.parametrize(

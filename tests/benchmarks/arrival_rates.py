@@ -1,0 +1,109 @@
+"""How often a study claims what is false of the iterations to a target, by what is wrong with late policies.
+
+As in error_rates.py, whole studies are simulated whose truth is the least favourable one: every policy but the first is
+late, or never there, on exactly half of its seeds, so that it counts as close for `avoid` and as not close for `good`.
+
+    python -m tests.benchmarks.arrival_rates --studies 1000
+
+It prints a line a cell and keeps its numbers in arrival_rates.json beside this file. `t tests` are those of steps that
+are cut at the budget, which do not hold the error rate; with them means are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrbench.metrics.looks import Looks
+from lrbench.metrics.pairs import Pairs, Signs
+from lrbench.metrics.racing import next_seeds
+from lrbench.metrics.verdict import familywise_p
+from tests.arrivals import ARRIVALS, arrivals
+
+ANSWER = Path(__file__).with_suffix(".json")
+ALPHA = 0.05
+FIRST, LAST = 5, 40
+POLICIES = (2, 5, 13)
+DESIGNS = ("once at 8", "once at 20", "every number to 40", "race 5..40")
+CUT = "t tests, once at 5"
+BUDGET = 1000.0
+
+FloatArray = NDArray[np.float64]
+
+
+def claimed(design: str, gains: FloatArray, margin: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which policies are called good and which avoid, [studies, policies] each."""
+    seen, done = gains, np.full(gains.shape[:-1], LAST)
+    match design.split():
+        case ["once", "at", seeds]:
+            looks, done = Looks.once(int(seeds)), np.full(gains.shape[:-1], int(seeds))
+        case ["every", *_]:
+            looks = Looks.planned(FIRST)
+        case _:
+            looks = Looks.between(FIRST, LAST)
+            done = np.array([raced(study, margin, looks) for study in gains])
+            seen = np.where(np.arange(LAST) < done[..., None], gains, np.nan)
+    p_good, p_avoid = familywise_p(seen, done, margin, looks, test=Signs)
+    return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA
+
+
+def raced(gains: FloatArray, margin: float, looks: Looks) -> NDArray[np.int64]:
+    """How many seeds each policy has been given once a race is over."""
+    done = np.zeros(len(gains), dtype=np.int64)
+    while True:
+        seen = np.where(np.arange(LAST) < done[:, None], gains, np.nan)
+        more = next_seeds(seen, done, margin, looks, LAST, test=Signs)
+        if (more == done).all():
+            return done
+        done = more
+
+
+def cut_at_the_budget(k: int, seeds: int, studies: int, missed: float) -> tuple[FloatArray, float]:
+    """Steps of which all policies but the first have a share cut at the budget; their means are beyond the margin."""
+    rng = np.random.default_rng([k, seeds])
+    steps = 300 + 60 * rng.standard_normal((studies, k, seeds))
+    never = (rng.random((studies, k, seeds)) < missed) & (np.arange(k)[:, None] > 0)
+    return -np.where(never, BUDGET, steps), 0.9 * missed * (BUDGET - 300)
+
+
+def cells() -> Iterator[tuple[str, int, str]]:
+    """Design, policies and case."""
+    yield from ((design, k, case) for design in DESIGNS for k in POLICIES for case in ARRIVALS)
+    yield from ((CUT, k, f"{missed} never reach it") for k in POLICIES for missed in (0.05, 0.1, 0.3))
+
+
+def simulated(design: str, k: int, case: str, studies: int) -> dict[str, float]:
+    """The shares of studies with a wrong claim of each kind."""
+    if design == CUT:
+        gains, margin = cut_at_the_budget(k, FIRST, studies, float(case.split()[0]))
+        done, looks = np.full(gains.shape[:-1], FIRST), Looks.once(FIRST)
+        p_good, p_avoid = familywise_p(gains, done, margin, looks, 0.0, Pairs)
+        good, avoid = p_good[-1] <= ALPHA, p_avoid[-1, :, :1] <= ALPHA
+    else:
+        gains, margin = arrivals(case, k, LAST, studies)
+        good, avoid = claimed(design, gains, margin)
+    wrong = good[:, 1:] if "equal" not in case else good[:, :0]
+    shares = {"wrong_good": wrong.any(axis=1).mean(), "wrong_avoid": avoid.any(axis=1).mean()}
+    return {name: round(float(share), 4) for name, share in shares.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000, metavar="N", help="simulated studies a cell")
+    studies = parser.parse_args().studies
+    answer = json.loads(ANSWER.read_text()) if ANSWER.exists() else {}
+    for design, k, case in cells():
+        name = f"{design} | k = {k} | {case}"
+        if answer.get(name, {}).get("studies", 0) < studies:
+            answer[name] = simulated(design, k, case, studies) | {"studies": studies}
+            ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
+        print(name, answer[name], flush=True)
+
+
+if __name__ == "__main__":
+    main()
