@@ -142,6 +142,10 @@ class Criterion:
         reached = card.reached if self.figure == TO_TARGET else None
         return bool(reached or (self.figure in card.metrics and card.metrics[self.figure].n))
 
+    def of_objective(self, objective: str) -> bool:
+        """Whether it is a task's objective."""
+        return self.figure == f"{VALIDATION}{objective}"
+
     def to_json(self) -> dict[str, Any]:
         """Return an entry of the list `by` that `lrbench run --json` prints; a margin of the best is a share of it."""
         margin = {"margin": self.margin.size, "of_best": self.margin.of_best}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better, as_gain
-from lrbench.metrics.goal import VALIDATION, Criterion, objective_criterion
+from lrbench.metrics.goal import Criterion, objective_criterion
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.runs import RunRecord
@@ -67,7 +67,7 @@ def rank(
         for one, (gains, diverged) in zip(goals, tables, strict=True)
     ]
     places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)
-    if goals[0].figure != f"{VALIDATION}{objective}":
+    if not goals[0].of_objective(objective):
         gains, diverged = tables[0]
         centers = np.nan_to_num(goals[0].test.centers(gains), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
         places.sort(key=lambda i: (not diverged[i].any(), centers[i]), reverse=True)

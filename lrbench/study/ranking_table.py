@@ -9,7 +9,7 @@ from lrbench.display.names import unbroken, wrapped
 from lrbench.display.table import GAP, Cell, Column, Figures, Row, Table, leaving_room, widths_for
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.confirmation import explained
-from lrbench.metrics.goal import TO_TARGET, VALIDATION
+from lrbench.metrics.goal import TO_TARGET
 from lrbench.metrics.statistics import NOTHING_KNOWN
 from lrbench.study.row_names import RowNames
 
@@ -105,7 +105,7 @@ def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str])
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
     cards = task.scorecards
-    others = [goal for goal in task.goals if goal.figure != f"{VALIDATION}{task.objective}"]
+    others = [goal for goal in task.goals if not goal.of_objective(task.objective)]
     known = {name for card in cards for name in card.metrics} - {goal.figure for goal in others}
 
     def figures(metric: MetricDeclaration) -> Figures:

@@ -433,3 +433,26 @@ def test_an_interval_that_was_clipped_is_shown_by_its_ends(opened: Open, study: 
 
     assert "0.880 [0.701, 1.000]" in page.locator("tbody tr").first.inner_text()
     assert "0.880 [0.701, 1.000] validation" in page.locator(".answer").inner_text()
+
+
+def test_the_page_answers_by_the_first_goal_and_has_a_table_of_verdicts_by_each(study: Study, opened: Open) -> None:
+    policies = {"fast": "FIX(k0=0.1)", "slow": "FIX(k0=0.2)"}
+    scores = {"fast": 0.6, "slow": 0.58}
+
+    def outcome(place: Place) -> float:
+        return scores[place.name] + place.seed / 1e4
+
+    page = opened(study(policies, outcome, seeds=range(10), better="higher", by=["steps_to_target:10", "top1:0.1"]))
+
+    table = page.get_by_role("region", name="By goal").locator("tr")
+    assert [row.split("\t") for row in table.all_inner_texts()] == [
+        ["policy", "steps_to_target", "top1"],
+        ["fast", "good", "good"],
+        ["slow", "good", "good"],
+    ]
+    assert "to target 80 " in page.locator(".headline").inner_text()
+    sure = page.locator(".sure").last.inner_text()
+    assert "within 10 of the best policy's 'to target' on more than half of the seeds" in sure
+    assert "by each goal for itself" in sure
+    assert "paired sign tests and t tests with Holm's correction" in page.locator("body").inner_text()
+    assert page.get_by_alt_text("Every policy with its interval and its verdict").count() == 1

@@ -19,7 +19,7 @@ from lrbench.policy.curve import rates_of
 from lrbench.policy.torch_code import code_parts
 from lrbench.report.frames import objective_name, records
 from lrbench.report.labels import row_labels
-from lrbench.report.page.words import certainty, headline, reading, spread
+from lrbench.report.page.words import certainty, goal_value, headline, reading, spread
 from lrbench.report.plots.lr_curves import simplified, stairs
 from lrbench.report.plots.training_curves import band
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.metrics import Confirmation, Verdict
+    from lrbench.metrics.goal import Criterion
     from lrbench.report.frames import Frames
+    from lrbench.study.results import TaskResults
 
 MOST_CURVES = 24
 """No more policies than this, the best ones, have their curves in the page."""
@@ -52,15 +54,19 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
     (task,), (results,) = frames.record.tasks, frames.results.tasks
     policies = frames.policies.assign(reason=[_reason(card.verdict) for card in results.scorecards])
     names, rows = (_names(policies, width) for width in (NAME, ROW))
-    groups = [_group(policies, verdict, names) for verdict in ("good", "undecided", "avoid")]
+    by = results.goals[0]
+    groups = [_group(policies, verdict, names, by) for verdict in ("good", "undecided", "avoid")]
     return {
         "id": f"task-{number}",
         "name": task.name,
         "objective": objective_name(task.objective),
         "count": len(policies),
-        "headline": headline(policies, names, results.confirmed),
+        "headline": headline(policies, names, results.confirmed, by),
         "groups": [group for group in groups if group["count"]],
-        "certainty": certainty(policies, results.looks),
+        "certainty": certainty(policies, results.goals, results.looks),
+        "by": [] if len(results.goals) == 1 else _by_goal(results, names),
+        "goals": [goal.name for goal in results.goals],
+        "by_objective": by.of_objective(results.objective),
         "remarks": results.remarks,
         "confirmed": [_finalist(one) for one in results.confirmed],
         "about_confirmed": list(explained(results.confirmed)),
@@ -88,7 +94,18 @@ def _reason(verdict: Verdict | None) -> str:
     return verdict.explanation + ("" if verdict.look is None else f", claimed with {many(verdict.look, 'seed')}")
 
 
-def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> dict[str, Any]:
+def _by_goal(results: TaskResults, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """List the verdicts of each policy by goal."""
+    return [
+        {
+            "label": names[card.name],
+            "verdicts": [(card.verdicts[goal.name].label, _reason(card.verdicts[goal.name])) for goal in results.goals],
+        }
+        for card in results.scorecards
+    ]
+
+
+def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str], by: Criterion) -> dict[str, Any]:
     """Describe the policies of a verdict, best first; those that one might use can be copied."""
     rows = policies[policies["verdict"] == verdict]
     usable = "good" if (policies["verdict"] == "good").any() else "undecided"
@@ -97,6 +114,7 @@ def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str]) -> di
             "index": int(row["place"]) - 1,
             "name": names[row["label"]],
             "policy": row["policy"],
+            "value": "" if by.of_objective(row["objective"]) else goal_value(row, by),
             "val": spread(row, "val"),
             "test": spread(row, "test"),
             "reason": row["reason"],

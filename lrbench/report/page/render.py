@@ -74,7 +74,8 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
 def _pictures(frames: Frames) -> dict[str | None, list[dict[str, str]]]:
     """Draw the pictures that the page does not draw itself, by task; None is all tasks together."""
     found: dict[str | None, list[dict[str, str]]] = {}
-    for drawing in drawings(frames, without=INTERACTIVE):
+    ranked = all(task.goals[0].of_objective(task.objective) for task in frames.results.tasks)
+    for drawing in drawings(frames, without=INTERACTIVE if ranked else INTERACTIVE - {"ranking"}):
         found.setdefault(drawing.task, []).append(_picture(drawing.plot.title, drawing.figure))
     return found
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.display.names import many
+from lrbench.metrics.goal import TO_TARGET
 from lrbench.metrics.statistics import Interval
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lrbench.metrics import Confirmation
+    from lrbench.metrics.goal import Criterion
     from lrbench.report.frames import Frames
     from lrbench.report.plots.search import SearchFrames
     from lrbench.store import TaskRecord
@@ -108,7 +110,9 @@ class Headline(NamedTuple):
     more: str
 
 
-def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequence[Confirmation]) -> Headline | None:
+def headline(
+    policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequence[Confirmation], by: Criterion
+) -> Headline | None:
     """Name what to do by the ranking; None where there is none.
 
     Where finalists were trained again with fresh seeds, the first of them is named, with its fresh score alone.
@@ -117,6 +121,7 @@ def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequen
         policies: `Frames.policies` of one task.
         names: what each label is called.
         confirmed: the finalists on fresh seeds, the winner first.
+        by: the goal that ranks.
     """
     if not len(policies):
         return None
@@ -139,20 +144,34 @@ def headline(policies: pd.DataFrame, names: Mapping[str, str], confirmed: Sequen
         *([f"Avoid {_some([names[label] for label in called['avoid']])}."] if called["avoid"] else []),
     ]
     verb = "Use" if called["good"] else "Not decided yet. In the lead is"
-    return Headline(
-        verb, names[leader], f"{score} test {objective_name(row['objective'])} over {seeds}", " ".join(more)
-    )
+    value = "" if by.of_objective(row["objective"]) else f"{goal_value(row, by)} and "
+    why = f"{value}{score} test {objective_name(row['objective'])} over {seeds}"
+    return Headline(verb, names[leader], why, " ".join(more))
+
+
+def goal_value(row: Mapping[str, Any], by: Criterion) -> str:
+    """Show the number of a policy by which policies are ranked, by the columns of `Frames.policies`."""
+    if row.get(by.figure) is not None:
+        return f"{by.title} {_interval(row, by.figure):{by.form}}"
+    if by.figure == TO_TARGET and row["reached"] is not None:
+        return f"{by.title} {row['reached']:.0f} of {row['seeds']} seeds"
+    return f"no {by.title}"
 
 
 def spread(row: Mapping[str, Any], figure: str) -> str:
     """Show a mean and its interval, by the columns of `Frames.policies`."""
-    return f"{Interval(row[figure], row[f'{figure}_low'], row[f'{figure}_high'], row['seeds'], None)}"
+    return f"{_interval(row, figure)}"
 
 
-def certainty(policies: pd.DataFrame, looks: Sequence[int]) -> str:
+def _interval(row: Mapping[str, Any], figure: str) -> Interval:
+    return Interval(row[figure], row[f"{figure}_low"], row[f"{figure}_high"], row["seeds"], None)
+
+
+def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequence[int]) -> str:
     """Say how sure the verdicts of a task are.
 
     Args:
+        goals: what ranks and judges.
         looks: the numbers of seeds at which verdicts were made so far.
     """
     if not len(policies):
@@ -162,17 +181,25 @@ def certainty(policies: pd.DataFrame, looks: Sequence[int]) -> str:
             "Nothing is claimed yet, but that a policy which diverged on a seed is to be avoided: no policy has the "
             "number of seeds at which verdicts are made first."
         )
-    margin = f"{policies['margin'].iloc[0]:g}"
-    objective = objective_name(policies["objective"].iloc[0])
-    if not policies["verdict"].isin(["good", "avoid"]).any():
+    objective = policies["objective"].iloc[0]
+    if len(goals) == 1 and not policies["verdict"].isin(["good", "avoid"]).any():
         return (
             f"Nothing is decided yet: {_looked(looks)} More seeds are needed before any policy can be called good, or "
             "one to avoid."
         )
+    each = "" if len(goals) == 1 else ", by each goal for itself"
     return (
-        f"Good means truly within {margin} of the best policy's validation {objective}, avoid truly worse by more than "
-        f"{margin} or diverged on a seed. The chance that any good here is wrong is at most {ALPHA}, and so it is for "
-        f"any avoid: {_looked(looks)}"
+        f"{' '.join(_meaning(goal, objective) for goal in goals)} The chance that any good here is wrong is at most "
+        f"{ALPHA}, and so it is for any avoid{each}: {_looked(looks)}"
+    )
+
+
+def _meaning(by: Criterion, objective: str) -> str:
+    what = f"validation {objective_name(objective)}" if by.of_objective(objective) else f"'{by.title}'"
+    where = " on more than half of the seeds" if by.is_censored else ""
+    return (
+        f"Good means truly within {by.margin} of the best policy's {what}{where}, avoid truly worse by more than "
+        f"{by.margin}{where} or diverged on a seed."
     )
 
 
@@ -230,14 +257,22 @@ def protocol(frames: Frames) -> list[str]:
         f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}){more}: a seed's initial "
         "weights and batch order are the same for all, so that differences are paired."
     )
-    said.append(
-        f"Policies are ranked and judged by the last validation score ({_objectives(frames)}{_downwards(frames)}). "
-        "The test score chose nothing and says what the chosen policy is worth."
-    )
+    goals = frames.results.tasks[0].goals
+    if all(task.goals[0].of_objective(task.objective) and len(task.goals) == 1 for task in frames.results.tasks):
+        said.append(
+            f"Policies are ranked and judged by the last validation score ({_objectives(frames)}{_downwards(frames)}). "
+            "The test score chose nothing and says what the chosen policy is worth."
+        )
+    else:
+        said.append(
+            f"Policies are ranked by {goals[0].name} and judged by {_joined(goal.name for goal in goals)}, by each "
+            "for itself. A policy that is chosen by a number looks better in it than it is."
+        )
     said.append(
         "Intervals are 95% Student t intervals over seeds, clipped to the values that a figure can have. Verdicts are "
-        "multiple comparisons with the best by paired t tests with Holm's correction, with a margin of "
-        f"{record.margin:g}, made at numbers of seeds that were fixed when the study was first run."
+        f"multiple comparisons with the best by paired {_tests(goals)} with Holm's correction, with a margin of "
+        f"{_joined(goal.margin for goal in goals)}, made at numbers of seeds that were fixed when the study was first "
+        "run."
     )
     said.append(
         "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
@@ -307,6 +342,10 @@ def quantity(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g} {prefix}"
     return f"{number:,.0f} "
+
+
+def _tests(goals: Sequence[Criterion]) -> str:
+    return _joined(dict.fromkeys("sign tests" if goal.is_censored else "t tests" for goal in goals))
 
 
 def _objectives(frames: Frames) -> str:

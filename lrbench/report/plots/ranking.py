@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrbench.display.names import fitted, many
-from lrbench.metrics.goal import TO_TARGET, VALIDATION, Criterion, objective_criterion
+from lrbench.metrics.goal import TO_TARGET, Criterion, objective_criterion
 from lrbench.policy.curve import rates_of
 from lrbench.report.frames import one_task, records, score_label
 from lrbench.report.labels import row_labels
@@ -115,7 +115,7 @@ def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: di
 
 def _draw_scores(axes: Axes, shown: pd.DataFrame, places: list[float], by: Criterion) -> None:
     sign, name = (-1 if by.better == "lower" else 1), by.figure
-    is_objective = name == f"{VALIDATION}{shown['objective'].iloc[0]}"
+    is_objective = by.of_objective(shown["objective"].iloc[0])
     values = shown[name].astype(float) if name in shown else shown["val"] * np.nan
     best, steady = values.iloc[0], not shown["divergence_rate"].iloc[0]
     if by.margin.size > 0 and steady and np.isfinite(best):
@@ -179,7 +179,7 @@ def _explain(figure: Figure, policies: pd.DataFrame, by: Criterion) -> None:
     seeds = sorted(policies["seeds"].unique())
     n = many(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     handles = verdict_handles(policies["verdict"])
-    is_objective = by.figure == f"{VALIDATION}{policies['objective'].iloc[0]}"
+    is_objective = by.of_objective(policies["objective"].iloc[0])
     if is_objective:
         handles.append(Line2D([], [], color=INK, marker="|", markersize=9, linestyle="", label="test"))
     if by.margin.size > 0:
