@@ -9,14 +9,14 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, rank, retained_fraction
-from lrbench.metrics.looks import Looks
 from lrbench.metrics.runs import TOP1
 from lrbench.study.file import find_study, read_toml, study_names
-from lrbench.study.limits import check_confirm
+from lrbench.study.limits import check_confirm, declared_looks, seeds_of, split_seeds
 from lrbench.study.results import ALPHA, Row, StudyRuns, labels, resolution
 from lrbench.training.plan import fresh_seeds
 
@@ -113,7 +113,10 @@ class AskedTask:
             return body.task == self.name if self.task is None else body.key == self._key(body.steps, body.eval_every)
         if self.settings is None or body.settings is None:
             return False
-        mine, theirs = (replace(one, name="", steps=1, eval_every=None) for one in (self.settings, body.settings))
+        mine, theirs = (
+            replace(one, name="", steps=1, eval_every=None, curve_samples=None)
+            for one in (self.settings, body.settings)
+        )
         return mine == theirs
 
     def _key(self, steps: int, eval_every: int | None) -> str:
@@ -217,6 +220,9 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
             continue
         raw = read_toml(file)
         settings = {one.name: one for one in _described(raw)}
+        numbers, first = split_seeds(raw["seeds"], name)
+        planned = seeds_of(numbers, name)
+        declared = declared_looks(len(planned), first)
         every = pd.read_csv(table)
         every = every[every["status"].isin(["finished", "diverged"])]
         retained = _retained(every[every["modifier"].isna()])
@@ -230,8 +236,9 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
                 place = str(row["name"]), str(row["modifier"])
                 texts[place] = str(row["policy"])
                 runs.setdefault(place, []).append(_record(row, None if place[1] else retained.get(_place(row))))
-            names, seeds = labels(runs), sorted(set(part["seed"]))
-            looks = {"alpha": ALPHA / tasks, "looks": Looks.planned(len(seeds)), "seeds": seeds}
+            names = labels(runs)
+            done = [_leading(planned, records) for records in runs.values()]
+            looks = {"alpha": ALPHA / tasks, "looks": declared, "seeds": planned, "done": done}
             yield TaskEvidence(
                 task=str(task),
                 steps=int(part["step"].max()) if described is None else described.steps,
@@ -273,6 +280,12 @@ def _place(row: Mapping[Any, Any]) -> tuple[str, str, int]:
     return str(row["task"]), str(row["policy"]), int(row["seed"])
 
 
+def _leading(seeds: Iterable[int], records: Iterable[RunRecord]) -> int:
+    """Count the seeds, from the first on, that all have a record."""
+    known = {record.seed for record in records}
+    return sum(1 for _ in takewhile(known.__contains__, seeds))
+
+
 def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | None]:
     """Return by task, policy and seed what other base LRs leave of the validation score.
 
@@ -300,7 +313,7 @@ def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
         seed=int(row["seed"]),
         status="finished" if finished else "diverged",
         steps=int(row["step"]),
-        curve=Curve((), ()),
+        curve=Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else Curve((), ()),
         final={
             **{name: value for name, value in final.items() if name.startswith(("val_", "test_"))},
             "base_lr_retention": retention,

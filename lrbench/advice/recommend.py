@@ -167,8 +167,7 @@ def advise_by_range_test(task: AnyTask, trainer: Trainer, *, goal: str = "accura
 
 def no_evidence(goal: str) -> str:
     """Return a clause for where no runs say anything of a goal on a task."""
-    curves = " (runs that ship with lrbench have no curves to read it off)" if goal == "cost" else ""
-    return f"there is no evidence of {goal} on this task or one like it{curves}"
+    return f"there is no evidence of {goal} on this task or one like it"
 
 
 def verified(advice: Advice, task: AnyTask, trainer: Trainer, *, target: float, seeds: int | Sequence[int]) -> Advice:

@@ -23,6 +23,24 @@ class Curve:
     scores: Sequence[float]
     """The task's objective; a gap where it is not finite."""
 
+    def __str__(self) -> str:
+        """Write the curve in one cell of a table, scores to six digits.
+
+        >>> str(Curve((50, 100), (0.25, 0.5)))
+        '50:0.25 100:0.5'
+        """
+        return " ".join(f"{step}:{score:.6g}" for step, score in zip(self.steps, self.scores, strict=True))
+
+    @classmethod
+    def parse(cls, text: str) -> "Curve":
+        """Read what `str` writes.
+
+        Raises:
+            ValueError: the text is no curve.
+        """
+        points = [point.split(":") for point in text.split()]
+        return cls(tuple(int(step) for step, _ in points), tuple(float(score) for _, score in points))
+
 
 @dataclass(frozen=True)
 class RunRecord:

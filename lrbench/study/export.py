@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import PolicyError
 from lrbench.policy import parse
-from lrbench.study.results import StudyRuns, record_of
+from lrbench.study.results import StudyRuns, curve_of, record_of
 
 if TYPE_CHECKING:
     import pandas
@@ -28,9 +28,9 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
     `step`, `diverged_at`; `seconds` of training and of `evaluating`, which is empty where the seconds are of both;
     `flops`; the metrics of a finished run, its objective as `val_<objective>` and `test_<objective>` among them; the
-    provenance of each number; and the metrics of the run's curve: `volatility`, `steps_to_best`, and `steps_to_target`
-    where the study has a target. `class_confidence` and `reliability` hold
-    lists and dicts; `flat` leaves them out.
+    provenance of each number; the metrics of the run's curve: `volatility`, `steps_to_best`, and `steps_to_target`
+    where the study has a target; and the `curve` itself, the validation objective by iterations, as `Curve` writes it.
+    `class_confidence` and `reliability` hold lists and dicts; `flat` leaves them out.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
@@ -88,6 +88,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
                 **run.provenance,
                 "run": run.key,
                 **{name: measured[name] for name in late},
+                "curve": str(curve_of(run)),
                 **{name: value for name, value in stored.items() if isinstance(value, list | dict)},
             }
         )

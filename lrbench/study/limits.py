@@ -14,6 +14,7 @@ from lrbench.errors import StudyError
 from lrbench.files import is_utf8
 from lrbench.metrics import BASE_LR_SCALES, METRICS
 from lrbench.metrics.goal import texts_of
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import default_margin
 from lrbench.metrics.runs import TOP1
 from lrbench.policy.budget import read_number
@@ -175,6 +176,11 @@ def seeds_of(seeds: object, where: str) -> tuple[int, ...]:
         StudyError: there are none, more than a study may have, or one is no whole number from 0 to 2^63 - 1.
     """
     return validated(SharedSettings, {"seeds": seeds}, where).seeds
+
+
+def declared_looks(seeds: int, until_decided: int | None) -> Looks:
+    """Return the looks of a study of `seeds` seeds, all of them for every policy or from `until_decided` on."""
+    return Looks.planned(seeds) if until_decided is None else Looks.between(until_decided, seeds)
 
 
 def check_confirm(confirm: int, seeds: Sequence[int], where: str) -> None:

@@ -516,6 +516,11 @@ def _final_score(run: StoredRun, task: TaskRecord) -> float | None:
     return None if is_worthless(score, task.better) else score
 
 
+def curve_of(run: StoredRun) -> Curve:
+    """Return a stored run's evaluations on the validation split."""
+    return Curve(run.scores.steps(), run.scores.val_scores())
+
+
 def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None]) -> RunRecord:
     """Make the record of an ended run for metrics, with `extra` ones that depend on other runs."""
     objective = task.objective
@@ -529,7 +534,7 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
         seed=seed,
         status="finished" if run.status == "finished" else "diverged",
         steps=run.step,
-        curve=Curve(run.scores.steps(), run.scores.val_scores()),
+        curve=curve_of(run),
         final={**final, **extra},
         diverged_at=run.diverged_at,
         seconds=run.seconds,

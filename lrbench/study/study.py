@@ -20,6 +20,7 @@ from lrbench.study.limits import (
     check_name,
     check_rates,
     check_scores,
+    declared_looks,
     margin_of,
     split_seeds,
 )
@@ -214,9 +215,7 @@ class Study(Readable):
     @property
     def looks(self) -> Looks:
         """The numbers of seeds at which verdicts are made, each with its share of the error rate."""
-        if self.until_decided is None:
-            return Looks.planned(len(self.seeds))
-        return Looks.between(self.until_decided, len(self.seeds))
+        return declared_looks(len(self.seeds), self.until_decided)
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:

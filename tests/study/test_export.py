@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from lrbench.metrics.runs import Curve
 from lrbench.modifiers import EMA
 from lrbench.policy import parse, table, tabulate
 from lrbench.policy.function import FUNCTIONS
@@ -77,6 +78,16 @@ def test_whole_numbers_stay_whole_beside_missing_ones(study: Make, store: Store)
         values = table[name].dropna()
         assert 0 < len(values) < len(table), name
         assert {type(value) for value in values} == {int}, name
+
+
+def test_each_run_has_its_curve_in_one_cell(study: Make, store: Store) -> None:
+    train(study(STEPPED, WILD), store)
+    table = export("small", store)
+    for key, points in export_curves("small", store).groupby("run"):
+        (cell,) = table.loc[table["run"] == key, "curve"]
+        known = Curve.parse(cell)
+        assert list(known.steps) == list(points["step"])
+        assert list(known.scores) == pytest.approx(list(points["val_score"]), rel=1e-5)
 
 
 def test_lists_are_in_the_table_and_not_in_its_flat_form(study: Make, store: Store) -> None:
