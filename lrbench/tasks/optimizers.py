@@ -10,14 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lrbench.errors import TaskError
+from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
 from lrbench.registry import Registry
 from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
+from lrbench.tasks.library_optimizers import PLACEHOLDER_LR, LibraryOptimizer, library_optimizer, library_optimizers
 from lrbench.tasks.specification import registering, specification_named
-
-PLACEHOLDER_LR = 1.0
 
 
 @runtime_checkable
@@ -34,8 +33,32 @@ register_optimizer = registering(OPTIMIZERS, "build")
 
 
 def optimizer_named(kind: str, options: Mapping[str, Any]) -> OptimizerSpec:
-    """Build the specification called `kind`; raise TaskError for an unknown kind or option."""
-    return specification_named(OPTIMIZERS, kind, options)
+    """Build the specification of a registered optimizer, or of one of torch or an installed library.
+
+    Raises:
+        TaskError: there is none of this name, it has no such option, or it cannot be used.
+    """
+    if kind in OPTIMIZERS:
+        return specification_named(OPTIMIZERS, kind, options)
+    spec = library_optimizer(kind, options)
+    if spec is None:
+        hint = did_you_mean(kind, [*OPTIMIZERS, *(name for name, *_ in library_optimizers())])
+        raise TaskError(
+            f"there is no optimizer named {short_repr(kind)}{hint}: there are {', '.join(OPTIMIZERS)} and those of "
+            "torch.optim, and of schedulefree, prodigyopt and pytorch_optimizer where these are installed"
+        )
+    return spec
+
+
+def optimizer_with(base: OptimizerSpec, options: Mapping[str, Any]) -> OptimizerSpec:
+    """Build the specification of the same optimizer with other options.
+
+    Raises:
+        TaskError: it has no such option.
+    """
+    if isinstance(base, LibraryOptimizer):
+        return optimizer_named(f"{base.library}.{base.name}", {**dict(base.settings), **options})
+    return optimizer_named(type(base).__name__, {**vars(base), **options})
 
 
 @register_optimizer

@@ -22,7 +22,7 @@ from typing import Any
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation, augmentation_named
-from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named
+from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named, optimizer_with
 from lrbench.tasks.settings import Choice, TaskSettings
 from lrbench.tasks.training_function import TrainingFunction
 
@@ -127,7 +127,7 @@ def optimizer_of(value: Any, base: OptimizerSpec | None = None) -> OptimizerSpec
         return optimizer_named(kind, options)
     if base is None:
         raise TaskError("task: optimizer has no kind")
-    return optimizer_named(type(base).__name__, {**vars(base), **options})
+    return optimizer_with(base, options)
 
 
 def augmentations_of(value: Any) -> tuple[Augmentation, ...]:

@@ -22,6 +22,7 @@ from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
+from lrbench.tasks.library_optimizers import LibraryOptimizer
 from lrbench.tasks.limits import (
     ALL,
     CurveSamples,
@@ -399,7 +400,8 @@ class Task(AnyTask):
                 return _materialized(self._new_network(where), lambda: inputs)
 
             check_network(where, anew, self.loss, (inputs, targets), self._held)
-        if isinstance(self.optimizer, CustomOptimizer) or package_of(self.optimizer) != "lrbench":
+        foreign = isinstance(self.optimizer, CustomOptimizer | LibraryOptimizer)
+        if foreign or package_of(self.optimizer) != "lrbench":
             weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
             optimizer = self._new_optimizer(where, weights)
             parts.append(optimizer)

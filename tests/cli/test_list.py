@@ -97,6 +97,17 @@ def test_optimizers_augmentations_and_metrics_say_what_they_are(lrbench: Command
     assert all(one["description"] for listed in (optimizers, augmentations, metrics) for one in listed.values())
 
 
+def test_optimizers_of_libraries_are_listed_with_their_settings(lrbench: Command) -> None:
+    listed = {item["name"]: item for item in items(lrbench, "optimizers")}
+    lines = lrbench("list", "optimizers").stdout.splitlines()
+
+    assert listed["NAdam"]["options"]["betas"] == [0.9, 0.999]
+    assert listed["Prodigy"]["description"].endswith("[prodigyopt]")
+    assert {"Adagrad", "Rprop", "SGDScheduleFree", "Lion"} <= set(listed)
+    assert not {"LBFGS", "SparseAdam", "SAM", "Optimizer"} & set(listed)
+    assert {"NAdam", "Prodigy", "pytorch_optimizer"} <= {line.split(" ")[0] for line in lines}
+
+
 def test_keys_are_those_that_study_and_search_files_are_checked_by(lrbench: Command) -> None:
     listed = {(item["table"], item["name"]): item for item in items(lrbench, "keys")}
 

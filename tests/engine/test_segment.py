@@ -31,7 +31,7 @@ from lrbench.engine.modifier import Modifier, Watcher
 from lrbench.modifiers import EMA, PSWA, LearnAndDrop
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
-from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop
+from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop, optimizer_named
 from lrbench.tasks.task import Task
 from tests.present import present
 
@@ -42,6 +42,7 @@ OPTIMIZERS = [
     Adam(),
     AdamW(),
     RMSprop(momentum=0.5),
+    *(optimizer_named(name, {}) for name in ("NAdam", "Adafactor", "Rprop", "AdamWScheduleFree", "Prodigy", "Lion")),
 ]
 
 

@@ -126,7 +126,7 @@ def test_specifications_are_values_with_a_text_form() -> None:
     ("kind", "options", "message"),
     [
         ("SDG", {}, "there is no optimizer named 'SDG' \\(did you mean 'SGD'\\?\\)"),
-        ("lion", {}, "there are SGD, CaffeSGD, Adam, AdamW, RMSprop"),
+        ("leon", {}, "there are SGD, CaffeSGD, Adam, AdamW, RMSprop and those of torch.optim"),
         ("SGD", {"momentun": 0.9}, "no option 'momentun' \\(did you mean 'momentum'\\?\\)"),
         ("SGD", {"lr": 0.1}, "'SGD' has no option 'lr'"),
         ("SGD", {"momentum": 1.0}, "SGD: momentum = 1.0 must be in \\[0, 1\\)"),

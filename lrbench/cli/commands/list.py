@@ -35,6 +35,10 @@ Noun = Literal[
 ]
 
 
+MOST_OF_A_LIBRARY = 20
+"""The most optimizers of a library that have a row each."""
+
+
 class Listing(NamedTuple):
     """One list, as a table and as the items of a document."""
 
@@ -157,15 +161,27 @@ def _models() -> Listing:
 
 
 def _optimizers() -> Listing:
+    from lrbench.tasks.library_optimizers import library_optimizers, settings_of
     from lrbench.tasks.optimizers import OPTIMIZERS
 
-    return _specifications("optimizer", OPTIMIZERS)
+    own = _declared(OPTIMIZERS)
+    found = {name: (library, kind) for name, library, kind in library_optimizers() if name not in own}
+    described = {n: (settings_of(kind), f"{first_sentence(kind)} [{library}]") for n, (library, kind) in found.items()}
+    _, rows, items = _with_options("optimizer", own | described)
+    by_library: dict[str, list[str]] = {}
+    for name, (library, _) in found.items():
+        by_library.setdefault(library, []).append(name)
+    folded = {library: names for library, names in by_library.items() if len(names) > MOST_OF_A_LIBRARY}
+    hidden = {name for names in folded.values() for name in names}
+    rows = [row for row, item in zip(rows, items, strict=True) if item["name"] not in hidden]
+    rows += [(Cell(library, "bold"), "see --json", ", ".join(names)) for library, names in folded.items()]
+    return Listing(tuple(map(Column, ("optimizer", "options", "description"))), rows, items)
 
 
 def _augmentations() -> Listing:
     from lrbench.tasks.augment import AUGMENTATIONS
 
-    return _specifications("augmentation", AUGMENTATIONS)
+    return _with_options("augmentation", _declared(AUGMENTATIONS))
 
 
 def _metrics() -> Listing:
@@ -234,12 +250,15 @@ def _registered(noun: str, registry: Mapping[str, Registration[Any]]) -> Listing
     return _with_options(noun, {name: (entry.options, entry.description) for name, entry in registry.items()})
 
 
-def _specifications(noun: str, registry: Mapping[str, type]) -> Listing:
-    declared = {
-        name: ({option: one.default for option, one in inspect.signature(kind).parameters.items()}, kind)
+def _declared(registry: Mapping[str, type]) -> dict[str, tuple[Mapping[str, Any], str]]:
+    """List the options and the description of specifications by name."""
+    return {
+        name: (
+            {option: one.default for option, one in inspect.signature(kind).parameters.items()},
+            first_sentence(kind),
+        )
         for name, kind in registry.items()
     }
-    return _with_options(noun, {name: (options, first_sentence(kind)) for name, (options, kind) in declared.items()})
 
 
 def _with_options(noun: str, declared: Mapping[str, tuple[Mapping[str, Any], str]]) -> Listing:
