@@ -14,12 +14,16 @@ import pandas as pd
 import pytest
 
 import lrbench
+from lrbench.advice.evidence import stored
+from lrbench.metrics.looks import Looks
+from lrbench.store import open_store
 from lrbench.study.file import load_study
 from lrbench.tasks import Task
 from lrbench.tasks.models.lenet import lenet
+from tests.report.made_studies import write_study
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-MODULES = ("baselines", "error_rates", "harness", "range_stability", "search_regret")
+MODULES = ("baselines", "decided", "error_rates", "harness", "range_stability", "search_regret")
 
 
 @pytest.fixture
@@ -148,3 +152,27 @@ def test_the_figure_of_the_winner_is_not_biased_and_that_of_the_best_on_fresh_se
     assert found["best on fresh seeds"]["bias"] > 0.25
     assert found["first"]["covered"] >= 0.95 - missed
     assert all(one["simultaneous"] >= 0.95 - missed for one in found.values())
+
+
+@pytest.mark.usefixtures("importable")
+def test_runs_spent_until_decided_are_simulated_from_the_seeds_of_a_stored_study(tmp_path: Path) -> None:
+    from decided import Measured, measured, once, raced, row
+
+    means = {"FIX(k0=0.1)": 0.70, "FIX(k0=0.2)": 0.69, "FIX(k0=0.3)": 0.65, "FIX(k0=0.4)": 0.3, "FIX(k0=0.5)": 0.6}
+    rng = np.random.default_rng(1)
+    with open_store(tmp_path / "runs.db") as store:
+        outcomes = {name: mean + 0.01 * rng.standard_normal(5) for name, mean in means.items()}
+        places = {name: name for name in means}
+        write_study(store, places, lambda place: float(outcomes[place.name][place.seed]), name="five", seeds=range(5))
+        (study,) = measured(list(stored(store)), ("five", "another"))
+
+    assert isinstance(study, Measured)
+    assert study.scores == pytest.approx(np.array(list(outcomes.values())))
+    drawn = study.drawn(40)
+    assert drawn.mean(axis=(0, 2)) == pytest.approx(study.scores.mean(axis=1), abs=0.002)
+    assert np.cov(drawn.swapaxes(0, 1).reshape(5, -1)) == pytest.approx(np.cov(study.scores), abs=2e-5)
+    early, late = (once(study, drawn, 0.02, seeds, Looks.once(seeds)) for seeds in (5, 40))
+    share, runs = raced(study, drawn, 0.02)
+    assert early < share <= late + 0.05
+    assert 5 * 5 < runs < 5 * 40
+    assert row(study, 1.0, 3)[0] == "five (5)"

@@ -12,8 +12,9 @@ diverges, or is worse than the best of them by more than the margin (`judge`), g
 **A rival's figure.** A rival may be preferred for its fresh score. Then `simultaneous` holds, the interval at level
 1 - .05 / finalists: with 95% all of these hold together (Bonferroni), and so does that of any choice.
 
-Simulated for 5, 13 and 50 policies with as many fresh seeds as the search had, 3, 5 or 10, up to 3 finalists, equal
-policies and unequal ones (`tests/benchmarks/error_rates.py`).
+In simulation, with 5, 13 and 50 policies and as many fresh seeds as the search had, 3, 5 or 10, the winner's figure is
+at most .04 standard deviations too high (that of the best on fresh seeds .06 to .50), its interval holds in 93.5 to
+96.1% of studies, and `simultaneous` in 96.8% or more (`tests/benchmarks/error_rates.py`, 1,000 studies a cell).
 """
 
 from collections.abc import Iterator, Sequence
