@@ -527,7 +527,7 @@ class Lab:
             return advice if target is None else verified(advice, task, trainer, target=target, seeds=seeds)
 
     def _asked(self, task: TaskLike, steps: int | None) -> AskedTask:
-        """The task of a question that may be answered without the task's data."""
+        """Describe the task of a question that may be answered without the task's data."""
         try:
             return AskedTask.of(self.task(task).with_budget(steps))
         except DataError:

@@ -29,12 +29,12 @@ def callers_generators() -> Iterator[None]:
 
 
 def generator_states() -> tuple[torch.Tensor, Any, Any]:
-    """The states of torch's generator on the CPU, of NumPy's and of Python's."""
+    """Return the states of torch's generator on the CPU, of NumPy's and of Python's."""
     return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed all of them, torch's on the CPU and on the device; `seed` is of 63 bits."""
+    """Seed the generators of torch (on the CPU and the device), NumPy and Python; `seed` has 63 bits."""
     seed_torch(seed, device)
     seed_numpy_and_python(seed)
 
@@ -54,7 +54,7 @@ def seed_numpy_and_python(seed: int) -> None:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """So many of torch's threads, and then again as many as there were."""
+    """Set the number of torch's threads, and put it back."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -6,9 +6,9 @@ Evidence is judged as it was measured: by the study that trained it, with the ma
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class TaskEvidence:
 
 @dataclass(frozen=True)
 class AskedTask:
-    """A task that advice is asked for, as far as it is known without its data.
+    """A task to advise on, as far as it is known without its data.
 
     Attributes:
         settings: None for a task that is not registered.
@@ -104,7 +104,7 @@ class AskedTask:
         return cls(task.name, task.steps, *objective, task, None)
 
     def is_of(self, body: TaskEvidence) -> bool:
-        """Whether evidence is of this task, at any budget.
+        """Return whether evidence is of this task, at any budget.
 
         The store's is by the task's key, or by its name where there is no data to compute the key; what ships is by
         all settings.
@@ -119,15 +119,11 @@ class AskedTask:
         )
         return mine == theirs
 
-    def _key(self, steps: int, eval_every: int | None) -> str:
-        assert self.task is not None
-        if (steps, eval_every) not in self._keys:
-            self._keys[steps, eval_every] = self.task.with_(steps=steps, eval_every=eval_every).key
-        return self._keys[steps, eval_every]
-
     @cached_property
-    def _keys(self) -> dict[tuple[int, int | None], str]:
-        return {}
+    def _key(self) -> Callable[[int, int | None], str]:
+        task = self.task
+        assert task is not None
+        return cache(lambda steps, eval_every: task.with_(steps=steps, eval_every=eval_every).key)
 
 
 def guessing(chance: float, samples: int) -> float:

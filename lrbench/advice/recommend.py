@@ -1,12 +1,12 @@
-"""Which policy to begin with on a task, and what that advice stands on.
+"""Recommendations of policies for a task, with the evidence behind them.
 
-The nearest evidence speaks: runs on the same task; else runs on the same data or with the same kind of model, as the
-registered tasks' names say, where the optimizer is the same, since learning rates of different optimizers have nothing
-in common. Where there is none, a range test may be trained, whose learning rates common policies get. Which of these it
-was is part of the answer, and a number of it is always one that was measured.
+The nearest evidence counts: runs on the same task; else runs on the same data or with the same kind of model. The
+optimizer must be the same, since learning rates of different optimizers have nothing in common. Where there is no
+evidence, a range test may be trained, and common policies get its learning rates. The answer names its evidence, and
+each number in it was measured.
 
-The best of many looks better than it is. So numbers on fresh seeds come first, and after them the order is that of the
-worse ends of the intervals, not of the means. Each verdict is that of the study that trained the policy.
+The best of many looks better than it is. So numbers on fresh seeds come first, and the others follow by the worse ends
+of their intervals, not by their means. Each verdict is that of the study that trained the policy.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Advice(Readable):
         return accepted[0] if accepted else self.recommendations[0].policy
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `lrbench recommend --json`."""
+        """Return the document of `lrbench recommend --json`."""
         return {
             "task": self.task,
             "goal": self.goal,
@@ -288,7 +288,7 @@ def _mean_over_scales(run: RunRecord) -> float | None:
 
 
 def _fits(policy: str, asked: AskedTask, body: TaskEvidence) -> bool:
-    """Whether a policy means the same on the task: it follows the budget, or knows none, or the budget is the same."""
+    """Return whether a policy means the same on the task: it follows the budget, has none, or the budgets are equal."""
     try:
         value = parse(policy)
         if body.steps != asked.steps and value.is_bound and type(value) is not FIX:

@@ -63,7 +63,7 @@ class Verification(Readable):
     steps_trained: int
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `lrbench verify --json`."""
+        """Return the document of `lrbench verify --json`."""
         return {
             "policy": self.card.policy,
             "task": self.task,

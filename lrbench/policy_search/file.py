@@ -51,7 +51,7 @@ class SpaceTable(BaseModel):
         lr: the range of the highest learning rate; `"auto"` takes it from a range test
         stages: of how many functions, one after the other, a policy may be made; 1 to 3
         warmup: whether the rate may rise from 0 first, and over how much of the budget
-        levels: every range has only so many evenly spaced values; the sampler `grid` needs it
+        levels: the number of evenly spaced values of every range; the sampler `grid` needs it
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)

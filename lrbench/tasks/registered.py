@@ -58,7 +58,7 @@ def fashion_lenet() -> TaskSettings:
 
 
 def _lenet(name: str, dataset: str) -> TaskSettings:
-    """Momentum 0.9, weight decay 5e-4, evaluation every 500 iterations; the validation split of 10,000 is ours."""
+    """Set momentum 0.9, weight decay 5e-4, evaluation every 500 iterations; the validation split of 10,000 is ours."""
     return tasks.TaskSettings(
         name=name,
         dataset=tasks.Choice(dataset),
@@ -124,7 +124,7 @@ def cifar100_googlenet() -> TaskSettings:
 
 
 def _cifar100(name: str, model: str) -> TaskSettings:
-    """100 epochs, a fifth of train held out, momentum 0.9, weight decay 1e-4; batch 128, crop and flip are ours."""
+    """Set 100 epochs, a fifth of train held out, momentum 0.9, weight decay 1e-4; batch 128, crop and flip are ours."""
     epochs, train_samples, batch_size = 100, 40_000, 128
     return tasks.TaskSettings(
         name=name,

@@ -48,7 +48,7 @@ class TaskSettings:
         eval_every: iterations between two evaluations; a twentieth of `steps` unless given
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order
         precision: `"float32"` or `"bfloat16"`
-        divergence_factor: losses over so many times the initial one are divergence
+        divergence_factor: a loss over this many times the initial one is divergence
         validation: the part of the train set that is held out: a fraction, or a number of samples; a fifth unless
             given, and nothing where the data set has a validation split of its own
         split_seed: draws which samples are held out

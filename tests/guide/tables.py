@@ -173,7 +173,7 @@ def _policy_tables() -> Iterator[Table]:
 
 def _modifier_tables() -> Iterator[Table]:
     what = [(_code(name), _plain(description(name))) for name in modifiers()]
-    yield Table("modifiers", "What there is", ("modifier", "what it does"), what)
+    yield Table("modifiers", "The modifiers", ("modifier", "what it does"), what)
     rows = [
         (
             _code(name),
