@@ -19,8 +19,11 @@ from lrbench.tasks.metric import read_score
 
 if TYPE_CHECKING:
     import torch
+    from lightning.pytorch.callbacks import Callback
+    from transformers import TrainerCallback
 
     from lrbench.policy import Policy, PolicyLR
+    from lrbench.tasks.trainer_callbacks import Evaluate
     from lrbench.tasks.training_function import TrainingFunction
 
 Predictions = tuple[Any, Any]
@@ -115,6 +118,31 @@ class TrainingRun:
         scheduler = PolicyLR(optimizer, self._policy)
         self._schedulers.append(scheduler)
         return scheduler
+
+    def lightning_callback(self, evaluate: Evaluate) -> Callback:
+        """Return a callback for Lightning's `Trainer(max_steps=run.steps)`, which sets learning rates and reports.
+
+        The module's `configure_optimizers` returns one optimizer and no scheduler.
+
+        Args:
+            evaluate: it gets the module, in evaluation mode and without gradients, and returns `val`, or a dict of what
+                `report` takes by name.
+        """
+        from lrbench.tasks.trainer_callbacks import lightning_callback
+
+        return lightning_callback(self, evaluate)
+
+    def transformers_callback(self, evaluate: Evaluate) -> TrainerCallback:
+        """Return a callback for Hugging Face's `Trainer`, which sets learning rates and reports.
+
+        The trainer's arguments have `max_steps=run.steps`; a scheduler that they name has no effect.
+
+        Args:
+            evaluate: as for `lightning_callback`.
+        """
+        from lrbench.tasks.trainer_callbacks import transformers_callback
+
+        return transformers_callback(self, evaluate)
 
     def is_due(self, step: int) -> bool:
         """Tell whether the run is to be reported on after an iteration: every `eval_every`, and the last one."""
