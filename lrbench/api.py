@@ -212,6 +212,7 @@ class Lab:
         steps: int | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
+        budget: str | None = None,
         by: By = (),
     ) -> Study:
         """Return the study itself, or that of a file, with its data; with another budget, seeds or goals where given.
@@ -220,7 +221,7 @@ class Lab:
             StudyError: there is none, or it cannot be used.
         """
         if not isinstance(study, Study):
-            asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "by": by}
+            asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "budget": budget, "by": by}
             return load_study(study, data_root=self.data_root, download=self.download, **asked)
         changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
         if seeds is not None:
@@ -228,6 +229,8 @@ class Lab:
             changes |= {"seeds": seeds_of(numbers, study.name), "until_decided": first}
         if confirm is not None:
             changes["confirm"] = confirm
+        if budget is not None:
+            changes["budget"] = budget
         return replace(study, **changes, by=texts_of(by) or study.by)
 
     @_question
@@ -238,6 +241,7 @@ class Lab:
         steps: int | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
+        budget: str | None = None,
         by: By = (),
         **lab: Unpack[LabArguments],
     ) -> Outcome:
@@ -250,6 +254,7 @@ class Lab:
                 40 for the policies that more can help, until all are decided.
             confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the
                 study's own.
+            budget: the most runs or iterations, such as "200 runs", in place of the study's own; see `Study`.
             by: the goals that rank and judge, in place of the study's own; see `Study`.
             lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
 
@@ -258,7 +263,8 @@ class Lab:
             TaskError: policies take their peak from a range test, and no learning rate learns anything.
             KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
         """
-        return self._answered(self.study(study, steps=steps, seeds=seeds, confirm=confirm, by=by), "study")
+        asked = self.study(study, steps=steps, seeds=seeds, confirm=confirm, budget=budget, by=by)
+        return self._answered(asked, "study")
 
     def results(self, study: int | str, *, by: By = ()) -> Results:
         """Rank and judge the policies of a study in the store; nothing is trained.
@@ -288,6 +294,7 @@ class Lab:
         *,
         modifiers: Modifiers = (),
         seeds: int | Sequence[int] | str = 5,
+        budget: str | dict[str, int] | None = None,
         steps: int | None = None,
         margin: float | None = None,
         by: By = (),
@@ -306,6 +313,7 @@ class Lab:
             task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
             modifiers: with what every policy is trained as well, such as ["PLP()"].
             seeds: how many (0, 1, ...), or which, or "5..40" until decided.
+            budget: the most runs or iterations, such as "200 runs"; see `Study`.
             steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
             margin: a policy within this distance of the best is as good as the best; by default that of the objective.
             by: the goals that rank and judge; see `Study`.
@@ -322,6 +330,7 @@ class Lab:
             task=self.task(task),
             modifiers=modifiers,
             seeds=seeds,
+            budget=budget,
             steps=steps,
             margin=margin,
             by=by,

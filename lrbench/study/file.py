@@ -55,6 +55,7 @@ def load_study(
     steps: int | None = None,
     seeds: int | str | None = None,
     confirm: int | None = None,
+    budget: str | None = None,
     by: By = (),
 ) -> Study:
     """Read a study file, check all of it, and load the data of its tasks.
@@ -67,6 +68,7 @@ def load_study(
         steps: the training budget of every task in iterations, in place of the file's or the task's.
         seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of the file's.
         confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the file's.
+        budget: the most runs or iterations of the study, such as "200 runs", in place of the file's.
         by: the goals, in place of the file's.
 
     Raises:
@@ -85,6 +87,8 @@ def load_study(
         raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
     if confirm is not None:
         raw = raw | {"confirm": confirm}
+    if budget is not None:
+        raw |= {"budget": budget}
     if "seeds" in raw:
         numbers, first = split_seeds(raw["seeds"], where)
         raw |= {"seeds": numbers} | ({} if first is None else {"until_decided": first})
@@ -95,10 +99,10 @@ def load_study(
     policies = policies_of(study.policies, where, file.parent)
     modifiers = variants_of(study.modifiers, where)
     check_runs(where, [len(policies), *others, 1 + len(modifiers)])
-    budget = study.steps if steps is None else steps
+    wanted = study.steps if steps is None else steps
     settings = {key: getattr(study, key) for key in StudySettings.model_fields if key != "steps"}
     try:
-        tasks = [task_of(task, data_root=data_root, download=download, steps=budget) for task in given]
+        tasks = [task_of(task, data_root=data_root, download=download, steps=wanted) for task in given]
         return Study(name=utf8_text(file.stem), tasks=tasks, policies=policies, modifiers=modifiers, **settings)
     except (StudyError, TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error

@@ -133,6 +133,17 @@ def _goals(by: object) -> object:
     return texts_of(by) if isinstance(by, str | Mapping | Sequence) else by
 
 
+_BUDGET = re.compile(r"\s*(\d{1,15})\s*(runs|steps)\s*")
+
+
+def _budget(given: object) -> object:
+    """Write a budget, "200 runs" or {runs = 200}, as a text."""
+    if isinstance(given, Mapping):
+        given = " ".join(f"{count} {unit}" for unit, count in given.items())
+    found = _BUDGET.fullmatch(given) if isinstance(given, str) else None
+    return given if found is None else f"{int(found[1])} {found[2]}"
+
+
 class StudySettings(SharedSettings):
     """Settings of studies.
 
@@ -140,6 +151,8 @@ class StudySettings(SharedSettings):
         by: the goals that rank and judge policies, such as `"steps_to_target"` or `["top1", "seconds:5%"]`, the first
             of which ranks; the task's objective unless given
         until_decided: the number of seeds with which every policy begins, where seeds are added until it is decided
+        budget: the most runs or iterations that a study of seeds until decided asks for, its confirmation included; no
+            round goes over it
         steps: the budget of every task, in place of the task's own
         base_lr_scales: train every policy at other base LRs too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
@@ -156,6 +169,11 @@ class StudySettings(SharedSettings):
     until_decided: Annotated[Annotated[Whole, Field(ge=2)] | None, Field(description="a number of seeds from 2 on")] = (
         None
     )
+    budget: Annotated[
+        Annotated[str, Field(pattern=r"^[1-9][0-9]* (runs|steps)$")] | None,
+        BeforeValidator(_budget),
+        Field(description='a number of runs or of iterations from 1 on, such as "200 runs" or { steps = 200_000 }'),
+    ] = None
     steps: Annotated[Annotated[Whole, Field(ge=1)] | None, Field(description="a number of iterations from 1 on")] = None
     base_lr_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],

@@ -6,7 +6,7 @@ if it had not been, whatever other runs the store has. The first goal of the stu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,18 +22,23 @@ Round = Mapping[tuple[str, str, str], int]
 """The number of seeds, from the first on, by task, policy and variant."""
 
 
-def last_round(evidence: StudyRuns) -> tuple[Round, bool]:
-    """Return the last round that the runs allow, and whether the race is then over on every task."""
+def rounds(evidence: StudyRuns) -> Iterator[Round]:
+    """Yield the rounds of a race up to the first that is not trained, or to the last."""
+    going = [(task, _rounds(evidence, task)) for task in evidence.tasks]
     wanted: dict[tuple[str, str, str], int] = {}
-    is_over = True
-    for task in evidence.tasks:
-        seeds, ended = _last_round(evidence, task)
-        wanted |= {(task.name, *row): count for row, count in seeds.items()}
-        is_over &= ended
-    return wanted, is_over
+    is_trained = True
+    while is_trained:
+        steps = [(task, step) for task, of_task in going if (step := next(of_task, None)) is not None]
+        if not steps:
+            return
+        for task, (seeds, _) in steps:
+            wanted |= {(task.name, *row): count for row, count in seeds.items()}
+        yield dict(wanted)
+        is_trained = all(trained for _, (_, trained) in steps)
 
 
-def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int], bool]:
+def _rounds(evidence: StudyRuns, task: TaskRecord) -> Iterator[tuple[Mapping[Row, int], bool]]:
+    """Yield the rounds of a task, each with whether all of its runs have ended or failed."""
     goals, looks = evidence.goals(task), evidence.looks
     over, goal = evidence.over(task, goals), goals[0]
     last = max(look for look in looks.seeds if look <= len(evidence.record.seeds))
@@ -54,9 +59,8 @@ def _last_round(evidence: StudyRuns, task: TaskRecord) -> tuple[Mapping[Row, int
             resolution=goal.resolution,
             test=goal.test,
         )
-        plan = dict(zip(evidence.labels, wanted.tolist(), strict=True))
         if (wanted == done).all():
-            return plan, True
-        if any(over[row] < seeds for row, seeds in plan.items()):
-            return plan, False
+            return
+        seeds = dict(zip(evidence.labels, wanted.tolist(), strict=True))
+        yield seeds, all(over[row] >= count for row, count in seeds.items())
         done = wanted

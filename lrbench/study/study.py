@@ -83,6 +83,9 @@ class Study(Readable):
         seeds: how many (0, 1, ...), or which; or "5..40": 5 to begin with, and up to 40 for the policies that more can
             help, until all are decided.
         until_decided: the number of seeds with which each policy begins, if that is not in `seeds`.
+        budget: the most runs or iterations, "200 runs" or {"steps": 200_000}, that a study of seeds until decided asks
+            for, its confirmation included: it ends before the round that would go over it. A study of fixed seeds must
+            fit in.
         steps: the training budget of every task in iterations, in place of the task's own.
         name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
@@ -107,6 +110,7 @@ class Study(Readable):
     policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
     until_decided: int | None
+    budget: str | None
     margin: float
     by: tuple[str, ...]
     target: float | None
@@ -123,6 +127,7 @@ class Study(Readable):
         modifiers: Modifiers = (),
         seeds: int | Sequence[int] | str | Mapping[str, int] = 5,
         until_decided: int | None = None,
+        budget: str | Mapping[str, int] | None = None,
         steps: int | None = None,
         name: str | None = None,
         margin: float | None = None,
@@ -140,6 +145,7 @@ class Study(Readable):
         numbers, first = split_seeds(seeds, where)
         asked = {"seeds": numbers, "margin": margin, "by": by, "target": target, "confirm": confirm, "steps": steps}
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
+        asked["budget"] = budget
         settings = validated(StudySettings, asked, where)
         settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
         settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))

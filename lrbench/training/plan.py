@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
+from lrbench.study.results import FINALISTS
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import UNMODIFIED, Variant
 
@@ -99,6 +100,46 @@ class Plan:
         for run in self.runs:
             unique.setdefault(run.key, run)
         return unique
+
+    @property
+    def first_round(self) -> Plan:
+        """The runs of the first round of a race, or of a study with one number of seeds."""
+        first = self.study.until_decided
+        if first is None:
+            return self
+        return self.of_round({(run.task.name, run.entry.name, run.variant.name): first for run in self.runs})
+
+    @property
+    def is_within_budget(self) -> bool:
+        """Whether the budget of the study has room for these runs and the confirmation."""
+        return self.study.budget is None or self.cost <= int(self.study.budget.split()[0])
+
+    @property
+    def unit(self) -> str:
+        """The unit of the budget, runs or steps."""
+        return "runs" if self.study.budget is None else self.study.budget.split()[1]
+
+    @property
+    def cost(self) -> int:
+        """The runs, or the iterations, of the plan with the confirmation that may follow, as the budget counts them."""
+        confirmed = [task.steps for task in self.study.tasks for _ in range(FINALISTS * self.study.confirm)]
+        steps = [*(run.task.steps for run in self.runs), *confirmed]
+        return sum(steps) if self.unit == "steps" else len(steps)
+
+    def check_budget(self) -> None:
+        """Refuse a study whose budget has no room for its first runs.
+
+        Raises:
+            StudyError: it has none.
+        """
+        if not self.is_within_budget:
+            study, first = self.study, self.study.until_decided
+            what = "its plan takes" if first is None else f"{first} seeds of every policy take"
+            confirmed = " with the confirmation" if study.confirm else ""
+            raise StudyError(
+                f"study '{study.name}': budget = \"{study.budget}\" is less than the {self.cost} {self.unit} that "
+                f"{what}{confirmed}"
+            )
 
     def of_round(self, seeds: Round) -> Plan:
         """Choose the runs of a round of a race, those at other base LRs included."""

@@ -20,7 +20,7 @@ from lrbench.policy.kind import short_repr
 from lrbench.policy.table import long_tables
 from lrbench.reproducible import surroundings_kept
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
-from lrbench.study.race import last_round
+from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, finalists
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
@@ -63,6 +63,7 @@ class RunCounts:
         steps_nominal: the iterations of all runs, had each been trained by itself.
         steps_trained: the iterations that this call trained.
         study: the id of the study in the store.
+        next_budget: the budget with which a race goes on that its budget ended; None where it did not.
     """
 
     total: int = 0
@@ -73,10 +74,11 @@ class RunCounts:
     steps_nominal: int = 0
     steps_trained: int = 0
     study: int | None = field(default=None, kw_only=True, compare=False)
+    next_budget: str | None = field(default=None, kw_only=True)
 
     def __add__(self, other: RunCounts) -> RunCounts:
         counts = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self) if not one.kw_only)
-        return RunCounts(*counts, study=self.study)
+        return RunCounts(*counts, study=self.study, next_budget=self.next_budget)
 
     @classmethod
     def of_rounds(cls, rounds: Iterable[RunCounts]) -> RunCounts:
@@ -92,14 +94,16 @@ class RunCounts:
         runs = f"{many(self.total, 'run')}: {self.trained:,} trained, {self.cached:,} from the store"
         runs += f", {self.failed:,} failed" if self.failed else ""
         diverged = f"; {self.diverged:,} of them diverged" if self.diverged else ""
-        return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained"
+        ended = "" if self.next_budget is None else f"; ended by the budget: the next round needs {self.next_budget}"
+        return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained{ended}"
 
-    def to_json(self) -> dict[str, dict[str, int]]:
-        """Return the `runs` and `steps` of a study's document."""
+    def to_json(self) -> dict[str, dict[str, int] | str | None]:
+        """Return the `runs`, `steps` and `next_budget` of a study's document."""
         runs = ("total", "trained", "cached", "diverged", "failed")
         return {
             "runs": {name: getattr(self, name) for name in runs},
             "steps": {"nominal": self.steps_nominal, "trained": self.steps_trained},
+            "next_budget": self.next_budget,
         }
 
 
@@ -139,6 +143,7 @@ def run(
     listener = NullListener() if listener is None else listener
     setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
     first = plan(study)
+    first.first_round.check_budget()
     engines = Engines.chosen(engine, first.runs)
     stored = store.save_study(study.name, record_of(study, first), slots_of(first), kind, parent)
     with store.lease() as lease, _interruptible() as interrupted:
@@ -162,6 +167,8 @@ def run(
             tally = train(first)
         else:
             tally = RunCounts.of_rounds(map(train, _rounds(first, stored, store)))
+            last = _planned_rounds(first, stored, store)[-1]
+            tally = replace(tally, next_budget=None if last.is_within_budget else f"{last.cost} {last.unit}")
         if study.confirm:
             second = confirmation(study, finalists(stored, store))
             store.add_slots(stored, slots_of(second))
@@ -171,12 +178,17 @@ def run(
 
 def _rounds(everything: Plan, study: int, store: Store) -> Iterator[Plan]:
     """Yield the rounds of a race, each when the last is trained; the first has all that was trained before."""
-    seeds, is_over = last_round(StudyRuns.of(study, store))
-    yield everything.of_round(seeds)
-    while not is_over:
-        seeds, is_over = last_round(StudyRuns.of(study, store))
-        if not is_over:
-            yield everything.of_round(seeds)
+    done = 0
+    while True:
+        ahead = [one for one in _planned_rounds(everything, study, store) if one.is_within_budget]
+        if len(ahead) == done:
+            return
+        done = len(ahead)
+        yield ahead[-1]
+
+
+def _planned_rounds(everything: Plan, study: int, store: Store) -> list[Plan]:
+    return [everything.of_round(seeds) for seeds in rounds(StudyRuns.of(study, store))]
 
 
 def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worker: float) -> Workers:

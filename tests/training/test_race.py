@@ -172,6 +172,68 @@ def test_a_range_of_seeds_that_cannot_be_is_refused(seeds: object, study: Make) 
         study(*POLICIES, seeds=seeds)
 
 
+@pytest.mark.parametrize("unit", ["runs", "steps"])
+def test_a_race_ends_before_the_round_that_would_go_over_its_budget(
+    unit: str, study: Make, store: Store, task: Task, tmp_path: Path
+) -> None:
+    with open_store(tmp_path / "whole.db") as other:
+        whole = Rounds()
+        train(study(*POLICIES, **TERMS), other, listener=whole, workers=1)
+        expected = results("small", other).to_json()
+    of_a_run = 1 if unit == "runs" else task.steps
+    before, beyond = whole.asked[-2:]
+    rounds = Rounds()
+    counts = train(study(*POLICIES, **TERMS, budget={unit: beyond * of_a_run - 1}), store, listener=rounds, workers=1)
+    assert rounds.asked == whole.asked[:-1]
+    assert (counts.total, counts.next_budget) == (before, f"{beyond * of_a_run} {unit}")
+    assert f"ended by the budget: the next round needs {beyond * of_a_run} {unit}" in counts.sentence
+    assert len(StudyRuns.of("small", store).runs) == before
+
+    counts = train(study(*POLICIES, **TERMS, budget=f"{beyond * of_a_run} {unit}"), store, workers=1)
+    assert (counts.total, counts.trained, counts.next_budget) == (beyond, beyond - before, None)
+    assert without_seconds(results("small", store).to_json()) == without_seconds(expected)
+
+
+def test_a_smaller_budget_trains_nothing_of_a_round_that_a_larger_one_began(study: Make, store: Store) -> None:
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        train(study(*POLICIES, **TERMS), store, listener=Rounds(13), workers=1)
+    counts = train(study(*POLICIES, **TERMS, budget="12 runs"), store, workers=1)
+    assert (counts.total, counts.trained, counts.cached) == (12, 0, 12)
+    assert counts.next_budget is not None
+
+
+def test_a_budget_keeps_room_for_the_confirmation(study: Make, store: Store) -> None:
+    rounds = Rounds()
+    train(study(*POLICIES, **TERMS, confirm=2, budget="18 runs"), store, listener=rounds, workers=1)
+    assert rounds.asked[0] == 4 * 3
+    assert rounds.asked[1] <= 3 * 2
+    assert len(rounds.asked) == 2
+    assert results("small", store).tasks[0].confirmed
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"seeds": "3..8", "budget": "11 runs"}, "less than the 12 runs that 3 seeds of every policy take"),
+        ({"seeds": 3, "budget": "11 runs"}, "less than the 12 runs that its plan takes"),
+        ({"seeds": 3, "budget": {"steps": 359}}, "less than the [0-9]+ steps that its plan takes"),
+        ({"seeds": 3, "confirm": 2, "budget": "17 runs"}, "less than the 18 runs that its plan takes with the confirm"),
+    ],
+)
+def test_a_budget_without_room_for_the_first_runs_is_refused(
+    terms: dict[str, Any], words: str, study: Make, store: Store
+) -> None:
+    with pytest.raises(StudyError, match=f"^study 'small': budget = \"[0-9]+ (runs|steps)\" is {words}"):
+        train(study(*POLICIES, **terms), store, workers=1)
+    assert not store.studies()
+
+
+@pytest.mark.parametrize("budget", ["200", "0 runs", "2.5 steps", 200, {"hours": 2}, {"runs": 1, "steps": 2}])
+def test_a_budget_that_is_none_is_refused(budget: object, study: Make) -> None:
+    with pytest.raises(StudyError, match=r"budget = .* must be a number of runs or of iterations from 1 on, such as"):
+        study(*POLICIES, **TERMS, budget=budget)
+
+
 def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
     for policy in document["policies"]:
         for measured in ("seconds", "evaluating"):

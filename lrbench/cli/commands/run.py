@@ -44,6 +44,15 @@ def run(
             help="Train the winner and its closest rivals again on N fresh seeds, in place of the file's number.",
         ),
     ] = None,
+    budget: Annotated[
+        str | None,
+        how(
+            "--budget",
+            metavar="N",
+            help='End before the round of seeds that would go over N, "200 runs" or "90000 steps", in place of the '
+            "file's budget.",
+        ),
+    ] = None,
     by: By = None,
     dry_run: Annotated[bool, how("--dry-run", help="Say what would be trained, and train nothing.")] = False,
     options: LabOptions,
@@ -59,13 +68,14 @@ def run(
       lrbench run quickstart
       lrbench run my_study.toml --steps 500 --seeds 2
       lrbench run my_study.toml --seeds 5..40 --confirm 5
+      lrbench run my_study.toml --seeds 5..40 --budget "200 runs"
       lrbench run my_study.toml --by top1 --by steps_to_target:50
       lrbench run my_study.toml --dry-run
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
     with options.lab() as lab:
-        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm, by=by or ())
+        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm, budget=budget, by=by or ())
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
             return
@@ -94,16 +104,16 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
         if study.auto_peaks and opened is not None:
             study = _with_known_peaks(study, opened, engine)
         planned = plan(study)
-        if study.until_decided is not None:
-            begins = {(run.task.name, run.entry.name, run.variant.name): study.until_decided for run in planned.runs}
-            planned = planned.of_round(begins)
+        planned = planned.first_round
+        planned.check_budget()
         ahead = backlog(planned, opened, Engines.chosen(engine, planned.runs))
     if as_json:
         print_json({"study": study.name, **ahead.to_json()})
         return
     say(plan_sentence(ahead))
     if study.until_decided is not None:
-        say(f"then up to {len(study.seeds)} seeds for the policies that more can help, until all are decided")
+        within = "" if study.budget is None else f", within {study.budget}"
+        say(f"then up to {len(study.seeds)} seeds for the policies that more can help, until all are decided{within}")
     if study.confirm:
         say(f"then its finalists on {study.confirm} fresh seeds, which depend on how these runs end")
 
