@@ -16,11 +16,17 @@ from torch import nn
 import lrbench
 import lrbench.advice
 import lrbench.engine
+import lrbench.policy_search
 import lrbench.report
+import lrbench.store
 from lrbench.api import LabArguments
 from lrbench.errors import LRBenchError, StudyError, TaskError
 from lrbench.modifiers import EMA
 
+LAZY = (
+    *(lrbench, lrbench.report, lrbench.tasks, lrbench.engine),
+    *(lrbench.advice, lrbench.policy_search, lrbench.store),
+)
 HEAVY = ("torch", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy", "numpy")
 
 
@@ -234,14 +240,14 @@ def test_a_study_without_policies_is_refused(task: lrbench.Task) -> None:
         lrbench.Study(name="empty", tasks=(task,), policies=(), seeds=(0,))
 
 
-@pytest.mark.parametrize("package", ["lrbench", "lrbench.report", "lrbench.tasks", "lrbench.engine", "lrbench.advice"])
+@pytest.mark.parametrize("package", [package.__name__ for package in LAZY])
 def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     program = f"import sys, {package}; print([name for name in {HEAVY!r} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("package", [lrbench, lrbench.report, lrbench.tasks, lrbench.engine, lrbench.advice])
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
 def test_every_public_name_can_be_had(package: ModuleType) -> None:
     assert set(package.__all__) <= set(dir(package))
     for name in package.__all__:

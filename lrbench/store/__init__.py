@@ -5,47 +5,32 @@ Rankings, verdicts and plots are computed from it and are never stored. Runs are
 lease on the runs that it writes, so that several of them can share a store.
 """
 
-from lrbench.store.lease import Lease
-from lrbench.store.open import open_store, store_exists
-from lrbench.store.records import (
-    ENDED,
-    Holder,
-    Kind,
-    NewRun,
-    PolicyRecord,
-    Proposal,
-    Score,
-    SearchRecord,
-    Segment,
-    Status,
-    StoredRun,
-    StudyEntry,
-    StudyRecord,
-    StudySlot,
-    TaskRecord,
-)
-from lrbench.store.store import Store
-from lrbench.store.tables import SCHEMA_VERSION
+from __future__ import annotations
 
-__all__ = [
-    "ENDED",
-    "SCHEMA_VERSION",
-    "Holder",
-    "Kind",
-    "Lease",
-    "NewRun",
-    "PolicyRecord",
-    "Proposal",
-    "Score",
-    "SearchRecord",
-    "Segment",
-    "Status",
-    "Store",
-    "StoredRun",
-    "StudyEntry",
-    "StudyRecord",
-    "StudySlot",
-    "TaskRecord",
-    "open_store",
-    "store_exists",
-]
+from typing import TYPE_CHECKING
+
+from lrbench.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lrbench.store.lease import Lease as Lease
+    from lrbench.store.open import open_store as open_store
+    from lrbench.store.open import store_exists as store_exists
+    from lrbench.store.records import ENDED as ENDED
+    from lrbench.store.records import Holder as Holder
+    from lrbench.store.records import Kind as Kind
+    from lrbench.store.records import NewRun as NewRun
+    from lrbench.store.records import PolicyRecord as PolicyRecord
+    from lrbench.store.records import Proposal as Proposal
+    from lrbench.store.records import Score as Score
+    from lrbench.store.records import SearchRecord as SearchRecord
+    from lrbench.store.records import Segment as Segment
+    from lrbench.store.records import Status as Status
+    from lrbench.store.records import StoredRun as StoredRun
+    from lrbench.store.records import StudyEntry as StudyEntry
+    from lrbench.store.records import StudyRecord as StudyRecord
+    from lrbench.store.records import StudySlot as StudySlot
+    from lrbench.store.records import TaskRecord as TaskRecord
+    from lrbench.store.store import Store as Store
+    from lrbench.store.tables import SCHEMA_VERSION as SCHEMA_VERSION
+
+__getattr__, __dir__, __all__ = lazy_names(__name__)
