@@ -502,7 +502,8 @@ class Lab:
 
         Args:
             task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
-            goal: "accuracy", "cost" (iterations until near the best) or "robust" (against a wrong base LR).
+            goal: "accuracy", "cost" (iterations until near the best), "robust" (against a wrong base LR), or a goal
+                that ranks studies, such as "loss" or "seconds:5%", with verdicts by it; see `Study`.
             at_most: how many policies.
             without: the names of studies to leave out of the evidence, as to see what the others say.
             range_test: where there is no evidence, train a range test, and recommend common policies with its LRs.

@@ -16,4 +16,4 @@ __getattr__, __dir__, __all__ = lazy_names(__name__)
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.
 `robust`: the mean of the objective over the base LRs that were tried; the share that they leave of it would praise a
-policy that is bad at its own."""
+policy that is bad at its own. Any goal that ranks studies is one of a recommendation too."""

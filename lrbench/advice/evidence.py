@@ -13,7 +13,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
-from lrbench.metrics import Curve, PolicyRuns, RunRecord, rank, retained_fraction
+from lrbench.metrics import METRICS, Curve, PolicyRuns, RunRecord, rank, retained_fraction
+from lrbench.metrics.goal import Criterion, criteria, objective_criterion
 from lrbench.metrics.runs import TOP1
 from lrbench.study.file import find_study, read_toml, study_names
 from lrbench.study.limits import check_confirm, declared_looks, seeds_of, split_seeds
@@ -44,6 +45,7 @@ class TaskEvidence:
         rows: every row of the study, those with modifiers too, for a verdict is about all of them.
         plain: the names of the rows without a modifier.
         terms: what `rank` takes besides the rows: the margin, the error rate and the looks of the study.
+        target, base_lr_scales: of the study, which some goals need.
         better: which way the objective is better.
     """
 
@@ -60,6 +62,8 @@ class TaskEvidence:
     plain: frozenset[str] = field(repr=False)
     terms: Mapping[str, Any] = field(repr=False)
     better: Better = "higher"
+    target: float | None = None
+    base_lr_scales: tuple[float, ...] = ()
 
     @property
     def contenders(self) -> list[PolicyRuns]:
@@ -70,6 +74,19 @@ class TaskEvidence:
     def cards(self) -> list[Scorecard]:
         """The scorecards of the policies without a modifier, best first, with the verdicts of the study."""
         return [card for card in rank(self.rows, **self.terms) if card.name in self.plain]
+
+    def criterion(self, goal: str) -> Criterion | None:
+        """Find what a goal means on the task; None where the study lacks what it needs."""
+        objective = objective_criterion(self.objective, self.better, self.terms["margin"], self.terms.get("resolution"))
+        needed: dict[str, Any] = {"target": self.target, "base_lr_scales": self.base_lr_scales}
+        try:
+            return criteria(goal, objective, steps=self.steps, **needed)[0]
+        except StudyError:
+            return None
+
+    def judged(self, by: Criterion) -> list[Scorecard]:
+        """Return the scorecards of the policies without a modifier, ranked and judged by a goal of its own."""
+        return [card for card in rank(self.rows, **{**self.terms, "by": (by,)}) if card.name in self.plain]
 
     @property
     def guessing(self) -> float | None:
@@ -202,6 +219,8 @@ def stored(
                     plain=frozenset(row.name for row in rows if not study.rows[row.name][1]),
                     terms=study.terms(task, rows) if stage == "main" else terms,
                     better=task.better,
+                    target=study.record.target,
+                    base_lr_scales=study.record.base_lr_scales,
                 )
 
 
@@ -222,6 +241,7 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
         every = pd.read_csv(table)
         every = every[every["status"].isin(["finished", "diverged"])]
         retained = _retained(every[every["modifier"].isna()])
+        scales = tuple(sorted(set(every["scale"])))
         every = every[every["scale"] == 1].assign(modifier=every["modifier"].astype(object).fillna(""))
         tasks = every["task"].nunique()
         for (task, stage), part in every.groupby(["task", "stage"], sort=False):
@@ -248,6 +268,8 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
                 rows=tuple(PolicyRuns(names[place], texts[place], tuple(own)) for place, own in runs.items()),
                 plain=frozenset(names[place] for place in runs if not place[1]),
                 terms={"margin": float(raw.get("margin", 0.01))} | (looks if stage == "main" else {}),
+                target=raw.get("target"),
+                base_lr_scales=scales,
             )
 
 
@@ -305,14 +327,17 @@ def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
         for name, value in row.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
+    measured = {name for name, metric in METRICS.items() if metric.at_end is not None}
     return RunRecord(
         seed=int(row["seed"]),
         status="finished" if finished else "diverged",
         steps=int(row["step"]),
         curve=Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else Curve((), ()),
         final={
-            **{name: value for name, value in final.items() if name.startswith(("val_", "test_"))},
+            **{name: value for name, value in final.items() if name in measured or name.startswith(("val_", "test_"))},
             "base_lr_retention": retention,
         },
         diverged_at=None if math.isnan(row["diverged_at"]) else int(row["diverged_at"]),
+        seconds=final.get("seconds"),
+        flops=final.get("flops"),
     )

@@ -24,6 +24,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, t_interval
+from lrbench.metrics.goal import goals_of, metrics_by_goal
 from lrbench.policy import FIX, parse
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, RunRecord
+    from lrbench.metrics.goal import Criterion
     from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
@@ -133,8 +135,9 @@ def advise(
     Raises:
         StudyError: there is no such goal.
     """
-    if goal not in GOALS:
-        raise StudyError(unknown_name("goal", goal, GOALS))
+    names = (*GOALS, asked.objective, *metrics_by_goal())
+    if (name := goals_of(goal)[0].name) not in names:
+        raise StudyError(unknown_name("goal", name, dict.fromkeys(names)))
     for nearness, bodies in nearest(asked, evidence):
         if found := _recommended(asked, bodies, goal):
             policies = {one.policy for body in bodies for one in body.contenders}
@@ -220,26 +223,33 @@ def _recommended(asked: AskedTask, bodies: Sequence[TaskEvidence], goal: str) ->
     """
     learnt = [body for body in bodies if body.guessing is None or _best([body]) > body.guessing]
     best, better = _best(learnt), asked.better
+    rises: Better = "lower" if goal == "cost" else better
     avoided: set[str] = set()
     found: dict[str, Recommendation] = {}
     for body in learnt:
         runs = {one.name: one for one in body.contenders}
-        for card in body.cards:
+        by = None if goal in GOALS else body.criterion(goal)
+        if goal not in GOALS and by is None:
+            continue
+        words, margin = (WORDS[goal], f"{body.terms['margin']:g}") if by is None else (by.title, f"{by.margin}")
+        rises = rises if by is None else by.better
+        for card in body.cards if by is None else body.judged(by):
             verdict = None if card.verdict is None else card.verdict.label
-            value = _value(goal, runs[card.name], as_gain(best, better))
+            contender = runs[card.name]
+            value = _value(goal, contender, as_gain(best, better)) if by is None else _number(by, contender)
             if verdict == "avoid":
                 avoided.add(card.policy)
             elif value is not None and _fits(card.policy, asked, body):
                 fresh = " fresh seeds" if body.confirmed else ""
-                judged = f"{verdict} among {len(body.cards)} policies of {body.study}, margin {body.terms['margin']:g}"
+                judged = f"{verdict} among {len(body.cards)} policies of {body.study}, margin {margin}"
                 if len(body.cards) == 1:
                     judged = f"the only policy of {body.study}"
-                reason = f"{WORDS[goal]} {_shown(value)}, n = {value.n}{fresh}; {judged}"
+                reason = f"{words} {_shown(value)}, n = {value.n}{fresh}; {judged}"
                 one = Recommendation(card.policy, card.n, value, verdict, reason, body.study, body.confirmed)
                 known = found.get(card.policy, one)
                 found[card.policy] = max(known, one, key=lambda one: (one.confirmed, one.runs))
     chosen = [one for policy, one in found.items() if policy not in avoided]
-    return sorted(chosen, key=lambda one: _order(one, "lower" if goal == "cost" else better))
+    return sorted(chosen, key=lambda one: _order(one, rises))
 
 
 def _best(bodies: Iterable[TaskEvidence]) -> float:
@@ -278,6 +288,14 @@ def _value(goal: str, contender: PolicyRuns, best: float) -> Interval | None:
         return None
     figure = "steps_to_target" if goal == "cost" else f"val_{contender.runs[0].objective}"
     return t_interval(values).within(bounds_of(figure, contender.runs))
+
+
+def _number(by: Criterion, contender: PolicyRuns) -> Interval | None:
+    """Return the number of a goal that ranks studies, over the seeds of a policy; None where a run does not have it."""
+    values = [value for run in contender.runs if (value := by.value(run)) is not None and math.isfinite(value)]
+    if not values or len(values) < len(contender.runs):
+        return None
+    return t_interval(values).within(bounds_of(by.figure, contender.runs))
 
 
 def _mean_over_scales(run: RunRecord) -> float | None:

@@ -62,7 +62,7 @@ def complete_goal(incomplete: str) -> list[str]:
     """Complete the goals of a recommendation."""
     from lrbench.advice import GOALS
 
-    return _beginning(GOALS, incomplete)
+    return [*_beginning(GOALS, incomplete), *complete_by(incomplete)]
 
 
 def complete_by(incomplete: str) -> list[str]:

@@ -182,7 +182,8 @@ class Criterion:
         """
         value = self.value(run)
         if value is None or math.isnan(value):
-            return -math.inf if self.is_censored and not run.diverged else math.nan
+            is_known = self.figure != TO_TARGET or len(run.curve.steps) > 0
+            return -math.inf if self.is_censored and is_known and not run.diverged else math.nan
         if self.margin.of_best and value <= 0:
             raise StudyError(
                 f"by {self.name}: a margin of {self.margin} of the best needs positive values, but seed {run.seed} has "

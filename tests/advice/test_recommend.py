@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -266,3 +267,29 @@ def test_shipped_runs_at_other_base_lrs_are_evidence_of_robustness(mnist1d: Task
     rows = table[(table["policy"] == advice.policy) & table["modifier"].isna()]
     means = rows.pivot_table(index="seed", columns="scale", values="val_top1")
     assert present(advice.recommendations[0].value).mean == pytest.approx(means.mean(axis=1).mean())
+
+
+def test_goals_that_rank_studies_order_by_the_worse_end_and_judge_by_themselves(
+    task: Task, known: list[TaskEvidence]
+) -> None:
+    loss, retention = (advised(task, known, goal=goal) for goal in ("loss:0.3", "base_lr_retention"))
+
+    ends = [present(present(one.value).high) for one in loss.recommendations]
+    kept = [present(present(one.value).low) for one in retention.recommendations]
+    assert ends == sorted(ends)
+    assert kept == sorted(kept, reverse=True)
+    assert loss.recommendations[0].reason.startswith("val loss 0.")
+    assert "margin 0.3" in loss.recommendations[0].reason
+
+
+def test_a_study_without_what_a_goal_needs_is_no_evidence_of_it(task: Task, known: list[TaskEvidence]) -> None:
+    assert advise(AskedTask.of(task), known, goal="steps_to_target") is None
+    assert advise(AskedTask.of(task), [replace(body, target=0.5) for body in known], goal="steps_to_target") is not None
+
+
+def test_shipped_runs_are_evidence_of_what_their_tables_have(mnist1d: Task) -> None:
+    advice = advised(mnist1d, shipped(), goal="ac")
+    first = advice.recommendations[0]
+    table = pd.read_csv(find_study(present(first.study).partition("@")[0]).with_suffix(".csv"))
+    rows = table[(table["policy"] == first.policy) & table["modifier"].isna() & (table["scale"] == 1)]
+    assert present(first.value).mean == pytest.approx(rows[rows["stage"] == "main"]["ac"].mean())

@@ -22,7 +22,8 @@ def recommend(
         how(
             "--goal",
             metavar="GOAL",
-            help="accuracy, cost (iterations until near the best) or robust (against a wrong base LR).",
+            help="accuracy, cost (iterations until near the best), robust (against a wrong base LR), or a goal that "
+            "ranks studies, such as loss or seconds:5%.",
             autocompletion=complete_goal,
         ),
     ] = "accuracy",
