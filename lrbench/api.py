@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
@@ -293,6 +293,7 @@ class Lab:
         task: TaskLike,
         *,
         modifiers: Modifiers = (),
+        axes: Mapping[str, Sequence[Any]] | None = None,
         seeds: int | Sequence[int] | str = 5,
         budget: str | dict[str, int] | None = None,
         steps: int | None = None,
@@ -312,6 +313,8 @@ class Lab:
             policies: values, texts, functions of the iteration, lists of LRs or tables, in a list or by their names.
             task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
             modifiers: with what every policy is trained as well, such as ["PLP()"].
+            axes: settings of the task or its optimizer at which every policy is trained as well, such as
+                {"weight_decay": [0.0, 1e-4]}; see `Study`.
             seeds: how many (0, 1, ...), or which, or "5..40" until decided.
             budget: the most runs or iterations, such as "200 runs"; see `Study`.
             steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
@@ -329,6 +332,7 @@ class Lab:
             policies=policies,
             task=self.task(task),
             modifiers=modifiers,
+            axes=axes,
             seeds=seeds,
             budget=budget,
             steps=steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,10 +96,12 @@ def load_study(
     study = validated(StudyFile, raw, where)
     given = given_tasks(study.task, study.tasks, where)
     others = [len(study.seeds), len(given), 1 + sum(scale != 1 for scale in study.base_lr_scales)]
-    check_runs(where, [count_policies(study.policies, where), *others, 1 + count_variants(study.modifiers, where)])
+    settings_of_axes = math.prod(map(len, study.axes.values())) if study.axes else 0
+    variants = 1 + count_variants(study.modifiers, where) + settings_of_axes
+    check_runs(where, [count_policies(study.policies, where), *others, variants])
     policies = policies_of(study.policies, where, file.parent)
     modifiers = variants_of(study.modifiers, where)
-    check_runs(where, [len(policies), *others, 1 + len(modifiers)])
+    check_runs(where, [len(policies), *others, 1 + len(modifiers) + settings_of_axes])
     wanted = study.steps if steps is None else steps
     settings = {key: getattr(study, key) for key in StudySettings.model_fields if key != "steps"}
     try:

@@ -154,6 +154,8 @@ class StudySettings(SharedSettings):
         budget: the most runs or iterations that a study of seeds until decided asks for, its confirmation included; no
             round goes over it
         steps: the budget of every task, in place of the task's own
+        axes: settings that every policy is trained at as well, such as `{ weight_decay = [0.0, 1e-4] }`: an option of
+            the optimizer, or `model`, `optimizer`, `batch_size`, `augment` or `precision`; each combination is one
         base_lr_scales: train every policy at other base LRs too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
     """
@@ -175,6 +177,9 @@ class StudySettings(SharedSettings):
         Field(description='a number of runs or of iterations from 1 on, such as "200 runs" or { steps = 200_000 }'),
     ] = None
     steps: Annotated[Annotated[Whole, Field(ge=1)] | None, Field(description="a number of iterations from 1 on")] = None
+    axes: dict[str, list[Any] | tuple[Any, ...]] = Field(
+        default={}, description="a table with a list of values for each setting"
+    )
     base_lr_scales: Annotated[
         tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
         BeforeValidator(_scales),

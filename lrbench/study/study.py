@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lrbench.display.names import many
@@ -13,6 +15,7 @@ from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion
 from lrbench.metrics.looks import Looks
 from lrbench.policy.kind import short_repr
+from lrbench.study.axes import variants_of_axes
 from lrbench.study.file_modifiers import variants_of
 from lrbench.study.limits import (
     StudySettings,
@@ -96,6 +99,9 @@ class Study(Readable):
             given. Claims are per goal.
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
         confirm: the number of fresh seeds on which the winner and its closest rivals are scored again.
+        axes: settings at which every policy is trained as well, `{"weight_decay": [0.0, 1e-4], "batch_size": [32]}`:
+            options of the optimizer, or a task's model, optimizer, batch_size, augment or precision; each combination
+            but the task's own is a row of its own, like a modifier, and is among `modifiers`.
         base_lr_scales: factors on the base LR at which every policy is also trained, for its robustness; true for
             lrbench's own, false for none.
 
@@ -134,6 +140,7 @@ class Study(Readable):
         by: By = (),
         target: float | None = None,
         confirm: int = 0,
+        axes: Mapping[str, Sequence[Any]] | None = None,
         base_lr_scales: bool | Sequence[float] = False,
     ) -> None:
         from lrbench.study.file_policies import policies_of
@@ -145,14 +152,15 @@ class Study(Readable):
         numbers, first = split_seeds(seeds, where)
         asked = {"seeds": numbers, "margin": margin, "by": by, "target": target, "confirm": confirm, "steps": steps}
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
-        asked["budget"] = budget
+        asked |= {"axes": axes or {}, "budget": budget}
         settings = validated(StudySettings, asked, where)
-        settled: dict[str, Any] = {key: value for key, value in settings if key != "steps"}
+        settled: dict[str, Any] = {key: value for key, value in settings if key not in ("steps", "axes")}
         settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
         settled["policies"] = policies_of(policies, where, steps=max(one.steps for one in settled["tasks"]))
         if not settled["policies"]:
             raise StudyError(f"{where} names no policy: give at least one")
-        settled["modifiers"] = variants_of(modifiers, where)
+        settings_of_axes = variants_of_axes(settings.axes, settled["tasks"], where)
+        settled["modifiers"] = (*variants_of(modifiers, where), *settings_of_axes)
         if settled["margin"] is None:
             settled["margin"] = margin_of(settled["tasks"], where)
         settled["name"] = _name_of(settled["policies"], settled["tasks"]) if name is None else name
@@ -193,9 +201,9 @@ class Study(Readable):
                 raise StudyError(f"{where}: {error}") from error
             for variant in self.variants:
                 variant.check(task)
-            for named in self.policies:
+            for named, trained in product(self.policies, (self.trained[task.name, v.name] for v in self.variants)):
                 try:
-                    task.bind(named.policy)
+                    trained.bind(named.policy)
                 except PolicyError as error:
                     raise StudyError(f"{where}: policy '{named.name}' on task '{task.name}': {error}") from error
 
@@ -227,6 +235,11 @@ class Study(Readable):
     def auto_peaks(self) -> tuple[str, ...]:
         """The names of the policies whose peak a range test is still to find."""
         return tuple(entry.name for entry in self.policies if entry.auto_peak)
+
+    @cached_property
+    def trained(self) -> Mapping[tuple[str, str], AnyTask]:
+        """The task that is trained, by the names of a task and a variant."""
+        return {(task.name, each.name): each.task_of(task) for task in self.tasks for each in self.variants}
 
     @property
     def variants(self) -> tuple[Variant, ...]:

@@ -1,10 +1,10 @@
-"""The variants of a study: the modifiers that each policy is trained with."""
+"""The variants of a study: the modifiers, or the settings of a task, that each policy is trained with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import Modifier, Watcher, in_order
 from lrbench.errors import TaskError
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """The modifiers that every policy of a study is trained with.
+    """The modifiers, or the settings of an axis, that every policy of a study is trained with.
 
     Attributes:
         name: its name in results; empty without modifiers.
         modifiers: those that change training, in any order.
         watcher: one that only watches; its run shares the training of the same variant without it.
         lr_scale: a factor on the policy's learning rates, for a control.
+        settings: of the task or its optimizer, by name, in place of the task's own.
     """
 
     name: str = ""
     modifiers: tuple[Modifier, ...] = ()
     watcher: Watcher | None = None
     lr_scale: float = 1.0
+    settings: tuple[tuple[str, Any], ...] = field(default=(), hash=False)
 
     @classmethod
     def of(cls, parts: Iterable[Watcher], name: str = "") -> Variant:
@@ -47,6 +49,20 @@ class Variant:
     def parts(self) -> tuple[Watcher, ...]:
         """All modifiers of the variant, the watcher last."""
         return (*self.modifiers, *(() if self.watcher is None else (self.watcher,)))
+
+    def task_of(self, task: AnyTask) -> AnyTask:
+        """Return the task at the settings of the variant, under the same name.
+
+        Raises:
+            TaskError: it has no such setting, or cannot be trained at a value.
+        """
+        from lrbench.tasks import Task
+
+        if not self.settings:
+            return task
+        if not isinstance(task, Task):
+            raise TaskError(f"task '{task.name}' is a training function, whose settings are its own")
+        return task.at_settings(dict(self.settings))
 
     def check(self, task: AnyTask) -> None:
         """Check that all modifiers can be used on a task.

@@ -46,6 +46,10 @@ EVALUATION_BATCH = 500
 """Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
 
+COMPARABLE = ("model", "optimizer", "batch_size", "augment", "precision", "divergence_factor")
+"""The fields of a task that may differ between runs whose scores are compared."""
+
+
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Task(AnyTask):
     """A network, its data and how it is trained, for a budget of `steps` iterations.
@@ -302,6 +306,24 @@ class Task(AnyTask):
             hint = did_you_mean(unknown, settings)
             raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
         return replace(self, **changes)
+
+    def at_settings(self, settings: Mapping[str, Any]) -> "Task":
+        """Return this task with other fields, or with other options of its optimizer by their names.
+
+        Raises:
+            TaskError: a setting would make scores that cannot be compared, is not known, or has a value not allowed.
+        """
+        changes = {name: value for name, value in settings.items() if name in COMPARABLE}
+        task = self.with_(**changes) if changes else self
+        options = {name: value for name, value in settings.items() if name not in COMPARABLE}
+        fixed = next((each.name for each in fields(self) if each.init and each.name in options), None)
+        if fixed is not None:
+            raise TaskError(f"{fixed} must be the same for all policies; what may differ is {', '.join(COMPARABLE)}")
+        if not options:
+            return task
+        if isinstance(task.optimizer, CustomOptimizer):
+            raise TaskError(f"the optimizer function {task.optimizer} has no options; name an optimizer instead")
+        return task.with_(optimizer=optimizer_of(options, task.optimizer))
 
     def mean_loss(self, split: Split, outputs: Callable[[Tensor], Tensor]) -> float:
         """Compute the loss over a split, the mean over samples, of a network or another function of decoded inputs."""

@@ -188,7 +188,7 @@ def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
     for task, seed, scale, entry, variant in product(study.tasks, seeds, scales, study.policies, study.variants):
-        yield PlannedRun(task, entry, seed, stage, scale, variant)
+        yield PlannedRun(study.trained[task.name, variant.name], entry, seed, stage, scale, variant)
 
 
 @lru_cache(maxsize=4096)

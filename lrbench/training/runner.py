@@ -141,7 +141,7 @@ def run(
     """
     workers = check_training(device, workers, engine, gpus_per_worker)
     listener = NullListener() if listener is None else listener
-    setup = Setup({task.key: task for task in study.tasks}, device, SECONDS_AT_RISK)
+    setup = Setup({task.key: task for task in study.trained.values()}, device, SECONDS_AT_RISK)
     first = plan(study)
     first.first_round.check_budget()
     engines = Engines.chosen(engine, first.runs)
