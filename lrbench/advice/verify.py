@@ -133,11 +133,8 @@ def judged(policy: str, runs: Sequence[RunRecord], target: float, looks: Looks) 
     if diverged := sum(run.diverged for run in runs):
         return "no", f"{diverged} of {len(runs)} runs diverged", card(len(runs), 1.0)
     if len(runs) < looks.seeds[0]:
-        return (
-            "undecided",
-            f"answers begin at {looks.seeds[0]} seeds, of which it has {len(runs)}",
-            card(len(runs), 1.0),
-        )
+        waiting = f"answers begin at {looks.seeds[0]} seeds, of which it has {len(runs)}"
+        return "undecided", waiting, card(len(runs), 1.0)
     cards = [card(seeds, share) for seeds, share in looks.shares_by_seeds.items() if seeds <= len(runs)]
     answers = [_at_a_look(one, target) for one in cards]
     first: Answer = next((answer for answer, _ in answers if answer != "undecided"), "undecided")
@@ -146,7 +143,9 @@ def judged(policy: str, runs: Sequence[RunRecord], target: float, looks: Looks) 
         score, more = last.val, None
         if score.sd and score.mean is not None:
             more = looks.finding(abs(score.mean - target) / score.sd, (1 - LEVEL) / 2, len(runs))
-        reason += "; no number of seeds is known to decide" if more is None else f"; about {more} would decide"
+        after = looks.next_after(len(runs))
+        reason += "; " if after is None else f"; the next look is at {after} seeds, "
+        reason += "no number of seeds is known to decide" if more is None else f"about {more} would decide"
     return first, reason, last
 
 

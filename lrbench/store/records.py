@@ -301,17 +301,17 @@ class StudyRecord(_Record):
         return {"looks": True, "policies": {"__all__": {"lrs"}}, **lacked}
 
     def going_on_from(self, older: Self) -> Self:
-        """Return this record with the looks of an older one that it adds to, and with its seeds first.
+        """Return this record with the looks of an older one that it adds to, with its seeds first and its fresh seeds.
 
         Looks hold only if they were fixed before anything was seen, and seeds only in the order in which they came.
         """
         added = tuple(seed for seed in self.seeds if seed not in older.seeds)
-        return self.model_copy(update={"looks": older.looks, "seeds": older.seeds + added})
+        confirm = max(self.confirm, older.confirm)
+        return self.model_copy(update={"looks": older.looks, "seeds": older.seeds + added, "confirm": confirm})
 
     def adds_to(self, older: Self) -> bool:
-        """Tell whether this record has the terms of an older one, or more fresh seeds."""
-        terms = (self.margin, self.target, self.until_decided) == (older.margin, older.target, older.until_decided)
-        return terms and self.confirm >= older.confirm
+        """Tell whether this record has the terms of an older one."""
+        return (self.margin, self.target, self.until_decided) == (older.margin, older.target, older.until_decided)
 
 
 @dataclass(frozen=True)

@@ -101,13 +101,18 @@ class Store(Readable):
                 return _write_study(connection, known, {})
             older = {row.id: _record(row) for row in rows}
             lasting = {row.id: _lasting(connection, row) for row in rows if record.adds_to(older[row.id])}
-            covered = [(len(places), study) for study, places in lasting.items() if places <= set(wanted)]
+            covered = [
+                (len(places), study)
+                for study, places in lasting.items()
+                if places <= set(wanted) and _keeps_confirmation(record, older[study], places == set(wanted))
+            ]
             known = max(covered)[1] if covered else None
             if known is not None:
                 content["definition"] = record.going_on_from(older[known]).model_dump_json()
             study = _write_study(connection, known, content, name=name, kind=kind, parent=parent)
-            connection.execute(sa.delete(slots).where(slots.c.study == study))
-            self._insert_slots(connection, study, wanted)
+            if known is None or lasting[known] != set(wanted):
+                connection.execute(sa.delete(slots).where(slots.c.study == study))
+                self._insert_slots(connection, study, wanted)
             return study
 
     @patient
@@ -283,6 +288,11 @@ def _answering(
 
 def _record(row: sa.Row[Any]) -> StudyRecord:
     return StudyRecord.model_validate_json(row.definition)
+
+
+def _keeps_confirmation(record: StudyRecord, older: StudyRecord, same_runs: bool) -> bool:
+    """Tell whether a record may take an older one's place with no fresh seed lost."""
+    return record.confirm >= older.confirm or (same_runs and not record.confirm)
 
 
 def _lasting(connection: sa.Connection, row: sa.Row[Any]) -> set[StudySlot]:

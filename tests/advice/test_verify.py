@@ -92,7 +92,7 @@ def test_answers_are_made_at_looks_alone_each_at_its_share_and_the_first_one_sta
     assert after([0.1, 0.1]) == first, "the first answer stays"
     assert after([0.8, 0.8])[::2] == ("yes", 5)
     assert after([0.8] * 95)[::2] == ("yes", 80), "the last look that says so"
-    advised = re.search(r"; about (\d+) would decide$", after([], 0.81)[1])
+    advised = re.search(r"; the next look is at 7 seeds, about (\d+) would decide$", after([], 0.81)[1])
     assert advised
     assert int(advised[1]) in looks.seeds[1:]
     assert judged("a policy", runs_of(FIVE), 0.5, Looks.planned(7))[1] == "answers begin at 7 seeds, of which it has 5"

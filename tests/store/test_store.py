@@ -156,7 +156,20 @@ def test_an_old_content_that_is_asked_for_again_is_the_latest_and_no_new_version
     assert [(entry.address, entry.id) for entry in store.studies()] == [("study", ids[0]), ("study@2", ids[1])]
 
 
-@pytest.mark.parametrize("kind", ["rung", "range_test"])
+def test_a_confirmation_stays_where_the_study_is_asked_for_without_it(store: Store) -> None:
+    fresh = [slot("a", seed, "confirm") for seed in (8, 9)]
+    first = store.save_study("study", StudyRecord(confirm=2), [slot()])
+    store.add_slots(first, fresh)
+    assert store.save_study("study", StudyRecord(), [slot()]) == first
+    record, slots = store.study("study")
+    assert (record.confirm, set(slots)) == (2, {slot(), *fresh})
+    assert store.save_study("study", StudyRecord(confirm=2), [slot()]) == first
+    assert store.save_study("study", StudyRecord(), [slot(), slot("b")]) != first, "other finalists would be confirmed"
+    assert store.save_study("study", StudyRecord(confirm=1), [slot()]) != first
+    assert set(store.study(first)[1]) == {slot(), *fresh}
+
+
+@pytest.mark.parametrize("kind", ["rung", "range_test", "verify"])
 def test_what_is_asked_for_in_parts_is_answered_by_a_record_that_has_all_of_them(store: Store, kind: Kind) -> None:
     first = store.save_study("parts", StudyRecord(), [slot("a"), slot("b")], kind)
     assert store.find_study("parts", StudyRecord(), [slot("b")], kind) == first
