@@ -196,8 +196,9 @@ def test_a_search_and_its_parts_are_answered_by_a_store_of_schema_3(tmp_path: Pa
         found = search(FOLDER / "hunt.toml", store=store, workers=1)
         test = range_test("mnist1d-mlp", steps=20, seeds=1, store=store, workers=1)
         score("FIX(k0=0.05)", "mnist1d-mlp", steps=20, seeds=2, store=store, workers=1)
-        verify("FIX(k0=0.05)", "mnist1d-mlp", target=0.05, steps=20, seeds=[0, 1], store=store, workers=1)
         assert {(entry.id, entry.address) for entry in store.studies()} == before
+        again = verify("FIX(k0=0.05)", "mnist1d-mlp", target=0.05, steps=20, seeds=[0, 1], store=store, workers=1)
+        assert again.steps_trained == 0
         assert len(store.statuses()) == 35
         assert [one.card.name for one in read_search("hunt", store).confirmed] == [
             one.card.name for one in found.confirmed
