@@ -83,7 +83,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
                 "diverged_at": run.diverged_at,
                 "seconds": run.seconds,
                 "evaluating": run.evaluating,
-                "flops": run.flops,
+                "flops": run.flops or None,
                 **{name: value for name, value in measured.items() if name not in late},
                 **run.provenance,
                 "run": run.key,

@@ -203,8 +203,8 @@ class TrainingRun:
         numbers = {name: _number(where, name, value) for name, value in (optional | further).items()}
         report = Report(
             step=step,
-            val=read_score(f"{where}: val is", val, self._task.bounds),
-            test=None if test is None else read_score(f"{where}: test is", test, self._task.bounds),
+            val=read_score(f"{where}: val is", _detached(val), self._task.bounds),
+            test=None if test is None else read_score(f"{where}: test is", _detached(test), self._task.bounds),
             seconds=self._seconds(where, seconds),
             metrics={name: number for name in further if (number := numbers[name]) is not None},
             val_predictions=val_predictions,
@@ -286,7 +286,12 @@ class TrainingRun:
 
 
 def _number(where: str, name: str, value: Any) -> float | None:
-    return None if value is None else read_score(f"{where}: {name} is", value, (None, None))
+    return None if value is None else read_score(f"{where}: {name} is", _detached(value), (None, None))
+
+
+def _detached(value: Any) -> Any:
+    """Return a tensor without its graph, which torch warns of turning into a number; another value as it is."""
+    return value.detach() if hasattr(value, "detach") else value
 
 
 def _file(folder: Path) -> Path:

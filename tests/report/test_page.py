@@ -15,10 +15,13 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
+import lrbench
 from lrbench.policy import parse, torch_code
-from lrbench.report.frames import Frames
+from lrbench.report.frames import Frames, study_frames
 from lrbench.report.page import report_page
 from lrbench.report.plots.search import SearchFrames
+from lrbench.store import Store
+from lrbench.tasks import TrainingFunction
 from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -456,3 +459,17 @@ def test_the_page_answers_by_the_first_goal_and_has_a_table_of_verdicts_by_each(
     assert "by each goal for itself" in sure
     assert "paired sign tests and t tests with Holm's correction" in page.locator("body").inner_text()
     assert page.get_by_alt_text("Every policy with its interval and its verdict").count() == 1
+
+
+def test_a_page_claims_nothing_that_a_training_function_did_not_report(store: Store) -> None:
+    def train(run: lrbench.TrainingRun) -> None:
+        run.report(10, val=run.lr(1) + run.seed / 1000)
+
+    task = TrainingFunction(name="own", function=train, steps=10, eval_every=10)
+    lrbench.compare(["FIX(k0=0.1)", "FIX(k0=0.2)"], task, seeds=3, name="own", store=store, workers=1)
+
+    page = report_page(study_frames("own", store))
+
+    assert "0.101 ±0.002 validation loss over 3 seeds" in page
+    assert "every policy was trained for 10 iterations and evaluated every 10 iterations." in page
+    assert "FLOP" not in page.partition("</main>")[0].partition("<main")[2].partition("What the columns say")[0]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
 
+SPLITS = {"val": "validation", "test": "test"}
+
 MOST_NAMED, MOST_LETTERS = 5, 250
 """A sentence names no more policies than this, and after the first none whose names make so many letters."""
 
@@ -83,7 +85,7 @@ def overview(frames: Frames) -> list[str]:
         part = f" ({cost.evaluating / cost.seconds:.0%} of it evaluating)" if cost.evaluating > 0 else ""
         said.append(
             f"{many(cost.iterations, 'iteration')} in {many(cost.runs, 'run')}, shared ones counted in each: "
-            f"{duration(cost.seconds)} of compute{part}, {quantity(cost.flops)}FLOP."
+            f"{duration(cost.seconds)} of compute{part}" + (f", {quantity(cost.flops)}FLOP." if cost.flops else ".")
         )
     return said
 
@@ -135,9 +137,10 @@ def headline(
     fresh = {one.card.name: one.card for one in confirmed if one.card.name in able}
     leader = next(iter(fresh), able[0])
     row = records(policies[policies["label"] == leader])[0]
-    score, seeds = spread(row, "test"), many(row["seeds"], "seed")
+    split = "val" if row["test"] is None else "test"
+    score, seeds = spread(row, split), many(row["seeds"], "seed")
     if leader in fresh:
-        score, seeds = f"{fresh[leader].test}", many(fresh[leader].n, "fresh seed")
+        score, seeds = f"{getattr(fresh[leader], split)}", many(fresh[leader].n, "fresh seed")
     others = [names[label] for label in called["good"] if label != leader]
     more = [
         *([f"As good, as far as can be told: {_some(others)}."] if others else []),
@@ -145,7 +148,7 @@ def headline(
     ]
     verb = "Use" if called["good"] else "Not decided yet. In the lead is"
     value = "" if by.of_objective(row["objective"]) else f"{goal_value(row, by)} and "
-    why = f"{value}{score} test {objective_name(row['objective'])} over {seeds}"
+    why = f"{value}{score} {SPLITS[split]} {objective_name(row['objective'])} over {seeds}"
     return Headline(verb, names[leader], why, " ".join(more))
 
 
@@ -234,9 +237,10 @@ def protocol(frames: Frames) -> list[str]:
     said = []
     for task in record.tasks:
         every = many(task.eval_every, "iteration")
-        epoch = many(task.steps_per_epoch, "iteration")
+        has_epochs = task.steps_per_epoch != task.steps
+        epoch = f" (an epoch has {many(task.steps_per_epoch, 'iteration')})" if has_epochs else ""
         said.append(
-            f"On {task.name} every policy was trained for {many(task.steps, 'iteration')} (an epoch has {epoch}) "
+            f"On {task.name} every policy was trained for {many(task.steps, 'iteration')}{epoch} "
             f"and evaluated every {every}{_samples(task)}."
         )
     found = [policy.found_peak for policy in record.policies if policy.found_peak is not None]
