@@ -9,16 +9,23 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+import torch
 
 from lrbench import range_test, run, score, search, verify
 from lrbench.errors import StoreError
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.read import read_search
+from lrbench.reproducible import callers_generators
 from lrbench.store import SCHEMA_VERSION, Segment, StudyRecord, open_store
 from lrbench.store.migrations import MIGRATIONS
 from lrbench.study.results import results
+from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.datasets.mnist1d import mnist1d, no_sources
+from lrbench.tasks.registry import Registration, datasets
+from tests.registries import forget_registrations
 
 if TYPE_CHECKING:
     from tests.conftest import Server
@@ -34,6 +41,28 @@ SLOTS = {
 RUNS = """SELECT key, task, task_key, policy, modifiers, seed, steps, status, step, seconds, flops, diverged_at, error,
 final, checkpoint, provenance, created FROM runs ORDER BY key"""
 EVALUATIONS = "SELECT * FROM evaluations ORDER BY run, step"
+
+
+def mnist1d_of_version_1(root: Path, download: bool) -> RawData:
+    """MNIST-1D as the stores have it: 4,000 signals, of which the last are for validation, and 1,000 for the test."""
+    from mnist1d.data import make_dataset
+
+    with callers_generators():
+        made = make_dataset()
+    train, test = (
+        Split(torch.from_numpy(made[x].astype(np.float32)), torch.from_numpy(made[y].astype(np.int64)))
+        for x, y in (("x", "y"), ("x_test", "y_test"))
+    )
+    return RawData(train, test, 10)
+
+
+@pytest.fixture(autouse=True)
+def tasks_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give MNIST-1D its first version, and curves all of the validation split."""
+    forget_registrations(monkeypatch)
+    module = mnist1d.__module__
+    datasets.add("mnist1d", Registration("mnist1d", mnist1d_of_version_1, 1, no_sources), module)
+    monkeypatch.setattr("lrbench.tasks.task.curve_samples_for", lambda *_: 800)
 
 
 def older_store(schema: int, path: Path) -> Path:
