@@ -8,7 +8,7 @@ however many of its claims are false.
     python tests/benchmarks/error_rates.py --studies 1000
 
 It prints a line a cell and keeps its numbers in error_rates.json beside this file; cells that are there, with as many
-studies, are not simulated again. Some two hours on one core for 1,000 studies.
+studies or more, are not simulated again. `python -m tests.guide.tables` writes the tables of the guide from it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +37,11 @@ FIRST, LAST = 5, 40
 POLICIES = (2, 5, 13, 40)
 
 FloatArray = NDArray[np.float64]
-Claims = tuple[NDArray[np.bool_], NDArray[np.bool_], float]
-"""Which policies are called good and which avoid, and the mean seeds of a policy."""
+Claims = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]
+"""Which policies are called good and which avoid, and the seeds of each, all [studies, policies]."""
+
+AT_ONCE = 50
+"""Studies that are simulated together."""
 
 
 def truths(k: int) -> dict[str, tuple[FloatArray, float]]:
@@ -73,85 +78,127 @@ def equally_skewed(rng: np.random.Generator, k: int) -> FloatArray:
     return -(rng.gamma(4.0, 0.5, (k, LAST)) - 2.0)
 
 
+def differently_shaped(rng: np.random.Generator, k: int) -> FloatArray:
+    """The best policy calm, with a tenth of the others' spread, and these of skewness -2."""
+    noise = 1.0 - rng.standard_exponential((k, LAST))
+    noise[0] = 0.1 * rng.standard_normal(LAST)
+    return noise
+
+
+def collapsing(rng: np.random.Generator, k: int) -> FloatArray:
+    """The last policy collapses on one seed in ten, by ten standard deviations."""
+    noise = rng.standard_normal((k, LAST))
+    noise[-1] += 1.0 - 10.0 * (rng.random(LAST) < 0.1)
+    return noise
+
+
 NOISES: dict[str, Callable[[np.random.Generator, int], FloatArray]] = {
     "gaussian": gaussian,
     "correlation .8": correlated,
     "spreads 1 to 5": unequal,
     "t, 3 degrees": heavy_tailed,
     "skewness -1": equally_skewed,
+    "shapes that differ": differently_shaped,
+    "rare collapses": collapsing,
 }
 STEP = 0.5
 """Scores are also read in steps of half a standard deviation, as accuracies over few samples are."""
 
 
-def once(scores: FloatArray, margin: float, step: float) -> Claims:
+def once(scores: FloatArray, margin: float, step: float, alpha: float) -> Claims:
     """One look at 5 seeds."""
-    return claimed(scores, np.full(len(scores), FIRST), margin, Looks.once(FIRST), step)
+    return claimed(scores, FIRST, margin, Looks.once(FIRST), step, alpha)
 
 
-def always(scores: FloatArray, margin: float, step: float) -> Claims:
+def always(scores: FloatArray, margin: float, step: float, alpha: float) -> Claims:
     """Five seeds planned, then seeds added to 40 by somebody who looks at every number."""
-    return claimed(scores, np.full(len(scores), LAST), margin, Looks.planned(FIRST), step)
+    return claimed(scores, LAST, margin, Looks.planned(FIRST), step, alpha)
 
 
-def raced(scores: FloatArray, margin: float, step: float) -> Claims:
+def raced(scores: FloatArray, margin: float, step: float, alpha: float) -> Claims:
     """From 5 to 40 seeds, until decided."""
-    looks, done = Looks.between(FIRST, LAST), np.zeros(len(scores), dtype=np.int64)
-    while True:
-        seen = np.where(np.arange(LAST) < done[:, None], scores, np.nan)
-        more = next_seeds(seen, done, margin, looks, LAST, resolution=step)
-        if (more == done).all():
-            return claimed(seen, done, margin, looks, step)
-        done = more
+    looks, done = Looks.between(FIRST, LAST), np.zeros(scores.shape[:2], dtype=np.int64)
+    seen = np.full_like(scores, np.nan)
+    for table, given, all_of_it in zip(seen, done, scores, strict=True):
+        while (more := next_seeds(table, given, margin, looks, LAST, alpha=alpha, resolution=step) > given).any():
+            given[more] = looks.next_after(int(given.max()))
+            table[:] = np.where(np.arange(LAST) < given[:, None], all_of_it, np.nan)
+    return claimed(seen, done, margin, looks, step, alpha)
 
 
-def unpaid(scores: FloatArray, margin: float, step: float) -> Claims:
+def unpaid(scores: FloatArray, margin: float, step: float, alpha: float) -> Claims:
     """What looks are for: a test at 5% at every number of seeds from 3 to 20, of which the first claim counts."""
-    good = avoid = np.zeros(len(scores), dtype=bool)
+    good = avoid = np.zeros(scores.shape[:2], dtype=bool)
     for seeds in range(3, 21):
-        now_good, now_avoid, _ = claimed(scores, np.full(len(scores), seeds), margin, Looks.once(seeds), step)
-        good, avoid = good | now_good, avoid | now_avoid
-    return good, avoid, 20.0
+        now_good, now_avoid, _ = claimed(scores, seeds, margin, Looks.once(seeds), step, alpha)
+        good, avoid = good | now_good & ~avoid, avoid | now_avoid & ~good
+    return good, avoid, np.full(scores.shape[:2], 20)
 
 
-DESIGNS = {"once at 5": once, "every number to 40": always, "race 5..40": raced, "unpaid looks 3..20": unpaid}
+DESIGNS: dict[str, tuple[Callable[[FloatArray, float, float, float], Claims], int]] = {
+    "once at 5": (once, 1),
+    "every number to 40": (always, 1),
+    "race 5..40": (raced, 1),
+    "once at 5 on 4 tasks": (once, 4),
+    "unpaid looks 3..20": (unpaid, 1),
+}
+"""Who looks, and at how many tasks, among which the error rate is divided."""
 
 
-def claimed(scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks, step: float) -> Claims:
-    p_good, p_avoid = familywise_p(scores, done, margin, looks, step)
-    return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA, float(done.mean())
+def claimed(
+    scores: FloatArray, done: int | NDArray[np.int64], margin: float, looks: Looks, step: float, alpha: float
+) -> Claims:
+    given = np.broadcast_to(done, scores.shape[:2])
+    p_good, p_avoid = familywise_p(scores, given, margin, looks, step)
+    return p_good[-1] <= alpha, p_avoid[-1] <= alpha, given
 
 
-def cells() -> Iterator[tuple[str, int, str, str, float]]:
-    """Design, policies, truth, noise and the step of the scale."""
+class Cell(NamedTuple):
+    """What is simulated of verdicts: who looks at how many policies, the truth, the noise and the step of the scale."""
+
+    design: str
+    k: int
+    truth: str
+    noise: str
+    step: float = 0.0
+
+    @property
+    def name(self) -> str:
+        kind = f"{self.noise}, steps of {self.step}" if self.step else self.noise
+        return f"{self.design} | k = {self.k} | {self.truth} | {kind}"
+
+
+def cells() -> Iterator[Cell]:
     for design in DESIGNS:
         for k in POLICIES:
-            if design == "unpaid looks 3..20" and k > 13:
+            if design in ("unpaid looks 3..20", "once at 5 on 4 tasks") and k > 13:
                 continue
             for truth in truths(k):
-                for noise in NOISES:
-                    yield design, k, truth, noise, 0.0
-                yield design, k, truth, "gaussian", STEP
+                yield from (Cell(design, k, truth, noise) for noise in NOISES)
+                yield Cell(design, k, truth, "gaussian", STEP)
 
 
-def simulated(design: str, k: int, truth: str, noise: str, step: float, studies: int) -> dict[str, float]:
+def simulated(cell: Cell, studies: int) -> dict[str, Any]:
     """The shares of studies with a wrong claim, of policies decided, and the mean seeds of a policy."""
+    design, k, truth, noise, step = cell
+    claims, tasks = DESIGNS[design]
     gaps, margin = truths(k)[truth]
     close, behind = gaps <= margin, (gaps >= margin) & (np.arange(k) > 0)
     rng = np.random.default_rng([k, len(truth), len(noise)])
     wrong_good = wrong_avoid = decided = seeds = 0.0
-    for _ in range(studies):
-        scores = NOISES[noise](rng, k) - gaps[:, None]
+    for first in range(0, studies, AT_ONCE):
+        now = min(AT_ONCE, studies - first)
+        scores = np.stack([NOISES[noise](rng, k) for _ in range(now * tasks)]) - gaps[:, None]
         if step:
             # Gaps and margin lie on the grid, where rounding leaves the mean of a symmetric score as it is.
             scores = np.round(scores / step) * step
-        good, avoid, used = DESIGNS[design](scores, margin, step)
-        wrong_good += bool((good & behind).any())
-        wrong_avoid += bool((avoid & close).any())
-        decided += float((good | avoid).mean())
-        seeds += used
+        good, avoid, used = claims(scores, margin, step, ALPHA / tasks)
+        wrong_good += (good & behind).reshape(now, -1).any(axis=1).sum()
+        wrong_avoid += (avoid & close).reshape(now, -1).any(axis=1).sum()
+        decided += (good | avoid).mean() * now
+        seeds += used.mean() * now
     found = {"wrong_good": wrong_good, "wrong_avoid": wrong_avoid, "decided": decided, "seeds": seeds}
-    return {name: round(total / studies, 4) for name, total in found.items()}
+    return {name: round(float(total) / studies, 4) for name, total in found.items()}
 
 
 FINALISTS = 3
@@ -206,21 +253,26 @@ def holds(interval: Interval, truth: float) -> bool:
     return interval.low <= truth <= interval.high
 
 
+def simulations() -> Iterator[tuple[str, str, Callable[[int], dict[str, Any]]]]:
+    """What is simulated, the name of each cell, and its numbers from so many studies."""
+    for cell in cells():
+        yield cell.design, cell.name, partial(simulated, cell)
+    for k, seeds, spread in product((5, 13, 50), FRESH_SEEDS, SPREADS_OF_MEANS):
+        name = f"confirmed with {seeds} seeds | k = {k} | spread of means {spread:g}"
+        yield "confirmation", name, partial(confirmed, k, seeds, spread)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000, metavar="N", help="simulated studies a cell")
-    studies = parser.parse_args().studies
-    answer = json.loads(ANSWER.read_text()) if ANSWER.exists() else {}
-    for design, k, truth, noise, step in cells():
-        name = f"{design} | k = {k} | {truth} | {noise}{f', steps of {step}' if step else ''}"
-        if answer.get(name, {}).get("studies") != studies:
-            answer[name] = simulated(design, k, truth, noise, step, studies) | {"studies": studies}
-            ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
-        print(name, answer[name], flush=True)
-    for k, seeds, spread in product((5, 13, 50), FRESH_SEEDS, SPREADS_OF_MEANS):
-        name = f"confirmed with {seeds} seeds | k = {k} | spread of means {spread:g}"
-        if answer.get(name, {}).get("studies") != studies:
-            answer[name] = confirmed(k, seeds, spread, studies) | {"studies": studies}
+    parser.add_argument("--only", choices=(*DESIGNS, "confirmation"), action="append", help="may be given again")
+    asked = parser.parse_args()
+    for part, name, simulate in simulations():
+        if asked.only and part not in asked.only:
+            continue
+        answer = json.loads(ANSWER.read_text()) if ANSWER.exists() else {}
+        if answer.get(name, {}).get("studies", 0) < asked.studies:
+            answer[name] = simulate(asked.studies) | {"studies": asked.studies}
             ANSWER.write_text(json.dumps(answer, indent=1) + "\n")
         print(name, answer[name], flush=True)
 

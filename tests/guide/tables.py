@@ -6,6 +6,8 @@ A made table is the first one under its heading.
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +41,11 @@ SPARKS = 20
 
 SHARED_BY = 3
 """An option of so many commands is described once for all of them."""
+
+ERROR_RATES = Path(__file__).parents[1] / "benchmarks" / "error_rates.json"
+
+BREAKING = ("shapes that differ", "rare collapses")
+"""The noises with which more than 5% of studies err."""
 
 Cells = Sequence[str]
 
@@ -210,6 +217,35 @@ def _metric_tables() -> Iterator[Table]:
     yield Table("verdicts", "The metrics", ("metric", "what it is", "better", "margin"), rows)
 
 
+def _rate_tables() -> Iterator[Table]:
+    """Tabulate wrong `good` / wrong `avoid` in percent of studies, at the worst of the cells that share a place."""
+    answer = json.loads(ERROR_RATES.read_text(encoding="utf-8"))
+    cells = {tuple(name.split(" | ")): found for name, found in answer.items() if name.count(" | ") == 3}
+    designs, sizes, _, noises = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
+
+    def found(design: str, **wanted: Sequence[str]) -> list[dict[str, float]]:
+        size, noise = wanted.get("size", sizes), wanted.get("noise", noises)
+        return [rates for (who, k, _, kind), rates in cells.items() if who == design and k in size and kind in noise]
+
+    def worst(rates: Sequence[dict[str, float]]) -> str:
+        if not rates:
+            return ""
+        return " / ".join(f"{100 * max(one[wrong] for one in rates):.1f}" for wrong in ("wrong_good", "wrong_avoid"))
+
+    def error(rates: Sequence[dict[str, float]]) -> str:
+        errors = sorted(math.sqrt(5 * 95 / one["studies"]) for one in rates)
+        return " to ".join(dict.fromkeys(f"{one:.1f}" for one in (errors[0], errors[-1])))
+
+    sound = [noise for noise in noises if noise not in BREAKING]
+    rows = [
+        (who, *(worst(found(who, size=[k], noise=sound)) for k in sizes), error(found(who, noise=sound)))
+        for who in designs
+    ]
+    yield Table("verdicts", "By who looks", ("who looks", *sizes, "standard error"), rows)
+    rows = [(noise, *(worst(found(who, noise=[noise])) for who in designs)) for noise in (*sound, *BREAKING)]
+    yield Table("verdicts", "By the noise", ("noise", *designs), rows)
+
+
 def commands() -> dict[str, Any]:
     """The commands of `lrbench` by name, as typer's own objects."""
     group: Any = typer.main.get_command(app)
@@ -247,7 +283,8 @@ def _command_tables() -> Iterator[Table]:
 
 def tables() -> list[Table]:
     """Every made table of the guide."""
-    made = (_study_file_tables, _policy_tables, _modifier_tables, _metric_tables, _plot_tables, _command_tables)
+    of_metrics = (_rate_tables, _metric_tables)
+    made = (_study_file_tables, _policy_tables, _modifier_tables, *of_metrics, _plot_tables, _command_tables)
     return [table for make in made for table in make()]
 
 
