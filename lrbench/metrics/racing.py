@@ -24,6 +24,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
 from lrbench.metrics.verdict import best_two, by_best, p_of_avoid, p_of_pairs
@@ -40,11 +41,12 @@ def next_seeds(
     diverged: ArrayLike | None = None,
     resolution: float | None = None,
     test: Test = Pairs,
+    tolerated: float = 0.0,
 ) -> NDArray[np.int64]:
     """Choose how many seeds each policy of a race has after the next round.
 
     Args:
-        scores, margin, alpha, diverged, resolution, looks, test: as for `judge`.
+        scores, margin, alpha, diverged, resolution, looks, test, tolerated: as for `judge`.
         done: int [policies], how many of the first seeds each policy has.
         last: the look after which no policy is given more.
 
@@ -54,7 +56,11 @@ def next_seeds(
     table, given = np.asarray(scores, dtype=np.float64), np.asarray(done, dtype=np.int64)
     if (given < looks.seeds[0]).any() and looks.seeds[0] <= last:
         return np.maximum(given, looks.seeds[0])
-    steady = np.full(len(table), True) if diverged is None else ~np.asarray(diverged, dtype=bool).any(axis=1)
+    fell = np.zeros(table.shape, dtype=bool) if diverged is None else np.asarray(diverged, dtype=bool)
+    to_fall, alpha = levels(alpha, tolerated)
+    steady = p_of_divergence(fell, test.seen(table) | fell, given, tolerated, looks) > to_fall
+    if tolerated:
+        table = np.where(fell, np.nan, table)
     compared = np.flatnonzero(steady & (test.seen(table).sum(axis=1) >= 2))
     target = looks.next_after(int(given.max(initial=0)))
     if target is None or target > last or len(compared) < 2:

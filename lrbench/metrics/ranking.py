@@ -42,12 +42,13 @@ def rank(
     seeds: Sequence[int] | None = None,
     done: Sequence[int] | None = None,
     by: Sequence[Criterion] = (),
+    tolerated: float = 0.0,
 ) -> list[Scorecard]:
     """Rank a study's policies by their mean validation score, best first, those without any score last.
 
     Args:
-        margin, alpha, resolution, looks: as for `judge`; the resolution of an accuracy is 1 / (size of the validation
-            split).
+        margin, alpha, resolution, looks, tolerated: as for `judge`; the resolution of an accuracy is 1 / (size of the
+            validation split).
         target: as for `summarise`.
         seeds, done: of a study with looks, its seeds in their order, and for each policy how many of the first its
             runs are over.
@@ -63,7 +64,12 @@ def rank(
     cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
     tables = [gain_table(contenders, goal.gain, seeds) for goal in goals]
     verdicts = [
-        judge(gains, one.distance, alpha, diverged, one.resolution, looks, done, test=one.test, shown=one.margin_at)
+        judge(
+            *(gains, one.distance, alpha, diverged, one.resolution, looks, done),
+            test=one.test,
+            shown=one.margin_at,
+            tolerated=tolerated,
+        )
         for one, (gains, diverged) in zip(goals, tables, strict=True)
     ]
     places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)

@@ -24,8 +24,9 @@ policy that is not close is called good, then Holm's procedure for c = b has rej
 probability at most alpha. So k - 1 tests are paid for, not k(k - 1), since the best is one fixed policy (the
 partitioning argument behind Hsu's constrained intervals). The p-value of the claim is the maximum over c of q_c(i).
 
-**Divergence.** A policy that diverged on any seed is avoid by that fact, and is not among the k: claims are about the
-policies that never diverged. A policy with fewer than two runs is not among the k either and stays undecided.
+**Divergence.** A policy that diverged on any seed, or more often than is tolerated (`metrics/divergence.py`), is avoid
+by that fact, and is not among the k: claims are about the other policies. A policy with fewer than two runs is not
+among the k either and stays undecided.
 
 **Spread zero.** Accuracies are multiples of 1/N, and a few of them can agree by chance. A spread is never taken to be
 less than the resolution of the score (`Pairs.of`), so that agreement of three seeds is no certainty. Where all scores
@@ -73,6 +74,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.errors import StudyError
+from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import MOST_SEEDS, PLANNED_POWER, Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
@@ -137,6 +139,7 @@ def judge(
     *,
     test: Test = Pairs,
     shown: Callable[[float], Margin] = Margin,
+    tolerated: float = 0.0,
 ) -> list[Verdict]:
     """Judge every policy of a study against the best of them.
 
@@ -153,6 +156,7 @@ def judge(
         done: int [policies], how many of the first seeds each policy has been trained with, by default all; later
             seeds count in no test, since their neighbours may still be training.
         test: how policies are compared: by t tests, or by sign tests, for which a score may be minus infinity.
+        tolerated: the share of seeds on which a policy may diverge, from 0 to below 1.
         shown: makes the margin of a study out of one between scores, by default the same.
 
     Raises:
@@ -175,9 +179,15 @@ def judge(
     if given.shape != (len(table),) or (given > seeds).any() or (given < 0).any():
         raise StudyError(f"done must be {len(table)} numbers of seeds from 0 to {seeds}, but is {given.tolist()}")
 
-    finished, steady = test.seen(table), np.logical_not(fell.any(axis=1))
+    looks = Looks.once(seeds) if looks is None else looks
+    ended = test.seen(table) | fell
+    if tolerated:
+        table = np.where(fell, np.nan, table)
+    to_fall, to_compare = levels(alpha, tolerated)
+    p_fell = p_of_divergence(fell, ended, given, tolerated, looks)
+    finished, steady = test.seen(table), p_fell > to_fall
     compared = np.flatnonzero(steady & (finished.sum(axis=1) >= 2))
-    terms = _Terms(margin, alpha, resolution, Looks.once(seeds) if looks is None else looks, test, shown)
+    terms = _Terms(margin, to_compare, resolution, looks, test, shown)
     claims = _claims(table[compared], given[compared], terms) if len(compared) >= 2 else []
     found = dict(zip(compared.tolist(), claims, strict=False))
     best = best_two(test.centers(table), steady)
@@ -189,8 +199,8 @@ def judge(
         elif steady[i]:
             verdict = _without_claim("undecided", _why_left_out(int(finished[i].sum())))
         else:
-            ended = (finished[i] | fell[i]).sum()
-            verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended} seeds")
+            more = f", more than the tolerated {tolerated:.2g} (p = {p_fell[i]:.2g})" if tolerated else ""
+            verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended[i].sum()} seeds{more}")
         rival = next((j for j in best if j != i), None)
         gap = NOTHING_KNOWN if rival is None else paired_interval(known[rival], known[i])
         verdicts.append(replace(verdict, gap=gap, rival=rival))

@@ -270,6 +270,7 @@ class StudyRecord(_Record):
             fixed when the study was first run; None in older records.
         variants: the names of the variants; the empty one is training without modifiers.
         by: the goals that rank, each NAME or NAME:MARGIN; none for the objective of each task.
+        tolerated_divergence: the share of seeds on which a policy may diverge.
         search: the proposals of a record of kind "search", which has no runs itself.
     """
 
@@ -284,6 +285,7 @@ class StudyRecord(_Record):
     variants: tuple[str, ...] = ("",)
     tasks: tuple[TaskRecord, ...] = ()
     by: tuple[str, ...] = ()
+    tolerated_divergence: float = 0.0
     search: SearchRecord | None = None
 
     def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
@@ -297,7 +299,7 @@ class StudyRecord(_Record):
 
         Looks stay as they were at first, older records lacked fields, and the text of a policy has a digest of LRs.
         """
-        lacked = {name: True for name in ("until_decided", "by") if not getattr(self, name)}
+        lacked = {name: True for name in ("until_decided", "by", "tolerated_divergence") if not getattr(self, name)}
         return {"looks": True, "policies": {"__all__": {"lrs"}}, **lacked}
 
     def going_on_from(self, older: Self) -> Self:
@@ -311,7 +313,8 @@ class StudyRecord(_Record):
 
     def adds_to(self, older: Self) -> bool:
         """Tell whether this record has the terms of an older one."""
-        return (self.margin, self.target, self.until_decided) == (older.margin, older.target, older.until_decided)
+        terms = ("margin", "target", "until_decided", "tolerated_divergence")
+        return all(getattr(self, name) == getattr(older, name) for name in terms)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ class StudySettings(SharedSettings):
         by: the goals that rank and judge policies, such as `"steps_to_target"` or `["top1", "seconds:5%"]`, the first
             of which ranks; the task's objective unless given
         until_decided: the number of seeds with which every policy begins, where seeds are added until it is decided
+        tolerated_divergence: the share of seeds on which a policy may diverge; 0: none of those that are trained
         budget: the most runs or iterations that a study of seeds until decided asks for, its confirmation included; no
             round goes over it
         steps: the budget of every task, in place of the task's own
@@ -171,6 +172,11 @@ class StudySettings(SharedSettings):
     until_decided: Annotated[Annotated[Whole, Field(ge=2)] | None, Field(description="a number of seeds from 2 on")] = (
         None
     )
+    tolerated_divergence: Annotated[
+        float,
+        BeforeValidator(_plain),
+        Field(ge=0, lt=1, allow_inf_nan=False, description="a share of seeds from 0 to below 1"),
+    ] = 0.0
     budget: Annotated[
         Annotated[str, Field(pattern=r"^[1-9][0-9]* (runs|steps)$")] | None,
         BeforeValidator(_budget),

@@ -58,6 +58,7 @@ def _rounds(evidence: StudyRuns, task: TaskRecord) -> Iterator[tuple[Mapping[Row
             diverged=diverged & given,
             resolution=goal.resolution,
             test=goal.test,
+            tolerated=evidence.record.tolerated_divergence,
         )
         if (wanted == done).all():
             return

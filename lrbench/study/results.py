@@ -38,7 +38,7 @@ from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, t
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.ranking import score_table
 from lrbench.metrics.runs import TOP1
-from lrbench.metrics.spread import Spread, collapses, spread_of
+from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ FRAME = (
 
 ALPHA = 0.05
 """The error rate of a study: the chance of a false "good", and as large a one of a false "avoid"."""
+
+MOST_NAMED = 8
+"""The most policies that a remark names."""
 
 FINALISTS = 3
 """The most policies in a confirmation: the winner and its closest rivals."""
@@ -88,6 +91,7 @@ class TaskResults:
         spread: the share of the networks in the spread between seeds, of policies that are not avoided; None where too
             few runs show it.
         collapsed: the number of seeds of such a policy that collapsed, by the name of its scorecard, where some did.
+        skewed: the skewness of the scores of such a policy, where it is beyond chance, by the name of its scorecard.
         val_samples: the number of samples of the validation scores.
         steps, steps_per_epoch: the task's budget and the length of its epoch, in iterations.
         better: whether a higher or a lower objective is better.
@@ -106,6 +110,7 @@ class TaskResults:
     looks: tuple[int, ...] = ()
     spread: Spread | None = None
     collapsed: Mapping[str, int] = field(default_factory=dict)
+    skewed: Mapping[str, float] = field(default_factory=dict)
     val_samples: int | None = None
     steps: int | None = None
     steps_per_epoch: int | None = None
@@ -139,6 +144,16 @@ class TaskResults:
                 f"Seeds collapsed, that is, lost over half of what their policy learns: {names}. Verdicts are claims "
                 "about means of scores without collapses, and may err more often here."
             )
+        if self.skewed:
+            names = ", ".join(f"{name} ({value:.2g})" for name, value in self.skewed.items())
+            remarks.append(
+                f"Scores are skewed beyond chance (skewness): {names}. Verdicts may err more often where the scores of "
+                "policies have different shapes."
+            )
+        if fallen := [card for card in self.scorecards if card.metrics["divergence_rate"].mean]:
+            rates = ", ".join(f"{card.name} {_rate(card)}" for card in fallen[:MOST_NAMED])
+            more = f", and {len(fallen) - MOST_NAMED} more" if len(fallen) > MOST_NAMED else ""
+            remarks.append(f"Seeds diverged, with the exact 95% interval of the rate: {rates}{more}.")
         if self.spread is not None:
             remarks.append(
                 f"Of the variance between seeds about {self.spread.network:.0%} is the networks'; the rest is that of "
@@ -326,6 +341,7 @@ class StudyRuns:
             "alpha": self.alpha,
             "resolution": resolution(task),
             "looks": self.looks,
+            "tolerated": self.record.tolerated_divergence,
             "seeds": self.record.seeds,
             "done": [over[self.rows[row.name]] for row in rows],
         }
@@ -396,7 +412,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
         records, over = evidence.records(task, "main"), evidence.over(task, goals)
         main = evidence.contenders(records)
         cards = rank(main, **evidence.terms(task, main, goals), target=target)
-        spread, collapsed = _noise(main, cards, task)
+        spread, collapsed, skewed = _noise(main, cards, task)
         answers.append(
             TaskResults(
                 task=task.name,
@@ -410,6 +426,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 looks=evidence.looks.seeds[: evidence.looks.done(_compared(over.values()))],
                 spread=spread,
                 collapsed=collapsed,
+                skewed=skewed,
                 val_samples=task.val_samples,
                 steps=task.steps,
                 steps_per_epoch=task.steps_per_epoch,
@@ -442,20 +459,32 @@ def _confirmed(
     )
 
 
+def _rate(card: Scorecard) -> str:
+    rate = card.metrics["divergence_rate"]
+    ends = "" if rate.low is None or rate.high is None else f" ({rate.low:.1%} to {rate.high:.1%})"
+    return f"{round((rate.mean or 0) * rate.n)} of {rate.n}{ends}"
+
+
 def _noise(
     contenders: Iterable[PolicyRuns], cards: Iterable[Scorecard], task: TaskRecord
-) -> tuple[Spread | None, Mapping[str, int]]:
-    """Estimate the spread between seeds, and count collapses, of the policies that the objective does not avoid."""
+) -> tuple[Spread | None, Mapping[str, int], Mapping[str, float]]:
+    """Estimate spread, count collapses and find skewness of the policies that the objective does not avoid."""
     judged = {card.name: card.verdicts[task.objective] for card in cards if task.objective in card.verdicts}
     if not judged:
-        return None, {}
+        return None, {}, {}
     avoided = {name for name, verdict in judged.items() if verdict.label == "avoid"}
     open_ones = [one for one in contenders if one.name not in avoided]
     (val, diverged), (test, _) = score_table(open_ones), score_table(open_ones, split="test")
     val = np.where(diverged, np.nan, val)
     chance = math.nan if task.chance is None else as_gain(task.chance, task.better)
-    counts = zip(open_ones, collapses(val, chance).tolist(), strict=True)
-    return spread_of(val, test), {one.name: count for one, count in counts if count}
+    names = [one.name for one in open_ones]
+    counts = zip(names, collapses(val, chance).tolist(), strict=True)
+    skewed = zip(names, skewness(val).tolist(), strict=True)
+    return (
+        spread_of(val, test),
+        {name: count for name, count in counts if count},
+        {name: value for name, value in skewed if math.isfinite(value)},
+    )
 
 
 def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:

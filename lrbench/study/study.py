@@ -86,6 +86,8 @@ class Study(Readable):
         seeds: how many (0, 1, ...), or which; or "5..40": 5 to begin with, and up to 40 for the policies that more can
             help, until all are decided.
         until_decided: the number of seeds with which each policy begins, if that is not in `seeds`.
+        tolerated_divergence: the share of seeds on which a policy may diverge; with 0 none that is trained. A policy is
+            avoided where a test finds that it diverges more often, and else compared on the seeds without divergence.
         budget: the most runs or iterations, "200 runs" or {"steps": 200_000}, that a study of seeds until decided asks
             for, its confirmation included: it ends before the round that would go over it. A study of fixed seeds must
             fit in.
@@ -116,6 +118,7 @@ class Study(Readable):
     policies: tuple[StudyPolicy, ...]
     seeds: tuple[int, ...]
     until_decided: int | None
+    tolerated_divergence: float
     budget: str | None
     margin: float
     by: tuple[str, ...]
@@ -133,6 +136,7 @@ class Study(Readable):
         modifiers: Modifiers = (),
         seeds: int | Sequence[int] | str | Mapping[str, int] = 5,
         until_decided: int | None = None,
+        tolerated_divergence: float = 0.0,
         budget: str | Mapping[str, int] | None = None,
         steps: int | None = None,
         name: str | None = None,
@@ -152,7 +156,7 @@ class Study(Readable):
         numbers, first = split_seeds(seeds, where)
         asked = {"seeds": numbers, "margin": margin, "by": by, "target": target, "confirm": confirm, "steps": steps}
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
-        asked |= {"axes": axes or {}, "budget": budget}
+        asked |= {"axes": axes or {}, "budget": budget, "tolerated_divergence": tolerated_divergence}
         settings = validated(StudySettings, asked, where)
         settled: dict[str, Any] = {key: value for key, value in settings if key not in ("steps", "axes")}
         settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))

@@ -352,6 +352,7 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
         ),
         variants=tuple(dict.fromkeys(run.variant.name for run in plan.runs)),
         by=study.by,
+        tolerated_divergence=study.tolerated_divergence,
         tasks=tuple(
             TaskRecord(
                 name=task.name,

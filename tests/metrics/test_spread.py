@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from lrbench.metrics.spread import collapses, spread_of
+from lrbench.metrics.spread import FEWEST_FOR_SKEWNESS, collapses, skewness, spread_of
 
 
 def scores(network: float, stick: float, policies: int = 40, seeds: int = 25) -> tuple[np.ndarray, np.ndarray]:
@@ -70,3 +71,27 @@ def test_a_seed_collapsed_that_lost_over_half_of_what_the_median_learnt(
     gains: list[list[float]], chance: float, counts: list[int]
 ) -> None:
     assert collapses(gains, chance).tolist() == counts
+
+
+def test_a_policy_with_a_long_tail_is_skewed_and_normal_ones_are_not() -> None:
+    rng = np.random.default_rng(1)
+    gains = rng.standard_normal((4, 60))
+    gains[2] = -rng.exponential(size=60)
+    gains[2, 4] = np.nan
+    found = skewness(gains)
+    assert np.isnan(found[[0, 1, 3]]).all()
+    assert found[2] == pytest.approx(stats.skew(gains[2], nan_policy="omit"))
+
+
+@pytest.mark.parametrize("seeds", [8, 10, 20])
+def test_skewness_of_normal_scores_is_seen_in_about_1_percent_of_studies(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    seen = [np.isfinite(skewness(rng.standard_normal((5, seeds)))).any() for _ in range(1000)]
+    assert np.mean(seen) <= 0.01 + 3 * np.sqrt(0.01 * 0.99 / 1000)
+
+
+def test_five_seeds_show_no_skewness_whatever_they_are() -> None:
+    outlier = np.zeros((1, FEWEST_FOR_SKEWNESS - 1))
+    outlier[0, 0] = -1.0
+    assert np.isnan(skewness(outlier)).all()
+    assert np.isnan(skewness(np.full((2, 20), 0.5))).all()

@@ -300,7 +300,8 @@ def test_a_study_in_which_every_score_is_worse_than_chance_says_so(study: Make, 
     run(study("FIX(k0=0.1)", "FIX(k0=1e30)", tasks=(task.with_(metric=wrong),)), store)
     (answer,) = results("small", store).tasks
     said = "Every score is worse than chance (0.6667): no policy learnt anything, unless wrongness is better where it "
-    assert answer.to_json()["remarks"] == [f"{said}is lower."]
+    rate = "Seeds diverged, with the exact 95% interval of the rate: FIX(k0=1e30) 2 of 2 (15.8% to 100.0%)."
+    assert answer.to_json()["remarks"] == [f"{said}is lower.", rate]
     run(study("FIX(k0=0.1)", "FIX(k0=1e-6)", name="mixed"), store)
     assert "remarks" not in results("mixed", store).tasks[0].to_json()
 
@@ -310,7 +311,9 @@ def test_a_study_in_which_every_score_is_worse_than_chance_says_so(study: Make, 
 )
 def test_a_study_says_where_its_spread_comes_from_and_which_seeds_collapsed(network: float, advice: str) -> None:
     answer = TaskResults("t", "top1", (), spread=Spread(0.02, network, 36), collapsed={"wild": 2}, val_samples=8000)
-    collapsed, spread = answer.remarks
+    answer = replace(answer, skewed={"bent": -1.62})
+    collapsed, skewed, spread = answer.remarks
+    assert skewed.startswith("Scores are skewed beyond chance (skewness): bent (-1.6). Verdicts may err more often")
     assert "lost over half of what their policy learns: wild (2)." in collapsed
     assert spread == (
         f"Of the variance between seeds about {network:.0%} is the networks'; the rest is that of measuring on 8,000 "
@@ -324,6 +327,17 @@ def test_the_spread_is_that_of_the_policies_that_are_not_avoided(study: Make, st
     assert [card.verdict.label for card in answer.scorecards if card.verdict][-1] == "avoid"
     assert answer.spread is not None
     assert answer.spread.degrees == 2 * 5
+
+
+def test_a_tolerated_divergence_is_no_verdict_and_its_rate_is_named(study: Make, store: Store) -> None:
+    policies = ("FIX(k0=0.1)", "FIX(k0=1e30)")
+    run(study(*policies, seeds=3), store)
+    assert run(study(*policies, seeds=3, tolerated_divergence=0.9), store).trained == 0
+    (strict,), (tolerant,) = results("small@1", store).tasks, results("small", store).tasks
+    assert [card.verdict.label for card in strict.scorecards if card.verdict] == ["undecided", "avoid"]
+    assert [card.verdict.label for card in tolerant.scorecards if card.verdict] == ["undecided", "undecided"]
+    for answer in (strict, tolerant):
+        assert answer.remarks[0].endswith("the rate: FIX(k0=1e30) 3 of 3 (29.2% to 100.0%).")
 
 
 PACES = {"fast": 0.9, "slow": 0.6, "never": 0.4}

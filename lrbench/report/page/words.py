@@ -170,20 +170,19 @@ def _interval(row: Mapping[str, Any], figure: str) -> Interval:
     return Interval(row[figure], row[f"{figure}_low"], row[f"{figure}_high"], row["seeds"], None)
 
 
-def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequence[int]) -> str:
+def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequence[int], tolerated: float) -> str:
     """Say how sure the verdicts of a task are.
 
     Args:
         goals: what ranks and judges.
         looks: the numbers of seeds at which verdicts were made so far.
+        tolerated: the share of seeds on which a policy may diverge.
     """
     if not len(policies):
         return "No run has ended yet, so nothing is known."
     if not looks:
-        return (
-            "Nothing is claimed yet, but that a policy which diverged on a seed is to be avoided: no policy has the "
-            "number of seeds at which verdicts are made first."
-        )
+        avoided = "" if tolerated else ", but that a policy which diverged on a seed is to be avoided"
+        return f"Nothing is claimed yet{avoided}: no policy has the number of seeds at which verdicts are made first."
     objective = policies["objective"].iloc[0]
     if len(goals) == 1 and not policies["verdict"].isin(["good", "avoid"]).any():
         return (
@@ -191,18 +190,20 @@ def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequenc
             "one to avoid."
         )
     each = "" if len(goals) == 1 else ", by each goal for itself"
+    meanings = " ".join(_meaning(goal, objective, tolerated) for goal in goals)
     return (
-        f"{' '.join(_meaning(goal, objective) for goal in goals)} The chance that any good here is wrong is at most "
-        f"{ALPHA}, and so it is for any avoid{each}: {_looked(looks)}"
+        f"{meanings} The chance that any good here is wrong is at most {ALPHA}, and so it is for any avoid{each}: "
+        f"{_looked(looks)}"
     )
 
 
-def _meaning(by: Criterion, objective: str) -> str:
+def _meaning(by: Criterion, objective: str, tolerated: float) -> str:
     what = f"validation {objective_name(objective)}" if by.of_objective(objective) else f"'{by.title}'"
     where = " on more than half of the seeds" if by.is_censored else ""
+    diverged = f"truly diverging on more than {tolerated:.2g} of seeds" if tolerated else "diverged on a seed"
     return (
         f"Good means truly within {by.margin} of the best policy's {what}{where}, avoid truly worse by more than "
-        f"{by.margin}{where} or diverged on a seed."
+        f"{by.margin}{where} or {diverged}."
     )
 
 
