@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from lrbench.errors import StoreError
+from lrbench.policy import TABLE
 from lrbench.store import (
     SCHEMA_VERSION,
     Kind,
     Lease,
     NewRun,
+    PolicyRecord,
     Score,
     SearchRecord,
     Segment,
@@ -352,3 +354,14 @@ def test_a_store_has_a_line_at_the_prompt_after_it_was_closed(tmp_path: Path) ->
 def _with_trained(known: StudyRecord | None, name: str) -> StudyRecord:
     before = {} if known is None or known.search is None else known.search.identity
     return StudyRecord(search=SearchRecord(identity={**before, name: 1}))
+
+
+def test_the_lrs_of_a_table_are_stored_beside_its_text_and_change_no_fingerprint(store: Store) -> None:
+    policy = TABLE(values=[0.01 * step for step in range(40)])
+    plain = StudyRecord(policies=(PolicyRecord(name="mine", policy=str(policy)),))
+    whole = StudyRecord(policies=(PolicyRecord(name="mine", policy=str(policy), lrs=(tuple(policy.array.tolist()),)),))
+
+    store.save_study("mine", whole, [])
+
+    assert whole.fingerprint() == plain.fingerprint()
+    assert store.study("mine")[0].policies[0].lrs == (tuple(0.01 * step for step in range(40)),)
