@@ -25,6 +25,7 @@ import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import as_gain
+from lrbench.metrics.goal import Criterion
 from lrbench.metrics.ranking import PolicyRuns, by_name, rank, score_table
 from lrbench.metrics.scorecard import Scorecard, summarise
 from lrbench.metrics.statistics import Interval
@@ -99,13 +100,14 @@ def confirm(
     alpha: float = 0.05,
     target: float | None = None,
     resolution: float | None = None,
+    by: Sequence[Criterion] = (),
 ) -> list[Confirmation]:
     """Score the finalists on fresh seeds, each beside its score in the search.
 
     Args:
         search: the contenders of the study, with the runs that chose the finalists.
         fresh: the finalists, with their runs on fresh seeds, best first by the search.
-        margin, alpha, target, resolution: as for `rank`.
+        margin, alpha, target, resolution, by: as for `rank`.
 
     Returns:
         The finalists in their order; behind them those that the fresh seeds refuse.
@@ -123,7 +125,8 @@ def confirm(
                 f"{contender.name} must be confirmed on fresh seeds, "
                 f"but the search used {', '.join(map(str, stale))} already"
             )
-    cards = {one.name: one for one in rank(fresh, margin=margin, alpha=alpha, target=target, resolution=resolution)}
+    judged = rank(fresh, margin=margin, alpha=alpha, target=target, resolution=resolution, by=by)
+    cards = {card.name: card for card in judged}
     level = 1 - (1 - LEVEL) / max(len(fresh), 1)
     confirmed = [Confirmation(cards[one.name], _val(searched[one.name], LEVEL), _val(one, level)) for one in fresh]
     return sorted(confirmed, key=lambda one: one.refused)

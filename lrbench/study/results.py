@@ -418,7 +418,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 task=task.name,
                 objective=task.objective,
                 scorecards=tuple(cards),
-                confirmed=tuple(_confirmed(evidence, task, main, cards)),
+                confirmed=tuple(_confirmed(evidence, task, main, cards, goals)),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records)),
@@ -444,19 +444,26 @@ def _compared(over: Collection[int]) -> int:
 
 
 def _confirmed(
-    evidence: StudyRuns, task: TaskRecord, main: Sequence[PolicyRuns], cards: Iterable[Scorecard]
+    evidence: StudyRuns,
+    task: TaskRecord,
+    main: Sequence[PolicyRuns],
+    cards: Iterable[Scorecard],
+    goals: Sequence[Criterion],
 ) -> list[Confirmation]:
     """Score the finalists of a task on fresh seeds; of those that are good, the first of the ranking is the winner."""
     fresh = {one.name: one for one in evidence.contenders(evidence.records(task, "confirm"))}
-    ranked = sorted(cards, key=lambda card: card.verdict is None or card.verdict.label != "good")
     return confirm(
         main,
-        [fresh[card.name] for card in ranked if card.name in fresh],
+        [fresh[card.name] for card in _good_first(cards) if card.name in fresh],
         margin=evidence.record.margin,
         alpha=evidence.alpha,
         target=evidence.record.target,
-        resolution=resolution(task),
+        by=goals,
     )
+
+
+def _good_first(cards: Iterable[Scorecard]) -> list[Scorecard]:
+    return sorted(cards, key=lambda card: card.verdict is None or card.verdict.label != "good")
 
 
 def _rate(card: Scorecard) -> str:
@@ -488,17 +495,17 @@ def _noise(
 
 
 def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
-    """Choose by task the rows of the winner and of those that are not significantly worse."""
+    """Choose by task the rows of the winner and of those that are not significantly worse, by the study's goal."""
     evidence = StudyRuns.of(study, store)
-    return {
-        task.name: [
-            evidence.rows[contender.name]
-            for contender in choose_finalists(
-                evidence.contenders(evidence.records(task, "main")), at_most=FINALISTS, resolution=resolution(task)
-            )
-        ]
-        for task in evidence.tasks
-    }
+    return {task.name: [evidence.rows[name] for name in _finalists(evidence, task)] for task in evidence.tasks}
+
+
+def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
+    main, goals = evidence.contenders(evidence.records(task, "main")), evidence.goals(task)
+    if goals[0].of_objective(task.objective):
+        return [one.name for one in choose_finalists(main, at_most=FINALISTS, resolution=resolution(task))]
+    cards = _good_first(rank(main, **evidence.terms(task, main, goals)))
+    return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
 
 
 def labels(rows: Iterable[Row]) -> dict[Row, str]:

@@ -125,6 +125,18 @@ def test_confirmed_policies_are_reported_from_fresh_seeds_with_their_search_scor
     assert "search" in answer.to_json()["confirmed"][0]
 
 
+@pytest.mark.parametrize("goal", ["loss_difference", "val_loss"])
+def test_the_first_by_a_studys_goal_is_confirmed(goal: str, study: Make, store: Store) -> None:
+    policies = ("FIX(k0=0.1)", "FIX(k0=0.08)", "FIX(k0=0.06)", "FIX(k0=1e-6)")
+    run(study(*policies, seeds=3, confirm=2, by=goal), store)
+    (answer,) = results("small", store).tasks
+    labels = {card.name: present(card.verdict).label for card in answer.scorecards}
+    ranked = [name for label in ("good", "undecided") for name in labels if labels[name] == label]
+    assert next(one.card.name for one in answer.confirmed if not one.refused) == ranked[0]
+    assert {one.card.name for one in answer.confirmed} == set(ranked[:3])
+    assert {*answer.confirmed[0].card.verdicts} == {goal}
+
+
 def test_finalists_are_judged_at_each_tasks_share_of_the_error_rate(study: Make, store: Store, task: Task) -> None:
     short = task.with_(name="short", steps=20)
     run(study("FIX(k0=0.1)", "FIX(k0=0.05)", tasks=(task, short), confirm=3, margin=0), store)
