@@ -70,15 +70,16 @@ def finalists(
     at_most: int,
     alpha: float = 0.05,
     resolution: float | None = None,
+    tolerated: float = 0.0,
 ) -> list[PolicyRuns]:
     """Choose the winner by mean validation score, and those that are not significantly worse than it, best first.
 
     Args:
         at_most: how many in all, at least 1.
-        alpha, resolution: as for `judge`, here with a margin of 0.
+        alpha, resolution, tolerated: as for `judge`, here with a margin of 0.
 
     Returns:
-        No policy that diverged; an empty list if none has a score.
+        No policy that diverged, or more often than is tolerated; an empty list if none has a score.
 
     Raises:
         StudyError: `at_most` is less than 1.
@@ -86,7 +87,7 @@ def finalists(
     if at_most < 1:
         raise StudyError(f"at least 1 policy must be confirmed, but {at_most} were asked for")
     scores, diverged = score_table(contenders)
-    verdicts = judge(scores, 0.0, alpha, diverged, resolution)
+    verdicts = judge(scores, 0.0, alpha, diverged, resolution, tolerated=tolerated)
     means = {i: float(np.nanmean(row)) for i, row in enumerate(scores) if np.isfinite(row).any()}
     order = sorted((i for i in means if verdicts[i].label != "avoid"), key=lambda i: means[i], reverse=True)
     return [contenders[i] for i in order[:at_most]]
@@ -101,13 +102,14 @@ def confirm(
     target: float | None = None,
     resolution: float | None = None,
     by: Sequence[Criterion] = (),
+    tolerated: float = 0.0,
 ) -> list[Confirmation]:
     """Score the finalists on fresh seeds, each beside its score in the search.
 
     Args:
         search: the contenders of the study, with the runs that chose the finalists.
         fresh: the finalists, with their runs on fresh seeds, best first by the search.
-        margin, alpha, target, resolution, by: as for `rank`.
+        margin, alpha, target, resolution, by, tolerated: as for `rank`.
 
     Returns:
         The finalists in their order; behind them those that the fresh seeds refuse.
@@ -125,7 +127,7 @@ def confirm(
                 f"{contender.name} must be confirmed on fresh seeds, "
                 f"but the search used {', '.join(map(str, stale))} already"
             )
-    judged = rank(fresh, margin=margin, alpha=alpha, target=target, resolution=resolution, by=by)
+    judged = rank(fresh, margin=margin, alpha=alpha, target=target, resolution=resolution, by=by, tolerated=tolerated)
     cards = {card.name: card for card in judged}
     level = 1 - (1 - LEVEL) / max(len(fresh), 1)
     confirmed = [Confirmation(cards[one.name], _val(searched[one.name], LEVEL), _val(one, level)) for one in fresh]

@@ -459,6 +459,7 @@ def _confirmed(
         alpha=evidence.alpha,
         target=evidence.record.target,
         by=goals,
+        tolerated=evidence.record.tolerated_divergence,
     )
 
 
@@ -503,7 +504,8 @@ def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
 def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
     main, goals = evidence.contenders(evidence.records(task, "main")), evidence.goals(task)
     if goals[0].of_objective(task.objective):
-        return [one.name for one in choose_finalists(main, at_most=FINALISTS, resolution=resolution(task))]
+        tolerated, step = evidence.record.tolerated_divergence, resolution(task)
+        return [one.name for one in choose_finalists(main, at_most=FINALISTS, resolution=step, tolerated=tolerated)]
     cards = _good_first(rank(main, **evidence.terms(task, main, goals)))
     return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
 

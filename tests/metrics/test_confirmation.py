@@ -72,6 +72,15 @@ def test_a_finalist_that_the_fresh_seeds_tell_to_avoid_stands_last(run: MakeRun,
         assert next(explained([first, last])) == "Finalists that the fresh seeds tell to avoid stand last."
 
 
+def test_a_tolerated_divergence_makes_no_finalist_stand_last(run: MakeRun, study: list[PolicyRuns]) -> None:
+    fresh = [
+        contender(run, "winner", [0.9, None, 0.9, 0.91], FRESH),
+        contender(run, "close", [0.89, 0.90, 0.89, 0.9], FRESH),
+    ]
+    assert [one.card.name for one in confirm(study, fresh, margin=0.01, tolerated=0.5)] == ["winner", "close"]
+    assert [one.card.name for one in confirm(study, fresh, margin=0.01)] == ["close", "winner"]
+
+
 def test_the_interval_of_a_finalist_that_fresh_seeds_choose_is_at_a_level_for_all(
     run: MakeRun, study: list[PolicyRuns]
 ) -> None:
