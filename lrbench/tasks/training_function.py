@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from lrbench.display.readable import LINE_WIDTH, Block
@@ -60,6 +61,10 @@ class TrainingFunction(AnyTask):
                 raise TaskError(f"trainable: {key} = {short_repr(value)} must be a text")
         if not callable(self.function):
             raise TaskError(f"{where}: trainable decorates a function of a run, not {short_repr(self.function)}")
+        try:
+            signature(self.function).bind(None)
+        except TypeError as error:
+            raise TaskError(f"{where}: the function must take a run and nothing else: {error}") from error
         others = {} if self.epoch is None else {"steps_per_epoch": self.epoch}
         check_budget(where, steps=self.steps, eval_every=self.eval_every, **others)
         check_scale(where, self.better, self.chance, self.bounds, self.margin)

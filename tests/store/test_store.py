@@ -93,6 +93,18 @@ def test_numbers_that_are_not_finite_come_back(store: Store, lease: Lease) -> No
     assert repr(run.final) == repr(final)
 
 
+def test_losses_and_times_that_were_not_measured_are_unknown_again(store: Store, lease: Lease) -> None:
+    unmeasured = replace(FIRST, train_loss=math.nan, val_loss=math.nan)
+    lease.begin([NEW])
+    lease.append({KEY: Segment(10, 1.5, 0, (unmeasured,), evaluating=None)})
+    lease.append({KEY: Segment(20, 1.0, 0, (SECOND,), evaluating=None)})
+
+    run = store.runs([KEY])[KEY]
+    assert repr(run.scores[0]) == repr(unmeasured)
+    assert run.scores[1] == SECOND
+    assert (run.seconds, run.evaluating) == (2.5, None)
+
+
 def test_a_segment_is_added_whole_or_not_at_all(store: Store, lease: Lease) -> None:
     lease.begin([NEW])
     lease.append({KEY: Segment(10, 1.0, 100, (FIRST,))})

@@ -63,6 +63,13 @@ def test_the_decorator_without_its_arguments_is_explained() -> None:
         lrbench.trainable(name="mine", steps=3)(3)  # type: ignore[arg-type]
 
 
+def test_a_function_that_does_not_take_a_run_is_refused_before_it_is_called() -> None:
+    with pytest.raises(TaskError, match="task 'mine': the function must take a run and nothing else: too many pos"):
+        task(lambda: None)  # type: ignore[arg-type, misc]
+    with pytest.raises(TaskError, match="the function must take a run and nothing else: missing a required argument"):
+        task(lambda run, more: None)  # type: ignore[arg-type, misc]
+
+
 def other_code(run: lrbench.TrainingRun) -> None:
     run.report(1, val=0.0)
 
