@@ -132,7 +132,10 @@ def _final(task: TrainingFunction, last: Report) -> dict[str, Any]:
 
 
 def _classified(predictions: Predictions | None) -> Classification | None:
-    return None if predictions is None else classify(*map(_array, predictions))
+    if predictions is None:
+        return None
+    logits, labels = map(_array, predictions)
+    return classify(logits, labels) if np.isfinite(logits).all() else None
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -304,6 +304,7 @@ def test_logits_with_labels_are_scored_for_confidence_and_further_numbers_are_av
                 val=0.5,
                 test=0.25,
                 test_predictions=(logits, labels),
+                val_predictions=(logits * math.nan, labels),
                 tokens=step * 64,
                 metrics={"f1": step / 100},
                 seconds=step,
@@ -314,6 +315,7 @@ def test_logits_with_labels_are_scored_for_confidence_and_further_numbers_are_av
 
     figures = {name: one.mean for name, one in card.metrics.items()}
     assert figures["ece"] == classify(logits, labels).ece
+    assert figures["val_top1"] == 0.5, "what is reported; logits that are not finite have no scores"
     assert figures["tokens"] == 2560
     assert figures["f1"] == 0.4
     assert figures["seconds"] == 40
