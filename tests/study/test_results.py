@@ -378,8 +378,8 @@ def test_a_study_is_ranked_by_goals_from_the_store(store: Store) -> None:
     assert verdicts_by(answer, "loss") == dict.fromkeys(PACES, "good")
     (fast, *_) = answer.to_json()["policies"]
     assert fast["verdicts"] == {
-        "steps_to_target": {"verdict": "good", "look": 10},
-        "loss": {"verdict": "good", "look": 10},
+        "steps_to_target": {"verdict": "good", "look": 10, "within": 5.0, "beyond": None},
+        "loss": {"verdict": "good", "look": 10, "within": 3.0, "beyond": None},
     }
     assert [goal["margin"] for goal in answer.to_json()["by"]] == [5, 3]
 
