@@ -15,7 +15,7 @@ from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.goal import Criterion, objective_criterion
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import FloatArray
+from lrbench.metrics.pairs import FloatArray, Pairs
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.scorecard import Scorecard, objective_of, summarise
 from lrbench.metrics.verdict import judge
@@ -75,8 +75,8 @@ def rank(
     places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)
     if not goals[0].of_objective(objective):
         gains, diverged = tables[0]
-        centers = np.nan_to_num(goals[0].test.centers(gains), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-        places.sort(key=lambda i: (not diverged[i].any(), centers[i]), reverse=True)
+        centers, means = (np.nan_to_num(test.centers(gains), nan=-np.inf) for test in (goals[0].test, Pairs))
+        places.sort(key=lambda i: (not diverged[i].any(), centers[i], means[i]), reverse=True)
     by_goal = [
         {goal.name: verdict for goal, verdict in zip(goals, of_policy, strict=True)}
         for of_policy in zip(*verdicts, strict=True)

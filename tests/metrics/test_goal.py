@@ -140,6 +140,15 @@ def test_seeds_that_never_reach_the_target_make_a_policy_slower_than_the_budget(
     assert last.verdict.p_avoid == pytest.approx(2 * 11 / 2**10)
 
 
+def test_of_equal_medians_the_better_mean_stands_first(run: MakeRun) -> None:
+    def arrives(name: str, *steps: int) -> PolicyRuns:
+        curves = [Curve((step, 1001), (0.6, 0.7)) for step in steps]
+        return policy(name, *(run(seed, 0.7, curve=curve) for seed, curve in enumerate(curves)))
+
+    contenders = [arrives("b", 100, 100, 400), arrives("a", 90, 100, 110), arrives("c", 99, 101, 102)]
+    assert [card.name for card in rank(contenders, margin=0.01, by=[asked("steps_to_target")])] == ["a", "b", "c"]
+
+
 def test_a_metric_of_ones_own_is_a_goal(run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_registrations(monkeypatch)
 
