@@ -1,6 +1,6 @@
-"""The quickstart's 65 runs as a user has them: from a fresh process, with nothing stored, to the ranking.
+"""The quickstart's 85 runs as a user has them: from a fresh process, with nothing stored, to the ranking.
 
-The baselines train the same 65 runs and end with an accuracy for each. All are timed from outside, imports and the
+The baselines train the same 85 runs and end with an accuracy for each. All are timed from outside, imports and the
 making of MNIST-1D included. Smaller benchmarks let the baselines train a random sample of the runs, another one each
 round. The time from the end of the second run to that of the last is scaled; what comes before, imports and all that a
 library does once, is counted once.
