@@ -46,5 +46,5 @@ if TYPE_CHECKING:
     from lrbench.tasks import TrainingRun as TrainingRun
     from lrbench.tasks import load_task as load_task
     from lrbench.tasks import trainable as trainable
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

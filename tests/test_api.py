@@ -125,9 +125,9 @@ def test_a_shipped_study_runs_by_its_name_with_everything_cached_the_second_time
     from lrbench.study.file import load_study
 
     study = replace(load_study("quickstart", steps=20), seeds=(0,))
-    assert lrbench.run(study, store=tmp_path / "runs.db").tally.trained == 13
+    assert lrbench.run(study, store=tmp_path / "runs.db").tally.trained == 17
     outcome = lrbench.run(study, store=tmp_path / "runs.db")
-    assert outcome.tally.cached == 13
+    assert outcome.tally.cached == 17
     assert {"study", "task", "policies", "runs", "steps"} <= outcome.to_json().keys()
 
 

@@ -69,7 +69,7 @@ REFUSED = {
     'lrbench.Task(name="mine", model=network(), data=data, steps=10, optimizer=3)': "optimizer",
     'lrbench.Task(name="mine", model=network, data=3, steps=10)': "data",
     'lrbench.compare({"flat": 0.1}, mine)': "Dict entry",
-    "lrbench.run(3)": "run",
+    "lrbench.run(3)": "Argument 1",
     "lrbench.tasks.AdamV()": "AdamV",
 }
 

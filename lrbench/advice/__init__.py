@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lrbench.advice.recommend import Advice as Advice
     from lrbench.advice.recommend import Recommendation as Recommendation
     from lrbench.advice.verify import Verification as Verification
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
 GOALS = ("accuracy", "cost", "robust")
 """`accuracy`: the validation objective. `cost`: iterations until it is within a twentieth of the best policy's.

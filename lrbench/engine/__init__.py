@@ -39,5 +39,5 @@ if TYPE_CHECKING:
     from lrbench.engine.state import TrainingLoss as TrainingLoss
     from lrbench.engine.trainable import Trainable as Trainable
     from lrbench.tasks.snapshot import identical as identical
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

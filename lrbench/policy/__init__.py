@@ -78,9 +78,9 @@ from lrbench.policy.torch_code import torch_code
 
 if TYPE_CHECKING:
     from lrbench.policy.torch_scheduler import PolicyLR as PolicyLR
-
-# The one name that needs torch.
-__getattr__, __dir__, _ = lazy_names(__name__)
+else:
+    # The one name that needs torch.
+    __getattr__, __dir__, _ = lazy_names(__name__)
 
 __all__ = [
     "CHANGEONPLATEAU",

@@ -15,5 +15,5 @@ if TYPE_CHECKING:
     from lrbench.policy_search.search import Search as Search
     from lrbench.policy_search.space import Space as Space
     from lrbench.policy_search.space import function_names as function_names
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -38,5 +38,5 @@ if TYPE_CHECKING:
     from lrbench.report.plots.search import search_progress_figure as search_progress_figure
     from lrbench.report.plots.training_curves import training_figure as training_figure
     from lrbench.report.range_test import range_figure as range_figure
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -32,5 +32,5 @@ if TYPE_CHECKING:
     from lrbench.store.records import TaskRecord as TaskRecord
     from lrbench.store.store import Store as Store
     from lrbench.store.tables import SCHEMA_VERSION as SCHEMA_VERSION
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -45,5 +45,5 @@ if TYPE_CHECKING:
     from lrbench.tasks.training_function import TrainingFunction as TrainingFunction
     from lrbench.tasks.training_function import trainable as trainable
     from lrbench.tasks.training_run import TrainingRun as TrainingRun
-
-__getattr__, __dir__, __all__ = lazy_names(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -15,7 +15,7 @@ def test_shipped_evidence_recommends_without_any_training(lrbench: Command) -> N
 
     assert told.exit_code == 0, told.stderr
     assert "shipped with lrbench" in told.stdout
-    number = r" 1\. [A-Z].*: validation score 0\.6\d+ \[.*\], n = \d+(?: fresh seeds)?; "
+    number = r" 1\. [A-Z].*: validation score 0\.[67]\d+ \[.*\], n = \d+(?: fresh seeds)?; "
     assert re.search(number + r"(good|undecided) among \d+ policies of \w+, margin", " ".join(told.stdout.split()))
     assert told.stderr == ""
 
@@ -37,12 +37,12 @@ def test_what_was_recommended_is_verified_on_request(lrbench: Command) -> None:
 
 
 def test_a_policy_is_verified_with_yes_and_with_no(lrbench: Command) -> None:
-    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "2", *SERIAL)
+    arguments = ("verify", "FIX(k0=0.05)", "--task", "mnist1d-mlp", "--steps", "40", "--seeds", "3", *SERIAL)
 
     yes, no = lrbench(*arguments, "--target", "0.01"), lrbench(*arguments, "--target", "0.99", "--json")
 
     document = json.loads(no.stdout)
-    first, last = document["seeds"]
+    first, _, last = document["seeds"]
     assert first > 0, "shipped studies have used the first seeds"
     assert f"on mnist1d-mlp in 40 iterations, seeds {first} to {last}: validation" in " ".join(yes.stdout.split())
     assert yes.stdout.startswith("yes: FIX(k0=0.05)")

@@ -66,7 +66,7 @@ def test_a_terminal_says_where_the_runs_are_and_a_pipe_does_not(lrbench: Command
 def test_a_policy_of_a_shipped_study_is_scored_by_its_name(lrbench: Command) -> None:
     arguments = ("--task", "mnist1d-mlp", "--steps", "5", "--seeds", "1", "--json")
 
-    assert json.loads(lrbench("score", "quickstart/FIX", *arguments).stdout)["policy"] == "FIX(k0=0.3)"
+    assert json.loads(lrbench("score", "quickstart/FIX", *arguments).stdout)["policy"] == "FIX(k0=0.1)"
 
 
 def test_a_score_is_not_trained_twice(lrbench: Command) -> None:

@@ -74,7 +74,7 @@ def test_a_task_gives_budget_and_epoch(lrbench: Command) -> None:
     shown = document(lrbench("show", "SIN(k0=0.1, k1=0.2, l=1ep)", "--task", "mnist1d-mlp", "--json"))
 
     assert shown["steps"] == 1000
-    assert shown["policies"][0]["bound"] == "SIN(k0=0.1, k1=0.2, l=50)"
+    assert shown["policies"][0]["bound"] == "SIN(k0=0.1, k1=0.2, l=62)"
 
 
 def test_entries_and_texts_can_be_mixed_in_any_order(lrbench: Command) -> None:
@@ -121,8 +121,8 @@ def test_a_shipped_study_is_drawn_by_its_name_whole_or_in_part(lrbench: Command)
     whole = document(lrbench("show", "quickstart", "--json"))
     part = document(lrbench("show", "quickstart/COS", "--steps", "100", "--json"))
 
-    assert (whole["steps"], len(whole["policies"])) == (1000, 13)
-    assert part["policies"][0]["policy"] == "COS(k0=0.001, k1=0.5, l=0.1dur)"
+    assert (whole["steps"], len(whole["policies"])) == (1000, 17)
+    assert part["policies"][0]["policy"] == "COS(k0=0.001, k1=0.2, l=2dur)"
 
 
 def test_tasks_of_different_budgets_leave_the_choice_to_the_user(lrbench: Command, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_the_figure_of_the_quickstart_has_a_panel_for_each_of_its_policies(lrben
 
     svg = (tmp_path / "curves.svg").read_text()
     assert (result.exit_code, result.output) == (0, "")
-    assert svg.count('id="axes_') == 13
+    assert svg.count('id="axes_') == 17
     assert len(svg) < 300_000
 
 

@@ -306,4 +306,4 @@ def test_a_file_in_the_working_directory_comes_before_a_study_that_ships(
 def test_the_quickstart_scores_the_papers_functions_with_five_seeds() -> None:
     study = load_study("quickstart")
 
-    assert (study.name, len(study.policies), len(study.seeds)) == ("quickstart", 13, 5)
+    assert (study.name, len(study.policies), len(study.seeds)) == ("quickstart", 17, 5)

@@ -100,7 +100,7 @@ def test_learning_rates_that_do_not_fit_into_memory_are_counted_before_they_are_
     (task,) = study.tasks
     long = task.with_(steps=50_000_000)
 
-    with pytest.raises(StudyError, match="13 policies of 50,000,000 iterations, which is 650,000,000 learning rates"):
+    with pytest.raises(StudyError, match="17 policies of 50,000,000 iterations, which is 850,000,000 learning rates"):
         replace(study, tasks=(long,))
     assert replace(study, tasks=(long,), policies=study.policies[:10]).tasks == (long,)
 

@@ -21,7 +21,7 @@ TASKS = [
 
 def test_the_tasks_are_listed_with_a_description_and_without_data() -> None:
     assert set(TASKS) <= set(tasks)
-    assert all(entry.description for entry in tasks.values())
+    assert all(tasks[name].description for name in TASKS)
     assert settings_from_dict({"base": "mnist-lenet"}).dataset.kind == "mnist"
 
 

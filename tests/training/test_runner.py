@@ -402,7 +402,7 @@ def test_a_metric_that_exits_fails_its_run_alone(study: Make, tmp_path: Path, ta
         sys.exit("no")
 
     measured = task.with_(name="measured", metric=Metric("leaving", leave, chance=0.0), version="1")
-    asked = study("FIX(k0=0.1)", tasks=(measured, task), seeds=(0,))
+    asked = study("FIX(k0=0.1)", tasks=(measured, task), seeds=(0,), margin=0.01)
     with open_store(tmp_path / "a.db") as store:
         tally = run(asked, store, workers=1)
         errors = {one.error.splitlines()[-1] for one in store.study_runs("small").values() if one.error}
