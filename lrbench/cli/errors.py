@@ -80,6 +80,8 @@ class OneSentenceGroup(TyperGroup):
             try:
                 return super().invoke(ctx)
             except SystemExit as error:
+                if isinstance(error.__context__, BrokenPipeError):  # rich exits where nobody reads what it prints
+                    raise error.__context__ from None
                 raise LRBenchError(f"code that lrbench was given called sys.exit({error.code!r})") from error
 
 

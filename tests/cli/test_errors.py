@@ -106,12 +106,13 @@ def test_help_loads_no_numpy(tmp_path: Path) -> None:
     assert "numpy" not in loaded(["--help"], tmp_path)
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m lrbench list functions | head -n 1; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize(("arguments", "first"), [("list functions", "function"), ("show --help", " ")])
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, arguments: str, first: str) -> None:
+    command = f"{sys.executable} -m lrbench {arguments} | head -n 1; echo ${{PIPESTATUS[0]}}"
 
     process = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
 
-    assert process.stdout.splitlines()[0].startswith("function")
+    assert process.stdout.splitlines()[0].startswith(first)
     assert process.stdout.splitlines()[1] in ("0", "141")
     assert process.stderr == ""
 
