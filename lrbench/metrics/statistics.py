@@ -57,20 +57,26 @@ class Interval:
         '0.50 ±0.10 0.5 [0.4, 0.7]'
 
         Args:
-            form: how a number is formatted, by default ".3f"; half the width has no sign.
+            form: how a number is formatted, by default ".3f"; half the width has no sign. A number from a million on
+                has three digits in place of decimals, such as 2.09e+19.
         """
         form = form or ".3f"
         if self.mean is None:
             return UNKNOWN
-        middle = format(self.mean, form)
+        middle = _written(self.mean, form)
         if self.low is None or self.high is None:
             return middle
         if not is_even(self.mean, self.low, self.high):
-            return f"{middle} [{format(self.low, form)}, {format(self.high, form)}]"
-        return f"{middle} ±{format((self.high - self.low) / 2, form.removeprefix('+'))}"
+            return f"{middle} [{_written(self.low, form)}, {_written(self.high, form)}]"
+        return f"{middle} ±{_written((self.high - self.low) / 2, form.removeprefix('+'))}"
 
     def to_json(self) -> dict[str, float | int | None]:
         return {"mean": self.mean, "low": self.low, "high": self.high, "sd": self.sd, "n": self.n}
+
+
+def _written(number: float, form: str) -> str:
+    is_long = form.endswith("f") and not form.endswith(".0f") and abs(number) >= 1e6
+    return format(number, "+.3g" if is_long and form.startswith("+") else ".3g" if is_long else form)
 
 
 Bounds = tuple[float | None, float | None]

@@ -173,6 +173,7 @@ def test_an_interval_that_was_not_clipped_is_even_about_its_mean(values: list[fl
         (t_interval([1000.0, 3000.0]).per(1000.0).point, ".1f", "2.0"),
         (t_interval([12345.6]), ",.0f", "12,346"),
         (t_interval([]), ",.0f", "–"),
+        (Interval(2.09e19, -1e18, 4.28e19, n=5, sd=1.8e19), ".3f", "2.09e+19 ±2.19e+19"),
     ],
 )
 def test_an_interval_is_shown_by_half_its_width_or_by_both_ends_where_it_is_uneven(
