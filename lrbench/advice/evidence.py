@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
@@ -18,7 +17,7 @@ from lrbench.metrics.goal import Criterion, criteria, objective_criterion
 from lrbench.metrics.runs import TOP1
 from lrbench.study.file import find_study, read_toml, study_names
 from lrbench.study.limits import check_confirm, declared_looks, seeds_of, split_seeds
-from lrbench.study.results import ALPHA, Row, StudyRuns, labels, resolution
+from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolution
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
@@ -253,7 +252,7 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
                 texts[place] = str(row["policy"])
                 runs.setdefault(place, []).append(_record(row, None if place[1] else retained.get(_place(row))))
             names = labels(runs)
-            done = [_leading(planned, records) for records in runs.values()]
+            done = [leading(planned, {record.seed for record in records}) for records in runs.values()]
             looks = {"alpha": ALPHA / tasks, "looks": declared, "seeds": planned, "done": done}
             yield TaskEvidence(
                 task=str(task),
@@ -296,12 +295,6 @@ def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
 
 def _place(row: Mapping[Any, Any]) -> tuple[str, str, int]:
     return str(row["task"]), str(row["policy"]), int(row["seed"])
-
-
-def _leading(seeds: Iterable[int], records: Iterable[RunRecord]) -> int:
-    """Count the seeds, from the first on, that all have a record."""
-    known = {record.seed for record in records}
-    return sum(1 for _ in takewhile(known.__contains__, seeds))
 
 
 def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, takewhile
@@ -297,7 +297,10 @@ class StudyRuns:
                 run, seeds = self.runs.get(slot.run), over[slot.policy, slot.variant]
                 is_over = run is not None and (run.ended or run.error is not None)
                 seeds[slot.seed] = seeds.get(slot.seed, True) and is_over
-        return {row: sum(1 for _ in takewhile(seeds.get, self.record.seeds)) for row, seeds in over.items()}
+        return {
+            row: leading(self.record.seeds, {seed for seed, is_over in seeds.items() if is_over})
+            for row, seeds in over.items()
+        }
 
     @cached_property
     def labels(self) -> Mapping[Row, str]:
@@ -388,6 +391,11 @@ class StudyRuns:
             for place, scales in runs.items()
             if len(wanted) > 1 and scales.keys() == wanted
         }
+
+
+def leading(seeds: Iterable[int], known: Container[int]) -> int:
+    """Count the seeds, from the first on, that are all known: those of a row that looks may take."""
+    return sum(1 for _ in takewhile(known.__contains__, seeds))
 
 
 def results(study: int | str, store: Store, by: By = ()) -> Results:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,6 @@ from lrbench.tasks.probe import attempt, backpropagate, check_network, check_opt
 from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
 
 DEFAULT_OPTIMIZER = SGD()
-OptimizerFunction: TypeAlias = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 EVALUATION_BATCH = 500
 """Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
