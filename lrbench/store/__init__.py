@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from lrbench.store.open import open_store as open_store
     from lrbench.store.open import store_exists as store_exists
     from lrbench.store.records import ENDED as ENDED
+    from lrbench.store.records import Coordinator as Coordinator
     from lrbench.store.records import Holder as Holder
     from lrbench.store.records import Kind as Kind
     from lrbench.store.records import NewRun as NewRun
     from lrbench.store.records import PolicyRecord as PolicyRecord
     from lrbench.store.records import Proposal as Proposal
+    from lrbench.store.records import RunProgress as RunProgress
     from lrbench.store.records import Score as Score
     from lrbench.store.records import SearchRecord as SearchRecord
     from lrbench.store.records import Segment as Segment
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lrbench.store.records import StudyEntry as StudyEntry
     from lrbench.store.records import StudyRecord as StudyRecord
     from lrbench.store.records import StudySlot as StudySlot
+    from lrbench.store.records import StudyTotals as StudyTotals
     from lrbench.store.records import TaskRecord as TaskRecord
     from lrbench.store.store import Store as Store
     from lrbench.store.tables import SCHEMA_VERSION as SCHEMA_VERSION

@@ -126,6 +126,12 @@ class Database:
             if _transactions(connection) < in_file:
                 raise StoreError(f"the log {self.name}-wal of the store {self.name} is cut off: {ADVICE}")
 
+    def marker(self, connection: sa.Connection) -> str:
+        """Return a text that differs once another transaction has written, at the cost of one row."""
+        if self._in_sqlite:
+            return str(_transactions(connection))
+        return str(connection.scalar(sa.select(sa.cast(sa.func.txid_current_snapshot(), sa.Text))))
+
     def take_turn(self, connection: sa.Connection) -> None:
         """Wait until no other transaction has a turn, and see all that they wrote."""
         if not self._in_sqlite:

@@ -59,7 +59,7 @@ class Lease:
     def __enter__(self) -> Self:
         with self._database.writing() as connection:
             self._database.take_turn(connection)
-            connection.execute(sa.delete(coordinators).where(sa.not_(self._is_current())))
+            connection.execute(sa.delete(coordinators).where(sa.not_(_is_current(self._database))))
         _entered.add(self.owner)
         self._beat()
         self._heart.start()
@@ -207,19 +207,7 @@ class Lease:
 
     def _others(self, connection: sa.Connection) -> list[str]:
         """List the other coordinators that are alive."""
-        alive = sa.select(coordinators).where(coordinators.c.owner != self.owner, self._is_current())
-        return [row.owner for row in connection.execute(alive) if not self._is_gone(row)]
-
-    def _is_current(self) -> sa.ColumnElement[bool]:
-        """Make the condition that a lease runs; one that ends later than any can was written by a wrong clock."""
-        now = self._database.now()
-        return coordinators.c.expires.between(now, now + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
-
-    @staticmethod
-    def _is_gone(coordinator: sa.Row[Any]) -> bool:
-        if (coordinator.place, coordinator.process) == (place(), os.getpid()):
-            return coordinator.owner not in _entered
-        return is_gone(coordinator.place, coordinator.process)
+        return [row.owner for row in living(connection, self._database) if row.owner != self.owner]
 
     def _beat(self) -> None:
         with self._database.writing() as connection:
@@ -238,6 +226,24 @@ class Lease:
                 pause = HEARTBEAT_SECONDS
             except StoreError:  # the next write raises it, if it is still true by then
                 pause = min(SECONDS_AFTER_A_MISSED_BEAT, HEARTBEAT_SECONDS)
+
+
+def living(connection: sa.Connection, database: Database) -> list[sa.Row[Any]]:
+    """Read the coordinators that are alive: rows of their table, each with the time `now` of the store's clock."""
+    current = sa.select(coordinators, database.now().label("now")).where(_is_current(database))
+    return [row for row in connection.execute(current) if not _is_gone(row)]
+
+
+def _is_current(database: Database) -> sa.ColumnElement[bool]:
+    """Make the condition that a lease runs; one that ends later than any can was written by a wrong clock."""
+    now = database.now()
+    return coordinators.c.expires.between(now, now + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
+
+
+def _is_gone(coordinator: sa.Row[Any]) -> bool:
+    if (coordinator.place, coordinator.process) == (place(), os.getpid()):
+        return coordinator.owner not in _entered
+    return is_gone(coordinator.place, coordinator.process)
 
 
 def write_beginnings(connection: sa.Connection, database: Database, begun: Sequence[NewRun]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from hashlib import blake2b
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -348,3 +348,45 @@ class Holder:
     machine: str
     process: int
     runs: int
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A coordinator that is alive.
+
+    Attributes:
+        heard: the seconds since its last heartbeat.
+        runs: the keys of the runs that it holds.
+    """
+
+    machine: str
+    process: int
+    heard: float
+    runs: frozenset[str]
+
+
+@dataclass(frozen=True)
+class StudyTotals:
+    """Totals over the runs of a study, each run counted once.
+
+    Attributes:
+        statuses: the number of runs by status; "missing" for those that were not begun.
+        steps: the iterations that were done, shared ones counted in each run.
+        seconds: the wall time of training and evaluating.
+        created: when the last run was begun, in seconds since 1970; None without a run.
+        last_run: a number that is higher for a study that was run later.
+    """
+
+    statuses: Mapping[str, int]
+    steps: int
+    seconds: float
+    created: float | None
+    last_run: int
+
+
+class RunProgress(NamedTuple):
+    """How far a run is: its status, the iterations done and those of its budget."""
+
+    status: Status
+    step: int
+    steps: int

@@ -20,20 +20,23 @@ from lrbench.errors import StoreError, did_you_mean
 from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import from_text
-from lrbench.store.lease import Lease
+from lrbench.store.lease import LEASE_SECONDS, Lease, living
 from lrbench.store.records import (
     ASKED_IN_PARTS,
     EVALUATION,
     LOSSES,
+    Coordinator,
     Kind,
+    RunProgress,
     Scores,
     Status,
     StoredRun,
     StudyEntry,
     StudyRecord,
     StudySlot,
+    StudyTotals,
 )
-from lrbench.store.tables import evaluations, is_exact_enough, runs, slots, studies
+from lrbench.store.tables import evaluations, is_exact_enough, leases, runs, slots, studies
 
 
 class Store(Readable):
@@ -225,9 +228,67 @@ class Store(Readable):
             definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.id == wanted))
             return StudyRecord.model_validate_json(str(definition)), _slots(connection, wanted)
 
-    def study_runs(self, study: int | str) -> dict[str, StoredRun]:
-        """Read the runs of a study that were begun, with their evaluations, by key."""
-        return self._runs(sa.select(slots.c.run).where(slots.c.study == self.entry(study).id))
+    def study_runs(
+        self, study: int | str, status: Status | None = None, at_most: int | None = None
+    ) -> dict[str, StoredRun]:
+        """Read the runs of a study that were begun, with their evaluations, by key.
+
+        Args:
+            status: read the runs of this status alone.
+            at_most: read no more than this number, those that were begun last.
+        """
+        keys = sa.select(slots.c.run).where(slots.c.study == self.entry(study).id)
+        if status is not None or at_most is not None:
+            wanted = sa.true() if status is None else runs.c.status == status
+            keys = sa.select(runs.c.key).where(runs.c.key.in_(keys), wanted)
+            keys = keys.order_by(runs.c.created.desc(), runs.c.key).limit(at_most)
+        return self._runs(keys)
+
+    # Watching ------------------------------------------------------------------------------------------------------
+
+    @patient
+    def marker(self) -> str:
+        """Return a text that differs once something was written, at the cost of reading one number."""
+        with self._database.reading() as connection:
+            return self._database.marker(connection)
+
+    @patient
+    def totals(self) -> dict[int, StudyTotals]:
+        """Add up the runs of every study, by its id."""
+        places = sa.select(slots.c.study, slots.c.run).distinct().subquery()
+        status = sa.func.coalesce(runs.c.status, "missing")
+        spent = runs.c.seconds + sa.func.coalesce(runs.c.evaluating, 0.0)
+        sums = (sa.func.count(), sa.func.sum(runs.c.step), sa.func.sum(spent), sa.func.max(runs.c.created))
+        counted = (
+            sa.select(places.c.study, status, *sums)
+            .join_from(places, runs, places.c.run == runs.c.key, isouter=True)
+            .group_by(places.c.study, status)
+        )
+        parts: dict[int, list[Any]] = {}
+        with self._database.reading() as connection:
+            for study, *part in connection.execute(counted):
+                parts.setdefault(study, []).append(part)
+            numbers = connection.execute(sa.select(studies.c.id, studies.c.last_run)).all()
+        return {study: _totals(parts.get(study, []), last_run) for study, last_run in numbers}
+
+    @patient
+    def progress(self, study: int | str) -> dict[str, RunProgress]:
+        """Read how far the runs of a study are that were begun, by key."""
+        keys = sa.select(slots.c.run).where(slots.c.study == self.entry(study).id)
+        rows = sa.select(runs.c.key, runs.c.status, runs.c.step, runs.c.steps).where(runs.c.key.in_(keys))
+        with self._database.reading() as connection:
+            return {key: RunProgress(*rest) for key, *rest in connection.execute(rows)}
+
+    @patient
+    def coordinators(self) -> tuple[Coordinator, ...]:
+        """List the coordinators that are alive, by machine and process."""
+        with self._database.reading() as connection:
+            found = []
+            for row in living(connection, self._database):
+                held = connection.scalars(sa.select(leases.c.run).where(leases.c.owner == row.owner))
+                heard = max(0.0, row.now - (row.expires - LEASE_SECONDS))
+                found.append(Coordinator(row.place.partition(" ")[0], row.process, heard, frozenset(held)))
+        return tuple(sorted(found, key=lambda one: (one.machine, one.process)))
 
     # Inside --------------------------------------------------------------------------------------------------------
 
@@ -265,6 +326,19 @@ def _write_study(connection: sa.Connection, known: int | None, content: dict[str
     version = 1 + (connection.scalar(versions) or 0)
     added = sa.insert(studies).values(**row, **identity, version=version).returning(studies.c.id)
     return int(connection.execute(added).scalar_one())
+
+
+def _totals(parts: Iterable[Sequence[Any]], last_run: int) -> StudyTotals:
+    """Add up counts and sums by status."""
+    known = [(status, int(count), int(steps or 0), seconds or 0.0, at) for status, count, steps, seconds, at in parts]
+    begun = [at for *_, at in known if at is not None]
+    return StudyTotals(
+        {status: count for status, count, *_ in known},
+        sum(steps for *_, steps, _, _ in known),
+        sum(seconds for *_, seconds, _ in known),
+        max(begun, default=None),
+        last_run,
+    )
 
 
 def _slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:

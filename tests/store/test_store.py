@@ -1,4 +1,5 @@
 import math
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from lrbench.store import (
     open_store,
 )
 
-KEY = "0" * 32
+KEY, OTHER = "0" * 32, "1" * 32
 NEW = NewRun(KEY, "task", "task-key", "FIX(k0=0.1)", modifiers="", seed=3, steps=20, provenance={"device": "cpu"})
 FIRST = Score(step=10, train_loss=2.0, val_loss=1.5, val_score=0.4, test_loss=1.6, test_score=0.35)
 SECOND = Score(step=20, train_loss=1.0, val_loss=0.1 + 0.2, val_score=0.6, test_loss=1.0, test_score=0.5)
@@ -377,3 +378,50 @@ def test_the_lrs_of_a_table_are_stored_beside_its_text_and_change_no_fingerprint
 
     assert whole.fingerprint() == plain.fingerprint()
     assert store.study("mine")[0].policies[0].lrs == (tuple(0.01 * step for step in range(40)),)
+
+
+def test_the_marker_changes_when_another_has_written_and_not_by_reading(store: Store, location: str) -> None:
+    with open_store(location) as watching:
+        before = watching.marker()
+        watching.studies()
+        assert watching.marker() == before
+
+        store.save_study("s", StudyRecord(), [slot()])
+
+        assert watching.marker() != before
+
+
+def test_totals_count_a_run_once_however_many_places_of_a_study_it_fills(store: Store, lease: Lease) -> None:
+    study = store.save_study("s", StudyRecord(), [slot("a"), slot("same as a"), slot("b", run=OTHER)])
+    empty = store.save_study("empty", StudyRecord(), [])
+    lease.begin([NEW])
+    lease.append({KEY: Segment(10, 1.5, 10, (FIRST,), evaluating=0.5)})
+
+    totals = store.totals()
+
+    assert totals[study].statuses == {"running": 1, "missing": 1}
+    assert (totals[study].steps, totals[study].seconds) == (10, 2.0)
+    assert totals[empty].created is None
+    assert totals[empty].last_run > totals[study].last_run
+
+
+def test_the_runs_of_one_status_are_read_alone_and_no_more_than_wanted(store: Store, lease: Lease) -> None:
+    study = store.save_study("s", StudyRecord(), [slot("a"), slot("b", run=OTHER)])
+    lease.claim([OTHER])
+    lease.begin([NEW, replace(NEW, key=OTHER)])
+    lease.append({KEY: Segment(10, 1.5, 10, (FIRST,))})
+    lease.fail([OTHER], "ValueError: no")
+
+    assert {key: len(run.scores) for key, run in store.study_runs(study, "running").items()} == {KEY: 1}
+    assert len(store.study_runs(study, at_most=1)) == 1
+    assert store.progress(study) == {KEY: ("running", 10, 20), OTHER: ("failed", 0, 20)}
+
+
+def test_a_coordinator_is_listed_with_what_it_holds_as_long_as_it_lives(store: Store) -> None:
+    with store.lease() as lease:
+        lease.claim([KEY, OTHER])
+        (one,) = store.coordinators()
+
+    assert (one.process, one.runs) == (os.getpid(), frozenset({KEY, OTHER}))
+    assert 0 <= one.heard < 60
+    assert store.coordinators() == ()
