@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +33,12 @@ def batch_indices(task: Task, seed: int, start: int, stop: int) -> Tensor:
         order = batch_order(seed, epoch, len(task.data.train))[: per_epoch * size].view(per_epoch, size)
         pieces.append(order[max(0, start - epoch * per_epoch) : stop - epoch * per_epoch])
     return torch.cat(pieces)
+
+
+def in_micro_batches(task: Task, inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut a batch into those that go through the network at once; the last may be smaller."""
+    size = task.micro_batch or len(targets)
+    return zip(inputs.split(size), targets.split(size), strict=True)
 
 
 def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lrbench.engine.batches import in_micro_batches
 from lrbench.engine.evaluation import forward
 from lrbench.engine.state import Flops
 from lrbench.reproducible import deterministic
@@ -29,8 +30,11 @@ def step_flops(task: Task) -> Flops:
 
 def counted_flops(task: Task, module: nn.Module, inputs: Tensor) -> Flops:
     """Count the operations of a training step of a module on these inputs, which are those of the first batch."""
-    with FlopCounterMode(display=False) as counter:
-        loss = task.loss(forward(task, module, inputs), task.data.train.targets[: task.batch_size])
-        forwards = counter.get_total_flops()
-        loss.backward()
-        return Flops(forwards, counter.get_total_flops() - forwards)
+    found = Flops()
+    for part, targets in in_micro_batches(task, inputs, task.data.train.targets[: task.batch_size]):
+        with FlopCounterMode(display=False) as counter:
+            loss = task.loss(forward(task, module, part), targets)
+            forwards = counter.get_total_flops()
+            loss.backward()
+            found += Flops(forwards, counter.get_total_flops() - forwards)
+    return found

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import batch_indices
+from lrbench.engine.batches import batch_indices, in_micro_batches
 from lrbench.engine.evaluation import Evaluation, evaluated_splits, forward, predict
+from lrbench.engine.modifier import Modifier
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
 from lrbench.engine.trainable import Trainable
 from lrbench.reproducible import seed_numpy_and_python, seed_torch
@@ -21,8 +22,10 @@ from lrbench.tasks.optimizer_state import HasModes, changed_groups, evaluated_we
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
-    from lrbench.engine.modifier import Memory, Modifier, Watcher
+    from lrbench.engine.modifier import Memory, Watcher
     from lrbench.tasks import Task
+
+    Event = Callable[["Training", Memory], None]
 
 
 class Training:
@@ -67,6 +70,8 @@ class Training:
         self._modifiers = [(modifier, self._memory(modifier, state)) for modifier in modifiers]
         self._watchers = {str(watcher): (watcher, self._memory(watcher, state)) for watcher in watchers}
         self._watching = dict.fromkeys(self._watchers, 0.0)
+        self._after_backward = list(self._having("after_backward"))
+        self._before_step = list(self._having("before_step"))
 
     def run(self, lrs: Sequence[float]) -> None:
         """Train one iteration for each learning rate, and note where a loss was not finite."""
@@ -159,22 +164,52 @@ class Training:
 
     def _iterate(self, lr: float, indices: Tensor) -> Tensor:
         """Train one iteration: batch, forward, backward, optimizer step; return its loss."""
-        inputs = self.trainable.inputs(self.step, indices)
+        inputs, targets = self.trainable.inputs(self.step, indices), self.task.data.train.targets[indices]
         seed = stream_seed(self.seed, "forward", self.step)
         seed_torch(seed, inputs.device)
         if self.task.draws_elsewhere:
             seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
-        outputs = forward(self.task, self.trainable.trained, inputs)
-        loss = self.task.loss(outputs, self.task.data.train.targets[indices])
-        loss.backward()
+        loss = self._backpropagate(inputs, targets)
+        self._call(self._after_backward)
+        loss = self._clipped(loss)
+        self._call(self._before_step)
         for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio
         self.optimizer.step()
         self.step += 1
         self.lr = lr
-        return loss.detach()
+        return loss
+
+    def _backpropagate(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of a batch, and its gradients."""
+        task, network = self.task, self.trainable.trained
+        if task.micro_batch is None:
+            loss = task.train_loss(forward(task, network, inputs), targets)
+            loss.backward()
+            return loss.detach()
+        total = torch.zeros((), device=targets.device)
+        for part, wanted in in_micro_batches(task, inputs, targets):
+            loss = task.train_loss(forward(task, network, part), wanted) * (len(wanted) / len(targets))
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _clipped(self, loss: Tensor) -> Tensor:
+        """Clip the gradients, and return the loss, NaN where their norm is not finite."""
+        if self.task.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.weights.values(), self.task.clip_norm)
+            loss = torch.where(norm.isfinite(), loss, math.nan)
+        if self.task.clip_value is not None:
+            nn.utils.clip_grad_value_(self.weights.values(), self.task.clip_value)
+        return loss
+
+    def _call(self, events: Sequence[tuple[Event, Memory]]) -> None:
+        if events:
+            with torch.no_grad():
+                for event, memory in events:
+                    event(self, memory)
 
     def _call_modifiers(self) -> None:
         """Call modifiers, and then watchers, after an iteration, and again where it was an epoch's last."""
@@ -204,6 +239,12 @@ class Training:
         splits = evaluated_splits(self.task, self.step).items()
         predictions = {name: predict(self.task, module, split) for name, split in splits}
         return Evaluation(self.step, train_loss, predictions, time.perf_counter() - began)
+
+    def _having(self, event: str) -> Iterator[tuple[Event, Memory]]:
+        """Yield an event of the modifiers that act at it, so that the others cost nothing."""
+        for modifier, memory in self._modifiers:
+            if getattr(type(modifier), event) is not getattr(Modifier, event):
+                yield getattr(modifier, event), memory
 
     def _memory(self, modifier: Watcher, state: State) -> Memory:
         known = state.memories.get(str(modifier))

@@ -95,10 +95,19 @@ class Control:
 class Modifier(Watcher):
     """A modifier that changes training; it is trained as a run of its own.
 
-    It has the events of a `Watcher`, and may write to `training.weights` and call two methods of `Training`: `replace`,
-    which calls `after_replacement` of every modifier, and `train_only`, which it calls again in `resume`. At every
-    event, several are called in the order of their `rank`, lowest first. None may write to weights that are no longer
-    trained: `training.weights` does not have them.
+    It has the events of a `Watcher` and two more in each iteration, for a modifier `m`::
+
+        forward, backward
+        m.after_backward(training, memory)
+        clip the gradients
+        m.before_step(training, memory)
+        optimizer step
+        m.after_step(training, memory)
+
+    It may write to `training.weights` and their `.grad`, and call two methods of `Training`: `replace`, which calls
+    `after_replacement` of every modifier, and `train_only`, which it calls again in `resume`. At every event, several
+    are called in the order of their `rank`, lowest first. None may write to weights that are no longer trained:
+    `training.weights` does not have them.
 
     Attributes:
         rank: the place of the modifier among others.
@@ -115,6 +124,12 @@ class Modifier(Watcher):
 
         The optimizer has no state yet: it gets that of the weights that are in training after this.
         """
+
+    def after_backward(self, training: Training, memory: Memory) -> None:
+        """Act where the gradients are computed, before they are clipped; they may be changed in place."""
+
+    def before_step(self, training: Training, memory: Memory) -> None:
+        """Act right before the optimizer's step, after the gradients are clipped."""
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
         """Act after any modifier has replaced the weights: a memory of their path is of no more use."""

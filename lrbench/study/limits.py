@@ -156,7 +156,8 @@ class StudySettings(SharedSettings):
             round goes over it
         steps: the budget of every task, in place of the task's own
         axes: settings that every policy is trained at as well, such as `{ weight_decay = [0.0, 1e-4] }`: an option of
-            the optimizer, or `model`, `optimizer`, `batch_size`, `augment` or `precision`; each combination is one
+            the optimizer, or a setting of how the task is trained, such as `model`, `optimizer`, `batch_size`,
+            `augment`, `precision` or `clip_norm`; each combination is one
         base_lr_scales: train every policy at other base LRs too, for its robustness; `true` stands for 0.1, 0.5, 1,
             5, 10
     """

@@ -102,7 +102,7 @@ class Study(Readable):
         target: the validation objective to reach, for `steps_to_target`; None where no target is set.
         confirm: the number of fresh seeds on which the winner and its closest rivals are scored again.
         axes: settings at which every policy is trained as well, `{"weight_decay": [0.0, 1e-4], "batch_size": [32]}`:
-            options of the optimizer, or a task's model, optimizer, batch_size, augment or precision; each combination
+            options of the optimizer, or how a task is trained (`lrbench.tasks.task.COMPARABLE`); each combination
             but the task's own is a row of its own, like a modifier, and is among `modifiers`.
         base_lr_scales: factors on the base LR at which every policy is also trained, for its robustness; true for
             lrbench's own, false for none.

@@ -1,5 +1,6 @@
 """The rules that a task and its settings share: what they allow, and how often they are evaluated."""
 
+import math
 from typing import Any, Final, Literal, get_args
 
 from lrbench.errors import TaskError, did_you_mean
@@ -66,11 +67,25 @@ def check_curve_samples(where: str, curve_samples: Any) -> None:
         raise TaskError(f'{where}: curve_samples = {short_repr(curve_samples)} must be an integer >= 1 or "{ALL}"')
 
 
-def check_numerics(where: str, *, precision: Any, divergence_factor: Any) -> None:
-    """Raise TaskError unless the precision is known and the divergence factor is a finite number above 1."""
+def check_numerics(where: str, task: Any) -> None:
+    """Raise TaskError unless all settings of a task, or of its table, that an iteration is computed by are allowed."""
+    precision, divergence_factor = task.precision, task.divergence_factor
     if precision not in get_args(Precision):
         hint = did_you_mean(str(precision), get_args(Precision))
         raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
-    number = read_number(divergence_factor) if isinstance(divergence_factor, int | float) else None
-    if number is None or number <= 1:
+    if not 1 < _finite(divergence_factor) < math.inf:
         raise TaskError(f"{where}: divergence_factor = {short_repr(divergence_factor)} must be a finite number above 1")
+    for name in ("clip_norm", "clip_value"):
+        limit = getattr(task, name)
+        if limit is not None and not 0 < _finite(limit) < math.inf:
+            raise TaskError(f"{where}: {name} = {short_repr(limit)} must be a finite number above 0")
+    if task.micro_batch is not None and (type(task.micro_batch) is not int or task.micro_batch < 1):
+        raise TaskError(f"{where}: micro_batch = {short_repr(task.micro_batch)} must be an integer >= 1 (samples)")
+    if not 0 <= _finite(task.label_smoothing) < 1:
+        raise TaskError(f"{where}: label_smoothing = {short_repr(task.label_smoothing)} must be a number in [0, 1)")
+
+
+def _finite(value: Any) -> float:
+    """Read a finite number; NaN where it is none."""
+    number = read_number(value) if isinstance(value, int | float) else None
+    return math.nan if number is None else number

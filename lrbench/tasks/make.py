@@ -90,6 +90,10 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         precision=settings.precision,
         divergence_factor=settings.divergence_factor,
         curve_samples=settings.curve_samples,
+        clip_norm=settings.clip_norm,
+        clip_value=settings.clip_value,
+        micro_batch=settings.micro_batch,
+        label_smoothing=settings.label_smoothing,
     )
 
 

@@ -56,6 +56,10 @@ class TaskSettings:
         metric: `"loss"` judges the task by its loss; top-1 accuracy unless given
         curve_samples: validation samples of the evaluations before the last, or `"all"`; unless given, at least 500
             and as many as cost a twentieth of the training
+        clip_norm: the largest global 2-norm of an iteration's gradients, to which longer ones are scaled
+        clip_value: the largest absolute value of a gradient's numbers, to which larger ones are set, after `clip_norm`
+        micro_batch: samples that go through the network at once, where an iteration's are too many for the memory
+        label_smoothing: the share of each target that is spread over all classes, in the training loss alone
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -75,13 +79,17 @@ class TaskSettings:
     stratified: bool = False
     metric: Literal["loss"] | None = None
     curve_samples: CurveSamples = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    micro_batch: int | None = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"
         registry.datasets.find(self.dataset.kind).complete(self.dataset.options, "dataset")
         registry.models.find(self.model.kind).complete(self.model.options, "model")
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
-        check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
+        check_numerics(where, self)
         check_curve_samples(where, self.curve_samples)
         if self.validation is not None:
             check_validation(self.validation)

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -45,7 +45,10 @@ EVALUATION_BATCH = 500
 """Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
 
-COMPARABLE = ("model", "optimizer", "batch_size", "augment", "precision", "divergence_factor")
+WITHOUT: Mapping[str, Any] = {"clip_norm": None, "clip_value": None, "micro_batch": None, "label_smoothing": 0.0}
+"""Fields of a task that enter its fingerprint only where they are not as here, so that older tasks keep theirs."""
+
+COMPARABLE = ("model", "optimizer", "batch_size", "augment", "precision", "divergence_factor", *WITHOUT)
 """The fields of a task that may differ between runs whose scores are compared."""
 
 
@@ -68,6 +71,13 @@ class Task(AnyTask):
     At the end of a run its network is measured on all of the validation and the test split. The evaluations before are
     a curve over `curve_samples` of the validation split, the same ones each time, or `"all"` of it. Unless given, they
     are as many as cost a twentieth of the training (`samples_of_curve`), and at least 500.
+
+    `clip_norm` scales the gradients of an iteration to this 2-norm over all trained parameters, where theirs is larger;
+    `clip_value` then sets each of their numbers that is larger, by its absolute value, to this. A norm that is not
+    finite is divergence. `micro_batch` samples of the batch go through the network at once, and their gradients are
+    added up: for a loss that is a plain mean over samples they are those of the batch within rounding, unless batch
+    normalisation or dropout sees the smaller batches. `label_smoothing` is that of torch's cross-entropy in the
+    training loss alone: validation and test losses stay those of `loss`, comparable between its values.
 
     `version` replaces the code of the user's own functions in the fingerprint.
 
@@ -93,6 +103,10 @@ class Task(AnyTask):
     precision: Precision
     divergence_factor: float
     curve_samples: CurveSamples
+    clip_norm: float | None
+    clip_value: float | None
+    micro_batch: int | None
+    label_smoothing: float
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
@@ -118,6 +132,10 @@ class Task(AnyTask):
         precision: Precision = "float32",
         divergence_factor: float = 10.0,
         curve_samples: CurveSamples = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        micro_batch: int | None = None,
+        label_smoothing: float = 0.0,
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -144,6 +162,10 @@ class Task(AnyTask):
             "precision": precision,
             "divergence_factor": divergence_factor,
             "curve_samples": curve_samples,
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "micro_batch": micro_batch,
+            "label_smoothing": label_smoothing,
             "version": version,
         }
         settle = object.__setattr__
@@ -166,6 +188,8 @@ class Task(AnyTask):
         yield from self.data.display(width)
         if augment:
             yield f"augmented by {augment}"
+        if steps := [f"{name} = {getattr(self, name)}" for name in WITHOUT if getattr(self, name) != WITHOUT[name]]:
+            yield f"trained with {', '.join(steps)}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -216,6 +240,12 @@ class Task(AnyTask):
             return self.metric.bounds
         return (0.0, 1.0) if self.metric is None else (None, None)
 
+    @cached_property
+    def train_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss whose gradients are trained by: `loss`, with label smoothing."""
+        smoothing = self.label_smoothing
+        return partial(F.cross_entropy, label_smoothing=smoothing) if smoothing else self.loss
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         return self.data.class_names
@@ -255,6 +285,7 @@ class Task(AnyTask):
             **{part: self._identity(part, value) for part, value in code.items()},
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
             **({"curve samples": self.curve_samples} if isinstance(self.curve_samples, int) else {}),
+            **{name: float(value) for name in WITHOUT if (value := getattr(self, name)) != WITHOUT[name]},
         }
         return text_digest(json.dumps(settings, sort_keys=True))
 
@@ -352,7 +383,12 @@ class Task(AnyTask):
         where = f"task '{self.name}'"
         every = None if self.eval_every == 0 else self.eval_every
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=every)
-        check_numerics(where, precision=self.precision, divergence_factor=self.divergence_factor)
+        check_numerics(where, self)
+        if self.label_smoothing and self.loss is not F.cross_entropy:
+            raise TaskError(
+                f"{where}: label_smoothing = {self.label_smoothing} needs torch's cross_entropy as the loss; others "
+                "have their own, such as nn.CrossEntropyLoss(label_smoothing=0.1)"
+            )
         check_curve_samples(where, self.curve_samples)
         if self.batch_size > len(self.data.train):
             raise TaskError(

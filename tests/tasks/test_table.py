@@ -42,6 +42,10 @@ def test_every_key_of_a_whole_table_arrives() -> None:
         steps = 300
         eval_every = 30
         precision = "bfloat16"
+        clip_norm = 1
+        clip_value = 0.5
+        micro_batch = 4
+        label_smoothing = 0.1
         divergence_factor = 5.0
         validation = 100
         split_seed = 3
@@ -57,6 +61,8 @@ def test_every_key_of_a_whole_table_arrives() -> None:
     assert (settings.batch_size, settings.steps, settings.eval_every) == (16, 300, 30)
     assert (settings.precision, settings.divergence_factor) == ("bfloat16", 5.0)
     assert (settings.validation, settings.split_seed, settings.stratified) == (100, 3, True)
+    assert (settings.clip_norm, settings.clip_value, settings.micro_batch) == (1, 0.5, 4)
+    assert settings.label_smoothing == 0.1
 
 
 def test_names_alone_are_enough() -> None:

@@ -171,6 +171,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "precision": {"precision": "bfloat16"},
     "divergence factor": {"divergence_factor": 20.0},
     "samples of curves": {"curve_samples": 5},
+    "clipping by norm": {"clip_norm": 1.0},
+    "clipping by norm, another": {"clip_norm": 2.0},
+    "clipping by value": {"clip_value": 1.0},
+    "micro-batches": {"micro_batch": 8},
+    "label smoothing": {"label_smoothing": 0.1},
     "version": {"version": "2"},
 }
 
@@ -191,6 +196,22 @@ def test_steps_and_evaluations_change_the_key_and_not_the_fingerprint() -> None:
     tasks = [make(), make(steps=200, eval_every=5), make(eval_every=10)]
     assert len({task.key for task in tasks}) == 3
     assert len({task.fingerprint for task in tasks}) == 1
+
+
+def test_settings_of_a_step_that_are_not_used_are_no_part_of_a_tasks_identity() -> None:
+    unused = make(clip_norm=None, clip_value=None, micro_batch=None, label_smoothing=0)
+    assert unused.key == make().key
+    assert make(clip_norm=1).key == make(clip_norm=1.0).key
+
+
+def test_settings_of_a_step_can_be_an_axis_of_a_study() -> None:
+    task = make().at_settings({"clip_norm": 0.5, "label_smoothing": 0.1})
+    assert task.key == make(clip_norm=0.5, label_smoothing=0.1).key
+
+
+def test_a_task_prints_how_its_steps_are_made_where_that_is_not_the_usual() -> None:
+    last = str(make(clip_norm=1.0, micro_batch=8, label_smoothing=0.1)).splitlines()[-1]
+    assert last == "trained with clip_norm = 1.0, micro_batch = 8, label_smoothing = 0.1"
 
 
 def test_the_name_and_the_device_of_a_task_do_not_matter() -> None:
@@ -289,6 +310,19 @@ def broken() -> nn.Module:
         ({"eval_every": -1}, "eval_every = -1"),
         ({"precision": "float16"}, "precision = 'float16' must be 'float32' or 'bfloat16'"),
         ({"curve_samples": 0}, "curve_samples = 0 must be an integer >= 1"),
+        ({"clip_norm": 0}, "clip_norm = 0 must be a finite number above 0"),
+        ({"clip_norm": math.inf}, "clip_norm = inf must be a finite number above 0"),
+        ({"clip_norm": "1"}, "clip_norm = '1' must be a finite number above 0"),
+        ({"clip_value": -1.0}, "clip_value = -1.0 must be a finite number above 0"),
+        ({"clip_value": True}, "clip_value = True must be a finite number above 0"),
+        ({"micro_batch": 0}, r"micro_batch = 0 must be an integer >= 1 \(samples\)"),
+        ({"micro_batch": 8.0}, "micro_batch = 8.0 must be an integer >= 1"),
+        ({"label_smoothing": 1.0}, r"label_smoothing = 1.0 must be a number in \[0, 1\)"),
+        ({"label_smoothing": None}, "label_smoothing = None must be a number"),
+        (
+            {"label_smoothing": 0.1, "loss": nn.CrossEntropyLoss()},
+            "label_smoothing = 0.1 needs torch's cross_entropy as the loss; others have their own",
+        ),
         ({"curve_samples": 2.5}, 'curve_samples = 2.5 must be an integer >= 1 or "all"'),
         ({"curve_samples": "half"}, 'curve_samples = .half. must be an integer >= 1 or "all"'),
         ({"divergence_factor": 1.0}, "divergence_factor = 1.0 must be a finite number above 1"),

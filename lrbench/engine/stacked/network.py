@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ from lrbench.tasks.snapshot import identical
 if TYPE_CHECKING:
     from lrbench.engine.modifier import Modifier, Watcher
     from lrbench.tasks import Task
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 TOLERANCE = 1e-3
 """How far the stacked outputs of one batch may lie from the serial ones, relative to the largest of them."""
@@ -77,7 +79,7 @@ class Network:
         for layer in self.layers:
             x, kept = layer.forward(x, live)
             saved.append(kept)
-        found, gradient = _losses_and_gradient(task, x, targets)
+        found, gradient = _losses_and_gradient(task.train_loss, x, targets)
         first = next(i for i, layer in enumerate(self.layers) if layer.has_weights)
         for i in range(len(self.layers) - 1, first - 1, -1):
             gradient = self.layers[i].backward(gradient, saved.pop(), live, need_input_grad=i > first)
@@ -103,23 +105,25 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
         return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
     if task.precision != "float32":
         return f"the stacked engine trains in float32, not in {task.precision}"
+    if task.micro_batch is not None:
+        return "the stacked engine has no micro_batch"
     found = stacked_network(task)
     return found if isinstance(found, str) else None
 
 
-def losses(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Compute the task's loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
-    if _is_cross_entropy(task, outputs, targets):
+def losses(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Compute a loss in each lane, [K], for outputs [K, ..., B] and targets [K, B, ...]."""
+    if _is_cross_entropy(loss, outputs, targets):
         return _cross_entropy(outputs.log_softmax(1), targets)
-    return torch.stack(list(map(task.loss, outputs.movedim(-1, 1).contiguous(), targets)))
+    return torch.stack(list(map(loss, outputs.movedim(-1, 1).contiguous(), targets)))
 
 
-def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _losses_and_gradient(loss: Loss, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the losses, and their gradient with respect to the outputs."""
-    if not _is_cross_entropy(task, outputs, targets):
+    if not _is_cross_entropy(loss, outputs, targets):
         with torch.enable_grad():
             outputs = outputs.detach().requires_grad_()
-            found = losses(task, outputs, targets)
+            found = losses(loss, outputs, targets)
             gradient = torch.autograd.grad(found.sum(), outputs)[0]
         return found.detach(), gradient
     surprise = outputs.log_softmax(1)
@@ -130,8 +134,8 @@ def _losses_and_gradient(task: Task, outputs: Tensor, targets: Tensor) -> tuple[
     return found, gradient.div_(targets.shape[1])
 
 
-def _is_cross_entropy(task: Task, outputs: Tensor, targets: Tensor) -> bool:
-    return task.loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and targets.dtype == torch.int64
+def _is_cross_entropy(loss: Loss, outputs: Tensor, targets: Tensor) -> bool:
+    return loss is F.cross_entropy and outputs.dim() == 3 and targets.dim() == 2 and targets.dtype == torch.int64
 
 
 def _cross_entropy(logarithms: Tensor, targets: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -109,8 +110,20 @@ class Stack:
                 inputs = self._inputs(seeds, steps, iteration, indices)
                 targets = task.data.train.targets.index_select(0, indices.view(-1))
                 targets = targets.view(*indices.shape, *targets.shape[1:])
-                found.append(self.network.backpropagate(task, inputs, targets, live))
+                found.append(self._clipped(self.network.backpropagate(task, inputs, targets, live)))
                 self.optimizer.update(live.rows, live.gradient_rows, self.slots, [rate[iteration] for rate in rates])
+        return found
+
+    def _clipped(self, found: Tensor) -> Tensor:
+        """Clip each lane's gradients, and return its loss [K], NaN where their norm is not finite."""
+        gradients, limit = self.live.gradient_rows, self.task.clip_norm
+        if limit is not None:
+            norms = gradients.norm(dim=1)
+            # The small number is that of torch's clip_grad_norm_.
+            gradients.mul_((limit / (norms + 1e-6)).clamp_(max=1)[:, None])
+            found = torch.where(norms.isfinite(), found, math.nan)
+        if self.task.clip_value is not None:
+            gradients.clamp_(-self.task.clip_value, self.task.clip_value)
         return found
 
     def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
@@ -157,7 +170,7 @@ class Stack:
         for part, wanted in zip(
             outputs.split(EVALUATION_BATCH, -1), split.targets.split(EVALUATION_BATCH), strict=True
         ):
-            totals += losses(task, part, wanted.expand(len(live), *wanted.shape)).cpu() * len(wanted)
+            totals += losses(task.loss, part, wanted.expand(len(live), *wanted.shape)).cpu() * len(wanted)
         lanes = zip(outputs.movedim(-1, 1).cpu(), (totals / len(split)).tolist(), strict=True)
         return [Predictions(lane.contiguous(), split.targets.cpu(), loss) for lane, loss in lanes]
 
