@@ -1,12 +1,28 @@
-"""Brief names of variants: what modifiers are called in tables."""
+"""Brief names of variants: what modifiers and settings of axes are called in tables."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable
 
 from lrbench.errors import TaskError
 from lrbench.modifiers import parse_modifier
 from lrbench.policy.parameter import parameters_of
 
 JOINT = " + "
+
+_SETTING = re.compile(r"\w+=")
+
+
+def is_setting(name: str) -> bool:
+    """Tell whether a variant is a setting of axes, `batch_size=32`, by its name."""
+    return _SETTING.match(name) is not None
+
+
+def variant_noun(names: Iterable[str]) -> str:
+    """Return what variants are: "modifier", "setting", or one or the other."""
+    nouns = dict.fromkeys("setting" if is_setting(name) else "modifier" for name in names if name)
+    return " or ".join(nouns)
 
 
 def brief_variant(name: str) -> str:

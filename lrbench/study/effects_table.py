@@ -10,6 +10,7 @@ from lrbench.display.names import wrapped
 from lrbench.display.table import Cell, Column, Figures, Row, Table, leaving_room
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval
+from lrbench.modifiers.brief import variant_noun
 from lrbench.study.row_names import RowNames
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
         (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
     ]
     title = f"Effects on {task.task}: with minus without, paired by seed, ± half the 95% interval"
-    titles = (Column("modifier, policy"), *(Column(column.title, right=True) for column in kept))
+    named = Column(f"{variant_noun(effect.modifier for effect in task.effects)}, policy")
+    titles = (named, *(Column(column.title, right=True) for column in kept))
     yield Table(titles, rows, title)
     yield from _legend(task, interactions)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import PolicyError
+from lrbench.modifiers.brief import is_setting
 from lrbench.policy import parse
 from lrbench.study.results import StudyRuns, curve_of, record_of
 
@@ -30,12 +31,13 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
     `flops`; the metrics of a finished run, its objective as `val_<objective>` and `test_<objective>` among them; the
     provenance of each number; the metrics of the run's curve: `volatility`, `steps_to_best`, and `steps_to_target`
     where the study has a target; and the `curve` itself, the validation objective by iterations, as `Curve` writes it.
+    A study of axes has a column `setting` beside `modifier`.
     `class_confidence` and `reliability` hold lists and dicts; `flat` leaves them out.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return _lossless(run_rows(StudyRuns.of(study, store)))
+    return _with_settings(_lossless(run_rows(StudyRuns.of(study, store))))
 
 
 def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
@@ -48,13 +50,22 @@ def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return _lossless(list(_curve_rows(StudyRuns.of(study, store))), list(CURVE))
+    return _with_settings(_lossless(list(_curve_rows(StudyRuns.of(study, store))), list(CURVE)))
 
 
 def flat(table: pandas.DataFrame) -> pandas.DataFrame:
     """Leave out the columns of lists and dicts, which a CSV file cannot hold."""
     nested = [name for name in table if table[name].map(lambda value: isinstance(value, list | dict)).any()]
     return table.drop(columns=nested)
+
+
+def _with_settings(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Move settings of axes, where there are any, to a column of their own beside that of modifiers."""
+    settings = table["modifier"].map(is_setting).astype(bool)
+    if settings.any():
+        table.insert(list(table).index("modifier") + 1, "setting", table["modifier"].where(settings, ""))
+        table["modifier"] = table["modifier"].mask(settings, "")
+    return table
 
 
 def run_rows(evidence: StudyRuns) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.display.names import ShortNames, short_names
 from lrbench.display.readable import LINE_WIDTH
-from lrbench.modifiers.brief import brief_variant
+from lrbench.modifiers.brief import brief_variant, variant_noun
 
 if TYPE_CHECKING:
     from lrbench.study.results import TaskResults
@@ -21,7 +21,7 @@ NAME_WIDTH = 22
 
 @dataclass(frozen=True)
 class RowNames:
-    """The names of one task's rows: for each scorecard, a policy, and in a study with modifiers a variant.
+    """The names of one task's rows: for each scorecard, a policy, and in a study with modifiers or axes a variant.
 
     Attributes:
         policies, variants: short names, by the name in the study.
@@ -51,7 +51,7 @@ class RowNames:
     @property
     def titles(self) -> tuple[str, ...]:
         """The titles of the columns of names."""
-        return ("policy", "modifier") if self.variants.shown else ("policy",)
+        return ("policy", variant_noun(self.variants.shown)) if self.variants.shown else ("policy",)
 
     def cells(self, card: str) -> tuple[str, ...]:
         """Return the names of a scorecard, one for each of `titles`."""

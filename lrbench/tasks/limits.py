@@ -17,6 +17,9 @@ CurveSamples = int | Literal["all"] | None
 
 ALL: Final = "all"
 
+DIVERGENCE_FACTOR = 10.0
+"""A loss over this many times the initial one is divergence, unless a task says otherwise."""
+
 FEWEST_CURVE_SAMPLES = 500
 """A curve over fewer samples is mostly noise: at an accuracy of one half, 500 have a standard error of 0.022."""
 
@@ -73,8 +76,7 @@ def check_numerics(where: str, task: Any) -> None:
     if precision not in get_args(Precision):
         hint = did_you_mean(str(precision), get_args(Precision))
         raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
-    if not 1 < _finite(divergence_factor) < math.inf:
-        raise TaskError(f"{where}: divergence_factor = {short_repr(divergence_factor)} must be a finite number above 1")
+    check_divergence_factor(where, divergence_factor)
     for name in ("clip_norm", "clip_value"):
         limit = getattr(task, name)
         if limit is not None and not 0 < _finite(limit) < math.inf:
@@ -83,6 +85,12 @@ def check_numerics(where: str, task: Any) -> None:
         raise TaskError(f"{where}: micro_batch = {short_repr(task.micro_batch)} must be an integer >= 1 (samples)")
     if not 0 <= _finite(task.label_smoothing) < 1:
         raise TaskError(f"{where}: label_smoothing = {short_repr(task.label_smoothing)} must be a number in [0, 1)")
+
+
+def check_divergence_factor(where: str, factor: Any) -> None:
+    """Raise TaskError unless the divergence factor is a finite number above 1."""
+    if not 1 < _finite(factor) < math.inf:
+        raise TaskError(f"{where}: divergence_factor = {short_repr(factor)} must be a finite number above 1")
 
 
 def _finite(value: Any) -> float:

@@ -9,6 +9,7 @@ from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.limits import (
+    DIVERGENCE_FACTOR,
     CurveSamples,
     Precision,
     check_budget,
@@ -73,7 +74,7 @@ class TaskSettings:
     eval_every: int | None = None
     augment: tuple[Augmentation, ...] = ()
     precision: Precision = "float32"
-    divergence_factor: float = 10.0
+    divergence_factor: float = DIVERGENCE_FACTOR
     validation: Validation | None = None
     split_seed: int = 0
     stratified: bool = False

@@ -25,6 +25,7 @@ from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_librar
 from lrbench.tasks.library_optimizers import LibraryOptimizer
 from lrbench.tasks.limits import (
     ALL,
+    DIVERGENCE_FACTOR,
     CurveSamples,
     Precision,
     check_budget,
@@ -130,7 +131,7 @@ class Task(AnyTask):
         metric: Metric | Literal["loss"] | None = None,
         augment: Sequence[Augmentation | str | Table] = (),
         precision: Precision = "float32",
-        divergence_factor: float = 10.0,
+        divergence_factor: float = DIVERGENCE_FACTOR,
         curve_samples: CurveSamples = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,

@@ -15,7 +15,7 @@ from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.fingerprint import fingerprint, text_digest
-from lrbench.tasks.limits import check_budget, eval_every_for
+from lrbench.tasks.limits import DIVERGENCE_FACTOR, check_budget, check_divergence_factor, eval_every_for
 from lrbench.tasks.metric import LOSS, Better, Bounds, check_scale
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class TrainingFunction(AnyTask):
     chance: float | None = None
     bounds: Bounds = (None, None)
     margin: float | None = None
+    divergence_factor: float | None = DIVERGENCE_FACTOR
     epoch: int | None = None
     version: str | None = None
 
@@ -68,6 +69,8 @@ class TrainingFunction(AnyTask):
         others = {} if self.epoch is None else {"steps_per_epoch": self.epoch}
         check_budget(where, steps=self.steps, eval_every=self.eval_every, **others)
         check_scale(where, self.better, self.chance, self.bounds, self.margin)
+        if self.divergence_factor is not None:
+            check_divergence_factor(where, self.divergence_factor)
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         better = "" if self.better == "higher" else ", lower is better"
@@ -85,7 +88,10 @@ class TrainingFunction(AnyTask):
             code = fingerprint(self.function, self.version)
         except TaskError as error:
             raise TaskError(f"task '{self.name}': {error}") from error
-        settings = {"function": code, "objective": self.objective, "better": self.better, "version": self.version}
+        settings: dict[str, Any] = {"function": code, "version": self.version}
+        settings |= {"objective": self.objective, "better": self.better}
+        if self.divergence_factor != DIVERGENCE_FACTOR:
+            settings |= {"divergence factor": self.divergence_factor, "chance": self.chance}
         return text_digest("training function", json.dumps(settings, sort_keys=True))
 
     def bind(self, policy: Policy) -> Policy:
@@ -125,6 +131,7 @@ def trainable(
     chance: float | None = None,
     bounds: Bounds = (None, None),
     margin: float | None = None,
+    divergence_factor: float | None = DIVERGENCE_FACTOR,
     steps_per_epoch: int | None = None,
     version: str | None = None,
 ) -> Callable[[Function], TrainingFunction]:
@@ -144,6 +151,10 @@ def trainable(
             out of means unless it is given.
         bounds: its lowest and its highest value, None for an end that is open.
         margin: the difference that does not matter, where a study gives none; as for `Metric`.
+        divergence_factor: a run ends as diverged at a report whose losses (`train_loss`, `val_loss`, and `val` where
+            lower is better) are all over this many times the initial ones: `chance` for `val`, if it is given, else
+            those of the first report. Where higher is better, `val` must be below its first value too. None for no such
+            end.
         steps_per_epoch: the iterations of an epoch, for policies with lengths in epochs.
         version: stands for the code of the function in what the task is known by.
 
@@ -165,6 +176,7 @@ def trainable(
             chance=chance,
             bounds=bounds,
             margin=margin,
+            divergence_factor=divergence_factor,
             epoch=steps_per_epoch,
             version=version,
         )

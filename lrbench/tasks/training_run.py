@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Report:
 
     Attributes:
         seconds: since the report before, or since the run began.
+        diverged: whether the run ends here, since a number that it lives on is not finite, or its loss ran away.
     """
 
     step: int
@@ -48,11 +49,13 @@ class Report:
     metrics: Mapping[str, float] = field(default_factory=dict)
     val_predictions: Predictions | None = None
     test_predictions: Predictions | None = None
+    diverged: bool = False
 
     @property
-    def diverged(self) -> bool:
-        """Whether a number that a run lives on is NaN or infinite."""
-        return not all(math.isfinite(one) for one in (self.val, self.train_loss, self.val_loss) if one is not None)
+    def lives_on(self) -> Mapping[str, float]:
+        """The numbers by which a run diverges, as far as they were given."""
+        numbers = {name: getattr(self, name) for name in ("val", "train_loss", "val_loss")}
+        return {name: number for name, number in numbers.items() if number is not None}
 
 
 WRITTEN = tuple(one.name for one in fields(Report) if not one.name.endswith("predictions"))
@@ -73,8 +76,8 @@ class TrainingRun:
         steps: the budget in iterations.
         eval_every: the iterations between two reports.
         device: where to train, such as "cpu" or "cuda:1".
-        should_stop: whether the run is over before its last iteration, since a number that it reported is NaN or
-            infinite. A function that goes on is ended by its next report.
+        should_stop: whether the run is over before its last iteration, since it has diverged. A function that goes on
+            is ended by its next report.
     """
 
     def __init__(
@@ -176,7 +179,8 @@ class TrainingRun:
     ) -> None:
         """Report on the run after an iteration that is due.
 
-        NaN or an infinite number as `val`, `train_loss` or `val_loss` says that the run has diverged.
+        A run has diverged, and is over, where `val`, `train_loss` or `val_loss` is NaN or infinite, or where all losses
+        are over `divergence_factor` times the initial ones: see `lrbench.trainable`.
 
         Args:
             step: the iterations done, counted from 1.
@@ -209,8 +213,11 @@ class TrainingRun:
             metrics={name: number for name in further if (number := numbers[name]) is not None},
             val_predictions=val_predictions,
             test_predictions=test_predictions,
-            **{name: numbers[name] for name in optional},
+            train_loss=numbers["train_loss"],
+            val_loss=numbers["val_loss"],
+            test_loss=numbers["test_loss"],
         )
+        report = replace(report, diverged=self._has_diverged(report))
         self._reports.append(report)
         self.should_stop = report.diverged
         if self._folder.is_dir() and not report.diverged:
@@ -277,6 +284,20 @@ class TrainingRun:
             raise TaskError(f"{where} comes after the report of iteration {last}: each is reported once, in order")
         if step != expected:
             raise TaskError(f"{where} comes before the report of iteration {expected}, which is due too")
+
+    def _has_diverged(self, report: Report) -> bool:
+        now, task = report.lives_on, self._task
+        if not all(map(math.isfinite, now.values())):
+            return True
+        initial = dict(self._reports[0].lives_on) if self._reports else {}
+        if task.better == "higher":
+            if report.val >= initial.pop("val", report.val):
+                return False
+        elif task.chance is not None:
+            initial["val"] = task.chance
+        losses = [(now[name], before) for name, before in initial.items() if name in now]
+        factor = task.divergence_factor
+        return factor is not None and bool(losses) and all(loss > factor * before > 0 for loss, before in losses)
 
     def _seconds(self, where: str, total: float | None) -> float:
         if total is None:

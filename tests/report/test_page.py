@@ -311,21 +311,25 @@ def test_the_page_of_a_search_answers_with_fresh_seeds_and_shows_how_it_went(stu
     assert "How the search went" not in report_page(tables)
 
 
-def test_training_methods_have_their_effects_and_how_far_these_depend_on_the_policy(study: Study) -> None:
+@pytest.mark.parametrize(("variant", "noun"), [("EMA(decay=0.9)", "modifier"), ("batch_size=32", "setting")])
+def test_variants_have_their_effects_and_how_far_these_depend_on_the_policy(
+    study: Study, variant: str, noun: str
+) -> None:
     frames = study(
         {"flat": "FIX(k0=0.1)", "wave": "TRI(k0=0.001, k1=0.2, l=0.25dur)"},
         lambda place: (
             0.5 + 0.01 * place.seed + (0.1 + 0.01 * place.seed) * (place.variant != "" and place.name == "flat")
         ),
-        variants=("EMA(decay=0.9)",),
+        variants=(variant,),
     )
 
     page = report_page(frames)
 
-    assert "2 policies, with and without 1 modifier, on a-task" in page
+    assert f"2 policies, with and without 1 {noun}, on a-task" in page
     # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
-    assert "EMA(decay=0.9)</th><td>0.003</td>" in page
-    assert "What modifiers change, policy by policy" in page
+    assert f"{variant}</th><td>0.003</td>" in page
+    assert f"Does a {noun} do the same for every policy?" in page
+    assert "What modifiers and settings change, policy by policy" in page
 
 
 @pytest.mark.parametrize("variant", ["EMA(decay=0.9)", "two\nlines = not_python"])

@@ -9,6 +9,7 @@ import torch
 
 from lrbench.errors import StudyError
 from lrbench.store import open_store
+from lrbench.study.export import export
 from lrbench.study.file import load_study
 from lrbench.study.results import results
 from lrbench.study.study import Study
@@ -56,14 +57,20 @@ def test_verdicts_are_about_pairs_of_policy_and_setting_and_the_store_answers_th
     made = study("FIX(k0=0.1)", "FIX(k0=0.05)", axes={"batch_size": [4]}, seeds=(0, 1), confirm=2)
     with open_store(tmp_path / "runs.db") as store:
         run(made, store, workers=1)
-        (found,) = results("small", store).tasks
+        answer = results("small", store)
+        (found,) = answer.tasks
         rows = {found.rows[card.name]: card.verdict for card in found.scorecards}
+        exported = export("small", store)
         alone = run(study("FIX(k0=0.1)", tasks=(task.with_(batch_size=4),), name="alone"), store, workers=1)
 
     pairs = {(policy, variant) for policy in ("FIX(k0=0.1)", "FIX(k0=0.05)") for variant in ("", "batch_size=4")}
     assert set(rows) == pairs
     assert all(verdict is not None for verdict in rows.values())
     assert {effect.modifier for effect in found.effects} == {"batch_size=4"}
+    shown = str(answer)
+    assert {line.split()[:2] == ["policy", "setting"] for line in shown.splitlines() if "verdict" in line} == {True}
+    assert "setting, policy" in shown
+    assert set(zip(exported["modifier"], exported["setting"], strict=True)) == {("", ""), ("", "batch_size=4")}
     assert (alone.trained, alone.cached) == (0, 2)
 
 

@@ -49,6 +49,7 @@ def test_settings_that_are_not_given_are_sensible() -> None:
         ({"better": "more"}, r"""task 'mine': better = 'more' must be "higher" or "lower\""""),
         ({"chance": float("nan")}, r"task 'mine': chance = nan must be a finite number"),
         ({"chance": 2.0, "bounds": (0.0, 1.0)}, r"task 'mine': chance = 2.0 must lie within bounds = \(0.0, 1.0\)"),
+        ({"divergence_factor": 1}, r"task 'mine': divergence_factor = 1 must be a finite number above 1"),
         ({"margin": -1}, r"task 'mine': margin = -1 must be a finite number from 0 on"),
         ({"bounds": 1}, r"task 'mine': bounds = 1 must be a pair of numbers, None for an open end"),
     ],
@@ -81,6 +82,8 @@ def test_a_task_is_known_by_its_code_its_settings_and_its_version() -> None:
     assert task().with_budget(300).key == known
     others = [task(other_code), task(steps=100), task(eval_every=30), task(version="1"), task(better="higher")]
     assert len({known, *(other.key for other in others)}) == 6
+    assert task(divergence_factor=10.0).key == known, "runs from before there was a factor stay known"
+    assert len({known, task(divergence_factor=None).key, task(divergence_factor=5.0).key}) == 3
     assert task(other_code, version="1").key == task(version="1").key, "a version stands for the code"
 
 

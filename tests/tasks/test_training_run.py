@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ TASK = TrainingFunction(name="mine", function=print, steps=25, eval_every=10, bo
 
 
 def run(
-    folder: Path, policy: str = "LINEAR(k0=1, k1=0, l=1dur)", going_on: bool = True
+    folder: Path, policy: str = "LINEAR(k0=1, k1=0, l=1dur)", going_on: bool = True, task: TrainingFunction = TASK
 ) -> tuple[TrainingRun, list[Report]]:
     handed: list[Report] = []
 
@@ -25,8 +26,8 @@ def run(
         handed.extend(new)
         return going_on
 
-    bound = TASK.bind(parse(policy))
-    made = TrainingRun(TASK, seed=3, policy=bound, device="cpu", folder=folder / "run", hand_over=hand_over)
+    bound = task.bind(parse(policy))
+    made = TrainingRun(task, seed=3, policy=bound, device="cpu", folder=folder / "run", hand_over=hand_over)
     return made, handed
 
 
@@ -120,6 +121,45 @@ def test_after_a_number_that_is_not_finite_the_run_is_over(tmp_path: Path, numbe
     assert not handed, "the end is handed over when the function has returned"
     with pytest.raises(RunOver):
         one.report(20, val=0.5)
+
+
+LOSS = {"better": "lower", "bounds": (None, None)}
+SCORE = {"better": "higher", "bounds": (None, None)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "then", "over"),
+    [
+        (LOSS, {"val": 2.0}, {"val": 20.5}, True),
+        (LOSS, {"val": 2.0}, {"val": 19.5}, False),
+        (LOSS, {"val": -2.0}, {"val": 1e9}, False),
+        ({**LOSS, "divergence_factor": None}, {"val": 2.0}, {"val": 2e19}, False),
+        ({**LOSS, "divergence_factor": 2.0}, {"val": 2.0}, {"val": 4.5}, True),
+        ({**LOSS, "chance": 2.0}, {"val": 1e-6}, {"val": 0.1}, False),
+        ({**LOSS, "chance": 2.0}, {"val": 1e-6}, {"val": 20.5}, True),
+        (LOSS, {"val": 2.0, "train_loss": 2.0}, {"val": 20.5, "train_loss": 0.1}, False),
+        (LOSS, {"val": 2.0, "train_loss": 2.0}, {"val": 20.5, "train_loss": 20.5}, True),
+        (SCORE, {"val": 0.1}, {"val": 1e9}, False),
+        (SCORE, {"val": 0.5, "train_loss": 0.1}, {"val": 0.6, "train_loss": 1.5}, False),
+        (SCORE, {"val": 0.5, "train_loss": 0.1}, {"val": 0.1, "train_loss": 1.5}, True),
+    ],
+)
+def test_a_run_whose_losses_are_far_over_the_initial_ones_is_over(
+    tmp_path: Path, settings: dict[str, Any], first: dict[str, Any], then: dict[str, Any], over: bool
+) -> None:
+    one, _ = run(tmp_path, task=replace(TASK, **settings))
+    one.report(10, **first)
+    assert not one.should_stop
+    one.report(20, **then)
+
+    assert (one.should_stop, one.is_over) == (over, over)
+
+
+def test_a_first_loss_far_over_chance_ends_the_run(tmp_path: Path) -> None:
+    one, _ = run(tmp_path, task=replace(TASK, chance=2.0, bounds=(None, None)))
+    one.report(10, val=2e19, train_loss=2e19)
+
+    assert one.should_stop
 
 
 def test_a_run_that_is_stopped_ends_its_function_at_the_report(tmp_path: Path) -> None:

@@ -211,6 +211,13 @@ def test_an_infinite_training_loss_is_divergence_and_what_fails_after_it_is_no_f
     assert (run.status, run.diverged_at, run.error) == ("diverged", 10, None)
 
 
+def test_a_loss_that_runs_away_ends_the_run_as_diverged_while_it_is_finite(store: Store) -> None:
+    fixed, running = trained(plain, store, "FIX(k0=0.1)", "FIX(k0=3)")
+
+    assert fixed.status == "finished"
+    assert (running.status, running.step, running.diverged_at, list(running.scores)) == ("diverged", 10, 10, [])
+
+
 def exits(run: lrbench.TrainingRun) -> None:
     sys.exit("enough")
 

@@ -13,7 +13,7 @@ from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.confirmation import explained
-from lrbench.modifiers.brief import brief_variant
+from lrbench.modifiers.brief import brief_variant, variant_noun
 from lrbench.policy import parse
 from lrbench.policy.curve import rates_of
 from lrbench.policy.torch_code import code_parts
@@ -71,6 +71,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "confirmed": [_finalist(one) for one in results.confirmed],
         "about_confirmed": list(explained(results.confirmed)),
         "failures": [vars(failure) for failure in results.failures],
+        "variant": variant_noun(one.modifier for one in results.interactions),
         "interactions": [
             {"modifier": brief_variant(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
             for one in results.interactions
@@ -205,7 +206,8 @@ def _code(text: str, modifier: str, codes: dict[tuple[str, str], int]) -> list[A
     except PolicyError:
         return None
     if modifier:
-        before = f"# This is the policy alone: the modifier beside it, {modifier!r}, is not in this code.\n{before}"
+        beside = f"the {variant_noun([modifier])} beside it, {modifier!r},"
+        before = f"# This is the policy alone: {beside} is not in this code.\n{before}"
     return [codes.setdefault((before, after), len(codes)), own]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lrbench.display.names import many
 from lrbench.metrics.goal import TO_TARGET
 from lrbench.metrics.statistics import Interval
+from lrbench.modifiers.brief import variant_noun
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
 
@@ -64,8 +65,8 @@ def overview(frames: Frames) -> list[str]:
         return ["This study asks for no run."]
     counts = Counter(runs["status"])
     policies, seeds = len(frames.record.policies), len(frames.record.seeds)
-    modifiers = sum(map(bool, frames.record.variants))
-    without = f", with and without {many(modifiers, 'modifier')}," if modifiers else ""
+    variants = Counter(variant_noun([variant]) for variant in frames.record.variants if variant)
+    without = f", with and without {_joined(many(n, noun) for noun, n in variants.items())}," if variants else ""
     where = f"on {tasks[0]}" if len(tasks) == 1 else f"on {len(tasks)} tasks"
     first = frames.record.until_decided
     each = f"{many(seeds, 'seed')} each" if first is None else f"{first} to {many(seeds, 'seed')} each, until decided"
@@ -302,8 +303,8 @@ def protocol(frames: Frames) -> list[str]:
         )
     if any(record.variants):
         said.append(
-            "Every policy was trained with and without each modifier, with the same seeds: an effect is the "
-            "paired difference."
+            f"Every policy was trained with and without each {variant_noun(record.variants)}, with the same seeds: an "
+            "effect is the paired difference."
         )
     return said
 

@@ -1,4 +1,4 @@
-"""The forest plot of modifiers: what each changes, policy by policy, paired by seed."""
+"""The forest plot of modifiers and settings: what each changes, policy by policy, paired by seed."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
         policies: `Frames.policies` of the same task, for its objective.
     """
     if not len(one_task(effects)) or not len(policies):
-        return blank("No policy of this study was trained with and without a modifier.")
+        return blank("No policy of this study was trained with and without a modifier or setting.")
     objective = policies["objective"].iloc[0]
     shown = effects[effects["figure"] == f"test_{objective}"]
     shown = shown[shown["difference"].notna()]
     if not len(shown):
-        return blank("No run with a modifier has a partner without it yet.")
+        return blank("No run with a modifier or setting has a partner without it yet.")
     modifiers = list(dict.fromkeys(shown["modifier"]))
     names = list(dict.fromkeys(shown["name"]))
     called = short_names([brief_variant(modifier) for modifier in modifiers], MODIFIER).shown
@@ -114,8 +114,8 @@ def _handle(said: Side) -> Line2D:
 
 @register_plot(
     "effects",
-    "What modifiers change, policy by policy",
-    needs="modifiers",
+    "What modifiers and settings change, policy by policy",
+    needs="modifiers or axes",
     applies=lambda frames: len(frames.effects) > 0,
     place=7,
 )
