@@ -18,7 +18,14 @@ from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
 from lrbench.engine.trainable import Trainable
 from lrbench.reproducible import seed_numpy_and_python, seed_torch
 from lrbench.streams import stream_seed
-from lrbench.tasks.optimizer_state import HasModes, changed_groups, evaluated_weights, group_settings, restore
+from lrbench.tasks.optimizer_state import (
+    HasModes,
+    changed_groups,
+    evaluated_weights,
+    group_settings,
+    note_ratios,
+    restore,
+)
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ class Training:
         task: what is trained.
         seed: the run's seed, from which a modifier derives its own random draws (`lrbench.streams`).
         step: iterations done so far.
-        lr: the learning rate of the last iteration.
+        lr: the learning rate of the last iteration, that of the policy and of groups with ratio 1.
         module: the whole network.
         weights: the parameters that are being trained, by name.
         optimizer: the optimizer over `weights`.
@@ -54,10 +61,10 @@ class Training:
         self.module.train()
         self.trainable = Trainable(task, self.module, state.seed)
         self.weights = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
-        self.optimizer = task.optimizer.build(list(self.weights.values()))
+        self.optimizer = task.new_optimizer(self.module, self.weights)
         if isinstance(self.optimizer, HasModes):
             self.optimizer.train()
-        self._ratios = _lr_ratios(self.optimizer)
+        note_ratios(self.optimizer)
         self._built = group_settings(self.optimizer)
         for modifier in modifiers:
             if (memory := state.memories.get(str(modifier))) is not None:
@@ -120,13 +127,12 @@ class Training:
                 self.optimizer.state.pop(weight, None)
         self.weights = {name: weight for name, weight in self.weights.items() if weight in kept}
         groups = []
-        for group, ratio, built in zip(self.optimizer.param_groups, self._ratios, self._built, strict=True):
+        for group, built in zip(self.optimizer.param_groups, self._built, strict=True):
             group["params"] = [weight for weight in group["params"] if weight in kept]
             if group["params"]:
-                groups.append((group, ratio, built))
-        self.optimizer.param_groups = [group for group, _, _ in groups]
-        self._ratios = [ratio for _, ratio, _ in groups]
-        self._built = tuple(built for _, _, built in groups)
+                groups.append((group, built))
+        self.optimizer.param_groups = [group for group, _ in groups]
+        self._built = tuple(built for _, built in groups)
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
         """Replace the weights, by an average, say, and call `after_replacement` of every modifier.
@@ -175,8 +181,9 @@ class Training:
         self._call(self._after_backward)
         loss = self._clipped(loss)
         self._call(self._before_step)
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
-            group["lr"] = lr * ratio
+        for group in self.optimizer.param_groups:
+            own = group.get("lr_policy")
+            group["lr"] = (lr if own is None else own(self.step)) * group["lr_ratio"]
         self.optimizer.step()
         self.step += 1
         self.lr = lr
@@ -267,12 +274,6 @@ def initial_network(task: Task, seed: int) -> nn.Module:
     torch.manual_seed(drawn)
     seed_numpy_and_python(drawn)
     return task.network()
-
-
-def _lr_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
-    """Return each parameter group's learning rate over that of the first, as the optimizer was built."""
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
-    return [rate / rates[0] for rate in rates]
 
 
 def _is_finite(module: nn.Module) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lrbench.tasks.data import Data as Data
     from lrbench.tasks.data import RawData as RawData
     from lrbench.tasks.data import Split as Split
+    from lrbench.tasks.groups import Groups as Groups
     from lrbench.tasks.limits import Precision as Precision
     from lrbench.tasks.make import TaskLike as TaskLike
     from lrbench.tasks.make import load_data as load_data

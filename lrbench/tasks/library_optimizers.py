@@ -37,7 +37,7 @@ class LibraryOptimizer:
     name: str
     settings: tuple[tuple[str, Any], ...] = ()
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
         make: Callable[..., torch.optim.Optimizer] = _classes(self.library)[self.name]
         return make(list(params), lr=PLACEHOLDER_LR, **dict(self.settings))
 

@@ -82,6 +82,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         model=RegisteredModel.named(settings.model.kind, data, settings.model.options),
         data=data,
         optimizer=settings.optimizer,
+        groups=settings.groups,
         batch_size=settings.batch_size,
         steps=settings.steps,
         eval_every=settings.eval_every or 0,

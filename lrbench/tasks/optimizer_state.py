@@ -27,6 +27,17 @@ class HasModes(Protocol):
 Groups = tuple[Mapping[str, Any], ...]
 
 
+def note_ratios(optimizer: torch.optim.Optimizer) -> None:
+    """Note in each group of a newly built optimizer, as `lr_ratio`, the ratio of its LR to the policy's.
+
+    A group that has none gets that of its LR to the first group's.
+    """
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if "lr_ratio" not in group:
+            group["lr_ratio"] = rate / rates[0]
+
+
 def group_settings(optimizer: torch.optim.Optimizer) -> Groups:
     """A copy of each parameter group, without its parameters and its LR."""
     return tuple(

@@ -1,11 +1,11 @@
-"""Optimizers as values: a frozen specification that builds a torch optimizer for a list of parameters.
+"""Optimizers as values: a frozen specification that builds a torch optimizer for parameters, or groups of them.
 
 The learning rate is not part of it: the optimizer is built with LR 1.0, which the engine replaces before each step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import nn
@@ -18,12 +18,19 @@ from lrbench.tasks.caffe_sgd import CaffeSGDOptimizer
 from lrbench.tasks.library_optimizers import PLACEHOLDER_LR, LibraryOptimizer, library_optimizer, library_optimizers
 from lrbench.tasks.specification import registering, specification_named
 
+Parameters: TypeAlias = Iterable[Any]
+"""Parameters, or the dicts of parameter groups, as torch's optimizers take them."""
+
 
 @runtime_checkable
 class OptimizerSpec(Protocol):
-    """Anything that builds a torch optimizer for parameters; groups with different LRs keep their ratios."""
+    """Anything that builds a torch optimizer.
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer: ...
+    Groups that it makes itself, with different LRs, keep the ratios of these to the first group's; a group that has an
+    `lr_ratio` has that ratio to the policy's. For a task with `groups` it is given the dicts of parameter groups.
+    """
+
+    def build(self, params: Parameters) -> torch.optim.Optimizer: ...
 
 
 OPTIMIZERS: Registry[type[OptimizerSpec]] = Registry("optimizer", TaskError)
@@ -56,6 +63,8 @@ def optimizer_with(base: OptimizerSpec, options: Mapping[str, Any]) -> Optimizer
     Raises:
         TaskError: it has no such option.
     """
+    if isinstance(base, CustomOptimizer):
+        raise TaskError(f"the optimizer function {base} has no options; name an optimizer instead")
     if isinstance(base, LibraryOptimizer):
         return optimizer_named(f"{base.library}.{base.name}", {**dict(base.settings), **options})
     return optimizer_named(type(base).__name__, {**vars(base), **options})
@@ -75,7 +84,7 @@ class SGD:
         if self.nesterov and self.momentum == 0:
             raise TaskError("optimizer SGD: nesterov needs a momentum above 0")
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         params = list(params)
         return torch.optim.SGD(params, lr=PLACEHOLDER_LR, fused=_has_fused_kernel(params), **asdict(self))
 
@@ -94,7 +103,7 @@ class CaffeSGD:
     def __post_init__(self) -> None:
         _check_settings(self)
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         return CaffeSGDOptimizer(params, lr=PLACEHOLDER_LR, **asdict(self))
 
 
@@ -111,7 +120,7 @@ class Adam:
     def __post_init__(self) -> None:
         _check_settings(self)
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         params, betas = list(params), (self.beta1, self.beta2)
         fused = _has_fused_kernel(params)
         return torch.optim.Adam(
@@ -132,7 +141,7 @@ class AdamW:
     def __post_init__(self) -> None:
         _check_settings(self)
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         params, betas = list(params), (self.beta1, self.beta2)
         fused = _has_fused_kernel(params)
         return torch.optim.AdamW(
@@ -153,17 +162,17 @@ class RMSprop:
     def __post_init__(self) -> None:
         _check_settings(self)
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(params, lr=PLACEHOLDER_LR, **asdict(self))
 
 
 @dataclass(frozen=True)
 class CustomOptimizer:
-    """A user's own `function(params) -> torch.optim.Optimizer`."""
+    """A user's own `function(params) -> torch.optim.Optimizer`, of parameters or the dicts of parameter groups."""
 
-    function: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+    function: Callable[[list[Any]], torch.optim.Optimizer]
 
-    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
         return self.function(list(params))
 
     def __str__(self) -> str:
@@ -186,5 +195,6 @@ def _check_settings(spec: Any) -> None:
         object.__setattr__(spec, name, number)
 
 
-def _has_fused_kernel(params: list[nn.Parameter]) -> bool:
-    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in params)
+def _has_fused_kernel(params: list[Any]) -> bool:
+    weights: list[nn.Parameter] = [p for each in params for p in (each["params"] if isinstance(each, dict) else [each])]
+    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in weights)

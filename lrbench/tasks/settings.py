@@ -8,6 +8,7 @@ from lrbench.errors import TaskError
 from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
+from lrbench.tasks.groups import Groups
 from lrbench.tasks.limits import (
     DIVERGENCE_FACTOR,
     CurveSamples,
@@ -45,6 +46,8 @@ class TaskSettings:
         model: a name, or a table of `kind` and options; `torchvision:NAME` for any classifier of torchvision
         steps: the budget in iterations
         optimizer: a name, or a table of `kind` and options; the learning rate is the policy's
+        groups: a table of settings by the names of parameters: a ratio of their learning rate to the policy's,
+            `"frozen"`, or a table of `ratio`, `policy` and options of the optimizer
         batch_size: samples an iteration
         eval_every: iterations between two evaluations; a twentieth of `steps` unless given
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order
@@ -70,6 +73,7 @@ class TaskSettings:
     model: Choice
     steps: int
     optimizer: OptimizerSpec = field(default_factory=SGD)
+    groups: Groups = field(default_factory=Groups)
     batch_size: int = 64
     eval_every: int | None = None
     augment: tuple[Augmentation, ...] = ()
@@ -92,6 +96,7 @@ class TaskSettings:
         check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
         check_numerics(where, self)
         check_curve_samples(where, self.curve_samples)
+        self.groups.check(self.optimizer)
         if self.validation is not None:
             check_validation(self.validation)
         if type(self.split_seed) is not int or not -(2**63) <= self.split_seed < 2**63:

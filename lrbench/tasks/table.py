@@ -5,6 +5,7 @@
     dataset = {kind = "image_folder", path = "photos", size = 64}
     model = {kind = "mlp", hidden = [100, 100]}  # or a name: "resnet18", "torchvision:mobilenet_v2"
     optimizer = {kind = "AdamW", weight_decay = 0.05}
+    groups = {"head.*" = 10.0, "ndim<2" = {weight_decay = 0}}
     augment = [{kind = "RandomCrop", padding = 8}, "HorizontalFlip"]
     batch_size = 128
     steps = 5000
@@ -22,6 +23,7 @@ from typing import Any
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation, augmentation_named
+from lrbench.tasks.groups import Groups
 from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named, optimizer_with
 from lrbench.tasks.settings import Choice, TaskSettings
 from lrbench.tasks.training_function import TrainingFunction
@@ -80,6 +82,7 @@ def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
         "model": lambda: choice_of(key, value, base.model if base else None),
         "optimizer": lambda: optimizer_of(value, base.optimizer if base else None),
         "augment": lambda: augmentations_of(value),
+        "groups": lambda: Groups.of(value),
     }
     return parsers[key]() if key in parsers else value
 

@@ -22,6 +22,7 @@ from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data, Split, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
+from lrbench.tasks.groups import Groups
 from lrbench.tasks.library_optimizers import LibraryOptimizer
 from lrbench.tasks.limits import (
     ALL,
@@ -42,6 +43,8 @@ from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
 
 DEFAULT_OPTIMIZER = SGD()
 
+NO_GROUPS = Groups()
+
 EVALUATION_BATCH = 500
 """Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
@@ -49,7 +52,7 @@ EVALUATION_BATCH = 500
 WITHOUT: Mapping[str, Any] = {"clip_norm": None, "clip_value": None, "micro_batch": None, "label_smoothing": 0.0}
 """Fields of a task that enter its fingerprint only where they are not as here, so that older tasks keep theirs."""
 
-COMPARABLE = ("model", "optimizer", "batch_size", "augment", "precision", "divergence_factor", *WITHOUT)
+COMPARABLE = ("model", "optimizer", "groups", "batch_size", "augment", "precision", "divergence_factor", *WITHOUT)
 """The fields of a task that may differ between runs whose scores are compared."""
 
 
@@ -63,6 +66,10 @@ class Task(AnyTask):
     name or a table, as under `[task]` of a study file: `model={"kind": "mlp", "hidden": [50]}`, `optimizer="AdamW"`.
     How the data of a name is found and split are arguments of `lrbench.tasks.load_data`; `lrbench.load_task` takes all
     keys of such a table, `base` too.
+
+    `groups` gives parts of the network a learning rate and optimizer settings of their own: a table over the names of
+    parameters, such as `{"head.*": 10.0, "body.*": "frozen", "ndim<2": {"weight_decay": 0}}` (`lrbench.tasks.Groups`).
+    The policy's LR is that of ratio 1. The normalisations of a frozen part go on measuring their batches.
 
     `batch_size` is in samples, `steps` and `eval_every` in iterations; `eval_every` is a twentieth of `steps` unless
     given. `loss(outputs, targets)` is the mean over a batch. Without a `metric`, the task is judged by top-1 accuracy;
@@ -96,6 +103,7 @@ class Task(AnyTask):
     data: Data
     steps: int
     optimizer: OptimizerSpec
+    groups: Groups
     batch_size: int
     eval_every: int
     loss: Callable[[Tensor, Tensor], Tensor]
@@ -121,10 +129,8 @@ class Task(AnyTask):
         model: Callable[[], nn.Module] | str | Table,
         data: Data | str | Table,
         steps: int,
-        optimizer: OptimizerSpec
-        | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-        | str
-        | Table = DEFAULT_OPTIMIZER,
+        optimizer: OptimizerSpec | Callable[[list[Any]], torch.optim.Optimizer] | str | Table = DEFAULT_OPTIMIZER,
+        groups: Groups | Table = NO_GROUPS,
         batch_size: int = 64,
         eval_every: int | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
@@ -155,6 +161,7 @@ class Task(AnyTask):
             "data": data,
             "steps": steps,
             "optimizer": optimizer,
+            "groups": Groups.of(groups),
             "batch_size": batch_size,
             "eval_every": 0 if eval_every is None else eval_every,
             "loss": loss,
@@ -183,7 +190,7 @@ class Task(AnyTask):
         better = "" if self.better == "higher" else ", lower is better"
         augment = ", ".join(map(_called, self.augment))
         yield f"{self.name}: {_called(self.model)}, judged by {self.objective}{better}"
-        yield _called(self.optimizer)
+        yield f"{_called(self.optimizer)}{f'; {self.groups}' if self.groups else ''}"
         epoch = f"{self.steps_per_epoch:,} an epoch"
         yield f"{self.steps:,} iterations of {self.batch_size:,} samples, {epoch}, evaluated every {self.eval_every:,}"
         yield from self.data.display(width)
@@ -284,6 +291,7 @@ class Task(AnyTask):
             "divergence_factor": self.divergence_factor,
             "version": self.version,
             **{part: self._identity(part, value) for part, value in code.items()},
+            **({"groups": self._identity("groups", self.groups)} if self.groups else {}),
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
             **({"curve samples": self.curve_samples} if isinstance(self.curve_samples, int) else {}),
             **{name: float(value) for name in WITHOUT if (value := getattr(self, name)) != WITHOUT[name]},
@@ -311,12 +319,24 @@ class Task(AnyTask):
         return any(package_of(augment) != "lrbench" for augment in self.augment)
 
     def network(self) -> nn.Module:
-        """A new network on the task's device, its initial weights drawn from torch's global generator.
+        """Make a network on the task's device, its initial weights drawn from torch's global generator.
 
-        Lazy layers are given their shapes by a forward pass of two train samples in eval mode.
+        Lazy layers are given their shapes by a forward pass of two train samples in eval mode. The parameters of frozen
+        groups need no gradients.
         """
         network = self.model().to(self.device)
-        return _materialized(network, lambda: self.data.decode(self.data.train.inputs[:2])).train()
+        network = _materialized(network, lambda: self.data.decode(self.data.train.inputs[:2]))
+        return self.groups.freeze(network).train()
+
+    def new_optimizer(self, network: nn.Module, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+        """Build the optimizer of some of a network's weights, or of others of their names, in the task's groups.
+
+        Raises:
+            TaskError: the optimizer cannot be used with the groups.
+        """
+        if not self.groups:
+            return self.optimizer.build(list(weights.values()))
+        return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), self.bind)
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""
@@ -352,8 +372,6 @@ class Task(AnyTask):
             raise TaskError(f"{fixed} must be the same for all policies; what may differ is {', '.join(COMPARABLE)}")
         if not options:
             return task
-        if isinstance(task.optimizer, CustomOptimizer):
-            raise TaskError(f"the optimizer function {task.optimizer} has no options; name an optimizer instead")
         return task.with_(optimizer=optimizer_of(options, task.optimizer))
 
     def mean_loss(self, split: Split, outputs: Callable[[Tensor], Tensor]) -> float:
@@ -398,6 +416,7 @@ class Task(AnyTask):
             )
         if not isinstance(self.optimizer, OptimizerSpec):
             raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD()")
+        self.groups.check(self.optimizer, self.bind)
         if isinstance(self.model, nn.Module):
             raise TaskError(f"{where}: model must be a function that builds the network, not a network")
         for part, function in (("model", self.model), ("loss", self.loss), *(("augment", a) for a in self.augment)):
@@ -449,7 +468,9 @@ class Task(AnyTask):
         loss = attempt(f"{where}: the loss fails on {shapes}", self.loss, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
-        if not any(parameter.requires_grad for parameter in network.parameters()):
+        named = self.groups.freeze(network).named_parameters()
+        weights = {name: weight for name, weight in named if weight.requires_grad}
+        if not weights:
             raise TaskError(f"{where}: the model has no parameters to train")
         parts: list[Any] = [*network.modules(), self.loss, *self.augment]
         if not all(from_library(module_of(part)) for part in (*network.modules(), self.loss)):
@@ -459,12 +480,15 @@ class Task(AnyTask):
 
             check_network(where, anew, self.loss, (inputs, targets), self._held)
         foreign = isinstance(self.optimizer, CustomOptimizer | LibraryOptimizer)
-        if foreign or package_of(self.optimizer) != "lrbench":
-            weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
-            optimizer = self._new_optimizer(where, weights)
+        if self.groups or foreign or package_of(self.optimizer) != "lrbench":
+            optimizer = self._new_optimizer(where, network, weights)
             parts.append(optimizer)
             backpropagate(where, network, self.loss, (inputs, targets), 0)
-            more = check_optimizer(where, lambda copies: self._new_optimizer(where, copies), weights)
+
+            def build(copies: list[nn.Parameter]) -> torch.optim.Optimizer:
+                return self._new_optimizer(where, network, dict(zip(weights, copies, strict=True)))
+
+            more = check_optimizer(where, build, list(weights.values()))
             object.__setattr__(self, "keeps_more_than_state", more and package_of(optimizer) != "torch")
         object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
 
@@ -487,8 +511,10 @@ class Task(AnyTask):
             raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
         return network
 
-    def _new_optimizer(self, where: str, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
-        optimizer = attempt(f"{where}: the optimizer function fails", self.optimizer.build, weights)
+    def _new_optimizer(
+        self, where: str, network: nn.Module, weights: Mapping[str, nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        optimizer = attempt(f"{where}: the optimizer function fails", self.new_optimizer, network, weights)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
         return optimizer

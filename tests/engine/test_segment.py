@@ -29,6 +29,8 @@ from lrbench.engine import (
 from lrbench.engine.batches import batch_indices
 from lrbench.engine.modifier import Modifier, Watcher
 from lrbench.modifiers import EMA, PSWA, LearnAndDrop
+from lrbench.policy import parse
+from lrbench.reproducible import deterministic
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
 from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop, optimizer_named
@@ -226,6 +228,90 @@ def test_a_parameter_groups_own_learning_rate_stays_in_proportion(mlp_task: Task
     state, _ = advance(task, start, ramp(task))
     assert identical(state.model["bias"], start.model["bias"])
     assert not identical(state.model["weight"], start.model["weight"])
+
+
+def tanh_mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
+GROUPS = {
+    "layer_decay": 0.75,
+    "2.*": {"ratio": 10.0, "policy": "COSINE(k0=0.02, l=1dur)"},
+    "ndim<2": {"weight_decay": 0},
+    "0.bias": "frozen",
+}
+
+
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_groups_equal_param_groups_written_by_hand_in_plain_torch_bit_for_bit(kind: str, mlp_task: Task) -> None:
+    spec, options = optimizer_named(kind, {"weight_decay": 0.1}), {"SGD": {"momentum": 0.9}, "AdamW": {}}[kind]
+    task = mlp_task.with_(model=tanh_mlp, optimizer=spec, groups=GROUPS)
+    start, lrs, cosine = begin(task, 4), ramp(task), parse("COSINE(k0=0.02, l=40)")
+    module = tanh_mlp()
+    module.load_state_dict(dict(start.model))
+    weight, frozen, head, head_bias = module.parameters()
+    frozen.requires_grad_(False)
+    groups = [{"params": [weight]}, {"params": [head]}, {"params": [head_bias], "weight_decay": 0.0}]
+    optimizer = getattr(torch.optim, kind)(groups, lr=1, weight_decay=0.1, fused=True, **options)
+    train = task.data.train
+    with deterministic():
+        for step, indices in enumerate(batch_indices(task, 4, 0, task.steps)):
+            for group, lr in zip(optimizer.param_groups, (lrs[step] * 0.75, *2 * (cosine(step) * 10,)), strict=True):
+                group["lr"] = float(lr)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(train.inputs[indices]), train.targets[indices]).backward()
+            optimizer.step()
+    state, _ = advance(task, start, lrs)
+    assert identical(dict(state.model), dict(module.state_dict()))
+    assert identical(dict(state.optimizer), optimizer.state_dict()["state"])
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), AdamW(), optimizer_named("AdamWScheduleFree", {})], ids=str)
+def test_a_run_with_groups_is_resumed_from_bytes_and_forked_bit_for_bit(
+    optimizer: OptimizerSpec, cnn_task: Task
+) -> None:
+    groups = {"5.*": 3.0, "*.bias": {"weight_decay": 0.1, "policy": "TRI(k0=0.01, k1=0.1, l=0.2dur)"}, "1.*": "frozen"}
+    task = cnn_task.with_(optimizer=optimizer, groups=groups)
+    lrs = ramp(task, 0.01)
+    run = whole(task, 3, lrs)
+    state = begin(task, 3)
+    for step in range(task.steps):
+        state = state_from_bytes(state_to_bytes(advance(task, state, lrs[step : step + 1])[0]))
+    assert identical(state, run[0])
+    trunk, _ = advance(task, begin(task, 3), lrs[:11])
+    assert identical(advance(task, trunk, lrs[11:])[0], run[0])
+
+
+def test_a_frozen_part_keeps_its_weights_and_its_gradients_cost_no_operations(mlp_task: Task) -> None:
+    task = mlp_task.with_(groups={"0.*": "frozen"})
+    state, _ = whole(task, 0, ramp(task))
+    before = begin(task, 0).model
+    assert identical([state.model[name] for name in ("0.weight", "0.bias")], [before["0.weight"], before["0.bias"]])
+    assert not identical(state.model["3.weight"], before["3.weight"])
+    assert state.flops.backward == task.steps * 2 * 16 * 16 * 3
+
+
+def test_the_learning_rate_of_a_run_is_that_of_ratio_1_whichever_group_comes_first(mlp_task: Task) -> None:
+    seen = []
+
+    class Notes(Watcher):
+        def after_step(self, training: Any, memory: dict[str, Any]) -> None:
+            seen.append((training.lr, [group["lr"] for group in training.optimizer.param_groups]))
+
+    task = mlp_task.with_(groups={"0.*": 0.5, "3.*": 2.0})
+    advance(task, begin(task, 0), np.array([0.1]), watchers=[Notes()])
+    assert seen == [(0.1, [0.05, 0.2])]
+
+
+def test_a_group_of_an_optimizer_function_may_note_its_ratio_itself(mlp_task: Task) -> None:
+    def head_first(params: list[nn.Parameter]) -> torch.optim.Optimizer:
+        groups = [{"params": params[2:], "lr_ratio": 10.0}, {"params": params[:2], "lr_ratio": 1.0}]
+        return torch.optim.SGD(groups, lr=1.0)
+
+    by_function = mlp_task.with_(optimizer=head_first)
+    by_name = mlp_task.with_(optimizer=SGD(momentum=0.0), groups={"3.*": 10.0})
+    found = [whole(task, 0, ramp(task, 0.01))[0].model for task in (by_function, by_name)]
+    torch.testing.assert_close(dict(found[0]), dict(found[1]), rtol=1e-5, atol=1e-7)
 
 
 def test_flops_of_a_linear_layer_are_those_counted_by_hand(mlp_task: Task) -> None:

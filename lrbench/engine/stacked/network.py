@@ -96,13 +96,15 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
     It trains networks that are an `nn.Sequential` (of `nn.Sequential`s, to any depth) of the layers of
     `lrbench.engine.stacked.layers`, and compares their outputs for a first batch with those of the network itself. It
     knows the optimizers of `lrbench.tasks.optimizers`, any loss that draws no random numbers, any augmentation,
-    float32, and no modifiers.
+    float32, no parameter groups, and no modifiers.
     """
     parts = (*modifiers, *watchers)
     if parts:
         return f"{parts[0]} is not known to the stacked engine"
     if type(task.optimizer) not in STACKED:
         return f"the optimizer {type(task.optimizer).__name__} is not known to the stacked engine"
+    if task.groups:
+        return "parameter groups are not known to the stacked engine"
     if task.precision != "float32":
         return f"the stacked engine trains in float32, not in {task.precision}"
     if task.micro_batch is not None:

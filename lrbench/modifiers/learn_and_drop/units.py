@@ -12,18 +12,10 @@ from torch import nn
 
 from lrbench.errors import TaskError
 from lrbench.reproducible import callers_generators, seed_generators
+from lrbench.tasks.depth import FOLLOWERS
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
-
-FOLLOWERS = (
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.LocalResponseNorm,
-    nn.PReLU,
-)
-"""Normalisations and activations: they belong to the layer before them, whatever parameters they have."""
 
 
 def units_of(module: nn.Module) -> tuple[nn.Sequential, ...]:
