@@ -6,7 +6,7 @@ A user's code may draw from torch's, NumPy's and Python's generators, and may ch
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,11 @@ from lrbench.files import working_directory_kept
 
 
 @contextmanager
-def callers_generators() -> Iterator[None]:
-    """Give the global generators back to the caller as they were."""
+def callers_generators(devices: Sequence[int] | None = None) -> Iterator[None]:
+    """Give the global generators back to the caller as they were: those of these CUDA devices too, or of all."""
     _, numpy_state, python_state = generator_states()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices):
             yield
     finally:
         np.random.set_state(numpy_state)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lrbench.reproducible import seed_generators
 from lrbench.streams import stream_seed
+from lrbench.tasks.loader import Draws
+from lrbench.tasks.nested import mapped
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
+    from lrbench.tasks.split import Batch
 
 
-def batch_order(seed: int, epoch: int, samples: int) -> Tensor:
-    """Draw the order in which an epoch visits the train split: a permutation of 0..samples-1, int64, on the CPU."""
+def batch_order(seed: int, epoch: int, samples: int, weights: Tensor | None = None) -> Tensor:
+    """Draw the order in which an epoch visits the train split: a permutation of 0..samples-1, int64, on the CPU.
+
+    With weights [samples], samples are drawn with replacement, in proportion to them.
+    """
     generator = torch.Generator().manual_seed(stream_seed(seed, "batch order", epoch))
-    return torch.randperm(samples, generator=generator)
+    if weights is None:
+        return torch.randperm(samples, generator=generator)
+    shares = weights.cumsum(0)
+    drawn = torch.rand(samples, dtype=torch.float64, generator=generator) * shares[-1]
+    return torch.searchsorted(shares, drawn, right=True).clamp_(max=int(weights.nonzero()[-1]))
 
 
 def batch_indices(task: Task, seed: int, start: int, stop: int) -> Tensor:
@@ -30,15 +40,24 @@ def batch_indices(task: Task, seed: int, start: int, stop: int) -> Tensor:
     size, per_epoch = task.batch_size, task.steps_per_epoch
     pieces = []
     for epoch in range(start // per_epoch, (stop - 1) // per_epoch + 1):
-        order = batch_order(seed, epoch, len(task.data.train))[: per_epoch * size].view(per_epoch, size)
+        order = batch_order(seed, epoch, len(task.data.train), task.data.sample_weights)[: per_epoch * size].view(
+            per_epoch, size
+        )
         pieces.append(order[max(0, start - epoch * per_epoch) : stop - epoch * per_epoch])
     return torch.cat(pieces)
 
 
-def in_micro_batches(task: Task, inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Cut a batch into those that go through the network at once; the last may be smaller."""
-    size = task.micro_batch or len(targets)
-    return zip(inputs.split(size), targets.split(size), strict=True)
+def in_micro_batches(task: Task, inputs: Any, targets: Any) -> Iterator[tuple[Any, Any, float]]:
+    """Cut a batch into those that go through the network at once, each with its share; the last may be smaller."""
+    whole = task.batch_size
+    size = task.micro_batch or whole
+    for first in range(0, whole, size):
+        part = slice(first, min(first + size, whole))
+        cut = [
+            mapped(lambda tensor, part=part: tensor[part] if tensor.ndim else tensor, each)
+            for each in (inputs, targets)
+        ]
+        yield cut[0], cut[1], (part.stop - first) / whole
 
 
 def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, generator: torch.Generator) -> Tensor:
@@ -57,6 +76,21 @@ def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, ge
     return inputs
 
 
-def train_batch(task: Task, seed: int, step: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the train inputs at `indices` as iteration `step` has them: augmented, not decoded."""
-    return augmented(task, task.data.train.inputs[indices], seed, "augmentation", step, generator)
+def train_batches(task: Task, seed: int, start: int, stop: int) -> Iterator[Batch]:
+    """Yield the batches of iterations `start` to `stop - 1`, neither augmented nor decoded.
+
+    What samples of datasets draw follows from the seed, the epoch and their place in its order.
+    """
+    size, per_epoch = task.batch_size, task.steps_per_epoch
+
+    def draws() -> Iterator[Draws]:
+        for step in range(start, stop):
+            first = step % per_epoch * size
+            yield Draws(seed, f"sample, epoch {step // per_epoch}", range(first, first + size))
+
+    return task.data.train.batches(batch_indices(task, seed, start, stop).to(task.device), draws())
+
+
+def train_inputs(task: Task, seed: int, step: int, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Return train inputs as iteration `step` has them: augmented, not decoded."""
+    return augmented(task, inputs, seed, "augmentation", step, generator)

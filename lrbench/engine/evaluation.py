@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lrbench.streams import stream_seed
+from lrbench.tasks.nested import concatenated, logits_of, mapped
 
 if TYPE_CHECKING:
     from lrbench.tasks import Split, Task
+    from lrbench.tasks.split import Batch
 
 
 EvaluatedSplit = Literal["val", "test", "train"]
@@ -23,14 +25,16 @@ EvaluatedSplit = Literal["val", "test", "train"]
 class Predictions:
     """A network's outputs over a split, in eval mode.
 
+    Outputs and targets are None where the task is judged by its loss alone.
+
     Attributes:
         outputs: float32 [N, ...] on the CPU, for a classifier its logits [N, classes].
-        targets: the split's targets [N, ...] on the CPU.
+        targets: the split's targets [N, ...] on the CPU, or its whole batches where these are no pairs.
         loss: the task's loss over the split, the mean over samples.
     """
 
-    outputs: Tensor
-    targets: Tensor
+    outputs: Any
+    targets: Any
     loss: float
 
 
@@ -93,31 +97,31 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
     """Predict a split with a module in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
-    outputs: list[Tensor] = []
+    scored: list[tuple[Any, Any]] = []
 
-    def kept(inputs: Tensor) -> Tensor:
-        output = forward(task, module, inputs)
-        outputs.append(output.cpu())
-        return output
+    def outputs(batch: Batch) -> Any:
+        found = forward(task, module, task.data.decode(batch.inputs))
+        if task.compares_outputs:
+            scored.append(mapped(Tensor.cpu, (logits_of(found), task.data.scored(batch.targets))))
+        return found
 
     with torch.inference_mode():
-        loss = task.mean_loss(split, kept)
+        loss = task.mean_loss(split, outputs)
     for part, training in modes:
         part.training = training
-    return Predictions(torch.cat(outputs), split.targets.cpu(), loss)
+    found, targets = concatenated(scored) if scored else (None, None)
+    return Predictions(found, targets, loss)
 
 
-def forward(task: Task, module: nn.Module, inputs: Tensor) -> Tensor:
+def forward(task: Task, module: nn.Module, inputs: Any) -> Any:
     """Compute a module's outputs on decoded inputs in the task's precision, and return them as float32."""
-    if inputs.dim() == 4:
+    if isinstance(inputs, Tensor) and inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    outputs: Tensor
     if task.precision == "float32":
+        return module(inputs)
+    with torch.autocast(task.device.type, dtype=torch.bfloat16):
         outputs = module(inputs)
-        return outputs
-    with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
-        outputs = module(inputs)
-    return outputs.float()
+    return mapped(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor, outputs)
 
 
 def train_subset(task: Task) -> Split:
@@ -126,5 +130,5 @@ def train_subset(task: Task) -> Split:
     if len(train) <= len(task.data.test):
         return train
     generator = torch.Generator().manual_seed(stream_seed(0, "train subset"))
-    chosen = torch.randperm(len(train), generator=generator)[: len(task.data.test)].to(train.inputs.device)
-    return type(train)(train.inputs[chosen], train.targets[chosen])
+    chosen = torch.randperm(len(train), generator=generator)[: len(task.data.test)].to(train.device)
+    return train.take(chosen)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lrbench.engine.batches import in_micro_batches
@@ -25,15 +25,16 @@ def step_flops(task: Task) -> Flops:
     """
     with deterministic():
         module = task.network()
-        return counted_flops(task, module, task.data.decode(task.data.train.inputs[: task.batch_size]))
+        batch = task.data.train.first(task.batch_size)
+        return counted_flops(task, module, task.data.decode(batch.inputs), batch.targets)
 
 
-def counted_flops(task: Task, module: nn.Module, inputs: Tensor) -> Flops:
-    """Count the operations of a training step of a module on these inputs, which are those of the first batch."""
+def counted_flops(task: Task, module: nn.Module, inputs: Any, targets: Any) -> Flops:
+    """Count the operations of a training step of a module on a batch: the first one, where batches differ in size."""
     found = Flops()
-    for part, targets in in_micro_batches(task, inputs, task.data.train.targets[: task.batch_size]):
+    for part, wanted, _ in in_micro_batches(task, inputs, targets):
         with FlopCounterMode(display=False) as counter:
-            loss = task.loss(forward(task, module, part), targets)
+            loss = task.loss(forward(task, module, part), wanted)
             forwards = counter.get_total_flops()
             loss.backward()
             found += Flops(forwards, counter.get_total_flops() - forwards)

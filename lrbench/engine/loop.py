@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import batch_indices, in_micro_batches
+from lrbench.engine.batches import in_micro_batches, train_batches
 from lrbench.engine.evaluation import Evaluation, evaluated_splits, forward, predict
 from lrbench.engine.modifier import Modifier
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
@@ -31,6 +31,7 @@ from lrbench.tasks.snapshot import copied
 if TYPE_CHECKING:
     from lrbench.engine.modifier import Memory, Watcher
     from lrbench.tasks import Task
+    from lrbench.tasks.split import Batch
 
     Event = Callable[["Training", Memory], None]
 
@@ -87,9 +88,9 @@ class Training:
         started = self.step
         losses: list[Tensor] = []
         costs: list[Flops] = []
-        batches = batch_indices(self.task, self.seed, started, started + len(lrs)).to(self.task.device)
-        for lr, indices in zip(lrs, batches, strict=True):
-            losses.append(self._iterate(lr, indices))
+        batches = train_batches(self.task, self.seed, started, started + len(lrs))
+        for lr, batch in zip(lrs, batches, strict=True):
+            losses.append(self._iterate(lr, batch))
             costs.append(self.trainable.flops)
             self._call_modifiers()
         self._note(started, torch.stack(losses).tolist(), costs)
@@ -168,16 +169,16 @@ class Training:
             features=self.trainable.features,
         )
 
-    def _iterate(self, lr: float, indices: Tensor) -> Tensor:
+    def _iterate(self, lr: float, batch: Batch) -> Tensor:
         """Train one iteration: batch, forward, backward, optimizer step; return its loss."""
-        inputs, targets = self.trainable.inputs(self.step, indices), self.task.data.train.targets[indices]
+        inputs = self.trainable.inputs(self.step, batch)
         seed = stream_seed(self.seed, "forward", self.step)
-        seed_torch(seed, inputs.device)
+        seed_torch(seed, self.task.device)
         if self.task.draws_elsewhere:
             seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
-        loss = self._backpropagate(inputs, targets)
+        loss = self._backpropagate(inputs, batch.targets)
         self._call(self._after_backward)
         loss = self._clipped(loss)
         self._call(self._before_step)
@@ -189,16 +190,16 @@ class Training:
         self.lr = lr
         return loss
 
-    def _backpropagate(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _backpropagate(self, inputs: Any, targets: Any) -> Tensor:
         """Compute the loss of a batch, and its gradients."""
         task, network = self.task, self.trainable.trained
         if task.micro_batch is None:
             loss = task.train_loss(forward(task, network, inputs), targets)
             loss.backward()
             return loss.detach()
-        total = torch.zeros((), device=targets.device)
-        for part, wanted in in_micro_batches(task, inputs, targets):
-            loss = task.train_loss(forward(task, network, part), wanted) * (len(wanted) / len(targets))
+        total = torch.zeros((), device=task.device)
+        for part, wanted, share in in_micro_batches(task, inputs, targets):
+            loss = task.train_loss(forward(task, network, part), wanted) * share
             loss.backward()
             total += loss.detach()
         return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from lrbench.engine.evaluation import forward
 from lrbench.engine.loop import Training
 from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
+from lrbench.tasks.loader import Draws
 
 SAMPLES = 4096
 """Train samples that normalisation statistics are computed from, at most (one batch at least)."""
@@ -42,13 +44,14 @@ def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn
     return network
 
 
-def _train_batches(training: Training) -> Iterator[Tensor]:
-    task, seed = training.task, training.seed
+def _train_batches(training: Training) -> Iterator[Any]:
+    task, seed, size = training.task, training.seed, training.task.batch_size
     generator = torch.Generator().manual_seed(stream_seed(seed, "normalisation samples"))
     order = torch.randperm(len(task.data.train), generator=generator).to(task.device)
-    for batch in range(min(task.steps_per_epoch, max(1, SAMPLES // task.batch_size))):
-        inputs = task.data.train.inputs[order[batch * task.batch_size : (batch + 1) * task.batch_size]]
-        inputs = augmented(task, inputs, seed, "normalisation augmentation", batch, generator)
+    count = min(task.steps_per_epoch, max(1, SAMPLES // size))
+    draws = [Draws(seed, "normalisation sample", range(first, first + size)) for first in range(0, count * size, size)]
+    for batch, (found, _, _) in enumerate(task.data.train.batches(order.split(size)[:count], draws)):
+        inputs = augmented(task, found, seed, "normalisation augmentation", batch, generator)
         drawn = stream_seed(seed, "normalisation forward", batch)
         torch.manual_seed(drawn)
         if task.draws_elsewhere:

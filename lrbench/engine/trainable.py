@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import train_batch
+from lrbench.engine.batches import train_inputs
 from lrbench.engine.flops import step_flops
 from lrbench.engine.state import Flops
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
+    from lrbench.tasks.split import Batch
 
 
 class Trainable:
@@ -43,6 +44,6 @@ class Trainable:
         """Cut a network like this one into the part ahead of the trained one, in eval mode, and the trained part."""
         return nn.Identity(), network
 
-    def inputs(self, step: int, indices: Tensor) -> Tensor:
-        """Return the inputs of the trained part in iteration `step`, for the train samples at `indices`."""
-        return self.task.data.decode(train_batch(self.task, self.seed, step, indices, self._generator))
+    def inputs(self, step: int, batch: Batch) -> Any:
+        """Return the inputs of the trained part in iteration `step`, for a batch of the train split."""
+        return self.task.data.decode(train_inputs(self.task, self.seed, step, batch.inputs, self._generator))

@@ -1,9 +1,10 @@
-"""Data: the three splits of a task, decoded once and held in memory.
+"""Data: the three splits of a task, decoded once and held in memory, or loaded from datasets a batch at a time.
 
-Images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32, or int64 (as token ids) [N, ...].
+In memory, images stay uint8 [N, C, H, W] until a batch is decoded; other inputs are float32, or int64 (as token ids)
+[N, ...]. What datasets give is used as it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,38 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
+from lrbench.tasks.dataset_fingerprint import dataset_fingerprint
 from lrbench.tasks.fingerprint import array_digest, text_digest
+from lrbench.tasks.loader import Loader, Samples
+from lrbench.tasks.map_style import SampleWeights, check_dataset, class_names_of, labels_of, weights_of
+from lrbench.tasks.nested import mapped, shapes
+from lrbench.tasks.split import LoadedSplit
+from lrbench.tasks.split import Split as Split
 from lrbench.tasks.validation import HELD_OUT, Validation, split_indices
 
 Arrays = tuple[Any, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Inputs, uint8, int64 or float32 [N, ...], and targets: labels int64 [N], or others, int64 or float32 [N, ...]."""
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def to(self, device: torch.device | str) -> "Split":
-        return Split(self.inputs.to(device), self.targets.to(device))
-
-    def take(self, indices: Tensor) -> "Split":
-        """Return the samples at `indices` (int64 [n]), in their order."""
-        return Split(self.inputs[indices], self.targets[indices])
-
-    def evenly(self, samples: int) -> "Split":
-        """Return at most `samples` samples, evenly picked from the first to the last."""
-        if len(self) <= samples:
-            return self
-        picked = torch.linspace(0, len(self) - 1, samples, dtype=torch.float64).round().long()
-        return self.take(picked.to(self.inputs.device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +44,27 @@ class RawData:
     val: Split | None = None
     class_names: tuple[str, ...] | None = None
     known_as_numbers: bool = False
+    target: str | int | None = None
 
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The arrays by name (`train-inputs`, `train-targets`, ...), sharing memory with the splits."""
+        """The arrays by name (`train-inputs`, `train-targets`, ...), sharing memory with splits; none of datasets."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {
             f"{name}-{part}": getattr(split, part).numpy()
             for name, split in splits.items()
-            if split is not None
+            if split is not None and split.in_memory
             for part in ("inputs", "targets")
         }
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
-        """A digest of each array's type, shape and bytes, by name."""
+        """A digest of each array's type, shape and bytes, by name; one of all datasets and of what makes batches."""
+        if isinstance(self.train, LoadedSplit):
+            samples = self.train.loader.samples
+            return {
+                "datasets": dataset_fingerprint((dict(samples.datasets), samples.collate, self.target), samples.version)
+            }
         known = {name: self.known_as_numbers and name.endswith("inputs") for name in self.arrays}
         return {name: array_digest(_as_numbers(array) if known[name] else array) for name, array in self.arrays.items()}
 
@@ -90,6 +79,9 @@ class Data(Readable):
             inputs, which are used as they are.
         checksum: a digest of the arrays and of how they were split.
         class_names: the names of the classes in pictures, in place of their labels.
+        target: the key of the labels in a batch that is no pair, None where it has none.
+        sample_weights: float64 [N] on the CPU, with which train samples are drawn, with replacement; None: each once an
+            epoch.
     """
 
     train: Split
@@ -100,6 +92,8 @@ class Data(Readable):
     std: Tensor | None
     checksum: str
     class_names: tuple[str, ...] | None = None
+    target: str | int | None = None
+    sample_weights: Tensor | None = None
 
     @classmethod
     def from_arrays(
@@ -112,13 +106,15 @@ class Data(Readable):
         class_names: Sequence[str] | None = None,
         split_seed: int = 0,
         stratified: bool = False,
+        sample_weights: SampleWeights = None,
     ) -> "Data":
         """Make data from `(inputs, targets)` pairs of tensors or NumPy arrays.
 
         `val` is the fraction (0 < val < 1) or the number of train samples to hold out, or a pair of its own.
         Integer targets [N] are class labels. `num_classes` is by default the number of `class_names`, else one more
         than the largest train label. Floating-point targets [N, ...] make it a regression. Integer targets of another
-        shape ([N, L] for a token each) go to the loss as they are. Both need a metric.
+        shape ([N, L] for a token each) go to the loss as they are. Both need a metric. `sample_weights` are as for
+        `from_datasets`.
 
         Types, by the array's:
 
@@ -143,11 +139,98 @@ class Data(Readable):
         names = None if class_names is None else tuple(class_names)
         classes = count_classes(splits["train"].targets, len(names) if names and num_classes is None else num_classes)
         raw = RawData(splits["train"], splits["test"], classes, splits.get("val"), names, known_as_numbers=True)
-        return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified)
+        return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified, sample_weights=sample_weights)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        train: Any,
+        test: Any,
+        val: Validation | Any = HELD_OUT,
+        *,
+        train_evaluated: Any = None,
+        target: str | int | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        split_seed: int = 0,
+        stratified: bool = False,
+        sample_weights: SampleWeights = None,
+        collate: Callable[[list[Any]], Any] = default_collate,
+        loader_workers: int = 0,
+        version: str | None = None,
+    ) -> "Data":
+        """Make data from map-style datasets, whose samples are loaded a batch at a time by torch's DataLoader.
+
+        A dataset has `__getitem__(index)` and `__len__()`: torchvision's, Hugging Face's, a `TensorDataset`, one's own.
+        What its samples draw, they draw from the global generators of torch, NumPy or Python. These are seeded by the
+        run's seed, the epoch and the sample's place in it, so that any number of workers gives the same numbers.
+
+        A batch that is a pair is (inputs, targets): `model(inputs)`, `loss(outputs, targets)`. Any other goes as it is
+        to both: `model(batch)`, `loss(outputs, batch)`. Batches are used as they are, but for float64, which becomes
+        float32.
+
+        Args:
+            train, test: the datasets.
+            val: the fraction or the number of train samples to hold out, or a dataset of its own.
+            train_evaluated: the samples of `train` as evaluations see them, with other transforms, say. Held-out ones
+                come from it, and those on which the train loss at the end is measured; from `train` unless given.
+            target: the key of the labels in a batch that is no pair. Scores then compare them with outputs, which are a
+                tensor [N, classes] or have one as `logits`; without it, a metric is given whole batches.
+            num_classes: by default the number of `class_names`, which are by default those of the train dataset
+                (`classes`, as torchvision has them). Without either the targets are no class labels, and need a metric.
+            split_seed, stratified: as for `load_data`; labels are the dataset's `targets`, or its column `target`.
+            sample_weights: one for each sample of `train`, or "balanced": by the frequency of its class. Samples are
+                then drawn with replacement, by their weights, in place of each once an epoch.
+            collate: makes a batch of a list of samples.
+            loader_workers: processes that load batches ahead; 0: none. It changes no number.
+            version: stands for the code of the datasets and for what they hold, in what data is known by.
+
+        Raises:
+            DataError: a dataset has no length or no index, is empty, or fails on its first sample, or settings do not
+                fit it.
+        """
+        datasets = {"train": train, "test": test}
+        held_out: Validation | None = None
+        if isinstance(val, int | float):
+            held_out = val
+        else:
+            datasets["val"] = val
+        if train_evaluated is not None:
+            datasets["evaluated train"] = train_evaluated
+        for name, dataset in datasets.items():
+            check_dataset(dataset, name)
+        if train_evaluated is not None and len(train_evaluated) != len(train):
+            lengths = f"{len(train_evaluated):,} samples, and train has {len(train):,}"
+            raise DataError(f"train_evaluated has {lengths}: it must have the same samples")
+        if type(loader_workers) is not int or loader_workers < 0:
+            raise DataError(f"loader_workers = {loader_workers!r} must be an integer from 0 on")
+        loader = Loader(Samples(datasets, collate, version), loader_workers)
+        names = class_names_of(train, target) if class_names is None and num_classes is None else class_names
+
+        def split(part: str, evaluated_part: str) -> LoadedSplit:
+            made = LoadedSplit(loader, part, evaluated_part, torch.arange(len(datasets[part])))
+            made.first(1)
+            return made
+
+        raw = RawData(
+            split("train", "train" if train_evaluated is None else "evaluated train"),
+            split("test", "test"),
+            len(names) if names and num_classes is None else num_classes,
+            split("val", "val") if "val" in datasets else None,
+            None if names is None else tuple(names),
+            target=target,
+        )
+        return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified, sample_weights=sample_weights)
 
     @classmethod
     def from_raw(
-        cls, raw: RawData, validation: Validation | None = None, *, split_seed: int = 0, stratified: bool = False
+        cls,
+        raw: RawData,
+        validation: Validation | None = None,
+        *,
+        split_seed: int = 0,
+        stratified: bool = False,
+        sample_weights: SampleWeights = None,
     ) -> "Data":
         """Check the arrays of a dataset, and split and normalise them.
 
@@ -160,8 +243,9 @@ class Data(Readable):
                 f"it has a validation split of its own, {len(raw.val):,} samples, so that "
                 "validation, split_seed and stratified cannot be given"
             )
+        kept = torch.arange(len(raw.train))
         if raw.val is None:
-            labels = raw.train.targets if stratified else None
+            labels = labels_of(raw.train, raw.target) if stratified else None
             if labels is not None and labels.ndim != 1:
                 raise DataError(
                     f"stratified = True needs class labels [N], and the targets are {describe(labels)} each"
@@ -172,20 +256,42 @@ class Data(Readable):
             how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"
         else:
             train, val, how = raw.train, raw.val, "validation given"
-        mean, std = channel_statistics(train.inputs)
-        checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how)
-        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum, raw.class_names)
+        mean, std = channel_statistics(train.inputs) if train.in_memory else (None, None)
+        weights = None
+        if sample_weights is not None:
+            weights = weights_of(sample_weights, len(raw.train), kept, lambda: labels_of(train, raw.target))
+        weighted = () if weights is None else (array_digest(weights.numpy()),)
+        checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how, *weighted)
+        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum, raw.class_names, raw.target, weights)
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "val", "test"))
-        targets = f"targets {describe(self.train.targets)}"
+        first = self.train.first(1)
+        whole = first.inputs is first.targets
+        targets = f"targets {describe(first.targets)}"
         classes = targets if self.num_classes is None else f"{self.num_classes:,} classes"
-        yield f"{counts} samples; inputs {describe(self.train.inputs)}, {classes}"
+        what = f"batches {describe(first.inputs)}" if whole else f"inputs {describe(first.inputs)}"
+        yield f"{counts} samples; {what}" + ("" if whole and self.num_classes is None else f", {classes}")
 
     @property
+    def in_memory(self) -> bool:
+        """Whether all samples are in memory, as tensors; else they are loaded from datasets."""
+        return self.train.in_memory
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data lies, or is loaded to."""
+        return self.train.device
+
+    @cached_property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one input, without the batch dimension."""
-        return tuple(self.train.inputs.shape[1:])
+        """The shape of one input, without the batch dimension; () where inputs are no tensor."""
+        inputs = self.train.first(1).inputs
+        return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else ()
+
+    def scored(self, targets: Any) -> Any:
+        """Return the part of a batch's targets that scores compare outputs with."""
+        return targets if self.target is None else targets[self.target]
 
     def evaluated_on(self, samples: int) -> "Data":
         """Return the same data with at most `samples` validation and test samples, evenly picked."""
@@ -201,11 +307,13 @@ class Data(Readable):
         splits = {name: getattr(self, name).to(device) for name in ("train", "val", "test")}
         return replace(self, **splits, mean=mean, std=std)
 
-    def decode(self, inputs: Tensor) -> Tensor:
+    def decode(self, inputs: Any) -> Any:
         """Decode a batch for the model: uint8 inputs are scaled to 0..1 and standardised per channel.
 
-        Other integers stay as they are; all else becomes float32.
+        Other integers stay as they are; all else becomes float32. What datasets give stays as it is.
         """
+        if not self.in_memory:
+            return inputs
         if self._affine is None:
             return inputs if is_integer(inputs) else inputs.to(torch.float32)
         scale, shift = self._affine
@@ -213,7 +321,7 @@ class Data(Readable):
 
     def as_numbers(self) -> "Data":
         """Return the same data with integer inputs as float32, for a model that takes no ids; uint8 ones stay."""
-        if not is_integer(self.train.inputs):
+        if not self.in_memory or not is_integer(self.train.inputs):
             return self
 
         def numbers(split: Split) -> Split:
@@ -291,7 +399,7 @@ def check_raw(raw: RawData) -> None:
         if unnamed:
             raise DataError(f"class_names has {unnamed[0]!r}, which must be text")
     for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
-        if split is not None:
+        if split is not None and split.in_memory:
             check_split(split, where, raw.train, raw.num_classes)
 
 
@@ -333,8 +441,11 @@ def check_labels(targets: Tensor, where: str, num_classes: int) -> None:
         )
 
 
-def describe(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape[1:])}"
+def describe(batch: Any) -> str:
+    """Write the type and the shape of a sample of a batch."""
+    if isinstance(batch, Tensor):
+        return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape[1:])}"
+    return shapes(mapped(lambda tensor: tensor[0], batch))
 
 
 def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:

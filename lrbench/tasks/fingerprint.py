@@ -74,7 +74,7 @@ def fingerprint(value: Any, version: str | None = None) -> str:
     Raises:
         TaskError: there is no version, and the value holds something that has no identity beyond this process.
     """
-    return text_digest(*_Walk(version).walk(value))
+    return text_digest(*Walk(version).walk(value))
 
 
 def from_library(module_name: str | None) -> bool:
@@ -99,7 +99,7 @@ def package_of(part: Any) -> str:
     return module_of(part).partition(".")[0]
 
 
-class _Walk:
+class Walk:
     """A traversal of a value that yields text tokens.
 
     An object that was visited before is yielded as the number of its first visit, which ends cycles. Immutable values
@@ -168,7 +168,7 @@ class _Walk:
 
     def unordered(self, value: Any) -> Iterator[str]:
         yield type(value).__name__
-        yield from sorted(text_digest(*_Walk(self.version).walk(member)) for member in value)
+        yield from sorted(text_digest(*Walk(self.version).walk(member)) for member in value)
 
     def mapping(self, value: Any) -> Iterator[str]:
         return self.walk_all("dict", (part for item in value.items() for part in item))

@@ -22,6 +22,7 @@ from lrbench.errors import TaskError, one_line
 from lrbench.files import working_directory_kept
 from lrbench.reproducible import seed_generators
 from lrbench.tasks.fingerprint import from_library
+from lrbench.tasks.nested import shapes
 from lrbench.tasks.optimizer_state import (
     Groups,
     HasModes,
@@ -41,8 +42,8 @@ QUOTED = 300
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-Samples = tuple[Tensor, Tensor]
+Loss = Callable[[Any, Any], Tensor]
+Samples = tuple[Any, Any]
 Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -108,14 +109,14 @@ def backpropagate(where: str, network: nn.Module, loss: Loss, samples: Samples, 
     """
     inputs, targets = samples
     network.train().zero_grad()
-    seed_generators(step, inputs.device)
+    seed_generators(step, torch.device("cpu"))
 
     def passes() -> Tensor:
         found = loss(network(inputs), targets)
         found.backward()
         return found
 
-    found: Tensor = attempt(f"{where}: a training step on a batch of shape {list(inputs.shape)} fails", passes)
+    found: Tensor = attempt(f"{where}: a training step on a batch of shape {shapes(inputs)} fails", passes)
     return found
 
 

@@ -20,7 +20,7 @@ from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.data import Data, Split, is_integer
+from lrbench.tasks.data import Data, is_integer
 from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
 from lrbench.tasks.groups import Groups
 from lrbench.tasks.library_optimizers import LibraryOptimizer
@@ -37,8 +37,10 @@ from lrbench.tasks.limits import (
 )
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.models.registered import RegisteredModel
+from lrbench.tasks.nested import logits_of, moved, shapes
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
+from lrbench.tasks.split import Batch, Split
 from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
 
 DEFAULT_OPTIMIZER = SGD()
@@ -46,7 +48,7 @@ DEFAULT_OPTIMIZER = SGD()
 NO_GROUPS = Groups()
 
 EVALUATION_BATCH = 500
-"""Samples that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
+"""Samples in memory that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
 
 WITHOUT: Mapping[str, Any] = {"clip_norm": None, "clip_value": None, "micro_batch": None, "label_smoothing": 0.0}
@@ -228,6 +230,11 @@ class Task(AnyTask):
         return "top1" if self.metric is None else LOSS
 
     @property
+    def compares_outputs(self) -> bool:
+        """Whether scores compare the outputs of an evaluation with its targets, beside the loss."""
+        return self.metric != LOSS or self.data.num_classes is not None
+
+    @property
     def margin(self) -> float | None:
         if isinstance(self.metric, Metric):
             return self.metric.margin
@@ -269,7 +276,7 @@ class Task(AnyTask):
     @property
     def device(self) -> torch.device:
         """Where the data lies, and so where the task is trained."""
-        return self.data.train.inputs.device
+        return self.data.device
 
     @cached_property
     def fingerprint(self) -> str:
@@ -325,7 +332,7 @@ class Task(AnyTask):
         groups need no gradients.
         """
         network = self.model().to(self.device)
-        network = _materialized(network, lambda: self.data.decode(self.data.train.inputs[:2]))
+        network = _materialized(network, lambda: self.data.decode(self.data.train.first(2).inputs))
         return self.groups.freeze(network).train()
 
     def new_optimizer(self, network: nn.Module, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
@@ -374,18 +381,21 @@ class Task(AnyTask):
             return task
         return task.with_(optimizer=optimizer_of(options, task.optimizer))
 
-    def mean_loss(self, split: Split, outputs: Callable[[Tensor], Tensor]) -> float:
-        """Compute the loss over a split, the mean over samples, of a network or another function of decoded inputs."""
+    def mean_loss(self, split: Split, outputs: Callable[[Batch], Any]) -> float:
+        """Compute the loss over a split, the mean over samples, of what a function returns for each batch.
+
+        A batch is of `EVALUATION_BATCH` samples in memory, or as large as those of training where it is loaded.
+        """
         total = 0.0
-        for first in range(0, len(split), EVALUATION_BATCH):
-            inputs, targets = (part[first : first + EVALUATION_BATCH] for part in (split.inputs, split.targets))
-            total += float(self.loss(outputs(self.data.decode(inputs)), targets)) * len(inputs)
+        for batch in split.evaluated(EVALUATION_BATCH if split.in_memory else self.batch_size):
+            total += float(self.loss(outputs(batch), batch.targets)) * len(batch.indices)
         return total / len(split)
 
     def _untrained_loss(self) -> float:
         with deterministic(), torch.inference_mode():
             seed_generators(stream_seed(0, "initial weights"), self.device)
-            loss = self.mean_loss(self.data.val, self.network().eval())
+            network = self.network().eval()
+            loss = self.mean_loss(self.data.val, lambda batch: network(self.data.decode(batch.inputs)))
         if not math.isfinite(loss):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
         return loss
@@ -435,7 +445,7 @@ class Task(AnyTask):
 
     def _check_augmentation(self) -> None:
         """Two samples through the augmentation."""
-        batch = self._samples.inputs
+        batch = moved(self.data.train.first(2).inputs, "cpu")
         expected = f"{_dtype(batch)} {list(batch.shape)}"
         for augment in self.augment:
             name = getattr(augment, "__name__", None) or _kind(augment)
@@ -452,20 +462,17 @@ class Task(AnyTask):
     def _check_model(self) -> None:
         """Two samples through the model, the loss and the optimizer's making; two steps where some of it is foreign."""
         where = f"task '{self.name}'"
-        inputs, targets = self.data.decode(self._samples.inputs.to(self.device)).cpu(), self._samples.targets
+        samples = self.data.train.first(2)
+        inputs, targets = (moved(part, "cpu") for part in (self.data.decode(samples.inputs), samples.targets))
         with torch.no_grad():
             network = self._new_network(where)
-            failing = f"{where}: the model fails on a batch of shape {list(inputs.shape)}"
-            if is_integer(inputs):
+            failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}"
+            if isinstance(inputs, Tensor) and is_integer(inputs):
                 failing += " of integers, which must be floating-point inputs where they are no ids"
             outputs = attempt(failing, network.train(), inputs)
-        if not isinstance(outputs, Tensor):
-            raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
-        expected = [len(inputs), self.data.num_classes]
-        if self.data.num_classes is not None and list(outputs.shape) != expected:
-            raise TaskError(f"{where}: the model's output has shape {list(outputs.shape)}; {expected} is needed")
-        shapes = f"outputs {list(outputs.shape)} and targets {list(targets.shape)}"
-        loss = attempt(f"{where}: the loss fails on {shapes}", self.loss, outputs, targets)
+        self._check_outputs(where, outputs, targets, len(samples.indices))
+        given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
+        loss = attempt(f"{where}: the loss fails on {given}", self.loss, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
         named = self.groups.freeze(network).named_parameters()
@@ -492,17 +499,33 @@ class Task(AnyTask):
             object.__setattr__(self, "keeps_more_than_state", more and package_of(optimizer) != "torch")
         object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
 
+    def _check_outputs(self, where: str, outputs: Any, targets: Any, samples: int) -> None:
+        """Check that outputs are what scores need; where only the loss is given them, they may be anything."""
+        if self.data.in_memory and not isinstance(outputs, Tensor):
+            raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
+        if self.data.num_classes is None:
+            return
+        logits, expected = logits_of(outputs), [samples, self.data.num_classes]
+        if not isinstance(logits, Tensor):
+            raise TaskError(
+                f"{where}: the model returns a {_kind(outputs)} where a tensor or one as `logits` is needed"
+            )
+        if list(logits.shape) != expected:
+            raise TaskError(f"{where}: the model's output has shape {list(logits.shape)}; {expected} is needed")
+        labels = attempt(f"{where}: a batch {shapes(targets)} has no {self.data.target!r}", self.data.scored, targets)
+        if not isinstance(labels, Tensor) or labels.is_floating_point() or list(labels.shape) != [samples]:
+            name = "target=" if self.data.target is None else f"target={self.data.target!r}"
+            raise TaskError(
+                f"{where}: the class labels of a batch of {samples} are {shapes(labels)}, which must be integers "
+                f"[{samples}]; {name} names them in a batch that is no pair"
+            )
+
     def _held(self) -> str:
         """Digest what the code of model and loss holds; empty where that has no identity or a version stands for it."""
         try:
             return "" if self.version is not None else fingerprint((self.model, self.loss))
         except TaskError:
             return ""
-
-    @property
-    def _samples(self) -> Split:
-        """Two train samples, on the CPU, to try the parts on."""
-        return self.data.train.take(torch.arange(min(2, len(self.data.train)), device=self.device)).to("cpu")
 
     def _new_network(self, where: str) -> nn.Module:
         seed_generators(0, torch.device("cpu"))

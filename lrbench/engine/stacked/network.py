@@ -109,6 +109,8 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
         return f"the stacked engine trains in float32, not in {task.precision}"
     if task.micro_batch is not None:
         return "the stacked engine has no micro_batch"
+    if not task.data.in_memory:
+        return "its samples are loaded from datasets, and the stacked engine needs them in memory"
     found = stacked_network(task)
     return found if isinstance(found, str) else None
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.engine.batches import batch_indices, train_batch
+from lrbench.engine.batches import batch_indices, train_inputs
 from lrbench.engine.evaluation import Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, LaneTensors
 from lrbench.engine.stacked.network import Network, losses, stacked_network
@@ -128,16 +128,17 @@ class Stack:
 
     def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
         """Return the decoded batches [K, ..., B] of one iteration."""
+        stored = self.task.data.train.inputs
         if not self.task.augment:
-            samples = self.task.data.train.inputs.index_select(0, indices.view(-1))
+            samples = stored.index_select(0, indices.view(-1))
         else:
             samples = torch.cat(
                 [
-                    train_batch(self.task, seed, step + iteration, batch, self._augmentation)
+                    train_inputs(self.task, seed, step + iteration, stored[batch], self._augmentation)
                     for seed, step, batch in zip(seeds, steps, indices, strict=True)
                 ]
             )
-        inputs = self.task.data.decode(samples)
+        inputs: Tensor = self.task.data.decode(samples)
         return inputs.view(*indices.shape, *inputs.shape[1:]).movedim(1, -1)
 
     def _batches(self, seeds: Sequence[int], steps: Sequence[int], iterations: int) -> Iterator[Tensor]:

@@ -74,7 +74,7 @@ class LearnAndDrop(Modifier):
     Without augmentation, the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16
     where half of them does, and otherwise computed each iteration, which saves the backward pass only. With
     augmentation, `views` augmented views of each sample are stored, drawn once; with views=0 none are, and
-    augmentation goes on as before.
+    augmentation goes on as before. Of samples that datasets load, nothing is stored.
     While a longer prefix takes over, the outputs of both are in memory.
 
     The learning rate is taken out of the scores, so that a decaying policy does not look like a network that has
@@ -110,7 +110,7 @@ class LearnAndDrop(Modifier):
                 f"LearnAndDrop needs a model of at least {KEPT + 1} units, for the last {KEPT} always stay, "
                 f"and that of task '{task.name}' has {len(units)}"
             )
-        if not task.augment or not self.views:
+        if not task.data.in_memory or not task.augment or not self.views:
             return
         needed = [features_bytes(task, Frozen(n, "bfloat16", self.views)) for n in range(1, len(units) - KEPT + 1)]
         if max(needed) > self._budget:
@@ -174,7 +174,7 @@ class LearnAndDrop(Modifier):
     def _frozen(self, task: Task, units: int) -> Frozen:
         from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
 
-        if task.augment and not self.views:
+        if not task.data.in_memory or (task.augment and not self.views):
             return Frozen(units)
         views = self.views if task.augment else 1
         needed = features_bytes(task, Frozen(units, "float32", views))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from lrbench.tasks.remembered import once_per_task
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
+    from lrbench.tasks.split import Batch
 
 Storage = Literal["float32", "bfloat16", "none"]
 
@@ -75,18 +76,18 @@ class Rest(Trainable):
             raise ValueError(f"{units} units cannot be frozen in a network of {len(chain)}")
         return nn.Sequential(*chain[:units]).eval(), nn.Sequential(*chain[units:])
 
-    def inputs(self, step: int, indices: Tensor) -> Tensor:
+    def inputs(self, step: int, batch: Batch) -> Any:
         if not self.frozen.stored:
             with torch.no_grad():
-                inputs = super().inputs(step, indices)
+                inputs = super().inputs(step, batch)
                 if self.task.draws_elsewhere:
-                    seed_generators(stream_seed(self.seed, "frozen units", step), inputs.device)
+                    seed_generators(stream_seed(self.seed, "frozen units", step), self.task.device)
                 return forward(self.task, self.ahead, inputs)
         if self.features is None:
             self.features = frozen_features(self.task, self.ahead, self.frozen, self.seed)
         generator = self._generator.manual_seed(stream_seed(self.seed, "stored view", step))
-        views = torch.randint(self.frozen.views, (len(indices),), generator=generator).to(self.task.device)
-        rows = self.features.flatten(0, 1).index_select(0, views * self.features.shape[1] + indices)
+        views = torch.randint(self.frozen.views, (len(batch.indices),), generator=generator).to(self.task.device)
+        rows = self.features.flatten(0, 1).index_select(0, views * self.features.shape[1] + batch.indices)
         return _unpacked(rows.float())
 
 
@@ -131,7 +132,8 @@ def frozen_features(task: Task, prefix: nn.Module, frozen: Frozen, seed: int) ->
         samples = augmented(task, task.data.train.inputs[batch], seed, f"view {view}", batch.start, generator)
         if task.draws_elsewhere:
             seed_generators(stream_seed(seed, f"frozen units, view {view}", batch.start), samples.device)
-        return task.data.decode(samples)
+        decoded: Tensor = task.data.decode(samples)
+        return decoded
 
     return _outputs(task, prefix, frozen, inputs)
 
@@ -152,7 +154,7 @@ def _measured_units(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Measure each unit of a task's network: the numbers of its output for a sample, and its forward FLOPs a batch."""
     numbers, flops = [], []
     with callers_generators(), torch.no_grad():
-        outputs = task.data.decode(task.data.train.inputs[: task.batch_size])
+        outputs = task.data.decode(task.data.train.first(task.batch_size).inputs)
         for unit in units_of(task.network().eval()):
             with FlopCounterMode(display=False) as counter:
                 outputs = forward(task, unit, outputs)
@@ -171,11 +173,11 @@ def _feature_batches(task: Task) -> list[slice]:
 def _step_flops(task: Task, frozen: Frozen) -> Flops:
     """Count what a training iteration costs; frozen units cost their forward pass, unless their outputs are stored."""
     with callers_generators():
-        rest = Rest(task, task.network(), 0, frozen)
+        rest, batch = Rest(task, task.network(), 0, frozen), task.data.train.first(task.batch_size)
         with torch.no_grad():
-            inputs = forward(task, rest.ahead, task.data.decode(task.data.train.inputs[: task.batch_size]))
+            inputs = forward(task, rest.ahead, task.data.decode(batch.inputs))
         ahead = Flops() if frozen.stored else Flops(forward=sum(_measured_units(task)[1][: frozen.units]))
-        return ahead + counted_flops(task, rest.trained, inputs)
+        return ahead + counted_flops(task, rest.trained, inputs, batch.targets)
 
 
 def _features_flops(task: Task, frozen: Frozen, before: Frozen) -> Flops:

@@ -13,6 +13,7 @@ from torch import nn
 from lrbench.errors import TaskError
 from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.tasks.depth import FOLLOWERS
+from lrbench.tasks.nested import moved
 
 if TYPE_CHECKING:
     from lrbench.tasks import Task
@@ -53,7 +54,7 @@ def check_units(task: Task) -> tuple[nn.Sequential, ...]:
     Raises:
         TaskError: the network has no units, two of them share parameters, or their outputs are not the network's bits.
     """
-    inputs = task.data.decode(task.data.train.inputs[:2]).cpu()
+    inputs = moved(task.data.decode(task.data.train.first(2).inputs), "cpu")
     with callers_generators(), torch.no_grad():
         network = task.network().cpu()
         name, units = type(network).__name__, units_of(network)
@@ -64,7 +65,7 @@ def check_units(task: Task) -> tuple[nn.Sequential, ...]:
             outputs = []
             for module in (network, nn.Sequential(*units)):
                 network.load_state_dict(initial)
-                seed_generators(0, inputs.device)
+                seed_generators(0, torch.device("cpu"))
                 outputs.append(module(inputs))
             if not torch.equal(outputs[0], outputs[1]):
                 mode = "training" if training else "eval"
