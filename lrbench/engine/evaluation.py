@@ -119,9 +119,15 @@ def forward(task: Task, module: nn.Module, inputs: Any) -> Any:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     if task.precision == "float32":
         return module(inputs)
-    with torch.autocast(task.device.type, dtype=torch.bfloat16):
+    with autocast(task):
         outputs = module(inputs)
     return mapped(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor, outputs)
+
+
+def autocast(task: Task) -> torch.autocast:
+    """Compute in the task's precision."""
+    dtype = getattr(torch, task.precision)
+    return torch.autocast(task.device.type, dtype, enabled=task.precision != "float32")
 
 
 def train_subset(task: Task) -> Split:

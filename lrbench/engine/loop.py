@@ -71,6 +71,11 @@ class Training:
             if (memory := state.memories.get(str(modifier))) is not None:
                 modifier.resume(self, memory, state)
         restore(self.optimizer, state.optimizer, state.groups)
+        self._scaler = torch.amp.GradScaler(task.device.type, enabled=task.precision == "float16")
+        self._scaler.load_state_dict(dict(state.scaler) or self._scaler.state_dict())
+        # Where its first step is skipped, a fused optimizer would go on with a momentum that was never written.
+        vars(self.optimizer)["_step_supports_amp_scaling"] = False
+        self._skipped = state.scaler.get("skipped", 0)
         self.flops = state.flops
         self.diverged_at = state.diverged_at
         self._initial_loss = state.initial_loss
@@ -166,6 +171,7 @@ class Training:
             memories={
                 str(modifier): copied(memory) for modifier, memory in (*self._modifiers, *self._watchers.values())
             },
+            scaler={**self._scaler.state_dict(), "skipped": self._skipped} if self._scaler.is_enabled() else {},
             features=self.trainable.features,
         )
 
@@ -179,13 +185,14 @@ class Training:
         for weight in self.weights.values():
             weight.grad = None
         loss = self._backpropagate(inputs, batch.targets)
+        self._scaler.unscale_(self.optimizer)
         self._call(self._after_backward)
         loss = self._clipped(loss)
         self._call(self._before_step)
         for group in self.optimizer.param_groups:
             own = group.get("lr_policy")
             group["lr"] = (lr if own is None else own(self.step)) * group["lr_ratio"]
-        self.optimizer.step()
+        self._make_step()
         self.step += 1
         self.lr = lr
         return loss
@@ -195,23 +202,34 @@ class Training:
         task, network = self.task, self.trainable.trained
         if task.micro_batch is None:
             loss = task.train_loss(forward(task, network, inputs), targets)
-            loss.backward()
+            self._scaler.scale(loss).backward()
             return loss.detach()
         total = torch.zeros((), device=task.device)
         for part, wanted, share in in_micro_batches(task, inputs, targets):
             loss = task.train_loss(forward(task, network, part), wanted) * share
-            loss.backward()
+            self._scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
     def _clipped(self, loss: Tensor) -> Tensor:
-        """Clip the gradients, and return the loss, NaN where their norm is not finite."""
+        """Clip the gradients, and return the loss, NaN where their norm is not finite and the step is not skipped."""
         if self.task.clip_norm is not None:
             norm = nn.utils.clip_grad_norm_(self.weights.values(), self.task.clip_norm)
-            loss = torch.where(norm.isfinite(), loss, math.nan)
+            if not self._scaler.is_enabled():
+                loss = torch.where(norm.isfinite(), loss, math.nan)
         if self.task.clip_value is not None:
             nn.utils.clip_grad_value_(self.weights.values(), self.task.clip_value)
         return loss
+
+    def _make_step(self) -> None:
+        """Make the optimizer's step, unless the loss was scaled so that gradients overflow."""
+        if not self._scaler.is_enabled():
+            self.optimizer.step()
+            return
+        before = self._scaler.get_scale()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self._skipped += self._scaler.get_scale() < before
 
     def _call(self, events: Sequence[tuple[Event, Memory]]) -> None:
         if events:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from lrbench.engine.batches import augmented
-from lrbench.engine.evaluation import forward
+from lrbench.engine.evaluation import autocast, forward
 from lrbench.engine.loop import Training
 from lrbench.reproducible import seed_numpy_and_python
 from lrbench.streams import stream_seed
@@ -39,7 +39,7 @@ def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn
     network = copy_with_weights(network, {})
     task = training.task
     ahead, trained = training.trainable.split(network)
-    with torch.no_grad(), torch.autocast(task.device.type, torch.bfloat16, enabled=task.precision == "bfloat16"):
+    with torch.no_grad(), autocast(task):
         update_bn((forward(task, ahead, inputs) for inputs in _train_batches(training)), trained)
     return network
 

@@ -67,6 +67,8 @@ class State:
         since_evaluation: the training losses since the last evaluation.
         flops: floating-point operations of training so far.
         memories: the memory of each modifier and watcher, by its text.
+        scaler: the state of the loss's scaler (`torch.amp.GradScaler`), and the number of steps that it has skipped;
+            empty where the task's precision needs none.
         features: inputs of the part that is trained, where a modifier keeps them (`Trainable`). They follow from the
             rest, so that they are no part of the state's identity, and neither copied nor saved with it.
         diverged_at: the number of iterations after which the run was found to have diverged, or None.
@@ -82,6 +84,7 @@ class State:
     memories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diverged_at: int | None = None
     groups: Sequence[Mapping[str, Any]] = ()
+    scaler: Mapping[str, float] = field(default_factory=dict)
     features: Tensor | None = field(default=None, compare=False)
 
     @classmethod

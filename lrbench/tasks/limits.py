@@ -10,7 +10,7 @@ from lrbench.policy.kind import short_repr
 MOST_STEPS = 50_000_000
 """The longest budget, in iterations: the learning rates of one run are 8 bytes each in memory, several times over."""
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 CurveSamples = int | Literal["all"] | None
 """Validation samples of the evaluations before the last: None for as many as cost a twentieth of the training."""
@@ -75,7 +75,7 @@ def check_numerics(where: str, task: Any) -> None:
     precision, divergence_factor = task.precision, task.divergence_factor
     if precision not in get_args(Precision):
         hint = did_you_mean(str(precision), get_args(Precision))
-        raise TaskError(f"{where}: precision = {precision!r} must be 'float32' or 'bfloat16'{hint}")
+        raise TaskError(f"{where}: precision = {precision!r} must be 'float32', 'bfloat16' or 'float16'{hint}")
     check_divergence_factor(where, divergence_factor)
     for name in ("clip_norm", "clip_value"):
         limit = getattr(task, name)

@@ -89,6 +89,9 @@ class Task(AnyTask):
     normalisation or dropout sees the smaller batches. `label_smoothing` is that of torch's cross-entropy in the
     training loss alone: validation and test losses stay those of `loss`, comparable between its values.
 
+    With `precision` "float16" torch's `GradScaler` scales the loss. A step whose gradients overflow is skipped and
+    counted in the run's fact `skipped_steps`; it is no divergence.
+
     `version` replaces the code of the user's own functions in the fingerprint.
 
     Raises TaskError when built with settings that could not be trained: two samples are put through augmentation and

@@ -128,6 +128,8 @@ class Run:
             return {"status": "diverged", "diverged_at": state.diverged_at or state.step}
         costs = {"forward_flops": state.flops.forward, "backward_flops": state.flops.backward}
         numbers = final(self.task, seen) | costs
+        if state.scaler:
+            numbers["skipped_steps"] = state.scaler["skipped"]
         for modifier in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
             numbers |= modifier.facts(state.memories[str(modifier)])
         return {"status": "finished", "final": numbers}

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrbench.engine import Evaluation, State, Training, advance, advance_stacked, begin, identical
+from lrbench.engine import (
+    Evaluation,
+    State,
+    Training,
+    advance,
+    advance_stacked,
+    begin,
+    identical,
+    state_from_bytes,
+    state_to_bytes,
+)
 from lrbench.engine.batches import batch_indices
 from lrbench.engine.flops import step_flops
 from lrbench.modifiers import LearnAndDrop, Memory, Modifier
@@ -89,7 +99,51 @@ def test_a_setting_of_the_step_does_what_a_plain_loop_does(
     assert not identical(dict(state.model), dict(trained(plain_task, steady(plain_task))[0].model))
 
 
+class Steep(nn.Module):
+    """A network whose gradients overflow in float16 where the loss is scaled by more than about 2,000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(300 * x) / 10
+        return outputs
+
+
+def test_float16_scales_the_loss_and_skips_steps_as_a_plain_loop_with_a_scaler(mlp_task: Task) -> None:
+    scales = [2.0**16]
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor) -> None:
+        with torch.autocast("cpu", torch.float16):
+            outputs = network(inputs)
+        (F.cross_entropy(outputs.float(), targets) * scales[-1]).backward()
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        for gradient in gradients:
+            gradient /= scales[-1]
+        if all(gradient.isfinite().all() for gradient in gradients):
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            scales.append(scales[-1])
+        else:
+            scales.append(scales[-1] / 2)
+
+    task = mlp_task.with_(model=Steep, precision="float16", clip_norm=1.0)
+    state, _ = trained(task, steady(task))
+    assert identical(dict(state.model), by_hand(task, steady(task), step))
+    assert state.scaler["scale"] == scales[-1] < scales[0]
+    assert state.scaler["skipped"] == math.log2(scales[0] / scales[-1])
+    assert state.diverged_at is None
+
+
+def test_a_loss_that_is_not_finite_in_float16_is_divergence(mlp_task: Task) -> None:
+    task = mlp_task.with_(precision="float16")
+    assert trained(task, steady(task, 1e30))[0].diverged_at == 2
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
+    "float16": {"precision": "float16", "clip_norm": 0.1, "micro_batch": 5},
+    "overflow": {"precision": "float16", "model": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(8), Steep())},
     "norm": {"clip_norm": 0.1},
     "value and norm": {"clip_value": 0.02, "clip_norm": 0.1},
     "micro-batches": {"micro_batch": 6},
@@ -107,6 +161,7 @@ def test_with_each_setting_a_run_in_pieces_and_a_fork_equal_the_whole_run(
     lrs = np.linspace(0.1, 0.01, task.steps)
     state, evaluations = trained(task, lrs)
     fork, seen = advance(task, begin(task, 3), lrs[:11])
+    fork = state_from_bytes(state_to_bytes(fork))
     for start, stop in ((11, 12), (12, task.steps)):
         fork, more = advance(task, fork, lrs[start:stop])
         seen += more

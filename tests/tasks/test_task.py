@@ -308,7 +308,7 @@ def broken() -> nn.Module:
         ({"steps": "100"}, "steps = '100'"),
         ({"eval_every": 101}, "eval_every = 101 is more than steps = 100"),
         ({"eval_every": -1}, "eval_every = -1"),
-        ({"precision": "float16"}, "precision = 'float16' must be 'float32' or 'bfloat16'"),
+        ({"precision": "float64"}, "precision = 'float64' must be 'float32', 'bfloat16' or 'float16'"),
         ({"curve_samples": 0}, "curve_samples = 0 must be an integer >= 1"),
         ({"clip_norm": 0}, "clip_norm = 0 must be a finite number above 0"),
         ({"clip_norm": math.inf}, "clip_norm = inf must be a finite number above 0"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 import lrbench.training.runner
 from lrbench.engine import Memory, Modifier, Training, Watcher
@@ -305,6 +306,14 @@ def test_what_learn_and_drop_dropped_is_stored_and_exported(study: Make, store: 
     assert rows[str(eager)]["dropped_units"] >= 1
     assert "dropped, outputs stored as float32" in rows[str(eager)]["drops"]
     assert rows[str(eager)]["forward_flops"] < rows[""]["forward_flops"]
+
+
+def test_the_steps_that_float16_skipped_are_stored_and_exported(study: Make, store: Store, task: Task) -> None:
+    half = task.with_(precision="float16", loss=lambda outputs, targets: 1000 * cross_entropy(outputs, targets))
+    run(study("FIX(k0=1e-6)", tasks=(half,), seeds=(0,)), store)
+    run(study("FIX(k0=1e-6)", tasks=(task,), seeds=(0,), name="full"), store)
+    assert export("small", store)["skipped_steps"].tolist()[0] > 0
+    assert "skipped_steps" not in export("full", store)
 
 
 class Opaque(nn.Module):
