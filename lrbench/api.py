@@ -124,7 +124,7 @@ class Lab:
 
     Every function of lrbench that trains is a method of a lab; called without one, it makes a lab for itself. A method
     takes the arguments of a lab too, in place of the lab's own for that call. A lab opens its store when it first needs
-    it, and closes it at the end of a `with` block, unless it was given open:
+    it, and closes it at the end of a `with` block, unless it was given open::
 
         with lrbench.Lab(store="runs.db", workers=4) as lab:
             lab.run("quickstart")

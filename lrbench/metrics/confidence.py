@@ -37,7 +37,7 @@ class ReliabilityBins:
     """[bins], fraction of the bin's samples that are correct, nan where the bin is empty."""
 
     def expected_calibration_error(self) -> float:
-        """Return ECE, the mean over samples of |accuracy - confidence| of their bin, from 0 to 1 (Guo et al. 2017)."""
+        """Return ECE, the mean `|accuracy - confidence|` of the samples' bins, from 0 to 1 (Guo et al. 2017)."""
         gaps = np.abs(self.accuracy - self.confidence)
         return float(np.nansum(gaps * self.count) / self.count.sum())
 

@@ -1,13 +1,15 @@
 """Learning-rate policies as values.
 
-from lrbench.policy import SINEXP, STEP, parse
+For example::
 
-policy = SINEXP(k0=0.01, k1=0.06, gamma=0.99994, l=2000)
-policy(1000)                                       # the LR of iteration 1000
-policy.lrs(0, 70_000)                              # float64 [70000]
-str(policy)                                        # 'SINEXP(k0=0.01, k1=0.06, gamma=0.99994, l=2000)'
-portable = parse("STEP(k0=0.1, gamma=0.1, l=0.25dur).warmup(0.05dur)")
-portable.bind(steps=4000, steps_per_epoch=100)(1000)
+    from lrbench.policy import SINEXP, STEP, parse
+
+    policy = SINEXP(k0=0.01, k1=0.06, gamma=0.99994, l=2000)
+    policy(1000)                                       # the LR of iteration 1000
+    policy.lrs(0, 70_000)                              # float64 [70000]
+    str(policy)                                        # 'SINEXP(k0=0.01, k1=0.06, gamma=0.99994, l=2000)'
+    portable = parse("STEP(k0=0.1, gamma=0.1, l=0.25dur).warmup(0.05dur)")
+    portable.bind(steps=4000, steps_per_epoch=100)(1000)
 """
 
 from typing import TYPE_CHECKING

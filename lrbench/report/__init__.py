@@ -1,6 +1,6 @@
 """Pictures and tables of policies and of what a store knows; each picture is a function that returns a figure.
 
-In a notebook
+The ranking of a study in the store, in a notebook::
 
     from lrbench.report import ranking_figure, study_frames
 
@@ -8,7 +8,7 @@ In a notebook
         study = study_frames("quickstart", store)
     ranking_figure(study.policies)
 
-draws the ranking of a study in the store. The names below are loaded when they are first used.
+The names below are loaded when they are first used.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class StudyPolicy:
 class Study(Readable):
     """Policies that are compared: each is trained on every task with every seed.
 
-    The keys are those of study files, and each value may be as there, or a Python object:
+    The keys are those of study files, and each value may be as there, or a Python object::
 
         Study(policies={"flat": "FIX(k0=0.1)", "wave": TRI(k0=0.01, k1=0.1, l=50)}, task="mnist1d-mlp", seeds=3)
 

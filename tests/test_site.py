@@ -1,0 +1,100 @@
+"""The sources of the documentation site are whole; `.ci/run` builds all of it, with warnings as errors."""
+
+import re
+import runpy
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import api
+import gallery
+import pytest
+import sources
+
+from lrbench.policy import catalog, catalogs, functions
+
+DOCS = Path(sources.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    sources.lay_out(folder)
+    return folder
+
+
+def listed(document: Path) -> list[Path]:
+    """The documents in the toctrees of one, those in theirs, and itself."""
+    trees = re.findall(
+        r"(?::::\{|\.\. )toctree.*?\n\n(.*?)\n(?::::|\Z)", document.read_text(encoding="utf-8"), re.DOTALL
+    )
+    files = [document.parent / name for name in "\n".join(trees).split()]
+    found = [file if file.is_file() else file.with_name(f"{file.name}.rst") for file in files]
+    return [document, *(below for file in found for below in listed(file))]
+
+
+def test_every_page_is_in_a_toctree_once(laid_out: Path) -> None:
+    pages = sorted(file for file in laid_out.rglob("*") if file.suffix in (".md", ".rst"))
+
+    assert sorted(listed(laid_out / "index.md")) == pages
+
+
+def test_a_page_of_the_guide_that_no_page_links_to_comes_last(tmp_path: Path) -> None:
+    for name in ("added", "first", "second"):
+        (tmp_path / f"{name}.md").write_text(f"# {name}\n")
+    index = tmp_path / "README.md"
+    index.write_text("First [one](first.md), then the table: [two](second.md), [one](first.md).")
+
+    assert [page.stem for page in sources.in_order(tmp_path, index)] == ["second", "first", "added"]
+
+
+def test_links_lead_to_the_places_of_the_site_and_code_stays_as_it_is() -> None:
+    page = sources.ROOT / "lrbench" / "guide" / "policies.md"
+    text = sources.relinked(page, sources.places())
+
+    assert "[lr_curves.svg](../figures/quickstart/lr_curves.svg)" in text
+    assert "`lr = policies[i](t);" in text
+    contributing = sources.relinked(sources.ROOT / "lrbench" / "ARCHITECTURE.md", sources.places())
+    assert "](contributing.md#where-things-go)" in contributing
+
+
+def test_a_link_to_what_the_site_lacks_is_named(tmp_path: Path) -> None:
+    page = sources.GUIDE / "policies.md"
+    placed = {file: place for file, place in sources.places().items() if file.suffix != ".svg"}
+
+    with pytest.raises(LookupError, match=r"lrbench/guide/policies.md links to .*lr_curves.svg"):
+        sources.relinked(page, placed)
+
+
+def test_every_public_name_is_documented_once() -> None:
+    text = "\n".join(api.pages().values())
+    documented = re.findall(r"^\.\. (?:autoclass|autofunction|py:data):: (\S+)$", text, re.MULTILINE)
+    homes = [name.rpartition(".") for name in documented]
+    found = [id(api.public(import_module(package))[name]) for package, _, name in homes]
+    public = {id(value) for package in api.PACKAGES for value in api.public(import_module(package)).values()}
+
+    assert len(found) == len(set(found))
+    assert set(found) == public
+
+
+def test_a_name_that_is_no_class_has_what_is_written_below_it() -> None:
+    assert "training of a study's own" not in api.documented("lrbench.store", "ENDED")
+    assert "final" in api.documented("lrbench.store", "ENDED")
+
+
+def test_the_gallery_has_every_function_and_every_policy_of_the_catalogs() -> None:
+    page = gallery.page()
+
+    assert sorted(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == sorted(functions())
+    for name in catalogs():
+        for entry in catalog(name).values():
+            assert page.count(f"<strong>{name}/{entry.name}</strong>") == 1
+
+
+def test_the_configuration_names_extensions_and_styles_that_are_there() -> None:
+    configuration = runpy.run_path(str(DOCS / "conf.py"))
+
+    assert all(map(find_spec, configuration["extensions"]))
+    assert all(
+        (Path(configuration["html_static_path"][0]) / name).is_file() for name in configuration["html_css_files"]
+    )
