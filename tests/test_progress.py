@@ -5,7 +5,7 @@ import os
 import pty
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -16,9 +16,9 @@ import pytest
 
 import lrbench
 from lrbench.training.listener import NullListener
-from tests.small_search import SERIAL, task
+from tests.small_search import SERIAL, make, task
 
-__all__ = ["task"]
+__all__ = ["make", "task"]
 
 
 class NotebookStream(io.StringIO):
@@ -144,6 +144,21 @@ def test_a_notebook_with_widgets_gets_a_bar_with_the_leader(
     assert re.search(r"2/2 runs.*FIX\(k0=0\.1\) [01]\.\d{4}", bar)
     assert "2 runs, 0 cached, 2 to train" in shown[0].html
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("columns", ["100", "44"])
+def test_a_search_shows_one_bar_for_all_of_it_and_one_for_the_batch_at_hand_with_whole_times(
+    make: Callable[..., lrbench.Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with terminal(monkeypatch) as shown:
+        lrbench.search(make(policies=8, confirm=1), store=tmp_path / "runs.db", **SERIAL)
+
+    frames = re.split(r"\x1b\[1A|\x1b\[2K\r|\r\n", "".join(shown))
+    lines = [line for frame in frames if (line := re.sub(r"\x1b\[[\d;?]*\w", "", frame).strip())]
+    assert {line.split()[0] for line in lines} == {"hunt", "training"}
+    assert "8 policies" in next(line for line in reversed(lines) if line.startswith("hunt"))
+    assert all(re.search(r" (\d:\d\d:\d\d|-:--:--)( |$)", line) for line in lines)
 
 
 def test_a_pipe_gets_nothing(

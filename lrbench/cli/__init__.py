@@ -18,7 +18,9 @@ from lrbench.cli.commands.run import run
 from lrbench.cli.commands.score import score
 from lrbench.cli.commands.search import search
 from lrbench.cli.commands.show import show
+from lrbench.cli.commands.status import status
 from lrbench.cli.commands.verify import verify
+from lrbench.cli.commands.watch import watch
 from lrbench.cli.errors import OneSentenceGroup
 from lrbench.cli.help import PlainCommand
 from lrbench.cli.standard_streams import prepare_standard_streams
@@ -34,7 +36,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "verify": verify,
     },
     "Look, without training": {"show": show, "list": list_names, "guide": guide},
-    "Ask the store": {"compare": compare, "report": report, "plot": plot, "export": export},
+    "Ask the store": {
+        "status": status,
+        "watch": watch,
+        "compare": compare,
+        "report": report,
+        "plot": plot,
+        "export": export,
+    },
 }
 """The commands by their names, under the titles that the help has for them."""
 

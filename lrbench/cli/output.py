@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from lrbench.cli.errors import Session
 from lrbench.cli.stdout import say, stdout
-from lrbench.display.printable import terminal_console
+from lrbench.display.printable import in_colour, terminal_console
 from lrbench.display.readable import LINE_WIDTH, Block, as_text
 from lrbench.display.table import Column, Row, Table
 
@@ -58,21 +58,7 @@ def print_blocks(blocks: Iterable[Block], session: Session) -> None:
         if console is None or isinstance(block, str):
             say(as_text([block], line_width(session)))
         else:
-            _print_in_colour(block, console)
-
-
-def _print_in_colour(table: Table, console: Console) -> None:
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    if table.title:
-        console.print(table.title, style="italic", markup=False)
-    shown = RichTable(box=None, pad_edge=False)
-    for column in table.columns:
-        shown.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    for row in table.cells:
-        shown.add_row(*(Text(cell.text, style=cell.style) for cell in row))
-    console.print(shown)
+            console.print(in_colour(block))
 
 
 def print_dim(line: str, session: Session) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from lrbench.display.readable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
+
+    from lrbench.display.table import Table
 
 
 class PrintableStream:
@@ -64,3 +66,17 @@ def printable_console(stream: TextIO, *, notebook: bool = False) -> Console:
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     return PrintableConsole(file=stream, force_jupyter=notebook, highlight=False, markup=False, emoji=False)
+
+
+def in_colour(table: Table) -> Group:
+    """Make what a rich console shows of a table."""
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=None, pad_edge=False)
+    for column in table.columns:
+        shown.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in table.cells:
+        shown.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+    return Group(*([Text(table.title, style="italic")] if table.title else []), shown)

@@ -22,6 +22,7 @@ from lrbench.policy_search.rungs import train_rungs
 from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest
 from lrbench.policy_search.staging import Continued
 from lrbench.study.study import StudyPolicy
+from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
     """
     if mirror_to is not None:
         mirror(search, [], mirror_to)
+    listener = NullListener() if trainer.listener is None else trainer.listener
+    listener.searched(search.name, 0, 0.0)
     search, test = _with_range(search, trainer)
     history = read_history(search, trainer.store)
     if test is not None and test.steps_trained:
@@ -162,6 +165,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
             history = write_training(search, history.batches - 1, tally.steps_trained, trainer.store)
         if mirror_to is not None:
             mirror(search, known.phases(), mirror_to)
+        listener.searched(search.name, len(known.asked), 1.0 if exhausted else known.share())
         if exhausted or known.spent():
             break
         asked = _ask(known)
@@ -221,8 +225,12 @@ class SearchState:
 
     def spent(self) -> bool:
         """Whether no batch follows."""
+        return self.share() >= 1
+
+    def share(self) -> float:
+        """Return the share of the budget that is spent: that of policies, or of iterations where it is larger."""
         steps = self.search.steps
-        return self.room <= 0 or (steps is not None and self.steps_nominal() >= steps)
+        return max(len(self.asked) / self.search.policies, 0.0 if steps is None else self.steps_nominal() / steps)
 
     def phases(self) -> list[Phase]:
         """List the phases up to that of the next batch."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class Listener(Protocol):
     """An observer of the training of a study, such as a progress bar."""
 
+    def searched(self, name: str, policies: int, share: float) -> None:
+        """Note the policies that a search has tried, and the share of its budget that is spent, as it goes on."""
+
     def planned(self, backlog: Backlog) -> None:
         """Note that a stage begins."""
 
@@ -32,6 +35,9 @@ class Listener(Protocol):
 
 class NullListener:
     """A listener that does nothing."""
+
+    def searched(self, name: str, policies: int, share: float) -> None:
+        pass
 
     def planned(self, backlog: Backlog) -> None:
         pass

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,22 @@ def test_the_winner_is_printed_beside_its_search_score_and_the_second_time_for_n
     assert "the winner: " in told.stdout
     again = lrbench("search", file)
     assert again.stdout == told.stdout
-    assert ", 0 to train" in again.stderr.splitlines()[-1]
+    assert again.stderr.splitlines()[-1].startswith("hunt: 6 policies, 100%, 0:00:0")
+
+
+def test_a_search_in_a_pipe_has_few_lines_and_none_a_round(lrbench: Command, searched: Path) -> None:
+    lines = lrbench("search", searched, "--policies", "9", *SERIAL).stderr.splitlines()
+
+    assert all(line.startswith("hunt: ") for line in lines)
+    assert any(re.match(r"hunt: 9 policies, 100%, 0:00:\d\d", line) for line in lines)
+    assert len(lines) <= 4
+
+
+def test_a_search_that_is_over_is_watched_as_the_study_of_its_last_part(lrbench: Command, searched: Path) -> None:
+    watched = lrbench("watch", searched)
+
+    assert watched.exit_code == 0, watched.stderr
+    assert watched.stdout.startswith("hunt: confirmed on mnist1d-mlp")
 
 
 def test_json_is_one_document_that_a_longer_search_goes_on_from(lrbench: Command, searched: Path) -> None:

@@ -1,0 +1,111 @@
+"""How far the studies of a store are, and who trains them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lrbench.display.names import many
+from lrbench.store import ENDED, Holder, Store, StudyEntry
+
+if TYPE_CHECKING:
+    from lrbench.study.results import Results
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """The runs of a study by status, their iterations, and the coordinators that train some of them.
+
+    Attributes:
+        total: all runs that the study may take; a race may take fewer.
+        ended: those whose numbers are final.
+        failed: those that raised an error.
+        steps, done: the iterations of all runs, and those that were trained, each run counted by itself.
+        confirms: whether runs on fresh seeds follow that are not planned yet.
+        coordinators: those that are alive and hold runs of the study, with their numbers.
+        others: the number of other coordinators that are alive.
+    """
+
+    entry: StudyEntry
+    total: int
+    ended: int
+    failed: int
+    steps: int
+    done: int
+    confirms: bool
+    coordinators: tuple[Holder, ...]
+    others: int
+
+    @classmethod
+    def of(cls, entry: StudyEntry, store: Store) -> StudyProgress:
+        """Read the progress of a study."""
+        record, slots = store.study(entry.id)
+        steps = {task.name: task.steps for task in record.tasks}
+        budgets = {slot.run: steps[slot.task] for slot in slots}
+        begun, alive = store.progress(entry.id), store.coordinators()
+        by_status = Counter(run.status for run in begun.values())
+        held = [Holder(one.machine, one.process, len(one.runs & budgets.keys())) for one in alive]
+        return cls(
+            entry=entry,
+            total=len(budgets),
+            ended=sum(by_status[status] for status in ENDED),
+            failed=by_status["failed"],
+            steps=sum(budgets.values()),
+            done=sum(run.steps if run.status in ENDED else run.step for run in begun.values()),
+            confirms=bool(record.confirm) and not any(slot.stage == "confirm" for slot in slots),
+            coordinators=tuple(one for one in held if one.runs),
+            others=sum(not one.runs for one in held),
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the study, with its version where it is not the latest."""
+        return self.entry.address
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no run is left to train."""
+        return self.ended + self.failed == self.total and not self.confirms
+
+    @property
+    def runs(self) -> str:
+        """The runs that have ended, of all."""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return f"{self.ended:,} of {many(self.total, 'run')}{failed}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "runs": {"total": self.total, "ended": self.ended, "failed": self.failed},
+            "steps": {"nominal": self.steps, "trained": self.done},
+            "coordinators": [
+                {"machine": one.machine, "process": one.process, "runs": one.runs} for one in self.coordinators
+            ],
+        }
+
+
+def under_way(store: Store) -> list[StudyEntry]:
+    """List the studies of whose runs coordinators that are alive hold some, the one that was run last first."""
+    held = frozenset[str]().union(*(one.runs for one in store.coordinators()))
+    return [entry for entry in store.studies() if held and not held.isdisjoint(store.progress(entry.id))]
+
+
+def followed(study: str, store: Store) -> StudyEntry:
+    """Find the study of a name; of a search, the part that is trained, or else the one that was run last.
+
+    Raises:
+        StoreError: the store has no such study.
+    """
+    known = store.find(study)
+    if known is not None and known.parent is None:
+        return known
+    searches = {entry.id for entry in store.studies() if entry.kind == "search" and entry.name == study}
+    parts = [entry for entry in store.studies() if entry.parent in searches]
+    held = [entry for entry in under_way(store) if entry in parts]
+    return next(iter(held or parts), None) or store.entry(study)
+
+
+def leaders(results: Results) -> list[tuple[str, str, float]]:
+    """List for each task that has a score the first policy of the ranking, with its mean objective."""
+    first = ((task.task, next(iter(task.scorecards), None)) for task in results.tasks)
+    return [(task, card.name, card.val.mean) for task, card in first if card is not None and card.val.mean is not None]
