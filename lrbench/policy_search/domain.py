@@ -15,7 +15,7 @@ class Chooser(Protocol):
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
-    def suggest_int(self, name: str, low: int, high: int) -> int: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
@@ -39,7 +39,7 @@ class Between:
         if self.low == self.high:
             return self.low
         if self.whole:
-            return chooser.suggest_int(name, round(self.low), round(self.high))
+            return chooser.suggest_int(name, round(self.low), round(self.high), log=self.log)
         if levels is None:
             return rounded(chooser.suggest_float(name, self.low, self.high, log=self.log))
         share = chooser.suggest_int(name, 0, levels - 1) / (levels - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +53,8 @@ class SpaceTable(BaseModel):
         stages: of how many functions, one after the other, a policy may be made; 1 to 3
         warmup: whether the rate may rise from 0 first, and over how much of the budget
         levels: the number of evenly spaced values of every range; the sampler `grid` needs it
+        axes: settings of the task that are chosen beside the policy, as those of a study: a list of values for each, or
+            a range, `{ weight_decay = { low = 1e-5, high = 0.1, log = true }, batch_size = [32, 64] }`
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -69,15 +72,18 @@ class SpaceTable(BaseModel):
         Field(description="true, false, or a list of the least and the largest fraction of the budget, from 0 to 1"),
     ] = False
     levels: Annotated[int | None, Field(ge=2, le=1000, description="a number of values from 2 on")] = None
+    axes: Annotated[
+        Table, Field(description="a table with a list of values, or of low and high, for each setting")
+    ] = {}
 
 
 class RangeTable(BaseModel):
-    """A range that one parameter of a function is narrowed to.
+    """A range that one parameter of a function is narrowed to, or that a setting is chosen from.
 
     Attributes:
         low: the lowest value
         high: the highest value
-        log: whether the logarithm is drawn evenly; as the parameter usually is, unless given
+        log: whether the logarithm is drawn evenly; as the parameter usually is, unless given, and not for a setting
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -157,6 +163,7 @@ def space_of(table: Mapping[str, Any], where: str) -> Space:
             stages=stages,
             warmup=_warmup(form.warmup),
             levels=form.levels,
+            axes={name: _axis(name, value, f"{where}: axes") for name, value in form.axes.items()},
         )
     except StudyError as error:
         sentence = str(error)
@@ -227,6 +234,21 @@ def _range(function: str, parameter: Parameter, table: RangeTable, where: str) -
     if log and low <= 0:
         raise StudyError(f"{where}: {parameter.name} has no logarithm at {low}: give log = false or a positive low")
     return Between(low, high, log=log, whole=isinstance(parameter.kind, WholeKind))
+
+
+def _axis(name: str, value: Any, where: str) -> Domain:
+    """Read the domain of a setting: a list of values, or a range, of whole numbers where its ends are written so."""
+    if isinstance(value, list) and value:
+        return OneOf(tuple(value))
+    if not isinstance(value, dict):
+        given = f"{name} = {toml_repr(value)}"
+        raise StudyError(f"{where}: {given} must be a list of at least one value, or a table of low and high")
+    log = bool(validated(RangeTable, value, f"{where}.{name}").log)
+    low, high = value["low"], value["high"]
+    if isinstance(low, str) or isinstance(high, str) or not 0 <= low < high < math.inf or (log and low == 0):
+        zero = "above 0, where log = true" if log else "from 0 on"
+        raise StudyError(f"{where}: {name} must go from a low number {zero} to a higher one, not {low} to {high}")
+    return Between(low, high, log=log, whole=type(low) is type(high) is int)
 
 
 def _number(parameter: Parameter, end: float | str, where: str) -> float:

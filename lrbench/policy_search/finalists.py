@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
-from lrbench.policy import parse
+from lrbench.policy_search.rungs import entry_of
 from lrbench.study.results import FINALISTS, Failure, StudyRuns, resolution
-from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.study import Study
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
+    from lrbench.policy_search.rungs import Trial
     from lrbench.policy_search.search import Search
     from lrbench.training.trainer import Trainer
 
@@ -28,23 +29,28 @@ class Finalists(NamedTuple):
     steps_trained: int = 0
 
 
-def confirm_finalists(search: Search, whole: StudyRuns, front: Sequence[str], trainer: Trainer) -> Finalists:
+def confirm_finalists(
+    search: Search, whole: StudyRuns, trials: Iterable[Trial], front: Sequence[Trial], trainer: Trainer
+) -> Finalists:
     """Train the finalists of a search on fresh seeds.
 
     Args:
         whole: the search's runs at the whole budget.
-        front: the texts of the policies that no other beats in every objective, best first.
+        trials: all of them.
+        front: those that no other beats in every objective, best first.
     """
     if search.objectives == ("accuracy",):
         (task,) = whole.tasks
         contenders = whole.contenders(whole.records(task, "main"))
-        best = [one.name for one in choose_finalists(contenders, at_most=FINALISTS, resolution=resolution(task))]
+        chosen = choose_finalists(contenders, at_most=FINALISTS, resolution=resolution(task))
+        by_row = {one.row: one for one in trials}
+        best = [by_row[whole.rows[one.name]] for one in chosen]
     else:
         best = list(front[:FINALISTS])
     study = Study(
         name=f"{search.name}: confirmed",
         tasks=(search.task,),
-        policies=tuple(StudyPolicy(text, parse(text)) for text in best),
+        policies=tuple(entry_of(one.proposal) for one in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
         target=search.target,

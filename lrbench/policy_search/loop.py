@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import le
@@ -18,9 +18,10 @@ from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
 from lrbench.policy_search.finalists import Finalists, confirm_finalists
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
-from lrbench.policy_search.rungs import train_rungs
+from lrbench.policy_search.rungs import row_of, train_rungs
 from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest
 from lrbench.policy_search.staging import Continued
+from lrbench.study.axes import variant_at
 from lrbench.study.study import StudyPolicy
 from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 
     from lrbench.lr_range.range_test import RangeTest
     from lrbench.metrics import Better, Confirmation, Scorecard
-    from lrbench.policy import Policy
     from lrbench.policy_search.rungs import RungResults, Trial
-    from lrbench.policy_search.sampler import Policies
+    from lrbench.policy_search.sampler import Pairs
     from lrbench.policy_search.search import Search
+    from lrbench.policy_search.space import Pair
     from lrbench.store import Proposal
     from lrbench.study.results import Failure
     from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
+
+TRIED = ("steps", "whole", "diverged")
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to this many times its upper end are searched."""
@@ -83,6 +86,12 @@ class SearchResult(Readable):
         return self.confirmed[0].card if self.confirmed and not self.disappointment else None
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the task that the winner is trained at; none for the task's own."""
+        named = {one.name: one.proposal.settings for one in self.trials}
+        return {} if self.winner is None else dict(named[self.winner.name])
+
+    @property
     def disappointment(self) -> str:
         """Why nothing was found, in one sentence; empty where something was."""
         budget = f"nothing found within the budget of {self.steps_nominal:,} iterations"
@@ -102,16 +111,15 @@ class SearchResult(Readable):
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each policy that was tried, in the order of asking.
 
-        Its columns: policy, steps (the longest budget at which it was trained), whole (whether that is the task's own),
-        diverged (the share of its runs there that did), and each objective; that is NaN where it was not measured.
+        Its columns: policy, setting (where the space has axes), steps (the longest budget at which it was trained),
+        whole (whether that is the task's own), diverged (the share of its runs there that did), and each objective;
+        that is NaN where it was not measured.
         """
         import pandas as pd
 
-        rows = [
-            (one.policy, one.steps, one.whole, one.diverged, *map(one.values.get, self.objectives))
-            for one in self.trials
-        ]
-        return pd.DataFrame(rows, columns=["policy", "steps", "whole", "diverged", *self.objectives])
+        named = ("policy", *(["setting"] if any(one.setting for one in self.trials) else []), *TRIED)
+        rows = [(*(getattr(one, name) for name in named), *map(one.values.get, self.objectives)) for one in self.trials]
+        return pd.DataFrame(rows, columns=[*named, *self.objectives])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         from lrbench.policy_search.result_tables import found_blocks
@@ -128,6 +136,7 @@ class SearchResult(Readable):
             "target": self.target,
             "lr": list(self.lr),
             "winner": None if self.winner is None else self.winner.policy,
+            **({"settings": self.settings} if self.settings else {}),
             "nothing_found": self.disappointment or None,
             "confirmed": [confirmation.to_json() for confirmation in self.confirmed],
             "front": [one.to_json() for one in self.front],
@@ -174,7 +183,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
     front = known.front()
     finalists = Finalists()
     if front:
-        finalists = confirm_finalists(search, results.evidence[-1], [one.policy for one in front], trainer)
+        finalists = confirm_finalists(search, results.evidence[-1], known.trials, front, trainer)
     if finalists.steps_trained:
         write_training(search, CONFIRMATION, finalists.steps_trained, trainer.store)
     of_range_test = 0 if test is None else test.steps_spent
@@ -251,10 +260,10 @@ class SearchState:
         ranked = self.ranked()
         if len(self.search.objectives) == 1:
             return tuple(ranked[:1])
-        costs = {one.policy: [self._cost(objective, one) for objective in self.search.objectives] for one in ranked}
+        costs = {one.row: [self._cost(objective, one) for objective in self.search.objectives] for one in ranked}
 
         def beaten(one: Trial) -> bool:
-            own = costs[one.policy]
+            own = costs[one.row]
             return any(other != own and all(map(le, other, own)) for other in costs.values())
 
         return tuple(one for one in ranked if not beaten(one))
@@ -274,13 +283,14 @@ class SearchState:
 
     def _trial(self, proposal: Proposal) -> Trial:
         rungs = zip(self.results.rungs, self.search.ladder, strict=True)
-        reached = [(trials[proposal.policy], rung) for trials, rung in rungs if proposal.policy in trials]
+        row = row_of(proposal)
+        reached = [(trials[row], rung) for trials, rung in rungs if row in trials]
         return replace(reached[-1][0], iterations=sum(rung.steps for _, rung in reached))
 
-    def _second_stages(self) -> Policies:
-        first = {one.policy for one in self.asked if one.phase == 1}
-        best = [one.policy for one in self.ranked() if one.policy in first]
-        return Continued(self.search.space, tuple(best[: self.search.staged])) if best else self.search.space
+    def _second_stages(self) -> Pairs:
+        first = [one for one in self.ranked() if one.proposal.phase == 1][: self.search.staged]
+        heads = {one.name: (one.policy, one.proposal.settings) for one in first}
+        return Continued(self.search.space, heads) if heads else self.search.space
 
 
 def _guessing(task: AnyTask) -> float | None:
@@ -302,12 +312,13 @@ def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | N
 def _ask(known: SearchState) -> list[Proposal]:
     """Propose the next batch; empty where the sampler finds nothing new."""
     search = known.search
-    seen = {_identity(search, parse(one.policy)) for one in known.asked}
+    seen = {_identity(search, (parse(one.policy), one.settings)) for one in known.asked}
 
-    def is_new(policy: Policy) -> bool:
+    def is_new(pair: Pair) -> bool:
+        policy, settings = pair
         for rung in search.ladder:
-            rung.task.bind(policy)
-        identity = _identity(search, policy)
+            variant_at(settings).task_of(rung.task).bind(policy)
+        identity = _identity(search, pair)
         fresh = identity not in seen
         seen.add(identity)
         return fresh
@@ -316,6 +327,8 @@ def _ask(known: SearchState) -> list[Proposal]:
     return suggest(search, known.phases()[-1], batch, known.room, is_new, len(known.asked))
 
 
-def _identity(search: Search, policy: Policy) -> str:
-    """Return what policies with the same learning rates share."""
-    return PlannedRun(search.task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key
+def _identity(search: Search, pair: Pair) -> str:
+    """Return what policies with the same learning rates at the same settings share."""
+    policy, settings = pair
+    task = variant_at(settings).task_of(search.task)
+    return PlannedRun(task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key

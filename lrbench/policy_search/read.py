@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.policy_search.finalists import confirmations
 from lrbench.policy_search.ledger import read_ledger
-from lrbench.policy_search.rungs import Trial, measure
-from lrbench.study.results import StudyRuns
+from lrbench.policy_search.rungs import Trial, measure, row_of
+from lrbench.study.results import Row, StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation
@@ -71,14 +71,15 @@ class _Rung(NamedTuple):
     """One budget of a search: the number of runs of each policy, and the trials whose runs are all over."""
 
     steps: int
-    runs: Mapping[str, int]
-    trials: Mapping[str, Trial]
+    runs: Mapping[Row, int]
+    trials: Mapping[Row, Trial]
 
 
 def _rung(evidence: StudyRuns, proposals: Sequence[Proposal], objectives: Sequence[str], *, whole: bool) -> _Rung:
-    runs = Counter(slot.policy for slot in evidence.slots)
-    over = runs.keys() - {slot.policy for slot in evidence.slots if not _is_over(evidence.runs.get(slot.run))}
-    ended = [one for one in proposals if one.policy in over]
+    runs = Counter((slot.policy, slot.variant) for slot in evidence.slots)
+    going = (slot for slot in evidence.slots if not _is_over(evidence.runs.get(slot.run)))
+    over = runs.keys() - {(slot.policy, slot.variant) for slot in going}
+    ended = [one for one in proposals if row_of(one) in over]
     trials = measure(evidence, ended, objectives if whole else ("accuracy",), whole=whole)
     return _Rung(evidence.tasks[0].steps, runs, trials)
 
@@ -88,8 +89,9 @@ def _is_over(run: StoredRun | None) -> bool:
 
 
 def _trial(proposal: Proposal, rungs: Sequence[_Rung]) -> Trial:
-    iterations = sum(rung.runs.get(proposal.policy, 0) * rung.steps for rung in rungs)
-    reached = [rung.trials[proposal.policy] for rung in rungs if proposal.policy in rung.trials]
+    row = row_of(proposal)
+    iterations = sum(rung.runs.get(row, 0) * rung.steps for rung in rungs)
+    reached = [rung.trials[row] for rung in rungs if row in rung.trials]
     return replace(reached[-1] if reached else Trial(proposal), iterations=iterations)
 
 

@@ -32,7 +32,7 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
     if found.disappointment:
         yield found.disappointment[:1].upper() + found.disappointment[1:] + "."
     elif found.winner is not None:
-        yield f"the winner: {unbroken(found.winner.policy)}"
+        yield f"the winner: {unbroken(found.winner.name)}"
     whole = sum(one.whole for one in found.trials)
     counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.trials)} diverged"]
     if found.exhausted:
@@ -50,7 +50,7 @@ def _confirmed(found: SearchResult, longest: int) -> Table:
     columns += [Column(name, right=True) for name in figures]
     rows = [
         (
-            wrapped(one.card.policy, longest),
+            wrapped(one.card.name, longest),
             "" if one.card.verdict is None else one.card.verdict.label,
             f"{one.card.val}",
             f"{one.card.test}",
@@ -65,7 +65,7 @@ def _confirmed(found: SearchResult, longest: int) -> Table:
 def _front(found: SearchResult, longest: int) -> Table:
     columns = [Column("policy"), *(Column(objective, right=True) for objective in found.objectives)]
     rows = [
-        (wrapped(one.policy, longest), *(f"{one.values[objective]:.4g}" for objective in found.objectives))
+        (wrapped(one.name, longest), *(f"{one.values[objective]:.4g}" for objective in found.objectives))
         for one in found.front
     ]
     return Table(columns, rows, f"no policy that was tried is better in both {' and '.join(found.objectives)}")

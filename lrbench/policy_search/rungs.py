@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from lrbench.policy import parse
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.sampler import as_cost
+from lrbench.study.axes import variant_at
+from lrbench.study.results import Row, label_of
 from lrbench.study.study import Study, StudyPolicy
 
 if TYPE_CHECKING:
@@ -56,9 +58,27 @@ class Trial:
         """The policy's text."""
         return self.proposal.policy
 
+    @property
+    def setting(self) -> str:
+        """The name of its settings; empty for the task's own."""
+        return self.row[1]
+
+    @property
+    def row(self) -> Row:
+        """The row that it has in the results of a rung."""
+        return row_of(self.proposal)
+
+    @property
+    def name(self) -> str:
+        """The name of policy and settings together, as on a scorecard."""
+        return label_of(*self.row)
+
     def to_json(self) -> dict[str, Any]:
         """The trial in the document of `lrbench search --json`."""
-        return {name: getattr(self, name) for name in ("policy", "values", "steps", "whole", "diverged")}
+        settings = {"settings": dict(self.proposal.settings)} if self.proposal.settings else {}
+        return {"policy": self.policy, **settings} | {
+            name: getattr(self, name) for name in ("values", "steps", "whole", "diverged")
+        }
 
 
 @dataclass(frozen=True)
@@ -66,11 +86,11 @@ class RungResults:
     """The trials of a search, rung by rung.
 
     Attributes:
-        rungs: for each rung, its trials by the text of the policy.
+        rungs: for each rung, its trials by their rows.
         evidence: the runs of each rung that a policy has reached.
     """
 
-    rungs: tuple[Mapping[str, Trial], ...]
+    rungs: tuple[Mapping[Row, Trial], ...]
     evidence: tuple[StudyRuns, ...]
 
 
@@ -80,13 +100,13 @@ def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer)
 
     going, tally = list(proposals), RunCounts()
     ledger = read_ledger(search.name, trainer.store)
-    rungs: list[Mapping[str, Trial]] = []
+    rungs: list[Mapping[Row, Trial]] = []
     read: list[StudyRuns] = []
     for rung in search.ladder:
         if not going:
             rungs.append({})
             continue
-        study = _study(search, rung, [one.policy for one in going])
+        study = _study(search, rung, going)
         evidence, trained = trainer.trained(study, "rung", None if ledger is None else ledger.entry.id)
         tally += trained
         read.append(evidence)
@@ -95,18 +115,29 @@ def train_rungs(search: Search, proposals: Sequence[Proposal], trainer: Trainer)
     return RungResults(tuple(rungs), tuple(read)), tally
 
 
-def _study(search: Search, rung: Rung, policies: Sequence[str]) -> Study:
+def _study(search: Search, rung: Rung, proposals: Sequence[Proposal]) -> Study:
     """Make the study that trains policies at a rung; at the last one it has the search's own name."""
     last = rung is search.ladder[-1]
     return Study(
         name=search.name if last else f"{search.name} at {rung.task.steps} iterations",
         tasks=(rung.task,),
-        policies=tuple(StudyPolicy(text, parse(text)) for text in policies),
+        policies=tuple(map(entry_of, proposals)),
         seeds=rung.seeds,
         margin=search.margin,
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
+
+
+def entry_of(proposal: Proposal) -> StudyPolicy:
+    """Make the policy of a study of a proposal, which is trained at its settings alone."""
+    own = variant_at(proposal.settings) if proposal.settings else None
+    return StudyPolicy(proposal.policy, parse(proposal.policy), variant=own)
+
+
+def row_of(proposal: Proposal) -> Row:
+    """Return the row that a proposal has in the results of a rung."""
+    return proposal.policy, variant_at(proposal.settings).name
 
 
 def promoted(search: Search, trials: Sequence[Trial]) -> list[Proposal]:
@@ -126,16 +157,17 @@ def promoted(search: Search, trials: Sequence[Trial]) -> list[Proposal]:
 
 def measure(
     evidence: StudyRuns, proposals: Iterable[Proposal], objectives: Sequence[str], *, whole: bool
-) -> dict[str, Trial]:
-    """Measure proposals at the budget of a study, by policy; a failed run counts as a diverged one."""
+) -> dict[Row, Trial]:
+    """Measure proposals at the budget of a study, by row; a failed run counts as a diverged one."""
     (task,), seeds = evidence.tasks, len(evidence.record.seeds)
     records = evidence.records(task, "main")
     trials = {}
     for proposal in proposals:
-        finished = [run for run in records.get((proposal.policy, ""), []) if not run.diverged]
+        row = row_of(proposal)
+        finished = [run for run in records.get(row, []) if not run.diverged]
         fallen = seeds - len(finished)
         values = {name: fmean(_values(evidence, finished, name, fallen)) for name in objectives}
-        trials[proposal.policy] = Trial(proposal, values, task.steps, whole, fallen / seeds)
+        trials[row] = Trial(proposal, values, task.steps, whole, fallen / seeds)
     return trials
 
 

@@ -10,14 +10,14 @@ them in a space of one function, the highest LR alone in one of many.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from lrbench.errors import LRBenchError, PolicyError, StudyError
+from lrbench.errors import LRBenchError, PolicyError, StudyError, TaskError
 from lrbench.metrics import as_gain
 from lrbench.policy_search.search import Search
 from lrbench.store import Proposal
@@ -28,15 +28,18 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from lrbench.metrics import Better
-    from lrbench.policy import Policy
     from lrbench.policy_search.domain import Chooser
     from lrbench.policy_search.rungs import Trial
+    from lrbench.policy_search.space import Pair
 
 MOST_TRIES = 200
 """After this many suggestions in a row that are not new, a space is taken for exhausted."""
 
 GENERATION = "NSGAIISampler:generation"
 """Where a genetic sampler notes the number of a policy's generation."""
+
+PAIR = ("policy", "setting")
+"""The attributes of a mirrored trial that say which it is."""
 
 FEWEST_SOURCES = 10
 """CMA-ES begins from the trials once there are this many."""
@@ -62,30 +65,30 @@ def _directions(search: Search) -> list[Direction]:
     return ["maximize" if better == "higher" else "minimize" for better in ways]
 
 
-class Policies(Protocol):
-    """A set of policies that a chooser can choose from."""
+class Pairs(Protocol):
+    """A set of pairs of policy and settings that a chooser can choose from."""
 
-    def policy(self, chooser: Chooser) -> Policy: ...
+    def pair(self, chooser: Chooser) -> Pair: ...
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a search: the policies it chooses from, and its trials."""
+    """A phase of a search: the pairs it chooses from, and its trials."""
 
     number: int
-    policies: Policies
+    pairs: Pairs
     trials: Sequence[Trial]
 
 
 def suggest(
-    search: Search, phase: Phase, batch: int, count: int, is_new: Callable[[Policy], bool], asked: int
+    search: Search, phase: Phase, batch: int, count: int, is_new: Callable[[Pair], bool], asked: int
 ) -> list[Proposal]:
-    """Propose `count` new policies, or fewer where the sampler finds no more.
+    """Propose `count` new pairs of policy and settings, or fewer where the sampler finds no more.
 
     Args:
         batch: the number that the proposals carry.
-        is_new: returns whether a policy is new, and raises a `PolicyError` where it cannot be trained; it is called
-            once for each.
+        is_new: returns whether a pair is new, and raises a `PolicyError` or a `TaskError` where it cannot be trained;
+            it is called once for each.
         asked: the number of proposals so far, which seeds the sampler.
 
     Raises:
@@ -94,14 +97,14 @@ def suggest(
     with quiet():
         study = rebuilt(search, phase, asked)
         found: list[Proposal] = []
-        refused: PolicyError | None = None
+        refused: PolicyError | TaskError | None = None
         tries = 0
         while len(found) < count and tries < MOST_TRIES:
             trial = study.ask()
             try:
-                policy = phase.policies.policy(trial)
-                new = is_new(policy)
-            except PolicyError as error:
+                policy, settings = pair = phase.pairs.pair(trial)
+                new = is_new(pair)
+            except (PolicyError, TaskError) as error:
                 refused, new = error, False
             if not new:
                 tries += 1
@@ -109,8 +112,15 @@ def suggest(
             tries = 0
             attributes = study.get_trials(deepcopy=False)[trial.number].system_attrs
             notes = {name: value for name, value in attributes.items() if name.endswith(GENERATION)}
-            params = dict(trial.params)
-            found.append(Proposal(batch=batch, phase=phase.number, policy=str(policy), params=params, notes=notes))
+            proposal = Proposal(
+                batch=batch,
+                phase=phase.number,
+                policy=str(policy),
+                settings=settings,
+                params=dict(trial.params),
+                notes=notes,
+            )
+            found.append(proposal)
     if not found and not asked and refused is not None:
         raise StudyError(f"search '{search.name}': no policy of its space can be trained, as {refused}")
     return found
@@ -120,13 +130,13 @@ def rebuilt(search: Search, phase: Phase, asked: int) -> optuna.Study:
     """Rebuild Optuna's study of the trials in memory, with the search's sampler."""
     import optuna
 
-    trials = [frozen_trial(phase.policies, one) for one in phase.trials]
+    trials = [frozen_trial(phase.pairs, one) for one in phase.trials]
     study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=_directions(search))
     study.add_trials(trials)
     return study
 
 
-def frozen_trial(policies: Policies, trial: Trial, **attributes: Any) -> FrozenTrial:
+def frozen_trial(pairs: Pairs, trial: Trial, **attributes: Any) -> FrozenTrial:
     """Turn a trial into one of Optuna.
 
     A policy that was left at a shorter budget is a pruned trial, whose value stands at that budget. Divergence is a
@@ -136,7 +146,7 @@ def frozen_trial(policies: Policies, trial: Trial, **attributes: Any) -> FrozenT
 
     params, values = dict(trial.proposal.params), list(trial.values.values())
     chooser = FixedTrial(params)
-    policies.policy(chooser)
+    pairs.pair(chooser)
     return create_trial(
         state=TrialState.COMPLETE if trial.whole else TrialState.PRUNED,
         values=values if trial.whole else None,
@@ -162,11 +172,12 @@ def mirror(search: Search, phases: Sequence[Phase], url: str) -> None:
             study = optuna.create_study(
                 study_name=search.name, storage=url, directions=_directions(search), load_if_exists=True
             )
-            known: Collection[str] = {trial.user_attrs.get("policy", "") for trial in study.get_trials(deepcopy=False)}
+            known = {tuple(map(trial.user_attrs.get, PAIR)) for trial in study.get_trials(deepcopy=False)}
             for phase in phases:
                 for one in phase.trials:
-                    if one.policy not in known:
-                        study.add_trial(frozen_trial(phase.policies, one, policy=one.policy, iterations=one.steps))
+                    pair = {name: text for name, text in zip(PAIR, one.row, strict=True) if text}
+                    if tuple(map(pair.get, PAIR)) not in known:
+                        study.add_trial(frozen_trial(phase.pairs, one, **pair, iterations=one.steps))
         except Exception as error:
             what = " ".join(str(error).split())
             raise LRBenchError(f"the Optuna storage {url} cannot be used: {type(error).__name__}: {what}") from error

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from lrbench.errors import StudyError, unknown_name
+from lrbench.errors import StudyError, TaskError, unknown_name
 from lrbench.metrics import BASE_LR_SCALES
 from lrbench.policy.kind import short_repr
+from lrbench.policy_search.domain import OneOf
+from lrbench.study.axes import variant_at
 from lrbench.study.limits import (
     END_OF_SEEDS,
     MOST_RUNS,
@@ -169,6 +171,12 @@ class Search:
             raise StudyError(f"{where}: seeds = {short_repr(self.seeds)} must be different")
         check_confirm(self.confirm, self.seeds, where)
         check_scores({"margin": self.margin, "target": self.target}, self.task, where)
+        for name, domain in self.space.axes.items():
+            for value in domain.values if isinstance(domain, OneOf) else (domain.low, domain.high):
+                try:
+                    variant_at({name: value}).task_of(self.task)
+                except TaskError as error:
+                    raise StudyError(f"{where}: axes: {name}: {error}") from error
         if self.rungs > 1:
             self._check_rungs(where)
 

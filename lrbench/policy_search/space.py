@@ -1,4 +1,4 @@
-"""The policies that a search may try, from the parameters that LR functions declare.
+"""The pairs of policy and setting that a search may try, from the parameters that LR functions declare.
 
 Which numbers a policy has depends on its function, so the space is conditional: a function's numbers are chosen once
 the function is. What a number may be follows from its declaration (`lrbench.policy.parameter`), so that a function of
@@ -18,6 +18,8 @@ Which LR is the highest is found out by building the function with each of them 
 functions inherit from one declaration, such as the length of all waves, is one dimension of the search, so that what
 is learnt of it with one function is known of the others.
 
+Axes are settings of the task that are chosen beside the policy, from the domains that are given.
+
 All lengths are fractions of the budget, so that a policy is the same shape at every budget.
 """
 
@@ -36,6 +38,9 @@ from lrbench.policy import Parameter, Piecewise, Policy, catalog, catalogs, func
 from lrbench.policy.function import Named, build
 from lrbench.policy.kind import Bounds, DecayRate, LengthKind, LengthsKind, NumberKind, SlopeRate, WholeKind
 from lrbench.policy_search.domain import Between, Chooser, Domain, OneOf, rounded
+
+Pair = tuple[Policy, Mapping[str, Any]]
+"""A policy, and the settings of the task at which it is trained, by name."""
 
 LR_SHARE = Between(1e-3, 0.5, log=True)
 """Of the highest LR: another LR of the policy."""
@@ -64,7 +69,7 @@ SHORTEST = 0.01
 
 @dataclass(frozen=True)
 class Space:
-    """A set of policies.
+    """A set of policies, and of settings at which they are trained.
 
     Attributes:
         functions: the names of the LR functions.
@@ -73,6 +78,7 @@ class Space:
         stages: of how many functions, one after the other, a policy may be made.
         warmup: the fraction of the budget over which the LR rises from 0; None for no warmup.
         levels: the number of evenly spaced values that every range is reduced to; None for all.
+        axes: settings of the task, as of a `Study`, with the domain of each.
 
     Raises:
         StudyError: the space is empty, or narrows a function or a parameter that is not there.
@@ -84,6 +90,7 @@ class Space:
     stages: tuple[int, ...] = (1,)
     warmup: Between | None = None
     levels: int | None = None
+    axes: Mapping[str, Domain] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.functions:
@@ -112,6 +119,15 @@ class Space:
     @cached_property
     def _shapes(self) -> Mapping[str, Shape]:
         return {name: Shape(functions()[name], self.narrowed.get(name, {})) for name in self.functions}
+
+    def pair(self, chooser: Chooser) -> Pair:
+        """Make the policy and the settings of a chooser's choices.
+
+        Raises:
+            PolicyError: the numbers, each of them allowed, do not go together.
+        """
+        policy = self.policy(chooser)
+        return policy, {name: domain.choose(chooser, name, self.levels) for name, domain in self.axes.items()}
 
     def policy(self, chooser: Chooser) -> Policy:
         """Make the policy of a chooser's choices.
@@ -158,6 +174,7 @@ class Space:
             "stages": list(self.stages),
             "warmup": None if self.warmup is None else self.warmup.to_json(),
             "levels": self.levels,
+            **({"axes": {name: domain.to_json() for name, domain in self.axes.items()}} if self.axes else {}),
         }
 
     def _warmed(self, chooser: Chooser, policy: Policy) -> Policy:

@@ -230,6 +230,7 @@ class Proposal(_Record):
         batch: the number of its batch, from 0.
         phase: 1, or 2 for a policy that goes on from a first stage of the search.
         policy: its text.
+        settings: of the task, at which it is trained; none for the task's own.
         params: the sampler's choices, by dimension.
         notes: whole numbers that the sampler keeps with it.
     """
@@ -237,6 +238,7 @@ class Proposal(_Record):
     batch: int
     phase: int
     policy: str
+    settings: Mapping[str, Any] = {}
     params: Mapping[str, Any]
     notes: Mapping[str, int]
 

@@ -28,14 +28,18 @@ def variants_of_axes(axes: Mapping[str, Sequence[Any]], tasks: Sequence[AnyTask]
         return
     check_runs(where, map(len, axes.values()))
     for values in product(*axes.values()):
-        settings = tuple(zip(axes, values, strict=True))
-        named = ", ".join(f"{key}={_text(value)}" for key, value in settings)
-        variant = Variant(named, settings=settings)
+        variant = variant_at(dict(zip(axes, values, strict=True)))
         try:
             if any(variant.task_of(task).key != task.key for task in tasks):
                 yield variant
         except TaskError as error:
-            raise StudyError(f"{where}: axes: {named}: {error}") from error
+            raise StudyError(f"{where}: axes: {variant.name}: {error}") from error
+
+
+def variant_at(settings: Mapping[str, Any]) -> Variant:
+    """Make the variant of settings of the task; that of none is the task as it is."""
+    named = ", ".join(f"{key}={_text(value)}" for key, value in settings.items())
+    return Variant(named, settings=tuple(settings.items()))
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, takewhile
+from itertools import chain, product, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -305,7 +305,9 @@ class StudyRuns:
     @cached_property
     def labels(self) -> Mapping[Row, str]:
         """The label of each row, no two of them equal."""
-        return labels((policy.name, variant) for policy in self.record.policies for variant in self.record.variants)
+        policies = dict.fromkeys(policy.name for policy in self.record.policies)
+        planned = {(slot.policy, slot.variant) for slot in self.slots}
+        return labels(row for row in product(policies, self.record.variants) if row in planned)
 
     @cached_property
     def rows(self) -> Mapping[str, Row]:
@@ -518,6 +520,11 @@ def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
     return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
 
 
+def label_of(policy: str, variant: str) -> str:
+    """Label a row by its policy and its variant."""
+    return f"{policy} + {variant}" if variant else policy
+
+
 def labels(rows: Iterable[Row]) -> dict[Row, str]:
     """Label each row by its policy and its variant, so that no two labels are equal."""
     known = list(dict.fromkeys(rows))
@@ -525,7 +532,7 @@ def labels(rows: Iterable[Row]) -> dict[Row, str]:
     taken = set(called.values())
     for policy, variant in known:
         if variant:
-            name = f"{policy} + {variant}"
+            name = label_of(policy, variant)
             while name in taken:
                 name += f" (modifier {variant})"
             called[policy, variant] = name

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lrbench.display.names import many
@@ -56,12 +55,14 @@ class StudyPolicy:
         auto_peak: whether the policy is still to be multiplied, so that its highest LR is the upper end of a range
             test of the study's one task, which `lrbench.run` trains first.
         found_peak: that upper end, once the policy was multiplied.
+        variant: the one that the policy is trained with, in place of those of the study.
     """
 
     name: str
     policy: Policy
     auto_peak: bool = False
     found_peak: float | None = None
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -183,7 +184,7 @@ class Study(Readable):
             check_name(part.name, where)
         for noun, names in (
             ("seed", self.seeds),
-            ("policy", [entry.name for entry in self.policies]),
+            ("policy", [f"{one.name} + {one.variant.name}" if one.variant else one.name for one in self.policies]),
             ("task", [task.name for task in self.tasks]),
             ("modifier", [variant.name for variant in self.variants]),
         ):
@@ -205,9 +206,9 @@ class Study(Readable):
                 raise StudyError(f"{where}: {error}") from error
             for variant in self.variants:
                 variant.check(task)
-            for named, trained in product(self.policies, (self.trained[task.name, v.name] for v in self.variants)):
+            for named, variant in self.rows:
                 try:
-                    trained.bind(named.policy)
+                    self.trained[task.name, variant.name].bind(named.policy)
                 except PolicyError as error:
                     raise StudyError(f"{where}: policy '{named.name}' on task '{task.name}': {error}") from error
 
@@ -247,8 +248,17 @@ class Study(Readable):
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """The variants of every policy: without modifiers, with each of them, and their controls."""
-        return with_controls(self.modifiers)
+        """The variants of every policy: without modifiers, with each of them, and their controls; and those of one."""
+        own = (entry.variant for entry in self.policies if entry.variant is not None)
+        return tuple(dict.fromkeys((*with_controls(self.modifiers), *own)))
+
+    @property
+    def rows(self) -> Iterator[tuple[StudyPolicy, Variant]]:
+        """Each policy with each of its variants."""
+        shared = with_controls(self.modifiers)
+        for entry in self.policies:
+            for variant in shared if entry.variant is None else (entry.variant,):
+                yield entry, variant
 
 
 def given_tasks(task: object, tasks: object, where: str) -> Sequence[Any]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import Modifier, Watcher, in_order
 from lrbench.errors import TaskError
+from lrbench.tasks.remembered import once_per_task
 
 if TYPE_CHECKING:
-    from lrbench.tasks import AnyTask
+    from lrbench.tasks import AnyTask, Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Variant:
             return task
         if not isinstance(task, Task):
             raise TaskError(f"task '{task.name}' is a training function, whose settings are its own")
-        return task.at_settings(dict(self.settings))
+        return _at_settings(task, self)
 
     def check(self, task: AnyTask) -> None:
         """Check that all modifiers can be used on a task.
@@ -76,6 +77,11 @@ class Variant:
             if not isinstance(task, Task):
                 raise TaskError(f"task '{task.name}' is a training function and takes no modifiers: leave out {part}")
             part.check(task)
+
+
+@once_per_task
+def _at_settings(task: Task, variant: Variant) -> Task:
+    return task.at_settings(dict(variant.settings))
 
 
 UNMODIFIED = Variant()

@@ -187,7 +187,8 @@ def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
 def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
-    for task, seed, scale, entry, variant in product(study.tasks, seeds, scales, study.policies, study.variants):
+    rows = tuple(study.rows)
+    for task, seed, scale, (entry, variant) in product(study.tasks, seeds, scales, rows):
         yield PlannedRun(study.trained[task.name, variant.name], entry, seed, stage, scale, variant)
 
 

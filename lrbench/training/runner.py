@@ -348,7 +348,7 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
                 found_peak=one.found_peak,
                 lrs=tuple(tuple(lrs.tolist()) for lrs in long_tables(one.policy)),
             )
-            for one in study.policies
+            for one in {entry.name: entry for entry in study.policies}.values()
         ),
         variants=tuple(dict.fromkeys(run.variant.name for run in plan.runs)),
         by=study.by,

@@ -70,6 +70,19 @@ def test_a_search_file_says_all_that_a_search_can_be_asked(file: Path) -> None:
     assert space.narrowed["EXP"]["gamma"] == Between(0.001, 0.5, log=True)
 
 
+def test_a_space_has_axes_of_lists_and_ranges(file: Path) -> None:
+    low = "weight_decay = { low = 1e-5, high = 0.1, log = true }"
+    file.write_text(
+        f'task = "mnist1d-mlp"\n[space.axes]\n{low}\nbatch_size = {{ low = 16, high = 64 }}\nmomentum = [0.0, 0.9]\n'
+    )
+
+    assert load_search(file).space.axes == {
+        "weight_decay": Between(1e-5, 0.1, log=True),
+        "batch_size": Between(16, 64, whole=True),
+        "momentum": OneOf((0.0, 0.9)),
+    }
+
+
 def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: Path) -> None:
     file.write_text('task = "mnist1d-mlp"')
 
@@ -110,6 +123,15 @@ def test_a_task_alone_is_a_search_of_the_13_functions_over_three_budgets(file: P
         ("[space]\nstages = 7", "stages must be numbers from 1 to 3"),
         ("[space]\nlevel = 3", r"unknown key 'level' \(did you mean 'levels'\?\)"),
         ("[space.FOX]\nk0 = 1", r"unknown key 'FOX' \(did you mean 'FIX'\?\)"),
+        (
+            "[space]\naxes = { momentum = 0.9 }",
+            r"axes: momentum = 0.9 must be a list of at least one value, or a table",
+        ),
+        (
+            "[space.axes.momentum]\nlow = 0.9\nhigh = 0.1",
+            "axes: momentum must go from a low number from 0 on to a higher",
+        ),
+        ("[space.axes.weight_decay]\nlow = 0\nhigh = 0.1\nlog = true", "a low number above 0, where log = true"),
         ("[space.COSINE]\nk1 = 0.0", "narrows COSINE, which is not among its functions"),
         ("[space.STEP]\nk9 = 1", "STEP has no parameter 'k9'"),
         ("[space.STEP]\ngamma = 2.0", r"\[space\]: STEP: gamma must be a finite number in"),

@@ -17,13 +17,13 @@ from lrbench.engine import begin
 from lrbench.errors import LRBenchError, StudyError
 from lrbench.policy import FIX, Piecewise, parse
 from lrbench.policy_search import Between, OneOf, Search, Space
-from lrbench.policy_search.ledger import read_history, write_asked, write_training
+from lrbench.policy_search.ledger import read_history, read_ledger, write_asked, write_training
 from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.read import read_search
 from lrbench.policy_search.rungs import Trial, promoted
 from lrbench.report.plots.search import search_frames, search_progress_figure, standing
-from lrbench.store import Proposal, open_store
-from lrbench.study.results import results
+from lrbench.store import Proposal, SearchRecord, open_store
+from lrbench.study.results import StudyRuns, results
 from lrbench.study.study import StudyPolicy
 from lrbench.tasks import Metric, Task
 from lrbench.training.plan import PlannedRun
@@ -231,6 +231,76 @@ def test_an_optuna_storage_mirrors_the_search(make: Make, trainer: Trainer, tmp_
 def test_a_storage_that_cannot_be_used_is_one_sentence(make: Make, trainer: Trainer) -> None:
     with pytest.raises(LRBenchError, match="the Optuna storage nonsense://x cannot be used"):
         run_search(make(policies=4), trainer, mirror_to="nonsense://x")
+
+
+AXES: dict[str, Between | OneOf] = {"momentum": Between(0.0, 0.95), "batch_size": OneOf((8, 16))}
+
+
+def test_settings_of_the_task_are_searched_with_the_policy(make: Make, task: Task, trainer: Trainer) -> None:
+    search = make(space=Space(("FIX", "POLY"), LR, axes=AXES))
+
+    found = run_search(search, trainer)
+
+    chosen = [one.proposal.settings for one in found.trials]
+    assert all(one.keys() == AXES.keys() for one in chosen)
+    assert {one["batch_size"] for one in chosen} == {8, 16}
+    evidence = StudyRuns.of("hunt", trainer.store)
+    whole = {one.row: one for one in found.trials if one.whole}
+    for slot in evidence.slots:
+        one = whole[slot.policy, slot.variant]
+        alone = task.at_settings(one.proposal.settings)
+        assert slot.run == PlannedRun(alone, StudyPolicy("", parse(one.policy)), slot.seed).key
+    assert {one.card.name for one in found.confirmed} <= {one.name for one in whole.values()}
+    assert present(found.winner).name.startswith(present(found.winner).policy + " + momentum=")
+    assert found.to_json()["settings"] == dict(found.settings)
+    assert f"the winner: {present(found.winner).name}" in " ".join(str(found).split())
+    assert list(found.to_frame()["setting"]) == [one.setting for one in found.trials]
+    frames = search_frames("hunt", trainer.store)
+    assert list(frames.parameters["momentum"]) == pytest.approx([one["momentum"] for one in chosen], rel=0.01)
+    again = run_search(search, trainer)
+    assert (again.trials, again.steps_trained) == (found.trials, found.steps_trained)
+    assert read_search("hunt", trainer.store).trials == found.trials
+
+
+def test_a_search_of_pairs_goes_on_where_it_stopped_and_its_second_stages_keep_their_settings(
+    make: Make, trainer: Trainer, tmp_path: Path
+) -> None:
+    search = make(space=Space(("FIX", "POLY"), LR, axes=AXES), staged=2, rungs=1, seeds=(0,), confirm=1)
+    whole = run_search(search, trainer)
+    with open_store(tmp_path / "other.db") as store:
+        other = Trainer(store, **SERIAL)
+        run_search(replace(search, policies=12, steps=120), other)
+        resumed = run_search(search, other)
+
+    assert [one.row for one in resumed.trials] == [one.row for one in whole.trials]
+    best = sorted(whole.trials[:6], key=lambda one: -one.values["accuracy"])[:2]
+    heads = {(one.policy, one.setting) for one in best}
+    assert {(first_stage(one.policy), one.setting) for one in whole.trials[6:]} <= heads
+
+
+def test_a_search_without_axes_is_known_by_what_it_was(make: Make, trainer: Trainer) -> None:
+    search = make(policies=4, rungs=1, seeds=(0,), confirm=1)
+    run_search(search, trainer)
+    record = present(read_ledger("hunt", trainer.store)).record
+    older = record.model_dump()
+    for proposal in older["asked"]:
+        del proposal["settings"]
+
+    assert "axes" not in record.identity["space"]
+    assert SearchRecord(**older) == record
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        ({"steps": OneOf((10,))}, "search 'hunt': axes: steps: steps must be the same for all policies"),
+        ({"momentun": OneOf((0.9,))}, r"axes: momentun: optimizer 'SGD' has no option 'momentun' \(did you mean"),
+        ({"batch_size": Between(8, 1000, whole=True)}, "axes: batch_size: task 'thirds': "),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_sentence(make: Make, axes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(StudyError, match=sentence):
+        make(space=Space(("FIX",), LR, axes=axes))
 
 
 def test_another_search_of_the_same_name_is_refused(make: Make, trainer: Trainer) -> None:

@@ -26,7 +26,7 @@ def drawn(space: Space | Continued, count: int, seed: int = 0) -> Iterator[tuple
         for _ in range(count):
             trial = study.ask()
             try:
-                yield trial, space.policy(trial)
+                yield trial, space.pair(trial)[0]
             except PolicyError:
                 yield trial, None
 
@@ -132,9 +132,30 @@ def test_a_function_of_the_users_own_is_searched_by_its_declarations(monkeypatch
         assert 1 <= policy.q <= 3
 
 
+def test_settings_are_chosen_beside_the_policy_and_by_themselves() -> None:
+    axes = {"weight_decay": Between(1e-5, 1e-1, log=True), "batch_size": Between(16, 256, log=True, whole=True)}
+    space = Space(("FIX",), LR, axes={**axes, "optimizer": OneOf(("SGD", {"kind": "Adam", "eps": 0.1}))})
+    plain = [policy for _, policy in drawn(Space(("FIX",), LR), 1)]
+    pairs = []
+    with quiet():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+        for _ in range(60):
+            trial = study.ask()
+            pairs.append(space.pair(trial))
+            assert space.pair(FixedTrial(trial.params)) == pairs[-1]
+
+    chosen = [one for _, one in pairs]
+    assert pairs[0][0] == plain[0]
+    assert all(1e-5 <= one["weight_decay"] <= 1e-1 for one in chosen)
+    assert sum(one["weight_decay"] < 1e-3 for one in chosen) > 15, "even in the logarithm"
+    assert {type(one["batch_size"]) for one in chosen} == {int}
+    assert sum(one["batch_size"] < 64 for one in chosen) > 15
+    assert {str(one["optimizer"]) for one in chosen} == {"SGD", "{'kind': 'Adam', 'eps': 0.1}"}
+
+
 def test_second_stages_go_on_from_the_policies_they_are_given() -> None:
     heads = ("FIX(k0=0.1)", "POLY(k0=0.3, p=1, l=1dur)")
-    space = Continued(Space(("EXP", "FIX"), LR), heads)
+    space = Continued(Space(("EXP", "FIX"), LR), {head: (head, {}) for head in heads})
     seen = set()
     for _, policy in drawn(space, 40):
         head = policy.policies[0]

@@ -32,8 +32,8 @@ LEAST_TRIALS = 10
 LONGEST_NAME = 60
 """Characters on a line of a search's name."""
 
-SAME = ("policy", "iterations", "whole", "diverged")
-TRIAL = ("policy", "batch", "iterations", "budget", "whole", "diverged")
+SAME = ("policy", "setting", "iterations", "whole", "diverged")
+TRIAL = ("policy", "setting", "batch", "iterations", "budget", "whole", "diverged")
 
 OBJECTIVES: Mapping[str, str] = {
     "steps": "iterations to the target (never: twice the budget)",
@@ -50,9 +50,10 @@ class SearchFrames:
         search: its name.
         objectives: what it looks for: "accuracy", "steps" (lower is better) or "robustness" (higher is better).
         accuracy: what the task calls its validation objective.
-        trials: `policy`; `batch`, the number of the batch that it was asked for in; `iterations` of all its runs that
-            were asked for; `budget`, the longest in iterations at which they are over, and whether that is the `whole`
-            one; the share of them that `diverged` or failed; and by its name each objective, nan where it is not known.
+        trials: `policy`, and `setting`, the name of its settings; `batch`, the number of the batch that it was asked
+            for in; `iterations` of all its runs that were asked for; `budget`, the longest in iterations at which they
+            are over, and whether that is the `whole` one; the share of them that `diverged` or failed; and by its name
+            each objective, nan where it is not known.
         parameters: a column a dimension of the space: numbers, or text for a choice; nan where a policy has no such
             dimension.
         confirmed: the finalists on fresh seeds, the winner first; empty before they were trained.
