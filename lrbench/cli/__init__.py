@@ -17,6 +17,7 @@ from lrbench.cli.commands.report import plot, report
 from lrbench.cli.commands.run import run
 from lrbench.cli.commands.score import score
 from lrbench.cli.commands.search import search
+from lrbench.cli.commands.serve import serve
 from lrbench.cli.commands.show import show
 from lrbench.cli.commands.status import status
 from lrbench.cli.commands.verify import verify
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "report": report,
         "plot": plot,
         "export": export,
+        "serve": serve,
     },
 }
 """The commands by their names, under the titles that the help has for them."""

@@ -359,12 +359,14 @@ class Coordinator:
     Attributes:
         heard: the seconds since its last heartbeat.
         runs: the keys of the runs that it holds.
+        studies: the ids of the studies that these runs are of.
     """
 
     machine: str
     process: int
     heard: float
     runs: frozenset[str]
+    studies: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -285,9 +285,11 @@ class Store(Readable):
         with self._database.reading() as connection:
             found = []
             for row in living(connection, self._database):
-                held = connection.scalars(sa.select(leases.c.run).where(leases.c.owner == row.owner))
+                held = sa.select(leases.c.run).where(leases.c.owner == row.owner)
+                of_studies = sa.select(slots.c.study).where(slots.c.run.in_(held)).distinct()
                 heard = max(0.0, row.now - (row.expires - LEASE_SECONDS))
-                found.append(Coordinator(row.place.partition(" ")[0], row.process, heard, frozenset(held)))
+                keys, numbers = (frozenset(connection.scalars(asked)) for asked in (held, of_studies))
+                found.append(Coordinator(row.place.partition(" ")[0], row.process, heard, keys, numbers))
         return tuple(sorted(found, key=lambda one: (one.machine, one.process)))
 
     # Inside --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ import pytest
 
 from lrbench.report.frames import Frames, study_frames
 from lrbench.store import Store, open_store
+from tests.browser import browser
 from tests.report.made_studies import FIVE, SCORES, Outcome, Place, SearchState, same_everywhere, write_study
+
+__all__ = ["browser"]
 
 
 @pytest.fixture

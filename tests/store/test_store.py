@@ -418,10 +418,12 @@ def test_the_runs_of_one_status_are_read_alone_and_no_more_than_wanted(store: St
 
 
 def test_a_coordinator_is_listed_with_what_it_holds_as_long_as_it_lives(store: Store) -> None:
+    study = store.save_study("s", StudyRecord(), [slot()])
     with store.lease() as lease:
         lease.claim([KEY, OTHER])
         (one,) = store.coordinators()
 
     assert (one.process, one.runs) == (os.getpid(), frozenset({KEY, OTHER}))
+    assert one.studies == {study}
     assert 0 <= one.heard < 60
     assert store.coordinators() == ()

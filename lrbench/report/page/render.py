@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 
+SCRIPTS = ("components.js", "report.js")
+"""The scripts of the page, after that of Plotly."""
+
 INTERACTIVE = frozenset({"ranking", "training", "lr"})
 """The plots that the page has to play with, in place of a picture."""
 
@@ -44,30 +47,38 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
 
     if search is not None:
         frames = with_finalists(frames, search.confirmed)
-    scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text(encoding="utf-8")]
+    scripts = [get_plotlyjs(), *((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
     tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
     pictures = _pictures(frames)
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            study=frames.study,
+            version=__version__,
+            security=_security_policy(scripts),
+            style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
+            scripts=[Markup(script) for script in scripts],
+            data=script_json({"tasks": [task["data"] for task in tasks]}),
+            tasks=tasks,
+            pictures=pictures,
+            searched=searched(search) if search is not None else [],
+            progress=_search_pictures(search) if search is not None else [],
+            overview=overview(frames),
+            protocol=protocol(frames),
+            provenance=provenance(frames),
+        )
+    )
+
+
+def templates(*folders: Path) -> Environment:
+    """Make the environment of the page's templates, which escape all that they are given, after those of `folders`."""
+    return Environment(
+        loader=FileSystemLoader([*folders, FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        study=frames.study,
-        version=__version__,
-        security=_security_policy(scripts),
-        style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
-        scripts=[Markup(script) for script in scripts],
-        data=script_json({"tasks": [task["data"] for task in tasks]}),
-        tasks=tasks,
-        pictures=pictures,
-        searched=searched(search) if search is not None else [],
-        progress=_search_pictures(search) if search is not None else [],
-        overview=overview(frames),
-        protocol=protocol(frames),
-        provenance=provenance(frames),
     )
 
 

@@ -1,0 +1,215 @@
+"""A study while it is trained: how far it is, who trains what, and its answer so far."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lrbench.policy.curve import rates_of
+from lrbench.store import ENDED
+from lrbench.study.race import rounds
+from lrbench.study.results import StudyRuns, labels
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from lrbench.serve.events import Event
+    from lrbench.store import RunProgress, Store, StoredRun, StudyEntry, StudyRecord, StudySlot
+
+MOST_RUNNING = 24
+"""The most running runs, those that were begun last, whose curves are shown."""
+
+MOST_FAILURES = 50
+MOST_RACING = 200
+
+PACE_SECONDS = 60.0
+"""The pace of training is that of these last seconds."""
+
+MOST_RATES = 50_000_000
+"""More learning rates than this, of all policies together, are not compared to find out what they share."""
+
+Wanted = Mapping[tuple[str, str, str], int]
+"""The number of seeds, from the first on, that a race wants by now, by task, policy and variant."""
+
+
+@dataclass
+class Pace:
+    """The iterations that a study gains in a second, as far as they were watched."""
+
+    seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def note(self, iterations: int) -> float | None:
+        """Note the iterations done by now, and return the pace; None before anything has moved."""
+        now = time.monotonic()
+        self.seen.append((now, iterations))
+        while now - self.seen[0][0] > PACE_SECONDS and len(self.seen) > 2:
+            self.seen.popleft()
+        (then, before), _ = self.seen[0], self.seen[-1]
+        return (iterations - before) / (now - then) if iterations > before else None
+
+
+@dataclass
+class StudyWatch:
+    """A study, for one browser."""
+
+    store: Store
+    study: int
+    templates: Environment
+    pace: Pace = field(default_factory=Pace)
+    wanted: Wanted | None = None
+    answered: object = None
+    shared: float | None = None
+
+    def events(self) -> Iterator[Event]:
+        """Yield how far the study is, and its answer where another run is over."""
+        entry = self.store.entry(self.study)
+        record, slots = self.store.study(entry.id)
+        progress = self.store.progress(entry.id)
+        yield "progress", self._progress(entry, record, slots, progress)
+        over = Counter(one.status for one in progress.values() if one.status != "running"), len(slots)
+        if self.answered != over:
+            answer = self._answer(entry, record)
+            yield "progress", self._progress(entry, record, slots, progress)
+            yield "answer", answer
+            self.answered = over
+
+    # How far it is -------------------------------------------------------------------------------------------------
+
+    def _progress(
+        self,
+        entry: StudyEntry,
+        record: StudyRecord,
+        slots: Iterable[StudySlot],
+        progress: Mapping[str, RunProgress],
+    ) -> dict[str, Any]:
+        steps = {task.name: task.steps for task in record.tasks}
+        called = labels((policy.name, variant) for policy in record.policies for variant in record.variants)
+        wanted = {slot.run: slot for slot in slots if slot.run in progress or self._wants(slot, record)}
+        left = {
+            key: steps[slot.task] - (progress[key].step if key in progress else 0)
+            for key, slot in wanted.items()
+            if key not in progress or progress[key].status not in (*ENDED, "failed")
+        }
+        done = sum(progress[key].step for key in wanted if key in progress)
+        pace = self.pace.note(done)
+        workers = [one for one in self.store.coordinators() if entry.id in one.studies]
+        running = self.store.study_runs(entry.id, "running", MOST_RUNNING)
+        failed = self.store.study_runs(entry.id, "failed", MOST_FAILURES)
+        statuses = Counter(progress[key].status if key in progress else "missing" for key in wanted)
+        remaining = sum(left.values())
+        return {
+            "state": "running" if workers else "stopped" if left else "complete",
+            "statuses": statuses,
+            "runs": len(wanted),
+            "over": len(wanted) - len(left),
+            "steps": done,
+            "remaining": remaining,
+            "left": remaining / pace if pace is not None and workers else None,
+            "shared": self.shared,
+            "workers": [
+                {
+                    "machine": one.machine,
+                    "process": one.process,
+                    "heard": round(one.heard),
+                    "runs": len(one.runs & wanted.keys()),
+                    "begun": sum(key in one.runs for key, run in progress.items() if run.status == "running"),
+                }
+                for one in workers
+            ],
+            "is_race": record.until_decided is not None,
+            "race": self._race(record, wanted, left, called),
+            "running": [_running(run, wanted[key], called) for key, run in running.items() if key in wanted],
+            "failures": [
+                {**_named(wanted[key], called), "step": run.step, "error": run.error}
+                for key, run in failed.items()
+                if key in wanted
+            ],
+        }
+
+    def _wants(self, slot: StudySlot, record: StudyRecord) -> bool:
+        """Tell whether a run that was not begun is asked for by now: in a race, seeds come round by round."""
+        if record.until_decided is None or slot.stage != "main":
+            return True
+        first = record.until_decided
+        count = first if self.wanted is None else self.wanted.get((slot.task, slot.policy, slot.variant), first)
+        return slot.seed in record.seeds[:count]
+
+    def _race(
+        self,
+        record: StudyRecord,
+        wanted: Mapping[str, StudySlot],
+        left: Mapping[str, int],
+        called: Mapping[tuple[str, str], str],
+    ) -> list[dict[str, Any]]:
+        """List the policies that have runs to come, with how many of their runs are over."""
+        rows: dict[tuple[str, str], list[int]] = {}
+        for key, slot in wanted.items():
+            counts = rows.setdefault((slot.task, called[slot.policy, slot.variant]), [0, 0])
+            counts[0] += key not in left
+            counts[1] += 1
+        racing = [(task, label, *counts) for (task, label), counts in rows.items() if counts[0] < counts[1]]
+        several = len(record.tasks) > 1
+        return [
+            {"label": f"{label} on {task}" if several else label, "over": over, "of": of}
+            for task, label, over, of in racing[:MOST_RACING]
+        ]
+
+    # Its answer ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, entry: StudyEntry, record: StudyRecord) -> dict[str, Any]:
+        """Write the answer as the report does: its HTML, and what its table and its curves are filled from."""
+        from lrbench.report.frames import study_frames
+        from lrbench.report.page.content import task_content
+        from lrbench.report.page.words import overview
+
+        if record.until_decided is not None:
+            self.wanted = list(rounds(StudyRuns.of(entry.id, self.store)))[-1]
+        if self.shared is None:
+            self.shared = shared_iterations(record)
+        frames = study_frames(entry.id, self.store)
+        tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
+        template = self.templates.get_template("answer.html.j2")
+        return {
+            "overview": overview(frames),
+            "html": template.render(tasks=tasks),
+            "tasks": [task["data"] for task in tasks],
+        }
+
+
+def _running(run: StoredRun, slot: StudySlot, called: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    scores = [(score.step, score.val_score) for score in run.scores if np.isfinite(score.val_score)]
+    return {
+        **_named(slot, called),
+        "step": run.step,
+        "steps": run.steps,
+        "x": [step for step, _ in scores],
+        "y": [float(f"{score:.5g}") for _, score in scores],
+    }
+
+
+def _named(slot: StudySlot, called: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    return {"label": called[slot.policy, slot.variant], "task": slot.task, "seed": slot.seed, "stage": slot.stage}
+
+
+def shared_iterations(record: StudyRecord) -> float:
+    """Return the share of a study's iterations that are trained once for several policies, as far as LRs are known."""
+    shared = nominal = 0
+    for task in record.tasks:
+        nominal += task.steps * len(record.policies)
+        if task.steps * len(record.policies) <= MOST_RATES:
+            known = (rates_of(policy.policy, task.steps, task.steps_per_epoch) for policy in record.policies)
+            rates = sorted((lrs for lrs in known if lrs is not None), key=lambda lrs: lrs.tobytes())
+            shared += sum(_agreement(one, other) for one, other in pairwise(rates))
+    return shared / nominal if nominal else 0.0
+
+
+def _agreement(one: np.ndarray, other: np.ndarray) -> int:
+    """Count the first iterations over which two arrays of learning rates are equal."""
+    different = one != other
+    return int(different.argmax()) if different.any() else len(one)

@@ -1,0 +1,35 @@
+"use strict";
+// What the pages share: events of the server, and numbers in words.
+const Live = (() => {
+  const trouble = document.getElementById("trouble");
+
+  function say(sentence) {
+    trouble.textContent = sentence;
+    trouble.hidden = !sentence;
+  }
+
+  // Call a function for each event of an address, by its name, with what it brings.
+  function listen(address, answers) {
+    const source = new EventSource(address);
+    for (const [name, answer] of Object.entries(answers)) {
+      source.addEventListener(name, (event) => (say(""), answer(JSON.parse(event.data))));
+    }
+    source.addEventListener("trouble", (event) => say(JSON.parse(event.data)));
+    source.addEventListener("error", () => say("The server does not answer; this page shows what it last heard."));
+    source.addEventListener("open", () => say(""));
+    addEventListener("pagehide", () => source.close());
+  }
+
+  const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+  function duration(seconds) {
+    for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+      if (seconds >= 1.5 * length) return `${(seconds / length).toFixed(1)} ${unit}s`;
+    }
+    return many(Math.max(1, Math.round(seconds)), "second");
+  }
+
+  const ago = (time) => (Date.now() / 1000 - time < 90 ? "just now" : `${duration(Date.now() / 1000 - time)} ago`);
+
+  return { listen, many, duration, ago };
+})();

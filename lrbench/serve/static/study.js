@@ -1,0 +1,102 @@
+"use strict";
+(() => {
+  const { element, layout, config, plain, look } = Report;
+  const { many, duration } = Live;
+  const byId = (id) => document.getElementById(id);
+  const study = byId("live").dataset.study;
+
+  function fact(title, value) {
+    return element("div", {}, element("dt", {}, title), element("dd", {}, value));
+  }
+
+  function meter(done, all) {
+    const made = element("progress", { max: all, value: done });
+    made.setAttribute("aria-label", `${done} of ${all}`);
+    return made;
+  }
+
+  function place({ task, seed, stage, label }) {
+    return `${label}, seed ${seed}${stage === "main" ? "" : `, ${stage}`}`;
+  }
+
+  function showNow(now) {
+    const state = byId("state");
+    state.textContent = now.state;
+    state.className = `state ${now.state}`;
+    const all = now.steps + now.remaining;
+    Object.assign(byId("bar"), { max: all || 1, value: now.steps, hidden: now.state === "complete" });
+    const { diverged = 0, failed = 0, running = 0 } = now.statuses;
+    const done = `${now.over.toLocaleString("en")} of ${now.runs.toLocaleString("en")}`;
+    byId("numbers").replaceChildren(
+      fact("runs over", [done, ...(diverged ? [`${diverged} diverged`] : []), ...(failed ? [`${failed} failed`] : [])].join(", ")),
+      ...(running ? [fact("begun", many(running, "run"))] : []),
+      fact("iterations", `${now.steps.toLocaleString("en")} of ${all.toLocaleString("en")}`),
+      ...(now.left === null ? [] : [fact("time left", `about ${duration(now.left)}`)]),
+      ...(now.shared ? [fact("saved by the tree", `${(100 * now.shared).toFixed(0)}% of the iterations`)] : []),
+    );
+    byId("workers").replaceChildren(...now.workers.map((one) => element(
+      "li", {}, element("strong", {}, `${one.machine}, process ${one.process}`),
+      ` holds ${many(one.runs, "run")}, of which ${one.begun.toLocaleString("en")} ${one.begun === 1 ? "is" : "are"} begun; `,
+      `heard of ${one.heard} s ago`,
+    )));
+    byId("race-part").hidden = !now.race.length;
+    byId("race-title").textContent = now.is_race ? "Still in the race" : "Runs to come";
+    byId("race").replaceChildren(...now.race.map((one) => element(
+      "li", {}, element("span", { className: "name" }, one.label), meter(one.over, one.of),
+      element("span", { className: "half" }, `${one.over} of ${one.of}`),
+    )));
+    showRunning(now.running);
+    byId("failures-part").hidden = !now.failures.length;
+    byId("failures-title").textContent = `${many(now.failures.length, "run")} failed, and the rest went on without`;
+    byId("failures").replaceChildren(...now.failures.map((one) => element(
+      "li", {}, `${place(one)}, after iteration ${one.step}`, element("pre", { tabIndex: 0 }, one.error ?? ""),
+    )));
+  }
+
+  const draw = { runs: [] };
+  function drawRunning() {
+    const traces = draw.runs.map((run, index) => ({
+      x: run.x, y: run.y, name: plain(place(run)), type: "scatter", mode: run.x.length > 1 ? "lines" : "markers",
+      line: { ...look(index), width: 2 }, hovertemplate: "%{y:.4f} at %{x:,}<extra>%{fullData.name}</extra>",
+    }));
+    Plotly.react("running-plot", traces, layout("running"), config);
+  }
+
+  function showRunning(runs) {
+    byId("running-part").hidden = !runs.length;
+    if (!runs.length) return;
+    byId("running").replaceChildren(...runs.map((run) => element(
+      "li", {}, element("span", { className: "name" }, place(run)), meter(run.step, run.steps),
+      element("span", { className: "half" }, `${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}`),
+    )));
+    draw.runs = runs.filter(({ x }) => x.length);
+    byId("running-figure").hidden = !draw.runs.length;
+    if (draw.runs.length) drawRunning();
+  }
+  Report.redrawn.set("running", () => draw.runs.length && drawRunning());
+
+  // What stands above a task's curves comes as HTML from the report's own template; open details stay open.
+  function showStanding(old, made) {
+    const open = [...old.querySelectorAll("details")].map((one) => one.open);
+    made.querySelectorAll("details").forEach((one, index) => (one.open = open[index] ?? false));
+    if (old.innerHTML !== made.innerHTML) old.replaceWith(made);
+  }
+
+  function showAnswer({ overview, html, tasks }) {
+    byId("overview").textContent = overview.join(" ");
+    byId("reading")?.remove();
+    for (const section of new DOMParser().parseFromString(html, "text/html").querySelectorAll("section.task")) {
+      const old = byId(section.id);
+      if (old && old.dataset.count === section.dataset.count) {
+        showStanding(byId(`${section.id}-standing`), section.querySelector(".standing"));
+      } else if (old) {
+        old.replaceWith(section);
+      } else {
+        byId("answer").append(section);
+      }
+    }
+    tasks.forEach(Report.show);
+  }
+
+  Live.listen(`/studies/${study}/events`, { progress: showNow, answer: showAnswer });
+})();

@@ -1,0 +1,107 @@
+"""Who may ask a server, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from lrbench.serve.app import make_app
+from lrbench.serve.guard import Access, is_loopback
+from lrbench.store import Store
+from tests.report.made_studies import FIVE, same_everywhere, write_study
+
+HOME = "http://127.0.0.1:8765"
+OTHER = "http://evil.example"
+
+
+def client(store: Store, access: Access) -> TestClient:
+    return TestClient(make_app(store, access), base_url=HOME, follow_redirects=False)
+
+
+@pytest.fixture
+def reader(store: Store) -> Iterator[TestClient]:
+    with client(store, Access.of("127.0.0.1", 8765, may_write=False)) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8765", "10.0.0.7:8765", "127.0.0.1.evil.example", "[", ""]
+)
+def test_a_name_that_is_not_the_server_s_is_refused(reader: TestClient, host: str) -> None:
+    assert reader.get("/", headers={"Host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["localhost:8765", "127.0.0.1", "[::1]:8765", "LOCALHOST"])
+def test_the_names_of_loopback_are_the_server_s(reader: TestClient, host: str) -> None:
+    assert reader.get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": OTHER},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+    ],
+)
+def test_a_page_from_elsewhere_is_refused(reader: TestClient, headers: dict[str, str]) -> None:
+    assert reader.get("/", headers=headers).status_code == 403
+
+
+def test_a_link_from_elsewhere_opens_the_page(reader: TestClient) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert reader.get("/", headers=headers).status_code == 200
+
+
+def test_no_answer_lets_another_page_read_frame_or_script_it(reader: TestClient) -> None:
+    for path in ("/", "/static/home.js", "/studies/7", "/nothing"):
+        headers = reader.get(path).headers
+        assert "access-control-allow-origin" not in headers
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "script-src 'self';" in headers["content-security-policy"]
+
+
+def test_a_server_that_only_shows_changes_nothing(reader: TestClient) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert reader.request(method, "/studies/1", headers={"Origin": HOME}).status_code == 403
+
+
+def test_a_server_that_may_write_answers_nobody_without_its_token(store: Store) -> None:
+    access = Access.of("127.0.0.1", 8765, may_write=True)
+    with client(store, access) as stranger:
+        assert stranger.get("/").status_code == 401
+        assert stranger.get("/?token=guess").status_code == 401
+        assert stranger.get("/", headers={"Cookie": f"{access.cookie}=guess"}).status_code == 401
+        assert stranger.post("/", headers={"Origin": HOME}).status_code == 401
+
+        first = stranger.get(access.address.removeprefix(HOME))
+
+        assert (first.status_code, first.headers["location"]) == (303, "/")
+        assert "HttpOnly" in first.headers["set-cookie"]
+        assert stranger.get("/").status_code == 200
+        assert stranger.post("/studies/1").status_code == 403  # a form of another page sends cookies, and no Origin
+
+
+def test_beyond_loopback_the_token_is_demanded_and_addresses_are_names(store: Store) -> None:
+    access = Access.of("0.0.0.0", 8765, may_write=False)
+    with client(store, access) as stranger:
+        assert stranger.get("/", headers={"Host": "10.0.0.7:8765"}).status_code == 401
+        assert stranger.get("/", headers={"Host": "evil.example"}).status_code == 421
+        bearer = {"Host": "10.0.0.7:8765", "Authorization": f"Bearer {access.token}"}
+        assert stranger.get("/", headers=bearer).status_code == 200
+    assert [is_loopback(host) for host in ("127.0.0.2", "::1", "localhost", "0.0.0.0", "name")] == [1, 1, 1, 0, 0]
+
+
+def test_an_unknown_study_is_a_sentence(reader: TestClient, store: Store) -> None:
+    write_study(store, {"flat": FIVE["flat"]}, same_everywhere({"flat": 0.5}))
+
+    answer = reader.get("/studies/7")
+
+    assert (answer.status_code, "has no study '7'" in answer.text) == (404, True)
+    assert reader.get("/studies/1").status_code == 200
+    assert reader.get("/static/..%2fapp.py").status_code == 404
