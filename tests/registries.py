@@ -10,6 +10,7 @@ from lrbench.policy.function import FUNCTIONS
 from lrbench.registry import Registry
 from lrbench.report.plot import PLOTS
 from lrbench.tasks.augment import AUGMENTATIONS
+from lrbench.tasks.mixtures import MIXTURES
 from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.registry import datasets, models, tasks
 
@@ -20,6 +21,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     PLOTS,
     OPTIMIZERS,
     AUGMENTATIONS,
+    MIXTURES,
     datasets,
     models,
     tasks,

@@ -76,6 +76,13 @@ def augmented(task: Task, inputs: Tensor, seed: int, stream: str, index: int, ge
     return inputs
 
 
+def mixed(task: Task, seed: int, step: int, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mix a decoded batch by one of the task's mixtures, its class labels as probabilities."""
+    seed_generators(stream_seed(seed, "mixture", step), inputs.device)
+    mixture = task.mix[int(torch.randint(len(task.mix), ()))]
+    return mixture(inputs, task.as_probabilities(targets))
+
+
 def train_batches(task: Task, seed: int, start: int, stop: int) -> Iterator[Batch]:
     """Yield the batches of iterations `start` to `stop - 1`, neither augmented nor decoded.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.batches import in_micro_batches, train_batches
+from lrbench.engine.batches import in_micro_batches, mixed, train_batches
 from lrbench.engine.evaluation import Evaluation, evaluated_splits, forward, predict
 from lrbench.engine.modifier import Modifier
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
@@ -177,14 +177,16 @@ class Training:
 
     def _iterate(self, lr: float, batch: Batch) -> Tensor:
         """Train one iteration: batch, forward, backward, optimizer step; return its loss."""
-        inputs = self.trainable.inputs(self.step, batch)
+        inputs, targets = self.trainable.inputs(self.step, batch), batch.targets
+        if self.task.mix:
+            inputs, targets = mixed(self.task, self.seed, self.step, inputs, targets)
         seed = stream_seed(self.seed, "forward", self.step)
         seed_torch(seed, self.task.device)
         if self.task.draws_elsewhere:
             seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
-        loss = self._backpropagate(inputs, batch.targets)
+        loss = self._backpropagate(inputs, targets)
         self._scaler.unscale_(self.optimizer)
         self._call(self._after_backward)
         loss = self._clipped(loss)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from lrbench.tasks.make import make_task as make_task
     from lrbench.tasks.make import task_of as task_of
     from lrbench.tasks.metric import Metric as Metric
+    from lrbench.tasks.mixtures import CutMix as CutMix
+    from lrbench.tasks.mixtures import Mixture as Mixture
+    from lrbench.tasks.mixtures import MixUp as MixUp
+    from lrbench.tasks.mixtures import register_mixture as register_mixture
     from lrbench.tasks.optimizers import SGD as SGD
     from lrbench.tasks.optimizers import Adam as Adam
     from lrbench.tasks.optimizers import AdamW as AdamW

@@ -95,6 +95,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         clip_value=settings.clip_value,
         micro_batch=settings.micro_batch,
         label_smoothing=settings.label_smoothing,
+        mix=settings.mix,
     )
 
 

@@ -20,6 +20,7 @@ from lrbench.tasks.limits import (
     rescaled_eval_every,
 )
 from lrbench.tasks.metric import LOSS
+from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
 from lrbench.tasks.validation import Validation, check_validation
 
@@ -64,6 +65,7 @@ class TaskSettings:
         clip_value: the largest absolute value of a gradient's numbers, to which larger ones are set, after `clip_norm`
         micro_batch: samples that go through the network at once, where an iteration's are too many for the memory
         label_smoothing: the share of each target that is spread over all classes, in the training loss alone
+        mix: a list of names, or of tables of `kind` and options, of which one, drawn at random, mixes each train batch
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -88,6 +90,7 @@ class TaskSettings:
     clip_value: float | None = None
     micro_batch: int | None = None
     label_smoothing: float = 0.0
+    mix: tuple[Mixture, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"

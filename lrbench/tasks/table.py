@@ -16,19 +16,21 @@ the task is evaluated as often over the new budget. A table without `kind` chang
 From Python, a value may also be the result of parsing: `Choice("mlp")`, `SGD()`, `HorizontalFlip()`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation, augmentation_named
 from lrbench.tasks.groups import Groups
+from lrbench.tasks.mixtures import Mixture, mixture_named
 from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named, optimizer_with
 from lrbench.tasks.settings import Choice, TaskSettings
 from lrbench.tasks.training_function import TrainingFunction
 
 Table = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def task_from_dict(table: Table) -> TaskSettings | TrainingFunction:
@@ -82,6 +84,7 @@ def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
         "model": lambda: choice_of(key, value, base.model if base else None),
         "optimizer": lambda: optimizer_of(value, base.optimizer if base else None),
         "augment": lambda: augmentations_of(value),
+        "mix": lambda: mixtures_of(value),
         "groups": lambda: Groups.of(value),
     }
     return parsers[key]() if key in parsers else value
@@ -135,15 +138,22 @@ def optimizer_of(value: Any, base: OptimizerSpec | None = None) -> OptimizerSpec
 
 def augmentations_of(value: Any) -> tuple[Augmentation, ...]:
     """Read a list of augmentations, each a value, a name or a table; raise TaskError unless it is one."""
+    return tuple(_listed("augment", value, augmentation_named))
+
+
+def mixtures_of(value: Any) -> tuple[Mixture, ...]:
+    """Read a list of mixtures, each a value, a name or a table; raise TaskError unless it is one."""
+    return tuple(_listed("mix", value, mixture_named))
+
+
+def _listed(key: str, value: Any, named: Callable[[str, Mapping[str, Any]], T]) -> Iterator[T]:
     if not isinstance(value, list | tuple):
-        raise TaskError(f"task: augment = {value!r} must be a list of names or tables with a kind")
-    return tuple(map(_augmentation, value))
-
-
-def _augmentation(value: Any) -> Augmentation:
-    if isinstance(value, Augmentation):
-        return value
-    kind, options = _kind_and_options("augment", value)
-    if kind is None:
-        raise TaskError(f"task: augment has a table without a kind: {dict(value)!r}")
-    return augmentation_named(kind, options)
+        raise TaskError(f"task: {key} = {value!r} must be a list of names or tables with a kind")
+    for each in value:
+        if callable(each):
+            yield each
+            continue
+        kind, options = _kind_and_options(key, each)
+        if kind is None:
+            raise TaskError(f"task: {key} has a table without a kind: {dict(each)!r}")
+        yield named(kind, options)

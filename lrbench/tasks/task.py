@@ -36,12 +36,13 @@ from lrbench.tasks.limits import (
     eval_every_for,
 )
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
+from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.nested import logits_of, moved, shapes
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 from lrbench.tasks.split import Batch, Split
-from lrbench.tasks.table import Table, augmentations_of, choice_of, optimizer_of
+from lrbench.tasks.table import Table, augmentations_of, choice_of, mixtures_of, optimizer_of
 
 DEFAULT_OPTIMIZER = SGD()
 
@@ -51,7 +52,13 @@ EVALUATION_BATCH = 500
 """Samples in memory that a forward pass of an evaluation takes; fixed, because sums depend on how they are split."""
 
 
-WITHOUT: Mapping[str, Any] = {"clip_norm": None, "clip_value": None, "micro_batch": None, "label_smoothing": 0.0}
+WITHOUT: Mapping[str, Any] = {
+    "clip_norm": None,
+    "clip_value": None,
+    "micro_batch": None,
+    "label_smoothing": 0.0,
+    "mix": (),
+}
 """Fields of a task that enter its fingerprint only where they are not as here, so that older tasks keep theirs."""
 
 COMPARABLE = ("model", "optimizer", "groups", "batch_size", "augment", "precision", "divergence_factor", *WITHOUT)
@@ -89,6 +96,9 @@ class Task(AnyTask):
     normalisation or dropout sees the smaller batches. `label_smoothing` is that of torch's cross-entropy in the
     training loss alone: validation and test losses stay those of `loss`, comparable between its values.
 
+    Each batch is mixed by one of `mix`, drawn at random: a function of decoded inputs and targets to the same, such as
+    torchvision's `v2.MixUp()`. Class labels are given to it as probabilities [N, classes], which the loss must take.
+
     With `precision` "float16" torch's `GradScaler` scales the loss. A step whose gradients overflow is skipped and
     counted in the run's fact `skipped_steps`; it is no divergence.
 
@@ -121,6 +131,7 @@ class Task(AnyTask):
     clip_value: float | None
     micro_batch: int | None
     label_smoothing: float
+    mix: tuple[Mixture, ...]
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
@@ -148,6 +159,7 @@ class Task(AnyTask):
         clip_value: float | None = None,
         micro_batch: int | None = None,
         label_smoothing: float = 0.0,
+        mix: Sequence[Mixture | str | Table] = (),
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -179,6 +191,7 @@ class Task(AnyTask):
             "clip_value": clip_value,
             "micro_batch": micro_batch,
             "label_smoothing": label_smoothing,
+            "mix": mixtures_of(mix),
             "version": version,
         }
         settle = object.__setattr__
@@ -201,8 +214,11 @@ class Task(AnyTask):
         yield from self.data.display(width)
         if augment:
             yield f"augmented by {augment}"
-        if steps := [f"{name} = {getattr(self, name)}" for name in WITHOUT if getattr(self, name) != WITHOUT[name]]:
-            yield f"trained with {', '.join(steps)}"
+        steps = {name: str(value) for name, value in self._steps.items()}
+        if self.mix:
+            steps["mix"] = f"[{', '.join(map(_called, self.mix))}]"
+        if steps:
+            yield f"trained with {', '.join(f'{name} = {text}' for name, text in steps.items())}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -264,6 +280,11 @@ class Task(AnyTask):
         smoothing = self.label_smoothing
         return partial(F.cross_entropy, label_smoothing=smoothing) if smoothing else self.loss
 
+    def as_probabilities(self, targets: Tensor) -> Tensor:
+        """Return class labels as probabilities, float32 [N, classes]; other targets as they are."""
+        classes = self.data.num_classes
+        return targets if classes is None else F.one_hot(targets, classes).float()
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         return self.data.class_names
@@ -304,7 +325,7 @@ class Task(AnyTask):
             **({"groups": self._identity("groups", self.groups)} if self.groups else {}),
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),
             **({"curve samples": self.curve_samples} if isinstance(self.curve_samples, int) else {}),
-            **{name: float(value) for name in WITHOUT if (value := getattr(self, name)) != WITHOUT[name]},
+            **{name: self._identity(name, _as_float(value)) for name, value in self._steps.items()},
         }
         return text_digest(json.dumps(settings, sort_keys=True))
 
@@ -403,6 +424,11 @@ class Task(AnyTask):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
         return loss
 
+    @property
+    def _steps(self) -> dict[str, Any]:
+        """The settings of a step that are used, by name."""
+        return {name: getattr(self, name) for name in WITHOUT if getattr(self, name) != WITHOUT[name]}
+
     def _identity(self, part: str, value: Any) -> str:
         try:
             return fingerprint(value, self.version)
@@ -432,7 +458,8 @@ class Task(AnyTask):
         self.groups.check(self.optimizer, self.bind)
         if isinstance(self.model, nn.Module):
             raise TaskError(f"{where}: model must be a function that builds the network, not a network")
-        for part, function in (("model", self.model), ("loss", self.loss), *(("augment", a) for a in self.augment)):
+        changes = (*(("augment", each) for each in self.augment), *(("mix", each) for each in self.mix))
+        for part, function in (("model", self.model), ("loss", self.loss), *changes):
             if not callable(function):
                 raise TaskError(f"{where}: {part} = {function!r} must be a function")
         if self.augment and len(self.data.input_shape) != 3:
@@ -478,6 +505,8 @@ class Task(AnyTask):
         loss = attempt(f"{where}: the loss fails on {given}", self.loss, outputs, targets)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
+        for mixture in self.mix:
+            self._check_mixture(where, mixture, outputs, inputs, targets)
         named = self.groups.freeze(network).named_parameters()
         weights = {name: weight for name, weight in named if weight.requires_grad}
         if not weights:
@@ -523,6 +552,19 @@ class Task(AnyTask):
                 f"[{samples}]; {name} names them in a batch that is no pair"
             )
 
+    def _check_mixture(self, where: str, mixture: Mixture, outputs: Any, inputs: Any, targets: Any) -> None:
+        """Two samples, their class labels as probabilities, through a mixture and the training loss."""
+        where = f"{where}: the mixture {getattr(mixture, '__name__', None) or _kind(mixture)}"
+        if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor):
+            raise TaskError(f"{where} needs batches of two tensors, not of a {_kind(inputs)} and a {_kind(targets)}")
+        soft = self.as_probabilities(targets)
+        given = f"inputs {_dtype(inputs)} {shapes(inputs)} and targets {_dtype(soft)} {shapes(soft)}"
+        found = attempt(f"{where} fails on {given}", mixture, inputs, soft)
+        parts = found if isinstance(found, tuple | list) else ()
+        if [part.shape for part in parts if isinstance(part, Tensor)] != [inputs.shape, soft.shape]:
+            raise TaskError(f"{where} must return the like of {given}, not {shapes(found)}")
+        attempt(f"{where}: the loss fails on its targets", self.train_loss, outputs, parts[1])
+
     def _held(self) -> str:
         """Digest what the code of model and loss holds; empty where that has no identity or a version stands for it."""
         try:
@@ -562,6 +604,11 @@ def _materialized(network: nn.Module, inputs: Callable[[], Tensor]) -> nn.Module
         with torch.no_grad():
             network.eval()(inputs())
     return network
+
+
+def _as_float(value: Any) -> Any:
+    """Return a whole number as a float, so that 1 and 1.0 are the same setting."""
+    return float(value) if isinstance(value, int) else value
 
 
 def _dtype(tensor: Tensor) -> str:

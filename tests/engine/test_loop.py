@@ -1,8 +1,10 @@
 """What an iteration does, beside plain loops of torch that do the same."""
 
 import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms import v2
 
 from lrbench.engine import (
     Evaluation,
@@ -22,10 +25,12 @@ from lrbench.engine import (
     state_from_bytes,
     state_to_bytes,
 )
-from lrbench.engine.batches import batch_indices
+from lrbench.engine.batches import batch_indices, mixed
 from lrbench.engine.flops import step_flops
+from lrbench.errors import TaskError
 from lrbench.modifiers import LearnAndDrop, Memory, Modifier
 from lrbench.reproducible import deterministic
+from lrbench.streams import stream_seed
 from lrbench.tasks.optimizers import AdamW
 from lrbench.tasks.task import Task
 
@@ -42,7 +47,7 @@ def trained(task: Task, lrs: np.ndarray, modifiers: tuple[Modifier, ...] = ()) -
 
 def by_hand(task: Task, lrs: np.ndarray, step: Step) -> dict[str, Tensor]:
     """Train with a plain loop, from the same weights over the same batches."""
-    network = task.network()
+    network = task.network().to(memory_format=torch.channels_last)
     network.load_state_dict(begin(task, 3).model)
     optimizer = task.optimizer.build(list(network.parameters()))
     train = task.data.train
@@ -57,6 +62,15 @@ def by_hand(task: Task, lrs: np.ndarray, step: Step) -> dict[str, Tensor]:
 @pytest.fixture(scope="session")
 def plain_task(mlp_task: Task) -> Task:
     return mlp_task.with_(model=lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), steps=20)
+
+
+def mean_of_two(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return (inputs + inputs.roll(1, 0)) / 2, (targets + targets.roll(1, 0)) / 2
+
+
+def drawn_mean(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    share = torch.rand(()) * random.random()
+    return torch.lerp(inputs, inputs.roll(1, 0), share), torch.lerp(targets, targets.roll(1, 0), share)
 
 
 def clipped_by_norm(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor) -> None:
@@ -141,7 +155,40 @@ def test_a_loss_that_is_not_finite_in_float16_is_divergence(mlp_task: Task) -> N
     assert trained(task, steady(task, 1e30))[0].diverged_at == 2
 
 
+def test_mixing_a_batch_does_what_torchvisions_transform_does_in_a_plain_loop(cnn_task: Task) -> None:
+    task = cnn_task.with_(mix=[{"kind": "MixUp", "alpha": 0.4}], label_smoothing=0.1, augment=())
+    transform, done = v2.MixUp(alpha=0.4, num_classes=3), count()
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor) -> None:
+        torch.manual_seed(stream_seed(3, "mixture", next(done)))
+        torch.randint(1, ())
+        both, soft = transform(task.data.decode(inputs), targets)
+        assert not identical(soft, F.one_hot(targets, 3).float())
+        both = both.contiguous(memory_format=torch.channels_last)
+        F.cross_entropy(network.train()(both), soft, label_smoothing=0.1).backward()
+        optimizer.step()
+
+    state, (*_, last) = trained(task, steady(task))
+    assert identical(dict(state.model), by_hand(task, steady(task), step))
+    assert last.val.loss == pytest.approx(float(F.cross_entropy(last.val.outputs, last.val.targets)))
+
+
+def test_torchvisions_own_transforms_are_mixtures_with_the_numbers_of_their_names(cnn_task: Task) -> None:
+    named, own = (cnn_task.with_(mix=mix) for mix in (["MixUp", "CutMix"], [v2.MixUp(), v2.CutMix()]))
+    assert identical(trained(named, steady(named))[0], trained(own, steady(own))[0])
+    assert len(own.key) == len(named.key)
+
+
+def test_each_batch_is_mixed_by_one_of_the_mixtures(mlp_task: Task) -> None:
+    task = mlp_task.with_(mix=[lambda x, y: (x, y), lambda x, y: (0 * x, y)])
+    inputs, targets = torch.ones(4, 8), torch.tensor([0, 1, 2, 0])
+    sums = [float(mixed(task, 0, step, inputs, targets)[0].sum()) for step in range(40)]
+    assert set(sums) == {0.0, 32.0}
+    assert sums == [float(mixed(task, 0, step, inputs, targets)[0].sum()) for step in range(40)]
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
+    "mixtures": {"mix": [mean_of_two, drawn_mean], "micro_batch": 6},
     "float16": {"precision": "float16", "clip_norm": 0.1, "micro_batch": 5},
     "overflow": {"precision": "float16", "model": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(8), Steep())},
     "norm": {"clip_norm": 0.1},
@@ -297,3 +344,8 @@ def test_learn_and_drop_clips_what_is_still_trained(plain_task: Task) -> None:
     memory = state.memories["Recording()"]
     assert max(memory["before"][last:]) > 0.3
     assert max(memory["after"][last:]) == pytest.approx(0.3, rel=1e-4)
+
+
+def test_learn_and_drop_refuses_a_task_that_mixes_its_batches(plain_task: Task) -> None:
+    with pytest.raises(TaskError, match="LearnAndDrop trains on outputs of layers, which the mix of task"):
+        LearnAndDrop().check(plain_task.with_(model=deep, mix=[mean_of_two]))

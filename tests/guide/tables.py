@@ -31,6 +31,7 @@ from lrbench.policy.explain import example_of
 from lrbench.policy.function import Named
 from lrbench.report.plot import plots
 from lrbench.tasks.augment import AUGMENTATIONS
+from lrbench.tasks.mixtures import MIXTURES
 from lrbench.tasks.optimizers import OPTIMIZERS
 from lrbench.tasks.registry import Registration, datasets, models, tasks
 
@@ -135,6 +136,7 @@ def _study_file_tables() -> Iterator[Table]:
     yield Table(STUDY_FILES, "Models", KINDS, list(_registered(models)))
     yield Table(STUDY_FILES, "Optimizers", KINDS, list(_specifications(OPTIMIZERS)))
     yield Table(STUDY_FILES, "Augmentations", KINDS, list(_specifications(AUGMENTATIONS)))
+    yield Table(STUDY_FILES, "Mixtures", KINDS, list(_specifications(MIXTURES)))
 
 
 # Policies and modifiers -----------------------------------------------------------------------------------------------

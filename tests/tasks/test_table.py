@@ -15,7 +15,9 @@ from lrbench.tasks import (
     Adam,
     AdamW,
     CaffeSGD,
+    CutMix,
     HorizontalFlip,
+    MixUp,
     RandomCrop,
     make_task,
     register_augmentation,
@@ -45,6 +47,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
         clip_norm = 1
         clip_value = 0.5
         micro_batch = 4
+        mix = ["CutMix", { kind = "MixUp", alpha = 0.2 }]
         label_smoothing = 0.1
         divergence_factor = 5.0
         validation = 100
@@ -63,6 +66,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
     assert (settings.validation, settings.split_seed, settings.stratified) == (100, 3, True)
     assert (settings.clip_norm, settings.clip_value, settings.micro_batch) == (1, 0.5, 4)
     assert settings.label_smoothing == 0.1
+    assert settings.mix == (CutMix(), MixUp(0.2))
 
 
 def test_names_alone_are_enough() -> None:

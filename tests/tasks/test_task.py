@@ -158,6 +158,10 @@ def test_a_regression_is_judged_by_its_metric() -> None:
     assert (task.objective, task.chance) == ("r2", 0.0)
 
 
+def mean_of_two(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return (inputs + inputs.roll(1, 0)) / 2, (targets + targets.roll(1, 0)) / 2
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "model": {"model": lambda: nn.Linear(6, 3, bias=False)},
     "data": {"data": Data.from_arrays((SIGNALS, LABELS), (SIGNALS, LABELS), split_seed=1)},
@@ -176,6 +180,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "clipping by value": {"clip_value": 1.0},
     "micro-batches": {"micro_batch": 8},
     "label smoothing": {"label_smoothing": 0.1},
+    "mixtures": {"mix": (mean_of_two,)},
     "version": {"version": "2"},
 }
 
@@ -199,7 +204,7 @@ def test_steps_and_evaluations_change_the_key_and_not_the_fingerprint() -> None:
 
 
 def test_settings_of_a_step_that_are_not_used_are_no_part_of_a_tasks_identity() -> None:
-    unused = make(clip_norm=None, clip_value=None, micro_batch=None, label_smoothing=0)
+    unused = make(clip_norm=None, clip_value=None, micro_batch=None, label_smoothing=0, mix=[])
     assert unused.key == make().key
     assert make(clip_norm=1).key == make(clip_norm=1.0).key
 
@@ -407,6 +412,35 @@ def test_an_augmentation_is_tried_when_the_task_is_built(augment: Any, message: 
     with pytest.raises(TaskError, match=message) as refusal:
         make(data=PHOTO_DATA, model=photo_linear, augment=(HorizontalFlip(), augment))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        (
+            "MixUp",
+            r"the mixture MixUp fails on inputs float32 \[2, 6\] and targets float32 \[2, 3\]: ValueError: Expect",
+        ),
+        ("Mixup", r"no mixture named 'Mixup' \(did you mean 'MixUp'\?\)"),
+        ({"kind": "CutMix", "alpha": 0}, "mixture CutMix: alpha = 0 must be a finite number above 0"),
+        ({"kind": "CutMix", "beta": 1}, "mixture 'CutMix' has no option 'beta'"),
+        ({"alpha": 1}, "mix has a table without a kind"),
+        (lambda inputs, targets: inputs, r"the mixture <lambda> must return the like of inputs .*, not \[2, 6\]"),
+        (lambda inputs, targets: (inputs, targets[:1]), r"not .*\[2, 6\].*\[1, 3\]"),
+        (lambda inputs: inputs, "the mixture <lambda> fails on inputs"),
+    ],
+)
+def test_a_mixture_is_tried_when_the_task_is_built(mixture: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message) as refusal:
+        make(mix=[mixture])
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_loss_that_takes_no_probabilities_is_refused_with_a_mixture() -> None:
+    with pytest.raises(TaskError, match=r"the mixture mean_of_two: the loss fails on its targets: .*Error"):
+        make(mix=[mean_of_two], loss=F.multi_margin_loss)
+    with pytest.raises(TaskError, match="mix = 'MixUp' must be a list of names"):
+        make(mix="MixUp")
 
 
 def test_a_task_that_is_on_its_device_already_is_itself() -> None:

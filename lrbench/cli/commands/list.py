@@ -180,8 +180,9 @@ def _optimizers() -> Listing:
 
 def _augmentations() -> Listing:
     from lrbench.tasks.augment import AUGMENTATIONS
+    from lrbench.tasks.mixtures import MIXTURES
 
-    return _with_options("augmentation", _declared(AUGMENTATIONS))
+    return _with_options("augmentation", _declared({**AUGMENTATIONS, **MIXTURES}))
 
 
 def _metrics() -> Listing:

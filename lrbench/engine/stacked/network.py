@@ -107,8 +107,9 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
         return "parameter groups are not known to the stacked engine"
     if task.precision != "float32":
         return f"the stacked engine trains in float32, not in {task.precision}"
-    if task.micro_batch is not None:
-        return "the stacked engine has no micro_batch"
+    for name in ("micro_batch", "mix"):
+        if getattr(task, name):
+            return f"the stacked engine has no {name}"
     if not task.data.in_memory:
         return "its samples are loaded from datasets, and the stacked engine needs them in memory"
     found = stacked_network(task)

@@ -100,10 +100,12 @@ class LearnAndDrop(Modifier):
     budget: str = size("memory for stored outputs", default="2GiB")
 
     def check(self, task: Task) -> None:
-        """Refuse a network that has no units or too few, and views that exceed the budget, by a TaskError."""
+        """Refuse a network that has no units or too few, views that exceed the budget, and mixtures, by a TaskError."""
         from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
         from lrbench.modifiers.learn_and_drop.units import check_units
 
+        if task.mix:
+            raise TaskError(f"LearnAndDrop trains on outputs of layers, which the mix of task '{task.name}' is not for")
         units = check_units(task)
         if len(units) <= KEPT:
             raise TaskError(
