@@ -9,7 +9,7 @@ from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
 from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
 from lrbench.metrics.direction import Better, as_gain
-from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction
+from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction, judge_effects
 from lrbench.metrics.metric import (
     METRICS,
     MetricDeclaration,
@@ -70,6 +70,7 @@ __all__ = [
     "holm",
     "interaction",
     "judge",
+    "judge_effects",
     "loss_difference",
     "mean_over_scales",
     "metrics_at_end",

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import METRICS
 from lrbench.metrics.runs import RunRecord
-from lrbench.metrics.statistics import Interval, paired_interval
+from lrbench.metrics.statistics import FloatArray, Interval, holm, paired_interval
+from lrbench.metrics.verdict import p_of_pairs
+
+EffectVerdict = Literal["helps", "hurts", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,12 @@ class Effect:
     policy: str
     modifier: str
     differences: Mapping[str, Interval]
+    verdict: EffectVerdict = "undecided"
+    """What it does to the test objective, as `judge_effects` claims."""
 
     def to_json(self) -> dict[str, Any]:
         differences = {name: vars(interval) for name, interval in self.differences.items()}
-        return {"policy": self.policy, "modifier": self.modifier, "differences": differences}
+        return {**vars(self), "differences": differences}
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class Interaction:
     """Whether a modifier's effect depends on the policy it is combined with.
 
     Attributes:
-        p: the p-value of "its effect is the same for every policy", from a repeated-measures analysis of variance
-            with seeds as subjects and the Greenhouse-Geisser correction; None where it cannot be computed.
+        p: the p-value of "its effect is the same for every policy", from a rotation test with seeds as subjects
+            (`equal_means_p`); None where it cannot be computed.
         spread: the standard deviation, between policies, of the mean effect.
         policies, seeds: how many were compared, every policy with every seed.
     """
@@ -70,6 +77,25 @@ def effect(
     )
 
 
+def judge_effects(gains: FloatArray, done: NDArray[np.int64], looks: Looks, alpha: float) -> list[EffectVerdict]:
+    """Claim whether a modifier helps or hurts each policy, so that P(some claim is wrong) <= alpha.
+
+    Paired t tests of both directions for every policy, by Holm's procedure (1979) over all of them; what holds for
+    `judge` at the looks of a study and for scores that agree by chance holds here.
+
+    Args:
+        gains: [policies, 2, seeds], higher is better: without and with the modifier; nan for a missing run.
+        done: [policies, 2], how many of the first seeds each has.
+        alpha: the error rate over the policies of one modifier.
+    """
+    taken = max(looks.done(int(done.max(initial=0))), 1)
+    *_, p = islice(p_of_pairs(gains, done, 0.0, looks), taken)
+    helps, hurts = holm(np.concatenate([p.beyond[:, 1, 0], p.beyond[:, 0, 1]])).reshape(2, -1) <= alpha
+    return [
+        "helps" if better else "hurts" if worse else "undecided" for better, worse in zip(helps, hurts, strict=True)
+    ]
+
+
 def interaction(
     modifier: str,
     figure: str,
@@ -91,34 +117,38 @@ def interaction(
 def equal_means_p(table: ArrayLike) -> float | None:
     """Return the p-value of "all rows have the same mean", for values [rows, subjects] that are paired by subject.
 
-    A repeated-measures analysis of variance, its degrees of freedom multiplied by the Greenhouse-Geisser estimate of
-    departure from sphericity (Greenhouse and Geisser 1959), so that the rows may have unequal variances.
+    A rotation test (Langsrud 2005). Let d_s be the deviations of subject s from its own mean over rows. If all rows
+    have the same mean, a rotation of the d_s among subjects leaves the distribution of normal values as it is, whatever
+    the variances of rows and their correlations are. So given the Gram matrix G of the d_s, the direction of the
+    subjects' mean is uniform: with u uniform on the unit sphere, the p-value is the probability that u'Gu is at least
+    what (1, 1, ..., 1)/sqrt(subjects) makes of it, the sum of squares between rows. For two rows this is the paired t
+    test.
 
     Returns:
         None for fewer than two rows or subjects, or where nothing varies within a row.
     """
-    from scipy.special import fdtrc
-
     values = np.asarray(table, dtype=np.float64)
     rows, subjects = values.shape
     if rows < 2 or subjects < 2:
         return None
-    between = subjects * values.mean(axis=1).var() * rows / (rows - 1)
-    residuals = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
-    within = float((residuals**2).sum()) / ((rows - 1) * (subjects - 1))
-    if within <= np.finfo(np.float64).eps * max(between, float(np.square(values).max())):
+    deviations = values - values.mean(axis=0)
+    gram = deviations.T @ deviations
+    between = gram.sum() / subjects
+    if np.trace(gram) - between <= np.finfo(np.float64).eps * values.size * float(np.square(values).max()):
         return None
-    epsilon = _greenhouse_geisser(values)
-    degrees = epsilon * (rows - 1)
-    return float(fdtrc(degrees, degrees * (subjects - 1), between / within))
+    return _positive_probability(np.linalg.eigvalsh(gram) - between)
 
 
-def _greenhouse_geisser(values: NDArray[np.float64]) -> float:
-    """Estimate sphericity, from 1/(rows - 1), where rows differ most in their variances, to 1."""
-    covariance = np.cov(values)
-    centred = covariance - covariance.mean(axis=0) - covariance.mean(axis=1)[:, None] + covariance.mean()
-    rows = len(values)
-    return float(np.trace(centred) ** 2 / ((rows - 1) * np.square(centred).sum()))
+def _positive_probability(weights: FloatArray) -> float:
+    """Return the probability that a sum of squares of independent standard normal numbers, so weighted, is positive.
+
+    Imhof's (1961) integral, over the logarithm of its variable: the trapezoidal rule converges as exp(-9.9 / step).
+    """
+    step = 0.25
+    x = np.outer(np.exp(np.arange(-30, 80, step)), weights / np.abs(weights).max())
+    angle, size = np.arctan(x).sum(axis=1) / 2, np.log1p(x * x).sum(axis=1) / 4
+    probability = 0.5 + step / np.pi * float((np.sin(angle) * np.exp(-size)).sum())
+    return min(max(probability, 0.0), 1.0)
 
 
 def _paired_differences(figure: str, without: Sequence[RunRecord], treated: Sequence[RunRecord]) -> dict[int, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lrbench.display.names import wrapped
 from lrbench.display.table import Cell, Column, Figures, Row, Table, leaving_room
 from lrbench.metrics import METRICS, MetricDeclaration
+from lrbench.metrics.effects import EffectVerdict
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval
 from lrbench.modifiers.brief import variant_noun
 from lrbench.study.row_names import RowNames
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lrbench.study.results import TaskResults
 
 BETTER, WORSE = "green", "red"
+VERDICTS: dict[EffectVerdict, str] = {"helps": BETTER, "hurts": WORSE, "undecided": ""}
 INDENT = "  "
 NAME_WIDTH = 16
 """The width of names below which columns of numbers are left out."""
@@ -35,25 +37,28 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     metrics = (objective, *(METRICS[name] for name in COSTS))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
     called: list[Cell] = []
+    verdicts: list[Cell] = []
     figures: list[list[Cell]] = []
     for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
         called.append(Cell(names.variants.shown[modifier], "bold"))
+        verdicts.append(Cell(""))
         figures.append([Cell(_dependence(interactions.get(modifier))), *[Cell("")] * len(COSTS)])
         for effect in task.effects:
             if effect.modifier == modifier:
                 called.append(Cell(names.policies.shown[effect.policy]))
+                verdicts.append(Cell(effect.verdict, VERDICTS[effect.verdict]))
                 figures.append([_cell(effect, metric, task) for metric in metrics])
     columns = [
         Figures(metric.title, cells, COSTS.get(metric.name, 0))
         for metric, cells in zip(metrics, zip(*figures, strict=True), strict=True)
     ]
-    kept, room = leaving_room(columns, NAME_WIDTH, width)
+    kept, room = leaving_room([Figures("effect", verdicts, 0), *columns], NAME_WIDTH, width)
     rows: list[Row] = [
         (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
     ]
     title = f"Effects on {task.task}: with minus without, paired by seed, ± half the 95% interval"
     named = Column(f"{variant_noun(effect.modifier for effect in task.effects)}, policy")
-    titles = (named, *(Column(column.title, right=True) for column in kept))
+    titles = (named, *(Column(column.title, right=column.title != "effect") for column in kept))
     yield Table(titles, rows, title)
     yield from _legend(task, interactions)
 
@@ -108,8 +113,13 @@ def _legend(task: TaskResults, interactions: dict[str, Interaction]) -> Iterator
     if any(interaction.p is not None for interaction in interactions.values()):
         yield (
             f"p: is the effect on test {task.objective} the same for every policy? A small p says that it depends on "
-            "the policy (analysis of variance over paired seeds)."
+            "the policy (rotation test over paired seeds)."
         )
+    noun = variant_noun(effect.modifier for effect in task.effects)
+    yield (
+        f"helps, hurts: test {task.objective} is better, worse with the {noun}, over all policies of a {noun} with at "
+        "most 5% of wrong claims."
+    )
     yield PERCENT
     called = {effect.modifier.partition(" + ")[0] for effect in task.effects}
     for control in (getattr(kind, "control", None) for kind in modifiers().values()):

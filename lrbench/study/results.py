@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, product, takewhile
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from lrbench.metrics import (
     effect,
     expected_metrics,
     interaction,
+    judge_effects,
     rank,
     retained_fraction,
 )
@@ -85,7 +86,7 @@ class TaskResults:
         confirmed: the finalists on fresh seeds, the winner first; empty without a confirmation.
         failures: the runs that failed, which are left out of all else.
         rows: the policy and variant of each scorecard, by its name.
-        effects: for each policy and modifier, the paired differences that the modifier makes.
+        effects: for each modifier and policy, the paired differences that the modifier makes, and whether it helps.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
         looks: the numbers of seeds at which verdicts were made so far; before the first, nothing is claimed.
         spread: the share of the networks in the spread between seeds, of policies that are not avoided; None where too
@@ -431,7 +432,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 confirmed=tuple(_confirmed(evidence, task, main, cards, goals)),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
-                effects=tuple(_effects(evidence, records)),
+                effects=tuple(_effects(evidence, records, over)),
                 interactions=tuple(_interactions(evidence, task, records)),
                 looks=evidence.looks.seeds[: evidence.looks.done(_compared(over.values()))],
                 spread=spread,
@@ -540,11 +541,18 @@ def labels(rows: Iterable[Row]) -> dict[Row, str]:
     return {row: called[row] for row in known}
 
 
-def _effects(evidence: StudyRuns, records: Records) -> Iterator[Effect]:
-    for policy, variant in evidence.labels:
-        if variant and {(policy, ""), (policy, variant)} <= records.keys():
-            pair = records[policy, ""], records[policy, variant]
-            yield effect(policy, variant, *pair, evidence.record.target)
+def _effects(evidence: StudyRuns, records: Records, over: Mapping[Row, int]) -> Iterator[Effect]:
+    for variant in filter(None, evidence.record.variants):
+        pairs = {policy: ((policy, ""), (policy, variant)) for policy, of in evidence.labels if of == variant}
+        policies = [policy for policy, pair in pairs.items() if records.keys() >= {*pair}]
+        rows = list(chain.from_iterable(pairs[policy] for policy in policies))
+        runs = [PolicyRuns("", "", tuple(records[row])) for row in rows]
+        gains, _ = score_table(runs, evidence.record.seeds, "test")
+        done = np.array([over[row] for row in rows], dtype=np.int64).reshape(-1, 2)
+        verdicts = judge_effects(gains.reshape(*done.shape, -1), done, evidence.looks, evidence.alpha)
+        for policy, verdict in zip(policies, verdicts, strict=True):
+            without, treated = (records[row] for row in pairs[policy])
+            yield replace(effect(policy, variant, without, treated, evidence.record.target), verdict=verdict)
 
 
 def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> Iterator[Interaction]:

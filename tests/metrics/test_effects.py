@@ -1,8 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from lrbench.metrics import Curve, RunRecord, effect, equal_means_p, interaction
+from lrbench.metrics import Curve, RunRecord, effect, equal_means_p, interaction, judge_effects
+from lrbench.metrics.looks import Looks
+from tests.interactions import CASES, greenhouse_geisser_p, rejected
 
 
 def run(seed: int, test: float, seconds: float = 1.0, reached: int = 30, status: str = "finished") -> RunRecord:
@@ -39,13 +43,24 @@ def test_for_two_policies_the_interaction_is_the_paired_t_test() -> None:
     assert equal_means_p(table) == pytest.approx(stats.ttest_rel(*table).pvalue)
 
 
-def test_the_interaction_agrees_with_a_table_worked_by_hand() -> None:
-    # Rows 1 2 3 | 2 3 4 | 3 4 8, each of three subjects: row means 2, 3, 5, subject means 2, 3, 5, grand mean 10/3.
-    # Between rows 3 * sum (mean - 10/3)^2 / 2 = 3 * (16/9 + 1/9 + 25/9) / 2 = 7.
-    # Residuals 1/3 1/3 -2/3 | 1/3 1/3 -2/3 | -2/3 -2/3 4/3: squares sum to 4, over 2 * 2 degrees of freedom 1. F = 7.
-    # They lie along one direction, so that Greenhouse and Geisser's epsilon is its least, 1/2: 1 and 2 degrees.
-    table = [[1, 2, 3], [2, 3, 4], [3, 4, 8]]
-    assert equal_means_p(table) == pytest.approx(stats.f.sf(7, 1, 2))
+def test_the_interaction_agrees_with_an_angle_measured_by_hand() -> None:
+    # The deviations of the two subjects are (3, -3, 0) and (2, -1, -1): their Gram matrix is 18 9 | 9 6. In the plane,
+    # u'Gu is at least what (1, 1)/sqrt(2) makes of it where u is no farther from the matrix's axis than that is. The
+    # axis is at half the angle of (18 - 6, 2 * 9), the diagonal at 45 degrees, and u is up to 90 degrees from the axis.
+    table = [[3, 2], [-3, -1], [0, -1]]
+    assert equal_means_p(table) == pytest.approx((45 - math.degrees(math.atan2(18, 12)) / 2) / 90)
+
+
+def test_the_interaction_is_the_share_of_rotations_with_row_means_as_far_apart() -> None:
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(4, 5)) * np.array([[1], [1], [2], [5]]) + np.array([[0], [2], [0], [0]])
+    deviations = table - table.mean(axis=0)
+    directions = rng.normal(size=(100_000, 5))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    found = np.square(directions @ deviations.T).sum(axis=1)
+    share = np.mean(found >= 5 * np.square(deviations.mean(axis=1)).sum())
+    assert 0.01 < share < 0.99
+    assert equal_means_p(table) == pytest.approx(share, abs=0.006)
 
 
 def test_without_variation_or_with_too_little_data_there_is_no_p_value() -> None:
@@ -54,13 +69,40 @@ def test_without_variation_or_with_too_little_data_there_is_no_p_value() -> None
     assert equal_means_p([[1.0, 1.0], [2.0, 2.0]]) is None
 
 
-@pytest.mark.parametrize("spreads", [(1, 1, 1, 1), (1, 1, 1, 10), (0.1, 1, 3, 10)])
-@pytest.mark.parametrize("seeds", [5, 10])
-def test_equal_effects_are_called_unequal_in_at_most_five_percent(spreads: tuple[float, ...], seeds: int) -> None:
-    studies = 2000
-    draws = np.random.default_rng(1).normal(size=(studies, 4, seeds)) * np.array(spreads)[:, None]
-    false = np.mean([(equal_means_p(table) or 1.0) <= 0.05 for table in draws])
-    assert false <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+@pytest.mark.parametrize("case", CASES)
+def test_equal_effects_are_called_unequal_in_at_most_five_percent(case: str) -> None:
+    studies = 1000
+    for policies, seeds in ((4, 3), (8, 5), (12, 10)):
+        false = rejected(equal_means_p, case, "none", policies, seeds, studies)
+        assert false <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies), (policies, seeds)
+
+
+def test_the_interaction_finds_more_than_an_analysis_of_variance_with_a_correction() -> None:
+    found, before = (rejected(test, "normal", "half", 8, 5, 300) for test in (equal_means_p, greenhouse_geisser_p))
+    assert found > 2 * before
+
+
+def test_a_modifier_helps_and_hurts_where_its_effect_is_clear() -> None:
+    without = np.random.default_rng(3).normal(size=(3, 6))
+    effects = np.random.default_rng(4).normal(size=(3, 6)) * 0.1 + np.array([[1.0], [-1.0], [0.0]])
+    gains = np.stack([without, without + effects], axis=1)
+    assert judge_effects(gains, np.full((3, 2), 6), Looks.planned(6), 0.05) == ["helps", "hurts", "undecided"]
+
+
+def test_effects_are_not_judged_before_a_look_of_the_study() -> None:
+    gains = np.stack([np.zeros((1, 6)), np.ones((1, 6)) + np.arange(6) * 0.01], axis=1)
+    assert judge_effects(gains, np.full((1, 2), 5), Looks.planned(6), 0.05) == ["undecided"]
+
+
+@pytest.mark.parametrize("policies", [1, 4, 12])
+def test_at_most_five_percent_of_studies_claim_a_wrong_effect_somewhere(policies: int) -> None:
+    studies, seeds, wrong = 1000, 5, 0
+    spreads = np.geomspace(1, 10, policies)[:, None]
+    for gains in np.random.default_rng(policies).normal(size=(studies, policies, 2, seeds)):
+        gains[:, 1] = gains[:, 0] + spreads * gains[:, 1]
+        verdicts = judge_effects(gains, np.full((policies, 2), seeds), Looks.once(seeds), 0.05)
+        wrong += set(verdicts) != {"undecided"}
+    assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
 
 
 def test_an_effect_that_depends_on_the_policy_is_found() -> None:

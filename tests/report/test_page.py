@@ -315,8 +315,9 @@ def test_variants_have_their_effects_and_how_far_these_depend_on_the_policy(
 
     assert f"2 policies, with and without 1 {noun}, on a-task" in page
     # The effects are .10, .11, .12 for one policy and 0 for the other: t = .11 / (.01 / sqrt 3) = 19.05, p = .0027.
-    assert f"{variant}</th><td>0.003</td>" in page
-    assert f"Does a {noun} do the same for every policy?" in page
+    # One-sided, at the look of 3 seeds with its share .8 of the error rate, and the least of 4 hypotheses: p = .0069.
+    assert f"{variant}</th><td>flat</td><td></td><td>wave</td><td>0.003</td><td>3</td>" in page
+    assert f"Which policies does a {noun} help?" in page
     assert "What modifiers and settings change, policy by policy" in page
 
 

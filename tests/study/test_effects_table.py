@@ -75,16 +75,16 @@ def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval
     lines = printed(STUDY)
 
     # Differences of test top-1: .04, .04, .06; mean .0467, sd .01155, t(2, .975) = 4.3027: half width .0287.
-    titles = ["modifier, policy", "test top1", "test loss", "to target", "seconds", "fwd FLOPs"]
+    titles = ["modifier, policy", "effect", "test top1", "test loss", "to target", "seconds", "fwd FLOPs"]
     assert re.split(r" {2,}", lines[1]) == titles
     fix = re.split(r" {2,}", lines[3].strip())
-    assert fix == ["FIX", "+0.047 ±0.029", "-0.100 ±0.000", "-10 ±0", "+50.0 ±0.0%", "-25.0 ±0.0%"]
+    assert fix == ["FIX", "undecided", "+0.047 ±0.029", "-0.100 ±0.000", "-10 ±0", "+50.0 ±0.0%", "-25.0 ±0.0%"]
 
 
 def test_a_figure_that_no_pair_of_runs_has_is_a_dash() -> None:
     tri = printed(STUDY)[4]
 
-    assert re.split(r" {2,}", tri.strip())[3] == "–"
+    assert re.split(r" {2,}", tri.strip())[4] == "–"
 
 
 def test_a_figure_that_fewer_seeds_have_says_how_many() -> None:

@@ -71,11 +71,8 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "confirmed": [_finalist(one) for one in results.confirmed],
         "about_confirmed": list(explained(results.confirmed)),
         "failures": [vars(failure) for failure in results.failures],
-        "variant": variant_noun(one.modifier for one in results.interactions),
-        "interactions": [
-            {"modifier": brief_variant(one.modifier), "p": _p(one.p), "policies": one.policies, "seeds": one.seeds}
-            for one in results.interactions
-        ],
+        "variant": variant_noun(effect.modifier for effect in results.effects),
+        "variants": _variants(results),
         "drawn": min(len(policies), MOST_CURVES),
         "columns": [_column(metric) for metric in _columns(policies)],
         "reading": reading(policies),
@@ -104,6 +101,22 @@ def _by_goal(results: TaskResults, names: Mapping[str, str]) -> list[dict[str, A
         }
         for card in results.scorecards
     ]
+
+
+def _variants(results: TaskResults) -> list[dict[str, Any]]:
+    """List for each modifier the policies by what it does to them, and whether that depends on the policy."""
+    depends = {one.modifier: one for one in results.interactions}
+    rows = []
+    for modifier in dict.fromkeys(effect.modifier for effect in results.effects):
+        effects = [effect for effect in results.effects if effect.modifier == modifier]
+        seeds = effects[0].differences[f"test_{results.objective}"].n
+        row = {"modifier": brief_variant(modifier), "seeds": seeds, "p": ""}
+        if one := depends.get(modifier):
+            row |= {"p": _p(one.p), "seeds": one.seeds}
+        for verdict in ("helps", "hurts", "undecided"):
+            row[verdict] = ", ".join(effect.policy for effect in effects if effect.verdict == verdict)
+        rows.append(row)
+    return rows
 
 
 def _group(policies: pd.DataFrame, verdict: str, names: Mapping[str, str], by: Criterion) -> dict[str, Any]:
