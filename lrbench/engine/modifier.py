@@ -83,13 +83,15 @@ class Control:
 
     Attributes:
         name: its name in results.
-        lr_scale: the factor on the policy's learning rates.
         meaning: its description, to follow its name.
+        lr_scale: the factor on the policy's learning rates.
+        modifier: what it is trained with in place of the modifier; None for nothing.
     """
 
     name: str
-    lr_scale: float
     meaning: str
+    lr_scale: float = 1.0
+    modifier: Modifier | None = None
 
 
 class Modifier(Watcher):
@@ -112,12 +114,12 @@ class Modifier(Watcher):
     Attributes:
         rank: the place of the modifier among others.
         family: modifiers of one family exclude each other, for each would undo the other's effect.
-        control: the control that a study trains beside it; None for none.
+        controls: the controls that a study trains beside it.
     """
 
     rank: ClassVar[int] = 50
     family: ClassVar[str] = ""
-    control: ClassVar[Control | None] = None
+    controls: ClassVar[tuple[Control, ...]] = ()
 
     def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
         """Act before the first iteration from a state that an earlier segment has left.

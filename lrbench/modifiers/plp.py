@@ -15,6 +15,7 @@ from lrbench.engine.modifier import Control, Memory, Modifier
 from lrbench.errors import TaskError
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy import Policy
+from lrbench.streams import stream_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,26 +47,34 @@ def predicted(p1: Tensor, p2: Tensor, p3: Tensor) -> Tensor:
     return p3 + half_move(p1, p2)
 
 
+def noise_like(move: Tensor, seed: int) -> Tensor:
+    """Draw Gaussian noise whose norm is that of a move, in a direction that follows from the seed alone."""
+    import torch
+
+    noise = torch.randn(move.shape, generator=torch.Generator().manual_seed(seed)).to(move)
+    noise *= move.norm() / noise.norm()
+    return noise
+
+
 def plp_control(policy: Policy) -> Policy:
     """Scale a policy for the plain training beside PLP: a gain that it shows too is one of the learning rate."""
     return policy.scaled(PLP_CONTROL_SCALE)
 
 
-@register_modifier
-@dataclass(frozen=True)
-class PLP(Modifier):
-    """After every third iteration, go on from the weights that the last three predict.
+class _EveryThird(Modifier):
+    """A modifier that moves the weights after every third iteration, by what they moved in the second.
 
     It remembers one copy of the weights: the first of a cycle, then half the way to the second. Optimizer state is left
     alone. A replacement of the weights by another modifier begins a new cycle, for a line through a jump predicts
-    nothing. Its control is plain training under `plp_control(policy)`: PLP is partly a learning rate times 7/6.
-
-    The formula is verified from a secondary source; see this module.
+    nothing.
     """
 
     rank = 10
     family = "short-cycle"
-    control = Control("plp_control", PLP_CONTROL_SCALE, "the same without PLP, at 7/6 of the learning rates")
+
+    def moved(self, training: Training, name: str, half: Tensor) -> Tensor:
+        """Return the move of a weight, from half the way of the second iteration."""
+        return half
 
     def check(self, task: Task) -> None:
         if task.steps < CYCLE:
@@ -82,9 +91,40 @@ class PLP(Modifier):
             memory["history"] = {name: half_move(history[name], weight) for name, weight in weights.items()}
         else:
             for name, weight in weights.items():
-                weight.add_(history[name])
+                weight.add_(self.moved(training, name, history[name]))
             memory["history"] = {}
         memory["position"] = (position + 1) % CYCLE
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
         memory.update(position=0, history={})
+
+
+@register_modifier
+@dataclass(frozen=True)
+class PLPNoise(_EveryThird):
+    """PLP's control with matched noise: where PLP predicts, go on from weights with as large a move at random.
+
+    Every tensor of weights moves by as much as PLP would move it from here (its norm), in a Gaussian random direction
+    of the run's own stream. PLP's paper credits a part of its gain to the noise of its predictions: what this shows
+    too is noise, and what PLP alone shows is prediction. A study with PLP trains it beside PLP.
+    """
+
+    def moved(self, training: Training, name: str, half: Tensor) -> Tensor:
+        return noise_like(half, stream_seed(training.seed, f"PLP noise {name}", training.step))
+
+
+@register_modifier
+@dataclass(frozen=True)
+class PLP(_EveryThird):
+    """After every third iteration, go on from the weights that the last three predict.
+
+    It has two controls: plain training under `plp_control(policy)`, for PLP is partly a learning rate times 7/6, and
+    `PLPNoise`, for it is partly noise.
+
+    The formula is verified from a secondary source; see this module.
+    """
+
+    controls = (
+        Control("plp_control", "the same without PLP, at 7/6 of the learning rates", lr_scale=PLP_CONTROL_SCALE),
+        Control("plp_noise", "random moves as large as PLP's, in place of PLP", modifier=PLPNoise()),
+    )

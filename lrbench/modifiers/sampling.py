@@ -1,4 +1,4 @@
-"""Periodic sampling over weight distributions: PSWA, PWALKS and PSWM (Tripathi et al., arXiv 1905.05774).
+"""Sampling over weight distributions: PSWA, PWALKS, PSWM and SWM (Tripathi et al., arXiv 1905.05774).
 
 Weights are sampled as training passes through them, and at the end of every period training goes on from a mean of
 what was sampled; the learning rate is left alone. (SWA, in contrast, averages beside training.)
@@ -7,7 +7,11 @@ what was sampled; the learning rate is left alone. (SWA, in contrast, averages b
     after iteration N: if anything was sampled: weights <- a mean of the samples; forget the samples
 
 What is known of it: the mechanism is verified in the authors' patent. Which name stands for which mean is our
-reconstruction; the defaults, and PSWM's beta altogether, are ours.
+reconstruction; the defaults, and PSWM's beta altogether, are ours. SWM, "sampled weight momentum", is the fifth of the
+names in the paper's second version, and the one that is not periodic; all of it but the name is our reconstruction.
+
+Another method is called PSWA too: periodic SWA (arXiv 2201.00519) starts training anew from SWA's means. It is not
+here; PSWA is the one of arXiv 1905.05774.
 
 Notice: the mechanism is described in the authors' patent US 11,922,316 B2. Whether that concerns your use is for you
 to find out.
@@ -44,21 +48,37 @@ def in_tail(position: int, period: int, tail: float) -> bool:
     return position > period - max(1, round(tail * period))
 
 
-class PeriodicSampling(Modifier):
+class WeightSampling(Modifier):
+    """A modifier that samples weights, and replaces them by a mean of the samples."""
+
+    rank = 30
+    family = "weight-sampling"
+
+    p: float
+    recompute_bn: bool
+    reset_optimizer: bool
+
+    def go_on_from(self, training: Training, mean: Weights) -> None:
+        """Replace the weights."""
+        training.replace(mean)
+        if self.reset_optimizer:
+            training.reset_optimizer()
+
+    def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
+        from lrbench.engine.network_copy import copy_with_batchnorm_recomputed
+
+        return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module
+
+
+class PeriodicSampling(WeightSampling):
     """A modifier that samples weights, and replaces them by a mean of the samples when a period ends.
 
     It keeps the running mean of a period's samples; a subclass may keep something else, and makes the mean from what
     was kept. A last period that the budget cuts short replaces nothing.
     """
 
-    rank = 30
-    family = "weight-sampling"
-
     period: float
-    p: float
     tail: float = 1.0
-    recompute_bn: bool
-    reset_optimizer: bool
 
     def keep(self, weights: Weights, memory: Memory) -> None:
         """Take one more sample of the period into memory."""
@@ -83,14 +103,7 @@ class PeriodicSampling(Modifier):
         if in_tail(position, period, self.tail) and is_sampled(training.seed, training.step, self.p):
             self.keep(training.weights, memory)
         if position == period and (mean := self.mean(memory)):
-            training.replace(mean)
-            if self.reset_optimizer:
-                training.reset_optimizer()
-
-    def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
-        from lrbench.engine.network_copy import copy_with_batchnorm_recomputed
-
-        return copy_with_batchnorm_recomputed(module, training) if self.recompute_bn else module
+            self.go_on_from(training, mean)
 
 
 _ABOVE_0 = Bounds(0.0, low_open=True)
@@ -182,3 +195,29 @@ class PSWM(PeriodicSampling):
             return {}
         memory.update(n=0, mean={}, previous=mean)
         return momentum_of_means(previous, mean, self.beta)
+
+
+@register_modifier
+@dataclass(frozen=True)
+class SWM(WeightSampling):
+    """Sampled weight momentum: at every sample, go on from beta of the samples so far, the rest of it. See the notice.
+
+    The samples so far are weighed by momentum <- beta * momentum + (1 - beta) * weights, and training goes on from
+    that; the first sample is left as it is: Lookahead with steps back at random times. The paper has the name, and
+    says that it is not periodic; the rule and its defaults are our reconstruction, after PSWM. It remembers one copy
+    of the weights.
+    """
+
+    p: float = number("probability that an iteration's weights are sampled", bounds=Bounds(0.0, 1.0), default=0.1)
+    beta: float = number("share of the samples so far", bounds=Bounds(0.0, 1.0, high_open=True), default=0.5)
+    recompute_bn: bool = _RECOMPUTE_BN
+    reset_optimizer: bool = _RESET_OPTIMIZER
+
+    def begin(self, training: Training) -> Memory:
+        return {"momentum": {}}
+
+    def after_step(self, training: Training, memory: Memory) -> None:
+        if is_sampled(training.seed, training.step, self.p):
+            sample = {name: weight.clone() for name, weight in training.weights.items()}
+            memory["momentum"] = momentum_of_means(memory["momentum"], sample, self.beta)
+            self.go_on_from(training, memory["momentum"])

@@ -122,6 +122,7 @@ def _legend(task: TaskResults, interactions: dict[str, Interaction]) -> Iterator
     )
     yield PERCENT
     called = {effect.modifier.partition(" + ")[0] for effect in task.effects}
-    for control in (getattr(kind, "control", None) for kind in modifiers().values()):
-        if control is not None and control.name in called:
-            yield f"{control.name}: {control.meaning}."
+    for kind in modifiers().values():
+        for control in getattr(kind, "controls", ()):
+            if control.name in called:
+                yield f"{control.name}: {control.meaning}."

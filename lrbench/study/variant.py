@@ -94,7 +94,8 @@ def with_controls(variants: Iterable[Variant]) -> tuple[Variant, ...]:
 
 def _controls(variant: Variant) -> Iterator[Variant]:
     for modifier in variant.modifiers:
-        if (control := modifier.control) is not None:
-            rest = tuple(other for other in variant.modifiers if other is not modifier)
-            without = replace(variant, modifiers=rest, lr_scale=control.lr_scale)
-            yield replace(without, name=" + ".join([control.name, *map(str, without.parts)]))
+        rest = replace(variant, modifiers=tuple(other for other in variant.modifiers if other is not modifier))
+        for control in modifier.controls:
+            parts = in_order([*rest.modifiers, *filter(None, [control.modifier])])
+            name = " + ".join([control.name, *map(str, rest.parts)])
+            yield replace(rest, name=name, modifiers=parts, lr_scale=control.lr_scale)

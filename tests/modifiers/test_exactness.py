@@ -19,7 +19,21 @@ from lrbench.engine import (
     load_checkpoint,
     save_checkpoint,
 )
-from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, PWALKS, SWA, Lookahead, Modifier, Watcher
+from lrbench.modifiers import (
+    DEMON,
+    EMA,
+    LAWA,
+    PLP,
+    PSWA,
+    PSWM,
+    PWALKS,
+    SWA,
+    SWM,
+    Lookahead,
+    Modifier,
+    PLPNoise,
+    Watcher,
+)
 from lrbench.tasks.optimizers import Adam
 from lrbench.tasks.task import Task
 
@@ -34,6 +48,9 @@ METHODS: dict[str, Methods] = {
     "PSWA-recompute-reset": ((PSWA(period=PERIOD, recompute_bn=True, reset_optimizer=True),), ()),
     "PWALKS": ((PWALKS(period=PERIOD, K=2, p=0.8, tail=0.7),), ()),
     "PSWM": ((PSWM(period=PERIOD, beta=0.4),), ()),
+    "SWM": ((SWM(p=0.3, reset_optimizer=True),), ()),
+    "DEMON": ((DEMON(),), ()),
+    "PLPNoise+DEMON+SWM": ((PLPNoise(), DEMON(beta=0.8), SWM(p=0.3)), ()),
     "Lookahead": ((Lookahead(k=3),), ()),
     "SWA": ((), (SWA(start=0.3),)),
     "EMA": ((), (EMA(decay=0.9),)),

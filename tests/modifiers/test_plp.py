@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.engine import State, advance, begin, identical
-from lrbench.modifiers import PLP, PLP_CONTROL_SCALE, plp_control
-from lrbench.modifiers.plp import predicted
+from lrbench.modifiers import PLP, PLP_CONTROL_SCALE, PLPNoise, plp_control
+from lrbench.modifiers.plp import noise_like, predicted
 from lrbench.policy import COS, FIX
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
@@ -128,3 +128,28 @@ def test_its_cycle_moves_on_after_an_update_and_at_no_other_event(mlp_task: Task
     states = [advance(task, begin(task, 0), np.full(task.steps, 0.05), [PLP()])[0] for task in (rarely, often)]
     assert identical(states[0].model, states[1].model)
     assert states[1].memories["PLP()"]["position"] == mlp_task.steps % 3
+
+
+def test_noise_is_as_large_as_a_move_and_has_a_direction_of_its_own() -> None:
+    move = torch.randn(20, 30, generator=torch.Generator().manual_seed(5))
+    noise = noise_like(move, 7)
+    assert noise.norm().item() == pytest.approx(move.norm().item(), rel=1e-5)
+    assert abs(torch.cosine_similarity(noise.flatten(), move.flatten(), dim=0).item()) < 5 / 600**0.5
+    assert torch.equal(noise, noise_like(move, 7))
+    assert abs(torch.cosine_similarity(noise.flatten(), noise_like(move, 8).flatten(), dim=0).item()) < 5 / 600**0.5
+
+
+def test_the_noise_control_moves_each_weight_as_far_as_plp_at_the_same_times(
+    mlp_task: Task, weights_of: Callable[[Task, State], Weights]
+) -> None:
+    start = begin(mlp_task, 0)
+    lrs = np.full(3, 0.05)
+    plain, predicting, noisy = (
+        weights_of(mlp_task, advance(mlp_task, start, lrs, modifiers)[0]) for modifiers in ((), [PLP()], [PLPNoise()])
+    )
+    for name, weight in plain.items():
+        far, as_far = ((other[name] - weight).norm().item() for other in (predicting, noisy))
+        assert as_far == pytest.approx(far, rel=1e-3, abs=1e-6)
+        assert far < 1e-6 or not torch.equal(noisy[name], predicting[name])
+    after_two = (weights_of(mlp_task, advance(mlp_task, start, lrs[:2], each)[0]) for each in ((), [PLPNoise()]))
+    assert identical(*after_two)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lrbench.engine import State, advance, begin, identical
-from lrbench.modifiers import PSWA, PSWM, PWALKS
+from lrbench.modifiers import PSWA, PSWM, PWALKS, SWM
 from lrbench.modifiers.means import momentum_of_means, running_mean, window_mean
-from lrbench.modifiers.sampling import PeriodicSampling, in_tail, is_sampled
+from lrbench.modifiers.sampling import WeightSampling, in_tail, is_sampled
 from lrbench.tasks.optimizers import Adam
 from lrbench.tasks.task import Task
 
@@ -22,7 +22,7 @@ PERIOD = 6
 """One epoch of the task, in iterations."""
 
 
-def trained(task: Task, *modifiers: PeriodicSampling, steps: int | None = None) -> State:
+def trained(task: Task, *modifiers: WeightSampling, steps: int | None = None) -> State:
     return advance(task, begin(task, 0), np.full(steps or task.steps, 0.05), modifiers)[0]
 
 
@@ -218,3 +218,23 @@ def test_recomputing_statistics_changes_what_is_evaluated_and_no_bit_of_training
     assert identical(recomputed.model, kept.model)
     assert identical(recomputed.optimizer, kept.optimizer)
     assert not identical(watched[-1].val.outputs, seen[-1].val.outputs)
+
+
+def test_swm_goes_on_from_a_moving_mean_of_its_samples_after_each(
+    mlp_task: Task, by_hand: ByHand, weights_of: WeightsOf
+) -> None:
+    momentum: Weights = {}
+    sampled = 0
+
+    def blend(step: int, state: State) -> Weights | None:
+        nonlocal momentum, sampled
+        if not is_sampled(0, step, 0.3):
+            return None
+        sampled += 1
+        now = weights_of(mlp_task, state)
+        momentum = {name: 0.4 * momentum.get(name, weight) + 0.6 * weight for name, weight in now.items()}
+        return momentum
+
+    *_, last = by_hand(mlp_task, blend)
+    assert sampled > 3
+    close(trained(mlp_task, SWM(p=0.3, beta=0.4)), last)

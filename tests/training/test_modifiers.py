@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 import lrbench.training.runner
 from lrbench.engine import Memory, Modifier, Training, Watcher
 from lrbench.errors import StudyError, TaskError
-from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop, parse_modifier
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop, PLPNoise, parse_modifier
 from lrbench.store import Store, StoredRun, open_store
 from lrbench.study.export import export
 from lrbench.study.file import load_study
@@ -51,13 +51,13 @@ class Stop(NullListener):
 def test_every_policy_is_trained_as_it_is_and_by_every_variant(study: Make, store: Store) -> None:
     asked = study("FIX(k0=0.1)", "FIX(k0=0.05)", modifiers=ALL)
     tally = run(asked, store)
-    trained = 1 + len(ALL) + 1  # as it is, the variants, and the control of PLP
+    trained = 1 + len(ALL) + 2  # as it is, the variants, and the controls of PLP
     assert tally.total == 2 * 2 * trained
     assert tally.failed == 0
     cards = results("small", store).to_json()["policies"]
     assert {entry["modifier"] for entry in cards} == {
         None,
-        *("PLP()", "plp_control", str(PSWA(p=0.5)), str(EMA(decay=0.9)), str(LAWA())),
+        *("PLP()", "plp_control", "plp_noise", str(PSWA(p=0.5)), str(EMA(decay=0.9)), str(LAWA())),
     }
 
 
@@ -85,19 +85,22 @@ def test_a_watcher_asked_for_later_finds_the_same_numbers(study: Make, store: St
         assert numbers(study("FIX(k0=0.1)"), together) == numbers(study("FIX(k0=0.1)"), store)
 
 
-def test_the_control_of_plp_is_the_policy_at_seven_sixths(study: Make) -> None:
-    asked = study("FIX(k0=0.6)", modifiers=(Variant.of([PLP(), PSWA(p=0.5)]),))
-    control = next(run for run in plan(asked).runs if run.variant.name.startswith("plp_control"))
+def test_the_controls_of_plp_are_the_policy_at_seven_sixths_and_noise(study: Make) -> None:
+    asked = study("FIX(k0=0.6)", seeds=(0,), modifiers=(Variant.of([PLP(), PSWA(p=0.5)]),))
+    _, _, control, noise = plan(asked).runs
     assert control.variant.name == f"plp_control + {PSWA(p=0.5)}"
     assert control.variant.modifiers == (PSWA(p=0.5),)
     assert control.policy.lrs(0, 3).tolist() == pytest.approx([0.7] * 3)
+    assert noise.variant.name == f"plp_noise + {PSWA(p=0.5)}"
+    assert noise.variant.modifiers == (PLPNoise(), PSWA(p=0.5))
+    assert noise.policy.lrs(0, 3).tolist() == pytest.approx([0.6] * 3)
 
 
 def test_modifiers_change_the_numbers_and_have_runs_of_their_own(study: Make, store: Store) -> None:
     asked = study("FIX(k0=0.1)", seeds=(0,), modifiers=ALL)
     run(asked, store)
     curves = [tuple(one.scores) for one in numbers(asked, store).values()]
-    assert len(set(curves)) == len(curves) == 6
+    assert len(set(curves)) == len(curves) == 7
 
 
 def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
@@ -287,10 +290,11 @@ def test_the_time_of_evaluations_is_kept_apart_from_that_of_training(study: Make
         assert (runs[one.key].evaluating or 0.0) > evaluated > runs[one.key].seconds
 
 
-def test_plp_has_a_control_for_each_combination_that_it_is_in(study: Make) -> None:
+def test_plp_has_controls_for_each_combination_that_it_is_in(study: Make) -> None:
     asked = study("FIX(k0=0.1)", modifiers=(Variant.of([PLP()]), Variant.of([PLP(), EMA(decay=0.9)])))
     names = [variant.name for variant in asked.variants]
-    assert names == ["", "PLP()", "plp_control", f"PLP() + {EMA(decay=0.9)}", f"plp_control + {EMA(decay=0.9)}"]
+    watched = [f"{name} + {EMA(decay=0.9)}" for name in ("PLP()", "plp_control", "plp_noise")]
+    assert names == ["", "PLP()", "plp_control", "plp_noise", *watched]
 
 
 def test_a_name_that_a_control_needs_is_refused(study: Make) -> None:
