@@ -7,7 +7,7 @@ of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmatio
 from lrbench.metrics import registered as _registered
 from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
-from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, steps_to_target, volatility
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction, judge_effects
 from lrbench.metrics.metric import (
@@ -69,11 +69,13 @@ __all__ = [
     "finalists",
     "holm",
     "interaction",
+    "jitter",
     "judge",
     "judge_effects",
     "loss_difference",
     "mean_over_scales",
     "metrics_at_end",
+    "monotonicity",
     "paired_interval",
     "paired_power",
     "proportion_interval",

@@ -1,4 +1,4 @@
-"""Metrics of the shape of one run's evaluation curve: speed and volatility.
+"""Metrics of the shape of one run's evaluation curve: speed, volatility and monotonicity.
 
 A curve is two sequences of the same length: `steps` (iterations, increasing) and `scores` (higher is better). A score
 that is not finite is a gap.
@@ -14,6 +14,9 @@ TAIL_DIVISOR = 5
 
 LEAST_TAIL = 3
 """A line through two points leaves no residual."""
+
+LEAST_HALF = 7
+"""Of seven scores, five have two neighbours."""
 
 
 def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
@@ -36,6 +39,46 @@ def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     x, y = x - x.mean(), y - y.mean()
     residuals = y - x * (x @ y) / (x @ x)
     return math.sqrt(float(residuals @ residuals) / (tail - 2))
+
+
+def jitter(steps: Sequence[int], scores: Sequence[float]) -> float | None:
+    """Return the standard deviation of a score around the line through its two neighbours, in the last half of a curve.
+
+    It is the estimator of Gasser, Sroka and Jennen-Steinmetz (1986): a smooth rise is no jitter, and each score but two
+    adds to it, so that 20 evaluations have 8 terms where `volatility` has 2 degrees of freedom. For independent noise
+    it is the noise's standard deviation. None where the last half is fewer than 7 evaluations, that is, where the curve
+    has fewer than 13, and where one of them is not finite.
+
+    >>> round(jitter(range(14), [0.0] * 7 + [0.0, 1.0] * 3 + [0.0]), 3)  # five times 1^2 / (1/4 + 1/4 + 1)
+    0.816
+    """
+    half = -(-len(scores) // 2)
+    if half < LEAST_HALF:
+        return None
+    x, y = (np.asarray(values[-half:], dtype=np.float64) for values in (steps, scores))
+    if not np.isfinite(y).all():
+        return None
+    before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
+    residuals = before * y[:-2] + (1 - before) * y[2:] - y[1:-1]
+    return math.sqrt(float((residuals**2 / (before**2 + (1 - before) ** 2 + 1)).mean()))
+
+
+def monotonicity(scores: Sequence[float]) -> float | None:
+    """Return the share of a curve's ups and downs that is up: 1 if it never gets worse, about 1/2 if it goes nowhere.
+
+    The sum of the rises between evaluations over the sum of all changes; the definition is ours. Curves compare where
+    they are evaluated equally often, for noise adds up with each evaluation. None where the curve has fewer than 3
+    evaluations or never changes, and where one of them is not finite.
+
+    >>> monotonicity([0.1, 0.5, 0.4, 0.8])  # up by .4 and .4, down by .1
+    0.8888888888888888
+    """
+    y = np.asarray(scores, dtype=np.float64)
+    if len(y) < LEAST_TAIL or not np.isfinite(y).all():
+        return None
+    changes = np.diff(y)
+    total = float(np.abs(changes).sum())
+    return float(changes[changes > 0].sum()) / total if total > 0 else None
 
 
 def steps_to_target(steps: Sequence[int], scores: Sequence[float], target: float) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lrbench.metrics.curves import steps_to_best, volatility
+from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, volatility
 from lrbench.metrics.metric import METRICS, MetricDeclaration, RunEnd
 from lrbench.metrics.robustness import loss_difference
 
@@ -144,6 +144,29 @@ SHIPPED = (
         bounds=POSITIVE,
         margin=0.002,
         of_run=lambda run: volatility(run.curve.steps, run.curve.scores),
+        expected=True,
+        column="page",
+        effect="difference",
+    ),
+    MetricDeclaration(
+        "jitter",
+        "jitter",
+        "the deviation of a validation score from the line through its neighbours, in the last half of training",
+        digits=4,
+        better="lower",
+        bounds=POSITIVE,
+        margin=0.002,
+        of_run=lambda run: jitter(run.curve.steps, run.curve.scores),
+        expected=True,
+        column="page",
+        effect="difference",
+    ),
+    MetricDeclaration(
+        "monotonicity",
+        "monotonicity",
+        "the share of the changes of the validation score, from evaluation to evaluation, that is for the better",
+        bounds=SHARE,
+        of_run=lambda run: monotonicity(run.gains),
         expected=True,
         column="page",
         effect="difference",

@@ -23,7 +23,16 @@ from tests.report.made_studies import write_study
 
 METRICS = {
     *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
-    *("volatility", "steps_to_target", "steps_to_best", "seconds", "flops", "divergence_rate"),
+    *(
+        "volatility",
+        "jitter",
+        "monotonicity",
+        "steps_to_target",
+        "steps_to_best",
+        "seconds",
+        "flops",
+        "divergence_rate",
+    ),
 }
 
 Command = Callable[..., Result]

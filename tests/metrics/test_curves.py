@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.metrics.curves import steps_to_best, steps_to_target, volatility
+from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, steps_to_target, volatility
 
 STEPS = list(range(100, 1600, 100))
 
@@ -68,3 +69,37 @@ def test_steps_to_best_ignores_scores_that_are_not_finite() -> None:
 
 def test_an_infinite_score_is_a_gap_and_reaches_no_target() -> None:
     assert steps_to_target([10, 20, 30], [math.inf, 0.5, 0.7], 0.6) == 30
+
+
+def test_jitter_is_the_standard_deviation_of_independent_noise_on_a_smooth_rise() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.sort(rng.choice(100_000, 4000, replace=False))
+    scores = np.sqrt(steps / 100_000) + 0.01 * rng.normal(size=4000)
+    assert jitter(steps.tolist(), scores.tolist()) == pytest.approx(0.01, rel=0.06)
+
+
+def test_jitter_of_a_straight_rise_at_uneven_steps_is_nothing() -> None:
+    steps = [step**2 for step in range(20)]
+    assert jitter(steps, [0.5 * step for step in steps]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_jitter_needs_thirteen_finite_scores() -> None:
+    assert jitter(range(12), [0.1 * (step % 2) for step in range(12)]) is None
+    assert jitter(range(13), [0.1 * (step % 2) for step in range(13)]) is not None
+    assert jitter(range(14), [math.nan, *range(13)]) == pytest.approx(0.0)
+    assert jitter(range(14), [*range(13), math.nan]) is None
+
+
+def test_jitter_varies_less_between_runs_than_volatility_does() -> None:
+    noise = np.random.default_rng(1).normal(size=(500, 20))
+    spread = [np.std([of(range(20), run.tolist()) or 0.0 for run in noise]) for of in (jitter, volatility)]
+    assert spread[0] < 0.75 * spread[1]
+
+
+def test_monotonicity_is_the_share_of_change_that_is_up() -> None:
+    assert monotonicity([0.1, 0.2, 0.2, 0.9]) == 1
+    assert monotonicity([0.9, 0.5, 0.1]) == 0
+    assert monotonicity([0.0, 3.0, 2.0, 2.0]) == pytest.approx(0.75)
+    assert monotonicity([0.5, 0.5, 0.5]) is None
+    assert monotonicity([0.1, 0.2]) is None
+    assert monotonicity([0.1, math.nan, 0.3]) is None

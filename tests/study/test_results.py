@@ -26,7 +26,16 @@ from tests.report.made_studies import MISSING, Outcome, Place, write_study
 Make = Callable[..., Study]
 METRICS = {
     *("val_top1", "test_top1", "test_top5", "test_loss", "ac", "cv", "cdac", "ece", "brier", "loss_difference"),
-    *("volatility", "steps_to_target", "steps_to_best", "seconds", "flops", "divergence_rate"),
+    *(
+        "volatility",
+        "jitter",
+        "monotonicity",
+        "steps_to_target",
+        "steps_to_best",
+        "seconds",
+        "flops",
+        "divergence_rate",
+    ),
 }
 
 
