@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 
 @once_per_task
-def step_flops(task: Task) -> Flops:
+def step_flops(task: Task, frozen: frozenset[str] = frozenset()) -> Flops:
     """Count the floating-point operations of one training iteration, forward and backward apart.
+
+    The parameters whose names are in `frozen` need no gradients.
 
     Torch's counter counts those of one real batch: matrix products and convolutions, a multiply-add as two operations.
     """
     with deterministic():
         module = task.network()
+        for name in frozen:
+            module.get_parameter(name).requires_grad_(False)
         batch = task.data.train.first(task.batch_size)
         return counted_flops(task, module, task.data.decode(batch.inputs), batch.targets)
 

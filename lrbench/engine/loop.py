@@ -23,7 +23,6 @@ from lrbench.tasks.optimizer_state import (
     changed_groups,
     evaluated_weights,
     group_settings,
-    note_ratios,
     restore,
 )
 from lrbench.tasks.snapshot import copied
@@ -65,7 +64,6 @@ class Training:
         self.optimizer = task.new_optimizer(self.module, self.weights)
         if isinstance(self.optimizer, HasModes):
             self.optimizer.train()
-        note_ratios(self.optimizer)
         self._built = group_settings(self.optimizer)
         for modifier in modifiers:
             if (memory := state.memories.get(str(modifier))) is not None:
@@ -186,6 +184,7 @@ class Training:
             seed_numpy_and_python(seed)
         for weight in self.weights.values():
             weight.grad = None
+        self._thaw()
         loss = self._backpropagate(inputs, targets)
         self._scaler.unscale_(self.optimizer)
         self._call(self._after_backward)
@@ -212,6 +211,16 @@ class Training:
             self._scaler.scale(loss).backward()
             total += loss.detach()
         return total
+
+    def _thaw(self) -> None:
+        """Have gradients computed of the groups that are frozen until a certain iteration, from that one on."""
+        frozen_first = [group for group in self.optimizer.param_groups if "frozen_until" in group]
+        for group in frozen_first:
+            for weight in group["params"]:
+                weight.requires_grad_(self.step >= group["frozen_until"])
+        if frozen_first:
+            waiting = (name for name, weight in self.weights.items() if not weight.requires_grad)
+            self.trainable.waiting = frozenset(waiting)
 
     def _clipped(self, loss: Tensor) -> Tensor:
         """Clip the gradients, and return the loss, NaN where their norm is not finite and the step is not skipped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,9 +24,11 @@ class Trainable:
     Attributes:
         ahead, trained: the network in two, as `split` cuts it.
         features: inputs of the trained part that are kept, since they follow from the rest of the state; None for none.
+        waiting: the names of the parameters that are frozen until a later iteration.
     """
 
     features: Tensor | None = None
+    waiting: frozenset[str] = frozenset()
 
     def __init__(self, task: Task, network: nn.Module, seed: int) -> None:
         self.task = task
@@ -35,10 +36,10 @@ class Trainable:
         self.ahead, self.trained = self.split(network)
         self._generator = torch.Generator()
 
-    @cached_property
+    @property
     def flops(self) -> Flops:
         """The floating-point operations of an iteration."""
-        return step_flops(self.task)
+        return step_flops(self.task, self.waiting)
 
     def split(self, network: nn.Module) -> tuple[nn.Module, nn.Module]:
         """Cut a network like this one into the part ahead of the trained one, in eval mode, and the trained part."""

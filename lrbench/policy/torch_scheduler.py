@@ -1,6 +1,6 @@
 """PolicyLR: a policy as a torch learning-rate scheduler."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,10 +17,13 @@ from lrbench.policy.table import PolicyLike, policy_of
 class PolicyLR(LRScheduler):
     """A scheduler that sets the LR of each parameter group from a policy.
 
-    Call `step()` once an iteration, after `optimizer.step()`. The first group gets the policy's LR; the others keep the
-    ratio that their LR had to the first group's when the scheduler was built. The LR is a closed form of the iteration
-    (and, for a reactive policy, of the values observed), so that these are the whole state, and loading it sets the LRs
-    at once: optimizer and scheduler may be built and loaded in any order.
+    Call `step()` once an iteration, after `optimizer.step()`. A group gets the policy's LR times its ratio: the number
+    that it has as `lr_ratio`, as in `AdamW([{"params": head, "lr_ratio": 10.0}, {"params": body, "lr_ratio": 1.0}])`,
+    or else the ratio that its LR had to the first group's when the scheduler was built. So the policy's LR is that of
+    the first group, unless it has another `lr_ratio`.
+
+    The LR is a closed form of the iteration (and, for a reactive policy, of the values observed), so that these are the
+    whole state, and loading it sets the LRs at once: optimizer and scheduler may be built and loaded in any order.
 
     It sets the LRs, whatever they were: in torch's ChainedScheduler a scheduler before it has no effect, and one after
     it changes the LR of one iteration alone. Compose policies instead.
@@ -34,7 +37,8 @@ class PolicyLR(LRScheduler):
             `initial_lr` to resume; or load a state instead.
 
     Raises:
-        PolicyError: the policy needs a budget that is not given, or the first group's LR is not greater than 0.
+        PolicyError: the policy needs a budget that is not given, or a group has no ratio: its `lr_ratio` is no number
+            of at least 0, or it has none and the first group's LR is not greater than 0.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class PolicyLR(LRScheduler):
     ) -> None:
         self.policy = _bound(policy, steps, steps_per_epoch)
         self.history: list[tuple[int, float]] = []
+        self._noted = [group.get("lr_ratio") for group in optimizer.param_groups]
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
@@ -63,10 +68,7 @@ class PolicyLR(LRScheduler):
                 f"{len(self.optimizer.param_groups)} now: add groups before building the scheduler"
             )
         lr = float(self.policy.lrs(self.last_epoch, self.last_epoch + 1, self.history)[0])
-        base = [float(initial) for initial in self.base_lrs]
-        if base[0] <= 0.0:
-            raise PolicyError(f"PolicyLR needs the first group's LR to be greater than 0, not {base[0]}")
-        return [lr * (group_lr / base[0]) for group_lr in base]
+        return [lr * ratio for ratio in lr_ratios(self.base_lrs, self._noted)]
 
     def _get_closed_form_lr(self) -> list[float | Tensor]:
         return self.get_lr()
@@ -102,7 +104,7 @@ class PolicyLR(LRScheduler):
         Raises:
             PolicyError: it is no state of a PolicyLR, or of one with another number of groups.
         """
-        last_epoch, base_lrs, history = _read_state(state_dict)
+        last_epoch, base_lrs, history = _read_state(state_dict, None in self._noted)
         if len(base_lrs) != len(self.optimizer.param_groups):
             raise PolicyError(
                 f"this state of PolicyLR has {len(base_lrs)} parameter groups, "
@@ -124,6 +126,27 @@ class PolicyLR(LRScheduler):
         ]
 
 
+def lr_ratios(lrs: Sequence[float | Tensor], noted: Sequence[float | None]) -> list[float]:
+    """Return the ratio of each parameter group's LR to the policy's.
+
+    Args:
+        lrs: the LR of each group.
+        noted: the `lr_ratio` of each group; None: the ratio of its LR to the first group's.
+
+    Raises:
+        PolicyError: an `lr_ratio` is no number of at least 0, or there is none and the first LR is not greater than 0.
+    """
+    first, ratios = float(lrs[0]), [read_number(ratio) for ratio in noted]
+    for given, ratio in zip(noted, ratios, strict=True):
+        if given is None and first <= 0.0:
+            raise PolicyError(
+                f"a parameter group without lr_ratio needs the first group's LR to be above 0, not {first}"
+            )
+        if given is not None and (ratio is None or ratio < 0):
+            raise PolicyError(f"a parameter group has lr_ratio = {short_repr(given)}, and it must be a number >= 0")
+    return [float(lr) / first if ratio is None else ratio for lr, ratio in zip(lrs, ratios, strict=True)]
+
+
 def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None) -> Policy:
     policy = policy_of(given, steps)
     if steps is None:
@@ -138,12 +161,13 @@ def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None) ->
     return policy.bind(steps, steps_per_epoch)
 
 
-def _read_state(state: Mapping[str, Any]) -> tuple[int, list[float], list[tuple[int, float]]]:
+def _read_state(state: Mapping[str, Any], needs_first: bool) -> tuple[int, list[float], list[tuple[int, float]]]:
     try:
         position, given = read_whole(state["last_epoch"]), [read_number(lr) for lr in state["base_lrs"]]
         base_lrs = [lr for lr in given if lr is not None]
         history = [(int(step), float(value)) for step, value in state["history"]]
-        if position is not None and position >= 0 and len(base_lrs) == len(given) and base_lrs[0] > 0.0:
+        known = len(base_lrs) == len(given) and (base_lrs[0] > 0.0 or not needs_first)
+        if position is not None and position >= 0 and known:
             return position, base_lrs, history
     except (LookupError, TypeError, ValueError, OverflowError):
         pass

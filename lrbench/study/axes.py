@@ -43,8 +43,8 @@ def variant_at(settings: Mapping[str, Any]) -> Variant:
 
 
 def _text(value: Any) -> str:
-    """Write the value of a setting: a table by its kind and options, as `NAdam(eps=0.1)`."""
-    if isinstance(value, Mapping) and "kind" in value:
+    """Write the value of a setting: a table as `NAdam(eps=0.1)` or `(head.*=10.0)`."""
+    if isinstance(value, Mapping):
         options = ", ".join(f"{key}={_text(option)}" for key, option in value.items() if key != "kind")
-        return f"{value['kind']}({options})" if options else str(value["kind"])
+        return f"{value.get('kind', '')}({options})" if options or not value else str(value["kind"])
     return value if isinstance(value, str) else toml_repr(value)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lrbench.errors import MOST_NAMES, PolicyError, TaskError, did_you_mean
-from lrbench.policy.budget import read_number, shortest
+from lrbench.policy.budget import Budget, read_length, read_number, round_iterations, shortest
 from lrbench.policy.kind import short_repr
 from lrbench.policy.notation import parse
 from lrbench.policy.policy import Policy
@@ -23,7 +23,7 @@ from lrbench.tasks.registry import frozen
 from lrbench.tasks.snapshot import identical
 
 FROZEN = "frozen"
-OURS = ("ratio", "policy")
+OURS = ("ratio", "policy", "frozen_until")
 """The settings of a group that are no options of the optimizer."""
 LAYER_DECAY = "layer_decay"
 
@@ -39,19 +39,26 @@ _COMPARED: Mapping[str, Callable[[int, int], bool]] = {
 Settings = tuple[tuple[str, Any], ...]
 """Settings by name, sorted."""
 
-Bind = Callable[[Policy], Policy]
-
 
 @dataclass(frozen=True)
 class Groups:
     """The parameter groups of a task, from rules over the names of parameters.
 
     A rule is a selector and the settings of what it selects. A selector is a pattern over the names of
-    `named_parameters()` (`fnmatch`: `*` stands for any text, dots too), or a comparison of the number of dimensions,
-    such as `"ndim<2"` for biases and the scales of normalisations. Settings are a number, which is the ratio of the
-    group's learning rate to the policy's; 0 or `"frozen"`: the part is not trained; or a table with any of `ratio`,
-    `policy` (this group has the learning rates of a policy of its own, times its ratio) and the options of the
-    optimizer. Where several rules select a parameter, each setting is that of the last rule that has it, so that
+    `named_parameters()` (`fnmatch`: `*` stands for any text, dots too), or a comparison of the number of dimensions:
+    `"ndim<2"` selects biases and the scales of normalisations, so that `{"ndim<2": {"weight_decay": 0}}` is weight
+    decay on matrices only, as in nanoGPT's `configure_optimizers`.
+
+    Settings are a number, which is the ratio of the part's learning rate to the policy's; 0 or `"frozen"`: the part is
+    not trained; or a table with any of
+
+    - `ratio`;
+    - `policy`: the part has the learning rates of a policy of its own, times its ratio, whatever policy a study trains
+      and at whatever scale;
+    - `frozen_until`: a length such as `"0.2dur"`; the part is trained from that iteration on;
+    - options of the optimizer.
+
+    Where several rules select a parameter, each setting is that of the last rule that has it:
     `{"head.*": 10.0, "*.bias": {"weight_decay": 0}}` gives the head's biases both. What no rule selects has ratio 1.
 
     `layer_decay` multiplies the ratio of each layer by a power of itself: 1 for the last layer, `layer_decay` for the
@@ -96,18 +103,18 @@ class Groups:
     def __fingerprint__(self) -> Iterator[str]:
         yield str(self)
 
-    def check(self, optimizer: OptimizerSpec, bind: Bind | None = None) -> None:
-        """Check the options of all rules, and the policies where they can be bound to a budget.
+    def check(self, optimizer: OptimizerSpec, budget: Budget | None = None) -> None:
+        """Check the options of all rules, and the policies and lengths where the budget is known.
 
         Raises:
-            TaskError: the optimizer has no such option, a value is not allowed, or a policy does not fit the budget.
+            TaskError: the optimizer has no such option, a value is not allowed, or something does not fit the budget.
         """
         for selector, settings in self.rules:
             try:
                 if options := _options(settings):
                     optimizer_with(optimizer, options)
-                if bind is not None and (policy := dict(settings).get("policy")) is not None:
-                    bind(policy)
+                if budget is not None:
+                    _of_budget(settings, budget)
             except (TaskError, PolicyError) as error:
                 raise TaskError(f"task: groups: {selector}: {error}") from error
 
@@ -143,20 +150,20 @@ class Groups:
         return network
 
     def optimizer(
-        self, spec: OptimizerSpec, weights: Mapping[str, nn.Parameter], settings: Mapping[str, Settings], bind: Bind
+        self, spec: OptimizerSpec, weights: Mapping[str, nn.Parameter], settings: Mapping[str, Settings], budget: Budget
     ) -> torch.optim.Optimizer:
         """Build an optimizer over the weights that are trained, with a parameter group for each of their settings.
 
-        Each group notes the ratio of its learning rate to the policy's as `lr_ratio`, and a policy of its own as
-        `lr_policy`.
+        Each group notes the ratio of its learning rate to the policy's as `lr_ratio`, and where it has one, a policy of
+        its own as `lr_policy`, and as `frozen_until` the iteration from which it is trained.
 
         Args:
             weights: by name.
             settings: of each parameter by its name.
-            bind: binds a policy to the budget.
+            budget: that of the run.
 
         Raises:
-            TaskError: the optimizer has groups of its own, or no setting by group.
+            TaskError: the optimizer has groups of its own, or no setting by group, or all is frozen at first.
         """
         parts: dict[Settings, list[nn.Parameter]] = {}
         for name, weight in weights.items():
@@ -166,11 +173,11 @@ class Groups:
             raise TaskError(
                 f"task: groups: the optimizer {spec} makes parameter groups of its own: leave out the task's groups"
             )
-        for group, own in zip(optimizer.param_groups, map(dict, parts), strict=True):
-            ratio = own.get("ratio", 1.0)
-            group.update(lr=float(group["lr"]) * ratio, lr_ratio=ratio)
-            if "policy" in own:
-                group["lr_policy"] = bind(own["policy"])
+        for group, own in zip(optimizer.param_groups, parts, strict=True):
+            ratio = dict(own).get("ratio", 1.0)
+            group.update(_of_budget(own, budget), lr=float(group["lr"]) * ratio, lr_ratio=ratio)
+        if all("frozen_until" in group for group in optimizer.param_groups):
+            raise TaskError("task: groups: all parts are frozen at first, and one must be trained from the start")
         return optimizer
 
 
@@ -193,6 +200,11 @@ def _settings(selector: str, value: object) -> Settings:
         read["ratio"] = ratio
     if "policy" in read:
         read["policy"] = _policy(where, read["policy"])
+    if "frozen_until" in read:
+        length = read_length(read["frozen_until"])
+        if length is None:
+            raise TaskError(f'{where}: frozen_until must be iterations, at least 1, or a length such as "0.2dur"')
+        read["frozen_until"] = length
     return tuple(sorted(read.items()))
 
 
@@ -224,6 +236,20 @@ def _near(selector: str, names: Mapping[str, object]) -> str:
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in settings if name not in OURS}
+
+
+def _of_budget(settings: Settings, budget: Budget) -> dict[str, Any]:
+    """Return what a parameter group notes of a policy of its own, and of the iteration until which it is frozen.
+
+    Raises:
+        PolicyError: it does not fit the budget.
+    """
+    own, noted = dict(settings), {}
+    if "policy" in own:
+        noted["lr_policy"] = own["policy"].bind(budget.steps, budget.steps_per_epoch)
+    if "frozen_until" in own:
+        noted["frozen_until"] = round_iterations(own["frozen_until"], budget)
+    return noted
 
 
 def _of_group(spec: OptimizerSpec, weights: list[nn.Parameter], settings: Settings) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from lrbench.policy.torch_scheduler import lr_ratios
 from lrbench.tasks.snapshot import copied, identical
 
 SET_ELSEWHERE = frozenset({"params", "lr"})
@@ -27,15 +28,17 @@ class HasModes(Protocol):
 Groups = tuple[Mapping[str, Any], ...]
 
 
-def note_ratios(optimizer: torch.optim.Optimizer) -> None:
+def note_ratios(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """Note in each group of a newly built optimizer, as `lr_ratio`, the ratio of its LR to the policy's.
 
-    A group that has none gets that of its LR to the first group's.
+    Raises:
+        PolicyError: there is none; see `lr_ratios`.
     """
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        if "lr_ratio" not in group:
-            group["lr_ratio"] = rate / rates[0]
+    groups = optimizer.param_groups
+    ratios = lr_ratios([group["lr"] for group in groups], [group.get("lr_ratio") for group in groups])
+    for group, ratio in zip(groups, ratios, strict=True):
+        group["lr_ratio"] = ratio
+    return optimizer
 
 
 def group_settings(optimizer: torch.optim.Optimizer) -> Groups:

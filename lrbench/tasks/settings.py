@@ -48,7 +48,7 @@ class TaskSettings:
         steps: the budget in iterations
         optimizer: a name, or a table of `kind` and options; the learning rate is the policy's
         groups: a table of settings by the names of parameters: a ratio of their learning rate to the policy's,
-            `"frozen"`, or a table of `ratio`, `policy` and options of the optimizer
+            `"frozen"`, or a table of `ratio`, `policy`, `frozen_until` and options of the optimizer
         batch_size: samples an iteration
         eval_every: iterations between two evaluations; a twentieth of `steps` unless given
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order

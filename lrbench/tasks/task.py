@@ -15,6 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
+from lrbench.policy.budget import Budget
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
@@ -39,6 +40,7 @@ from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.nested import logits_of, moved, shapes
+from lrbench.tasks.optimizer_state import note_ratios
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 from lrbench.tasks.split import Batch, Split
@@ -362,12 +364,16 @@ class Task(AnyTask):
     def new_optimizer(self, network: nn.Module, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         """Build the optimizer of some of a network's weights, or of others of their names, in the task's groups.
 
+        Each of its parameter groups has as `lr_ratio` the ratio of its LR to the policy's.
+
         Raises:
             TaskError: the optimizer cannot be used with the groups.
+            PolicyError: a group of the optimizer's own has no ratio.
         """
         if not self.groups:
-            return self.optimizer.build(list(weights.values()))
-        return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), self.bind)
+            return note_ratios(self.optimizer.build(list(weights.values())))
+        budget = Budget(self.steps, self.steps_per_epoch)
+        return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), budget)
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""
@@ -455,7 +461,7 @@ class Task(AnyTask):
             )
         if not isinstance(self.optimizer, OptimizerSpec):
             raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD()")
-        self.groups.check(self.optimizer, self.bind)
+        self.groups.check(self.optimizer, Budget(self.steps, self.steps_per_epoch))
         if isinstance(self.model, nn.Module):
             raise TaskError(f"{where}: model must be a function that builds the network, not a network")
         changes = (*(("augment", each) for each in self.augment), *(("mix", each) for each in self.mix))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrbench.errors import TaskError
+from lrbench.policy.torch_scheduler import lr_ratios
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -33,10 +34,11 @@ class Following:
             raise TaskError(f"{library} has max_steps={steps}: give it max_steps=run.steps, which is {self.run.steps}")
 
     def set_lrs(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the learning rates of the next step; groups keep the ratios with which the optimizer was made."""
+        """Set the learning rates of the next step; groups keep their ratios, as under a `PolicyLR`."""
         if not self._ratios:
-            rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-            self._ratios = [rate / rates[0] for rate in rates]
+            groups = optimizer.param_groups
+            rates = [group.get("initial_lr", group["lr"]) for group in groups]
+            self._ratios = lr_ratios(rates, [group.get("lr_ratio") for group in groups])
         lr = self.run.lr(self._done + 1)
         for group, ratio in zip(optimizer.param_groups, self._ratios, strict=True):
             group["lr"] = lr * ratio

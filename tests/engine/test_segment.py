@@ -270,7 +270,8 @@ def test_groups_equal_param_groups_written_by_hand_in_plain_torch_bit_for_bit(ki
 def test_a_run_with_groups_is_resumed_from_bytes_and_forked_bit_for_bit(
     optimizer: OptimizerSpec, cnn_task: Task
 ) -> None:
-    groups = {"5.*": 3.0, "*.bias": {"weight_decay": 0.1, "policy": "TRI(k0=0.01, k1=0.1, l=0.2dur)"}, "1.*": "frozen"}
+    biases = {"weight_decay": 0.1, "policy": "TRI(k0=0.01, k1=0.1, l=0.2dur)"}
+    groups = {"5.*": 3.0, "0.*": {"frozen_until": "0.6dur"}, "*.bias": biases, "1.*": "frozen"}
     task = cnn_task.with_(optimizer=optimizer, groups=groups)
     lrs = ramp(task, 0.01)
     run = whole(task, 3, lrs)
@@ -289,6 +290,26 @@ def test_a_frozen_part_keeps_its_weights_and_its_gradients_cost_no_operations(ml
     assert identical([state.model[name] for name in ("0.weight", "0.bias")], [before["0.weight"], before["0.bias"]])
     assert not identical(state.model["3.weight"], before["3.weight"])
     assert state.flops.backward == task.steps * 2 * 16 * 16 * 3
+
+
+def test_a_part_that_is_frozen_until_an_iteration_is_trained_from_it_on_as_by_hand(mlp_task: Task) -> None:
+    task = mlp_task.with_(model=tanh_mlp, optimizer=AdamW(), groups={"0.*": {"frozen_until": "0.25dur"}})
+    start, lrs, module = begin(task, 4), ramp(task, 0.01), tanh_mlp()
+    module.load_state_dict(dict(start.model))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1, fused=True)
+    body, train = list(module.parameters())[:2], task.data.train
+    with deterministic():
+        for step, indices in enumerate(batch_indices(task, 4, 0, task.steps)):
+            for weight in body:
+                weight.requires_grad_(step >= 10)
+            optimizer.param_groups[0]["lr"] = float(lrs[step])
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(train.inputs[indices]), train.targets[indices]).backward()
+            optimizer.step()
+    state, _ = advance(task, start, lrs)
+    assert identical(dict(state.model), dict(module.state_dict()))
+    of_head, of_both = 2 * 16 * 6 * 3, 2 * 16 * 6 * (8 + 2 * 3)  # with the gradient of what lies between
+    assert state.flops.backward == 10 * of_head + 30 * of_both
 
 
 def test_the_learning_rate_of_a_run_is_that_of_ratio_1_whichever_group_comes_first(mlp_task: Task) -> None:

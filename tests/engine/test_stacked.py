@@ -413,6 +413,7 @@ def noisy_loss(outputs: Tensor, targets: Tensor) -> Tensor:
             "its layers cannot be stacked",
         ),
         ({"optimizer": lambda params: torch.optim.Adagrad(params)}, "the optimizer CustomOptimizer is not known"),
+        ({"groups": {"bias": 2.0}}, "parameter groups are not known to the stacked engine"),
         ({"precision": "bfloat16"}, "trains in float32, not in bfloat16"),
         ({"loss": noisy_loss}, "its loss draws random numbers"),
         (

@@ -64,6 +64,13 @@ METHODS: dict[str, Methods] = {
     "Lookahead+PSWA+watchers": ((Lookahead(k=3), PSWA(period=PERIOD, recompute_bn=True)), WATCHERS),
 }
 
+GROUPS = {
+    "4.*": {"ratio": 2.0, "policy": "COSINE(k0=0.05, l=1dur)"},
+    "1.*": {"frozen_until": "2ep"},
+    "0.bias": "frozen",
+    "ndim<2": {"weight_decay": 0.1},
+}
+
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
@@ -126,7 +133,7 @@ def test_forked_from_a_trunk_equals_trained_separately(name: str, fork: int, tas
 def test_how_a_run_is_cut_changes_nothing(mlp_task: Task, data: st.DataObject) -> None:
     methods = METHODS[data.draw(st.sampled_from(sorted(METHODS)))]
     cuts = sorted(data.draw(st.sets(st.integers(1, mlp_task.steps - 1), max_size=5)))
-    task = data.draw(st.sampled_from([mlp_task, mlp_task.with_(optimizer=Adam())]))
+    task = data.draw(st.sampled_from([mlp_task, mlp_task.with_(optimizer=Adam()), mlp_task.with_(groups=GROUPS)]))
     lrs = ramp(task)
     assert same(in_pieces(task, begin(task, 0), lrs, cuts, methods), advance(task, begin(task, 0), lrs, *methods))
 

@@ -427,6 +427,34 @@ def short() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
+def test_groups_train_on_behind_dropped_units_bit_for_bit_wherever_a_run_is_cut(plain: Task) -> None:
+    task = plain.with_(groups={"0.*": "frozen", "6.*": 2.0, "ndim<2": {"weight_decay": 0.1}, "layer_decay": 0.9})
+    run, state = trained(task, EAGER), begin(task, 3)
+    for first in range(0, task.steps, 7):
+        state = state_from_bytes(state_to_bytes(advance(task, state, ramp(task)[first : first + 7], [EAGER])[0]))
+    assert identical(state, run)
+    assert EAGER.drops(run)[0].epoch == 1
+    assert len(run.optimizer) < len([weight for weight in task.network().parameters() if weight.requires_grad])
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        (
+            {"6.*": {"policy": "FIX(k0=0.1)"}},
+            "groups of task 'cnn' have others: leave out their policy and frozen_until",
+        ),
+        ({"0.*": {"frozen_until": 5}}, "leave out their policy and frozen_until"),
+        ({"3.*": "frozen", "6.*": "frozen"}, "keeps the last 2 units, and in task 'cnn' both are frozen"),
+    ],
+)
+def test_groups_with_which_units_cannot_be_judged_or_dropped_are_refused(
+    groups: dict[str, Any], sentence: str, plain: Task
+) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        EAGER.check(plain.with_(groups=groups))
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [

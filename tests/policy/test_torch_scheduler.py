@@ -126,8 +126,31 @@ def test_a_function_of_the_iteration_and_a_list_of_lrs_are_followed() -> None:
         PolicyLR(groups(1.0), [0.1, 0.2], steps=3)
 
 
+def test_a_group_has_the_ratio_that_it_notes_whatever_its_lr_and_place() -> None:
+    optimizer = groups(0.0, 1.0, 3.0)
+    for group, ratio in zip(optimizer.param_groups, (10.0, 1, 0.5), strict=True):
+        group["lr_ratio"] = ratio
+    scheduler = PolicyLR(optimizer, POLICY)
+    advance(optimizer, scheduler, 3)
+    expected = [10 * POLICY(3), POLICY(3), POLICY(3) / 2]
+    assert [group["lr"] for group in optimizer.param_groups] == expected
+    other = groups(0.0, 1.0, 1.0)
+    for group, ratio in zip(other.param_groups, (10.0, 1, 0.5), strict=True):
+        group["lr_ratio"] = ratio
+    PolicyLR(other, POLICY).load_state_dict(scheduler.state_dict())
+    assert [group["lr"] for group in other.param_groups] == expected
+
+
+@pytest.mark.parametrize("ratio", [-1.0, float("nan"), "2", True])
+def test_a_noted_ratio_that_is_none_is_refused(ratio: object) -> None:
+    optimizer = groups(0.1)
+    optimizer.param_groups[0]["lr_ratio"] = ratio
+    with pytest.raises(PolicyError, match=r"has lr_ratio = .*, and it must be a number >= 0"):
+        PolicyLR(optimizer, POLICY)
+
+
 def test_groups_without_a_ratio_to_the_first_are_refused() -> None:
-    with pytest.raises(PolicyError, match=r"the first group's LR to be greater than 0, not 0\.0"):
+    with pytest.raises(PolicyError, match=r"the first group's LR to be above 0, not 0\.0"):
         PolicyLR(groups(0.0, 0.1), POLICY)
 
 

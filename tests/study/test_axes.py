@@ -80,6 +80,18 @@ def test_a_policy_in_epochs_follows_the_batch_size(study: Make) -> None:
     assert halved == {"": 7, "batch_size=60": 2}  # of 120 train samples, 16 or 60 a batch
 
 
+def test_groups_are_an_axis_whose_rows_are_named_by_their_rules(study: Make, task: Task, tmp_path: Path) -> None:
+    groups = {"4.*": 10.0, "ndim<2": {"weight_decay": 0}}
+    made = study("FIX(k0=0.05)", axes={"groups": [{}, groups]}, seeds=(0,))
+
+    assert [variant.name for variant in made.variants] == ["", "groups=(4.*=10.0, ndim<2=(weight_decay=0))"]
+    assert keys(study("FIX(k0=0.05)", tasks=(task.with_(groups=groups),), seeds=(0,))) < keys(made)
+    with open_store(tmp_path / "runs.db") as store:
+        run(made, store, workers=1)
+        (answer,) = results("small", store).tasks
+    assert {variant for _, variant in answer.rows.values()} == {variant.name for variant in made.variants}
+
+
 def test_a_study_file_has_axes(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('task = "mnist1d-mlp"\npolicies = ["FIX(k0=0.1)"]\naxes = { momentum = [0.0, 0.5] }\n')

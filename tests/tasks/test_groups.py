@@ -111,8 +111,9 @@ def test_a_rule_trains_nothing_that_the_model_froze() -> None:
     assert set(of({"body.*": 0.5}, model=model)) == {"head.weight", "head.bias"}
 
 
-def test_a_group_notes_its_own_policy_bound_to_the_budget() -> None:
-    groups = of({"head.*": {"policy": "COSINE(k0=0.1, l=1dur)", "ratio": 0.5}})
+def test_a_group_notes_its_own_policy_and_until_when_it_is_frozen_bound_to_the_budget() -> None:
+    groups = of({"head.*": {"policy": "COSINE(k0=0.1, l=1dur)", "ratio": 0.5}, "body.*": {"frozen_until": "0.25dur"}})
+    assert groups["body.0.bias"]["frozen_until"] == 5
     assert groups["head.bias"]["lr_policy"] == parse("COSINE(k0=0.1, l=20)")
     assert groups["head.bias"]["lr_ratio"] == 0.5
     assert "lr_policy" not in groups["body.0.bias"]
@@ -189,6 +190,9 @@ def test_a_task_at_other_settings_keeps_its_groups_and_groups_are_a_setting() ->
         ({"head.*": {"policy": 3}}, "policy must be a policy, or its text"),
         ({"head.*": {"policy": "TABLE(values=[0.1, 0.2])"}}, r"head.\*: the policy TABLE.* has LRs for 2 iterations"),
         ({"head.*": {"policy": "REDUCEONPLATEAU(k0=0.1)"}}, "the policy of a group cannot react to evaluations"),
+        ({"head.*": {"frozen_until": "2 weeks"}}, "frozen_until must be iterations, at least 1, or a length such as"),
+        ({"head.*": {"frozen_until": "0.001dur"}}, r"head.\*: 0.001dur comes to 0.02 iterations"),
+        ({"*": {"frozen_until": 5}}, "all parts are frozen at first, and one must be trained from the start"),
         ({"layer_decay": 0}, "layer_decay = 0 must be a number above 0 and at most 1"),
         ({"*": "frozen"}, "the model has no parameters to train"),
         (3, "groups = 3 must be a table of settings by the names of parameters"),
@@ -210,6 +214,8 @@ def test_an_optimizer_that_cannot_have_the_groups_is_refused_in_a_sentence() -> 
         make({"head.*": 2.0}, optimizer=own_groups)
     with pytest.raises(TaskError, match="the optimizer function function has no options; name an optimizer instead"):
         make({"head.*": {"momentum": 0.5}}, optimizer=function)
+    with pytest.raises(TaskError, match=r"without lr_ratio needs the first group's LR to be above 0, not 0\.0"):
+        make({}, optimizer=lambda params: torch.optim.SGD(params, lr=0.0))
     with pytest.raises(TaskError, match="different lr values"):
         make({"head.*": 2.0}, optimizer=optimizer_named("Prodigy", {}))
     with pytest.raises(TaskError, match="has one pre_norm for all parameters"):

@@ -100,7 +100,11 @@ class LearnAndDrop(Modifier):
     budget: str = size("memory for stored outputs", default="2GiB")
 
     def check(self, task: Task) -> None:
-        """Refuse a network that has no units or too few, views that exceed the budget, and mixtures, by a TaskError."""
+        """Refuse a task by a TaskError: its units are none or too few, views exceed the budget, mixtures, or groups.
+
+        Groups must have learning rates in proportion to the policy's, which is taken out of the scores, and train a
+        part of the units that always stay.
+        """
         from lrbench.modifiers.learn_and_drop.rest import Frozen, features_bytes
         from lrbench.modifiers.learn_and_drop.units import check_units
 
@@ -112,6 +116,13 @@ class LearnAndDrop(Modifier):
                 f"LearnAndDrop needs a model of at least {KEPT + 1} units, for the last {KEPT} always stay, "
                 f"and that of task '{task.name}' has {len(units)}"
             )
+        if any({"policy", "frozen_until"} & dict(settings).keys() for _, settings in task.groups.rules):
+            raise TaskError(
+                f"LearnAndDrop takes the policy's learning rate out of its scores, and groups of task '{task.name}' "
+                "have others: leave out their policy and frozen_until"
+            )
+        if not any(weight.requires_grad for unit in units[-KEPT:] for weight in unit.parameters()):
+            raise TaskError(f"LearnAndDrop keeps the last {KEPT} units, and in task '{task.name}' both are frozen")
         if not task.data.in_memory or not task.augment or not self.views:
             return
         needed = [features_bytes(task, Frozen(n, "bfloat16", self.views)) for n in range(1, len(units) - KEPT + 1)]
