@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ from lrbench.tasks.optimizer_state import (
 from lrbench.tasks.snapshot import copied
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lrbench.engine.modifier import Memory, Watcher
     from lrbench.tasks import Task
     from lrbench.tasks.split import Batch
@@ -55,6 +58,7 @@ class Training:
         self.seed = state.seed
         self.step = state.step
         self.lr = math.nan
+        self._known = self.step, np.empty(0)
         self.module = initial_network(task, state.seed).to(memory_format=torch.channels_last)
         if state.diverged_at is None:
             self.module.load_state_dict(state.model)
@@ -83,6 +87,17 @@ class Training:
         self._watching = dict.fromkeys(self._watchers, 0.0)
         self._after_backward = list(self._having("after_backward"))
         self._before_step = list(self._having("before_step"))
+
+    def know(self, lrs: NDArray[np.float64]) -> None:
+        """Note the learning rates from this step on, as far as they are known."""
+        self._known = self.step, lrs
+
+    @property
+    def lr_left(self) -> float:
+        """The sum of the learning rates of the iterations to come; where they are not known, that of the last one."""
+        start, lrs = self._known
+        known = lrs[self.step - start :]
+        return math.fsum(known) + self.lr * (self.task.steps - self.step - len(known))
 
     def run(self, lrs: Sequence[float]) -> None:
         """Train one iteration for each learning rate, and note where a loss was not finite."""

@@ -115,11 +115,13 @@ class Modifier(Watcher):
         rank: the place of the modifier among others.
         family: modifiers of one family exclude each other, for each would undo the other's effect.
         controls: the controls that a study trains beside it.
+        looks_ahead: whether it asks for learning rates to come (`Training.lr_left`): its runs share no trunk.
     """
 
     rank: ClassVar[int] = 50
     family: ClassVar[str] = ""
     controls: ClassVar[tuple[Control, ...]] = ()
+    looks_ahead: ClassVar[bool] = False
 
     def resume(self, training: Training, memory: Mapping[str, Any], state: State) -> None:
         """Act before the first iteration from a state that an earlier segment has left.

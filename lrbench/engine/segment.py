@@ -41,6 +41,7 @@ def advance(
     lrs: NDArray[np.float64],
     modifiers: Sequence[Modifier] = (),
     watchers: Sequence[Watcher] = (),
+    ahead: Sequence[float] | NDArray[np.float64] = (),
 ) -> tuple[State, list[Evaluation]]:
     """Train `len(lrs)` iterations from a state.
 
@@ -56,6 +57,7 @@ def advance(
         lrs: the learning rates of iterations `state.step`, `state.step + 1`, ...: float64 [iterations].
         modifiers: those that change training, the same ones throughout a run; they are called in order of rank.
         watchers: those that average or measure beside it, the same ones throughout a run.
+        ahead: the learning rates after `lrs` up to the budget, as far as they are known, for modifiers that look ahead.
 
     Returns:
         The state after the last iteration, and the evaluations made on the way, in order.
@@ -68,6 +70,7 @@ def advance(
     evaluations: list[Evaluation] = []
     with deterministic():
         training = Training(task, state, in_order(modifiers), watchers)
+        training.know(np.concatenate([lrs, ahead]))
         for stop in stops(task, state.step, state.step + len(lrs)):
             training.run(lrs[training.step - state.step : stop - state.step].tolist())
             if training.diverged_at is None and is_evaluated(task, stop):

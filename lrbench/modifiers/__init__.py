@@ -15,7 +15,7 @@ SWA, EMA and LAWA only watch, and see the weights as these leave them.
 from lrbench.engine.modifier import Control, Memory, Modifier, Watcher
 from lrbench.modifiers.averaging import EMA, LAWA, SWA
 from lrbench.modifiers.demon import DEMON
-from lrbench.modifiers.learn_and_drop import Drop, LearnAndDrop
+from lrbench.modifiers.learn_and_drop import Drop, ForecastDrop, LearnAndDrop
 from lrbench.modifiers.lookahead import Lookahead
 from lrbench.modifiers.plp import PLP, PLP_CONTROL_SCALE, PLPNoise, plp_control
 from lrbench.modifiers.registry import (
@@ -44,6 +44,7 @@ __all__ = [
     "Bounds",
     "Control",
     "Drop",
+    "ForecastDrop",
     "LearnAndDrop",
     "Lookahead",
     "Memory",

@@ -70,7 +70,8 @@ class PlannedRun:
     @cached_property
     def trunk(self) -> Hashable:
         """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
-        alone = self.policy.reacts or not self.task.forks
+        looks_ahead = any(modifier.looks_ahead for modifier in self.variant.modifiers)
+        alone = self.policy.reacts or looks_ahead or not self.task.forks
         return (self.task.key, self.seed, self.modifiers, self.training_key if alone else None)
 
     @cached_property

@@ -76,6 +76,11 @@ class Run:
             return lrs.lrs(start, stop, self._history)
         return lrs[start - self.lane.start : stop - self.lane.start]
 
+    def ahead(self, lrs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the learning rates after the next ones, up to the lane's end; none of a reactive policy."""
+        own = self.lane.lrs
+        return lrs[:0] if isinstance(own, Policy) else own[self.state.step + len(lrs) - self.lane.start :]
+
     def take(self, state: State, evaluations: Sequence[Evaluation]) -> float:
         """Take the next state and the evaluations on the way to it; return the seconds of it that were not training."""
         self.state = state
@@ -162,7 +167,9 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
 
 def _advanced(work: TrainLanes, task: Task, runs: Sequence[Run]) -> list[tuple[State, list[Evaluation]]]:
     if work.engine == "serial":
-        return [advance(task, run.state, run.lrs(), run.lane.modifiers, run.watchers) for run in runs]
+        return [
+            advance(task, run.state, lrs := run.lrs(), run.lane.modifiers, run.watchers, run.ahead(lrs)) for run in runs
+        ]
     modifiers = runs[0].lane.modifiers, runs[0].watchers
     return advance_stacked(task, [run.state for run in runs], [run.lrs() for run in runs], *modifiers)
 

@@ -25,10 +25,23 @@ from lrbench.engine import (
     state_to_bytes,
 )
 from lrbench.errors import TaskError
-from lrbench.modifiers import EMA, PLP, PSWA, Drop, LearnAndDrop, Lookahead, Memory, Modifier, Watcher, parse_modifier
+from lrbench.modifiers import (
+    EMA,
+    PLP,
+    PSWA,
+    Drop,
+    ForecastDrop,
+    LearnAndDrop,
+    Lookahead,
+    Memory,
+    Modifier,
+    Watcher,
+    parse_modifier,
+)
 from lrbench.modifiers.learn_and_drop.scores import (
     change_score,
     choose_storage,
+    forecast,
     is_done,
     is_quiet,
     prefix_to_drop,
@@ -524,3 +537,43 @@ def test_a_file_from_before_modifiers_alone_remembered_what_is_frozen_goes_on_wi
     older = MAGIC + sha256(content).digest() + content
     resumed, _ = advance(plain, state_from_bytes(older), ramp(plain)[30:], [EAGER])
     assert identical(resumed, trained(plain, EAGER))
+
+
+FORESIGHT = ForecastDrop(rest=0.5, window=1, warmup=1)
+
+
+def test_the_forecast_is_what_the_rates_to_come_would_move_over_what_was_moved() -> None:
+    # It moved by 8 * 1 + 2 * 2 = 12; at 2 by learning rate the 3 to come move it by 6. Over two scores it is at 5: 15.
+    assert forecast([8.0, 2.0], [1.0, 2.0], left=3.0, window=1) == pytest.approx(6 / 12)
+    assert forecast([8.0, 2.0], [1.0, 2.0], left=3.0, window=2) == pytest.approx(15 / 12)
+    assert forecast([8.0, 2.0], [1.0, 2.0], left=0.0, window=2) == 0
+    assert forecast([0.0], [1.0], left=3.0, window=1) == 0
+
+
+def test_no_unit_leaves_before_the_rates_that_are_still_to_come(plain: Task) -> None:
+    high = np.full(plain.steps, 0.05)
+    low = np.where(np.arange(plain.steps) < 3 * EPOCH, 0.05, 0.0005)
+    start = begin(plain, 3)
+    late, soon = (FORESIGHT.drops(advance(plain, start, lrs, [FORESIGHT])[0]) for lrs in (high, low))
+    assert soon[0].epoch < 4
+    assert not late or late[0].epoch > soon[0].epoch
+
+
+def test_with_the_rates_to_come_a_forecast_is_the_same_wherever_the_run_is_cut(plain: Task) -> None:
+    lrs = ramp(plain)
+    expected, _ = advance(plain, begin(plain, 3), lrs, [FORESIGHT])
+    assert FORESIGHT.drops(expected)
+    state = begin(plain, 3)
+    for start, stop in ((0, 11), (11, 12), (12, 13), (13, 31), (31, plain.steps)):
+        state = state_from_bytes(state_to_bytes(state))
+        state, _ = advance(plain, state, lrs[start:stop], [FORESIGHT], ahead=lrs[stop:])
+    assert identical(state, expected)
+
+
+def test_unknown_rates_to_come_are_taken_to_be_the_last_one(plain: Task) -> None:
+    lrs = np.full(plain.steps, 0.05)
+    expected, _ = advance(plain, begin(plain, 3), lrs, [FORESIGHT])
+    state = begin(plain, 3)
+    for start in range(0, plain.steps, 10):
+        state, _ = advance(plain, state, lrs[start : start + 10], [FORESIGHT])
+    assert FORESIGHT.drops(state) == FORESIGHT.drops(expected)

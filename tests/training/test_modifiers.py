@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import lrbench.training.runner
-from lrbench.engine import Memory, Modifier, Training, Watcher
+from lrbench.engine import Memory, Modifier, Training, Watcher, advance, begin
 from lrbench.errors import StudyError, TaskError
-from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, LearnAndDrop, PLPNoise, parse_modifier
+from lrbench.modifiers import EMA, LAWA, PLP, PSWA, PSWM, ForecastDrop, LearnAndDrop, PLPNoise, parse_modifier
 from lrbench.store import Store, StoredRun, open_store
 from lrbench.study.export import export
 from lrbench.study.file import load_study
@@ -318,6 +318,24 @@ def test_the_steps_that_float16_skipped_are_stored_and_exported(study: Make, sto
     run(study("FIX(k0=1e-6)", tasks=(task,), seeds=(0,), name="full"), store)
     assert export("small", store)["skipped_steps"].tolist()[0] > 0
     assert "skipped_steps" not in export("full", store)
+
+
+def test_a_modifier_that_looks_ahead_sees_the_rates_of_its_own_policy(study: Make, store: Store, task: Task) -> None:
+    ahead = ForecastDrop(rest=0.6, window=1, warmup=0)
+    deep = task.with_(model=lambda: nn.Sequential(*(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 3)))
+    policies = ("NSTEP(k0=0.1, gamma=1.0, l=[20])", "NSTEP(k0=0.1, gamma=0.001, l=[20])")
+    asked = study(*policies, tasks=(deep,), seeds=(0,), modifiers=(Variant.of([ahead]),))
+    run(asked, store)
+    stored = {
+        one.policy: (one.final or {})["drops"]
+        for one in store.study_runs("small").values()
+        if "drops" in (one.final or {})
+    }
+    assert len(set(stored.values())) == 2
+    for one in plan(asked).runs:
+        if one.variant.modifiers:
+            state, _ = advance(deep, begin(deep, 0), one.lrs, [ahead])
+            assert stored[str(one.policy)] == "; ".join(map(str, ahead.drops(state)))
 
 
 class Opaque(nn.Module):

@@ -11,6 +11,13 @@
         its outputs over the train split are computed once and stored by sample; training goes on from those
     evaluations and checkpoints have the whole network
 
+`ForecastDrop` has the same units and storage, and another rule, which is ours altogether:
+
+    done = forecast < rest, after the first `warmup` epochs, where
+        forecast = (mean of the last `window` scores) * (sum of the learning rates to come) / (how far it has moved)
+
+so that a layer that moves little is not done while the decay, or most of the training, is still to come.
+
 Only the paper's abstract was at hand. It claims that layers are scored by how much their parameters change and whether
 they will go on learning, that the network is scaled down so that fewer parameters are learned, that forward operations
 fall (by 17.83% for VGG-11 to 83.74% for ResNet-152), and that training time is more than halved without a significant
@@ -19,6 +26,7 @@ loss of accuracy. The scores, the rule, how outputs are stored and all defaults 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +34,14 @@ from typing import TYPE_CHECKING, Any
 from lrbench.engine.modifier import Memory, Modifier
 from lrbench.engine.size import byte_count, rough_size, size
 from lrbench.errors import TaskError
-from lrbench.modifiers.learn_and_drop.scores import KEPT, change_score, choose_storage, is_done, prefix_to_drop
+from lrbench.modifiers.learn_and_drop.scores import (
+    KEPT,
+    change_score,
+    choose_storage,
+    forecast,
+    is_done,
+    prefix_to_drop,
+)
 from lrbench.modifiers.registry import register_modifier
 from lrbench.policy.kind import Bounds
 from lrbench.policy.parameter import count, number
@@ -65,10 +80,8 @@ class Drop:
         return f"after epoch {self.epoch}: the first {units} dropped, outputs {kept}"
 
 
-@register_modifier
-@dataclass(frozen=True)
-class LearnAndDrop(Modifier):
-    """Learn&Drop: leading layers that have stopped learning leave the forward and the backward pass.
+class LayerDrop(Modifier):
+    """A modifier that drops the longest prefix of units that are done; a subclass says which are.
 
     It takes any network with units (`lrbench.modifiers.learn_and_drop.units`), of which the last two always stay.
     Without augmentation, the dropped units' outputs are stored as float32 where they fit into the budget, as bfloat16
@@ -77,27 +90,18 @@ class LearnAndDrop(Modifier):
     augmentation goes on as before. Of samples that datasets load, nothing is stored.
     While a longer prefix takes over, the outputs of both are in memory.
 
-    The learning rate is taken out of the scores, so that a decaying policy does not look like a network that has
-    learnt. An epoch whose learning rates are all 0 is not counted. After the last iteration nothing is dropped.
-
-    The defaults drop late. Scores are low and flat early on, too, while a network has hardly begun to learn: limits
-    that let units go then cost accuracy, so that a longer warmup is the first thing to try where it is lost.
+    An epoch whose learning rates are all 0 is not counted. After the last iteration nothing is dropped.
     """
 
     rank = 40
+    family = "layer-dropping"
 
-    tau: float = number("a unit is quiet below this fraction of its largest score", bounds=Bounds(0, 1), default=0.3)
-    delta: float = number(
-        "and while its score's slope is flatter than this",
-        bounds=Bounds(0),
-        unit="fraction of the largest score per epoch",
-        default=0.02,
-    )
-    window: int = count("over how many scores the slope is taken", low=2, high=1000, unit="epochs", default=5)
-    patience: int = count("how long a unit must be quiet", low=1, high=1000, unit="epochs", default=2)
-    warmup: int = count("how long nothing counts as quiet", low=0, unit="epochs", default=5)
-    views: int = count("augmented views that are stored; 0: none", low=0, high=1000, unit="views a sample", default=0)
-    budget: str = size("memory for stored outputs", default="2GiB")
+    views: int
+    budget: str
+
+    @abstractmethod
+    def done(self, training: Training, memory: Memory, lr: float) -> list[bool]:
+        """Say of each unit whether it is done, after an epoch of which `lr` is the sum of the learning rates."""
 
     def check(self, task: Task) -> None:
         """Refuse a task by a TaskError: its units are none or too few, views exceed the budget, mixtures, or groups.
@@ -113,7 +117,7 @@ class LearnAndDrop(Modifier):
         units = check_units(task)
         if len(units) <= KEPT:
             raise TaskError(
-                f"LearnAndDrop needs a model of at least {KEPT + 1} units, for the last {KEPT} always stay, "
+                f"{type(self).__name__} needs a model of at least {KEPT + 1} units, for the last {KEPT} always stay, "
                 f"and that of task '{task.name}' has {len(units)}"
             )
         if any({"policy", "frozen_until"} & dict(settings).keys() for _, settings in task.groups.rules):
@@ -128,7 +132,7 @@ class LearnAndDrop(Modifier):
         needed = [features_bytes(task, Frozen(n, "bfloat16", self.views)) for n in range(1, len(units) - KEPT + 1)]
         if max(needed) > self._budget:
             raise TaskError(
-                f"LearnAndDrop: {self.views} views of task '{task.name}' take up to {rough_size(max(needed))} "
+                f"{type(self).__name__}: {self.views} views of task '{task.name}' take up to {rough_size(max(needed))} "
                 f"(after unit {needed.index(max(needed)) + 1}), and the budget is {rough_size(self._budget)}: "
                 "give a larger budget, fewer views, or views=0, which stores none"
             )
@@ -166,9 +170,8 @@ class LearnAndDrop(Modifier):
             if names:
                 before = [memory["weights"][name] for name in names]
                 scores.append(change_score(before, [training.weights[name] for name in names], lr))
-        rule = {name: getattr(self, name) for name in ("tau", "delta", "window", "patience", "warmup")}
-        done = [unit < dropped or is_done(scores, **rule) for unit, scores in enumerate(memory["scores"])]
-        units = prefix_to_drop(done)
+        done = self.done(training, memory, lr)
+        units = prefix_to_drop([unit < dropped or one for unit, one in enumerate(done)])
         if units > dropped and training.step < task.steps:
             frozen = self._frozen(task, units)
             freeze(training, frozen)
@@ -199,6 +202,72 @@ class LearnAndDrop(Modifier):
         count = byte_count(self.budget)
         assert count is not None
         return count
+
+
+_VIEWS = count("augmented views that are stored; 0: none", low=0, high=1000, unit="views a sample", default=0)
+_BUDGET = size("memory for stored outputs", default="2GiB")
+
+
+@register_modifier
+@dataclass(frozen=True)
+class LearnAndDrop(LayerDrop):
+    """Learn&Drop: leading layers that have stopped learning leave the forward and the backward pass.
+
+    What it takes and how it stores outputs is said of `LayerDrop`. The learning rate is taken out of the scores, so
+    that a decaying policy does not look like a network that has learnt.
+
+    The defaults drop late. Scores are low and flat early on, too, while a network has hardly begun to learn: limits
+    that let units go then cost accuracy, so that a longer warmup is the first thing to try where it is lost.
+    """
+
+    tau: float = number("a unit is quiet below this fraction of its largest score", bounds=Bounds(0, 1), default=0.3)
+    delta: float = number(
+        "and while its score's slope is flatter than this",
+        bounds=Bounds(0),
+        unit="fraction of the largest score per epoch",
+        default=0.02,
+    )
+    window: int = count("over how many scores the slope is taken", low=2, high=1000, unit="epochs", default=5)
+    patience: int = count("how long a unit must be quiet", low=1, high=1000, unit="epochs", default=2)
+    warmup: int = count("how long nothing counts as quiet", low=0, unit="epochs", default=5)
+    views: int = _VIEWS
+    budget: str = _BUDGET
+
+    def done(self, training: Training, memory: Memory, lr: float) -> list[bool]:
+        rule = {name: getattr(self, name) for name in ("tau", "delta", "window", "patience", "warmup")}
+        return [is_done(scores, **rule) for scores in memory["scores"]]
+
+
+@register_modifier
+@dataclass(frozen=True)
+class ForecastDrop(LayerDrop):
+    """Learn&Drop by our own rule: leading layers leave training once the policy has little left to move them by.
+
+    A unit is done when the forecast of what it would still move is below `rest` of what it has moved. The forecast
+    takes the policy's learning rates to come; those of a policy that reacts are not known, and the last one stands for
+    them. What it takes and how it stores outputs is said of `LayerDrop`. The rule and its defaults are ours, and the
+    defaults are not tuned.
+    """
+
+    looks_ahead = True
+
+    rest: float = number(
+        "a unit is done when less than this is left to move", bounds=Bounds(0), unit="of what it has moved", default=0.1
+    )
+    window: int = count("over how many scores the forecast is made", low=1, high=1000, unit="epochs", default=3)
+    warmup: int = count("how long nothing is done", low=0, unit="epochs", default=3)
+    views: int = _VIEWS
+    budget: str = _BUDGET
+
+    def begin(self, training: Training) -> Memory:
+        return {**super().begin(training), "rates": []}
+
+    def done(self, training: Training, memory: Memory, lr: float) -> list[bool]:
+        rates = memory["rates"] = [*memory["rates"], lr]
+        left = training.lr_left
+        known = [(scores, rates[: len(scores)]) for scores in memory["scores"]]
+        left_to_move = [forecast(*each, left, self.window) if each[0] else 0.0 for each in known]
+        return [len(rates) > self.warmup and share < self.rest for share in left_to_move]
 
 
 def _trained(training: Training) -> list[list[str]]:

@@ -62,6 +62,23 @@ def is_done(scores: Sequence[float], *, tau: float, delta: float, window: int, p
     return epochs[0] > warmup and all(is_quiet(scores[:epoch], tau=tau, delta=delta, window=window) for epoch in epochs)
 
 
+def forecast(scores: Sequence[float], rates: Sequence[float], left: float, window: int) -> float:
+    """Forecast how far a unit would still move, in units of how far it has moved.
+
+    Args:
+        scores: how far it moved in each epoch, by learning rate (`change_score`); at least one.
+        rates: the sum of each epoch's learning rates, as many.
+        left: the sum of the learning rates to come.
+        window: the scores that are averaged to say how far it moves by learning rate from now on.
+
+    >>> forecast([4.0, 2.0, 1.0], [1.0, 1.0, 1.0], left=3.5, window=1)  # 3.5 ahead, 7 done
+    0.5
+    """
+    moved = sum(score * rate for score, rate in zip(scores, rates, strict=True))
+    recent = scores[-window:]
+    return sum(recent) / len(recent) * left / moved if moved > 0 else 0.0
+
+
 def prefix_to_drop(done: Sequence[bool]) -> int:
     """Count the leading units that are done; the last `KEPT` never are."""
     return sum(1 for _ in takewhile(bool, done[: max(0, len(done) - KEPT)]))
