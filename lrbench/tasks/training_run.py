@@ -76,8 +76,6 @@ class TrainingRun:
         steps: the budget in iterations.
         eval_every: the iterations between two reports.
         device: where to train, such as "cpu" or "cuda:1".
-        should_stop: whether the run is over before its last iteration, since it has diverged. A function that goes on
-            is ended by its next report.
     """
 
     def __init__(
@@ -89,18 +87,31 @@ class TrainingRun:
         device: str,
         folder: Path,
         hand_over: Callable[[Sequence[Report]], bool],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.seed, self.device, self.should_stop = seed, device, False
+        self.seed, self.device = seed, device
         self.steps, self.eval_every = task.steps, task.eval_every
         self._task = task
         self._policy = policy
         self._folder = folder
-        self._hand_over = hand_over
+        self._hand_over, self._is_stopping = hand_over, is_stopping
+        self._ended = False
         self._reports = _read(folder)
         self._handed = 0
         self._reported = False
         self._began = time.perf_counter()
         self._schedulers: list[PolicyLR] = []
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the function should return now: its run has diverged, or lrbench is stopping.
+
+        lrbench stops after Ctrl-C or SIGTERM, and gives the function some seconds to write what it needs to go on into
+        `checkpoint_folder`; its run is then incomplete, and is trained by the next call. Nothing else ends a run early:
+        races and searches decide when all runs of a round are over. A function that goes on is ended by the second
+        report from then.
+        """
+        return self._ended or self._is_stopping()
 
     def lr(self, step: int) -> float:
         """Return the learning rate of an iteration, counted from 1.
@@ -199,7 +210,7 @@ class TrainingRun:
         """
         where = f"task '{self._task.name}': run.report({short_repr(step)})"
         step = self._counted(where, step)
-        if self.should_stop:
+        if self._ended:
             raise RunOver
         self._check_order(where, step)
         further = dict(metrics or {}) | ({} if tokens is None else {"tokens": tokens})
@@ -219,14 +230,12 @@ class TrainingRun:
         )
         report = replace(report, diverged=self._has_diverged(report))
         self._reports.append(report)
-        self.should_stop = report.diverged
+        self._ended = report.diverged
         if self._folder.is_dir() and not report.diverged:
             _write(self._folder, self._reports)
         if not self.is_over:
             self._tell_schedulers()
-            if not self._hand_over(self.unhanded()):
-                self.should_stop = True
-                raise RunOver
+            self._ended = not self._hand_over(self.unhanded())
         self._began = time.perf_counter()
 
     @property

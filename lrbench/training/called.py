@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,28 +32,32 @@ if TYPE_CHECKING:
     from lrbench.tasks.training_run import Predictions, Report
     from lrbench.training.messages import LaneSpec
 
-SECONDS_TO_END = 0.5
-"""The time that a function has to end when its training is stopped; after it, it ends with its next report."""
+SECONDS_TO_END = 5.0
+"""The time that a function has to write a checkpoint and return when its training is stopped."""
 
 
-def called(lane: LaneSpec, task: TrainingFunction, device: torch.device) -> Generator[Progress]:
+def called(
+    lane: LaneSpec, task: TrainingFunction, device: torch.device, is_stopping: Callable[[], bool]
+) -> Generator[Progress]:
     """Train a run, from its beginning to its end, and report whenever its function does."""
     (key,) = lane.watchers
     origin = provenance("function", None, device)
-    for new, ended in _reports(lane, task, device):
+    for new, ended in _reports(lane, task, device, is_stopping):
         segment = _segment(task, new, ended=ended, origin=origin)
         yield Progress({lane.name: Step({key: segment}, None, ended)})
 
 
-def _reports(lane: LaneSpec, task: TrainingFunction, device: torch.device) -> Iterator[tuple[Sequence[Report], bool]]:
-    """Yield new reports, and whether they are the last.
+def _reports(
+    lane: LaneSpec, task: TrainingFunction, device: torch.device, is_stopping: Callable[[], bool]
+) -> Iterator[tuple[Sequence[Report], bool]]:
+    """Yield new reports, and whether they are the last; of a function that was stopped none are.
 
     The function runs in a thread of its own, which stands still while this one has its reports: what it does is done
     between two steps of this generator, as with the engine.
     """
     policy = lane.lrs
     assert isinstance(policy, Policy)
-    said: SimpleQueue[tuple[Sequence[Report], bool] | BaseException] = SimpleQueue()
+    said: SimpleQueue[tuple[Sequence[Report], bool] | BaseException | None] = SimpleQueue()
     answers: SimpleQueue[bool] = SimpleQueue()
 
     def hand_over(new: Sequence[Report]) -> bool:
@@ -70,9 +74,10 @@ def _reports(lane: LaneSpec, task: TrainingFunction, device: torch.device) -> It
                 device=str(device),
                 folder=Path(lane.folder),
                 hand_over=hand_over,
+                is_stopping=is_stopping,
             )
             _call(task, run, device)
-            said.put((run.unhanded(), True))
+            said.put(None if _is_stopped(run) else (run.unhanded(), True))
         except BaseException as error:
             said.put(error)
 
@@ -84,6 +89,8 @@ def _reports(lane: LaneSpec, task: TrainingFunction, device: torch.device) -> It
             heard = said.get()
             if isinstance(heard, BaseException):
                 raise heard
+            if heard is None:
+                return
             yield heard
             ended = heard[1]
             answers.put(True)
@@ -93,7 +100,7 @@ def _reports(lane: LaneSpec, task: TrainingFunction, device: torch.device) -> It
 
 
 def _call(task: TrainingFunction, run: TrainingRun, device: torch.device) -> None:
-    """Call the function; what goes wrong in it after its run has diverged is no news."""
+    """Call the function; what goes wrong in it after its run has diverged or was stopped is no news."""
     try:
         with deterministic():
             seed_generators(stream_seed(run.seed, "training function"), device)
@@ -103,7 +110,13 @@ def _call(task: TrainingFunction, run: TrainingRun, device: torch.device) -> Non
             raise
     except RunOver:
         pass
-    run.check_end()
+    if not _is_stopped(run):
+        run.check_end()
+
+
+def _is_stopped(run: TrainingRun) -> bool:
+    """Tell whether a run was told to stop before it was over."""
+    return run.should_stop and not run.is_over
 
 
 def _segment(task: TrainingFunction, new: Sequence[Report], *, ended: bool, origin: dict[str, str | None]) -> Segment:

@@ -133,8 +133,8 @@ def run(
         kind, parent: the kind of the study in the store, and the id of the one that it belongs to.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once all messages of workers are written; at once after a second Ctrl-C. A
-            third one ends the process, where the code that is training stops for neither.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once all messages of workers are written; at once after a second
+            one. A third Ctrl-C ends the process, where the code that is training stops for neither.
         StoreError, CheckpointError: the store cannot be written; what was written stays.
         StudyError: there are no such workers, or the engine cannot train the study.
         TaskError: there is no such device.
@@ -157,7 +157,7 @@ def run(
             suspects = _suspects(ahead, store, lease)
             crew = _crew(workers, ahead, engines, device)
             trained = TrainingSummary()
-            for runs, opened in _crews(crew, ahead, suspects, setup, gpus_per_worker):
+            for runs, opened in _crews(crew, ahead, suspects, setup, interrupted, gpus_per_worker):
                 with opened as pool:
                     coordinator = Coordinator(store, lease, pool, engines, listener)
                     trained += coordinator.train(runs, interrupted, suspects)
@@ -220,14 +220,19 @@ def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Wo
 
 
 def _crews(
-    crew: Workers, ahead: Backlog, suspects: Collection[str], setup: Setup, gpus_per_worker: float
+    crew: Workers,
+    ahead: Backlog,
+    suspects: Collection[str],
+    setup: Setup,
+    interrupted: Callable[[], bool],
+    gpus_per_worker: float,
 ) -> Iterator[tuple[list[PlannedRun], AbstractContextManager[Pool]]]:
     """Yield the runs to train, with workers for them; where this process trains, suspects go last and to another."""
     trusted = [run for run in ahead.missing.values() if crew != 1 or run.key not in suspects]
     if trusted:
-        yield trusted, open_pool(crew, setup, gpus_per_worker=gpus_per_worker)
+        yield trusted, open_pool(crew, setup, interrupted, gpus_per_worker=gpus_per_worker)
     if len(trusted) < len(ahead.missing):
-        yield [run for run in ahead.missing.values() if run.key in suspects], open_pool_apart(setup)
+        yield [run for run in ahead.missing.values() if run.key in suspects], open_pool_apart(setup, interrupted)
 
 
 def _suspects(ahead: Backlog, store: Store, lease: Lease) -> set[str]:
@@ -272,25 +277,29 @@ def _sweep(store: Store, lease: Lease) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Note the first Ctrl-C, to be asked for between two segments; a second one acts at once.
+    """Note the first Ctrl-C or SIGTERM, to be asked for between two segments; a second one acts at once.
 
     Python acts on neither while C code runs in the main thread: a third one ends the process then.
     """
     pressed = threading.Event()
 
     def press(_signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         pressed.set()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with _answered_interrupts():
             yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 @contextmanager

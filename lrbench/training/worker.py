@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrbench.engine import (
@@ -180,14 +180,20 @@ def _seen(evaluation: Evaluation, watcher: Watcher | None) -> Evaluation:
 
 
 class Worker:
-    """A worker with its tasks, each moved to its device when it is first trained."""
+    """A worker with its tasks, each moved to its device when it is first trained.
 
-    def __init__(self, setup: Setup, device: torch.device | None = None) -> None:
-        self._setup = setup
+    Args:
+        is_stopping: tells whether training is to stop; a training function may ask for it at any time.
+    """
+
+    def __init__(
+        self, setup: Setup, device: torch.device | None = None, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._setup, self._is_stopping = setup, is_stopping
         self._device = resolve_device(setup.device) if device is None else device
         self._tasks: dict[str, AnyTask] = {}
 
-    def carry_out(self, order: Order) -> Iterator[Message]:
+    def carry_out(self, order: Order) -> Generator[Message]:
         """Carry out an order, and report on it; the last message is `OrderDone` or `OrderFailed`.
 
         Raises:
@@ -211,7 +217,7 @@ class Worker:
         if isinstance(task, TrainingFunction):
             assert isinstance(order, TrainLanes)
             (lane,) = order.lanes
-            yield from called(lane, task, self._device)
+            yield from called(lane, task, self._device, self._is_stopping)
             return
         assert isinstance(task, Task)
         if isinstance(order, Probe):

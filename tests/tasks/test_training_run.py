@@ -162,12 +162,13 @@ def test_a_first_loss_far_over_chance_ends_the_run(tmp_path: Path) -> None:
     assert one.should_stop
 
 
-def test_a_run_that_is_stopped_ends_its_function_at_the_report(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_ends_its_function_at_the_next_report(tmp_path: Path) -> None:
     one, _ = run(tmp_path, going_on=False)
 
+    one.report(10, val=0.5)
+    assert one.should_stop, "it has the time until its next report to write a checkpoint"
     with pytest.raises(RunOver):
-        one.report(10, val=0.5)
-    assert one.should_stop
+        one.report(20, val=0.5)
 
 
 def test_reports_are_remembered_where_the_function_keeps_checkpoints(tmp_path: Path) -> None:

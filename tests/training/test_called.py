@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -298,6 +299,53 @@ def test_an_interrupt_stops_the_function_and_keeps_its_reports(store: Store) -> 
     assert ended.wait(10)
     (run,) = store.study_runs("called").values()
     assert (run.status, [one.step for one in run.scores]) == ("running", [10, 20])
+
+
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+import lrbench
+
+@lrbench.trainable(name="stopped", steps=40, eval_every=10, version="1")
+def train(run):
+    state = run.checkpoint_folder / "step"
+    begin = int(state.read_text()) if state.exists() else 0
+    for step in range(begin + 1, 41):
+        while step == 25 and not Path("again").exists() and not run.should_stop:
+            time.sleep(0.01)
+        if run.should_stop:
+            state.write_text(str(step - 1))
+            Path("written").touch()
+            return
+        if run.is_due(step):
+            run.report(step, val=1 / step)
+
+lrbench.compare(["FIX(k0=0.1)"], train, seeds=2, store="a.db", workers=int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("workers", "signalled"), [(1, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGTERM)])
+def test_a_function_that_is_told_to_stop_between_reports_writes_a_checkpoint_and_goes_on_from_it(
+    tmp_path: Path, workers: int, signalled: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", STOPPED, str(workers)]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while not list(tmp_path.glob("a.db.checkpoints/*/reports.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signalled)
+    _, said = first.communicate(timeout=60)
+
+    assert said.strip().endswith("KeyboardInterrupt")
+    assert (tmp_path / "written").exists()
+    with open_store(tmp_path / "a.db") as store:
+        assert {run.status for run in store.study_runs(store.studies()[0].id).values()} <= {"running"}
+    (tmp_path / "again").touch()
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert second.returncode == 0, second.stderr
+    with open_store(tmp_path / "a.db") as store:
+        runs = store.study_runs(store.studies()[0].id).values()
+        assert [(run.status, [one.step for one in run.scores]) for run in runs] == [("finished", [10, 20, 30, 40])] * 2
 
 
 def test_logits_with_labels_are_scored_for_confidence_and_further_numbers_are_averaged(store: Store) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -36,11 +37,14 @@ class Pool(Protocol):
         """Return a worker and its message; None where none comes within `timeout` seconds."""
 
 
-def open_pool(workers: Workers, setup: Setup, *, gpus_per_worker: float = 0.0) -> AbstractContextManager[Pool]:
+def open_pool(
+    workers: Workers, setup: Setup, is_stopping: Callable[[], bool], *, gpus_per_worker: float = 0.0
+) -> AbstractContextManager[Pool]:
     """Open a pool of workers, which ends with the context.
 
     Args:
         workers: 1 for this process, more for that number of processes of one thread each, else a Ray cluster.
+        is_stopping: tells whether training is to stop, for training functions in this process.
         gpus_per_worker: of Ray alone: the share of a GPU that a worker is given; 0 for CPUs.
 
     Raises:
@@ -49,7 +53,7 @@ def open_pool(workers: Workers, setup: Setup, *, gpus_per_worker: float = 0.0) -
     if workers == 1:
         from lrbench.training.pools.serial import SerialPool
 
-        return nullcontext(SerialPool(setup))
+        return closing(SerialPool(setup, is_stopping))
     if isinstance(workers, int):
         from lrbench.training.pools.processes import ProcessPool
 
@@ -59,7 +63,7 @@ def open_pool(workers: Workers, setup: Setup, *, gpus_per_worker: float = 0.0) -
     return ray_pool(workers, setup, gpus_per_worker)
 
 
-def open_pool_apart(setup: Setup) -> AbstractContextManager[Pool]:
+def open_pool_apart(setup: Setup, is_stopping: Callable[[], bool]) -> AbstractContextManager[Pool]:
     """Open a pool of one worker that may die: another process, or this one where a task cannot be sent there."""
     from lrbench.training.pools.pickling import pickled_setup
     from lrbench.training.pools.processes import ProcessPool
@@ -67,7 +71,7 @@ def open_pool_apart(setup: Setup) -> AbstractContextManager[Pool]:
     try:
         pickled_setup(setup)
     except StudyError:
-        return open_pool(1, setup)
+        return open_pool(1, setup, is_stopping)
     return closing(ProcessPool(1, setup))
 
 

@@ -12,11 +12,14 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
 from lrbench.training.messages import OrderDone
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import torch
 
     from lrbench.training.messages import Message, Order, Setup
@@ -27,7 +30,15 @@ LOST_COORDINATOR = 3
 
 def main(number: int) -> None:
     """Carry out orders one by one, until the input ends."""
+    stopping, busy = threading.Event(), threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        if not busy.is_set():
+            os._exit(0)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -40,11 +51,19 @@ def main(number: int) -> None:
 
     from lrbench.training.worker import Worker
 
-    worker = Worker(setup, _device(setup.device, number))
+    worker = Worker(setup, _device(setup.device, number), stopping.is_set)
     _say(outbox, OrderDone())
     while True:
-        for message in worker.carry_out(orders.get()):
-            _say(outbox, message)
+        order = orders.get()
+        busy.set()
+        with closing(worker.carry_out(order)) as messages:
+            for message in messages:
+                _say(outbox, message)
+                if stopping.is_set():
+                    break
+        busy.clear()
+        if stopping.is_set():
+            os._exit(0)
 
 
 def _listen(inbox: BinaryIO, orders: queue.SimpleQueue[Order]) -> None:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
+from lrbench.training.called import SECONDS_TO_END
 from lrbench.training.messages import WorkerDied
 from lrbench.training.pools.import_path import standard_library_first
 from lrbench.training.pools.pickling import pickled, pickled_setup
@@ -48,6 +50,7 @@ class ProcessPool:
     def __init__(self, size: int, setup: Setup) -> None:
         self.size = size
         self._setup = pickled_setup(setup)
+        self._calls_functions = not all(task.forks for task in setup.tasks.values())
         self._messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._stillborn: Counter[int] = Counter()
@@ -75,8 +78,15 @@ class ProcessPool:
         return worker, message
 
     def close(self) -> None:
-        """End all workers at once."""
+        """End all workers at once, but for some seconds in which training functions may write checkpoints."""
         self._closing = True
+        if self._calls_functions:
+            end = time.monotonic() + SECONDS_TO_END
+            for process in self._processes.values():
+                process.terminate()
+            for process in self._processes.values():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, end - time.monotonic()))
         for process in self._processes.values():
             process.kill()
         for process in self._processes.values():

@@ -37,7 +37,7 @@ class Actor:
 
         from lrbench.training.pools.serial import SerialPool
 
-        self._pool: SerialPool = SerialPool(pickle.loads(setup))
+        self._pool: SerialPool = SerialPool(pickle.loads(setup), lambda: False)
 
     def give(self, order: bytes) -> None:
         self._pool.give(0, pickle.loads(order))

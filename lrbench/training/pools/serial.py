@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from lrbench.training.messages import OrderDone, OrderFailed
@@ -18,9 +18,9 @@ class SerialPool:
 
     size = 1
 
-    def __init__(self, setup: Setup) -> None:
-        self._worker = Worker(setup)
-        self._messages: Iterator[Message] | None = iter((OrderDone(),))
+    def __init__(self, setup: Setup, is_stopping: Callable[[], bool]) -> None:
+        self._worker = Worker(setup, is_stopping=is_stopping)
+        self._messages: Generator[Message] | None = (message for message in (OrderDone(),))
 
     def give(self, worker: int, order: Order) -> None:
         self._messages = self._worker.carry_out(order)
@@ -33,3 +33,8 @@ class SerialPool:
         if isinstance(message, OrderDone | OrderFailed):
             self._messages = None
         return 0, message
+
+    def close(self) -> None:
+        """End what is being trained."""
+        if self._messages is not None:
+            self._messages.close()

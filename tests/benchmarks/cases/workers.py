@@ -70,7 +70,7 @@ def _ready_pool(ready: list[float], workers: Workers, setup: Setup, *, gpus_per_
     """The pool that was asked for, once all of its workers are ready, and note when that was."""
     from lrbench.training.pools import open_pool
 
-    with open_pool(workers, setup, gpus_per_worker=gpus_per_worker) as pool:
+    with open_pool(workers, setup, lambda: False, gpus_per_worker=gpus_per_worker) as pool:
         heard = [pool.receive(PATIENCE) for _ in range(pool.size)]
         ready.append(time.perf_counter())
         yield HeardOf(pool, heard)
