@@ -73,7 +73,7 @@ class Watcher:
         return module
 
     def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
-        """Return facts of a run that has ended, by name; they are stored and exported with its metrics."""
+        """Return what it did in a run that has ended, by name; it is stored, shown, and exported with its metrics."""
         return {}
 
 

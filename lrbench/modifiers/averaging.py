@@ -7,9 +7,9 @@ normalisation's statistics are recomputed for the average. Until there is an ave
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine.modifier import Memory, Watcher
 from lrbench.errors import TaskError
@@ -65,6 +65,9 @@ class RunningAverage(Averaging):
             weights = [weight.detach() for weight in training.module.parameters()]
             update(list(memory["average"].values()), weights, memory["count"])
         memory["count"] += 1
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        return {"averaged": memory["count"]}
 
 
 @register_modifier
@@ -135,6 +138,9 @@ class LAWA(Averaging):
 
     def average(self, memory: Memory) -> Weights:
         return window_mean(memory["latest"]) if memory["latest"] else {}
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        return {"averaged": len(memory["latest"])}
 
 
 def _check_taken(average: Averaging, task: Task, every: int, start: float = 0.0) -> None:

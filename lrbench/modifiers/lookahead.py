@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine.modifier import Memory, Modifier
 from lrbench.errors import TaskError
@@ -53,7 +54,10 @@ class Lookahead(Modifier):
         slow = {name: step_back(memory["slow"][name], fast, self.alpha) for name, fast in training.weights.items()}
         for name, weight in training.weights.items():
             weight.copy_(slow[name])
-        memory.update(position=0, slow=slow)
+        memory.update(position=0, slow=slow, steps_back=memory.get("steps_back", 0) + 1)
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        return {"steps_back": memory.get("steps_back", 0)}
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
         memory.update(position=0, slow={name: weight.clone() for name, weight in training.weights.items()})

@@ -8,8 +8,9 @@ accuracy on CIFAR-100.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine.modifier import Control, Memory, Modifier
 from lrbench.errors import TaskError
@@ -93,10 +94,14 @@ class _EveryThird(Modifier):
             for name, weight in weights.items():
                 weight.add_(self.moved(training, name, history[name]))
             memory["history"] = {}
+            memory["moves"] = memory.get("moves", 0) + 1
         memory["position"] = (position + 1) % CYCLE
 
     def after_replacement(self, training: Training, memory: Memory) -> None:
         memory.update(position=0, history={})
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        return {"moves": memory.get("moves", 0)}
 
 
 @register_modifier

@@ -20,8 +20,9 @@ to find out.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrbench.engine.modifier import Memory, Modifier
 from lrbench.errors import TaskError
@@ -58,11 +59,15 @@ class WeightSampling(Modifier):
     recompute_bn: bool
     reset_optimizer: bool
 
-    def go_on_from(self, training: Training, mean: Weights) -> None:
+    def go_on_from(self, training: Training, memory: Memory, mean: Weights) -> None:
         """Replace the weights."""
+        memory["means"] = memory.get("means", 0) + 1
         training.replace(mean)
         if self.reset_optimizer:
             training.reset_optimizer()
+
+    def facts(self, memory: Mapping[str, Any]) -> Mapping[str, str | float]:
+        return {"means": memory.get("means", 0), "samples": memory.get("taken", 0)}
 
     def evaluated(self, training: Training, memory: Memory, module: nn.Module) -> nn.Module:
         from lrbench.engine.network_copy import copy_with_batchnorm_recomputed
@@ -102,8 +107,9 @@ class PeriodicSampling(WeightSampling):
         position = (training.step - 1) % period + 1
         if in_tail(position, period, self.tail) and is_sampled(training.seed, training.step, self.p):
             self.keep(training.weights, memory)
+            memory["taken"] = memory.get("taken", 0) + 1
         if position == period and (mean := self.mean(memory)):
-            self.go_on_from(training, mean)
+            self.go_on_from(training, memory, mean)
 
 
 _ABOVE_0 = Bounds(0.0, low_open=True)
@@ -220,4 +226,5 @@ class SWM(WeightSampling):
         if is_sampled(training.seed, training.step, self.p):
             sample = {name: weight.clone() for name, weight in training.weights.items()}
             memory["momentum"] = momentum_of_means(memory["momentum"], sample, self.beta)
-            self.go_on_from(training, memory["momentum"])
+            memory["taken"] = memory.get("taken", 0) + 1
+            self.go_on_from(training, memory, memory["momentum"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 BETTER, WORSE = "green", "red"
 VERDICTS: dict[EffectVerdict, str] = {"helps": BETTER, "hurts": WORSE, "undecided": ""}
 INDENT = "  "
+MOST_TEXTS = 3
+"""The most different things that are said of a modifier's runs."""
+
 NAME_WIDTH = 16
 """The width of names below which columns of numbers are left out."""
 
@@ -61,6 +65,29 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     titles = (named, *(Column(column.title, right=column.title != "effect") for column in kept))
     yield Table(titles, rows, title)
     yield from _legend(task, interactions)
+    for modifier, did in task.did.items():
+        yield f"{names.variants.shown[modifier]}: {what_was_done(did)}."
+
+
+def what_was_done(did: Mapping[str, Sequence[str | float]]) -> str:
+    """Say what a modifier did over its runs: ranges of counts, and how many runs each other thing happened in.
+
+    >>> what_was_done({"means": [4, 4], "samples": [3, 7], "drops": ["none", "none"]})
+    'means 4, samples 3 to 7, drops in 2 of 2 runs: none'
+    """
+    return ", ".join(f"{name.replace('_', ' ')} {_over_runs(values)}" for name, values in did.items())
+
+
+def _over_runs(values: Sequence[str | float]) -> str:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if numbers:
+        low, high = min(numbers), max(numbers)
+        return f"{low:,g}" if low == high else f"{low:,g} to {high:,g}"
+    counts = Counter(text for text in values if text).most_common()
+    if not counts:
+        return "in no run"
+    told = "; ".join(f"in {count} of {len(values)} runs: {text}" for text, count in counts[:MOST_TEXTS])
+    return told + (f"; and {len(counts) - MOST_TEXTS} more" if len(counts) > MOST_TEXTS else "")
 
 
 def _fitted(name: Cell, width: int) -> Cell:

@@ -88,6 +88,7 @@ class TaskResults:
         rows: the policy and variant of each scorecard, by its name.
         effects: for each modifier and policy, the paired differences that the modifier makes, and whether it helps.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
+        did: for each modifier, what it did (`Watcher.facts`) in each of its runs, by name.
         looks: the numbers of seeds at which verdicts were made so far; before the first, nothing is claimed.
         spread: the share of the networks in the spread between seeds, of policies that are not avoided; None where too
             few runs show it.
@@ -108,6 +109,7 @@ class TaskResults:
     rows: Mapping[str, Row] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
     interactions: tuple[Interaction, ...] = ()
+    did: Mapping[str, Mapping[str, tuple[str | float, ...]]] = field(default_factory=dict)
     looks: tuple[int, ...] = ()
     spread: Spread | None = None
     collapsed: Mapping[str, int] = field(default_factory=dict)
@@ -188,6 +190,10 @@ class TaskResults:
         if self.effects:
             document["effects"] = [effect.to_json() for effect in self.effects]
             document["interactions"] = [interaction.to_json() for interaction in self.interactions]
+        if self.did:
+            document["did"] = {
+                name: {fact: list(values) for fact, values in did.items()} for name, did in self.did.items()
+            }
         if self.failures:
             document["failures"] = [vars(failure) for failure in self.failures]
         return document
@@ -363,6 +369,15 @@ class StudyRuns:
                 records.setdefault((slot.policy, slot.variant), []).append(record)
         return records
 
+    def did(self, task: TaskRecord) -> Mapping[str, Mapping[str, tuple[str | float, ...]]]:
+        """Collect what each modifier did in the runs of a task, by variant and name of the fact."""
+        did: dict[str, dict[str, tuple[str | float, ...]]] = {}
+        for slot, run in self._begun(task, "main"):
+            for fact, value in ((run.final or {}).get("did") or {}).items():
+                of_variant = did.setdefault(slot.variant, {})
+                of_variant[fact] = (*of_variant.get(fact, ()), value)
+        return did
+
     def failures(self, task: TaskRecord) -> Iterable[Failure]:
         """Yield the runs of a task that failed, of all stages."""
         for slot, run in self._begun(task):
@@ -434,6 +449,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 rows=evidence.rows,
                 effects=tuple(_effects(evidence, records, over)),
                 interactions=tuple(_interactions(evidence, task, records)),
+                did=evidence.did(task),
                 looks=evidence.looks.seeds[: evidence.looks.done(_compared(over.values()))],
                 spread=spread,
                 collapsed=collapsed,

@@ -135,8 +135,11 @@ class Run:
         numbers = final(self.task, seen) | costs
         if state.scaler:
             numbers["skipped_steps"] = state.scaler["skipped"]
+        did: dict[str, Any] = {}
         for modifier in (*self.lane.modifiers, *(() if watcher is None else (watcher,))):
-            numbers |= modifier.facts(state.memories[str(modifier)])
+            did |= modifier.facts(state.memories[str(modifier)])
+        if did:
+            numbers |= {**did, "did": did}
         return {"status": "finished", "final": numbers}
 
 

@@ -7,7 +7,7 @@ from lrbench.display.readable import as_text
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
 from lrbench.metrics.goal import objective_criterion
 from lrbench.modifiers import EMA, PSWA
-from lrbench.study.effects_table import effects
+from lrbench.study.effects_table import effects, what_was_done
 from lrbench.study.results import Results, TaskResults, labels
 from lrbench.study.row_names import RowNames
 
@@ -156,3 +156,13 @@ def test_variants_that_differ_in_nothing_but_defaults_keep_their_whole_names() -
     task = task_of({("FIX", ""): PLAIN, ("FIX", str(PSWA())): BETTER, ("FIX", "PSWA"): WORSE})
 
     assert len({RowNames.of(task, 100).cells(card.name) for card in task.scorecards}) == 3
+
+
+def test_what_was_done_is_ranges_of_counts_and_how_often_each_other_thing_happened() -> None:
+    drops = ["", "after epoch 3", "after epoch 3", "after epoch 4", "5", "6"]
+    said = what_was_done({"dropped_units": [0, 2, 2, 1, 1, 1], "drops": drops})
+    assert said == (
+        "dropped units 0 to 2, drops in 2 of 6 runs: after epoch 3; in 1 of 6 runs: after epoch 4; in 1 of 6 runs: 5; "
+        "and 1 more"
+    )
+    assert what_was_done({"drops": ["", ""]}) == "drops in no run"

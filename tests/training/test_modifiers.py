@@ -338,6 +338,17 @@ def test_a_modifier_that_looks_ahead_sees_the_rates_of_its_own_policy(study: Mak
             assert stored[str(one.policy)] == "; ".join(map(str, ahead.drops(state)))
 
 
+def test_what_each_modifier_did_is_counted_and_shown(study: Make, store: Store) -> None:
+    asked = study("FIX(k0=0.1)", modifiers=(Variant.of([PLP(), EMA(decay=0.9)]), Variant.of([PSWA(p=1.0)])))
+    run(asked, store)
+    (answer,) = results("small", store).tasks
+    assert answer.did[f"PLP() + {EMA(decay=0.9)}"] == {"moves": (13, 13), "averaged": (40, 40)}
+    assert answer.did["plp_noise + " + str(EMA(decay=0.9))]["moves"] == (13, 13)
+    sampled = answer.did[str(PSWA(p=1.0))]
+    assert sampled["samples"] == (40, 40)
+    assert f"PSWA(p=1.0): means {sampled['means'][0]}, samples 40." in str(results("small", store))
+
+
 class Opaque(nn.Module):
     """Has layers, and does not say in what order they are applied."""
 

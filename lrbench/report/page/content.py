@@ -13,6 +13,7 @@ from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.confirmation import explained
+from lrbench.metrics.statistics import NOTHING_KNOWN
 from lrbench.modifiers.brief import brief_variant, variant_noun
 from lrbench.policy import parse
 from lrbench.policy.curve import rates_of
@@ -22,6 +23,7 @@ from lrbench.report.labels import row_labels
 from lrbench.report.page.words import certainty, goal_value, headline, reading, spread
 from lrbench.report.plots.lr_curves import simplified, stairs
 from lrbench.report.plots.training_curves import band
+from lrbench.study.effects_table import what_was_done
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +111,9 @@ def _variants(results: TaskResults) -> list[dict[str, Any]]:
     rows = []
     for modifier in dict.fromkeys(effect.modifier for effect in results.effects):
         effects = [effect for effect in results.effects if effect.modifier == modifier]
-        seeds = effects[0].differences[f"test_{results.objective}"].n
+        seeds = effects[0].differences.get(f"test_{results.objective}", NOTHING_KNOWN).n
         row = {"modifier": brief_variant(modifier), "seeds": seeds, "p": ""}
+        row["did"] = what_was_done(results.did.get(modifier, {}))
         if one := depends.get(modifier):
             row |= {"p": _p(one.p), "seeds": one.seeds}
         for verdict in ("helps", "hurts", "undecided"):
