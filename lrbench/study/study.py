@@ -249,8 +249,9 @@ class Study(Readable):
     @property
     def variants(self) -> tuple[Variant, ...]:
         """The variants of every policy: without modifiers, with each of them, and their controls; and those of one."""
-        own = (entry.variant for entry in self.policies if entry.variant is not None)
-        return tuple(dict.fromkeys((*with_controls(self.modifiers), *own)))
+        shared = with_controls(self.modifiers)
+        own = dict.fromkeys(entry.variant for entry in self.policies if entry.variant is not None)
+        return (*shared, *(variant for variant in own if variant not in shared))
 
     @property
     def rows(self) -> Iterator[tuple[StudyPolicy, Variant]]:
