@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lrbench.errors import TaskError
 from lrbench.streams import stream_seed
-from lrbench.tasks.nested import concatenated, logits_of, mapped
+from lrbench.tasks.nested import concatenated, logits_of, mapped, shapes
 
 if TYPE_CHECKING:
     from lrbench.tasks import Split, Task
@@ -109,7 +110,14 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
         loss = task.mean_loss(split, outputs)
     for part, training in modes:
         part.training = training
-    found, targets = concatenated(scored) if scored else (None, None)
+    try:
+        found, targets = concatenated(scored) if scored else (None, None)
+    except RuntimeError as error:
+        different = " and ".join(sorted({shapes(batch) for batch in scored})[:2])
+        raise TaskError(
+            f"batches of the shapes {different} cannot be put together for a score: make them of one length, name the "
+            "labels in them by target=, or judge the task by its loss"
+        ) from error
     return Predictions(found, targets, loss)
 
 

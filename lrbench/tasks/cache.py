@@ -48,7 +48,7 @@ def load_cached(
     """Read the data of `decode()` from the cache where it is there, whole, and as new as its sources.
 
     There is one entry for each `identity`: dataset, options, folder. A source counts as changed when its size or
-    modification time does. A cache that cannot be written costs a warning, not the run.
+    modification time does. A cache that cannot be written costs a warning, not the run. Data of datasets is not cached.
     """
     try:
         folder = cache_folder() / f"{name}-{text_digest(json.dumps(identity, sort_keys=True, default=str))[:16]}"
@@ -60,6 +60,8 @@ def load_cached(
     if cached is not None:
         return cached
     raw = decode()
+    if not raw.arrays:
+        return raw
     try:
         _write(folder, signature, raw)
     except OSError as error:

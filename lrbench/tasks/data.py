@@ -4,7 +4,7 @@ In memory, images stay uint8 [N, C, H, W] until a batch is decoded; other inputs
 [N, ...]. What datasets give is used as it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from lrbench.tasks.dataset_fingerprint import dataset_fingerprint
 from lrbench.tasks.fingerprint import array_digest, text_digest
 from lrbench.tasks.loader import Loader, Samples
 from lrbench.tasks.map_style import SampleWeights, check_dataset, class_names_of, labels_of, weights_of
+from lrbench.tasks.mapped_arrays import MappedArrays, is_on_disk
 from lrbench.tasks.nested import mapped, shapes
 from lrbench.tasks.split import LoadedSplit
 from lrbench.tasks.split import Split as Split
@@ -45,6 +46,53 @@ class RawData:
     class_names: tuple[str, ...] | None = None
     known_as_numbers: bool = False
     target: str | int | None = None
+
+    @classmethod
+    def of_datasets(
+        cls,
+        train: Any,
+        test: Any,
+        val: Any = None,
+        *,
+        train_evaluated: Any = None,
+        target: str | int | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        collate: Callable[[list[Any]], Any] = default_collate,
+        loader_workers: int = 0,
+        version: str | None = None,
+    ) -> "RawData":
+        """Check datasets, and make data that loads their samples; the arguments are as for `Data.from_datasets`.
+
+        Raises:
+            DataError: a dataset or a setting cannot be used.
+        """
+        given = {"train": train, "evaluated train": train_evaluated, "val": val, "test": test}
+        datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
+        for name, dataset in datasets.items():
+            check_dataset(dataset, name)
+        if train_evaluated is not None and len(train_evaluated) != len(train):
+            lengths = f"{len(train_evaluated):,} samples, and train has {len(train):,}"
+            raise DataError(f"train_evaluated has {lengths}: it must have the same samples")
+        if type(loader_workers) is not int or loader_workers < 0:
+            raise DataError(f"loader_workers = {loader_workers!r} must be an integer from 0 on")
+        if not callable(collate):
+            raise DataError(f"collate = {collate!r} must be a function of a list of samples")
+        names = class_names_of(train, target) if class_names is None and num_classes is None else class_names
+        loader = Loader(Samples(datasets, collate, version), loader_workers)
+        evaluated = {"train": "train" if train_evaluated is None else "evaluated train"}
+        splits = {}
+        for name, dataset in datasets.items():
+            splits[name] = LoadedSplit(loader, name, evaluated.get(name, name), torch.arange(len(dataset)))
+            splits[name].first(1)
+        return cls(
+            splits["train"],
+            splits["test"],
+            len(names) if names and num_classes is None else num_classes,
+            splits.get("val"),
+            None if names is None else tuple(names),
+            target=target,
+        )
 
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -116,6 +164,9 @@ class Data(Readable):
         shape ([N, L] for a token each) go to the loss as they are. Both need a metric. `sample_weights` are as for
         `from_datasets`.
 
+        An array may be the path of a `.npy` file, or a `np.memmap`: then nothing is read into memory but batches and
+        labels, and values are not checked to be finite. The data is known by the content of the files.
+
         Types, by the array's:
 
         - inputs uint8: images, scaled to 0..1 and standardised per channel a batch at a time; give token ids another
@@ -130,16 +181,24 @@ class Data(Readable):
             DataError: a split is empty, lengths or shapes differ, values are not finite (as float32), labels are out of
                 range, integers are beyond int64, or types are no real numbers (complex, text).
         """
-        splits = {"train": as_split(train, "train"), "test": as_split(test, "test")}
-        held_out: Validation | None = None
-        if isinstance(val, (int, float)):
-            held_out = val
-        else:
-            splits["val"] = as_split(val, "val")
         names = None if class_names is None else tuple(class_names)
-        classes = count_classes(splits["train"].targets, len(names) if names and num_classes is None else num_classes)
+        classes = len(names) if names and num_classes is None else num_classes
+        how: dict[str, Any] = {"split_seed": split_seed, "stratified": stratified, "sample_weights": sample_weights}
+        given = {"train": train, "test": test, **({} if isinstance(val, int | float) else {"val": val})}
+        if any(map(is_on_disk, given.values())):
+            files = {name: MappedArrays(arrays, name) for name, arrays in given.items()}
+            classes = count_classes(files["train"].labels, classes)
+            for name, part in files.items():
+                if classes is not None:
+                    check_labels(part.labels, name, classes)
+            held_out = files.get("val", val)
+            return cls.from_datasets(
+                files["train"], files["test"], held_out, num_classes=classes, class_names=names, **how
+            )
+        splits = {name: as_split(arrays, name) for name, arrays in given.items()}
+        classes = count_classes(splits["train"].targets, classes)
         raw = RawData(splits["train"], splits["test"], classes, splits.get("val"), names, known_as_numbers=True)
-        return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified, sample_weights=sample_weights)
+        return cls.from_raw(raw, val if isinstance(val, int | float) else None, **how)
 
     @classmethod
     def from_datasets(
@@ -189,36 +248,18 @@ class Data(Readable):
             DataError: a dataset has no length or no index, is empty, or fails on its first sample, or settings do not
                 fit it.
         """
-        datasets = {"train": train, "test": test}
-        held_out: Validation | None = None
-        if isinstance(val, int | float):
-            held_out = val
-        else:
-            datasets["val"] = val
-        if train_evaluated is not None:
-            datasets["evaluated train"] = train_evaluated
-        for name, dataset in datasets.items():
-            check_dataset(dataset, name)
-        if train_evaluated is not None and len(train_evaluated) != len(train):
-            lengths = f"{len(train_evaluated):,} samples, and train has {len(train):,}"
-            raise DataError(f"train_evaluated has {lengths}: it must have the same samples")
-        if type(loader_workers) is not int or loader_workers < 0:
-            raise DataError(f"loader_workers = {loader_workers!r} must be an integer from 0 on")
-        loader = Loader(Samples(datasets, collate, version), loader_workers)
-        names = class_names_of(train, target) if class_names is None and num_classes is None else class_names
-
-        def split(part: str, evaluated_part: str) -> LoadedSplit:
-            made = LoadedSplit(loader, part, evaluated_part, torch.arange(len(datasets[part])))
-            made.first(1)
-            return made
-
-        raw = RawData(
-            split("train", "train" if train_evaluated is None else "evaluated train"),
-            split("test", "test"),
-            len(names) if names and num_classes is None else num_classes,
-            split("val", "val") if "val" in datasets else None,
-            None if names is None else tuple(names),
+        held_out = val if isinstance(val, int | float) else None
+        raw = RawData.of_datasets(
+            train,
+            test,
+            None if isinstance(val, int | float) else val,
+            train_evaluated=train_evaluated,
             target=target,
+            num_classes=num_classes,
+            class_names=class_names,
+            collate=collate,
+            loader_workers=loader_workers,
+            version=version,
         )
         return cls.from_raw(raw, held_out, split_seed=split_seed, stratified=stratified, sample_weights=sample_weights)
 
@@ -256,7 +297,7 @@ class Data(Readable):
             how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"
         else:
             train, val, how = raw.train, raw.val, "validation given"
-        mean, std = channel_statistics(train.inputs) if train.in_memory else (None, None)
+        mean, std = channel_statistics(train.chunks())
         weights = None
         if sample_weights is not None:
             weights = weights_of(sample_weights, len(raw.train), kept, lambda: labels_of(train, raw.target))
@@ -312,10 +353,8 @@ class Data(Readable):
 
         Other integers stay as they are; all else becomes float32. What datasets give stays as it is.
         """
-        if not self.in_memory:
-            return inputs
         if self._affine is None:
-            return inputs if is_integer(inputs) else inputs.to(torch.float32)
+            return inputs if not self.in_memory or is_integer(inputs) else inputs.to(torch.float32)
         scale, shift = self._affine
         return inputs.to(torch.float32).mul_(scale).add_(shift)
 
@@ -377,9 +416,15 @@ def is_integer(inputs: Tensor) -> bool:
     return not inputs.is_floating_point() and inputs.dtype not in (torch.uint8, torch.bool)
 
 
-def count_classes(targets: Tensor, num_classes: int | None) -> int | None:
+def count_classes(targets: Tensor | None, num_classes: int | None) -> int | None:
     """Return the number of classes of integer targets [N]; None for others, which are no class labels."""
-    if targets.is_floating_point() or targets.ndim != 1 or num_classes is not None or not len(targets):
+    if (
+        targets is None
+        or targets.is_floating_point()
+        or targets.ndim != 1
+        or num_classes is not None
+        or not len(targets)
+    ):
         return num_classes
     return int(targets.max()) + 1
 
@@ -427,7 +472,9 @@ def check_split(split: Split, where: str, train: Split, num_classes: int | None)
         check_labels(targets, where, num_classes)
 
 
-def check_labels(targets: Tensor, where: str, num_classes: int) -> None:
+def check_labels(targets: Tensor | None, where: str, num_classes: int) -> None:
+    if targets is None:
+        raise DataError(f"the {where} targets are no class labels, which must be integers [N]")
     if targets.is_floating_point() or targets.ndim != 1:
         raise DataError(f"the {where} targets are {describe(targets)} each; class labels must be integers [N]")
     if num_classes < 2:
@@ -456,16 +503,22 @@ def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
     return numbers if np.array_equal(numbers.astype(np.float64), array.astype(np.float64)) else array
 
 
-def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+def channel_statistics(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor] | tuple[None, None]:
     """Compute mean and population std per channel (dimension 1 of [N, C, ...]; all of [N, F]) of uint8 inputs / 255.
 
     They are computed from the exact histogram of the 256 values, so that the order of a sum changes nothing. A constant
-    channel has std 1. Other inputs have none.
+    channel has std 1. Other inputs have none. The inputs come in chunks.
     """
-    if inputs.dtype != torch.uint8:
+    histograms: Tensor | None = None
+    for inputs in chunks:
+        if inputs.dtype != torch.uint8:
+            return None, None
+        channels = [inputs] if inputs.ndim == 2 else [inputs[:, c] for c in range(inputs.shape[1])]
+        found = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
+        histograms = found if histograms is None else histograms + found
+    if histograms is None:
         return None, None
-    channels = [inputs] if inputs.ndim == 2 else [inputs[:, c] for c in range(inputs.shape[1])]
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).double()
+    counts = histograms.double()
     levels = torch.arange(256, dtype=torch.float64) / 255
     weights = counts / counts.sum(dim=1, keepdim=True)
     mean = weights @ levels

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from lrbench.errors import DataError, one_line
 from lrbench.reproducible import callers_generators, seed_generators
@@ -61,12 +61,25 @@ class Samples(Dataset[Any]):
         with callers_generators(devices=()), torch.inference_mode(False), torch.no_grad():
             samples: list[Any] = []
             try:
-                for index, place in zip(request.indices, request.draws.places, strict=True):
-                    seed_generators(stream_seed(request.draws.seed, request.draws.stream, place), CPU)
-                    samples.append(self.datasets[request.part][index])
+                samples.extend(self._samples(request))
                 return self.collate(samples)
             except Exception as error:
                 return Failure(_reason(request, samples, error), traceback.format_exc())
+
+    def _samples(self, request: Request) -> Iterator[Any]:
+        """Yield the samples of a batch, each after it is seeded; a dataset that gives several at once is asked once.
+
+        A `Subset`, which does so for any dataset, is asked for each.
+        """
+        dataset, draws = self.datasets[request.part], request.draws
+        seeds = (stream_seed(draws.seed, draws.stream, place) for place in draws.places)
+        if hasattr(dataset, "__getitems__") and not isinstance(dataset, Subset):
+            seed_generators(next(seeds), CPU)
+            yield from dataset.__getitems__(list(request.indices))
+            return
+        for index, seed in zip(request.indices, seeds, strict=True):
+            seed_generators(seed, CPU)
+            yield dataset[index]
 
 
 class Loader:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from lrbench.errors import DataError
+from lrbench.tasks.mapped_arrays import MappedArrays
 from lrbench.tasks.split import LoadedSplit, Split
 
 BALANCED: Literal["balanced"] = "balanced"
@@ -24,6 +25,8 @@ def check_dataset(dataset: Any, name: str) -> None:
             f"the {name} data is a {kind}, which gives its samples in an order of its own, so that runs could not be "
             "resumed: give a dataset with __getitem__(index) and __len__()"
         )
+    if isinstance(dataset, tuple):
+        raise DataError(f"the {name} data is a tuple: give a dataset here, and arrays to Data.from_arrays")
     if isinstance(dataset, Mapping):
         raise DataError(f"the {name} data is a {kind} of several: give one of {', '.join(map(str, dataset))}")
     if not hasattr(dataset, "__getitem__"):
@@ -70,6 +73,8 @@ def _labels(dataset: Any, target: str | int | None) -> Any:
         return None if found is None else np.asarray(found)[np.asarray(dataset.indices)]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[-1]
+    if isinstance(dataset, MappedArrays):
+        return dataset.labels
     if target is not None and target in getattr(dataset, "column_names", ()):
         return dataset[target]
     return getattr(dataset, "targets", None)

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import Tensor
-
 from lrbench.errors import TaskError
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
@@ -39,7 +37,7 @@ class Metric:
     """
 
     name: str
-    function: Callable[[Tensor, Tensor], float]
+    function: Callable[[Any, Any], float]
     chance: float
     better: Better = field(default="higher", metadata=ADDED_LATER)
     bounds: Bounds = field(default=(None, None), metadata=ADDED_LATER)

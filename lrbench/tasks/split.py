@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lrbench.errors import DataError
 from lrbench.tasks.loader import Draws, Loader, Request
+from lrbench.tasks.mapped_arrays import MappedArrays
 from lrbench.tasks.nested import moved
 
 
@@ -62,6 +63,10 @@ class Split:
         for first in range(0, len(self), size):
             stop = min(first + size, len(self))
             yield Batch(self.inputs[first:stop], self.targets[first:stop], torch.arange(first, stop))
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield the inputs, a part at a time; nothing where they are in no array."""
+        yield self.inputs
 
     def first(self, samples: int) -> Batch:
         """Return the first samples as a batch; fewer where there are not so many."""
@@ -125,6 +130,10 @@ class LoadedSplit(Split):
         loaded = self.loader.batches(map(self._request, kept), pinned=self._device.type == "cuda")
         for batch, indices in zip(loaded, kept, strict=True):
             yield self._batch(batch, indices)
+
+    def chunks(self) -> Iterator[Tensor]:
+        dataset = self.loader.samples.datasets[self.part]
+        return dataset.chunks(self.rows) if isinstance(dataset, MappedArrays) else iter(())
 
     def first(self, samples: int) -> Batch:
         rows: list[int] = self.rows[:samples].tolist()

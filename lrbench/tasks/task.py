@@ -123,7 +123,7 @@ class Task(AnyTask):
     groups: Groups
     batch_size: int
     eval_every: int
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[[Any, Any], Tensor]
     metric: Metric | Literal["loss"] | None
     augment: tuple[Augmentation, ...]
     precision: Precision
@@ -151,7 +151,7 @@ class Task(AnyTask):
         groups: Groups | Table = NO_GROUPS,
         batch_size: int = 64,
         eval_every: int | None = None,
-        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        loss: Callable[[Any, Any], Tensor] = F.cross_entropy,
         metric: Metric | Literal["loss"] | None = None,
         augment: Sequence[Augmentation | str | Table] = (),
         precision: Precision = "float32",
@@ -277,7 +277,7 @@ class Task(AnyTask):
         return (0.0, 1.0) if self.metric is None else (None, None)
 
     @cached_property
-    def train_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def train_loss(self) -> Callable[[Any, Any], Tensor]:
         """The loss whose gradients are trained by: `loss`, with label smoothing."""
         smoothing = self.label_smoothing
         return partial(F.cross_entropy, label_smoothing=smoothing) if smoothing else self.loss
@@ -474,13 +474,16 @@ class Task(AnyTask):
         if self.metric is not None and self.metric != LOSS and not isinstance(self.metric, Metric):
             raise TaskError(f'{where}: metric = {self.metric!r} must be a Metric(name, function, chance) or "{LOSS}"')
         if self.metric is None and self.data.num_classes is None:
+            labels = "" if self.data.in_memory else "; where they are, give the data num_classes"
             raise TaskError(
                 f"{where}: targets that are no class labels need a metric=Metric(name, function, chance), "
-                f'or metric="{LOSS}"'
+                f'or metric="{LOSS}"{labels}'
             )
 
     def _check_augmentation(self) -> None:
         """Two samples through the augmentation."""
+        if not self.augment:
+            return
         batch = moved(self.data.train.first(2).inputs, "cpu")
         expected = f"{_dtype(batch)} {list(batch.shape)}"
         for augment in self.augment:

@@ -13,11 +13,14 @@ from torchvision.transforms import v2
 
 from lrbench.engine import State, advance, begin, identical
 from lrbench.engine.batches import batch_indices
+from lrbench.errors import TaskError
 from lrbench.modifiers import PSWA, LearnAndDrop
 from lrbench.reproducible import generator_states
 from lrbench.tasks.data import Data
 from lrbench.tasks.loader import Draws
+from lrbench.tasks.metric import Metric
 from lrbench.tasks.task import Task
+from lrbench.training.measure import objective
 from tests.present import present
 
 IN_TRAINING = v2.Compose([v2.RandomCrop(8), v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True)])
@@ -134,3 +137,71 @@ def test_a_sample_that_is_drawn_twice_is_transformed_anew() -> None:
     batch = torch.zeros(2, dtype=torch.int64)
     (found,) = task.data.train.batches([batch], [Draws(0, "sample", range(2))])
     assert not torch.equal(found.inputs[0], found.inputs[1])
+
+
+class Texts(Dataset[dict[str, Tensor]]):
+    """Texts of different lengths as ids, and whether most of them are large."""
+
+    def __len__(self) -> int:
+        return 90
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(index)
+        label = index % 2
+        ids = torch.randint(5 * label, 5 * label + 8, (3 + index % 4,), generator=generator)
+        return {"ids": ids, "labels": torch.tensor(label)}
+
+
+def padded(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    ids = nn.utils.rnn.pad_sequence([sample["ids"] for sample in samples], batch_first=True, padding_value=13)
+    return {"ids": ids, "labels": torch.stack([sample["labels"] for sample in samples])}
+
+
+class Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.EmbeddingBag(14, 8, padding_idx=13)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"logits": self.head(self.embedding(batch["ids"]))}
+
+
+def of_texts(outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+    return nn.functional.cross_entropy(outputs["logits"], batch["labels"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_dicts_of_padded_texts_are_classified_by_the_labels_in_them(precision: str) -> None:
+    data = Data.from_datasets(Texts(), Texts(), target="labels", num_classes=2, collate=padded, loader_workers=2)
+    task = Task(name="texts", model=Classifier, data=data, loss=of_texts, steps=60, batch_size=9, precision=precision)  # type: ignore[arg-type]
+    _, seen = advance(task, begin(task, 0), np.full(60, 1.0))
+    test = present(seen[-1].test)
+    assert test.outputs.shape == (90, 2)
+    assert test.targets.tolist() == [0, 1] * 45
+    assert (test.outputs.argmax(1) == test.targets).float().mean() > 0.8
+
+
+def test_micro_batches_of_dicts_have_the_gradients_of_the_whole() -> None:
+    data = Data.from_datasets(Texts(), Texts(), target="labels", num_classes=2, collate=padded)
+    task = Task(name="texts", model=Classifier, data=data, loss=of_texts, steps=10, batch_size=9)
+    ends = [advance(one, begin(one, 0), np.full(10, 0.5))[0].model for one in (task, task.with_(micro_batch=4))]
+    torch.testing.assert_close(*ends)
+
+
+def test_a_metric_is_given_whole_batches_where_no_target_is_named() -> None:
+    def in_one_length(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        batch = padded(samples)
+        return {**batch, "ids": nn.functional.pad(batch["ids"], (0, 6 - batch["ids"].shape[1]), value=13)}
+
+    def accuracy(outputs: Tensor, batch: dict[str, Tensor]) -> float:
+        return float((outputs.argmax(1) == batch["labels"]).float().mean())
+
+    metric = Metric("accuracy", accuracy, chance=0.5)
+    settings: dict[str, Any] = {"model": Classifier, "loss": of_texts, "metric": metric, "steps": 3, "batch_size": 9}
+    task = Task(name="texts", data=Data.from_datasets(Texts(), Texts(), collate=in_one_length), **settings)
+    _, seen = advance(task, begin(task, 0), np.full(3, 0.5))
+    assert round(objective(task, seen[-1].val) * 18, 3) in range(19)
+    other = Task(name="texts", data=Data.from_datasets(Texts(), Texts(), collate=padded), **settings)
+    with pytest.raises(TaskError, match=r"batches of the shapes .*ids: \[9, \d\].* cannot be put together for a score"):
+        advance(other, begin(other, 0), np.full(3, 0.5))

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from lrbench.engine import advance, begin
 from lrbench.errors import DataError, TaskError
-from lrbench.tasks import RawData
+from lrbench.tasks import RawData, load_data, load_task
 from lrbench.tasks.make import read_dataset
 from lrbench.tasks.registry import datasets
 
@@ -194,3 +196,43 @@ def test_a_bad_size_is_refused(tree: Path, size: object) -> None:
 def test_an_unknown_option_is_refused(tree: Path) -> None:
     with pytest.raises(TaskError, match="no option 'sise' \\(did you mean 'size'\\?\\); its options are path, size"):
         load(tree, sise=3)
+
+
+def test_images_of_different_sizes_are_decoded_on_the_fly_and_transformed(tree: Path) -> None:
+    for i, size in enumerate([(9, 7), (12, 30), (5, 5)]):
+        write_image(tree / "train" / "cat" / f"{i}.png", size)
+    table = {
+        "kind": "image_folder",
+        "path": str(tree),
+        "in_memory": False,
+        "transforms": [{"kind": "RandomResizedCrop", "size": 4}, {"kind": "RandomHorizontalFlip"}],
+        "eval_transforms": [{"kind": "Resize", "size": [4, 4]}],
+    }
+    task = load_task(
+        {"dataset": table, "model": "mlp", "steps": 6, "batch_size": 2, "validation": 2, "stratified": True}
+    )
+    assert task.data.input_shape == (3, 4, 4)
+    assert task.class_names == ("cat", "dog")
+    _, seen = advance(task, begin(task, 0), np.full(6, 0.01))
+    assert np.isfinite(seen[-1].val.loss)
+    assert sorted(seen[-1].val.targets.tolist()) == [0, 1]
+    resized = {**table, "transforms": [{"kind": "Resize", "size": [4, 4]}]}
+    assert load_data(table).checksum == load_data(table).checksum != load_data(resized).checksum
+
+
+def test_grayscale_images_that_are_decoded_on_the_fly_have_the_pixels_of_those_in_memory(tree: Path) -> None:
+    stored = load(tree, grayscale=True, size=4)
+    loaded = load(tree, grayscale=True, size=4, in_memory=False)
+    assert torch.equal((loaded.train.first(6).inputs * 255).round().to(torch.uint8), stored.train.inputs)
+    assert loaded.train.first(6).targets.tolist() == stored.train.targets.tolist()
+
+
+def test_settings_of_decoding_on_the_fly_need_it_and_a_broken_file_is_named_where_it_is_read(tree: Path) -> None:
+    with pytest.raises(DataError, match="are for images that are decoded on the fly: give in_memory = false"):
+        load(tree, loader_workers=2)
+    (tree / "train" / "dog" / "0.png").write_bytes(b"no image")
+    raw = load(tree, size=4, in_memory=False)
+    with pytest.raises(
+        DataError, match=r"train sample 3 cannot be loaded: DataError: .*0.png cannot be read as an image"
+    ):
+        raw.train.first(6)

@@ -1,18 +1,21 @@
-"""A user's own images: a folder a class, decoded once."""
+"""A user's own images: a folder a class, decoded once, or whenever an image is asked for."""
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from lrbench.errors import DataError, one_line
 from lrbench.files import user_path
 from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.registry import register_dataset
+from lrbench.tasks.transforms import transforms_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,28 +34,94 @@ def image_folder_files(root: Path, *, download: bool, path: str = ".", **options
 
 @register_dataset("image_folder", version=1, sources=image_folder_files)
 def image_folder(
-    root: Path, download: bool, *, path: str = ".", size: int | None = None, grayscale: bool = False
+    root: Path,
+    download: bool,
+    *,
+    path: str = ".",
+    size: int | None = None,
+    grayscale: bool = False,
+    in_memory: bool = True,
+    transforms: Sequence[Any] = (),
+    eval_transforms: Sequence[Any] = (),
+    loader_workers: int = 0,
 ) -> RawData:
-    """A tree train/<class>/*.jpg and test/<class>/* (or val/) of your own images; options path, size, grayscale.
+    """A tree train/<class>/*.jpg and test/<class>/* (or val/) of your own images, in memory or decoded on the fly.
 
     `path` is relative to the data root (or absolute). With `size` (pixels) every image is resized and its centre
     cropped to size x size; without, all must have one size. Where both `test` and `val` exist, `val` is the
     validation split; where only `val` does, it is the test split.
 
+    With `in_memory=False` an image is decoded whenever it is asked for, by `loader_workers` processes if not 0. There
+    `transforms` of torchvision change train images, and `eval_transforms` those of evaluations: lists of names, or of
+    tables of `kind` and settings. What they leave as bytes is scaled to 0..1.
+
     Raises:
         DataError: a folder is missing, or a file is unreadable or has another size.
+        TaskError: a transform cannot be used.
     """
+    if type(in_memory) is not bool:
+        raise DataError(f"dataset 'image_folder': in_memory = {in_memory!r} must be true or false")
+    if in_memory and (transforms or eval_transforms or loader_workers):
+        raise DataError(
+            "dataset 'image_folder': transforms, eval_transforms and loader_workers are for images that are decoded "
+            "on the fly: give in_memory = false"
+        )
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise DataError(f"dataset 'image_folder': size = {size!r} must be an integer >= 1 (pixels)")
     tree = root / user_path(path)
     classes = class_names(tree / "train")
     files = {part: labelled_files(tree / part, classes) for part in parts(tree)}
+    if not in_memory:
+        changes = [
+            transforms_of(f"dataset 'image_folder': {n}", v)
+            for n, v in (("transforms", transforms), ("eval_transforms", eval_transforms))
+        ]
+
+        def images(part: str, transform: Callable[[Tensor], Tensor]) -> ImageFiles:
+            return ImageFiles(tree, files[part], size, grayscale, transform)
+
+        held_out = images("val", changes[1]) if "val" in files and "test" in files else None
+        return RawData.of_datasets(
+            images("train", changes[0]),
+            images("test" if "test" in files else "val", changes[1]),
+            held_out,
+            train_evaluated=images("train", changes[1]),
+            class_names=classes,
+            loader_workers=loader_workers,
+        )
     first_size = _decode(files["train"][0][0], size, grayscale).size
     splits = {part: _read(members, size, grayscale, first_size) for part, members in files.items()}
     test = splits.get("test", splits.get("val"))
     assert test is not None
     val = splits.get("val") if "test" in splits else None
     return RawData(splits["train"], test, len(classes), val, tuple(classes))
+
+
+class ImageFiles(Dataset[tuple[Tensor, int]]):
+    """Images that are decoded when they are asked for: float32 [C, H, W] unless the transform gives another type."""
+
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[tuple[Path, int]],
+        size: int | None,
+        grayscale: bool,
+        transform: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.root = root
+        self.files = [str(file) for file, _ in files]
+        self.targets = [label for _, label in files]
+        self.size = size
+        self.grayscale = grayscale
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        decoded = np.array(_decode(Path(self.files[index]), self.size, self.grayscale))
+        image = self.transform(torch.from_numpy(np.atleast_3d(decoded)).permute(2, 0, 1).contiguous())
+        return image.float() / 255 if image.dtype == torch.uint8 else image, self.targets[index]
 
 
 def parts(tree: Path) -> tuple[str, ...]:
