@@ -11,6 +11,7 @@ from pathlib import Path
 
 import api
 import gallery
+from examples import Example, with_output
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -21,6 +22,9 @@ DEVELOPMENT = {
     ROOT / ".github" / "CONTRIBUTING.md": "contributing.md",
     ROOT / "CHANGELOG.md": "changelog.md",
 }
+REPORTS = "reports"
+"""The folder of the site that has the reports of studies."""
+
 LINK = re.compile(r"```.*?```|`[^`\n]*`|(?<=]\()([^)\s]+)(?=\))", re.DOTALL)
 """A target of a link, as the first group, or code, in which there is none."""
 
@@ -71,10 +75,32 @@ def toctree(caption: str, documents: Iterable[str]) -> str:
     return "\n".join(["", ":::{toctree}", f":caption: {caption}", ":hidden:", "", *documents, ":::", ""])
 
 
-def lay_out(folder: Path) -> None:
-    """Write the sources of the site into a folder."""
+def report_section(page: Path, place: str) -> str:
+    """Write the part of a page that has the reports of the studies whose tables of runs it links to."""
+    tables = dict.fromkeys(file.stem for file, _ in targets(page) if file.suffix == ".csv")
+    if not tables:
+        return ""
+    files = {name: os.path.relpath(f"{REPORTS}/{name}.html", Path(place).parent) for name in tables}
+    links = ", ".join(f'<a href="{file}">{name}</a>' for name, file in files.items())
+    first, file = next(iter(files.items()))
+    return f"""
+## The report
+
+<p>All policies to sort and filter, with their curves and learning rates; on a page of its own: {links}. It is made from
+the table of runs, which has the last losses of a run only.</p>
+<iframe class="report" src="{file}" title="The report of {first}" loading="lazy"></iframe>
+"""
+
+
+def lay_out(folder: Path, printed: Mapping[Example, str]) -> None:
+    """Write the sources of the site into a folder, with what examples print below them."""
     placed = places()
     texts = {place: relinked(file, placed) for file, place in placed.items() if file.suffix == ".md"}
+    for example, output in printed.items():
+        place = placed[example.page]
+        texts[place] = with_output(texts[place], example, output)
+    for page in STUDIES.glob("*.md"):
+        texts[placed[page]] += report_section(page, placed[page])
     texts |= api.pages() | {"gallery.md": gallery.page()}
     texts["index.md"] += "".join(
         (

@@ -7,19 +7,28 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import api
+import examples
 import gallery
+import pandas as pd
 import pytest
+import reports
 import sources
 
+from lrbench.advice.evidence import shipped
 from lrbench.policy import catalog, catalogs, functions
+from lrbench.report import study_frames
+from lrbench.store import open_store
+from lrbench.study.export import export, flat
+from lrbench.study.file import study_names
 
 DOCS = Path(sources.__file__).parent
+NUMBERS = ("seconds", "flops", "val_top1", "test_top1", "val_loss", "test_loss", "ac", "ece", "loss_difference")
 
 
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    sources.lay_out(folder)
+    sources.lay_out(folder, {})
     return folder
 
 
@@ -89,6 +98,59 @@ def test_the_gallery_has_every_function_and_every_policy_of_the_catalogs() -> No
     for name in catalogs():
         for entry in catalog(name).values():
             assert page.count(f"<strong>{name}/{entry.name}</strong>") == 1
+
+
+def test_an_example_has_what_it_prints_below_it_and_code_of_a_file_is_no_example(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nprint(6 * 7)\n```\n\n```csv\n# lrs.csv\n0.1\n0.2\n```\n\n"
+        "```sh run\nlrbench show lrs.csv\nlrbench list plots\n```\n\n```sh run\nlrbench no-command\n```\n"
+    )
+    program, commands = examples.examples(page)
+    text = page.read_text()
+    for example in (program, commands):
+        text = examples.with_output(text, example, examples.output(example))
+
+    assert "print(6 * 7)\n```\n\n````{code-block} text\n:class: output\n\n42\n````\n" in text
+    assert ":class: output\n\n$ lrbench show lrs.csv\nlrs\n0.2 │" in text
+    assert text.index("│") < text.index("\n$ lrbench list plots\n") < text.index("\nranking")
+    assert text.count(":class: output") == 2
+
+
+@pytest.mark.parametrize("block", ["```python\n1 / 0\n```\n", "```sh run\nlrbench show NOPOLICY\n```\n"])
+def test_an_example_that_fails_is_named(block: str, tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(block)
+    (example,) = examples.examples(tmp_path / "page.md")
+
+    with pytest.raises(RuntimeError, match=r"an example of page.md fails"):
+        examples.output(example)
+
+
+def test_a_page_has_the_reports_of_the_tables_that_it_links_to() -> None:
+    section = sources.report_section(sources.STUDIES / "fashion_lenet.md", "studies/fashion_lenet.md")
+
+    assert re.findall(r'href="([^"]+)"', section) == [
+        "../reports/fashion_lenet.html",
+        "../reports/fashion_lenet_fresh.html",
+    ]
+    assert 'src="../reports/fashion_lenet.html"' in section
+    assert sources.report_section(sources.GUIDE / "policies.md", "guide/policies.md") == ""
+
+
+def test_a_report_is_of_the_runs_of_its_table_with_their_verdicts(tmp_path: Path) -> None:
+    name = "robustness"
+    table = sources.STUDIES / f"{name}.csv"
+    with open_store(tmp_path / "runs.db") as store:
+        reports.restore(table, store)
+        exported, answered = export(name, store), study_frames(name, store).results
+    before, after = pd.read_csv(table), flat(exported).astype(object)
+    (evidence,) = shipped(without=set(study_names()) - {name})
+
+    same = [*("run", "stage", "name", "policy", "scale", "seed", "status", "step", "engine", "curve"), *NUMBERS]
+    assert sorted(map(tuple, before[same].to_numpy())) == sorted(map(tuple, after[same].to_numpy()))
+    assert {card.name: card.verdict for card in answered.tasks[0].scorecards} == {
+        card.name: card.verdict for card in evidence.cards
+    }
 
 
 def test_the_configuration_names_extensions_and_styles_that_are_there() -> None:
