@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from inspect import Parameter, signature
 from numbers import Integral
@@ -27,7 +27,7 @@ from lrbench.progress import progress_where_seen
 from lrbench.store import Kind, Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
-from lrbench.study.results import Results, answer, results
+from lrbench.study.results import Results, StudyRuns, answer, results
 from lrbench.study.study import Modifiers, Policies, Study
 from lrbench.tasks import AnyTask, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from lrbench.metrics import Scorecard
 
@@ -54,11 +55,30 @@ class Outcome(Readable):
 
     Attributes:
         kept: NAME@VERSION of an earlier study with this name and another content; None where there was none.
+        evidence: the study with its runs, as they were read; pictures are drawn of it.
     """
 
     results: Results
     tally: RunCounts
     kept: str | None = None
+    evidence: StudyRuns | None = field(default=None, compare=False)
+
+    def plot(self, kind: str = "ranking", *, task: str | None = None) -> Figure:
+        """Draw the study as a matplotlib figure, which a notebook shows.
+
+        Args:
+            kind: one of `lrbench list plots`, such as "ranking", "training" or "cost".
+            task: which task of a study that has several.
+
+        Raises:
+            StudyError: there is no such plot, or the study has nothing for it to show.
+        """
+        from lrbench.report.frames import frames_of
+        from lrbench.report.plot import PLOTS, figure_of
+
+        if self.evidence is None:
+            raise StudyError(f"this outcome of study '{self.results.study}' has no runs to draw: take `Lab.plot`")
+        return figure_of(PLOTS.find(kind), frames_of(self.evidence, self.results, ""), task)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the results as a pandas DataFrame; see `Results.to_frame`."""
@@ -279,12 +299,31 @@ class Lab:
         """
         return results(study, self.store, by)
 
+    def plot(self, kind: str, study: int | str, *, task: str | None = None, by: By = ()) -> Figure:
+        """Draw a study in the store as a matplotlib figure; nothing is trained.
+
+        Args:
+            kind: one of `lrbench list plots`, such as "ranking", "training" or "cost".
+            study: its name, NAME@VERSION or its number.
+            task: which task of a study that has several.
+            by: the goals that rank and judge, in place of the study's own; see `Study`.
+
+        Raises:
+            StoreError: the store has no such study, or cannot be read.
+            StudyError: there is no such plot, or the study has nothing for it to show.
+        """
+        from lrbench.report.frames import study_frames
+        from lrbench.report.plot import PLOTS, figure_of
+
+        return figure_of(PLOTS.find(kind), study_frames(study, self.store, by), task)
+
     def _answered(self, study: Study, kind: Kind) -> Outcome:
         with self._trainer() as trainer:
             before = trainer.store.find(study.name)
             evidence, tally = trainer.trained(with_auto_peaks(study, trainer), kind)
             after = None if before is None or not before.is_latest else trainer.store.entry(before.id)
-            return Outcome(answer(evidence), tally, None if after is None or after.is_latest else after.address)
+            kept = None if after is None or after.is_latest else after.address
+            return Outcome(answer(evidence), tally, kept, evidence)
 
     @_question
     def compare(

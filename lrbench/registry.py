@@ -1,6 +1,6 @@
 """Registries of named values, filled by decorators."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TypeVar
@@ -34,6 +34,10 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._loaded())
+
+    def items(self) -> ItemsView[str, T]:
+        """Return names with their values."""
+        return {name: value for name, (value, _) in self._loaded().items()}.items()
 
     def find(self, name: str) -> T:
         """Return the value registered as `name`; raise the registry's error where there is none."""

@@ -82,6 +82,21 @@ def test_an_outcome_names_the_earlier_study_of_its_name_that_the_store_keeps(
     assert [kept(*policies) for policies in asked] == [None, None, "mine@1", None, "mine@2"]
 
 
+def test_an_outcome_and_a_lab_draw_a_study(task: lrbench.Task, tmp_path: Path) -> None:
+    study = lrbench.Study(name="drawn", task=task, policies=["FIX(k0=0.1)", "FIX(k0=0.2)"], seeds=2)
+    with lrbench.Lab(store=tmp_path / "runs.db", workers=1) as lab:
+        outcome = lab.run(study)
+        figures = [outcome.plot(), outcome.plot("training"), lab.plot("lr", "drawn", task=task.name)]
+        with pytest.raises(
+            lrbench.LRBenchError, match=r"the plot 'progress' is drawn of a search, and 'drawn' is a study"
+        ):
+            outcome.plot("progress")
+        with pytest.raises(lrbench.LRBenchError, match=r"'rankign'.*did you mean 'ranking'"):
+            outcome.plot("rankign")
+
+    assert all(figure.axes for figure in figures)
+
+
 def test_packages_are_there_after_the_import_and_verbs_are_functions() -> None:
     program = "import lrbench; print(lrbench.tasks.AdamW(), lrbench.policy.TRI, lrbench.search)"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

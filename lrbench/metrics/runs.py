@@ -97,4 +97,5 @@ class RunRecord:
     @property
     def gains(self) -> list[float]:
         """The scores of the curve as gains."""
-        return [as_gain(score, self.better) for score in self.curve.scores]
+        scores = self.curve.scores
+        return list(scores) if self.better == "higher" else [as_gain(score, self.better) for score in scores]

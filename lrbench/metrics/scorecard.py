@@ -174,7 +174,8 @@ def summarise(
 
 def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
     """Return the bounds of a metric of these runs, of which those of the objective may be the task's own."""
-    own = {run.bounds for run in runs if figure in (f"val_{run.objective}", f"test_{run.objective}")}
+    scores = runs if figure.startswith(("val_", "test_")) else ()
+    own = {run.bounds for run in scores if figure in (f"val_{run.objective}", f"test_{run.objective}")}
     declared = next((bounds for bounds in own if bounds is not None), None)
     return METRICS[figure].bounds if declared is None and figure in METRICS else declared
 

@@ -7,6 +7,7 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +39,7 @@ class Interval:
         if bounds is None or self.low is None or self.high is None:
             return self
         low, high = (-math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1])
-        return replace(self, low=max(self.low, low), high=min(self.high, high))
+        return Interval(self.mean, max(self.low, low), min(self.high, high), self.n, self.sd)
 
     @property
     def point(self) -> "Interval":
@@ -97,10 +98,11 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     x = np.fromiter(values, dtype=np.float64)
     if len(x) == 0:
         return NOTHING_KNOWN
-    mean = float(x.mean())
+    mean = float(np.add.reduce(x) / len(x))
     if len(x) == 1:
         return Interval(mean=mean, low=None, high=None, n=1, sd=None)
-    sd = float(x.std(ddof=1))
+    rest = x - mean  # x.std() is the same number, and takes five times as long for a few seeds
+    sd = math.sqrt(np.add.reduce(rest * rest) / (len(x) - 1))
     half = t_quantile(len(x) - 1, (1 + level) / 2) * sd / math.sqrt(len(x))
     return Interval(mean=mean, low=mean - half, high=mean + half, n=len(x), sd=sd)
 
@@ -157,6 +159,7 @@ def holm(p: ArrayLike) -> FloatArray:
     return adjusted
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(degrees: float, probability: float) -> float:
     """Return the quantile of Student's t with `degrees` of freedom."""
     from scipy.special import stdtrit

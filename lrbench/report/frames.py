@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lrbench.display.names import many
 from lrbench.display.readable import printable
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics.direction import is_worthless
+from lrbench.store.records import EVALUATION
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, StudyRuns, TaskResults, answer
 
@@ -106,17 +109,25 @@ def study_frames(study: int | str, store: Store, by: By = ()) -> Frames:
         StoreError: the store has no study of that name, or cannot be read.
         StudyError: a goal cannot be used.
     """
+    evidence = StudyRuns.of(study, store)
+    return frames_of(evidence, answer(evidence, by), store.name)
+
+
+def frames_of(evidence: StudyRuns, results: Results, store: str) -> Frames:
+    """Tabulate a study that was read already, with its results.
+
+    Args:
+        store: the name of the store that it was read from.
+    """
     import pandas as pd
 
-    evidence = StudyRuns.of(study, store)
-    results = answer(evidence, by)
     return Frames(
         evidence.name,
-        store.name,
+        store,
         evidence.record,
         results,
         _runs(evidence),
-        pd.DataFrame(_curves(evidence), columns=list(CURVE)),
+        _curves(evidence),
         results.to_frame(),
         pd.DataFrame(_effects(results.tasks), columns=list(EFFECT)),
     )
@@ -158,9 +169,8 @@ def objective_name(objective: str) -> str:
 
 
 def objective_label(objective: str, better: Better) -> str:
-    """Name a task's objective on an axis, with its direction where lower is better."""
-    name = objective_name(objective)
-    return f"{name} (lower is better)" if better == "lower" else name
+    """Name a task's objective on an axis, with its direction."""
+    return f"{objective_name(objective)} ({better} is better)"
 
 
 def score_label(table: pd.DataFrame) -> str:
@@ -206,14 +216,24 @@ def _finite(number: float) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _curves(evidence: StudyRuns) -> Iterator[dict[str, Any]]:
+def _curves(evidence: StudyRuns) -> pd.DataFrame:
+    import pandas as pd
+
     tasks = {task.name: task for task in evidence.tasks}
-    for slot in evidence.slots:
-        run = evidence.runs.get(slot.run)
-        if run is not None:
-            place = _place(slot, run, tasks[slot.task]) | {"label": evidence.labels[slot.policy, slot.variant]}
-            for score in run.scores:
-                yield place | {name: _finite(value) for name, value in vars(score).items()}
+    begun = [(slot, run) for slot in evidence.slots if (run := evidence.runs.get(slot.run)) is not None and run.scores]
+    if not begun:
+        return pd.DataFrame(columns=list(CURVE))
+    places = pd.DataFrame(
+        [
+            _place(slot, run, tasks[slot.task]) | {"label": evidence.labels[slot.policy, slot.variant]}
+            for slot, run in begun
+        ]
+    )
+    table = places.loc[places.index.repeat([len(run.scores) for _, run in begun])].reset_index(drop=True)
+    for name in EVALUATION.names or ():
+        values = np.concatenate([run.scores.column(name) for _, run in begun])
+        table[name] = values if name == "step" else np.where(np.isfinite(values), values, np.nan)
+    return table[list(CURVE)]
 
 
 def _place(slot: StudySlot, run: StoredRun, task: TaskRecord) -> dict[str, Any]:

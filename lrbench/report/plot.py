@@ -71,6 +71,25 @@ def plots(*subjects: Subject) -> list[Plot]:
     return sorted((plot for plot in PLOTS.values() if not subjects or plot.of in subjects), key=lambda plot: plot.place)
 
 
+def figure_of(plot: Plot, frames: Frames, task: str | None = None) -> Figure:
+    """Draw a plot of a study.
+
+    Args:
+        task: which task of a study that has several.
+
+    Raises:
+        StudyError: the plot is drawn of a search, of one task where there are several, or has nothing to show.
+    """
+    frames = frames if task is None else frames.on(task)
+    if plot.of == "search":
+        raise StudyError(f"the plot '{plot.name}' is drawn of a search, and '{frames.study}' is a study")
+    if len(frames.tasks) > 1 and plot.of == "task":
+        raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
+    if not plot.applies(frames):
+        raise StudyError(f"there is no plot '{plot.name}' of study '{frames.study}': it takes {plot.needs}")
+    return plot.draw(frames)
+
+
 class Drawing(NamedTuple):
     """A picture of a study or a search.
 

@@ -43,7 +43,7 @@ FILL = 0.12
 PATH = re.compile(rb'(<path[^>]* d=")([^"]*)')
 DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
-SUFFIXES = ("svg", "png")
+SUFFIXES = ("svg", "png", "pdf")
 """What a figure can be written as."""
 
 CONTROLS = bytes(code for code in range(0x20) if code not in b"\t\n\r")
@@ -143,12 +143,14 @@ def edge(scores: pd.Series[float]) -> float:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG or SVG, by the suffix of `path`; the same figure gives the same bytes.
+    """Write a figure as SVG, PNG or PDF, by the suffix of `path`; the same figure gives the same bytes.
 
     Raises:
         LRBenchError: the file cannot be written; what stood there is unchanged.
     """
-    write_output(path, svg(figure) if path.suffix.lower() == ".svg" else _drawn(figure, "png"))
+    form = path.suffix.lower().lstrip(".")
+    undated = {"metadata": {"CreationDate": None}} if form == "pdf" else {}
+    write_output(path, svg(figure) if form == "svg" else _drawn(figure, form, **undated))
 
 
 def svg(figure: Figure) -> bytes:

@@ -73,6 +73,11 @@ class Scores(Sequence[Score]):
     def __repr__(self) -> str:
         return repr(tuple(self))
 
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a field of all evaluations as an array [evaluations]."""
+        column: NDArray[Any] = self._table[name]
+        return column
+
     def steps(self) -> list[int]:
         steps: list[int] = self._table["step"].tolist()
         return steps

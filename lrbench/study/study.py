@@ -32,6 +32,7 @@ from lrbench.study.variant import Variant, with_controls
 if TYPE_CHECKING:
     from lrbench.engine import Watcher
     from lrbench.policy import CatalogEntry, Policy, PolicyLike
+    from lrbench.study.schedule import Schedule
     from lrbench.tasks import AnyTask, TaskLike
 
 Table: TypeAlias = Mapping[str, Any]
@@ -62,6 +63,12 @@ class StudyPolicy:
     policy: Policy
     auto_peak: bool = False
     found_peak: float | None = None
+
+    @cached_property
+    def schedules(self) -> dict[tuple[int, int, float], Schedule]:
+        """The policy as bound to budgets of iterations, epochs and base-LR scales, once its runs were planned."""
+        return {}
+
     variant: Variant | None = None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
 from lrbench.study.results import FINALISTS
+from lrbench.study.schedule import Schedule, computed_lrs
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import UNMODIFIED, Variant
 
@@ -44,12 +45,20 @@ class PlannedRun:
     scale: float = 1.0
     variant: Variant = UNMODIFIED
 
-    @cached_property
+    @property
+    def schedule(self) -> Schedule:
+        """The policy bound to the task's budget, which the runs of all seeds share."""
+        key = (self.task.steps, self.task.steps_per_epoch, self.scale * self.variant.lr_scale)
+        known = self.entry.schedules
+        if key not in known:
+            scale = key[2]
+            known[key] = Schedule(self.task, self.entry.policy if scale == 1 else self.entry.policy.scaled(scale))
+        return known[key]
+
+    @property
     def policy(self) -> Policy:
         """The policy that is trained, bound to the task's budget."""
-        scale = self.scale * self.variant.lr_scale
-        policy = self.entry.policy if scale == 1 else self.entry.policy.scaled(scale)
-        return self.task.bind(policy)
+        return self.schedule.policy
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -63,9 +72,7 @@ class PlannedRun:
         Policies with equal learning rates share their training. The text of a reactive policy stands for its learning
         rates.
         """
-        lrs = str(self.policy).encode() if self.policy.reacts else self.lrs.data
-        digest = blake2b(lrs, digest_size=16).hexdigest()
-        return _hash([NUMERICS, self.task.key, self.seed, digest, [list(one) for one in self.modifiers]])
+        return _hash([NUMERICS, self.task.key, self.seed, self.schedule.digest, [list(one) for one in self.modifiers]])
 
     @cached_property
     def trunk(self) -> Hashable:
@@ -195,7 +202,7 @@ def _runs(
 
 @lru_cache(maxsize=4096)
 def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
-    lrs = policy.lrs(0, steps).astype("<f8", order="C")
+    lrs = computed_lrs(policy, steps)
     lrs.flags.writeable = False
     return lrs
 

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrbench.study.schedule import computed_lrs
 from lrbench.training.estimate import grain
 
 if TYPE_CHECKING:
     from lrbench.training.plan import PlannedRun
+
+Layout = tuple[list[int], list[int]]
+"""Trainings in the order of their learning rates, by their places, and until where each shares them with the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,8 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
     groups: dict[Hashable, dict[str, list[PlannedRun]]] = {}
     for run in runs:
         groups.setdefault((run.trunk, resume_point(run)), {}).setdefault(run.training_key, []).append(run)
-    return [tree for group in groups.values() for tree in _trees(list(group.values()), resume_point)]
+    layouts: dict[Hashable, Layout] = {}
+    return [tree for group in groups.values() for tree in _trees(list(group.values()), resume_point, layouts)]
 
 
 def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Branch], float]) -> int:
@@ -77,20 +82,33 @@ def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Bran
 
 
 def _trees(
-    trainings: Sequence[Sequence[PlannedRun]], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
+    trainings: Sequence[Sequence[PlannedRun]],
+    resume_point: Callable[[PlannedRun], tuple[int, Hashable]],
+    layouts: dict[Hashable, Layout],
 ) -> list[Branch]:
-    """Lay out runs that go on from the same state, grouped by training."""
+    """Lay out runs that go on from the same state, grouped by training; `layouts` has those of other seeds."""
     start, _ = resume_point(trainings[0][0])
     if len(trainings) == 1:
         stop = trainings[0][0].task.steps
         return [Branch(tuple(trainings[0]), start, stop, (), stop - start)]
-    lrs = [runs[0].lrs[start:] for runs in trainings]
-    order = sorted(range(len(lrs)), key=lambda i: lrs[i].tobytes())
     unit = grain(trainings[0][0].task)
-    shared = [start + _agreement(lrs[one], lrs[other]) // unit * unit for one, other in pairwise(order)]
+    alike = (start, unit, trainings[0][0].task.steps, *(runs[0].schedule.digest for runs in trainings))
+    if alike not in layouts:
+        layouts[alike] = _layout(trainings, start, unit)
+    order, shared = layouts[alike]
     roots = _grown([trainings[i] for i in order], shared, start)
     place = {id(runs[0]): i for i, runs in enumerate(trainings)}
     return sorted(roots, key=lambda root: min(place.get(id(run), len(place)) for run in root.runs))
+
+
+def _layout(trainings: Sequence[Sequence[PlannedRun]], start: int, unit: int) -> Layout:
+    """Sort trainings by the bytes of their learning rates, and measure how far neighbours agree."""
+    table = np.empty((len(trainings), trainings[0][0].task.steps - start))
+    for row, runs in zip(table, trainings, strict=True):
+        row[:] = computed_lrs(runs[0].policy, runs[0].task.steps)[start:]
+    order = table.view(np.dtype((np.void, table.itemsize * table.shape[1])))[:, 0].argsort(kind="stable").tolist()
+    agreed = (_agreement(table[one], table[other]) for one, other in pairwise(order))
+    return order, [start + steps // unit * unit for steps in agreed]
 
 
 def _grown(trainings: Sequence[Sequence[PlannedRun]], shared: Sequence[int], start: int) -> list[Branch]:

@@ -87,8 +87,8 @@ def in_one_sentence(result: Result) -> str:
     [
         (("plot", "rankin", "tiny"), "there is no plot named 'rankin' (did you mean 'ranking'?)"),
         (("plot", "ranking"), "the plot 'ranking' is drawn of a study"),
-        (("plot", "ranking", "tiny", "-o", "ranking.pdf"), "the name must end in .svg or .png"),
-        (("plot", "landscape", "-o", "landscape.mp4"), "the name must end in .svg or .png or .gif"),
+        (("plot", "ranking", "tiny", "-o", "ranking.jpg"), "the name must end in .svg or .png or .pdf"),
+        (("plot", "landscape", "-o", "landscape.mp4"), "the name must end in .svg or .png or .pdf or .gif"),
         (("report", "tiny", "-o", "report.txt"), "the name must end in .html"),
     ],
 )

@@ -169,7 +169,7 @@ def test_what_is_no_search_has_no_progress(lrbench: Command, tiny_study: Path) -
         (("progress", "hnt"), "has no search 'hnt' (did you mean 'hunt'?); it has: hunt"),
         (("progress", "hunt", "--task", "mnist1d-mlp"), "leave out --task"),
         (("importance", "hunt"), "there is no plot 'importance' of search 'hunt': it takes 10 policies"),
-        (("progress", "hunt", "-o", "progress.pdf"), "the name must end in .svg or .png"),
+        (("progress", "hunt", "-o", "progress.jpg"), "the name must end in .svg or .png or .pdf"),
     ):
         result = lrbench("plot", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lrbench.report.frames import Frames
 from lrbench.report.plot import PLOTS, drawings, plots
-from lrbench.report.style import svg
+from lrbench.report.plots.training_curves import training_figure
+from lrbench.report.style import save_figure, svg
 from lrbench.store import open_store
 from tests.report.made_studies import FIVE, LONG, MISSING, SCORES, Place, same_everywhere, write_study
 
@@ -177,3 +179,27 @@ def test_no_plot_nor_the_page_loads_torch_for_a_study_with_modifiers(tmp_path: P
     *drawn, loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert {"ranking", "effects", "robustness"} <= set(drawn)
     assert loaded == "False"
+
+
+def test_the_training_loss_of_each_named_policy_is_a_dashed_line_beside_its_validation_loss(five: Frames) -> None:
+    figure = training_figure(five.curves, five.policies)
+
+    losses = figure.axes[1]
+    dashed = [line for line in losses.lines if line.get_linestyle() == "--"]
+    main = five.curves[five.curves["stage"] == "main"]
+    best = main[main["label"] == five.policies["label"].iloc[0]]
+    (legend,) = figure.legends
+    assert "training loss" in [text.get_text() for text in legend.get_texts()]
+    assert np.asarray(dashed[0].get_ydata()).tolist() == pytest.approx(
+        best.groupby("step")["train_loss"].mean().tolist()
+    )
+    assert losses.get_ylabel() == "loss (lower is better)"
+
+
+def test_a_picture_is_a_pdf_by_its_name_and_the_same_each_time(five: Frames, tmp_path: Path) -> None:
+    for name in ("one.pdf", "two.pdf"):
+        save_figure(training_figure(five.curves, five.policies), tmp_path / name)
+
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.pdf", "two.pdf"))
+    assert one.startswith(b"%PDF-")
+    assert one == two

@@ -59,7 +59,7 @@ def test_the_figure_says_where_less_of_the_objective_is_better(found: RangeTest)
         range_figure(test).axes[1].get_ylabel()
         for test in (found, replace(found, objective="perplexity", better="lower"))
     ]
-    assert labels == ["validation top-1 accuracy", "validation perplexity (lower is better)"]
+    assert labels == ["validation top-1 accuracy (higher is better)", "validation perplexity (lower is better)"]
 
 
 def test_sweeps_that_diverge_at_once_are_no_lines(found: RangeTest) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -20,7 +20,9 @@ import lrbench.training.coordinator
 import lrbench.training.runner
 from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
+from lrbench.policy import Policy
 from lrbench.store import Holder, Lease, NewRun, Segment, Store, StoredRun, open_store
+from lrbench.study.schedule import computed_lrs
 from lrbench.study.study import Study
 from lrbench.study.variant import Variant
 from lrbench.tasks import Metric, Task
@@ -606,3 +608,19 @@ def test_runs_that_are_taken_over_before_they_begin_are_waited_for(
     monkeypatch.setattr(Lease, "begin", late)
     assert run(study("FIX(k0=0.1)", "FIX(k0=0.2)", seeds=(0,)), store).trained == 2
     assert len(taken) == 1
+
+
+def test_the_learning_rates_of_a_policy_are_hashed_once_for_all_its_seeds(
+    study: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+
+    def count(policy: Policy, steps: int) -> Any:
+        computed.append(str(policy))
+        return computed_lrs(policy, steps)
+
+    monkeypatch.setattr("lrbench.study.schedule.computed_lrs", count)
+    keys = plan(study("FIX(k0=0.1)", "FIX(k0=0.2)", seeds=tuple(range(9)))).by_key
+
+    assert len(keys) == 18
+    assert computed == ["FIX(k0=0.1)", "FIX(k0=0.2)"]

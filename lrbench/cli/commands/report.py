@@ -24,7 +24,6 @@ from lrbench.cli.output import print_dim
 from lrbench.errors import StudyError, unknown_name
 
 if TYPE_CHECKING:
-    from lrbench.report.frames import Frames
     from lrbench.report.plot import Plot
     from lrbench.report.plots.search import SearchFrames
     from lrbench.store import Store as StudyStore
@@ -99,7 +98,7 @@ def plot(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write this file, .svg or .png, or .gif for landscape; for all a folder.",
+            help="Write this file, .svg, .png or .pdf, or .gif for landscape; for all a folder.",
             show_default="KIND.svg, for all STUDY",
         ),
     ] = None,
@@ -120,6 +119,7 @@ def plot(
     Examples:
       lrbench plot ranking quickstart -o ranking.svg
       lrbench plot ranking quickstart --by steps_to_target -o speed.svg
+      lrbench plot training quickstart -o training.pdf
       lrbench plot progress my_search.toml -o progress.svg
       lrbench plot all quickstart -o figures
       lrbench plot landscape -o landscape.gif
@@ -170,32 +170,23 @@ def _draw_all(name: str, task: str | None, by: Sequence[str], folder: Path, opti
 
 
 def _draw(plot: Plot, name: str, task: str | None, by: Sequence[str], output: Path, options: StoreOptions) -> None:
+    from lrbench.report.frames import study_frames
     from lrbench.report.output_file import check_output
+    from lrbench.report.plot import figure_of
+    from lrbench.report.plots.search import search_frames
     from lrbench.report.style import SUFFIXES, save_figure
 
     check_output(output, SUFFIXES)
-    tables = _tables(plot, name, task, by, options)
-    if not plot.applies(tables):
-        what = "search" if plot.of == "search" else "study"
-        raise StudyError(f"there is no plot '{plot.name}' of {what} '{name}': it takes {plot.needs}")
-    save_figure(plot.draw(tables), output)
-
-
-def _tables(plot: Plot, name: str, task: str | None, by: Sequence[str], options: StoreOptions) -> Frames | SearchFrames:
-    """Read what a plot is drawn from."""
-    from lrbench.report.frames import study_frames
-    from lrbench.report.plots.search import search_frames
-
     if plot.of == "search" and task is not None:
         raise StudyError(f"the plot '{plot.name}' is drawn of a search, which has one task: leave out --task")
     with options.opened() as store:
-        if plot.of == "search":
-            return search_frames(name, store)
-        frames = study_frames(name, store, by)
-    frames = frames if task is None else frames.on(task)
-    if len(frames.tasks) > 1 and plot.of == "task":
-        raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
-    return frames
+        if plot.of != "search":
+            figure = figure_of(plot, study_frames(name, store, by), task)
+        elif plot.applies(tables := search_frames(name, store)):
+            figure = plot.draw(tables)
+        else:
+            raise StudyError(f"there is no plot '{plot.name}' of search '{name}': it takes {plot.needs}")
+    save_figure(figure, output)
 
 
 def _search(name: str, store: StudyStore) -> SearchFrames | None:

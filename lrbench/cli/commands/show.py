@@ -78,7 +78,7 @@ def show(
         ),
     ] = None,
     file: Annotated[
-        Path | None, shown("-o", "--output", metavar="FILE", help="Draw into this file instead, .png or .svg.")
+        Path | None, shown("-o", "--output", metavar="FILE", help="Draw into this file instead, .svg, .png or .pdf.")
     ] = None,
     log: Annotated[bool, shown("--log", help="A logarithmic learning-rate axis.")] = False,
     data: DataOptions,
@@ -97,8 +97,9 @@ def show(
     """
     if file is not None:
         from lrbench.report.output_file import check_output
+        from lrbench.report.style import SUFFIXES
 
-        check_output(file, ("png", "svg"))
+        check_output(file, SUFFIXES)
     load_plugins(plugin)
     session = session_of(context)
     explained = _functions_named(policies)

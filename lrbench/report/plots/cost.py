@@ -65,8 +65,8 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
     named = _draw_front(axes, costly, column, row_labels(known, NAME))
     tidy(axes)
     target = records(known)[0]["target"]
-    goal = f" (the target is {target:g})" if column == "steps_to_target" and target is not None else ""
-    axes.set_xlabel(COSTS.get(column, column) + goal, color=INK)
+    goal = f"the target is {target:g}; " if column == "steps_to_target" and target is not None else ""
+    axes.set_xlabel(f"{COSTS.get(column, column)} ({goal}lower is better)", color=INK)
     axes.set_ylabel(f"validation {score_label(known)}", color=INK, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(6) if len(costly) else NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))

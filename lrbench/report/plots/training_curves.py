@@ -45,7 +45,9 @@ class Band(NamedTuple):
 
 
 def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
-    """Validation score and loss against iteration: the mean over seeds in a band from the lowest to the highest.
+    """Draw score and loss against iteration: the mean over seeds in a band from the lowest to the highest.
+
+    The dashed line beside a policy's validation loss is its training loss, the mean since the evaluation before.
 
     The best policies have a colour each, the others stand behind them in grey. A line ends with a cross where one of
     the policy's seeds diverged, since a mean over those that are left would flatter it.
@@ -68,12 +70,23 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):
         _draw(axes, {label: band(rows, column) for label, rows in runs.items()}, named, behind)
         axes.set_xlabel("iteration", color=INK)
+    training = {label: band(runs[label], "train_loss") for label in named if label in runs}
+    for label, color in zip(named, PALETTE, strict=False):
+        if label in training and len(training[label].step):
+            losses.plot(training[label].step, training[label].mean, "--", color=color, linewidth=1.0, zorder=3)
+            bottom, top = losses.get_ylim()
+            losses.set_ylim(min(bottom, float(np.quantile(training[label].mean, SPIKES))), top)
     scores.set_ylabel(f"validation {score_label(curves)}", color=INK, parse_math=False)
-    losses.set_ylabel("validation loss", color=INK)
+    losses.set_ylabel("loss (lower is better)", color=INK)
     handles = [Line2D([], [], color=color, label=names[label]) for label, color in zip(named, PALETTE, strict=False)]
     if others:
         said = many(len(others), "other") if len(behind) == len(others) else f"{len(behind)} of {len(others):,} others"
         handles.append(Line2D([], [], color=OTHERS, label=said))
+    handles.append(Line2D([], [], color=INK, label="validation"))
+    if any(len(one.step) for one in training.values()):
+        handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=1.0, label="training loss"))
+    if any(one.cut for one in training.values()):
+        handles.append(Line2D([], [], color=INK, linestyle="", marker="X", markersize=7, label="a seed diverged"))
     legend_below(figure, handles, columns=2)
     return figure
 
