@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from lrbench.errors import LRBenchError
 from lrbench.report.page.render import script_json
-
-if TYPE_CHECKING:
-    from lrbench.store import Store
 
 SHORTEST_PAUSE = 1.0
 """The shortest time in seconds between two looks at a store."""
@@ -32,21 +29,24 @@ Event = tuple[str, Any]
 class Watch(Protocol):
     """What a page shows, for one browser."""
 
+    def marker(self) -> object:
+        """Return a value that differs once something has changed."""
+
     def events(self) -> Iterator[Event]:
         """Yield what differs from what was yielded before."""
 
 
-def event_stream(store: Store, watch: Watch) -> StreamingResponse:
-    """Answer with the events of a watch, now and whenever the store has changed, until the browser leaves."""
-    return StreamingResponse(_events(store, watch), media_type="text/event-stream")
+def event_stream(watch: Watch) -> StreamingResponse:
+    """Answer with the events of a watch, now and whenever something has changed, until the browser leaves."""
+    return StreamingResponse(_events(watch), media_type="text/event-stream")
 
 
-async def _events(store: Store, watch: Watch) -> AsyncIterator[str]:
+async def _events(watch: Watch) -> AsyncIterator[str]:
     seen, sent = None, time.monotonic()
     while True:
         began = time.monotonic()
         try:
-            if (marker := await run_in_threadpool(store.marker)) != seen:
+            if (marker := await run_in_threadpool(watch.marker)) != seen:
                 async for name, data in iterate_in_threadpool(watch.events()):
                     sent = time.monotonic()
                     yield f"event: {name}\ndata: {script_json(data)}\n\n"

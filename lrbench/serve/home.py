@@ -13,6 +13,7 @@ from lrbench.study.results import StudyRuns, answer
 
 if TYPE_CHECKING:
     from lrbench.serve.events import Event
+    from lrbench.serve.jobs import Jobs
     from lrbench.store import Store, StudyEntry, StudyTotals
 
 RANKED = ("study", "score", "verify", "confirmation")
@@ -74,7 +75,11 @@ class HomeWatch:
 
     store: Store
     summaries: Summaries
+    jobs: Jobs | None = None
     sent: dict[int, Any] = field(default_factory=dict)
+
+    def marker(self) -> object:
+        return self.store.marker(), self.jobs and self.jobs.version
 
     def events(self) -> Iterator[Event]:
         """Yield the list of studies, then for each that was run its leader, the one that was run last first."""
@@ -96,7 +101,7 @@ class HomeWatch:
             for entry in entries
             if entry.id in totals
         ]
-        yield "studies", {"store": self.store.name, "studies": rows}
+        yield "studies", {"studies": rows, "jobs": self.jobs.states() if self.jobs else []}
         for entry in sorted(entries, key=lambda one: sum(totals[one.id].statuses.values())):
             if entry.kind in RANKED and _has_ended(totals[entry.id]):
                 summary = self.summaries.of(entry, totals[entry.id])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from lrbench.serve.events import Event
+    from lrbench.serve.jobs import Jobs
     from lrbench.store import RunProgress, Store, StoredRun, StudyEntry, StudyRecord, StudySlot
 
 MOST_RUNNING = 24
@@ -61,10 +62,14 @@ class StudyWatch:
     store: Store
     study: int
     templates: Environment
+    jobs: Jobs | None = None
     pace: Pace = field(default_factory=Pace)
     wanted: Wanted | None = None
     answered: object = None
     shared: float | None = None
+
+    def marker(self) -> object:
+        return self.store.marker(), self.jobs and self.jobs.version
 
     def events(self) -> Iterator[Event]:
         """Yield how far the study is, and its answer where another run is over."""
@@ -103,7 +108,9 @@ class StudyWatch:
         failed = self.store.study_runs(entry.id, "failed", MOST_FAILURES)
         statuses = Counter(progress[key].status if key in progress else "missing" for key in wanted)
         remaining = sum(left.values())
+        jobs = {job["name"]: job for job in self.jobs.states()} if self.jobs else {}
         return {
+            "job": jobs.get(entry.address) if entry.kind == "study" else None,
             "state": "running" if workers else "stopped" if left else "complete",
             "statuses": statuses,
             "runs": len(wanted),

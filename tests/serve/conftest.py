@@ -12,15 +12,16 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from lrbench.serve.app import make_app
+from lrbench.serve.app import beside, make_app
 from lrbench.serve.guard import Access
+from lrbench.serve.jobs import Jobs
 from lrbench.store import Store, open_store
 from tests.browser import browser
 
 __all__ = ["browser"]
 
 WIDTHS = (1280, 390)
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=180_000)
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def server(store: Store, *, may_write: bool = False) -> Iterator[str]:
     """Serve a store from a thread, and give the address, with its token where it has one."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         access = Access.of("127.0.0.1", listener.getsockname()[1], may_write=may_write)
-        config = uvicorn.Config(make_app(store, access), log_level="error", timeout_graceful_shutdown=1)
+        jobs = Jobs(beside(store, "studies"), ["--workers", "1"], store.name) if may_write else None
+        config = uvicorn.Config(make_app(store, access, jobs), log_level="error", timeout_graceful_shutdown=1)
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -49,6 +51,13 @@ def server(store: Store, *, may_write: bool = False) -> Iterator[str]:
 def address(store: Store) -> Iterator[str]:
     """Where the store is shown; nothing can be changed there."""
     with server(store) as address:
+        yield address
+
+
+@pytest.fixture
+def writing(store: Store) -> Iterator[str]:
+    """Where studies can be started, with the token."""
+    with server(store, may_write=True) as address:
         yield address
 
 

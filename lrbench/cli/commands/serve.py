@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.options import StoreOptions, TerminalOptions, load_plugins, whole_number, with_groups
+from lrbench.cli.options import LabOptions, TerminalOptions, load_plugins, whole_number, with_groups
 from lrbench.cli.stdout import say, stdout
 from lrbench.errors import LRBenchError
 
@@ -23,37 +23,56 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="NAME", help="Listen here; beyond this machine, the page needs a token.")
     ] = "127.0.0.1",
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Let the page start studies and change the store; the address has a token."),
+    ] = False,
     *,
-    options: StoreOptions,
+    options: LabOptions,
     terminal: TerminalOptions,
 ) -> None:
     """Show a store in the browser: its studies, and how they are trained, live.
 
-    The page is for this machine alone, and changes nothing.
+    The page is for this machine alone, and changes nothing without --write. How to train is how the studies train that
+    are started on the page, one after another.
 
     \b
     Examples:
       lrbench serve
       lrbench serve --store runs.db --port 9000
+      lrbench serve --write --data-root ~/data --workers 4
     """
     try:
         import uvicorn
 
-        from lrbench.serve.app import make_app
+        from lrbench.serve.app import beside, make_app
         from lrbench.serve.guard import Access
+        from lrbench.serve.jobs import Jobs
     except ImportError as error:
         raise LRBenchError(f"`lrbench serve` needs {error.name}: pip install 'lrbench[serve]'") from error
 
     load_plugins(options.plugin)
-    with options.opened() as store, _listening(host, port) as listener:
-        access = Access.of(host, listener.getsockname()[1], may_write=False)
+    from lrbench.store import open_store
+
+    with open_store(options.store, must_exist=not write) as store, _listening(host, port) as listener:
+        access = Access.of(host, listener.getsockname()[1], may_write=write)
+        jobs = Jobs(beside(store, "studies"), _training(options), options.store) if write else None
         config = uvicorn.Config(
-            make_app(store, access), log_level="error", server_header=False, timeout_graceful_shutdown=1
+            make_app(store, access, jobs), log_level="error", server_header=False, timeout_graceful_shutdown=1
         )
         say(f"Serving {store.name} at {access.address}, until Ctrl-C")
         stdout().flush()
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _training(options: LabOptions) -> list[str]:
+    """Return the options of `lrbench run` for the studies that are started on the page."""
+    named = ["--device", options.device, "--workers", str(options.workers), "--engine", options.engine]
+    named += ["--gpus-per-worker", str(options.gpus_per_worker)]
+    root = [] if options.data_root is None else ["--data-root", str(options.data_root)]
+    plugins = [text for file in options.plugin or [] for text in ("--plugin", str(file))]
+    return [*named, *root, *plugins, *(["--download"] if options.download else [])]
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -314,5 +314,5 @@ const Report = (() => {
     shown[task.id] = { table: table(task, before.table ?? {}), curves: curves(task, before.curves ?? {}) };
   }
 
-  return { element, drawn, number, look, layout, config, plain, swatch, breakable, redrawn, show };
+  return { element, drawn, copy, number, look, layout, config, plain, swatch, breakable, redrawn, show };
 })();

@@ -5,6 +5,7 @@
   const [list, filter, state, found] = ["studies", "filter", "state", "found"].map((id) => document.getElementById(id));
   const summaries = {};
   let studies = [];
+  let jobs = [];
 
   function stateOf(study) {
     const { missing = 0, running = 0 } = study.statuses;
@@ -91,10 +92,20 @@
     found.textContent = rows.length ? `${kept.length} of ${many(rows.length, "study").replace("studys", "studies")}` : "";
   }
 
+  // What was started on this page and is not over; a study that is in the store has its own card below.
+  function fillJobs() {
+    const complete = new Set(studies.filter((one) => stateOf(one) === "complete").map(({ address }) => address));
+    const shown = jobs.filter((job) => job.state !== "ended" && !(job.state === "stopped" && complete.has(job.name)));
+    document.getElementById("jobs").replaceChildren(...shown.map((job) => element(
+      "li", {}, element("strong", {}, job.name), element("span", { className: `state ${job.state}` }, job.state),
+      Live.controls(job), element("span", { className: "half" }, job.says),
+    )));
+  }
+
   filter.addEventListener("input", fill);
   state.addEventListener("change", fill);
   Live.listen("/events", {
-    studies: (event) => ((studies = event.studies), fill()),
-    summary: ({ id, ...summary }) => ((summaries[id] = summary), fill()),
+    studies: (event) => (({ studies, jobs } = event), fill(), fillJobs()),
+    summary: ({ id, ...summary }) => ((summaries[id] = summary), fill(), fillJobs()),
   });
 })();

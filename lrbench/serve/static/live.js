@@ -31,5 +31,22 @@ const Live = (() => {
 
   const ago = (time) => (Date.now() / 1000 - time < 90 ? "just now" : `${duration(Date.now() / 1000 - time)} ago`);
 
-  return { listen, many, duration, ago };
+  // Ask the server to change something; its answer, or an error with its sentence.
+  async function change(address, given) {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(given) });
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.json();
+  }
+
+  // Buttons that stop a study that was started on the page, or let it go on.
+  function controls(job) {
+    const going = ["queued", "running"].includes(job.state);
+    const button = Report.element("button", { type: "button", textContent: going ? "Stop" : "Resume" });
+    button.setAttribute("aria-label", `${button.textContent} ${job.name}`);
+    button.addEventListener("click", () => change(going ? "/stop" : "/resume", { name: job.name }).catch((error) => say(error.message)));
+    return button;
+  }
+
+  return { listen, many, duration, ago, change, controls };
 })();

@@ -23,6 +23,7 @@
     const state = byId("state");
     state.textContent = now.state;
     state.className = `state ${now.state}`;
+    byId("control").replaceChildren(...(now.job && now.state !== "complete" ? [Live.controls(now.job)] : []));
     const all = now.steps + now.remaining;
     Object.assign(byId("bar"), { max: all || 1, value: now.steps, hidden: now.state === "complete" });
     const { diverged = 0, failed = 0, running = 0 } = now.statuses;

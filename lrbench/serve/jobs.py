@@ -1,0 +1,190 @@
+"""The studies that were started on the page: one after another, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lrbench.errors import StudyError
+from lrbench.files import write_atomically
+
+State = Literal["queued", "running", "stopped", "ended", "failed"]
+
+SECONDS_TO_STOP = 20.0
+"""The time that a process has to write what it trained, after it was asked to stop."""
+
+
+@dataclass
+class Job:
+    """A study file that is, was, or can be run.
+
+    Attributes:
+        says: the sentence with which its process failed.
+    """
+
+    file: Path
+    state: State
+    says: str = ""
+    process: subprocess.Popen[bytes] | None = None
+
+
+@dataclass
+class Jobs:
+    """A queue of study files; those of an earlier server are there again, stopped, and go on when they are resumed.
+
+    What a process trains is in the store, so that nothing is lost where it or this server is killed.
+
+    Args:
+        folder: where the study files are kept, beside the store.
+        options: those of `lrbench run`.
+        store: the location of the store; None for that of the environment.
+    """
+
+    folder: Path
+    options: Sequence[str]
+    store: str | None
+    version: int = 0
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _queue: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        for file in sorted(self.folder.glob("*.toml")):
+            self._jobs[file.stem] = Job(file, "stopped")
+
+    def states(self) -> list[dict[str, str]]:
+        """List the jobs by name, with their states."""
+        with self._lock:
+            return [{"name": name, "state": job.state, "says": job.says} for name, job in self._jobs.items()]
+
+    def text(self, name: str) -> str | None:
+        """Return the study file of a job; None where there is none."""
+        with self._lock:
+            job = self._jobs.get(name)
+        return None if job is None else job.file.read_text(encoding="utf-8")
+
+    def plan(self, name: str, text: str) -> dict[str, Any]:
+        """Check a study, and return the runs and iterations it would train, in the form of `run --dry-run --json`.
+
+        Raises:
+            StudyError: it cannot be used.
+        """
+        file = self._written(self.folder / ".plan" / f"{name}.toml", text)
+        done = subprocess.run(self._command(file, "--dry-run", "--json"), env=self._environment(), capture_output=True)
+        if done.returncode:
+            raise StudyError(_sentence(done.stderr.decode(errors="replace"), str(file)))
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def start(self, name: str, text: str) -> None:
+        """Put a new study into the queue.
+
+        Raises:
+            StudyError: there is another study of this name.
+        """
+        with self._lock:
+            known = self._jobs.get(name)
+            if known is not None and known.file.read_text(encoding="utf-8") != text:
+                raise StudyError(f"another study is called '{name}': choose another name")
+            if known is None:
+                self._jobs[name] = Job(self._written(self.folder / f"{name}.toml", text), "stopped")
+        self.resume(name)
+
+    def resume(self, name: str) -> None:
+        """Put a study that is not running into the queue; it goes on from what the store has.
+
+        Raises:
+            StudyError: no study of this name was started on the page.
+        """
+        with self._lock:
+            job = self._known(name)
+            if job.state in ("queued", "running"):
+                return
+            self._set(job, "queued")
+            self._queue.put(name)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="lrbench-jobs", daemon=True)
+                self._thread.start()
+
+    def stop(self, name: str) -> None:
+        """Take a study out of the queue, or let its process write what it has and end.
+
+        Raises:
+            StudyError: no study of this name was started on the page.
+        """
+        with self._lock:
+            job = self._known(name)
+            if job.state in ("queued", "running"):
+                self._set(job, "stopped")
+            if job.process is not None:
+                job.process.send_signal(signal.SIGINT)
+
+    def close(self) -> None:
+        """End the queue, and let the process that runs write what it has."""
+        self._queue.put(None)
+        for one in self.states():
+            self.stop(one["name"])
+        if self._thread is not None:
+            self._thread.join(SECONDS_TO_STOP)
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (name := self._queue.get()) is not None:
+            with self._lock:
+                job = self._jobs[name]
+                if job.state != "queued":
+                    continue
+                job.process = subprocess.Popen(
+                    self._command(job.file),
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                )
+                self._set(job, "running")
+            self._ended(job, job.process.communicate()[1].decode(errors="replace"))
+
+    def _ended(self, job: Job, said: str) -> None:
+        with self._lock:
+            code, job.process = job.process.returncode if job.process else 0, None
+            if job.state == "running":
+                self._set(job, "failed" if code else "ended")
+                job.says = _sentence(said, str(job.file)) if code else ""
+
+    def _known(self, name: str) -> Job:
+        if name not in self._jobs:
+            raise StudyError(f"no study '{name}' was started on this page")
+        return self._jobs[name]
+
+    def _set(self, job: Job, state: State) -> None:
+        job.state, job.says = state, ""
+        self.version += 1
+
+    def _command(self, file: Path, *more: str) -> list[str]:
+        return [sys.executable, "-m", "lrbench", "run", str(file.absolute()), *self.options, *more]
+
+    def _environment(self) -> Mapping[str, str]:
+        """The store is named here, not on the command line, which others may read: its URL may have a password."""
+        return {**os.environ, **({} if self.store is None else {"LRBENCH_STORE": self.store})}
+
+    def _written(self, file: Path, text: str) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text.encode())
+        return file
+
+
+def _sentence(said: str, file: str) -> str:
+    """Return the last line that a command wrote on stderr, without the name of its file."""
+    last = (said.strip().splitlines() or ["it ended without a word"])[-1]
+    return last.removeprefix("Error: ").removeprefix(f"{file}: ").removeprefix(f"{Path(file).absolute()}: ")
