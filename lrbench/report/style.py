@@ -153,6 +153,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_output(path, svg(figure) if form == "svg" else _drawn(figure, form, **undated))
 
 
+def png(figure: Figure) -> bytes:
+    """Write a figure as PNG."""
+    return _drawn(figure, "png")
+
+
 def svg(figure: Figure) -> bytes:
     """Write a figure as SVG, with its text as text and no more decimals than an eye can see."""
     drawn = _drawn(figure, "svg", metadata={"Date": None}).translate(None, CONTROLS)
