@@ -300,10 +300,11 @@ def test_a_name_that_is_taken_is_refused() -> None:
 
 HOMES = {
     "averaging": ("SWA", "EMA", "LAWA"),
-    "learn_and_drop": ("LearnAndDrop",),
+    "demon": ("DEMON",),
+    "learn_and_drop": ("LearnAndDrop", "ForecastDrop"),
     "lookahead": ("Lookahead",),
-    "plp": ("PLP",),
-    "sampling": ("PSWA", "PWALKS", "PSWM"),
+    "plp": ("PLP", "PLPNoise"),
+    "sampling": ("PSWA", "PWALKS", "PSWM", "SWM"),
 }
 
 
