@@ -23,7 +23,7 @@ PAGES = [README, *sorted((Path(lrbench.__file__).parent / "guide").glob("*.md"))
 
 SAID = {
     "lrbench run my_study.toml --plugin my_tasks.py": "21 runs: 21 trained",  # seven policies, three seeds
-    "lrbench run modifiers.toml": "30 runs: 30 trained",  # two policies, three seeds; as they are, and four variants
+    "lrbench run modifiers.toml": "36 runs: 36 trained",  # two policies, three seeds; as they are, and five variants
     "lrbench run parabola.toml --plugin my_training.py --workers 1": "6 runs: 6 trained",  # two policies, three seeds
     "lrbench run fitted.toml": "6 runs: 6 trained",  # three policies, two seeds
     "lrbench run step_grid --dry-run": "step_grid: 235 runs, 0 cached, 235 to train (79,450 of 235,000 iterations)",
