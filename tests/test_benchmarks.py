@@ -59,7 +59,7 @@ def test_a_toy_benchmark_gives_ratios_as_json_and_markdown(tmp_path: Path) -> No
 def test_an_unknown_benchmark_is_refused_by_name() -> None:
     done = subprocess.run([sys.executable, str(BENCHMARKS), "stakced"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "'stakced' is none of engine, quickstart" in done.stderr
+    assert "'stakced' is none of engine, loader, quickstart" in done.stderr
 
 
 @pytest.mark.usefixtures("importable")

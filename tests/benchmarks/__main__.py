@@ -27,6 +27,7 @@ from harness import Comparison, Settings, Size
 
 CASES = {
     "engine": "one thread training LeNet, beside a hand-written loop and the official PyTorch example's",
+    "loader": "one thread training LeNet through torch's DataLoader, beside a hand-written loop over the same",
     "quickstart": "the quickstart as a user runs it, beside Optuna, Ray Tune and Lightning training the same runs",
     "tree": "a study of step parameters as a tree, beside each of its runs trained for itself",
     "stacked": "K runs as one batched computation, beside the serial engine",
