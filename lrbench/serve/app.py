@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,9 +18,11 @@ from starlette.routing import Route
 from lrbench.errors import LRBenchError, PolicyError, StoreError
 from lrbench.report.page.render import FOLDER as REPORT
 from lrbench.report.page.render import script_json, templates
-from lrbench.serve.compose import NamedPolicies, composed, described, study_file
+from lrbench.serve.compare import Pick, choices, compared
+from lrbench.serve.compose import NamedPolicies, checked_name, composed, described, file_of, study_file
 from lrbench.serve.events import event_stream
 from lrbench.serve.guard import PLOTLY_POLICY, Access, Guard
+from lrbench.serve.guide import rendered, titles
 from lrbench.serve.home import HomeWatch, Summaries
 from lrbench.serve.jobs import Jobs
 from lrbench.serve.live import StudyWatch
@@ -70,7 +73,44 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         listed = store.studies()
         above = next((one for one in listed if one.id == entry.parent), None)
         parts = [one for one in listed if one.parent == entry.id or (above is not None and one.parent == above.id)]
-        return page("study", study=entry, above=above, parts=[one for one in parts if one.id != entry.id])
+        others = [one for one in parts if one.id != entry.id]
+        own = store.count_own_runs(entry.id) if jobs is not None else 0
+        return page("study", study=entry, above=above, parts=others, toml=file_of(store.study(entry.id)[0]), own=own)
+
+    def table(request: Request) -> Response:
+        from lrbench.study.export import csv_of, export, export_curves
+
+        number, what = request.path_params["study"], request.path_params["what"]
+        if what not in ("runs", "curves"):
+            raise LRBenchError(f"there is no table '{what}': there are runs and curves")
+        frame = (export if what == "runs" else export_curves)(number, store)
+        headers = {"Content-Disposition": f'attachment; filename="study-{number}-{what}.csv"'}
+        return Response(csv_of(frame), media_type="text/csv", headers=headers)
+
+    def compare(request: Request) -> Response:
+        listed = [{"id": one.id, "name": one.address} for one in store.studies() if one.kind != "search"]
+        return page("compare", data=script_json({"studies": listed}))
+
+    def rows(request: Request) -> Response:
+        return JSONResponse(choices(store, request.path_params["study"]))
+
+    def differences(request: Request) -> Response:
+        return Response(script_json(compared(store, _picks(request))), media_type="application/json")
+
+    def guide(request: Request) -> Response:
+        name = request.path_params.get("name", "serve")
+        return page("guide", shown=name, titles=titles(), text=rendered(name))
+
+    def rename(given: dict[str, Any]) -> object:
+        return store.rename_study(_number(given), checked_name(given["name"]))
+
+    def delete(given: dict[str, Any]) -> object:
+        number = _number(given)
+        entry = store.entry(number)
+        freed = store.delete_study(number)
+        if jobs is not None and store.find(entry.name) is None:
+            jobs.forget(entry.name)
+        return freed
 
     def study_events(request: Request) -> Response:
         return event_stream(StudyWatch(store, store.entry(request.path_params["study"]).id, pages, jobs))
@@ -101,6 +141,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             _change("/plan", lambda given: queue.plan(*study_file(given))),
             _change("/run", lambda given: queue.start(*study_file(given))),
             _change("/resume", lambda given: queue.resume(given["name"])),
+            _change("/rename", rename),
+            _change("/delete", delete),
             _change("/stop", lambda given: queue.stop(given["name"])),
         ]
 
@@ -117,6 +159,12 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             Route("/events", home_events),
             Route("/studies/{study:int}", study),
             Route("/studies/{study:int}/events", study_events),
+            Route("/studies/{study:int}/rows", rows),
+            Route("/studies/{study:int}/{what}.csv", table),
+            Route("/compare", compare),
+            Route("/compared", differences),
+            Route("/guide", guide),
+            Route("/guide/{name}", guide),
             Route("/compose", compose),
             Route("/policy", policy),
             *([] if jobs is None else started(jobs)),
@@ -153,6 +201,21 @@ def _change(path: str, act: Callable[[dict[str, Any]], object]) -> Route:
         return JSONResponse(await run_in_threadpool(act, given))
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _picks(request: Request) -> list[Pick]:
+    """Read the rows to compare, each as NUMBER/TASK/LABEL with its parts quoted."""
+    found = []
+    for text in request.query_params.getlist("row"):
+        study, *rest = (unquote(part) for part in text.split("/"))
+        if len(rest) != 2 or not study.isdecimal():
+            raise LRBenchError("a row to compare is the number of a study, a task and a label")
+        found.append(Pick(_whole(study), *rest))
+    return found
+
+
+def _number(given: dict[str, Any]) -> int:
+    return _whole(str(given.get("study")))
 
 
 def _whole(text: str) -> int:

@@ -20,6 +20,7 @@ from lrbench.tasks.registry import tasks
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
+    from lrbench.store import StudyRecord
 
 MOST_STEPS = 1_000_000
 """The most iterations that a curve is drawn over."""
@@ -153,6 +154,22 @@ def study_file(asked: Mapping[str, Any]) -> tuple[str, str]:
     if not isinstance(policies, dict) or not policies:
         raise StudyError("the study has no policy yet: add at least one")
     return name, "".join(_lines(task, policies, asked))
+
+
+def file_of(record: StudyRecord) -> str:
+    """Write the study file of a record, which knows no modifiers, axes or tables of tasks."""
+    names = [task.name for task in record.tasks]
+    lines = [f"tasks = [{', '.join(map(toml, names))}]" if len(names) != 1 else f"task = {toml(names[0])}"]
+    if steps := {task.steps for task in record.tasks}:
+        lines.append(f"steps = {max(steps)}")
+    count = len(record.seeds)
+    listed = f"{count}" if record.seeds == tuple(range(count)) else f"{list(record.seeds)}"
+    seeds = listed if record.until_decided is None else toml(f"{record.until_decided}..{count}")
+    lines += [f"seeds = {seeds}", f"margin = {record.margin!r}"]
+    lines += [f"target = {record.target!r}"] if record.target is not None else []
+    lines += [f"confirm = {record.confirm}"] if record.confirm else []
+    policies = (f"{toml(policy.name)} = {toml(policy.policy)}" for policy in record.policies)
+    return "\n".join([*lines, "", "[policies]", *policies, ""])
 
 
 def _lines(task: str, policies: Mapping[Any, Any], asked: Mapping[str, Any]) -> Iterator[str]:

@@ -67,11 +67,13 @@ class Jobs:
         with self._lock:
             return [{"name": name, "state": job.state, "says": job.says} for name, job in self._jobs.items()]
 
-    def text(self, name: str) -> str | None:
-        """Return the study file of a job; None where there is none."""
+    def forget(self, name: str) -> None:
+        """Delete the study file of a job that is not running, if there is one of the name."""
         with self._lock:
             job = self._jobs.get(name)
-        return None if job is None else job.file.read_text(encoding="utf-8")
+            if job is not None and job.process is None:
+                self._set(self._jobs.pop(name), "stopped")
+                job.file.unlink(missing_ok=True)
 
     def plan(self, name: str, text: str) -> dict[str, Any]:
         """Check a study, and return the runs and iterations it would train, in the form of `run --dry-run --json`.

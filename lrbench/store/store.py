@@ -142,6 +142,64 @@ class Store(Readable):
             connection.execute(sa.delete(slots).where(slots.c.study == study, slots.c.stage.in_(stages)))
             self._insert_slots(connection, study, wanted)
 
+    # Managing ------------------------------------------------------------------------------------------------------
+
+    @patient
+    def rename_study(self, study: int | str, name: str) -> None:
+        """Give a study another name, of which it is a new version where there is one; `study` as for `entry`.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        wanted = self.entry(study).id
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            versions = sa.select(sa.func.max(studies.c.version)).where(studies.c.name == name, studies.c.id != wanted)
+            version = 1 + (connection.scalar(versions) or 0)
+            connection.execute(sa.update(studies).where(studies.c.id == wanted).values(name=name, version=version))
+
+    @patient
+    def count_own_runs(self, study: int | str) -> int:
+        """Count the runs that only a study and its parts have: those that its deletion would delete.
+
+        Raises:
+            StoreError: the store has no such study.
+        """
+        wanted = self.entry(study).id
+        with self._database.reading() as connection:
+            own = sa.select(sa.func.count()).where(runs.c.key.in_(_own_runs(_with_parts(connection, wanted))))
+            return int(connection.scalar(own) or 0)
+
+    @patient
+    def delete_study(self, study: int | str) -> int:
+        """Delete a study with its parts, and the runs that no other study has; return the number of these.
+
+        Raises:
+            StoreError: the store has no such study, or a coordinator that is alive trains some of its runs.
+        """
+        entry = self.entry(study)
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            family = _with_parts(connection, entry.id)
+            owners = [row.owner for row in living(connection, self._database)]
+            of_family = sa.select(slots.c.run).where(slots.c.study.in_(family))
+            held = sa.select(leases.c.run).where(leases.c.owner.in_(owners), leases.c.run.in_(of_family))
+            if connection.scalar(held.limit(1)) is not None:
+                raise StoreError(f"study '{entry.address}' is being trained: stop that before it is deleted")
+            keys = sa.select(runs.c.key).where(runs.c.key.in_(_own_runs(family)))
+            own = connection.execute(keys.add_columns(runs.c.checkpoint)).all()
+            listed = self._database.listed(row.key for row in own)
+            connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(listed)))
+            connection.execute(sa.delete(leases).where(leases.c.run.in_(listed)))
+            connection.execute(sa.delete(runs).where(runs.c.key.in_(listed)))
+            connection.execute(sa.delete(slots).where(slots.c.study.in_(family)))
+            for one in reversed(family):
+                connection.execute(sa.delete(studies).where(studies.c.id == one))
+        for row in own:
+            if row.checkpoint is not None:
+                self.checkpoints.delete(row.checkpoint)
+        return len(own)
+
     # Reading -------------------------------------------------------------------------------------------------------
 
     @patient
@@ -341,6 +399,20 @@ def _totals(parts: Iterable[Sequence[Any]], last_run: int) -> StudyTotals:
         max(begun, default=None),
         last_run,
     )
+
+
+def _with_parts(connection: sa.Connection, study: int) -> list[int]:
+    """List a study and all that belongs to it, each after what it belongs to."""
+    family = [study]
+    for one in family:
+        family += connection.scalars(sa.select(studies.c.id).where(studies.c.parent == one))
+    return family
+
+
+def _own_runs(family: Sequence[int]) -> sa.Select[Any]:
+    """Select the runs of some studies that no other study has."""
+    others = sa.select(slots.c.run).where(slots.c.study.not_in(family))
+    return sa.select(slots.c.run).where(slots.c.study.in_(family), slots.c.run.not_in(others))
 
 
 def _slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:

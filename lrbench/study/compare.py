@@ -57,7 +57,7 @@ def compare_two(study: str, first: str, second: str, store: Store, by: By = ()) 
             if name not in contenders:
                 raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task.name}' that has ended")
         pair, goals = (contenders[one], contenders[other]), evidence.goals(task, by)
-        differences = _by_goal(pair, goals) if texts_of(by) else _differences(*pair)
+        differences = _by_goal(pair, goals) if texts_of(by) else differences_of(*pair)
         ahead = {goal.name: _ahead(pair, goal) for goal in goals}
         comparisons.append(Comparison(task.name, one, other, differences, ahead))
     return tuple(comparisons)
@@ -75,7 +75,8 @@ def _name(evidence: StudyRuns, wanted: str) -> str:
     )
 
 
-def _differences(one: PolicyRuns, other: PolicyRuns) -> dict[str, Interval]:
+def differences_of(one: PolicyRuns, other: PolicyRuns) -> dict[str, Interval]:
+    """Return by metric the 95% t interval of a policy's value minus another's, over the seeds where both have one."""
     ones, others = ({run.seed: run.figures() for run in contender.runs} for contender in (one, other))
     seeds = sorted(ones.keys() & others.keys())
     names = dict.fromkeys(name for seed in seeds for name in (*ones[seed], *others[seed]))

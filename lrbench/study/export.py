@@ -69,6 +69,35 @@ def _with_settings(table: pandas.DataFrame) -> pandas.DataFrame:
     return table
 
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are = + - @ at full width."""
+
+
+def csv_of(table: pandas.DataFrame) -> bytes:
+    """Write a table as CSV in UTF-8, in which no text is a formula to a spreadsheet."""
+    text: str = _without_formulas(flat(table)).to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def _without_formulas(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Put an apostrophe before each text that a spreadsheet would take for a formula."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            _as_text(name): pd.Series(map(_as_text, column), index=table.index, dtype=column.dtype)
+            for name, column in table.items()
+        }
+    )
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    # A lone carriage return is left without quotes, and would begin another row with what follows it.
+    return f"'{cell}".replace("\r", "\n") if cell.startswith(FORMULA_STARTS) else cell.replace("\r", "\n")
+
+
 def run_rows(evidence: StudyRuns) -> list[Row]:
     """Return the rows of `export`, of a study that was read already."""
     tasks = {task.name: task for task in evidence.tasks}

@@ -99,15 +99,15 @@ def test_cells_of_a_csv_are_no_formulas_and_numbers_stay_numbers(lrbench: Comman
 def test_every_beginning_of_a_formula_gets_an_apostrophe(start: str) -> None:
     import pandas as pd
 
-    from lrbench.cli.commands.export import _csv
+    from lrbench.study.export import csv_of
 
     frame = pd.DataFrame({f"{start}a": [f"{start}1", "b\r=1", None], "loss": [-0.5, 1e-9, None], "step": [-1, None, 3]})
-    safe = pd.read_csv(io.BytesIO(_csv(frame)))
+    safe = pd.read_csv(io.BytesIO(csv_of(frame)))
     start = start.replace("\r", "\n")
     assert list(safe.columns) == [f"'{start}a", "loss", "step"]
     assert list(safe[f"'{start}a"].dropna()) == [f"'{start}1", "b\n=1"]
     numbers = frame[["loss", "step"]]
-    assert _csv(numbers) == numbers.to_csv(index=False, lineterminator="\n").encode()
+    assert csv_of(numbers) == numbers.to_csv(index=False, lineterminator="\n").encode()
 
 
 FAULTY_PLUGIN = f"""

@@ -62,8 +62,8 @@ def writing(store: Store) -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Callable[[str], Page]]:
-    """Open pages; in the end none of them may have said anything on the console, nor asked another server."""
+def opened(browser: Browser, address: str, writing: str) -> Iterator[Callable[[str], Page]]:
+    """Open pages; in the end, before the servers are closed, none may have said anything, nor asked another server."""
     noise: list[str] = []
     asked: list[str] = []
     with ExitStack() as stack:

@@ -105,3 +105,14 @@ def test_an_unknown_study_is_a_sentence(reader: TestClient, store: Store) -> Non
     assert (answer.status_code, "has no study '7'" in answer.text) == (404, True)
     assert reader.get("/studies/1").status_code == 200
     assert reader.get("/static/..%2fapp.py").status_code == 404
+
+
+def test_the_runs_of_a_study_are_a_table(reader: TestClient, store: Store) -> None:
+    write_study(store, {"=1+1": FIVE["flat"]}, same_everywhere({"=1+1": 0.5}))
+
+    answer = reader.get("/studies/1/runs.csv")
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.text.count("a-task,main,'=1+1,FIX(k0=0.1)") == 3
+    assert reader.get("/studies/1/curves.csv").text.count("'=1+1") == 15
+    assert reader.get("/studies/1/secrets.csv").status_code == 400

@@ -427,3 +427,30 @@ def test_a_coordinator_is_listed_with_what_it_holds_as_long_as_it_lives(store: S
     assert one.studies == {study}
     assert 0 <= one.heard < 60
     assert store.coordinators() == ()
+
+
+def test_a_study_is_deleted_with_its_parts_and_the_runs_that_no_other_has(store: Store) -> None:
+    gone = store.save_study("gone", StudyRecord(), [slot("a"), slot("b", run=OTHER)])
+    store.save_study("part", StudyRecord(), [slot("c", run="2" * 32)], "rung", gone)
+    kept = store.save_study("kept", StudyRecord(), [slot("a")])
+    with store.lease() as lease:
+        lease.claim([KEY, OTHER, "2" * 32])
+        lease.begin([NEW, replace(NEW, key=OTHER), replace(NEW, key="2" * 32)])
+        lease.append({OTHER: Segment(10, 1.0, 10, (FIRST,))})
+        with pytest.raises(StoreError, match="study 'gone' is being trained"):
+            store.delete_study("gone")
+
+    assert store.count_own_runs("gone") == 2
+    assert store.delete_study("gone") == 2
+    assert [entry.id for entry in store.studies()] == [kept]
+    assert set(store.statuses()) == {KEY}
+    assert store.runs([OTHER]) == {}
+
+
+def test_a_study_has_another_name_and_no_other_study_of_it_is_replaced(store: Store) -> None:
+    first = store.save_study("new", StudyRecord(), [slot("a")])
+    second = store.save_study("old", StudyRecord(margin=0.5), [slot("b")])
+
+    store.rename_study("old", "new")
+
+    assert {entry.id: entry.address for entry in store.studies()} == {second: "new", first: "new@1"}

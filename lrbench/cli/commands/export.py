@@ -12,9 +12,6 @@ from lrbench.cli.stdout import stdout
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""The last four are = + - @ at full width."""
-
 
 @with_groups
 def export(
@@ -45,43 +42,17 @@ def export(
     suffix = None if file is None else check_output(file, ("csv", "json"))
     name = study_name(study)
     load_plugins(options.plugin)
-    with options.opened() as store:
-        from lrbench.study import export as exports
+    from lrbench.study import export as exports
 
+    with options.opened() as store:
         frame = exports.export_curves(name, store) if curves else exports.export(name, store)
     document = {"study": name, "curves" if curves else "runs": _records(frame)}
     if file is not None:
-        write_output(file, _csv(frame) if suffix == "csv" else f"{json_text(document)}\n".encode())
+        write_output(file, exports.csv_of(frame) if suffix == "csv" else f"{json_text(document)}\n".encode())
     if output.json:
         print_json(document)
     elif file is None:
-        stdout().write(_csv(frame).decode())
-
-
-def _csv(frame: DataFrame) -> bytes:
-    from lrbench.study.export import flat
-
-    text: str = _without_formulas(flat(frame)).to_csv(index=False, lineterminator="\n")
-    return text.encode()
-
-
-def _without_formulas(frame: DataFrame) -> DataFrame:
-    """Put an apostrophe before each text that a spreadsheet would take for a formula."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            _as_text(name): pd.Series(map(_as_text, column), index=frame.index, dtype=column.dtype)
-            for name, column in frame.items()
-        }
-    )
-
-
-def _as_text(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    # A lone carriage return is left without quotes, and would begin another row with what follows it.
-    return f"'{cell}".replace("\r", "\n") if cell.startswith(FORMULA_STARTS) else cell.replace("\r", "\n")
+        stdout().write(exports.csv_of(frame).decode())
 
 
 def _records(frame: DataFrame) -> list[dict[Any, Any]]:

@@ -188,7 +188,7 @@ def _data(frames: Frames, identity: str, names: Mapping[str, str]) -> dict[str, 
         "columns": [_column(metric) for metric in columns],
         "codes": [list(pair) for pair in codes],
         "rows": rows,
-        "curves": _curves(frames, names),
+        "curves": curves_of(frames, names),
     }
 
 
@@ -236,8 +236,8 @@ def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _curves(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Learning rate, score and loss of the best policies, against the iteration."""
+def curves_of(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return learning rate, score and loss of the best policies of one task against the iteration, as the page does."""
     best = frames.policies.head(MOST_CURVES)
     main = frames.curves[(frames.curves["stage"] == "main") & frames.curves["label"].isin(best["label"])]
     rows = dict(iter(main.groupby("label", sort=False)))

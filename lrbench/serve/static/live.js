@@ -48,5 +48,5 @@ const Live = (() => {
     return button;
   }
 
-  return { listen, many, duration, ago, change, controls };
+  return { say, listen, many, duration, ago, change, controls };
 })();

@@ -99,5 +99,14 @@
     tasks.forEach(Report.show);
   }
 
+  byId("copy-toml").addEventListener("click", () => Report.copy(byId("toml").textContent, "Study file"));
+  if (byId("delete")) {
+    const ask = (address, name, then) => Live.change(address, { name, study }).then(then, (error) => Live.say(error.message));
+    byId("rename").addEventListener("click", () => ask("/rename", byId("new-name").value, () => location.reload()));
+    byId("delete").addEventListener("click", () => ((byId("sure").hidden = false), byId("no").focus()));
+    byId("no").addEventListener("click", () => ((byId("sure").hidden = true), byId("delete").focus()));
+    byId("really").addEventListener("click", () => ask("/delete", "", () => location.assign("/")));
+  }
+
   Live.listen(`/studies/${study}/events`, { progress: showNow, answer: showAnswer });
 })();
