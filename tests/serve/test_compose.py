@@ -127,6 +127,7 @@ def test_a_policy_is_drawn_as_one_types_and_its_error_stands_in_place(opened: Op
 def test_a_study_is_composed_started_and_followed_to_its_end(opened: Open, writing: str, store: Store) -> None:
     page = opened(writing)
     page.get_by_role("link", name="Compose").click()
+    expect(page.locator("#curve .scatterlayer .trace")).to_have_count(1)
     for name, k0 in (("flat", "0.1"), ("low", "0.001")):
         page.get_by_label("Its text").fill(f"FIX(k0={k0})")
         page.get_by_label("Name of the policy above").fill(name)
