@@ -381,6 +381,8 @@ class Task(AnyTask):
             return self
         moved = copy.copy(self)
         object.__setattr__(moved, "data", self.data.to(device))
+        if isinstance(self.loss, nn.Module):
+            object.__setattr__(moved, "loss", copy.deepcopy(self.loss).to(device))
         return moved
 
     def evaluated_on(self, samples: int) -> "Task":

@@ -205,3 +205,10 @@ def test_a_metric_is_given_whole_batches_where_no_target_is_named() -> None:
     other = Task(name="texts", data=Data.from_datasets(Texts(), Texts(), collate=padded), **settings)
     with pytest.raises(TaskError, match=r"batches of the shapes .*ids: \[9, \d\].* cannot be put together for a score"):
         advance(other, begin(other, 0), np.full(3, 0.5))
+
+
+def test_the_weights_of_a_loss_go_to_the_device_with_the_data() -> None:
+    task = task_with()
+    moved: Any = task.to("meta").loss
+    assert moved.weight.device.type == "meta"
+    assert task.loss.weight.device.type == "cpu"  # type: ignore[attr-defined]
