@@ -6,6 +6,7 @@ same batch in this process and in any worker process, and one DataLoader serves 
 
 import multiprocessing
 import pickle
+import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,8 +142,18 @@ def _data_loader(samples: Samples, requests: Any, workers: int, pinned: bool) ->
         collate_fn=_as_it_is,
         persistent_workers=workers > 0,
         pin_memory=pinned,
+        worker_init_fn=_leave_interrupts,
         generator=torch.Generator(),
     )
+
+
+def _leave_interrupts(_worker: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the one that trains.
+
+    A fork has its pipe for signals too, where each would be counted again.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

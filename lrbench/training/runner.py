@@ -46,6 +46,9 @@ INTERRUPT_ANSWERS = (
     "The code that is training does not let itself be interrupted; press Ctrl-C once more to end the process.",
 )
 
+END_OF_INTERRUPTS = b"\0"
+"""What the pipe of signal numbers ends with; no signal has this number."""
+
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ends, as a shell has it."""
 
@@ -316,15 +319,18 @@ def _answered_interrupts() -> Iterator[None]:
     finally:
         acted.set()
         signal.set_wakeup_fd(before)
-        os.close(writing)
+        # Not by closing: processes that were forked meanwhile, such as loader workers, hold the pipe open as well.
+        os.set_blocking(writing, True)
+        os.write(writing, END_OF_INTERRUPTS)
         thread.join()
+        os.close(writing)
         os.close(reading)
 
 
 def _answer_interrupts(numbers: int, acted: threading.Event) -> None:
-    """Answer each Ctrl-C among the signal numbers that come through a pipe, until that is closed."""
+    """Answer each Ctrl-C among the signal numbers that come through a pipe, until their end."""
     answers = iter(INTERRUPT_ANSWERS)
-    while number := os.read(numbers, 1):
+    while (number := os.read(numbers, 1)) != END_OF_INTERRUPTS:
         if number[0] != signal.SIGINT or acted.wait(SECONDS_TO_ACT_ON_AN_INTERRUPT):
             continue
         if (answer := next(answers, None)) is None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import torch
@@ -52,3 +53,9 @@ def test_a_study_whose_worker_is_killed_amid_a_dataset_ends_with_the_same_number
     undisturbed = numbers(tmp_path / "one.db", None, loader_workers=0, workers=1)
     assert numbers(tmp_path / "other.db", 17, loader_workers=2, workers=2) == undisturbed
     assert {run[1] for run in undisturbed} == {"finished"}
+
+
+def test_a_study_in_the_main_process_ends_while_its_loader_workers_stay(tmp_path: Path) -> None:
+    assert threading.current_thread() is threading.main_thread()  # which alone hears of Ctrl-C
+    undisturbed = numbers(tmp_path / "one.db", None, loader_workers=0, workers=1)
+    assert numbers(tmp_path / "other.db", None, loader_workers=2, workers=1) == undisturbed
