@@ -35,7 +35,8 @@ class Watcher:
             evaluate w.evaluated(training, memory, network)
 
     A subclass is a frozen dataclass of its settings, each declared by a specifier of `lrbench.policy.parameter`. Equal
-    settings compare equal, and `str` is the text that names the modifier. All that changes is in `memory`, which is
+    settings compare equal, and `str` is the text that names the modifier: a setting that is `added_later` is in it only
+    where it is not at its default. All that changes is in `memory`, which is
     part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
 
     Raises:
@@ -49,7 +50,11 @@ class Watcher:
 
     def __str__(self) -> str:
         names: list[str] = [field.name for field in fields(self)] if is_dataclass(self) else []
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        values = {name: getattr(self, name) for name in names}
+        settings = parameters_of(type(self)) if names else ()
+        late = {setting.name: setting.default for setting in settings if setting.added_later}
+        written = (f"{name}={value!r}" for name, value in values.items() if name not in late or value != late[name])
+        return f"{type(self).__name__}({', '.join(written)})"
 
     def check(self, task: Task) -> None:
         """Refuse a task that the modifier cannot be used on, before anything is trained.

@@ -103,15 +103,22 @@ class EMA(RunningAverage):
 
     average <- decay * average + (1 - decay) * weights. It remembers one copy of the weights. A decay d looks back about
     1/(1 - d) iterations: choose one that is short beside the budget.
+
+    With `warmup` the decay rises to its value, so that the first weights do not stay in the average for long: it is
+    min(decay, (1 + n) / (10 + n)), where n weights are in the average. That is the rule of `num_updates` of
+    TensorFlow's `tf.train.ExponentialMovingAverage`.
     """
 
     decay: float = number("share of the average so far", bounds=Bounds(0.0, 1.0, high_open=True), default=0.999)
     recompute_bn: bool = flag("recompute batch normalisation's statistics for the average", default=False)
+    warmup: bool = flag("let the decay rise from 2/11 at the second weights", default=False, added_later=True)
 
     def after_step(self, training: Training, memory: Memory) -> None:
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-        self.take(training, memory, get_ema_multi_avg_fn(self.decay))
+        n = memory["count"]
+        decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        self.take(training, memory, get_ema_multi_avg_fn(decay))
 
 
 @register_modifier

@@ -53,6 +53,8 @@ class Parameter:
         kind: its allowed values; `kind.bounds` for numbers.
         doc: what it means, in half a sentence.
         default: its value where none is given, or `REQUIRED`.
+        added_later: whether a modifier's text has it only where it is not at its default, so that the text of modifiers
+            from before there was the setting, which is part of a run's key, stays.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Parameter:
     kind: Kind
     doc: str
     default: Any = REQUIRED
+    added_later: bool = False
 
     @property
     def required(self) -> bool:
@@ -142,9 +145,9 @@ def count(doc: str, *, low: int, high: float = math.inf, unit: str, default: Any
     return declare("step", unit, WholeKind(Bounds(low, high)), doc, default)
 
 
-def flag(doc: str, *, default: Any = REQUIRED) -> Any:
+def flag(doc: str, *, default: Any = REQUIRED, added_later: bool = False) -> Any:
     """Declare a flag, True or False."""
-    return declare("value", "", FlagKind(), doc, default)
+    return declare("value", "", FlagKind(), doc, default, added_later)
 
 
 def choice(doc: str, *, words: tuple[str, ...], default: Any = REQUIRED) -> Any:
@@ -152,9 +155,9 @@ def choice(doc: str, *, words: tuple[str, ...], default: Any = REQUIRED) -> Any:
     return declare("value", "", ChoiceKind(words), doc, default)
 
 
-def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED) -> Any:
+def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED, added_later: bool = False) -> Any:
     """Make the dataclass field of a `Parameter`, which has the field's name."""
-    metadata = {"parameter": Parameter("", role, unit, kind, doc, default)}
+    metadata = {"parameter": Parameter("", role, unit, kind, doc, default, added_later)}
     return dataclasses.field(default=dataclasses.MISSING if default is REQUIRED else default, metadata=metadata)
 
 

@@ -8,6 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 
 from lrbench.engine import Evaluation, State, advance, begin, identical, predict
 from lrbench.modifiers import EMA, LAWA, PLP, SWA, Watcher
+from lrbench.modifiers.registry import parse_modifier
 from lrbench.tasks.task import Task
 
 Weights = dict[str, Tensor]
@@ -37,6 +38,29 @@ def test_ema_is_what_torchs_averaged_model_holds(decay: float, mlp_task: Task, b
         averaged.update_parameters(network_at(mlp_task, state))
         if state.step % mlp_task.eval_every == 0 or state.step == mlp_task.steps:
             assert same(next(evaluations), averaged.module, mlp_task)
+
+
+def test_ema_with_a_warmup_is_a_plain_loop_with_a_decay_that_rises(mlp_task: Task, by_hand: ByHand) -> None:
+    watcher = EMA(decay=0.6, warmup=True)
+    average: Weights = {}
+    for state in by_hand(mlp_task, lambda step, state: None):
+        n = state.step - 1  # the decay is 0.6 from n = 13 on
+        for name, weight in network_at(mlp_task, state).named_parameters():
+            decay = min(0.6, (1 + n) / (10 + n)) if n else 0.0
+            average[name] = decay * average.get(name, torch.zeros(())) + (1 - decay) * weight.detach()
+    network = network_at(mlp_task, state)
+    network.load_state_dict(average, strict=False)
+    expected = predict(mlp_task, network, mlp_task.data.val).outputs
+    warmed, plain = (watched_by(each, mlp_task)[-1].val.outputs for each in (watcher, EMA(decay=0.6)))
+    torch.testing.assert_close(warmed, expected, rtol=1e-5, atol=1e-6)
+    assert not identical(warmed, plain)
+
+
+def test_a_setting_that_was_added_later_is_written_only_where_it_is_not_at_its_default() -> None:
+    assert str(EMA(decay=0.9)) == "EMA(decay=0.9, recompute_bn=False)"
+    warmed = EMA(decay=0.9, warmup=True)
+    assert str(warmed) == "EMA(decay=0.9, recompute_bn=False, warmup=True)"
+    assert parse_modifier(str(warmed)) == warmed
 
 
 def test_swa_is_what_torchs_averaged_model_holds(mlp_task: Task, by_hand: ByHand) -> None:
