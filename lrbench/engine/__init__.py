@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lrbench.engine.checkpoint import state_from_bytes as state_from_bytes
     from lrbench.engine.checkpoint import state_to_bytes as state_to_bytes
     from lrbench.engine.checkpoint import write_checkpoint as write_checkpoint
+    from lrbench.engine.device import check_compiler as check_compiler
     from lrbench.engine.device import describe_device as describe_device
     from lrbench.engine.device import resolve_device as resolve_device
     from lrbench.engine.evaluation import Evaluation as Evaluation

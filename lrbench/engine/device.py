@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 
 import torch
 
 from lrbench.errors import TaskError
+from lrbench.tasks.probe import attempt
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -28,6 +30,17 @@ def resolve_device(name: str = "auto") -> torch.device:
     if not available[device.type] or (device.index or 0) >= count:
         raise TaskError(f"device '{name}' is not available on this machine: give auto or cpu")
     return device
+
+
+@cache
+def check_compiler(device: torch.device) -> None:
+    """Compile a small function for a device, as `torch.compile` needs a C++ compiler, or Triton on a GPU.
+
+    Raises:
+        TaskError: it cannot be compiled.
+    """
+    sine = torch.compile(torch.sin)
+    attempt(f"compile = true cannot be used on {describe_device(device)}", sine, torch.ones(2, device=device))
 
 
 def describe_device(device: torch.device) -> str:

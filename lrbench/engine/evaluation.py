@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EvaluatedSplit = Literal["val", "test", "train"]
 
 
+MOST_COMPILED = 10_000
+"""Pieces of compiled code that a process may have."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """A network's outputs over a split, in eval mode.
@@ -97,7 +101,7 @@ def evaluated_splits(task: Task, step: int) -> dict[EvaluatedSplit, Split]:
 def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
     """Predict a split with a module in eval mode and without gradients; the modes of its parts are kept."""
     modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    compiled(task, module).eval()
     scored: list[tuple[Any, Any]] = []
 
     def outputs(batch: Batch) -> Any:
@@ -119,6 +123,20 @@ def predict(task: Task, module: nn.Module, split: Split) -> Predictions:
             "labels in them by target=, or judge the task by its loss"
         ) from error
     return Predictions(found, targets, loss)
+
+
+def compiled(task: Task, module: nn.Module) -> nn.Module:
+    """Return a module as it is; where the task says so, its calls run code that `torch.compile` makes at the first.
+
+    Modules of one structure share the code, and one module has code for each of its modes and shapes of a batch.
+    """
+    if task.compile and module._compiled_call_impl is None:
+        from torch._dynamo import config
+
+        # Beyond these limits torch goes on without compiling. All modules of a process count together.
+        config.cache_size_limit = config.accumulated_cache_size_limit = MOST_COMPILED
+        module.compile(dynamic=False)
+    return module
 
 
 def forward(task: Task, module: nn.Module, inputs: Any) -> Any:

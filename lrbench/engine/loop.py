@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.engine.batches import in_micro_batches, mixed, train_batches
-from lrbench.engine.evaluation import Evaluation, evaluated_splits, forward, predict
+from lrbench.engine.evaluation import Evaluation, compiled, evaluated_splits, forward, predict
 from lrbench.engine.modifier import Modifier
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
 from lrbench.engine.trainable import Trainable
@@ -215,7 +215,7 @@ class Training:
 
     def _backpropagate(self, inputs: Any, targets: Any) -> Tensor:
         """Compute the loss of a batch, and its gradients."""
-        task, network = self.task, self.trainable.trained
+        task, network = self.task, compiled(self.task, self.trainable.trained)
         if task.micro_batch is None:
             loss = task.train_loss(forward(task, network, inputs), targets)
             self._scaler.scale(loss).backward()

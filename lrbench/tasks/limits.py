@@ -83,6 +83,8 @@ def check_numerics(where: str, task: Any) -> None:
             raise TaskError(f"{where}: {name} = {short_repr(limit)} must be a finite number above 0")
     if task.micro_batch is not None and (type(task.micro_batch) is not int or task.micro_batch < 1):
         raise TaskError(f"{where}: micro_batch = {short_repr(task.micro_batch)} must be an integer >= 1 (samples)")
+    if type(task.compile) is not bool:
+        raise TaskError(f"{where}: compile = {short_repr(task.compile)} must be True or False")
     if not 0 <= _finite(task.label_smoothing) < 1:
         raise TaskError(f"{where}: label_smoothing = {short_repr(task.label_smoothing)} must be a number in [0, 1)")
 

@@ -96,6 +96,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         micro_batch=settings.micro_batch,
         label_smoothing=settings.label_smoothing,
         mix=settings.mix,
+        compile=settings.compile,
     )
 
 

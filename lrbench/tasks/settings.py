@@ -66,6 +66,7 @@ class TaskSettings:
         micro_batch: samples that go through the network at once, where an iteration's are too many for the memory
         label_smoothing: the share of each target that is spread over all classes, in the training loss alone
         mix: a list of names, or of tables of `kind` and options, of which one, drawn at random, mixes each train batch
+        compile: compile the network with `torch.compile`
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -91,6 +92,7 @@ class TaskSettings:
     micro_batch: int | None = None
     label_smoothing: float = 0.0
     mix: tuple[Mixture, ...] = ()
+    compile: bool = False
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"

@@ -60,6 +60,7 @@ WITHOUT: Mapping[str, Any] = {
     "micro_batch": None,
     "label_smoothing": 0.0,
     "mix": (),
+    "compile": False,
 }
 """Fields of a task that enter its fingerprint only where they are not as here, so that older tasks keep theirs."""
 
@@ -104,6 +105,9 @@ class Task(AnyTask):
     With `precision` "float16" torch's `GradScaler` scales the loss. A step whose gradients overflow is skipped and
     counted in the run's fact `skipped_steps`; it is no divergence.
 
+    With `compile` the network is compiled by `torch.compile`, for training and for evaluations, once for each shape of
+    a batch. Its numbers differ from those of the network as it is by rounding.
+
     `version` replaces the code of the user's own functions in the fingerprint.
 
     Raises TaskError when built with settings that could not be trained: two samples are put through augmentation and
@@ -134,6 +138,7 @@ class Task(AnyTask):
     micro_batch: int | None
     label_smoothing: float
     mix: tuple[Mixture, ...]
+    compile: bool
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
@@ -162,6 +167,7 @@ class Task(AnyTask):
         micro_batch: int | None = None,
         label_smoothing: float = 0.0,
         mix: Sequence[Mixture | str | Table] = (),
+        compile: bool = False,  # noqa: A002
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -194,6 +200,7 @@ class Task(AnyTask):
             "micro_batch": micro_batch,
             "label_smoothing": label_smoothing,
             "mix": mixtures_of(mix),
+            "compile": compile,
             "version": version,
         }
         settle = object.__setattr__

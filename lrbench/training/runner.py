@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, get_args
 
 from lrbench.display.names import many
-from lrbench.engine import resolve_device
+from lrbench.engine import check_compiler, resolve_device
 from lrbench.errors import StudyError
 from lrbench.policy.kind import short_repr
 from lrbench.policy.table import long_tables
@@ -22,6 +22,7 @@ from lrbench.reproducible import surroundings_kept
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
 from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, finalists
+from lrbench.tasks import Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
 from lrbench.training.engine_choice import Engine, Engines
@@ -140,7 +141,7 @@ def run(
             one. A third Ctrl-C ends the process, where the code that is training stops for neither.
         StoreError, CheckpointError: the store cannot be written; what was written stays.
         StudyError: there are no such workers, or the engine cannot train the study.
-        TaskError: there is no such device.
+        TaskError: there is no such device, or nothing to compile a network with for it.
     """
     workers = check_training(device, workers, engine, gpus_per_worker)
     listener = NullListener() if listener is None else listener
@@ -157,6 +158,7 @@ def run(
             listener.planned(ahead)
             if not ahead.missing:
                 return _tally(ahead, TrainingSummary(), store)
+            _check_compiler(ahead, workers, device)
             suspects = _suspects(ahead, store, lease)
             crew = _crew(workers, ahead, engines, device)
             trained = TrainingSummary()
@@ -213,6 +215,13 @@ def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worke
 
         import_ray()
     return known
+
+
+def _check_compiler(ahead: Backlog, workers: Workers, device: str) -> None:
+    """Raise TaskError where networks are compiled on this machine, and it cannot."""
+    is_here = workers == "auto" or isinstance(workers, int)
+    if is_here and any(isinstance(run.task, Task) and run.task.compile for run in ahead.missing.values()):
+        check_compiler(resolve_device(device))
 
 
 def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Workers:

@@ -47,6 +47,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
         clip_norm = 1
         clip_value = 0.5
         micro_batch = 4
+        compile = true
         mix = ["CutMix", { kind = "MixUp", alpha = 0.2 }]
         label_smoothing = 0.1
         divergence_factor = 5.0
@@ -65,6 +66,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
     assert (settings.precision, settings.divergence_factor) == ("bfloat16", 5.0)
     assert (settings.validation, settings.split_seed, settings.stratified) == (100, 3, True)
     assert (settings.clip_norm, settings.clip_value, settings.micro_batch) == (1, 0.5, 4)
+    assert settings.compile
     assert settings.label_smoothing == 0.1
     assert settings.mix == (CutMix(), MixUp(0.2))
 

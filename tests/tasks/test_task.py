@@ -181,6 +181,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "micro-batches": {"micro_batch": 8},
     "label smoothing": {"label_smoothing": 0.1},
     "mixtures": {"mix": (mean_of_two,)},
+    "compiling": {"compile": True},
     "version": {"version": "2"},
 }
 
@@ -204,19 +205,19 @@ def test_steps_and_evaluations_change_the_key_and_not_the_fingerprint() -> None:
 
 
 def test_settings_of_a_step_that_are_not_used_are_no_part_of_a_tasks_identity() -> None:
-    unused = make(clip_norm=None, clip_value=None, micro_batch=None, label_smoothing=0, mix=[])
+    unused = make(clip_norm=None, clip_value=None, micro_batch=None, label_smoothing=0, mix=[], compile=False)
     assert unused.key == make().key
     assert make(clip_norm=1).key == make(clip_norm=1.0).key
 
 
 def test_settings_of_a_step_can_be_an_axis_of_a_study() -> None:
-    task = make().at_settings({"clip_norm": 0.5, "label_smoothing": 0.1})
-    assert task.key == make(clip_norm=0.5, label_smoothing=0.1).key
+    task = make().at_settings({"clip_norm": 0.5, "label_smoothing": 0.1, "compile": True})
+    assert task.key == make(clip_norm=0.5, label_smoothing=0.1, compile=True).key
 
 
 def test_a_task_prints_how_its_steps_are_made_where_that_is_not_the_usual() -> None:
-    last = str(make(clip_norm=1.0, micro_batch=8, label_smoothing=0.1)).splitlines()[-1]
-    assert last == "trained with clip_norm = 1.0, micro_batch = 8, label_smoothing = 0.1"
+    last = str(make(clip_norm=1.0, micro_batch=8, label_smoothing=0.1, compile=True)).splitlines()[-1]
+    assert last == "trained with clip_norm = 1.0, micro_batch = 8, label_smoothing = 0.1, compile = True"
 
 
 def test_the_name_and_the_device_of_a_task_do_not_matter() -> None:
@@ -322,6 +323,7 @@ def broken() -> nn.Module:
         ({"clip_value": True}, "clip_value = True must be a finite number above 0"),
         ({"micro_batch": 0}, r"micro_batch = 0 must be an integer >= 1 \(samples\)"),
         ({"micro_batch": 8.0}, "micro_batch = 8.0 must be an integer >= 1"),
+        ({"compile": 1}, "compile = 1 must be True or False"),
         ({"label_smoothing": 1.0}, r"label_smoothing = 1.0 must be a number in \[0, 1\)"),
         ({"label_smoothing": None}, "label_smoothing = None must be a number"),
         (

@@ -107,7 +107,7 @@ def why_not_stacked(task: Task, modifiers: Sequence[Modifier] = (), watchers: Se
         return "parameter groups are not known to the stacked engine"
     if task.precision != "float32":
         return f"the stacked engine trains in float32, not in {task.precision}"
-    for name in ("micro_batch", "mix"):
+    for name in ("micro_batch", "mix", "compile"):
         if getattr(task, name):
             return f"the stacked engine has no {name}"
     if not task.data.in_memory:
