@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lrbench.api import search as search
     from lrbench.api import verify as verify
     from lrbench.errors import LRBenchError as LRBenchError
+    from lrbench.imports.judge import judge as judge
     from lrbench.metrics import Scorecard as Scorecard
     from lrbench.policy import Policy as Policy
     from lrbench.policy import PolicyLR as PolicyLR

@@ -10,6 +10,7 @@ import typer
 from lrbench.cli.commands.compare import compare
 from lrbench.cli.commands.export import export
 from lrbench.cli.commands.guide import guide
+from lrbench.cli.commands.judge import judge
 from lrbench.cli.commands.list import list_names
 from lrbench.cli.commands.range_test import range_test
 from lrbench.cli.commands.recommend import recommend
@@ -36,7 +37,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "recommend": recommend,
         "verify": verify,
     },
-    "Look, without training": {"show": show, "list": list_names, "guide": guide},
+    "Look, without training": {"judge": judge, "show": show, "list": list_names, "guide": guide},
     "Ask the store": {
         "status": status,
         "watch": watch,

@@ -21,6 +21,7 @@ from lrbench.display.printable import printable_streams
 from lrbench.errors import LRBenchError, brief
 
 RUNS_FAILED = 1
+CLAIM_FAILED = 1
 USER_ERROR = 2
 BUG = 70
 INTERRUPTED = 130

@@ -3,9 +3,10 @@
 A pair of policies is compared by the differences between their scores on the seeds that both have. No spread is pooled
 over pairs, so that policies may be unequally noisy and correlated in any way.
 
-`Pairs` compares means by t tests. `Signs` counts seeds, for scores of which some are not known but for being worse than
-all others, such as the iterations to a target of a run that never reached it: a mean of those does not exist, and one
-of scores that are cut at the budget is far from normal (`guide/verdicts.md`).
+`Pairs` compares means by t tests, and `Unpaired` those of runs that share no seeds. `Signs` counts seeds, for scores of
+which some are not known but for being worse than all others, such as the iterations to a target of a run that never
+reached it: a mean of those does not exist, and one of scores that are cut at the budget is far from normal
+(`guide/verdicts.md`).
 """
 
 import math
@@ -16,7 +17,14 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lrbench.metrics.statistics import paired_power, sign_power, sign_threshold, t_quantile
+from lrbench.metrics.statistics import (
+    paired_interval,
+    paired_power,
+    sign_power,
+    sign_threshold,
+    t_quantile,
+    unpaired_interval,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -37,8 +45,11 @@ class Pairs:
 
     which: ClassVar[str] = ""
     """On which seeds a claim holds, in words."""
+    unit: ClassVar[str] = "seeds"
+    """What is counted by `n`."""
 
     power = staticmethod(paired_power)
+    interval = staticmethod(paired_interval)
 
     @staticmethod
     def seen(scores: FloatArray) -> NDArray[np.bool_]:
@@ -93,17 +104,21 @@ class Pairs:
             n=n,
         )
 
+    def degrees(self) -> FloatArray:
+        """Return the degrees of freedom of each pair's t test."""
+        return self.n - 1.0
+
     def effect(self, margin: float) -> FloatArray:
         """Return (gap - margin) / sd; nan where there is no spread."""
         return np.divide(self.gap - margin, self.sd, out=np.full_like(self.gap, np.nan), where=self.sd > 0)
 
     def p_beyond(self, margin: float) -> FloatArray:
         """Return one-sided p-values against "j is better than i by at most `margin`"; 1 where there is no evidence."""
-        return _upper_tail(self.effect(margin), self.n)
+        return _upper_tail(self.effect(margin), self.n, self.degrees())
 
     def p_within(self, margin: float) -> FloatArray:
         """Return one-sided p-values against "j is better than i by at least `margin`"; 1 where there is no evidence."""
-        return _upper_tail(-self.effect(margin), self.n)
+        return _upper_tail(-self.effect(margin), self.n, self.degrees())
 
     def beyond(self, level: ArrayLike) -> FloatArray:
         """Return the largest margins with `p_beyond` at most a level [..., rows, 1]; -inf where there are none."""
@@ -116,11 +131,56 @@ class Pairs:
     def _half_width(self, level: ArrayLike) -> FloatArray:
         from scipy.special import stdtrit
 
-        degrees, place = np.unique(np.maximum(self.n - 1.0, 1.0), return_inverse=True)
+        degrees, place = np.unique(np.maximum(self.degrees(), 1.0), return_inverse=True)
         by_degrees = np.broadcast_to(-stdtrit(degrees, level), (*self.n.shape[:-1], len(degrees)))
         t = np.take_along_axis(by_degrees, place.reshape(self.n.shape), axis=-1)
         width: FloatArray = t * self.sd / np.sqrt(np.maximum(self.n, 1.0))
         return np.where(self.sd > 0, width, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Unpaired(Pairs):
+    """The differences of the means of k policies whose runs share no seeds; `sd` is that of a single difference.
+
+    The standard error is Welch's, sqrt(s_j^2 / n_j + s_i^2 / n_i), and `n` the number of runs of each that would have
+    it. The degrees of freedom are those of the policy with fewer runs, with which the test holds its level for normal
+    scores of any spreads (Mickey and Brown 1966). Welch's own degrees of freedom do not at few runs: with 3 runs
+    against 10 of equal spread a test at 5% errs in 5.6%, with 2 against 10 in 7.4%, and in the tails, at the levels of
+    many pairs, it is worse: at 0.25% (five policies) it errs up to 4 times as often with 3 against 10, and 12 times
+    with 2 against 10.
+    """
+
+    fewer: FloatArray
+    """The runs of that policy of a pair which has fewer."""
+
+    unit: ClassVar[str] = "runs"
+    interval = staticmethod(unpaired_interval)
+
+    @classmethod
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Unpaired":
+        """Compare policies as `Pairs.of` does; the place of a score among those of its policy does not count."""
+        seen = np.isfinite(scores)
+        n = seen.sum(axis=-1).astype(np.float64)
+        known = np.where(seen, scores, 0.0)
+        means = np.divide(known.sum(axis=-1), n, out=np.full_like(n, np.nan), where=n > 0)
+        squares = (np.where(seen, scores - means[..., None], 0.0) ** 2).sum(axis=-1)
+        variance = np.divide(squares, n - 1.0, out=np.full_like(n, np.nan), where=n > 1)
+
+        def both(a: FloatArray) -> tuple[FloatArray, FloatArray]:
+            return a[..., rows, None], a[..., None, :]
+
+        (mean_j, mean_i), (var_j, var_i), (n_j, n_i) = both(means), both(variance), both(n)
+        total, of_means = var_j + var_i, var_j / np.maximum(n_j, 1.0) + var_i / np.maximum(n_i, 1.0)
+        of_equal = 2.0 * n_j * n_i / np.maximum(n_j + n_i, 1.0)
+        return cls(
+            gap=mean_j - mean_i,
+            sd=np.maximum(np.sqrt(total), resolution),
+            n=np.divide(total, of_means, out=of_equal, where=of_means > 0),
+            fewer=np.minimum(n_j, n_i),
+        )
+
+    def degrees(self) -> FloatArray:
+        return self.fewer - 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +198,9 @@ class Signs:
     rows: slice | Sequence[int]
 
     which: ClassVar[str] = " on most seeds"
+    unit: ClassVar[str] = "seeds"
     power = staticmethod(sign_power)
+    interval = staticmethod(paired_interval)
 
     @staticmethod
     def seen(scores: FloatArray) -> NDArray[np.bool_]:
@@ -247,8 +309,8 @@ def resolution_of(scores: FloatArray) -> float:
     return float(real.min()) if len(real) else 0.0
 
 
-def _upper_tail(effect: FloatArray, n: FloatArray) -> FloatArray:
+def _upper_tail(effect: FloatArray, n: FloatArray, degrees: FloatArray) -> FloatArray:
     from scipy.special import stdtr
 
-    p: FloatArray = stdtr(np.maximum(n - 1.0, 1.0), -effect * np.sqrt(n))
+    p: FloatArray = stdtr(np.maximum(degrees, 1.0), -effect * np.sqrt(n))
     return np.where(np.isfinite(p), p, 1.0)

@@ -122,6 +122,28 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
     return t_interval(differences[np.isfinite(differences)], level)
 
 
+def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the interval of the mean of a minus that of b, of values that are not paired; `n` is that of the fewer.
+
+    The standard error is Welch's, and the degrees of freedom are those of the fewer values, with which the interval
+    covers at least its level for normal values of any spreads (Mickey and Brown 1966).
+
+    >>> f"{unpaired_interval([0.5, 0.6, 0.7], [0.4, 0.5]):+.1f}"
+    '+0.1 ±1.0'
+    """
+    known = [values[np.isfinite(values)] for values in (np.asarray(x, dtype=np.float64) for x in (a, b))]
+    fewer = min(map(len, known))
+    if fewer == 0:
+        return NOTHING_KNOWN
+    gap = float(known[0].mean() - known[1].mean())
+    if fewer == 1:
+        return Interval(mean=gap, low=None, high=None, n=1, sd=None)
+    variances = [float(values.var(ddof=1)) for values in known]
+    error = math.sqrt(sum(variance / len(values) for variance, values in zip(variances, known, strict=True)))
+    half = t_quantile(fewer - 1, (1 + level) / 2) * error
+    return Interval(mean=gap, low=gap - half, high=gap + half, n=fewer, sd=math.sqrt(sum(variances)))
+
+
 def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """Return a fraction with its exact interval (Clopper and Pearson 1934), which also holds when all or none succeed.
 

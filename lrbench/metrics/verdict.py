@@ -35,6 +35,9 @@ are the same and no resolution is given, there is no claim.
 **Rare collapses.** Scores that collapse on one seed in fifty are not normal, and no test on five seeds finds a collapse
 that none of the five showed.
 
+**Unpaired runs.** Where policies share no seeds (`Unpaired`), the p-value of a pair is that of the difference of
+two means, which holds for normal scores of any spreads and numbers of runs. The procedures above stay as they are.
+
 **Missing runs.** Each pair is compared on the seeds that both have. Claims hold if runs are missing for reasons that
 have nothing to do with their score.
 
@@ -78,7 +81,7 @@ from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import MOST_SEEDS, PLANNED_POWER, Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
-from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, paired_interval, seeds_to_decide
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, seeds_to_decide
 
 Label = Literal["good", "avoid", "undecided"]
 
@@ -155,7 +158,8 @@ def judge(
             seeds of the table.
         done: int [policies], how many of the first seeds each policy has been trained with, by default all; later
             seeds count in no test, since their neighbours may still be training.
-        test: how policies are compared: by t tests, or by sign tests, for which a score may be minus infinity.
+        test: how policies are compared: by t tests, by those of runs that share no seeds, for which columns have no
+            meaning, or by sign tests, for which a score may be minus infinity.
         tolerated: the share of seeds on which a policy may diverge, from 0 to below 1.
         shown: makes the margin of a study out of one between scores, by default the same.
 
@@ -202,7 +206,7 @@ def judge(
             more = f", more than the tolerated {tolerated:.2g} (p = {p_fell[i]:.2g})" if tolerated else ""
             verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended[i].sum()} seeds{more}")
         rival = next((j for j in best if j != i), None)
-        gap = NOTHING_KNOWN if rival is None else paired_interval(known[rival], known[i])
+        gap = NOTHING_KNOWN if rival is None else test.interval(known[rival], known[i])
         verdicts.append(replace(verdict, gap=gap, rival=rival))
     return verdicts
 
@@ -402,8 +406,8 @@ def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[
             to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))
             to_accept = terms.seeds_to_decide(float(-nearest_to_beating_it[i]), k - 1, int(done[i]))
             needed = min((plan for plan in (to_avoid, to_accept) if plan is not None), default=None)
-            unknown = f"no number of seeds up to {MOST_SEEDS} is known to decide"
-            reason = unknown if needed is None else f"about {needed} seeds would decide"
+            unknown = f"no number of {test.unit} up to {MOST_SEEDS} is known to decide"
+            reason = unknown if needed is None else f"about {needed} {test.unit} would decide"
         # Of two contrary claims, the one that stands has the study's margin, and the other none.
         has_good = np.isfinite(within[i]) and (label != "avoid" or within[i] > terms.margin)
         has_avoid = beyond[i] >= 0 and (label != "good" or beyond[i] < terms.margin)

@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from lrbench.metrics import judge, verdict
-from lrbench.metrics.pairs import Pairs, Signs, Test, resolution_of
+from lrbench.metrics.looks import Looks
+from lrbench.metrics.pairs import Pairs, Signs, Test, Unpaired, resolution_of
 
 
 def test_a_pair_by_hand() -> None:
@@ -34,7 +35,7 @@ def test_p_values_are_those_of_scipys_paired_t_test() -> None:
             assert pairs.p_within(0.3)[j, i] == pytest.approx(within)
 
 
-@pytest.mark.parametrize("test", [Pairs, Signs])
+@pytest.mark.parametrize("test", [Pairs, Signs, Unpaired])
 @pytest.mark.parametrize("level", [0.3, 0.05, 0.01])
 def test_a_margin_is_where_the_p_value_falls_to_the_level(test: Test, level: float) -> None:
     scores = np.round(np.random.default_rng(2).normal(size=(2, 4, 12)), 1)
@@ -156,3 +157,34 @@ def test_the_center_of_arrivals_is_their_median_and_of_scores_their_mean() -> No
     assert Signs.centers(gains).tolist()[:2] == [-2.0, -math.inf]
     assert np.isnan(Signs.centers(gains)[2])
     assert Pairs.centers(gains)[:2].tolist() == [-1.5, -1.0]
+
+
+def test_unpaired_p_values_have_welchs_error_and_the_degrees_of_the_fewer_runs() -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 8))
+    scores[1, 3:] = np.nan
+    pairs = Unpaired.of(scores)
+    one, other = scores[0], scores[1, :3]
+    error = math.sqrt(one.var(ddof=1) / 8 + other.var(ddof=1) / 3)
+    assert pairs.p_beyond(0.2)[0, 1] == pytest.approx(stats.t.sf((one.mean() - other.mean() - 0.2) / error, 2))
+    equal = stats.ttest_ind(scores[0], scores[2], equal_var=False).statistic
+    assert pairs.p_beyond(0.0)[0, 2] == pytest.approx(stats.t.sf(equal, 7))
+
+
+def test_the_order_of_unpaired_runs_does_not_count() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(4, 6))
+    shuffled = np.array([rng.permutation(row) for row in scores])
+    assert Unpaired.of(shuffled).p_within(0.1) == pytest.approx(Unpaired.of(scores).p_within(0.1))
+
+
+@pytest.mark.parametrize(("runs", "spreads"), [((2, 10), (1.0, 1.0)), ((3, 10), (1.0, 0.4)), ((5, 5), (1.0, 5.0))])
+def test_unpaired_studies_err_no_more_than_they_say_whatever_the_spreads_and_runs(
+    runs: tuple[int, int], spreads: tuple[float, float]
+) -> None:
+    rng, studies = np.random.default_rng(2), 4000
+    scores = rng.standard_normal((studies, 4, 10)) * np.array([spreads[0], spreads[1]] * 2)[:, None]
+    for place in range(4):
+        scores[:, place, runs[place % 2] :] = np.nan
+    done = np.full((studies, 4), 10)
+    _, p_avoid = verdict.familywise_p(scores, done, 0.0, Looks.once(10), 0.0, Unpaired)
+    assert (p_avoid[-1].min(axis=-1) <= 0.05).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)

@@ -1,0 +1,254 @@
+"""Sources of runs from elsewhere: tables, folders of them, logs, and the folders of AlgoPerf."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lrbench.errors import StudyError
+from lrbench.files import read_regular, user_path
+from lrbench.imports.pattern import LONGEST_LINE, compiled
+from lrbench.imports.table import Columns, Runs, runs_of
+
+if TYPE_CHECKING:
+    import pandas
+
+MOST_BYTES = 512 * 2**20
+"""The largest file that is read, compressed or not, and the most of all files of a folder."""
+
+MOST_FILES = 20_000
+MOST_ROWS = 5_000_000
+
+PACKED: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+ALGOPERF = "eval_measurements.csv"
+
+
+def read(
+    source: str | Path,
+    columns: Columns | None = None,
+    pattern: str | None = None,
+    wide: str | None = None,
+    metric: str | None = None,
+) -> Runs:
+    """Read runs from a file or a folder.
+
+    Args:
+        source: a table in long form, as CSV, TSV, JSON lines or Parquet, compressed or not; a folder of such tables, a
+            run each, where a folder is a policy; AlgoPerf's folders of logs; or logs, with a pattern.
+        columns: which columns are what; see `runs_of`.
+        pattern: what a line of a log looks like that has numbers; a file is a run, a folder a policy.
+        wide: the table has a column for each run, whose names look like this, as in "{policy}_{seed}".
+        metric: the column that must be a metric; of a table in wide form, how its values are called.
+
+    Raises:
+        StudyError: the source cannot be read; the sentence names the file, the line and the column.
+    """
+    path = user_path(source)
+    if pattern is not None:
+        return runs_of(_logs(path, pattern), str(path), columns, metric)
+    if path.is_dir():
+        files = _files(path)
+        if any(file.name == ALGOPERF for file in files):
+            from lrbench.imports.algoperf import algoperf_runs
+
+            return algoperf_runs(path, [file for file in files if file.name == ALGOPERF])
+        return runs_of(_folder(path, files), str(path), columns, metric)
+    frame = read_table(path)
+    if wide is not None:
+        frame = _long(frame, wide, str(path), columns or {}, metric or "value")
+        columns = {role: name for role, name in (columns or {}).items() if role == "step"}
+    return runs_of(frame, str(path), columns, metric)
+
+
+def read_table(path: Path) -> pandas.DataFrame:
+    """Read a table; cells of text files are text.
+
+    Raises:
+        StudyError: it cannot be read, or is no such table.
+    """
+    import pandas
+
+    suffix = _suffix(path)
+    if suffix not in TABLES:
+        raise StudyError(
+            f"{path} is no table that can be read: allowed are {', '.join(TABLES)}, each also with "
+            f"{', '.join(PACKED)}; a log needs --pattern"
+        )
+    content = _content(path)
+    if suffix == ".parquet":
+        try:
+            return pandas.read_parquet(io.BytesIO(content))
+        except ImportError:
+            raise StudyError(f"{path}: Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+        except Exception as error:
+            raise StudyError(f"{path} is not valid Parquet: {' '.join(str(error).split())}") from None
+    text = _decoded(content, path)
+    if suffix in (".jsonl", ".ndjson"):
+        records = list(_json_rows(text, path))
+        names = dict.fromkeys(name for record in records for name in record)
+        cells = {name: pandas.Series([record.get(name, "") for record in records], dtype=object) for name in names}
+        return pandas.DataFrame(cells)
+    rows = list(_csv_rows(text, path, suffix))
+    if not rows:
+        raise StudyError(f"{path} is empty: a line with the names of the columns is needed")
+    return pandas.DataFrame(rows[1:], columns=pandas.Index(rows[0], dtype=object), dtype=object)
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return Path(name).suffix
+
+
+def _content(path: Path) -> bytes:
+    """Return what is in a file, unpacked."""
+    most = MOST_BYTES
+    try:
+        content = read_regular(path, most)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror or error}") from None
+    if (unpack := PACKED.get(path.suffix.lower())) is None:
+        return content
+    try:
+        with unpack(io.BytesIO(content)) as file:
+            unpacked: bytes = file.read(most + 1)
+    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+        raise StudyError(f"{path} cannot be unpacked: {error}") from None
+    if len(unpacked) > most:
+        raise StudyError(f"{path} has more than {most:,} bytes when it is unpacked")
+    return unpacked
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise StudyError(f"{path} is not UTF-8 text: line {line} has the byte 0x{content[error.start]:02x}") from None
+
+
+def _csv_rows(text: str, path: Path, suffix: str) -> Iterator[list[str]]:
+    """Yield the rows of a table as text, that of the names of columns first."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
+    width = None
+    try:
+        for count, row in enumerate(reader):
+            if not row:
+                continue
+            if count > MOST_ROWS:
+                raise StudyError(f"{path} has more than {MOST_ROWS:,} rows")
+            width = len(row) if width is None else width
+            if len(row) != width:
+                raise StudyError(f"{path}: line {reader.line_num} has {len(row)} cells, the first line has {width}")
+            yield row
+    except csv.Error as error:
+        raise StudyError(f"{path}: line {reader.line_num} is not valid CSV: {error}") from None
+
+
+def _json_rows(text: str, path: Path) -> Iterator[dict[str, str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        if number > MOST_ROWS:
+            raise StudyError(f"{path} has more than {MOST_ROWS:,} lines")
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise StudyError(f"{path}: line {number} is not valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise StudyError(f'{path}: line {number} is no JSON object, such as {{"seed": 0, "loss": 0.5}}')
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                raise StudyError(
+                    f"{path}: line {number} has more than one value in '{name}', where a number or text is needed"
+                )
+        yield {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the files under a folder by name; links are not followed."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += (Path(place) / name for name in sorted(names) if not name.startswith("."))
+        if len(found) > MOST_FILES:
+            raise StudyError(f"{folder} has more than {MOST_FILES:,} files")
+    return [file for file in found if file.is_file() and not file.is_symlink()]
+
+
+def _place(file: Path, folder: Path) -> dict[str, str]:
+    """Name the policy and the run of a file by where it is."""
+    inside = file.parent.relative_to(folder).as_posix()
+    return {"policy": folder.resolve().name if inside == "." else inside, "run": file.name.split(".")[0]}
+
+
+def _folder(folder: Path, files: list[Path]) -> pandas.DataFrame:
+    """Read the tables of a folder, a run each unless they name runs themselves."""
+    import pandas
+
+    tables = [file for file in files if _suffix(file) in TABLES]
+    if not tables:
+        raise StudyError(f"{folder} has no tables ({', '.join(TABLES)}); logs need --pattern")
+    _check_size(folder, tables)
+    frames = []
+    for file in tables:
+        frame = read_table(file)
+        for name, value in _place(file, folder).items():
+            if name not in frame:
+                frame[name] = value
+        frames.append(frame)
+    return pandas.concat(frames, ignore_index=True)
+
+
+def _check_size(folder: Path, files: list[Path]) -> None:
+    size = sum(file.stat().st_size for file in files)
+    if size > MOST_BYTES:
+        raise StudyError(f"{folder} has {size:,} bytes in its files, at most {MOST_BYTES:,} are read")
+
+
+def _logs(path: Path, pattern: str) -> pandas.DataFrame:
+    """Read the lines of logs that look like a pattern."""
+    import pandas
+
+    line_of = compiled(pattern, ())
+    files = _files(path) if path.is_dir() else [path]
+    _check_size(path, [file for file in files if file.exists()])
+    rows: list[dict[str, str]] = []
+    for file in files:
+        place = _place(file, path) if path.is_dir() else {"policy": path.name.split(".")[0], "run": "0"}
+        lines = _content(file).decode("utf-8", errors="replace").splitlines()
+        matches = (line_of.search(line) for line in lines if len(line) <= LONGEST_LINE)
+        rows += ({**place, **match.groupdict()} for match in matches if match)
+    if not rows:
+        raise StudyError(f"{path} has no line that looks like {pattern!r} in its {len(files):,} files")
+    table = pandas.DataFrame(rows, dtype=object)
+    return table.drop(columns=[name for name in ("steps",) if "step" in table and name in table])
+
+
+def _long(frame: pandas.DataFrame, wide: str, where: str, columns: Columns, metric: str) -> pandas.DataFrame:
+    """Turn a table with a column for each run into one with a row for each value."""
+    import pandas
+
+    name_of = compiled(wide, ("policy", "seed", "run", "task"))
+    matches = {name: name_of.fullmatch(str(name)) for name in frame if len(str(name)) <= LONGEST_LINE // 10}
+    found = {name: match.groupdict() for name, match in matches.items() if match}
+    if not found:
+        shown = ", ".join(f"'{name}'" for name in list(frame)[:10])
+        raise StudyError(f"{where}: no column is named as {wide!r} says; the columns are {shown}")
+    rest = [name for name in frame if name not in found]
+    steps = columns.get("step")
+    kept = [steps] if isinstance(steps, str) else rest
+    if isinstance(steps, str) and steps not in frame:
+        raise StudyError(f"{where}: there is no column named '{steps}'")
+    frames = [frame[kept].assign(**place, **{metric: frame[name]}) for name, place in found.items()]
+    return pandas.concat(frames, ignore_index=True)

@@ -1,0 +1,166 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+import lrbench
+from lrbench.errors import StudyError
+from lrbench.metrics import judge as verdicts_of
+from tests.cli.conftest import Command
+from tests.cli.conftest import lrbench as command  # noqa: F401
+
+
+def scores(seeds: int = 6) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.05, seeds)
+    return {name: mean + shared + rng.normal(0, 0.01, seeds) for name, mean in (("a", 1.0), ("b", 1.1), ("c", 1.0))}
+
+
+def table(by_name: dict[str, np.ndarray], run: str = "seed") -> pandas.DataFrame:
+    rows = [(name, seed, value) for name, values in by_name.items() for seed, value in enumerate(values)]
+    return pandas.DataFrame(rows, columns=["policy", run, "loss"])
+
+
+def test_runs_of_shared_seeds_have_the_verdicts_of_a_study() -> None:
+    (task,) = lrbench.judge(table(scores()), margin=0.02).tasks
+    wanted = verdicts_of(-np.array(list(scores().values())), 0.02)
+    assert task.paired
+    found = {policy.name: policy.verdict for policy in task.policies}
+    assert [found[name].p_good for name in "abc"] == [verdict.p_good for verdict in wanted]
+    assert [found[name].label for name in "abc"] == ["good", "avoid", "good"]
+
+
+def test_runs_that_are_not_named_by_seeds_are_unpaired_unless_they_are_said_to_be_paired() -> None:
+    frame = table(scores(), "run")
+    unpaired, paired = lrbench.judge(frame).tasks[0], lrbench.judge(frame, paired=True).tasks[0]
+    assert (unpaired.paired, paired.paired) == (False, True)
+    of_unpaired, of_paired = unpaired.policies[-1].verdict.p_avoid, paired.policies[-1].verdict.p_avoid
+    assert of_unpaired is not None
+    assert of_paired is not None
+    assert of_unpaired > 10 * of_paired  # the noise that seeds have in common
+
+
+def test_seeds_that_are_not_shared_are_judged_as_unpaired_and_this_is_a_remark() -> None:
+    frame = table(scores())
+    frame.loc[frame.policy == "b", "seed"] += 100
+    (task,) = lrbench.judge(frame).tasks
+    assert not task.paired
+    assert "Some policies share fewer than two seeds, so that all are judged as unpaired." in task.remarks
+
+
+def test_the_baseline_is_compared_with_every_other_policy() -> None:
+    judged = lrbench.judge(table(scores()), against="b", margin=0.02)
+    found = {policy.name: policy.against for policy in judged.tasks[0].policies}
+    assert found["b"] is None
+    assert found["a"] is not None
+    assert found["a"].claim == "better"
+    assert found["a"].difference.mean == pytest.approx(np.mean(scores()["a"] - scores()["b"]))
+    assert [judged.holds(claim) for claim in ("better:a", "good:c", "good:b")] == [True, True, False]
+    worse = lrbench.judge(table(scores()), against="a", margin=0.02)
+    claims = {policy.name: policy.against and policy.against.claim for policy in worse.tasks[0].policies}
+    assert claims == {"a": None, "b": "worse", "c": "same"}
+
+
+def test_a_metric_that_is_better_higher_turns_the_ranking_round() -> None:
+    by_name = scores()
+    assert lrbench.judge(table(by_name), better="higher").tasks[0].policies[0].name == "b"
+    assert lrbench.judge(table(by_name).rename(columns={"loss": "acc"})).tasks[0].policies[0].name == "b"
+
+
+def test_arrays_of_scores_are_unpaired_and_may_have_different_lengths() -> None:
+    (task,) = lrbench.judge({"a": [0.9, 0.91, 0.92], "b": [0.5, 0.51]}, better="higher", margin="1%").tasks
+    assert [(policy.name, policy.n) for policy in task.policies] == [("a", 3), ("b", 2)]
+    assert not task.paired
+
+
+def test_a_diverged_run_makes_its_policy_one_to_avoid() -> None:
+    by_name = scores()
+    by_name["a"][2] = np.nan
+    (task,) = lrbench.judge(table(by_name), against="b").tasks
+    last = task.policies[-1]
+    assert (last.name, last.diverged, last.verdict.label) == ("a", 1, "avoid")
+    assert last.against is not None
+    assert last.against.claim == "undecided"
+
+
+def curves_to(arrivals: dict[str, list[int | None]]) -> pandas.DataFrame:
+    rows = [
+        (policy, seed, step, 0.1 if arrival is not None and step >= arrival else 1.0)
+        for policy, found in arrivals.items()
+        for seed, arrival in enumerate(found)
+        for step in range(0, 101, 5)
+    ]
+    return pandas.DataFrame(rows, columns=["policy", "seed", "step", "loss"])
+
+
+def test_with_a_target_fewer_steps_are_better() -> None:
+    frame = curves_to({"slow": [80, 85, 80, 90], "fast": [20, 25, 20, 15]})
+    (task,) = lrbench.judge(frame, target=0.5).tasks
+    assert [(policy.name, policy.reached) for policy in task.policies] == [("fast", 4), ("slow", 4)]
+    assert task.policies[0].score.mean == 20
+    assert task.policies[0].verdict.label == "good"
+
+
+def test_paired_runs_that_miss_the_target_are_judged_by_signs_and_unpaired_ones_are_not() -> None:
+    frame = curves_to({"never": [None] * 8, "fast": [20, 25, 20, 15, 20, 20, 30, 20]})
+    signs = lrbench.judge(frame, target=0.5).tasks[0]
+    means = lrbench.judge(frame, target=0.5, paired=False).tasks[0]
+    assert [policy.verdict.label for policy in signs.policies] == ["good", "avoid"]
+    assert [policy.verdict.label for policy in means.policies] == ["undecided", "undecided"]
+    assert any("not all do of never" in remark for remark in means.remarks)
+
+
+def test_more_runs_or_less_noise_lower_the_noise_floor() -> None:
+    def floor(runs: int, noise: float) -> float:
+        rng = np.random.default_rng(1)
+        found = lrbench.judge({name: rng.normal(0, noise, runs) for name in "ab"}, better="lower").tasks[0].noise_floor
+        assert found is not None
+        return found.size
+
+    assert floor(5, 1.0) > 2 * floor(50, 1.0)
+    assert floor(5, 1.0) == pytest.approx(10 * floor(5, 0.1), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("claim", "sentence"),
+    [
+        ("best:a", "no claim named 'best'"),
+        ("good:x", "no policy named 'x'"),
+        ("good", "the claim 'good' needs a name"),
+        ("better:a", "needs a baseline"),
+    ],
+)
+def test_a_claim_that_cannot_be_asked_is_refused(claim: str, sentence: str) -> None:
+    with pytest.raises(StudyError, match=sentence):
+        lrbench.judge(table(scores())).holds(claim)
+
+
+def test_the_command_exits_with_1_where_a_claim_cannot_be_made(tmp_path: Path, command: Command) -> None:  # noqa: F811
+    table(scores()).to_csv(tmp_path / "runs.csv", index=False)
+    made = command("judge", "runs.csv", "--against", "b", "--require", "better:a", "--json")
+    failed = command("judge", "runs.csv", "--against", "b", "--require", "better:a", "--require", "good:b")
+    wrong = command("judge", "runs.csv", "--require", "good:nobody")
+    assert made.exit_code == 0
+    assert json.loads(made.stdout)["tasks"][0]["policies"][0]["verdict"] in ("good", "undecided")
+    assert (failed.exit_code, failed.stderr) == (1, "These runs do not show: good:b.\n")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+
+
+def test_an_export_of_a_study_is_judged_as_the_study_is(tmp_path: Path, command: Command) -> None:  # noqa: F811
+    (tmp_path / "tiny.toml").write_text(
+        'seeds = 3\n[task]\nbase = "mnist1d-mlp"\nsteps = 40\neval_every = 20\n'
+        '[[policies]]\npolicy = "FIX(k0=0.1)"\nname = "flat"\n[[policies]]\npolicy = "FIX(k0=0.001)"\nname = "low"\n'
+    )
+    store = ("--store", tmp_path / "s.db")
+    ran = command("run", "tiny.toml", *store, "--workers", "1", "--json")
+    assert command("export", "tiny", *store, "-o", "runs.csv").exit_code == 0
+    judged = command(
+        "judge", "runs.csv", "--metric", "val_top1", "--margin", "0.05", "--column", "policy=name", "--json"
+    )
+    assert judged.exit_code == 0, judged.stderr
+    (mine,) = json.loads(judged.stdout)["tasks"]
+    assert mine["paired"]
+    assert {one["policy"] for one in mine["policies"]} == {"flat", "low"}
+    assert ran.exit_code == 0
