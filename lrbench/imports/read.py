@@ -143,7 +143,8 @@ def _csv_rows(text: str, path: Path, suffix: str) -> Iterator[list[str]]:
     width = None
     try:
         for count, row in enumerate(reader):
-            if not row:
+            is_comment = width is None and len(row) == 1 and row[0].startswith("#")
+            if not row or is_comment:
                 continue
             if count > MOST_ROWS:
                 raise StudyError(f"{path} has more than {MOST_ROWS:,} rows")
