@@ -74,7 +74,7 @@ def opened(browser: Browser, address: str, writing: str) -> Iterator[Callable[[s
 
         def open_page(address: str, width: int = WIDTHS[0]) -> Page:
             context = stack.enter_context(browser.new_context(viewport={"width": width, "height": 800}))
-            context.set_default_timeout(30_000)
+            context.set_default_timeout(180_000)
             context.on("console", lambda message: noise.append(message.text))
             context.on("weberror", lambda error: noise.append(str(error.error)))
             context.on("dialog", dismissed)
