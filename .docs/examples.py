@@ -55,6 +55,7 @@ def output(example: Example) -> str:
         RuntimeError: it fails.
     """
     printed = io.StringIO()
+    os.environ.pop("LRBENCH_STORE", None)
     os.environ["COLUMNS"] = "100"
     with TemporaryDirectory() as folder, chdir(folder), redirect_stdout(printed), redirect_stderr(io.StringIO()):
         for name, content in example.files:
