@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lrbench.policy_search import OneOf as OneOf
     from lrbench.policy_search import Search as Search
     from lrbench.policy_search import Space as Space
+    from lrbench.schedule_check.check import check as check
+    from lrbench.schedule_check.trace import trace as trace
     from lrbench.store import Store as Store
     from lrbench.store import open_store as open_store
     from lrbench.study.study import Study as Study

@@ -36,6 +36,10 @@ class DataError(LRBenchError, ValueError):
     """A data set is missing, unreadable or unusable."""
 
 
+class TraceError(LRBenchError, ValueError):
+    """A trace of learning rates cannot be written or read."""
+
+
 class StudyError(LRBenchError, ValueError):
     """A study file or a question about a study is not valid."""
 

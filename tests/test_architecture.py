@@ -12,7 +12,8 @@ ROOT = Path(lrbench.__file__).parent
 
 ORDER = (
     *("version", "lazy_names", "errors", "registry", "files", "streams", "reproducible", "display"),
-    *("policy", "tasks", "metrics", "store", "engine", "modifiers", "study", "imports", "training"),
+    *("policy", "schedule_check", "tasks", "metrics", "store", "engine", "modifiers"),
+    *("study", "imports", "training"),
     *("lr_range", "advice", "policy_search", "report", "progress", "api", "serve", "cli"),
 )
 """What stands directly in `lrbench/`, lowest first; `lrbench/__init__.py` and `__main__.py` stand above all of it."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lrbench.cli.commands.check import check
 from lrbench.cli.commands.compare import compare
 from lrbench.cli.commands.export import export
 from lrbench.cli.commands.guide import guide
@@ -37,7 +38,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "recommend": recommend,
         "verify": verify,
     },
-    "Look, without training": {"judge": judge, "show": show, "list": list_names, "guide": guide},
+    "Look, without training": {"judge": judge, "show": show, "check": check, "list": list_names, "guide": guide},
     "Ask the store": {
         "status": status,
         "watch": watch,
