@@ -374,11 +374,16 @@ class Task(AnyTask):
         Each of its parameter groups has as `lr_ratio` the ratio of its LR to the policy's.
 
         Raises:
-            TaskError: the optimizer cannot be used with the groups.
+            TaskError: the optimizer is none of torch's, or cannot be used with the groups.
             PolicyError: a group of the optimizer's own has no ratio.
         """
         if not self.groups:
-            return note_ratios(self.optimizer.build(list(weights.values())))
+            built = self.optimizer.build(list(weights.values()))
+            if not isinstance(built, torch.optim.Optimizer):
+                raise TaskError(
+                    f"task '{self.name}': the optimizer function returns a {_kind(built)}, no torch optimizer"
+                )
+            return note_ratios(built)
         budget = Budget(self.steps, self.steps_per_epoch)
         return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), budget)
 
@@ -600,9 +605,9 @@ class Task(AnyTask):
     def _new_optimizer(
         self, where: str, network: nn.Module, weights: Mapping[str, nn.Parameter]
     ) -> torch.optim.Optimizer:
-        optimizer = attempt(f"{where}: the optimizer function fails", self.new_optimizer, network, weights)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise TaskError(f"{where}: the optimizer function returns a {_kind(optimizer)}, not a torch optimizer")
+        optimizer: torch.optim.Optimizer = attempt(
+            f"{where}: the optimizer function fails", self.new_optimizer, network, weights
+        )
         return optimizer
 
 
