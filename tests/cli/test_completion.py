@@ -28,7 +28,7 @@ def completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("lrbench s", ["score", "search", "serve", "show", "status"]),
+        ("lrbench s", ["score", "search", "show", "status", "serve"]),
         ("lrbench list t", ["tasks"]),
         ("lrbench run quick", ["quickstart"]),
         ("lrbench show TRIE", ["TRIEXP"]),
