@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 
-@once_per_task
 def step_flops(task: Task, frozen: frozenset[str] = frozenset()) -> Flops:
     """Count the floating-point operations of one training iteration, forward and backward apart.
 
@@ -25,6 +24,11 @@ def step_flops(task: Task, frozen: frozenset[str] = frozenset()) -> Flops:
 
     Torch's counter counts those of one real batch: matrix products and convolutions, a multiply-add as two operations.
     """
+    return _step_flops(task, frozen)
+
+
+@once_per_task
+def _step_flops(task: Task, frozen: frozenset[str]) -> Flops:
     with deterministic():
         module = task.network()
         for name in frozen:

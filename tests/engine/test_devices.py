@@ -48,14 +48,18 @@ DEEPER = ("resnet32", "resnet56", "resnet34", "resnet101", "resnet152", "vgg13",
 """Models of the same blocks as others, only more of them: they are trained in one precision."""
 
 METHODS = {
+    "DEMON": ["DEMON"],
     "EMA": ["EMA(recompute_bn=True)", "EMA"],
+    "ForecastDrop": ["ForecastDrop(rest=1.0, window=2, warmup=0)"],
     "LAWA": ["LAWA(K=2, every=0.5)"],
     "LearnAndDrop": ["LearnAndDrop(tau=1.0, delta=1.0, window=2, patience=1, warmup=0)"],
     "Lookahead": ["Lookahead(k=2)"],
     "PLP": ["PLP"],
+    "PLPNoise": ["PLPNoise"],
     "PSWA": ["PSWA(p=1.0)", "PSWA(p=1.0, recompute_bn=True, reset_optimizer=True)"],
     "PSWM": ["PSWM(p=1.0)"],
     "PWALKS": ["PWALKS(p=1.0, K=2)"],
+    "SWM": ["SWM(p=1.0)"],
     "SWA": ["SWA(start=0.25, every=0.5)"],
 }
 """Every method, so that it acts within a few iterations."""

@@ -59,8 +59,8 @@ def test_warmups_to_different_rates_share_nothing_but_their_first_iteration(stud
 def test_seeds_tasks_and_modifiers_share_nothing(study: Make, task: Task) -> None:
     other = task.with_(name="other", batch_size=8)
     asked = study("FIX(k0=0.1)", tasks=(task, other), seeds=(0, 1), modifiers=(Variant.of([PLP()]),))
-    # PLP brings its control, which is trained at another learning rate
-    assert [tree.steps for tree in trees(asked)] == [40] * (2 * 2 * 3)
+    # PLP brings its controls: another learning rate, and noise in place of its predictions
+    assert [tree.steps for tree in trees(asked)] == [40] * (2 * 2 * 4)
 
 
 def test_what_only_watches_rides_along(study: Make) -> None:

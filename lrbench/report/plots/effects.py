@@ -26,7 +26,7 @@ COLUMNS = 4
 NOTHING = 1e-9
 """Changes of a score that are smaller than this are none."""
 
-MODIFIER, POLICY = 34, 22
+MODIFIER, POLICY, AXIS = 34, 22, 20
 """How many characters of a name stand on a line."""
 
 
@@ -79,7 +79,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
         panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
-        axes.set_xlabel(f"change of {score_label(policies)}", fontsize=9, color=INK, parse_math=False)
+        axes.set_xlabel(fitted(f"change of {score_label(policies)}", AXIS), fontsize=9, color=INK, parse_math=False)
         axes.tick_params(labelbottom=True)
     said = "test score with minus without, paired by seed, and its 95% interval"
     if len(names) > len(drawn):
