@@ -36,7 +36,7 @@ def test_a_study_that_was_stopped_goes_on_where_it_stood_in_another_server(tmp_p
         first.close()
         reached = step()
         assert first.states() == [{"name": "long", "state": "stopped", "says": ""}]
-        assert store.coordinators() == ()
+        wait(lambda: store.coordinators() == ())
 
         second = Jobs(tmp_path / "studies", options, location)
         assert second.states() == [{"name": "long", "state": "stopped", "says": ""}]
