@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lrbench.tasks.augment import RandomCrop as RandomCrop
     from lrbench.tasks.augment import register_augmentation as register_augmentation
     from lrbench.tasks.data import Data as Data
-    from lrbench.tasks.data import RawData as RawData
-    from lrbench.tasks.data import Split as Split
     from lrbench.tasks.groups import Groups as Groups
     from lrbench.tasks.limits import Precision as Precision
     from lrbench.tasks.make import TaskLike as TaskLike
@@ -39,11 +37,13 @@ if TYPE_CHECKING:
     from lrbench.tasks.optimizers import RMSprop as RMSprop
     from lrbench.tasks.optimizers import register_optimizer as register_optimizer
     from lrbench.tasks.plugins import load_plugin as load_plugin
+    from lrbench.tasks.raw_data import RawData as RawData
     from lrbench.tasks.registry import register_dataset as register_dataset
     from lrbench.tasks.registry import register_model as register_model
     from lrbench.tasks.registry import register_task as register_task
     from lrbench.tasks.settings import Choice as Choice
     from lrbench.tasks.settings import TaskSettings as TaskSettings
+    from lrbench.tasks.split import Split as Split
     from lrbench.tasks.table import settings_from_dict as settings_from_dict
     from lrbench.tasks.table import task_from_dict as task_from_dict
     from lrbench.tasks.task import Task as Task

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from lrbench.errors import LRBenchError
 from lrbench.files import replace_file, user_path
-from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.fingerprint import text_digest
+from lrbench.tasks.raw_data import RawData
+from lrbench.tasks.split import Split
 
 FORMAT = 1
 

@@ -4,117 +4,31 @@ In memory, images stay uint8 [N, C, H, W] until a batch is decoded; other inputs
 [N, ...]. What datasets give is used as it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
-from lrbench.tasks.dataset_fingerprint import dataset_fingerprint
+from lrbench.tasks.arrays import (
+    Arrays,
+    as_split,
+    channel_statistics,
+    count_classes,
+    describe,
+    is_integer,
+)
 from lrbench.tasks.fingerprint import array_digest, text_digest
-from lrbench.tasks.loader import Loader, Samples
-from lrbench.tasks.map_style import SampleWeights, check_dataset, class_names_of, labels_of, weights_of
+from lrbench.tasks.map_style import SampleWeights, labels_of, weights_of
 from lrbench.tasks.mapped_arrays import MappedArrays, is_on_disk
-from lrbench.tasks.nested import mapped, shapes
-from lrbench.tasks.split import LoadedSplit
-from lrbench.tasks.split import Split as Split
+from lrbench.tasks.raw_data import RawData, check_labels, check_raw
+from lrbench.tasks.split import Split
 from lrbench.tasks.validation import HELD_OUT, Validation, split_indices
-
-Arrays = tuple[Any, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class RawData:
-    """The arrays of a dataset before the validation split is held out, and the classes.
-
-    `class_names` are the names of the labels 0, 1, ...; they are shown, and change no number. With `known_as_numbers`,
-    integer inputs have the digest of the float32 numbers that they equal, as which earlier versions trained on them:
-    so stored runs keep their keys.
-    """
-
-    train: Split
-    test: Split
-    num_classes: int | None
-    val: Split | None = None
-    class_names: tuple[str, ...] | None = None
-    known_as_numbers: bool = False
-    target: str | int | None = None
-
-    @classmethod
-    def of_datasets(
-        cls,
-        train: Any,
-        test: Any,
-        val: Any = None,
-        *,
-        train_evaluated: Any = None,
-        target: str | int | None = None,
-        num_classes: int | None = None,
-        class_names: Sequence[str] | None = None,
-        collate: Callable[[list[Any]], Any] = default_collate,
-        loader_workers: int = 0,
-        version: str | None = None,
-    ) -> "RawData":
-        """Check datasets, and make data that loads their samples; the arguments are as for `Data.from_datasets`.
-
-        Raises:
-            DataError: a dataset or a setting cannot be used.
-        """
-        given = {"train": train, "evaluated train": train_evaluated, "val": val, "test": test}
-        datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
-        for name, dataset in datasets.items():
-            check_dataset(dataset, name)
-        if train_evaluated is not None and len(train_evaluated) != len(train):
-            lengths = f"{len(train_evaluated):,} samples, and train has {len(train):,}"
-            raise DataError(f"train_evaluated has {lengths}: it must have the same samples")
-        if type(loader_workers) is not int or loader_workers < 0:
-            raise DataError(f"loader_workers = {loader_workers!r} must be an integer from 0 on")
-        if not callable(collate):
-            raise DataError(f"collate = {collate!r} must be a function of a list of samples")
-        names = class_names_of(train, target) if class_names is None and num_classes is None else class_names
-        loader = Loader(Samples(datasets, collate, version), loader_workers)
-        evaluated = {"train": "train" if train_evaluated is None else "evaluated train"}
-        splits = {}
-        for name, dataset in datasets.items():
-            splits[name] = LoadedSplit(loader, name, evaluated.get(name, name), torch.arange(len(dataset)))
-            splits[name].first(1)
-        return cls(
-            splits["train"],
-            splits["test"],
-            len(names) if names and num_classes is None else num_classes,
-            splits.get("val"),
-            None if names is None else tuple(names),
-            target=target,
-        )
-
-    @property
-    def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The arrays by name (`train-inputs`, `train-targets`, ...), sharing memory with splits; none of datasets."""
-        splits = {"train": self.train, "val": self.val, "test": self.test}
-        return {
-            f"{name}-{part}": getattr(split, part).numpy()
-            for name, split in splits.items()
-            if split is not None and split.in_memory
-            for part in ("inputs", "targets")
-        }
-
-    @cached_property
-    def digests(self) -> Mapping[str, str]:
-        """A digest of each array's type, shape and bytes, by name; one of all datasets and of what makes batches."""
-        if isinstance(self.train, LoadedSplit):
-            samples = self.train.loader.samples
-            return {
-                "datasets": dataset_fingerprint((dict(samples.datasets), samples.collate, self.target), samples.version)
-            }
-        known = {name: self.known_as_numbers and name.endswith("inputs") for name in self.arrays}
-        return {name: array_digest(_as_numbers(array) if known[name] else array) for name, array in self.arrays.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -375,153 +289,3 @@ class Data(Readable):
             return None
         shape = (-1, *(1 for _ in self.input_shape[1:]))
         return (1 / (255 * self.std)).reshape(shape), (-self.mean / self.std).reshape(shape)
-
-
-def as_split(arrays: Arrays, where: str) -> Split:
-    """Make a split of tensors, NumPy arrays or sequences, in the types that lrbench trains on."""
-    if not isinstance(arrays, Sequence) or len(arrays) != 2:
-        raise DataError(f"the {where} data must be a pair (inputs, targets), not {type(arrays).__name__}")
-    inputs, targets = as_tensor(arrays[0], f"{where} inputs"), as_tensor(arrays[1], f"{where} targets")
-    if inputs.dtype != torch.uint8:
-        inputs = inputs.to(torch.int64 if is_integer(inputs) else torch.float32)
-    targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
-    return Split(inputs.contiguous(), targets.contiguous())
-
-
-def as_tensor(array: Any, where: str) -> Tensor:
-    """Copy an array to the CPU, so that no later change of the caller's array reaches the data."""
-    if isinstance(array, Tensor):
-        if array.is_complex():
-            raise DataError(f"the {where} must be numbers, not a tensor of type {array.dtype}")
-        if array.dtype not in (torch.uint16, torch.uint32, torch.uint64):
-            return array.detach().cpu().clone()
-        array = array.cpu().numpy()
-    try:
-        values: NDArray[Any] = np.array(array)
-    except ValueError as error:
-        raise DataError(f"the {where} are not one array: {error}") from error
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"the {where} must be numbers, not an array of type {values.dtype}")
-    if values.dtype.kind == "u" and values.dtype != np.uint8:
-        if values.size and int(values.max()) > np.iinfo(np.int64).max:
-            raise DataError(f"the {where} have the integer {int(values.max())}, which is beyond int64")
-        values = values.astype(np.int64)
-    if values.dtype == np.longdouble:
-        values = values.astype(np.float64)
-    return torch.from_numpy(values)
-
-
-def is_integer(inputs: Tensor) -> bool:
-    """Return whether inputs are integers that are no images."""
-    return not inputs.is_floating_point() and inputs.dtype not in (torch.uint8, torch.bool)
-
-
-def count_classes(targets: Tensor | None, num_classes: int | None) -> int | None:
-    """Return the number of classes of integer targets [N]; None for others, which are no class labels."""
-    if (
-        targets is None
-        or targets.is_floating_point()
-        or targets.ndim != 1
-        or num_classes is not None
-        or not len(targets)
-    ):
-        return num_classes
-    return int(targets.max()) + 1
-
-
-def check_raw(raw: RawData) -> None:
-    """Check that arrays can be trained on.
-
-    Raises:
-        DataError: the first reason why they cannot.
-    """
-    if raw.num_classes is not None and type(raw.num_classes) is not int:
-        raise DataError(f"num_classes = {raw.num_classes!r} must be an integer")
-    if raw.class_names is not None:
-        if len(raw.class_names) != raw.num_classes:
-            raise DataError(f"class_names has {len(raw.class_names)} names where num_classes = {raw.num_classes}")
-        unnamed = [name for name in raw.class_names if not isinstance(name, str)]
-        if unnamed:
-            raise DataError(f"class_names has {unnamed[0]!r}, which must be text")
-    for where, split in (("train", raw.train), ("val", raw.val), ("test", raw.test)):
-        if split is not None and split.in_memory:
-            check_split(split, where, raw.train, raw.num_classes)
-
-
-def check_split(split: Split, where: str, train: Split, num_classes: int | None) -> None:
-    inputs, targets = split.inputs, split.targets
-    if inputs.ndim < 2:
-        raise DataError(f"the {where} inputs have shape {list(inputs.shape)}; they must be [N, ...]")
-    if len(inputs) == 0:
-        raise DataError(f"the {where} split is empty")
-    if targets.ndim == 0 or len(targets) != len(inputs):
-        shape = list(targets.shape)
-        raise DataError(f"the {where} split has {len(inputs)} inputs but its targets have shape {shape}")
-    if describe(inputs) != describe(train.inputs):
-        raise DataError(
-            f"the {where} inputs are {describe(inputs)} each while the train inputs are {describe(train.inputs)}"
-        )
-    if num_classes is None and describe(targets) != describe(train.targets):
-        found, expected = describe(targets), describe(train.targets)
-        raise DataError(f"the {where} targets are {found} each while the train targets are {expected}")
-    for what, tensor in (("inputs", inputs), ("targets", targets)):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            first = int((~torch.isfinite(tensor)).flatten(1 if tensor.ndim > 1 else 0).nonzero()[0, 0])
-            raise DataError(f"the {where} {what} are not finite (first at sample {first})")
-    if num_classes is not None:
-        check_labels(targets, where, num_classes)
-
-
-def check_labels(targets: Tensor | None, where: str, num_classes: int) -> None:
-    if targets is None:
-        raise DataError(f"the {where} targets are no class labels, which must be integers [N]")
-    if targets.is_floating_point() or targets.ndim != 1:
-        raise DataError(f"the {where} targets are {describe(targets)} each; class labels must be integers [N]")
-    if num_classes < 2:
-        raise DataError(f"the data has {num_classes} class; a classification needs at least 2")
-    wrong = ((targets < 0) | (targets >= num_classes)).nonzero()
-    if len(wrong):
-        first = int(wrong[0, 0])
-        raise DataError(
-            f"the {where} label {int(targets[first])} (sample {first}) is out of range; "
-            f"labels must be 0..{num_classes - 1}"
-        )
-
-
-def describe(batch: Any) -> str:
-    """Write the type and the shape of a sample of a batch."""
-    if isinstance(batch, Tensor):
-        return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape[1:])}"
-    return shapes(mapped(lambda tensor: tensor[0], batch))
-
-
-def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
-    """Return integers as float32, where that changes none of them; other arrays as they are."""
-    if array.dtype.kind not in "iu" or array.dtype == np.uint8:
-        return array
-    numbers = array.astype(np.float32)
-    return numbers if np.array_equal(numbers.astype(np.float64), array.astype(np.float64)) else array
-
-
-def channel_statistics(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """Compute mean and population std per channel (dimension 1 of [N, C, ...]; all of [N, F]) of uint8 inputs / 255.
-
-    They are computed from the exact histogram of the 256 values, so that the order of a sum changes nothing. A constant
-    channel has std 1. Other inputs have none. The inputs come in chunks.
-    """
-    histograms: Tensor | None = None
-    for inputs in chunks:
-        if inputs.dtype != torch.uint8:
-            return None, None
-        channels = [inputs] if inputs.ndim == 2 else [inputs[:, c] for c in range(inputs.shape[1])]
-        found = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels])
-        histograms = found if histograms is None else histograms + found
-    if histograms is None:
-        return None, None
-    counts = histograms.double()
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    weights = counts / counts.sum(dim=1, keepdim=True)
-    mean = weights @ levels
-    variance = (weights * (levels - mean[:, None]) ** 2).sum(dim=1)
-    std = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
-    return mean.float(), std.float()

@@ -11,8 +11,9 @@ from lrbench.reproducible import surroundings_kept
 from lrbench.tasks import registry
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.cache import load_cached
-from lrbench.tasks.data import Data, RawData
+from lrbench.tasks.data import Data
 from lrbench.tasks.models.registered import RegisteredModel
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.settings import Choice, TaskSettings
 from lrbench.tasks.table import Table, choice_of, settings_from_dict, task_from_dict
 from lrbench.tasks.task import Task

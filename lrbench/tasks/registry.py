@@ -17,7 +17,7 @@ from lrbench.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-    from lrbench.tasks.data import RawData
+    from lrbench.tasks.raw_data import RawData
     from lrbench.tasks.settings import TaskSettings
     from lrbench.tasks.training_function import TrainingFunction
 

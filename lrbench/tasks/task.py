@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parameter import UninitializedParameter
 
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
@@ -21,30 +20,25 @@ from lrbench.reproducible import deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
-from lrbench.tasks.data import Data, is_integer
-from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
+from lrbench.tasks.data import Data
+from lrbench.tasks.fingerprint import fingerprint, package_of, text_digest
 from lrbench.tasks.groups import Groups
-from lrbench.tasks.library_optimizers import LibraryOptimizer
 from lrbench.tasks.limits import (
     ALL,
     DIVERGENCE_FACTOR,
     CurveSamples,
     Precision,
-    check_budget,
-    check_curve_samples,
-    check_numerics,
     curve_samples_for,
     eval_every_for,
 )
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.models.registered import RegisteredModel
-from lrbench.tasks.nested import logits_of, moved, shapes
 from lrbench.tasks.optimizer_state import note_ratios
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
-from lrbench.tasks.probe import attempt, backpropagate, check_network, check_optimizer
 from lrbench.tasks.split import Batch, Split
 from lrbench.tasks.table import Table, augmentations_of, choice_of, mixtures_of, optimizer_of
+from lrbench.tasks.task_checks import check_augmentation, check_model, check_settings, materialized, type_name
 
 DEFAULT_OPTIMIZER = SGD()
 
@@ -206,12 +200,13 @@ class Task(AnyTask):
         settle = object.__setattr__
         for key, value in settled.items():
             settle(self, key, value)
-        self._check_settings()
+        check_settings(self)
         if self.eval_every == 0:
             settle(self, "eval_every", eval_every_for(self.steps))
         with deterministic():
-            self._check_augmentation()
-            self._check_model()
+            check_augmentation(self)
+            for key, found in check_model(self).items():
+                settle(self, key, found)
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         better = "" if self.better == "higher" else ", lower is better"
@@ -365,7 +360,7 @@ class Task(AnyTask):
         groups need no gradients.
         """
         network = self.model().to(self.device)
-        network = _materialized(network, lambda: self.data.decode(self.data.train.first(2).inputs))
+        network = materialized(network, lambda: self.data.decode(self.data.train.first(2).inputs))
         return self.groups.freeze(network).train()
 
     def new_optimizer(self, network: nn.Module, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
@@ -381,7 +376,7 @@ class Task(AnyTask):
             built = self.optimizer.build(list(weights.values()))
             if not isinstance(built, torch.optim.Optimizer):
                 raise TaskError(
-                    f"task '{self.name}': the optimizer function returns a {_kind(built)}, no torch optimizer"
+                    f"task '{self.name}': the optimizer function returns a {type_name(built)}, no torch optimizer"
                 )
             return note_ratios(built)
         budget = Budget(self.steps, self.steps_per_epoch)
@@ -455,161 +450,6 @@ class Task(AnyTask):
         except TaskError as error:
             raise TaskError(f"task '{self.name}', {part}: {error}") from error
 
-    def _check_settings(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise TaskError(f"task: name = {self.name!r} must be a text")
-        where = f"task '{self.name}'"
-        every = None if self.eval_every == 0 else self.eval_every
-        check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=every)
-        check_numerics(where, self)
-        if self.label_smoothing and self.loss is not F.cross_entropy:
-            raise TaskError(
-                f"{where}: label_smoothing = {self.label_smoothing} needs torch's cross_entropy as the loss; others "
-                "have their own, such as nn.CrossEntropyLoss(label_smoothing=0.1)"
-            )
-        check_curve_samples(where, self.curve_samples)
-        if self.batch_size > len(self.data.train):
-            raise TaskError(
-                f"{where}: batch_size = {short_repr(self.batch_size)} is larger than the train split of "
-                f"{len(self.data.train)} samples"
-            )
-        if not isinstance(self.optimizer, OptimizerSpec):
-            raise TaskError(f"{where}: optimizer = {self.optimizer!r} must be a specification such as SGD()")
-        self.groups.check(self.optimizer, Budget(self.steps, self.steps_per_epoch))
-        if isinstance(self.model, nn.Module):
-            raise TaskError(f"{where}: model must be a function that builds the network, not a network")
-        changes = (*(("augment", each) for each in self.augment), *(("mix", each) for each in self.mix))
-        for part, function in (("model", self.model), ("loss", self.loss), *changes):
-            if not callable(function):
-                raise TaskError(f"{where}: {part} = {function!r} must be a function")
-        if self.augment and len(self.data.input_shape) != 3:
-            shape = list(self.data.input_shape)
-            raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}")
-        if self.metric is not None and self.metric != LOSS and not isinstance(self.metric, Metric):
-            raise TaskError(f'{where}: metric = {self.metric!r} must be a Metric(name, function, chance) or "{LOSS}"')
-        if self.metric is None and self.data.num_classes is None:
-            labels = "" if self.data.in_memory else "; where they are, give the data num_classes"
-            raise TaskError(
-                f"{where}: targets that are no class labels need a metric=Metric(name, function, chance), "
-                f'or metric="{LOSS}"{labels}'
-            )
-
-    def _check_augmentation(self) -> None:
-        """Two samples through the augmentation."""
-        if not self.augment:
-            return
-        batch = moved(self.data.train.first(2).inputs, "cpu")
-        expected = f"{_dtype(batch)} {list(batch.shape)}"
-        for augment in self.augment:
-            name = getattr(augment, "__name__", None) or _kind(augment)
-            where = f"task '{self.name}': the augmentation {name}"
-            found = attempt(f"{where} fails on a batch {expected}", augment, batch, torch.Generator().manual_seed(0))
-            if not isinstance(found, Tensor):
-                raise TaskError(f"{where} returns a {_kind(found)} where a batch {expected} is needed")
-            if found.dtype != batch.dtype or found.shape != batch.shape:
-                raise TaskError(
-                    f"{where} returns a batch {_dtype(found)} {list(found.shape)} where it was given one {expected}: "
-                    "type and shape must stay"
-                )
-
-    def _check_model(self) -> None:
-        """Two samples through the model, the loss and the optimizer's making; two steps where some of it is foreign."""
-        where = f"task '{self.name}'"
-        samples = self.data.train.first(2)
-        inputs, targets = (moved(part, "cpu") for part in (self.data.decode(samples.inputs), samples.targets))
-        with torch.no_grad():
-            network = self._new_network(where)
-            failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}"
-            if isinstance(inputs, Tensor) and is_integer(inputs):
-                failing += " of integers, which must be floating-point inputs where they are no ids"
-            outputs = attempt(failing, network.train(), inputs)
-        self._check_outputs(where, outputs, targets, len(samples.indices))
-        given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
-        loss = attempt(f"{where}: the loss fails on {given}", self.loss, outputs, targets)
-        if not isinstance(loss, Tensor) or loss.ndim != 0:
-            raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
-        for mixture in self.mix:
-            self._check_mixture(where, mixture, outputs, inputs, targets)
-        named = self.groups.freeze(network).named_parameters()
-        weights = {name: weight for name, weight in named if weight.requires_grad}
-        if not weights:
-            raise TaskError(f"{where}: the model has no parameters to train")
-        parts: list[Any] = [*network.modules(), self.loss, *self.augment]
-        if not all(from_library(module_of(part)) for part in (*network.modules(), self.loss)):
-
-            def anew() -> nn.Module:
-                return _materialized(self._new_network(where), lambda: inputs)
-
-            check_network(where, anew, self.loss, (inputs, targets), self._held)
-        foreign = isinstance(self.optimizer, CustomOptimizer | LibraryOptimizer)
-        if self.groups or foreign or package_of(self.optimizer) != "lrbench":
-            optimizer = self._new_optimizer(where, network, weights)
-            parts.append(optimizer)
-            backpropagate(where, network, self.loss, (inputs, targets), 0)
-
-            def build(copies: list[nn.Parameter]) -> torch.optim.Optimizer:
-                return self._new_optimizer(where, network, dict(zip(weights, copies, strict=True)))
-
-            more = check_optimizer(where, build, list(weights.values()))
-            object.__setattr__(self, "keeps_more_than_state", more and package_of(optimizer) != "torch")
-        object.__setattr__(self, "draws_elsewhere", any(package_of(part) not in OF_TORCH_OR_OURS for part in parts))
-
-    def _check_outputs(self, where: str, outputs: Any, targets: Any, samples: int) -> None:
-        """Check that outputs are what scores need; where only the loss is given them, they may be anything."""
-        if self.data.in_memory and not isinstance(outputs, Tensor):
-            raise TaskError(f"{where}: the model returns a {_kind(outputs)} where a tensor is needed")
-        if self.data.num_classes is None:
-            return
-        logits, expected = logits_of(outputs), [samples, self.data.num_classes]
-        if not isinstance(logits, Tensor):
-            raise TaskError(
-                f"{where}: the model returns a {_kind(outputs)} where a tensor or one as `logits` is needed"
-            )
-        if list(logits.shape) != expected:
-            raise TaskError(f"{where}: the model's output has shape {list(logits.shape)}; {expected} is needed")
-        labels = attempt(f"{where}: a batch {shapes(targets)} has no {self.data.target!r}", self.data.scored, targets)
-        if not isinstance(labels, Tensor) or labels.is_floating_point() or list(labels.shape) != [samples]:
-            name = "target=" if self.data.target is None else f"target={self.data.target!r}"
-            raise TaskError(
-                f"{where}: the class labels of a batch of {samples} are {shapes(labels)}, which must be integers "
-                f"[{samples}]; {name} names them in a batch that is no pair"
-            )
-
-    def _check_mixture(self, where: str, mixture: Mixture, outputs: Any, inputs: Any, targets: Any) -> None:
-        """Two samples, their class labels as probabilities, through a mixture and the training loss."""
-        where = f"{where}: the mixture {getattr(mixture, '__name__', None) or _kind(mixture)}"
-        if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor):
-            raise TaskError(f"{where} needs batches of two tensors, not of a {_kind(inputs)} and a {_kind(targets)}")
-        soft = self.as_probabilities(targets)
-        given = f"inputs {_dtype(inputs)} {shapes(inputs)} and targets {_dtype(soft)} {shapes(soft)}"
-        found = attempt(f"{where} fails on {given}", mixture, inputs, soft)
-        parts = found if isinstance(found, tuple | list) else ()
-        if [part.shape for part in parts if isinstance(part, Tensor)] != [inputs.shape, soft.shape]:
-            raise TaskError(f"{where} must return the like of {given}, not {shapes(found)}")
-        attempt(f"{where}: the loss fails on its targets", self.train_loss, outputs, parts[1])
-
-    def _held(self) -> str:
-        """Digest what the code of model and loss holds; empty where that has no identity or a version stands for it."""
-        try:
-            return "" if self.version is not None else fingerprint((self.model, self.loss))
-        except TaskError:
-            return ""
-
-    def _new_network(self, where: str) -> nn.Module:
-        seed_generators(0, torch.device("cpu"))
-        network = attempt(f"{where}: the model function fails", self.model)
-        if not isinstance(network, nn.Module):
-            raise TaskError(f"{where}: the model function returns a {_kind(network)} where an nn.Module is needed")
-        return network
-
-    def _new_optimizer(
-        self, where: str, network: nn.Module, weights: Mapping[str, nn.Parameter]
-    ) -> torch.optim.Optimizer:
-        optimizer: torch.optim.Optimizer = attempt(
-            f"{where}: the optimizer function fails", self.new_optimizer, network, weights
-        )
-        return optimizer
-
 
 def _data(given: Data | str | Table) -> Data:
     if isinstance(given, Data):
@@ -621,28 +461,12 @@ def _data(given: Data | str | Table) -> Data:
     return load_data(given)
 
 
-def _materialized(network: nn.Module, inputs: Callable[[], Tensor]) -> nn.Module:
-    """The network, its lazy layers given their shapes by a forward pass in eval mode."""
-    if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
-        with torch.no_grad():
-            network.eval()(inputs())
-    return network
-
-
 def _as_float(value: Any) -> Any:
     """Return a whole number as a float, so that 1 and 1.0 are the same setting."""
     return float(value) if isinstance(value, int) else value
 
 
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def _called(part: Any) -> str:
     """Name a part of a task: a function by its name, a specification as it is written, others by their type."""
     text = str(getattr(part, "__name__", part))
-    return _kind(part) if " at 0x" in text else text
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
+    return type_name(part) if " at 0x" in text else text

@@ -22,9 +22,10 @@ from lrbench.reproducible import callers_generators
 from lrbench.store import SCHEMA_VERSION, Segment, StudyRecord, open_store
 from lrbench.store.migrations import MIGRATIONS
 from lrbench.study.results import results
-from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.mnist1d import mnist1d, no_sources
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import Registration, datasets
+from lrbench.tasks.split import Split
 from tests.registries import forget_registrations
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lrbench.errors import DataError
-from lrbench.tasks.data import RawData
 from lrbench.tasks.datasets.mnist1d import mnist1d
 from lrbench.tasks.make import DEFAULT_DATA_ROOT, load_data, load_task, read_dataset
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import datasets
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from lrbench.errors import DataError, one_line
-from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files, torchvision_download
 from lrbench.tasks.datasets.plain_pickle import Array, read_plain_pickle
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
+from lrbench.tasks.split import Split
 
 CIFAR10_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 CIFAR100_FILES = ("train", "test")

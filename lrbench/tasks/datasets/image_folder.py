@@ -13,8 +13,9 @@ from torch.utils.data import Dataset
 
 from lrbench.errors import DataError, one_line
 from lrbench.files import user_path
-from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
+from lrbench.tasks.split import Split
 from lrbench.tasks.transforms import transforms_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from lrbench.errors import DataError
-from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files, torchvision_download
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import Sources, register_dataset
+from lrbench.tasks.split import Split
 
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from lrbench.reproducible import callers_generators
-from lrbench.tasks.data import RawData, Split
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
+from lrbench.tasks.split import Split
 
 
 def no_sources(root: Path, *, download: bool, **options: Any) -> tuple[Path, ...]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lrbench.errors import DataError, did_you_mean, one_line
 from lrbench.files import user_path
-from lrbench.tasks.data import RawData, as_split, count_classes
+from lrbench.tasks.arrays import as_split, count_classes
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")

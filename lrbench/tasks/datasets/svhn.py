@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from lrbench.errors import DataError, one_line
-from lrbench.tasks.data import RawData, Split
 from lrbench.tasks.datasets.files import required_files
 from lrbench.tasks.datasets.mat import read_mat_arrays
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
+from lrbench.tasks.split import Split
 
 FILES = ("train_32x32.mat", "test_32x32.mat")
 
