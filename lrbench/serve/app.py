@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -26,12 +27,13 @@ from lrbench.serve.guide import rendered, titles
 from lrbench.serve.home import HomeWatch, Summaries
 from lrbench.serve.jobs import Jobs
 from lrbench.serve.live import StudyWatch
+from lrbench.store import open_store
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from lrbench.store import Store
+    from lrbench.store import Merged, Store
 
 FOLDER = Path(__file__).parent
 FILES = {
@@ -46,6 +48,9 @@ YEAR = "public, max-age=31536000, immutable"
 
 MOST_BYTES = 2**20
 """The largest body of a request."""
+
+MOST_OF_A_STORE = 2**33
+"""The largest file of a store that is merged, in bytes."""
 
 
 def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlette:
@@ -134,8 +139,19 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         named.forget(given["name"])
         return named.listed()
 
+    async def merge(request: Request) -> Response:
+        with TemporaryDirectory(prefix="lrbench-") as folder:
+            file = Path(folder) / "other.db"
+            with file.open("wb") as written:
+                async for part in request.stream():
+                    if written.tell() + len(part) > MOST_OF_A_STORE:
+                        raise LRBenchError(f"a store that is merged may have {MOST_OF_A_STORE:,} bytes")
+                    written.write(part)
+            return JSONResponse((await run_in_threadpool(_merged, store, file))._asdict())
+
     def started(queue: Jobs) -> list[Route]:
         return [
+            Route("/merge", merge, methods=["POST"]),
             _change("/named", save),
             _change("/named/forget", forget),
             _change("/plan", lambda given: queue.plan(*study_file(given))),
@@ -181,6 +197,19 @@ def beside(store: Store, name: str) -> Path:
     """Return the path of what the page keeps beside a store, such as `runs.db.policies.toml`."""
     own = store.checkpoints.path
     return own.with_name(f"{own.name.removesuffix('.checkpoints')}.{name}")
+
+
+def _merged(store: Store, file: Path) -> Merged:
+    """Merge the file of another store.
+
+    Raises:
+        StoreError: it is no store, or has something that lrbench did not write.
+    """
+    try:
+        with open_store(file, must_exist=True) as other:
+            return store.merge(other)
+    except StoreError as error:
+        raise LRBenchError(str(error).replace(str(file), "that was given")) from error
 
 
 def _change(path: str, act: Callable[[dict[str, Any]], object]) -> Route:

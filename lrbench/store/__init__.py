@@ -13,6 +13,7 @@ from lrbench.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from lrbench.store.lease import Lease as Lease
+    from lrbench.store.merge import Merged as Merged
     from lrbench.store.open import open_store as open_store
     from lrbench.store.open import store_exists as store_exists
     from lrbench.store.records import ENDED as ENDED

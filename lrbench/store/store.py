@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import from_text
 from lrbench.store.lease import LEASE_SECONDS, Lease, living
+from lrbench.store.merge import Merged, merge_runs, merge_studies
 from lrbench.store.records import (
     ASKED_IN_PARTS,
     EVALUATION,
@@ -36,7 +36,7 @@ from lrbench.store.records import (
     StudySlot,
     StudyTotals,
 )
-from lrbench.store.tables import evaluations, is_exact_enough, leases, runs, slots, studies
+from lrbench.store.tables import evaluations, is_exact_enough, leases, runs, slots, studies, study_slots
 
 
 class Store(Readable):
@@ -200,6 +200,21 @@ class Store(Readable):
                 self.checkpoints.delete(row.checkpoint)
         return len(own)
 
+    def merge(self, other: Store) -> Merged:
+        """Copy the studies of another store, and its runs that have ended, that this store has not.
+
+        Runs that this store has ended stay as they are. A study of another content than one of the same name is
+        another version, and the name goes on to mean this store's own.
+
+        Returns:
+            The numbers of studies and runs that are new.
+
+        Raises:
+            StoreError: the other store has something that lrbench did not write.
+        """
+        copied = merge_runs(self._database, other._database)
+        return Merged(merge_studies(self._database, other._database), copied)
+
     # Reading -------------------------------------------------------------------------------------------------------
 
     @patient
@@ -284,7 +299,7 @@ class Store(Readable):
         wanted = self.entry(study).id
         with self._database.reading() as connection:
             definition = connection.scalar(sa.select(studies.c.definition).where(studies.c.id == wanted))
-            return StudyRecord.model_validate_json(str(definition)), _slots(connection, wanted)
+            return StudyRecord.model_validate_json(str(definition)), study_slots(connection, wanted)
 
     def study_runs(
         self, study: int | str, status: Status | None = None, at_most: int | None = None
@@ -415,11 +430,6 @@ def _own_runs(family: Sequence[int]) -> sa.Select[Any]:
     return sa.select(slots.c.run).where(slots.c.study.in_(family), slots.c.run.not_in(others))
 
 
-def _slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:
-    columns = [slots.c[field.name] for field in fields(StudySlot)]
-    return tuple(StudySlot(*row) for row in connection.execute(sa.select(*columns).where(slots.c.study == study)))
-
-
 def _answering(
     connection: sa.Connection, rows: Sequence[sa.Row[Any]], record: StudyRecord, asked: Collection[StudySlot]
 ) -> int | None:
@@ -445,7 +455,7 @@ def _keeps_confirmation(record: StudyRecord, older: StudyRecord, same_runs: bool
 
 def _lasting(connection: sa.Connection, row: sa.Row[Any]) -> set[StudySlot]:
     """Read the slots of a study without its confirmation, which depends on how the others end."""
-    return {slot for slot in _slots(connection, row.id) if slot.stage != "confirm"}
+    return {slot for slot in study_slots(connection, row.id) if slot.stage != "confirm"}
 
 
 def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[str, Scores]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import fields
 
 import sqlalchemy as sa
 
 from lrbench.errors import StoreError
 from lrbench.store.dialects import Database, refuses_writing
 from lrbench.store.migrations import MIGRATIONS
+from lrbench.store.records import StudySlot
 
 SCHEMA_VERSION = 5
 
@@ -94,6 +96,12 @@ leases = sa.Table(
     sa.Column("run", sa.String(32), primary_key=True),
     sa.Column("owner", sa.String(32), nullable=False, index=True),
 )
+
+
+def study_slots(connection: sa.Connection, study: int) -> tuple[StudySlot, ...]:
+    """Read the slots of a study."""
+    columns = [slots.c[field.name] for field in fields(StudySlot)]
+    return tuple(StudySlot(*row) for row in connection.execute(sa.select(*columns).where(slots.c.study == study)))
 
 
 def is_exact_enough(database: Database, exact: Collection[str]) -> sa.ColumnElement[bool]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from lrbench.errors import StudyError
 from lrbench.serve.compare import Pick, choices, compared
-from lrbench.store import Store
+from lrbench.store import Store, open_store
 from tests.report.made_studies import FIVE, MISSING, SCORES, same_everywhere, write_study
 from tests.serve.conftest import WIDTHS
 
+HOSTILE = "<img src=x onerror=alert(1)>"
 Open = Callable[..., Page]
 
 
@@ -79,3 +81,20 @@ def test_a_study_is_renamed_and_deleted_on_its_page(opened: Open, writing: str, 
 
     expect(page.locator("#studies a")).to_have_text(["first"])
     assert len(store.statuses()) == 15
+
+
+def test_another_store_is_merged_and_what_is_none_is_a_sentence(
+    opened: Open, writing: str, store: Store, tmp_path: Path
+) -> None:
+    with open_store(tmp_path / "other.db") as other:
+        write_study(other, FIVE, same_everywhere(SCORES), HOSTILE)
+    page = opened(writing)
+    page.get_by_text("Merge another store").click()
+    page.get_by_role("button", name="Merge").click()
+    expect(page.locator("#merged")).to_have_text("Choose the file of a store first.")
+
+    page.get_by_label("Its file").set_input_files(tmp_path / "other.db")
+    page.get_by_role("button", name="Merge").click()
+
+    expect(page.locator("#merged")).to_have_text("1 study and 15 runs are new.")
+    expect(page.locator("#studies a")).to_have_text([HOSTILE])

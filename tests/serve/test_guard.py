@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from lrbench.serve.app import make_app
 from lrbench.serve.guard import Access, is_loopback
+from lrbench.serve.jobs import Jobs
 from lrbench.store import Store
 from tests.report.made_studies import FIVE, same_everywhere, write_study
 
@@ -85,6 +88,22 @@ def test_a_server_that_may_write_answers_nobody_without_its_token(store: Store) 
         assert "HttpOnly" in first.headers["set-cookie"]
         assert stranger.get("/").status_code == 200
         assert stranger.post("/studies/1").status_code == 403  # a form of another page sends cookies, and no Origin
+
+
+def test_nothing_is_changed_without_the_token_nor_by_another_page(store: Store, tmp_path: Path) -> None:
+    access = Access.of("127.0.0.1", 8765, may_write=True)
+    app = make_app(store, access, Jobs(tmp_path / "studies", [], None))
+    changes = [route.path for route in app.routes if isinstance(route, Route) and "POST" in (route.methods or ())]
+    assert {"/run", "/delete", "/rename", "/merge", "/named"} <= set(changes)
+    with TestClient(app, base_url=HOME, follow_redirects=False) as stranger:
+        for path in changes:
+            assert stranger.post(path, headers={"Origin": HOME}, content="{}").status_code == 401
+        stranger.get(access.address.removeprefix(HOME))
+        for path in changes:
+            for headers in ({}, {"Origin": OTHER}, {"Origin": "null"}, {"Origin": HOME, "Host": "evil.example"}):
+                assert stranger.post(path, headers=headers, content="{}").status_code in (403, 421)
+            assert stranger.get(path).status_code == 405
+            assert stranger.post(path, headers={"Origin": HOME}, content=b"{").status_code == 400
 
 
 def test_beyond_loopback_the_token_is_demanded_and_addresses_are_names(store: Store) -> None:

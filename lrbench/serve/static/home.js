@@ -102,6 +102,19 @@
     )));
   }
 
+  document.getElementById("merge")?.addEventListener("click", async () => {
+    const [file] = document.getElementById("other").files;
+    const merged = document.getElementById("merged");
+    merged.textContent = file ? "Merging …" : "Choose the file of a store first.";
+    if (!file) return;
+    try {
+      const gained = await Live.send("/merge", file);
+      merged.textContent = `${many(gained.studies, "study").replace("studys", "studies")} and ${many(gained.runs, "run")} are new.`;
+    } catch (error) {
+      merged.textContent = error.message;
+    }
+  });
+
   filter.addEventListener("input", fill);
   state.addEventListener("change", fill);
   Live.listen("/events", {

@@ -31,13 +31,15 @@ const Live = (() => {
 
   const ago = (time) => (Date.now() / 1000 - time < 90 ? "just now" : `${duration(Date.now() / 1000 - time)} ago`);
 
-  // Ask the server to change something; its answer, or an error with its sentence.
-  async function change(address, given) {
-    const headers = { "Content-Type": "application/json" };
-    const answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(given) });
+  // Send the server a body; its answer, or an error with its sentence.
+  async function send(address, body) {
+    const answer = await fetch(address, { method: "POST", body });
     if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
   }
+
+  // Ask the server to change something.
+  const change = (address, given) => send(address, new Blob([JSON.stringify(given)], { type: "application/json" }));
 
   // Buttons that stop a study that was started on the page, or let it go on.
   function controls(job) {
@@ -48,5 +50,5 @@ const Live = (() => {
     return button;
   }
 
-  return { say, listen, many, duration, ago, change, controls };
+  return { say, listen, many, duration, ago, send, change, controls };
 })();
