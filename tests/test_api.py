@@ -47,6 +47,18 @@ def test_a_policy_is_scored_on_the_users_own_task(task: lrbench.Task, tmp_path: 
     assert "test_top1" in str(card)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_study_on_cuda_says_so_and_is_looked_up_again(task: lrbench.Task, tmp_path: Path, workers: int) -> None:
+    policies = ["FIX(k0=0.1)", "STEP(k0=0.1, gamma=0.1, l=20)"]
+    with lrbench.Lab(store=tmp_path / "runs.db", device="cuda", workers=workers, engine="serial") as lab:
+        trained, again = (lab.compare(policies, task, seeds=2) for _ in range(2))
+        runs = lab.store.study_runs(trained.results.study)
+
+    assert (trained.tally.trained, again.tally.trained) == (4, 0)
+    assert {run.provenance["device"].split(":")[0] for run in runs.values()} == {"cuda"}
+
+
 def test_policies_are_compared_in_one_line(tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     policies: dict[str, lrbench.Policy | str] = {

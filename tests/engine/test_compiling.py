@@ -51,3 +51,10 @@ def test_a_machine_without_a_compiler_is_refused_in_a_sentence() -> None:
 
 def test_the_stacked_engine_trains_no_compiled_network(eager: Task) -> None:
     assert why_not_stacked(eager.with_(compile=True)) == "the stacked engine has no compile"
+
+
+@pytest.mark.gpu
+def test_a_network_compiled_for_cuda_trains_as_the_eager_one_within_rounding(eager: Task) -> None:
+    task = eager.to("cuda")
+    states = [advance(each, begin(each, 0), LRS)[0] for each in (task, task.with_(compile=True))]
+    torch.testing.assert_close(dict(states[1].model), dict(states[0].model), rtol=1e-4, atol=1e-5)

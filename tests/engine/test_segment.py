@@ -460,6 +460,16 @@ def test_resumed_equals_uninterrupted_on_cuda_within_rounding(model: str, task_w
     torch.testing.assert_close(dict(pieces.model), dict(whole(task, 0, ramp(task))[0].model), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_on_cuda_with_clipping_is_close_to_float32(
+    precision: str, task_with: Callable[[str], Task]
+) -> None:
+    full = task_with("cnn").with_(clip_norm=1.0, micro_batch=8).to("cuda")
+    losses = [whole(task, 0, ramp(task))[1][-1].val.loss for task in (full, full.with_(precision=precision))]
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+
+
 def test_lazy_layers_are_given_their_shapes_and_resume_exactly(mlp_task: Task) -> None:
     lazy = mlp_task.with_(model=lambda: nn.Sequential(nn.LazyLinear(16), nn.LazyBatchNorm1d(), nn.LazyLinear(3)))
     state, _ = whole(lazy, 0, ramp(lazy))

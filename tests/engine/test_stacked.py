@@ -1,5 +1,6 @@
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -487,17 +488,24 @@ def test_dropout_on_cuda_is_refused() -> None:
 
 
 @pytest.mark.gpu
-def test_a_segment_on_cuda_waits_for_the_device_as_often_however_long_it_is(recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.parametrize("stacked", [False, True], ids=["serial", "stacked"])
+def test_a_segment_on_cuda_waits_for_the_device_as_often_however_long_it_is(stacked: bool) -> None:
     task = task_of("mlp", steps=200, eval_every=200).to("cuda")
     state = begin(task, 0)
-    advance_stacked(task, [state] * 4, [np.full(2, 0.01)] * 4)
-    waits = []
-    for length in (10, 100):
-        recwarn.clear()
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            advance_stacked(task, [state] * 4, [np.full(length, 0.01)] * 4)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        waits.append(len(recwarn))
-    assert waits[0] == waits[1]
+
+    def waits(length: int) -> int:
+        lrs = np.full(length, 0.01)
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                if stacked:
+                    advance_stacked(task, [state] * 4, [lrs] * 4)
+                else:
+                    advance(task, state, lrs)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        return sum("synchronizing" in str(each.message) for each in noted)
+
+    waits(2)
+    assert waits(10) == waits(100) <= 10
