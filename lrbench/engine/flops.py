@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from lrbench.engine.batches import in_micro_batches
 from lrbench.engine.evaluation import forward
@@ -17,12 +18,28 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(gradient, query, key, value))
+
+
+ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""Attention on the CPU, which torch's counter knows on other devices alone."""
+
+
 def step_flops(task: Task, frozen: frozenset[str] = frozenset()) -> Flops:
     """Count the floating-point operations of one training iteration, forward and backward apart.
 
     The parameters whose names are in `frozen` need no gradients.
 
-    Torch's counter counts those of one real batch: matrix products and convolutions, a multiply-add as two operations.
+    Torch's counter counts those of one real batch: matrix products, convolutions and attention, a multiply-add as two
+    operations.
     """
     return _step_flops(task, frozen)
 
@@ -41,7 +58,7 @@ def counted_flops(task: Task, module: nn.Module, inputs: Any, targets: Any) -> F
     """Count the operations of a training step of a module on a batch: the first one, where batches differ in size."""
     found = Flops()
     for part, wanted, _ in in_micro_batches(task, inputs, targets):
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
             loss = task.loss(forward(task, module, part), wanted)
             forwards = counter.get_total_flops()
             loss.backward()

@@ -29,6 +29,7 @@ from lrbench.tasks.mapped_arrays import MappedArrays, is_on_disk
 from lrbench.tasks.raw_data import RawData, check_labels, check_raw
 from lrbench.tasks.split import Split
 from lrbench.tasks.validation import HELD_OUT, Validation, split_indices
+from lrbench.tasks.windows import Language
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +45,7 @@ class Data(Readable):
         target: the key of the labels in a batch that is no pair, None where it has none.
         sample_weights: float64 [N] on the CPU, with which train samples are drawn, with replacement; None: each once an
             epoch.
+        language: what is known of a text; None for other data.
     """
 
     train: Split
@@ -56,6 +58,7 @@ class Data(Readable):
     class_names: tuple[str, ...] | None = None
     target: str | int | None = None
     sample_weights: Tensor | None = None
+    language: Language | None = None
 
     @classmethod
     def from_arrays(
@@ -217,10 +220,14 @@ class Data(Readable):
             weights = weights_of(sample_weights, len(raw.train), kept, lambda: labels_of(train, raw.target))
         weighted = () if weights is None else (array_digest(weights.numpy()),)
         checksum = text_digest(*raw.digests.values(), str(raw.num_classes), how, *weighted)
-        return cls(train, val, raw.test, raw.num_classes, mean, std, checksum, raw.class_names, raw.target, weights)
+        known = raw.num_classes, mean, std, checksum, raw.class_names, raw.target, weights, raw.language
+        return cls(train, val, raw.test, *known)
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "val", "test"))
+        if self.language is not None:
+            yield f"{counts} windows of {self.input_shape[0]:,} tokens; {self.language}"
+            return
         first = self.train.first(1)
         whole = first.inputs is first.targets
         targets = f"targets {describe(first.targets)}"

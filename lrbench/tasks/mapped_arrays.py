@@ -34,8 +34,8 @@ class MappedArrays(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, arrays: Any, where: str) -> None:
         if len(arrays) != 2:
             raise DataError(f"the {where} data must be a pair (inputs, targets), not {len(arrays)} arrays")
-        self.inputs = _opened(arrays[0], f"{where} inputs")
-        self.targets = _opened(arrays[1], f"{where} targets")
+        self.inputs = opened(arrays[0], f"{where} inputs")
+        self.targets = opened(arrays[1], f"{where} targets")
         if self.inputs.ndim < 2:
             raise DataError(f"the {where} inputs have shape {list(self.inputs.shape)}; they must be [N, ...]")
         if self.targets.ndim == 0 or len(self.targets) != len(self.inputs):
@@ -64,7 +64,12 @@ class MappedArrays(Dataset[tuple[Tensor, Tensor]]):
             yield torch.from_numpy(np.asarray(self.inputs[some.numpy()]))
 
 
-def _opened(array: Any, what: str) -> NDArray[Any]:
+def opened(array: Any, what: str) -> NDArray[Any]:
+    """Map an array from its `.npy` file; return one that is an array as it is.
+
+    Raises:
+        DataError: it cannot be read, or has no numbers.
+    """
     if isinstance(array, str | os.PathLike):
         try:
             opened = np.load(Path(array), mmap_mode="r", allow_pickle=False)

@@ -19,6 +19,7 @@ from lrbench.tasks.fingerprint import array_digest
 from lrbench.tasks.loader import Loader, Samples
 from lrbench.tasks.map_style import check_dataset, class_names_of
 from lrbench.tasks.split import LoadedSplit, Split
+from lrbench.tasks.windows import Language, Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class RawData:
 
     `class_names` are the names of the labels 0, 1, ...; they are shown, and change no number. With `known_as_numbers`,
     integer inputs have the digest of the float32 numbers that they equal, as which earlier versions trained on them:
-    so stored runs keep their keys.
+    so stored runs keep their keys. `language` is what is known of a text, whose splits are `Windows`.
     """
 
     train: Split
@@ -37,6 +38,7 @@ class RawData:
     class_names: tuple[str, ...] | None = None
     known_as_numbers: bool = False
     target: str | int | None = None
+    language: Language | None = None
 
     @classmethod
     def of_datasets(
@@ -98,7 +100,14 @@ class RawData:
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
-        """A digest of each array's type, shape and bytes, by name; one of all datasets and of what makes batches."""
+        """A digest of each array's type, shape and bytes, by name; one of all datasets and of what makes batches.
+
+        Of a text they are that of its tokens, and one for the windows of each split.
+        """
+        if isinstance(self.train, Windows):
+            splits = {"train": self.train, "val": self.val, "test": self.test}
+            windows = {name: split.digest for name, split in splits.items() if isinstance(split, Windows)}
+            return {"tokens": array_digest(self.train.tokens), **windows}
         if isinstance(self.train, LoadedSplit):
             samples = self.train.loader.samples
             return {

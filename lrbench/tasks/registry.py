@@ -33,12 +33,16 @@ class Sources(Protocol):
 
 @dataclass(frozen=True)
 class Registration(Generic[F]):
-    """A registered function. Its `version` identifies its result; without one, its code does."""
+    """A registered function. Its `version` identifies its result; without one, its code does.
+
+    A model that `reads_tokens` is one of texts.
+    """
 
     name: str
     build: F
     version: int | None = None
     sources: Sources | None = None
+    reads_tokens: bool = False
 
     @property
     def description(self) -> str:
@@ -86,14 +90,16 @@ tasks: Registry[Registration["Callable[[], TaskSettings | TrainingFunction]"]] =
 )
 
 
-def register_model(name: str, *, version: int | None = None) -> Callable[[F], F]:
+def register_model(name: str, *, version: int | None = None, reads_tokens: bool = False) -> Callable[[F], F]:
     """Register `f(input_shape: tuple[int, ...], num_classes: int, *, **options) -> nn.Module` under `name`.
 
     Without a `version` the model is identified by the function's code, so that editing it retrains what it changed.
+    One that `reads_tokens` is for texts: its inputs are token ids [N, T], `num_classes` is the vocabulary, and its
+    outputs are logits [N, vocabulary, T].
     """
 
     def register(build: F) -> F:
-        models.add(name, Registration(name, build, version), build.__module__)
+        models.add(name, Registration(name, build, version, reads_tokens=reads_tokens), build.__module__)
         return build
 
     return register

@@ -73,31 +73,12 @@ class Split:
         return next(self.evaluated(samples))
 
 
-class LoadedSplit(Split):
-    """A split whose samples a dataset gives, one by one.
-
-    Attributes:
-        loader: loads the batches.
-        part, evaluated_part: the names of its dataset in training and in evaluations, which may transform otherwise.
-        rows: the dataset's indices of the split's samples, int64 [N].
-    """
+class BatchwiseSplit(Split):
+    """A split whose samples are in no tensor: batches are made when they are asked for."""
 
     in_memory = False
 
-    loader: Loader
-    part: str
-    evaluated_part: str
-    rows: Tensor
     _device: torch.device
-
-    def __init__(
-        self, loader: Loader, part: str, evaluated_part: str, rows: Tensor, device: torch.device | str = "cpu"
-    ) -> None:
-        held = {"loader": loader, "part": part, "evaluated_part": evaluated_part, "rows": rows}
-        vars(self).update(held, _device=torch.device(device))
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     @property
     def inputs(self) -> Tensor:
@@ -110,6 +91,30 @@ class LoadedSplit(Split):
     @property
     def device(self) -> torch.device:
         return self._device
+
+
+class LoadedSplit(BatchwiseSplit):
+    """A split whose samples a dataset gives, one by one.
+
+    Attributes:
+        loader: loads the batches.
+        part, evaluated_part: the names of its dataset in training and in evaluations, which may transform otherwise.
+        rows: the dataset's indices of the split's samples, int64 [N].
+    """
+
+    loader: Loader
+    part: str
+    evaluated_part: str
+    rows: Tensor
+
+    def __init__(
+        self, loader: Loader, part: str, evaluated_part: str, rows: Tensor, device: torch.device | str = "cpu"
+    ) -> None:
+        held = {"loader": loader, "part": part, "evaluated_part": evaluated_part, "rows": rows}
+        vars(self).update(held, _device=torch.device(device))
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def to(self, device: torch.device | str) -> LoadedSplit:
         return LoadedSplit(self.loader, self.part, self.evaluated_part, self.rows, device)

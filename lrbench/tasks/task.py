@@ -79,8 +79,8 @@ class Task(AnyTask):
 
     `batch_size` is in samples, `steps` and `eval_every` in iterations; `eval_every` is a twentieth of `steps` unless
     given. `loss(outputs, targets)` is the mean over a batch. Without a `metric`, the task is judged by top-1 accuracy;
-    with `metric="loss"`, by its loss. `augment` acts on train batches, in order. A segment whose every training loss
-    exceeds `divergence_factor` times the initial validation loss has diverged.
+    with `metric="loss"`, and where its data is a text, by its loss. `augment` acts on train batches, in order. A
+    segment whose every training loss exceeds `divergence_factor` times the initial validation loss has diverged.
 
     At the end of a run its network is measured on all of the validation and the test split. The evaluations before are
     a curve over `curve_samples` of the validation split, the same ones each time, or `"all"` of it. Unless given, they
@@ -184,7 +184,7 @@ class Task(AnyTask):
             "batch_size": batch_size,
             "eval_every": 0 if eval_every is None else eval_every,
             "loss": loss,
-            "metric": metric,
+            "metric": LOSS if metric is None and data.language is not None else metric,
             "augment": augmentations_of(augment),
             "precision": precision,
             "divergence_factor": divergence_factor,
@@ -215,6 +215,9 @@ class Task(AnyTask):
         yield f"{_called(self.optimizer)}{f'; {self.groups}' if self.groups else ''}"
         epoch = f"{self.steps_per_epoch:,} an epoch"
         yield f"{self.steps:,} iterations of {self.batch_size:,} samples, {epoch}, evaluated every {self.eval_every:,}"
+        if self.tokens_per_step is not None:
+            passes = self.steps / self.steps_per_epoch
+            yield f"{self.tokens_per_step * self.steps:,} tokens a run, {passes:.3g} passes over the train part"
         yield from self.data.display(width)
         if augment:
             yield f"augmented by {augment}"
@@ -229,11 +232,17 @@ class Task(AnyTask):
         """Iterations of one pass over the train split; the samples left over are dropped, others each epoch."""
         return len(self.data.train) // self.batch_size
 
+    @property
+    def tokens_per_step(self) -> int | None:
+        """The tokens of an iteration; None where the data is no text."""
+        return None if self.data.language is None else self.batch_size * self.data.input_shape[0]
+
     @cached_property
     def chance(self) -> float:
         """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.
 
-        For the loss it is the validation loss of the network with the initial weights of seed 0.
+        For the loss it is the validation loss of the network with the initial weights of seed 0; for that of a text,
+        the loss of the best prediction without context.
 
         Raises:
             TaskError: that loss is not finite.
@@ -241,7 +250,7 @@ class Task(AnyTask):
         if isinstance(self.metric, Metric):
             return self.metric.chance
         if self.metric == LOSS:
-            return self._untrained_loss()
+            return self._untrained_loss() if self.data.language is None else self.data.language.unigram
         assert self.data.num_classes is not None
         return 1 / self.data.num_classes
 

@@ -23,16 +23,27 @@ class RegisteredModel:
 
     @classmethod
     def named(cls, name: str, data: Data, options: Mapping[str, Any] | None = None) -> "RegisteredModel":
-        """Find the model for some data, and fill in its defaults; raise TaskError for an unknown name or option."""
-        complete = registry.models.find(name).complete(options or {}, "model")
+        """Find the model for some data, and fill in its defaults.
+
+        Raises:
+            TaskError: there is no such model or option, or the model is not for this kind of data.
+        """
+        entry = registry.models.find(name)
+        complete = tuple(entry.complete(options or {}, "model").items())
+        if entry.reads_tokens:
+            if data.language is None:
+                raise TaskError(f"model '{name}' reads the tokens of a text, and the data is none")
+            return cls(name, data.input_shape, data.language.vocabulary, complete)
         if data.num_classes is None:
-            raise TaskError(f"model '{name}' is a classifier, and the data has no class labels")
-        return cls(name, data.input_shape, data.num_classes, tuple(complete.items()))
+            what = "has no class labels" if data.language is None else "is a text, which needs a model such as 'gpt'"
+            raise TaskError(f"model '{name}' is a classifier, and the data {what}")
+        return cls(name, data.input_shape, data.num_classes, complete)
 
     @property
     def takes_numbers(self) -> bool:
-        """Whether it is one of lrbench's own models, none of which takes ids."""
-        return package_of(registry.models.find(self.name).build) == "lrbench"
+        """Whether it is one of lrbench's own models that take no ids."""
+        entry = registry.models.find(self.name)
+        return package_of(entry.build) == "lrbench" and not entry.reads_tokens
 
     def __call__(self) -> nn.Module:
         return registry.models.find(self.name).build(self.input_shape, self.num_classes, **dict(self.options))
