@@ -58,7 +58,7 @@ class TaskSettings:
             given, and nothing where the data set has a validation split of its own
         split_seed: draws which samples are held out
         stratified: hold out every class in the same proportion
-        metric: `"loss"` judges the task by its loss; top-1 accuracy unless given
+        metric: `"loss"` judges the task by its loss, as it is for a text; top-1 accuracy unless given
         curve_samples: validation samples of the evaluations before the last, or `"all"`; unless given, at least 500
             and as many as cost a twentieth of the training
         clip_norm: the largest global 2-norm of an iteration's gradients, to which longer ones are scaled

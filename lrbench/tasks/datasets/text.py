@@ -12,8 +12,8 @@ from lrbench.errors import DataError
 from lrbench.files import user_path
 from lrbench.policy.budget import read_number
 from lrbench.policy.kind import short_repr
-from lrbench.tasks.data import RawData
 from lrbench.tasks.mapped_arrays import opened
+from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
 from lrbench.tasks.windows import Language, consecutive, fewest_tokens, frequencies, unigram_loss
 
