@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -53,13 +55,36 @@ def test_a_toy_benchmark_gives_ratios_as_json_and_markdown(tmp_path: Path) -> No
         assert row["ratios"] == each
         assert row["n"] == 3
         assert [row["lowest"], row["ratio"], row["highest"]] == sorted(each)
-        assert f"| {row['what']} | {row['baseline']} | seconds | {row['ratio']:.3g} |" in said
+        ours, theirs = (f"{median(one['seconds'] for one in row[side]):.4g}" for side in ("ours", "theirs"))
+        assert f"| {row['what']} | {row['baseline']} | seconds | {ours} | {theirs} | {row['ratio']:.3g} |" in said
 
 
 def test_an_unknown_benchmark_is_refused_by_name() -> None:
     done = subprocess.run([sys.executable, str(BENCHMARKS), "stakced"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "'stakced' is none of engine, loader, quickstart" in done.stderr
+
+
+def test_the_benchmark_of_gpus_gives_each_comparison_on_any_device(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    command = [sys.executable, str(BENCHMARKS), "gpu", "--toy", "--device", "cpu", "--rounds", "1", "--json", str(file)]
+    subprocess.run(command, capture_output=True, check=True)
+    made = json.loads(file.read_text())
+    assert ", cpu: " in made["machine"]["class"]
+    compared = {(row["what"], row["baseline"]): row["ours"][0]["us an iteration"] for row in made["benchmarks"]}
+    assert ("LeNet, bfloat16", "a plain loop") in compared
+    assert ("ResNet-20, bfloat16, augmented", "a loop over indexed tensors on the device") in compared
+    assert ("LeNet, 4 stacked, a run", "the serial engine") in compared
+    assert min(compared.values()) > 0
+
+
+def test_the_benchmark_of_gpus_is_refused_in_a_sentence_without_one() -> None:
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, str(BENCHMARKS), "gpu"], env=hidden, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "the benchmark of GPUs cannot run here: device 'cuda' is not available on this machine: give auto or cpu\n"
+    )
 
 
 @pytest.mark.usefixtures("importable")

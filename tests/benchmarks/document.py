@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from harness import ROOT, Comparison
@@ -17,13 +18,15 @@ from harness import ROOT, Comparison
 PACKAGES = ("lrbench", "torch", "torchvision", "numpy", "optuna", "ray", "lightning", "SQLAlchemy")
 
 
-def document(command: str, data: str, found: Mapping[str, Sequence[Comparison]]) -> dict[str, Any]:
-    """All that was measured, and what made it."""
+def document(
+    command: str, data: str, found: Mapping[str, Sequence[Comparison]], device: str | None = None
+) -> dict[str, Any]:
+    """All that was measured, and what made it; `device` describes that of the benchmark of GPUs."""
     return {
         "command": command,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
-            "class": f"{platform.system()} {platform.machine()}, {_processor()}",
+            "class": f"{platform.system()} {platform.machine()}, {_processor()}" + (f", {device}" if device else ""),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         },
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
@@ -39,13 +42,14 @@ def document(command: str, data: str, found: Mapping[str, Sequence[Comparison]])
 def table(document: Mapping[str, Any]) -> str:
     """The ratios as Markdown."""
     lines = [
-        "| benchmark | lrbench | baseline | measure | ratio | lowest..highest | n |",
-        "|---|---|---|---|---|---|---|",
+        "| benchmark | lrbench | baseline | measure | lrbench's | baseline's | ratio | lowest..highest | n |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in document["benchmarks"]:
         note = f" ({row['note']})" if row["note"] else ""
         ratio, span = f"{row['ratio']:.3g}", f"{row['lowest']:.3g}..{row['highest']:.3g}"
-        cells = (row["benchmark"], row["what"], row["baseline"] + note, row["measure"], ratio, span, row["n"])
+        medians = [f"{median(each[row['measure']] for each in row[side]):.4g}" for side in ("ours", "theirs")]
+        cells = (row["benchmark"], row["what"], row["baseline"] + note, row["measure"], *medians, ratio, span, row["n"])
         lines.append(f"| {' | '.join(map(str, cells))} |")
     machine, versions = document["machine"], document["versions"]
     about = (

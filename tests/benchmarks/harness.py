@@ -35,11 +35,15 @@ class Size(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line asks for; `rounds` is None where each benchmark has its own number of them."""
+    """What the command line asks for; `rounds` is None where each benchmark has its own number of them.
+
+    `device` is that of the benchmark of GPUs.
+    """
 
     size: Size
     rounds: int | None
     data_root: Path
+    device: str
 
     def rounds_or(self, usual: Mapping[Size, int]) -> int:
         return usual[self.size] if self.rounds is None else self.rounds
