@@ -11,13 +11,18 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
-from lrbench.advice.evidence import AskedTask, evidence_by_task
+from lrbench.advice.evidence import AskedTask, evidence_by_task, imported_task
 from lrbench.advice.recommend import Advice, advise, advise_by_range_test, no_evidence, verified
 from lrbench.advice.verify import Verification, check_policy
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
+from lrbench.imports.read import Source
+from lrbench.imports.stored import Imported
+from lrbench.imports.stored import import_runs as import_into
+from lrbench.imports.table import Columns
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
+from lrbench.metrics.direction import Better
 from lrbench.metrics.goal import By, texts_of
 from lrbench.policy import PolicyLike, policy_of
 from lrbench.policy_search.file import load_search
@@ -299,6 +304,41 @@ class Lab:
         """
         return results(study, self.store, by)
 
+    @_question
+    def import_runs(
+        self,
+        source: Source,
+        name: str | None = None,
+        *,
+        metric: str | None = None,
+        better: Better | None = None,
+        margin: float | str = 0.0,
+        target: float | None = None,
+        columns: Columns | None = None,
+        pattern: str | None = None,
+        wide: str | None = None,
+        paired: bool | None = None,
+        **lab: Unpack[LabArguments],
+    ) -> Imported:
+        """Write runs that another program trained into the store, as a study: all of them or none.
+
+        The same source under the same name is nothing new. Imported runs are never those of a study that lrbench
+        trains, whatever the names are.
+
+        Args:
+            source: where the runs are; this and the arguments after the name are as for `lrbench.judge`.
+            name: of the study, by default that of the file or folder without its suffix.
+            target: the value to reach, for `steps_to_target`.
+            lab: as for `run`; nothing is trained.
+
+        Raises:
+            StudyError: the runs cannot be read or used.
+            StoreError: another study has the name, or the store cannot be written.
+        """
+        asked: dict[str, Any] = {"metric": metric, "better": better, "margin": margin, "target": target}
+        reading: dict[str, Any] = {"columns": columns, "pattern": pattern, "wide": wide, "paired": paired}
+        return import_into(source, self.store, name, **asked, **reading)
+
     def plot(self, kind: str, study: int | str, *, task: str | None = None, by: By = ()) -> Figure:
         """Draw a study in the store as a matplotlib figure; nothing is trained.
 
@@ -544,7 +584,7 @@ class Lab:
         `range_test` or `target` asks for it; without them, the data of the task need not be there.
 
         Args:
-            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp", or of one of imported runs.
             goal: "accuracy", "cost" (iterations until near the best), "robust" (against a wrong base LR), or a goal
                 that ranks studies, such as "loss" or "seconds:5%", with verdicts by it; see `Study`.
             at_most: how many policies.
@@ -562,6 +602,10 @@ class Lab:
         if at_most < 1:
             raise StudyError(f"recommend: at_most = {at_most} must be at least 1")
         seeds, asked = _count_or_seeds(seeds, "recommend"), self._asked(task, steps)
+        if asked.is_imported and (range_test or target is not None):
+            raise StudyError(
+                f"nothing can be trained on task '{asked.name}', of which the store has imported runs alone"
+            )
         if target is not None:
             check_scores({"target": target}, self.task(task), "recommend")
         with self._trainer() as trainer:
@@ -580,7 +624,11 @@ class Lab:
             return advice if target is None else verified(advice, task, trainer, target=target, seeds=seeds)
 
     def _asked(self, task: TaskLike, steps: int | None) -> AskedTask:
-        """Describe the task of a question that may be answered without the task's data."""
+        """Describe the task of a question that may be answered without the task's data, or is of imported runs."""
+        from lrbench.tasks.registry import tasks
+
+        if isinstance(task, str) and task not in tasks and (imported := imported_task(task, self.store)) is not None:
+            return imported if steps is None else replace(imported, steps=steps)
         try:
             return AskedTask.of(self.task(task).with_budget(steps))
         except DataError:
@@ -619,3 +667,4 @@ range_test = _alone(Lab.range_test)
 search = _alone(Lab.search)
 verify = _alone(Lab.verify)
 recommend = _alone(Lab.recommend)
+import_runs = _alone(Lab.import_runs)

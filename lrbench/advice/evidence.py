@@ -46,6 +46,8 @@ class TaskEvidence:
         terms: what `rank` takes besides the rows: the margin, the error rate and the looks of the study.
         target, base_lr_scales: of the study, which some goals need.
         better: which way the objective is better.
+        paired: whether the runs of one seed belong together.
+        is_imported: whether another program trained the runs: they say something of their own task alone.
     """
 
     task: str
@@ -63,6 +65,8 @@ class TaskEvidence:
     better: Better = "higher"
     target: float | None = None
     base_lr_scales: tuple[float, ...] = ()
+    paired: bool = True
+    is_imported: bool = False
 
     @property
     def contenders(self) -> list[PolicyRuns]:
@@ -77,6 +81,7 @@ class TaskEvidence:
     def criterion(self, goal: str) -> Criterion | None:
         """Find what a goal means on the task; None where the study lacks what it needs."""
         objective = objective_criterion(self.objective, self.better, self.terms["margin"], self.terms.get("resolution"))
+        objective = replace(objective, paired=self.paired)
         needed: dict[str, Any] = {"target": self.target, "base_lr_scales": self.base_lr_scales}
         try:
             return criteria(goal, objective, steps=self.steps, **needed)[0]
@@ -101,6 +106,7 @@ class AskedTask:
     Attributes:
         settings: None for a task that is not registered.
         task: None where its data is not there.
+        is_imported: whether it is known by imported runs alone.
     """
 
     name: str
@@ -109,6 +115,7 @@ class AskedTask:
     better: Better
     settings: TaskSettings | None
     task: AnyTask | None
+    is_imported: bool = False
 
     @classmethod
     def of(cls, task: AnyTask | TaskSettings) -> AskedTask:
@@ -123,8 +130,10 @@ class AskedTask:
         """Return whether evidence is of this task, at any budget.
 
         The store's is by the task's key, or by its name where there is no data to compute the key; what ships is by
-        all settings.
+        all settings. Imported runs are of imported tasks alone, by name.
         """
+        if self.is_imported or body.is_imported:
+            return self.is_imported and body.is_imported and body.task == self.name
         if body.key is not None:
             return body.task == self.name if self.task is None else body.key == self._key(body.steps, body.eval_every)
         if self.settings is None or body.settings is None:
@@ -140,6 +149,16 @@ class AskedTask:
         task = self.task
         assert task is not None
         return cache(lambda steps, eval_every: task.with_(steps=steps, eval_every=eval_every).key)
+
+
+def imported_task(name: str, store: Store) -> AskedTask | None:
+    """Find a task by the imported runs of the study that was imported last; None where there are none."""
+    for entry in store.studies():
+        if entry.kind == "imported":
+            for task in store.study(entry.id)[0].tasks:
+                if task.name == name:
+                    return AskedTask(name, task.steps, task.objective, task.better, None, None, is_imported=True)
+    return None
 
 
 def guessing(chance: float, samples: int) -> float:
@@ -213,13 +232,15 @@ def stored(
                     confirmed=stage == "confirm" or entry.kind == "confirmation",
                     key=task.key,
                     eval_every=task.eval_every,
-                    settings=registered(task.name),
+                    settings=None if task.is_imported else registered(task.name),
                     rows=tuple(rows),
                     plain=frozenset(row.name for row in rows if not study.rows[row.name][1]),
                     terms=study.terms(task, rows) if stage == "main" else terms,
                     better=task.better,
                     target=study.record.target,
                     base_lr_scales=study.record.base_lr_scales,
+                    paired=task.paired,
+                    is_imported=task.is_imported,
                 )
 
 

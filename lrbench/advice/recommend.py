@@ -143,7 +143,11 @@ def advise(
             policies = {one.policy for body in bodies for one in body.contenders}
             runs = {(one.policy, run.seed) for body in bodies for one in body.contenders for run in one.runs}
             studies, places = ({getattr(body, name): None for body in bodies} for name in ("study", "where"))
-            by_name = "" if asked.task or places.keys() == {SHIPPED} else ", by its name, as its data is not here"
+            by_name = (
+                ""
+                if asked.task or asked.is_imported or places.keys() == {SHIPPED}
+                else ", by its name, as its data is not here"
+            )
             source = (
                 f"{len(runs)} runs of {len(policies)} policies on {nearness}: "
                 f"{asked.name if nearness in SAME else bodies[0].task}, "
@@ -306,7 +310,12 @@ def _mean_over_scales(run: RunRecord) -> float | None:
 
 
 def _fits(policy: str, asked: AskedTask, body: TaskEvidence) -> bool:
-    """Return whether a policy means the same on the task: it follows the budget, has none, or the budgets are equal."""
+    """Return whether a policy means the same on the task: it follows the budget, has none, or the budgets are equal.
+
+    What imported runs call a policy means what it meant there.
+    """
+    if body.is_imported:
+        return True
     try:
         value = parse(policy)
         if body.steps != asked.steps and value.is_bound and type(value) is not FIX:

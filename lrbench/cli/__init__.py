@@ -11,6 +11,7 @@ from lrbench.cli.commands.check import check
 from lrbench.cli.commands.compare import compare
 from lrbench.cli.commands.export import export
 from lrbench.cli.commands.guide import guide
+from lrbench.cli.commands.import_runs import import_runs
 from lrbench.cli.commands.judge import judge
 from lrbench.cli.commands.list import list_names
 from lrbench.cli.commands.range_test import range_test
@@ -40,6 +41,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Look, without training": {"judge": judge, "show": show, "check": check, "list": list_names, "guide": guide},
     "Ask the store": {
+        "import": import_runs,
         "status": status,
         "watch": watch,
         "compare": compare,

@@ -220,6 +220,63 @@ class StoreOptions:
 
 
 @dataclass(frozen=True)
+class SourceOptions:
+    """How runs of other programs are read, and what they are judged by."""
+
+    margin: Annotated[
+        str, how("--margin", metavar="M", help="The difference that does not matter: a number, or a share such as 1%.")
+    ] = "0"
+    metric: Annotated[
+        str | None, how("--metric", metavar="COLUMN", help="The column to judge by, where it is not plain.")
+    ] = None
+    better: Annotated[
+        Literal["lower", "higher"] | None,
+        how("--better", metavar="lower|higher", help="Which way the metric is better, where its name does not say."),
+    ] = None
+    target: Annotated[
+        float | None, how("--target", metavar="T", help="Judge by the steps until the metric reaches this value.")
+    ] = None
+    column: Annotated[
+        list[str] | None,
+        how(
+            "--column",
+            metavar="ROLE=COLUMN",
+            help="Which column is what, where its name does not say: policy, seed, run, step or task; may repeat.",
+        ),
+    ] = None
+    pattern: Annotated[
+        str | None,
+        how(
+            "--pattern",
+            metavar="TEXT",
+            help="RUNS are logs with such lines, as 'step:{step}/{steps} val_loss:{val_loss}'; a folder is a policy.",
+        ),
+    ] = None
+    wide: Annotated[
+        str | None,
+        how("--wide", metavar="TEXT", help="The table has a column for each run, named so, as '{policy}_{seed}'."),
+    ] = None
+    paired: Annotated[
+        bool | None,
+        how("--paired/--unpaired", help="Runs of one name belong together, or not; by default where they are seeds."),
+    ] = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the arguments that `lrbench.judge` and `import_runs` take.
+
+        Raises:
+            typer.BadParameter: a column has no role.
+        """
+        columns: dict[str, list[str]] = {}
+        for one in self.column or ():
+            role, equals, name = one.partition("=")
+            if not (role and equals and name):
+                raise typer.BadParameter(f"{one!r} is not ROLE=COLUMN, such as policy=optimizer", param_hint="--column")
+            columns.setdefault(role, []).append(name)
+        return {**{name: value for name, value in vars(self).items() if name != "column"}, "columns": columns}
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Where the data sets are."""
 

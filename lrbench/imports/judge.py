@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +18,15 @@ from numpy.typing import NDArray
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Cell, Column, Table
 from lrbench.errors import StudyError, unknown_name
-from lrbench.imports.direction import better_by_name
-from lrbench.imports.read import read
-from lrbench.imports.table import Columns, Curve, Runs, runs_of
+from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
+from lrbench.imports.read import Source, runs_from
+from lrbench.imports.table import Columns, Curve, Runs
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.goal import Criterion, Goal, Margin
 from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, Unpaired, resolution_of
 from lrbench.metrics.statistics import UNKNOWN, Interval, holm, t_interval
 from lrbench.metrics.verdict import Verdict
 from lrbench.metrics.verdict import judge as verdicts_of
-
-if TYPE_CHECKING:
-    import pandas
-    from numpy.typing import ArrayLike
 
 ALPHA = 0.05
 POWER = 0.8
@@ -214,7 +208,7 @@ class Judged(Readable):
 
 
 def judge(
-    runs: str | Path | pandas.DataFrame | Mapping[str, ArrayLike] | Runs,
+    runs: Source,
     *,
     against: str | None = None,
     margin: float | str = 0.0,
@@ -246,57 +240,17 @@ def judge(
     Raises:
         StudyError: the runs cannot be read, or what is asked for is not there.
     """
-    source = _runs(runs, columns, pattern, wide, metric)
+    source = runs_from(runs, columns, pattern, wide, metric)
     distance = _margin(margin)
-    tasks = sorted(source.table["task"].unique())
-    if task is not None:
-        if task not in tasks:
-            raise StudyError(unknown_name("task", task, tasks))
-        tasks = [task]
-    source = replace(source, table=source.table[source.table["task"].isin(tasks)])
     if target is not None and not math.isfinite(target):
         raise StudyError(f"the target must be a finite number, but is {target}")
-    metric_of = {one: metric or source.metric_by_task.get(one) or _plain_metric(source) for one in tasks}
-    judged, remarks = [], list(source.remarks)
-    for name in dict.fromkeys(metric_of.values()):
-        curves, found = source.curves(name)
-        remarks += found
-        for one in (one for one in tasks if metric_of[one] == name):
-            own = [curve for curve in curves if curve.task == one]
-            if not own:
-                raise StudyError(f"task '{one}' has no run with a value of '{name}'")
-            judged.append(_judge_task(one, own, source, name, better, distance, target, against, paired))
+    tasks, counted = curves_by_task(source, metric, better, task)
+    judged = tuple(_judge_task(one, source, distance, target, against, paired) for one in tasks)
+    remarks = [*source.remarks, *counted]
     if len(tasks) > 1:
         remarks.append("Claims are per task: each task has an error rate of 5% of its own.")
     remarks.append("One look: the error rate of 5% is that of runs whose number was not chosen by what they show.")
-    order = {one: place for place, one in enumerate(tasks)}
-    return Judged(tuple(sorted(judged, key=lambda one: order[one.task])), against, tuple(remarks))
-
-
-def _runs(
-    runs: str | Path | pandas.DataFrame | Mapping[str, ArrayLike] | Runs,
-    columns: Columns | None,
-    pattern: str | None,
-    wide: str | None,
-    metric: str | None,
-) -> Runs:
-    import pandas
-
-    if isinstance(runs, Runs):
-        return runs
-    if isinstance(runs, str | Path):
-        return read(runs, columns, pattern, wide, metric)
-    if isinstance(runs, pandas.DataFrame):
-        return runs_of(runs, "the table", columns, metric)
-    rows = []
-    for name, scores in runs.items():
-        values = np.asarray(scores, dtype=np.float64)
-        if values.ndim != 1:
-            raise StudyError(
-                f"the scores of '{name}' must be a list of numbers, one a run, but have the shape {values.shape}"
-            )
-        rows += [(str(name), str(run), "inf" if not np.isfinite(x) else repr(float(x))) for run, x in enumerate(values)]
-    return runs_of(pandas.DataFrame(rows, columns=["policy", "run", metric or "score"]), "the scores", None, metric)
+    return Judged(judged, against, tuple(remarks))
 
 
 def _margin(margin: float | str) -> Margin:
@@ -305,36 +259,15 @@ def _margin(margin: float | str) -> Margin:
     return found
 
 
-def _plain_metric(source: Runs) -> str:
-    """Return the metric that is meant where none is named.
-
-    Raises:
-        StudyError: several could be.
-    """
-    known = [name for name in source.metrics if better_by_name(name)]
-    validation = [name for name in known if any(word in name.lower() for word in ("val", "eval", "dev"))]
-    for found in (validation, known, source.metrics):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            break
-    raise StudyError(f"several columns could be the metric, name one of them: {', '.join(found[:20])}")
-
-
 def _judge_task(
-    task: str,
-    curves: Sequence[Curve],
+    asked: TaskCurves,
     source: Runs,
-    metric: str,
-    better: Better | None,
     margin: Margin,
     target: float | None,
     against: str | None,
     paired: bool | None,
 ) -> JudgedTask:
-    direction = better or better_by_name(metric)
-    if direction is None:
-        raise StudyError(f"the name '{metric}' does not say which way it is better: lower or higher is needed")
+    task, metric, direction, curves = asked.task, asked.metric, asked.better, asked.curves
     remarks = []
     lengths = {int(curve.steps[-1]) for curve in curves if len(curve.steps)}
     if target is None and len(lengths) > 1:
@@ -347,7 +280,7 @@ def _judge_task(
         raise StudyError(f"there are {len(names):,} policies, at most {MOST_POLICIES:,} can be judged")
     if against is not None and against not in scores:
         raise StudyError(f"{f'on {task}: ' if task else ''}{unknown_name('policy', against, names)}")
-    is_paired = (source.have_seeds if paired is None else paired) and _share_seeds(scores)
+    is_paired = (source.have_seeds if paired is None else paired) and share_seeds(scores.values())
     if (paired or (paired is None and source.have_seeds)) and not is_paired and len(names) > 1:
         remarks.append("Some policies share fewer than two seeds, so that all are judged as unpaired.")
     by_steps = target is not None
@@ -420,10 +353,6 @@ def _steps_to(curve: Curve, better: Better, target: float) -> float:
         raise StudyError("a target needs steps, which these runs do not have")
     good = np.isfinite(curve.values) & (curve.values >= target if better == "higher" else curve.values <= target)
     return float(curve.steps[np.argmax(good)]) if good.any() else math.inf
-
-
-def _share_seeds(scores: Mapping[str, Mapping[str, float]]) -> bool:
-    return all(len(one.keys() & other.keys()) >= 2 for one, other in combinations(scores.values(), 2))
 
 
 def _arrays(

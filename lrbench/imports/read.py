@@ -9,9 +9,11 @@ import io
 import json
 import lzma
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.files import read_regular, user_path
@@ -20,6 +22,10 @@ from lrbench.imports.table import Columns, Runs, runs_of
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import ArrayLike
+
+Source: TypeAlias = "str | Path | pandas.DataFrame | Mapping[str, ArrayLike] | Runs"
+"""Where runs are: a file or a folder; a DataFrame in long form; or the scores of each policy, one a run."""
 
 MOST_BYTES = 512 * 2**20
 """The largest file that is read, compressed or not, and the most of all files of a folder."""
@@ -67,6 +73,37 @@ def read(
         frame = _long(frame, wide, str(path), columns or {}, metric or "value")
         columns = {role: name for role, name in (columns or {}).items() if role == "step"}
     return runs_of(frame, str(path), columns, metric)
+
+
+def runs_from(
+    runs: Source,
+    columns: Columns | None,
+    pattern: str | None,
+    wide: str | None,
+    metric: str | None,
+) -> Runs:
+    """Read runs from a file or a folder as `read` does, from a DataFrame in long form, or from scores by policy.
+
+    Raises:
+        StudyError: they cannot be read.
+    """
+    import pandas
+
+    if isinstance(runs, Runs):
+        return runs
+    if isinstance(runs, str | Path):
+        return read(runs, columns, pattern, wide, metric)
+    if isinstance(runs, pandas.DataFrame):
+        return runs_of(runs, "the table", columns, metric)
+    rows = []
+    for name, scores in runs.items():
+        values = np.asarray(scores, dtype=np.float64)
+        if values.ndim != 1:
+            raise StudyError(
+                f"the scores of '{name}' must be a list of numbers, one a run, but have the shape {values.shape}"
+            )
+        rows += [(str(name), str(run), "inf" if not np.isfinite(x) else repr(float(x))) for run, x in enumerate(values)]
+    return runs_of(pandas.DataFrame(rows, columns=["policy", "run", metric or "score"]), "the scores", None, metric)
 
 
 def read_table(path: Path) -> pandas.DataFrame:

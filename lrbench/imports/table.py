@@ -29,6 +29,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 """What a column can be, and the names by which it is found, the first of them that the table has."""
 
+PLACE = ("task", "policy", "seed")
+"""The columns of `Runs.table` that name a run."""
+
 WHAT = {"task": "tasks", "policy": "policies", "seed": "seeds", "run": "runs", "step": "steps"}
 NO_METRIC = frozenset(("lr", "learning_rate", "of", "line", "time", "timestamp", "_timestamp", "_runtime", "runtime"))
 
@@ -51,6 +54,7 @@ class Curve:
         seed: the name of the run among those of its policy: its seed, where the source has seeds.
         steps: rising; empty where the source has none, and the run has one value.
         values: infinite where the source has a value that is not finite.
+        rows: the labels of the rows of `Runs.table` that the values are from.
     """
 
     task: str
@@ -58,6 +62,7 @@ class Curve:
     seed: str
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +92,7 @@ class Runs:
             StudyError: no run has a value of it, or there are too many.
         """
         known = self.table[self.table[metric].notna()]
-        place = ["task", "policy", "seed"]
-        grouped = known.groupby(place, sort=False)
+        grouped = known.groupby(list(PLACE), sort=False)
         if not 1 <= grouped.ngroups <= MOST_CURVES:
             raise StudyError(
                 f"{metric}: there are {grouped.ngroups:,} runs with a value, where 1 to {MOST_CURVES:,} can be judged"
@@ -96,7 +100,7 @@ class Runs:
         curves: dict[tuple[str, str, bytes, bytes], Curve] = {}
         repeated, resumed, copies, several = 0, 0, 0, 0
         for _, rows in grouped:
-            task, policy, seed = (str(rows[name].iloc[0]) for name in place)
+            task, policy, seed = (str(rows[name].iloc[0]) for name in PLACE)
             steps, values = rows["step"].to_numpy(np.int64), rows[metric].to_numpy(np.float64)
             parts = _complete_parts(steps)
             several += len(parts) > 1
@@ -111,6 +115,7 @@ class Runs:
                     f"{seed} ({number + 1})" if number else seed,
                     steps[kept] if steps[0] >= 0 else steps[:0],
                     values[kept],
+                    rows.index.to_numpy(np.int64)[kept],
                 )
                 is_long = len(np.unique(curve.values)) >= LONG_ENOUGH_FOR_A_COPY
                 content = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.metric import METRICS, MetricDeclaration
-from lrbench.metrics.pairs import Pairs, Signs, Test
+from lrbench.metrics.pairs import Pairs, Signs, Test, Unpaired
 from lrbench.metrics.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Criterion:
         figure: of the number among those of a run.
         resolution: as for `judge`.
         target: the validation score to which iterations are counted.
+        paired: whether the runs of one seed belong together.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Criterion:
     is_censored: bool = False
     resolution: float | None = None
     target: float | None = None
+    paired: bool = True
 
     def is_known(self, card: Scorecard) -> bool:
         """Whether a run of a policy has the number."""
@@ -159,6 +161,8 @@ class Criterion:
     @property
     def test(self) -> Test:
         """How policies are compared by it."""
+        if not self.paired:
+            return Unpaired
         return Signs if self.is_censored else Pairs
 
     @property
@@ -252,6 +256,7 @@ def _criterion(goal: Goal, objective: Criterion, steps: int, target: float | Non
         is_censored=metric.is_censored,
         resolution=NO_NOISE if metric.is_exact else None,
         target=target,
+        paired=objective.paired,
     )
 
 

@@ -78,14 +78,29 @@ def _row(evidence: StudyRuns, pick: Pick) -> tuple[TaskRecord, PolicyRuns]:
 
 
 def _differences(first: tuple[TaskRecord, PolicyRuns], other: tuple[TaskRecord, PolicyRuns]) -> dict[str, Any]:
-    """Return the other's metrics minus the first's, over the seeds that both have."""
-    gaps = differences_of(other[1], first[1])
+    """Return the other's metrics minus the first's, over the seeds that both have where their runs are paired."""
+    same = other[0].key == first[0].key
+    is_imported = first[0].is_imported or other[0].is_imported
+    paired = first[0].paired and other[0].paired and (same or not is_imported)
+    gaps = differences_of(other[1], first[1], paired=paired)
     known = [(METRICS[name].title if name in METRICS else name, gap) for name, gap in gaps.items() if gap.n]
     return {
-        "paired": other[0].key == first[0].key,
+        "how": _how(paired, same, is_imported),
+        "unit": "seeds" if paired else "runs",
         "rows": [
             {"metric": title, "mean": gap.mean, "low": gap.low, "high": gap.high, "seeds": gap.n}
             for title, gap in known
             if gap.mean is not None
         ],
     }
+
+
+def _how(paired: bool, same: bool, is_imported: bool) -> str:
+    """Say what the runs of one seed have in common."""
+    if not paired:
+        return "Unpaired: the runs have nothing in common."
+    if is_imported:
+        return "Paired by seed, as the runs that were imported are named."
+    if same:
+        return "Paired by seed: the same initial weights and batches."
+    return "Paired by seed alone: the tasks differ, in data, network or optimizer."

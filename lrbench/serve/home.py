@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lrbench.serve.jobs import Jobs
     from lrbench.store import Store, StudyEntry, StudyTotals
 
-RANKED = ("study", "score", "verify", "confirmation")
+RANKED = ("study", "imported", "score", "verify", "confirmation")
 """The kinds whose policies are ranked on the page; rungs and range tests are parts on the way."""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lrbench.store.records import Score as Score
     from lrbench.store.records import SearchRecord as SearchRecord
     from lrbench.store.records import Segment as Segment
+    from lrbench.store.records import SourceRecord as SourceRecord
     from lrbench.store.records import Status as Status
     from lrbench.store.records import StoredRun as StoredRun
     from lrbench.store.records import StudyEntry as StudyEntry

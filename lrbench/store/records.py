@@ -173,11 +173,15 @@ class StudySlot:
     run: str
 
 
-Kind = Literal["study", "search", "rung", "confirmation", "range_test", "score", "verify"]
-"""The kind of a study: a user's own, or a part of a search, a range test, a score or a verification."""
+Kind = Literal["study", "imported", "search", "rung", "confirmation", "range_test", "score", "verify"]
+"""The kind of a study: a user's own, runs from elsewhere, or a part of a search, range test, score or verification."""
 
 ASKED_IN_PARTS: tuple[Kind, ...] = ("rung", "range_test", "verify")
 """The kinds that ask for more and more of their runs, each time from the first on: a part makes no new version."""
+
+
+IMPORTED_KEY = "imported:"
+"""What the keys of tasks begin with whose runs come from elsewhere; lrbench's own begin with a hash."""
 
 
 class _Record(BaseModel):
@@ -195,6 +199,7 @@ class TaskRecord(_Record):
         chance: the objective's value for guessing; None where it is not known.
         bounds: the lowest and the highest value of the objective; None in older records.
         test_samples, val_samples: the sizes of the splits; None where they are not known.
+        paired: whether the runs of one seed belong together; not hashed, since the digest of a source covers it.
     """
 
     name: str
@@ -209,6 +214,12 @@ class TaskRecord(_Record):
     class_names: tuple[str, ...] | None = None
     test_samples: int | None
     val_samples: int | None
+    paired: bool = True
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether its runs come from elsewhere."""
+        return self.key.startswith(IMPORTED_KEY)
 
 
 class PolicyRecord(_Record):
@@ -267,6 +278,19 @@ class SearchRecord(_Record):
         return self.asked[-1].batch + 1 if self.asked else 0
 
 
+class SourceRecord(_Record):
+    """The source of an imported study.
+
+    Attributes:
+        digest: a hash of its runs and of how they were read.
+        planned: whether the looks were fixed before the runs, as in a study that lrbench trained and exported; without,
+            the runs of each policy are all that there will be.
+    """
+
+    digest: str
+    planned: bool = False
+
+
 class StudyRecord(_Record):
     """A study, as far as its results need it beside the runs.
 
@@ -279,6 +303,7 @@ class StudyRecord(_Record):
         by: the goals that rank, each NAME or NAME:MARGIN; none for the objective of each task.
         tolerated_divergence: the share of seeds on which a policy may diverge.
         search: the proposals of a record of kind "search", which has no runs itself.
+        source: the source of the runs of a record of kind "imported".
     """
 
     margin: float = 0.01
@@ -294,6 +319,7 @@ class StudyRecord(_Record):
     by: tuple[str, ...] = ()
     tolerated_divergence: float = 0.0
     search: SearchRecord | None = None
+    source: SourceRecord | None = None
 
     def fingerprint(self, slots: Iterable[StudySlot] = ()) -> str:
         """Hash the record with its runs, in any order."""
@@ -306,8 +332,9 @@ class StudyRecord(_Record):
 
         Looks stay as they were at first, older records lacked fields, and the text of a policy has a digest of LRs.
         """
-        lacked = {name: True for name in ("until_decided", "by", "tolerated_divergence") if not getattr(self, name)}
-        return {"looks": True, "policies": {"__all__": {"lrs"}}, **lacked}
+        added = ("until_decided", "by", "tolerated_divergence", "source")
+        lacked = {name: True for name in added if not getattr(self, name)}
+        return {"looks": True, "policies": {"__all__": {"lrs"}}, "tasks": {"__all__": {"paired"}}, **lacked}
 
     def going_on_from(self, older: Self) -> Self:
         """Return this record with the looks of an older one that it adds to, with its seeds first and its fresh seeds.

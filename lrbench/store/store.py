@@ -19,7 +19,7 @@ from lrbench.errors import StoreError, did_you_mean
 from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
 from lrbench.store.facts import from_text
-from lrbench.store.lease import LEASE_SECONDS, Lease, living
+from lrbench.store.lease import LEASE_SECONDS, Lease, living, write_beginnings, write_segments
 from lrbench.store.merge import Merged, merge_runs, merge_studies
 from lrbench.store.records import (
     ASKED_IN_PARTS,
@@ -27,8 +27,10 @@ from lrbench.store.records import (
     LOSSES,
     Coordinator,
     Kind,
+    NewRun,
     RunProgress,
     Scores,
+    Segment,
     Status,
     StoredRun,
     StudyEntry,
@@ -117,6 +119,42 @@ class Store(Readable):
                 connection.execute(sa.delete(slots).where(slots.c.study == study))
                 self._insert_slots(connection, study, wanted)
             return study
+
+    @patient
+    def import_study(
+        self,
+        name: str,
+        record: StudyRecord,
+        asked: Iterable[StudySlot],
+        imported: Sequence[tuple[NewRun, Segment]],
+    ) -> tuple[int, bool]:
+        """Write a study of runs from elsewhere with its runs, in one transaction.
+
+        Returns:
+            Its id, and whether it is new: the same source under the same name is known.
+
+        Raises:
+            StoreError: another study has the name; nothing is written.
+        """
+        wanted = tuple(asked)
+        content = {"definition": record.model_dump_json(), "fingerprint": record.fingerprint(wanted)}
+        with self._database.writing() as connection:
+            self._database.take_turn(connection)
+            named = sa.select(studies).where(studies.c.name == name).order_by(studies.c.last_run.desc())
+            rows = connection.execute(named).all()
+            for row in rows:
+                if (row.kind, row.fingerprint) == ("imported", content["fingerprint"]):
+                    return int(row.id), False
+            if rows:
+                which = "of other runs" if rows[0].kind == "imported" else "which lrbench trained"
+                raise StoreError(
+                    f"the store {self.name} has a study '{name}' already, {which}: give this one another name by --as"
+                )
+            write_beginnings(connection, self._database, [run for run, _ in imported])
+            write_segments(connection, {run.key: segment for run, segment in imported})
+            study = _write_study(connection, None, content, name=name, kind="imported", parent=None)
+            self._insert_slots(connection, study, wanted)
+            return study, True
 
     @patient
     def revise_search(self, name: str, revise: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:

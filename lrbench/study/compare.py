@@ -1,9 +1,9 @@
-"""Two policies of a study side by side, seed by seed."""
+"""Two policies of a study side by side, seed by seed where their runs are paired."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,20 +12,22 @@ import numpy as np
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics import Interval, PolicyRuns, paired_interval
 from lrbench.metrics.goal import By, Criterion, texts_of
+from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.ranking import gain_table
+from lrbench.metrics.statistics import unpaired_interval
 from lrbench.store import Store
 from lrbench.study.results import StudyRuns
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired differences between two policies on one task.
+    """The differences between two policies on one task.
 
     Attributes:
-        differences: by metric, the 95% t interval of the first policy's value minus the second's, over the seeds
-            where both have one.
+        differences: by metric, the 95% t interval of the first policy's value minus the second's: over the seeds where
+            both have one, or of the difference of two means where runs are not paired.
         ahead: by goal, the number of seeds on which the first policy is better, and on which the second is; a run that
-            never reaches the target is worse than one that does.
+            never reaches the target is worse than one that does. Empty where runs are not paired.
     """
 
     task: str
@@ -33,6 +35,7 @@ class Comparison:
     second: str
     differences: Mapping[str, Interval]
     ahead: Mapping[str, tuple[int, int]]
+    paired: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,9 +60,9 @@ def compare_two(study: str, first: str, second: str, store: Store, by: By = ()) 
             if name not in contenders:
                 raise StudyError(f"policy '{name}' of study '{study}' has no run on '{task.name}' that has ended")
         pair, goals = (contenders[one], contenders[other]), evidence.goals(task, by)
-        differences = _by_goal(pair, goals) if texts_of(by) else differences_of(*pair)
-        ahead = {goal.name: _ahead(pair, goal) for goal in goals}
-        comparisons.append(Comparison(task.name, one, other, differences, ahead))
+        differences = _by_goal(pair, goals) if texts_of(by) else differences_of(*pair, paired=task.paired)
+        ahead = {goal.name: _ahead(pair, goal) for goal in goals if goal.paired}
+        comparisons.append(Comparison(task.name, one, other, differences, ahead, task.paired))
     return tuple(comparisons)
 
 
@@ -75,22 +78,35 @@ def _name(evidence: StudyRuns, wanted: str) -> str:
     )
 
 
-def differences_of(one: PolicyRuns, other: PolicyRuns) -> dict[str, Interval]:
-    """Return by metric the 95% t interval of a policy's value minus another's, over the seeds where both have one."""
-    ones, others = ({run.seed: run.figures() for run in contender.runs} for contender in (one, other))
-    seeds = sorted(ones.keys() & others.keys())
-    names = dict.fromkeys(name for seed in seeds for name in (*ones[seed], *others[seed]))
-    return {name: paired_interval(_column(ones, seeds, name), _column(others, seeds, name)) for name in names}
+def differences_of(one: PolicyRuns, other: PolicyRuns, *, paired: bool = True) -> dict[str, Interval]:
+    """Return by metric the 95% t interval of a policy's value minus another's, over the seeds where both have one.
+
+    Args:
+        paired: whether runs of one seed belong together; if not, that of the difference of the means of all runs.
+    """
+    both = [{run.seed: run.figures() for run in contender.runs} for contender in (one, other)]
+    shared = both[0].keys() & both[1].keys()
+    seen = [own for runs in both for seed, own in runs.items() if not paired or seed in shared]
+    return {
+        name: _difference([{seed: own.get(name) for seed, own in runs.items()} for runs in both], paired)
+        for name in dict.fromkeys(name for own in seen for name in own)
+    }
 
 
 def _by_goal(pair: Sequence[PolicyRuns], goals: Sequence[Criterion]) -> dict[str, Interval]:
-    found = {}
-    for goal in goals:
-        one, other = ({run.seed: goal.value(run) for run in contender.runs} for contender in pair)
-        known = [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
-        columns = np.array(known, dtype=np.float64).reshape(-1, 2).T
-        found[goal.name] = paired_interval(*columns)
-    return found
+    return {
+        goal.name: _difference([{run.seed: goal.value(run) for run in one.runs} for one in pair], goal.paired)
+        for goal in goals
+    }
+
+
+def _difference(pair: Sequence[Mapping[int, float | None]], paired: bool) -> Interval:
+    """Return the interval of the first's values by seed minus the second's, of the seeds of both where paired."""
+    one, other = pair
+    if not paired:
+        return unpaired_interval(_column(one, one), _column(other, other))
+    shared = sorted(one.keys() & other.keys())
+    return paired_interval(_column(one, shared), _column(other, shared))
 
 
 def _ahead(pair: Sequence[PolicyRuns], goal: Criterion) -> tuple[int, int]:
@@ -98,6 +114,6 @@ def _ahead(pair: Sequence[PolicyRuns], goal: Criterion) -> tuple[int, int]:
     return int((one > other).sum()), int((other > one).sum())
 
 
-def _column(figures: Mapping[int, Mapping[str, float | None]], seeds: Sequence[int], name: str) -> list[float]:
-    values = (figures[seed].get(name) for seed in seeds)
-    return [math.nan if value is None else float(value) for value in values]
+def _column(values: Mapping[int, float | None], seeds: Iterable[int]) -> FloatArray:
+    """Return the values that are known, nan in place of others."""
+    return np.array([math.nan if (value := values[seed]) is None else value for seed in seeds], dtype=np.float64)

@@ -161,7 +161,7 @@ def _undecided(task: TaskResults, goal: Criterion, names: RowNames) -> Iterator[
     for name, verdict in open_verdicts:
         needed = "" if verdict.seeds_needed is None else f" {verdict.seeds_needed}"
         margin = "" if verdict.within is None else f" ({verdict.within.rounded(up=True)})"
-        reason = "about this many seeds would decide" if needed else verdict.reason
+        reason = f"about this many {goal.test.unit} would decide" if needed else verdict.reason
         reason += ", or this margin" if margin else ""
         reasons.setdefault(reason, []).append(unbroken(names.joint(name) + needed + margin))
     for reason, called in reasons.items():

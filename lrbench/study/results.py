@@ -297,6 +297,8 @@ class StudyRuns:
 
     def over(self, task: TaskRecord, by: Iterable[Criterion] = ()) -> Mapping[Row, int]:
         """Count the first seeds of each row on a task whose runs have ended or failed, as far as goals need them."""
+        if self.record.source is not None and not self.record.source.planned:
+            return dict.fromkeys(self.labels, len(self.record.seeds))
         stages = ("main", "scale") if any(goal.needs_base_lrs for goal in by) else ("main",)
         over: dict[Row, dict[int, bool]] = {row: {} for row in self.labels}
         for slot in self.slots:
@@ -334,8 +336,7 @@ class StudyRuns:
         Raises:
             StudyError: a goal cannot be used.
         """
-        record = self.record
-        objective = objective_criterion(task.objective, task.better, record.margin, resolution(task))
+        record, objective = self.record, self._objective(task)
         goals = texts_of(by) or record.by
         try:
             return criteria(
@@ -344,11 +345,15 @@ class StudyRuns:
         except StudyError as error:
             raise StudyError(f"study '{self.name}': {error}") from error
 
+    def _objective(self, task: TaskRecord) -> Criterion:
+        objective = objective_criterion(task.objective, task.better, self.record.margin, resolution(task))
+        return replace(objective, paired=task.paired)
+
     def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns], by: Sequence[Criterion] = ()) -> dict[str, Any]:
         """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks."""
         over = self.over(task, by)
         return {
-            "by": by,
+            "by": by or (self._objective(task),),
             "margin": self.record.margin,
             "alpha": self.alpha,
             "resolution": resolution(task),
@@ -614,7 +619,7 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
         curve=curve_of(run),
         final={**final, **extra},
         diverged_at=run.diverged_at,
-        seconds=run.seconds,
+        seconds=run.seconds or None,
         evaluating=run.evaluating,
         flops=run.flops or None,
         chance=task.chance,

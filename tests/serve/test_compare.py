@@ -31,7 +31,7 @@ def test_policies_of_two_studies_are_paired_where_they_share_seeds(store: Store)
     assert [row["name"] for row in document["rows"]] == ["falling (first)", "other (second)"]
     assert [len(curve["val"]["x"]) for curve in document["curves"]] == [5, 5]
     (difference,) = document["differences"]
-    assert difference["paired"]
+    assert difference["how"] == "Paired by seed: the same initial weights and batches."
     gap = next(row for row in difference["rows"] if row["metric"] == "val top1")
     assert (gap["seeds"], gap["mean"]) == (2, pytest.approx(0.6 - 0.7))
 

@@ -1,4 +1,4 @@
-"""`lrbench compare`: the paired difference of two policies of a study."""
+"""`lrbench compare`: the difference of two policies of a study, paired by seed unless runs are not paired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lrbench.cli.options import By, OutputOptions, StoredStudy, StoreOptions, lo
 from lrbench.cli.output import print_json, print_table
 from lrbench.display.table import Column
 
-COLUMNS = (Column("metric"), *(Column(title, right=True) for title in ("difference", "low", "high", "seeds")))
+COLUMNS = (Column("metric"), *(Column(title, right=True) for title in ("difference", "low", "high")))
 
 
 @with_groups
@@ -25,7 +25,7 @@ def compare(
     options: StoreOptions,
     output: OutputOptions,
 ) -> None:
-    """Compare two policies of a study by the runs in the store: the difference A - B, paired by seed.
+    """Compare two policies of a study by the runs in the store: the difference A - B, paired by seed where runs are.
 
     \b
     Examples:
@@ -54,8 +54,10 @@ def compare(
             for metric, gap in gaps
             if by or gap.mean is not None
         ]
-        columns = (*COLUMNS, Column("A better", right=True), Column("B better", right=True)) if by else COLUMNS
-        title = f"{comparison.first} - {comparison.second} on {comparison.task}, paired by seed, 95% intervals"
+        seeds = Column("seeds" if comparison.paired else "runs", right=True)
+        ahead = (Column("A better", right=True), Column("B better", right=True)) if by and comparison.paired else ()
+        columns, how = (*COLUMNS, seeds, *ahead), "paired by seed" if comparison.paired else "unpaired"
+        title = f"{comparison.first} - {comparison.second} on {comparison.task}, {how}, 95% intervals"
         print_table(columns, rows, session_of(context), title)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.display.names import many
 from lrbench.metrics.goal import TO_TARGET
+from lrbench.metrics.pairs import Signs
 from lrbench.metrics.statistics import Interval
 from lrbench.modifiers.brief import variant_noun
 from lrbench.policy import functions
@@ -33,7 +34,7 @@ SPLITS = {"val": "validation", "test": "test"}
 MOST_NAMED, MOST_LETTERS = 5, 250
 """A sentence names no more policies than this, and after the first none whose names make so many letters."""
 
-RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precision", "device")
+RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "source", "precision", "device")
 """What is stored beside each number, in the order of the table."""
 
 SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
@@ -41,6 +42,18 @@ WORD = re.compile(r"\b[A-Z]\w*(?=\()")
 """A function's name in the text of a policy."""
 
 PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+IMPORTED = (
+    "The runs are imported: another program trained them, and their numbers are what it logged. They are not exact, "
+    "and what they have in common but for the policy is not known."
+)
+UNPAIRED = (
+    "Runs of different policies have nothing in common: means are compared by Welch's standard error, with the degrees "
+    "of freedom of the policy with fewer runs."
+)
+FIXED = "numbers of seeds that were fixed when the study was first run"
+ONE_LOOK = "in one look at all runs: the error rate is that of runs whose number was not chosen by what they show"
 
 
 class Cost(NamedTuple):
@@ -82,7 +95,7 @@ def overview(frames: Frames) -> list[str]:
     if counts["diverged"]:
         said.append(f"{many(counts['diverged'], 'run')} of {len(runs):,} diverged.")
     cost = cost_of(runs)
-    if cost.iterations:
+    if cost.iterations and cost.seconds:
         part = f" ({cost.evaluating / cost.seconds:.0%} of it evaluating)" if cost.evaluating > 0 else ""
         said.append(
             f"{many(cost.iterations, 'iteration')} in {many(cost.runs, 'run')}, shared ones counted in each: "
@@ -234,6 +247,7 @@ def reading(policies: pd.DataFrame) -> list[str]:
 def protocol(frames: Frames) -> list[str]:
     """Say how the numbers were made, in the order in which it happened."""
     record = frames.record
+    is_planned = record.source is None or record.source.planned
     if not len(frames.runs):
         return []
     said = []
@@ -241,10 +255,11 @@ def protocol(frames: Frames) -> list[str]:
         every = many(task.eval_every, "iteration")
         has_epochs = task.steps_per_epoch != task.steps
         epoch = f" (an epoch has {many(task.steps_per_epoch, 'iteration')})" if has_epochs else ""
-        said.append(
-            f"On {task.name} every policy was trained for {many(task.steps, 'iteration')}{epoch} "
-            f"and evaluated every {every}{_samples(task)}."
-        )
+        trained = f"every policy was trained for {many(task.steps, 'iteration')}{epoch} and evaluated every {every}"
+        logged = f"the longest run has {many(task.steps, 'iteration')}, and runs were evaluated about every {every}"
+        said.append(f"On {task.name} {trained if record.source is None else logged}{_samples(task)}.")
+        if record.source is not None:
+            said.append("Runs of one seed are compared with each other." if task.paired else UNPAIRED)
     found = [policy.found_peak for policy in record.policies if policy.found_peak is not None]
     if found:
         which = (
@@ -260,7 +275,9 @@ def protocol(frames: Frames) -> list[str]:
     first = record.until_decided
     more = "" if first is None else f", first with {first} of them, then with more as long as these could help"
     said.append(
-        f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}){more}: a seed's initial "
+        IMPORTED
+        if record.source is not None
+        else f"Every policy was trained with the same {many(len(seeds), 'seed')} ({numbers}){more}: a seed's initial "
         "weights and batch order are the same for all, so that differences are paired."
     )
     goals = frames.results.tasks[0].goals
@@ -276,14 +293,15 @@ def protocol(frames: Frames) -> list[str]:
         )
     said.append(
         "Intervals are 95% Student t intervals over seeds, clipped to the values that a figure can have. Verdicts are "
-        f"multiple comparisons with the best by paired {_tests(goals)} with Holm's correction, with a margin of "
-        f"{_joined(goal.margin for goal in goals)}, made at numbers of seeds that were fixed when the study was first "
-        "run."
+        f"multiple comparisons with the best by {_tests(goals)} with Holm's correction, with a margin of "
+        f"{_joined(goal.margin for goal in goals)}, {'made at ' + FIXED if is_planned else ONE_LOOK}."
     )
     said.append(
-        "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has diverged: "
-        "it counts as chance in scores, and its policy is to be avoided. A last score that is NaN or infinitely bad "
-        "counts as chance too."
+        "A run whose last value is not finite has diverged: it has no score, and its policy is to be avoided."
+        if record.source is not None
+        else "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has "
+        "diverged: it counts as chance in scores, and its policy is to be avoided. A last score that is NaN or "
+        "infinitely bad counts as chance too."
     )
     if record.target is not None:
         said.append(
@@ -351,7 +369,8 @@ def quantity(number: float) -> str:
 
 
 def _tests(goals: Sequence[Criterion]) -> str:
-    return _joined(dict.fromkeys("sign tests" if goal.is_censored else "t tests" for goal in goals))
+    tests = _joined(dict.fromkeys("sign tests" if goal.test is Signs else "t tests" for goal in goals))
+    return f"{'paired' if all(goal.paired for goal in goals) else 'unpaired'} {tests}"
 
 
 def _objectives(frames: Frames) -> str:

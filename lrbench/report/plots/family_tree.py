@@ -166,8 +166,8 @@ def _lay(branch: Branch, heights: dict[Branch, float], shared: Lines, own: Lines
 @register_plot(
     "tree",
     "What policies share, and where they part",
-    needs="several policies",
-    applies=lambda frames: frames.policies["name"].nunique() > 1,
+    needs="several policies, not imported",
+    applies=lambda frames: frames.record.source is None and frames.policies["name"].nunique() > 1,
     place=10,
 )
 def _tree(frames: Frames) -> Figure:

@@ -37,13 +37,11 @@
   }));
 
   function showDifferences(rows, differences) {
-    byId("differences").replaceChildren(...differences.flatMap(({ paired, rows: gaps }, place) => {
+    byId("differences").replaceChildren(...differences.flatMap(({ how, unit, rows: gaps }, place) => {
       const title = element("h3", {}, `${rows[place + 1].name} minus ${rows[0].name}`);
       if (!gaps.length) return [title, element("p", {}, "They share no seed, so that nothing is paired.")];
-      const how = paired ? "Paired by seed: the same initial weights and batches."
-        : "Paired by seed alone: the tasks differ, in data, network or optimizer.";
       const table = element("table", { className: "plain" },
-        element("thead", {}, cells("th", ["metric", "difference", "95% interval", "seeds"])),
+        element("thead", {}, cells("th", ["metric", "difference", "95% interval", unit])),
         element("tbody", {}, ...gaps.map((gap) => cells("td", [
           gap.metric, number(gap.mean), gap.low === null ? "–" : `${number(gap.low)} to ${number(gap.high)}`, String(gap.seeds),
         ]))));

@@ -1,0 +1,45 @@
+"""`lrbench import`: runs that other programs trained, as a study of the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrbench.cli.errors import session_of
+from lrbench.cli.options import OutputOptions, SourceOptions, StoreOptions, load_plugins, shown, with_groups
+
+
+@with_groups
+def import_runs(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="What `lrbench judge` takes: a table of runs, or a folder.")
+    ],
+    *,
+    name: Annotated[
+        str | None,
+        shown("--as", metavar="NAME", help="Name the study.", show_default="the name of the source"),
+    ] = None,
+    reading: SourceOptions,
+    options: StoreOptions,
+    output: OutputOptions,
+) -> None:
+    """Import runs that other programs trained into the store, as a study that every other command knows.
+
+    All of the source is imported or nothing; the same source again is nothing new. Nothing is trained.
+
+    \b
+    Examples:
+      lrbench import runs.csv
+      lrbench import runs.csv --as optimizers --margin 0.002
+      lrbench import logs/ --pattern "step:{step}/{steps} val_loss:{val_loss}"
+    """
+    load_plugins(options.plugin)
+    from lrbench.imports.stored import import_runs as import_into
+    from lrbench.store import open_store
+
+    with open_store(options.store) as store:
+        imported = import_into(source, store, name, **reading.as_arguments())
+    output.show(imported, session_of(context))

@@ -1,0 +1,97 @@
+"""Runs from elsewhere in a store, as a study of kind "imported"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrbench.display.names import many
+from lrbench.display.readable import LINE_WIDTH, Block, Readable
+from lrbench.errors import StudyError
+from lrbench.imports.read import Source, runs_from
+from lrbench.imports.study import imported_study
+from lrbench.imports.table import Columns
+from lrbench.metrics.direction import Better
+from lrbench.store import Store
+from lrbench.study.results import Results, results
+
+
+@dataclass(frozen=True, repr=False)
+class Imported(Readable):
+    """What an import has stored.
+
+    Attributes:
+        results: the answer of the study.
+        runs: the number of its runs.
+        is_new: whether the store lacked it.
+        remarks: what was taken for what, and what was counted while reading.
+    """
+
+    results: Results
+    runs: int
+    is_new: bool
+    remarks: tuple[str, ...]
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        yield from self.results.display(width)
+        yield ""
+        yield from self.remarks
+        yield self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """What is in the store now."""
+        if not self.is_new:
+            return f"The store has these runs already, as study '{self.results.study}': nothing is new."
+        return f"{many(self.runs, 'run')} imported as study '{self.results.study}'."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `lrbench import --json`."""
+        beside = {"imported": {"runs": self.runs, "is_new": self.is_new, "remarks": list(self.remarks)}}
+        return self.results.to_json() | beside
+
+
+def import_runs(
+    source: Source,
+    store: Store,
+    name: str | None = None,
+    *,
+    metric: str | None = None,
+    better: Better | None = None,
+    margin: float | str = 0.0,
+    target: float | None = None,
+    columns: Columns | None = None,
+    pattern: str | None = None,
+    wide: str | None = None,
+    paired: bool | None = None,
+) -> Imported:
+    """Write runs from elsewhere into a store, as a study, all of them or none.
+
+    Args:
+        source, columns, pattern, wide: as for `lrbench.judge`.
+        name: of the study, by default that of the file or folder without its suffix.
+        metric, better, margin, target, paired: as for `imported_study`.
+
+    Raises:
+        StudyError: the runs cannot be read or used.
+        StoreError: another study has the name, or the store cannot be written.
+    """
+    where = Path(source).resolve() if isinstance(source, str | Path) else None
+    if name is None:
+        if where is None:
+            raise StudyError("runs that are not in a file need a name for their study")
+        name = where.name.split(".")[0]
+    found = imported_study(
+        runs_from(source, columns, pattern, wide, metric),
+        name,
+        where=str(where or ""),
+        metric=metric,
+        better=better,
+        margin=margin,
+        target=target,
+        paired=paired,
+    )
+    study, is_new = store.import_study(name, found.record, found.slots, found.runs)
+    return Imported(results(study, store), len(found.runs), is_new, found.remarks)

@@ -1,0 +1,257 @@
+"""Runs from elsewhere as a study of a store: its record, its slots and its runs.
+
+A metric counts as one on the validation split unless its name says otherwise, and the LR of its iterations is not
+known. Seeds that are whole numbers stay what they are; runs of other names are numbered.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lrbench.errors import StudyError
+from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
+from lrbench.imports.table import PLACE, Curve, Runs
+from lrbench.metrics import METRICS, as_gain
+from lrbench.metrics.goal import Goal
+from lrbench.store import NewRun, PolicyRecord, Score, Segment, SourceRecord, StudyRecord, StudySlot, TaskRecord
+from lrbench.store.records import IMPORTED_KEY
+from lrbench.study.limits import check_name
+
+if TYPE_CHECKING:
+    from lrbench.metrics import Better
+
+SPLITS = {
+    "train": frozenset(("train", "training")),
+    "val": frozenset(("val", "valid", "validation", "eval", "dev")),
+    "test": frozenset(("test",)),
+}
+"""The words of a metric's name that name a split."""
+
+LARGEST_SEED = 2**63
+MOST_SPENT = 2.0**62
+IMPORTED = "imported, not exact"
+"""The engine of an imported run, in its provenance."""
+
+ByPolicy = Mapping[str, Mapping[str, Curve]]
+
+
+@dataclass(frozen=True)
+class ImportedStudy:
+    """A study of runs from elsewhere, as a store takes it."""
+
+    record: StudyRecord
+    slots: tuple[StudySlot, ...]
+    runs: tuple[tuple[NewRun, Segment], ...]
+    remarks: tuple[str, ...]
+
+
+def imported_study(
+    source: Runs,
+    name: str,
+    *,
+    where: str = "",
+    metric: str | None = None,
+    better: Better | None = None,
+    margin: float | str = 0.0,
+    target: float | None = None,
+    paired: bool | None = None,
+) -> ImportedStudy:
+    """Make a study of runs.
+
+    Args:
+        source: the runs.
+        name: of the study, and of its task where the source names none.
+        where: the source, for the provenance of each run.
+        metric, better, margin, target, paired: as for `lrbench.judge`, but that a target is a goal beside the metric.
+
+    Raises:
+        StudyError: there is no such metric, or something cannot be used.
+    """
+    distance = Goal.parse(f"margin:{margin}").margin
+    assert distance is not None
+    if target is not None and not math.isfinite(target):
+        raise StudyError(f"the target must be a finite number, but is {target}")
+    chosen, counted = curves_by_task(source, metric, better)
+    beside, last = _beside(source), source.table.groupby(list(PLACE), sort=False)[list(source.metrics)].last()
+    digest = blake2b(digest_size=16)
+    tasks, slots, runs = [], [], []
+    for one in chosen:
+        policies = _counting(one, source.best_of)
+        is_paired = (source.have_seeds if paired is None else paired) and share_seeds(policies.values())
+        called, objective = one.task or name, _objective(one, beside)
+        numbers = _numbers(policies, source.have_seeds, is_paired)
+        made = [
+            (policy, numbers[policy, seed], seed, _segment(curve, source, one.metric, beside, _final(curve, last, one)))
+            for policy, own in policies.items()
+            for seed, curve in own.items()
+        ]
+        tasks.append(_task(called, one, objective, is_paired, [segment for *_, segment in made]))
+        digest.update(repr((called, objective, is_paired, made)).encode(errors="surrogatepass"))
+        runs += [(called, *rest) for rest in made]
+    key = IMPORTED_KEY + digest.hexdigest()
+    written = []
+    for task, policy, number, seed, segment in runs:
+        for text in (task, policy):
+            check_name(text, f"study '{name}'")
+        run = blake2b(repr((key, task, policy, number)).encode(), digest_size=16).hexdigest()
+        origin = {"engine": IMPORTED, "source": where, "imported_run": seed}
+        begun = NewRun(run, task, f"{key}:{task}", policy, "", number, max(segment.step, 1), origin)
+        slots.append(StudySlot(task, "main", policy, "", 1.0, number, run))
+        written.append((begun, segment))
+    seeds = sorted({slot.seed for slot in slots})
+    objectives = {task.objective for task in tasks}
+    if distance.of_best and len(objectives) > 1:
+        raise StudyError(
+            f"a margin of {distance} of the best needs one metric, and the tasks have {', '.join(sorted(objectives))}"
+        )
+    record = StudyRecord(
+        margin=0.0 if distance.of_best else distance.size,
+        by=tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best else (),
+        target=target,
+        seeds=tuple(seeds),
+        looks=((max(len(seeds), 2), 1.0),),
+        policies=tuple(PolicyRecord(name=one, policy=one) for one in dict.fromkeys(slot.policy for slot in slots)),
+        tasks=tuple(task.model_copy(update={"key": f"{key}:{task.name}"}) for task in tasks),
+        source=SourceRecord(digest=digest.hexdigest()),
+    )
+    return ImportedStudy(record, tuple(slots), tuple(written), (*source.remarks, *counted))
+
+
+def split_of(metric: str) -> tuple[str, str]:
+    """Return the split that the name of a metric begins or ends with, empty without one, and the rest.
+
+    >>> split_of("validation/accuracy"), split_of("loss_train"), split_of("perplexity")
+    (('val', 'accuracy'), ('train', 'loss'), ('', 'perplexity'))
+    """
+    words = [word for word in re.split(r"[\s_/.-]+", metric) if word]
+    for place in (0, -1):
+        for split, names in SPLITS.items():
+            if len(words) > 1 and words[place].lower() in names:
+                return split, "_".join(words[1:] if place == 0 else words[:-1])
+    return "", metric
+
+
+def _figure(metric: str) -> str:
+    """Return what lrbench calls a metric, such as "val_loss" for "validation/loss"."""
+    split, rest = split_of(metric)
+    return f"{split}_{rest}" if split else metric
+
+
+def _objective(one: TaskCurves, beside: Mapping[str, str]) -> str:
+    """Name the objective of a task: without its split, unless that means another metric or one of other bounds."""
+    split, rest = split_of(one.metric)
+    values = np.concatenate([curve.values for curve in one.curves])
+    is_free = split in ("", "val") and beside.get(f"val_{rest}", one.metric) == one.metric
+    return rest if is_free and _fits(f"val_{rest}", values[np.isfinite(values)]) else f"logged {one.metric}"
+
+
+def _fits(figure: str, values: Any) -> bool:
+    """Return whether values are within the bounds of lrbench's metric of a name, if there is one."""
+    low, high = (METRICS[figure].bounds if figure in METRICS else None) or (None, None)
+    return bool(np.all(low is None or values >= low) and np.all(high is None or values <= high))
+
+
+def _beside(source: Runs) -> Mapping[str, str]:
+    """Find the columns of what lrbench's evaluations hold, by its names; of several the first."""
+    return {_figure(name): name for name in reversed(source.metrics)}
+
+
+def _counting(one: TaskCurves, best_of: str) -> dict[str, dict[str, Curve]]:
+    """Return the curves that count by policy and run, the best one of each unit."""
+    found: dict[str, dict[str, Curve]] = {}
+
+    def gain(curve: Curve) -> float:
+        return as_gain(float(curve.values[-1]), one.better) if np.isfinite(curve.values[-1]) else -math.inf
+
+    for curve in one.curves:
+        own, unit = found.setdefault(curve.policy, {}), curve.seed.split("/")[0] if best_of else curve.seed
+        own[unit] = max(own.get(unit, curve), curve, key=gain)
+    return found
+
+
+def _numbers(policies: ByPolicy, have_seeds: bool, paired: bool) -> dict[tuple[str, str], int]:
+    """Number the runs of each policy: by their seeds, else so that paired runs of one name have one number."""
+    places = [(policy, seed) for policy, own in policies.items() for seed in own]
+    if have_seeds and all(re.fullmatch(r"0|-?[1-9]\d{0,18}", seed, re.ASCII) for _, seed in places):
+        seeds = {place: int(place[1]) for place in places}
+        if all(-LARGEST_SEED <= seed < LARGEST_SEED for seed in seeds.values()):
+            return seeds
+    names = {seed: number for number, seed in enumerate(dict.fromkeys(seed for _, seed in places))}
+    alone = {(policy, seed): number for policy, own in policies.items() for number, seed in enumerate(own)}
+    return {place: names[place[1]] for place in places} if paired else alone
+
+
+def _final(curve: Curve, last: Any, one: TaskCurves) -> dict[str, float]:
+    """Return the last values of the other metrics of a run, by lrbench's names; one out of its bounds keeps its own."""
+    place = curve.task, curve.policy, curve.seed
+    if place not in last.index:
+        return {}
+    known = {str(name): float(value) for name, value in last.loc[place].items() if np.isfinite(value)}
+    return {
+        _figure(name) if _fits(_figure(name), np.array([value])) else f"logged {name}": value
+        for name, value in known.items()
+        if name != one.metric
+    }
+
+
+def _segment(curve: Curve, source: Runs, metric: str, beside: Mapping[str, str], final: dict[str, float]) -> Segment:
+    """Make all that is known of a run; one whose last value is not finite diverged after the last that is."""
+    finite = np.isfinite(curve.values)
+    count = int(np.flatnonzero(finite)[-1]) + 1 if finite.any() else 0
+    has_diverged = count < len(finite)
+    steps = curve.steps.tolist() if len(curve.steps) else [1] * len(finite)
+    rest = split_of(metric)[1]
+
+    def column(name: str) -> list[float]:
+        if name not in beside:
+            return [math.nan] * len(finite)
+        values = source.table.loc[curve.rows, beside[name]].to_numpy(np.float64)
+        finite_ones: list[float] = np.where(np.isfinite(values), values, np.nan).tolist()
+        return finite_ones
+
+    values = np.where(finite, curve.values, np.nan).tolist()
+    columns = (column("train_loss"), column("val_loss"), values, column("test_loss"), column(f"test_{rest}"))
+    scores = tuple(Score(*row) for row in zip(steps, *columns, strict=True))[:count]
+    spent = {name: min(max(final.get(name, 0.0), 0.0), MOST_SPENT) for name in ("seconds", "evaluating", "flops")}
+    return Segment(
+        step=steps[count] if has_diverged else steps[-1],
+        seconds=spent["seconds"],
+        flops=int(spent["flops"]),
+        scores=scores,
+        status="diverged" if has_diverged else "finished",
+        diverged_at=steps[count] if has_diverged else None,
+        final=None if has_diverged else {name: value for name, value in final.items() if name not in spent},
+        exact=False,
+        evaluating=spent["evaluating"] if "evaluating" in final else None,
+    )
+
+
+def _task(name: str, one: TaskCurves, objective: str, paired: bool, segments: Sequence[Segment]) -> TaskRecord:
+    steps = max(1, *(segment.step for segment in segments))
+    return TaskRecord(
+        name=name,
+        key="",
+        steps=steps,
+        steps_per_epoch=steps,
+        eval_every=min(_intervals(one), default=steps),
+        objective=objective,
+        chance=None,
+        better=one.better,
+        test_samples=None,
+        val_samples=None,
+        paired=paired,
+    )
+
+
+def _intervals(one: TaskCurves) -> Iterator[int]:
+    """Yield the median iterations between two evaluations of each run."""
+    for curve in one.curves:
+        if len(curve.steps) > 1:
+            yield max(1, int(np.median(np.diff(curve.steps))))
