@@ -20,13 +20,14 @@ from lrbench.errors import LRBenchError, PolicyError, StoreError
 from lrbench.report.page.render import FOLDER as REPORT
 from lrbench.report.page.render import script_json, templates
 from lrbench.serve.compare import Pick, choices, compared
-from lrbench.serve.compose import NamedPolicies, checked_name, composed, described, file_of, study_file
+from lrbench.serve.compose import NamedPolicies, checked_name, composed, described
 from lrbench.serve.events import event_stream
 from lrbench.serve.guard import PLOTLY_POLICY, Access, Guard
 from lrbench.serve.guide import rendered, titles
 from lrbench.serve.home import HomeWatch, Summaries
 from lrbench.serve.jobs import Jobs
 from lrbench.serve.live import StudyWatch
+from lrbench.serve.study_form import described_study, file_of, placed, study_file, study_form
 from lrbench.store import open_store
 from lrbench.version import __version__
 
@@ -121,7 +122,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         return event_stream(StudyWatch(store, store.entry(request.path_params["study"]).id, pages, jobs))
 
     def compose(request: Request) -> Response:
-        return page("compose", data=script_json({**described(), "named": named.listed()}))
+        made_of = described() | ({} if jobs is None else described_study())
+        return page("compose", data=script_json({**made_of, "named": named.listed()}))
 
     def policy(request: Request) -> Response:
         given = request.query_params
@@ -139,6 +141,16 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         named.forget(given["name"])
         return named.listed()
 
+    def check(given: dict[str, Any]) -> object:
+        form = study_form(given)
+        return {"errors": form.errors, "text": form.text}
+
+    def plan(queue: Jobs, given: dict[str, Any]) -> object:
+        try:
+            return queue.plan(*study_file(given))
+        except LRBenchError as error:
+            return {"errors": placed(str(error))}
+
     async def merge(request: Request) -> Response:
         with TemporaryDirectory(prefix="lrbench-") as folder:
             file = Path(folder) / "other.db"
@@ -154,7 +166,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             Route("/merge", merge, methods=["POST"]),
             _change("/named", save),
             _change("/named/forget", forget),
-            _change("/plan", lambda given: queue.plan(*study_file(given))),
+            _change("/check", check),
+            _change("/plan", lambda given: plan(queue, given)),
             _change("/run", lambda given: queue.start(*study_file(given))),
             _change("/resume", lambda given: queue.resume(given["name"])),
             _change("/rename", rename),

@@ -1,35 +1,30 @@
-"""Compose: a policy from rows of functions, as text, curve and code; named policies; and a study of them."""
+"""Compose: a policy from rows of functions, as text, curve and code; and named policies."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrbench.display.docstring import first_sentence
-from lrbench.errors import LRBenchError, PolicyError, StudyError
+from lrbench.errors import LRBenchError, PolicyError
 from lrbench.files import write_atomically
 from lrbench.policy import catalog, catalogs, functions, parse
 from lrbench.policy.composition import Piecewise, Repeated, Scaled, Warmup
 from lrbench.policy.explain import example_of
 from lrbench.policy.toml_catalog import load_catalog
 from lrbench.policy.torch_code import torch_code
-from lrbench.tasks.registry import tasks
 
 if TYPE_CHECKING:
-    from lrbench.policy import Policy
-    from lrbench.store import StudyRecord
+    from lrbench.policy import Parameter, Policy
 
 MOST_STEPS = 1_000_000
 """The most iterations that a curve is drawn over."""
 
 NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 """The name of a study or a policy that is saved: also that of a file, so that it has no slash."""
-
-NUMBERS = {"seeds": "5 or 5..40", "steps": "", "margin": "", "target": "", "confirm": ""}
-"""The keys of a study file that the form has, besides its task and policies."""
 
 
 def described() -> dict[str, Any]:
@@ -41,23 +36,20 @@ def described() -> dict[str, Any]:
                 "group": function.group,
                 "about": first_sentence(function),
                 "formula": function.formula,
-                "parameters": [
-                    {
-                        "name": one.name,
-                        "unit": one.unit,
-                        "doc": one.doc,
-                        "allowed": one.allowed,
-                        "required": one.required,
-                        "default": "" if one.required else one.kind.text(one.default),
-                    }
-                    for one in function.parameters
-                ],
+                "parameters": list(map(declared, function.parameters)),
                 "example": None if (example := example_of(function)) is None else rows_of(example)[0]["arguments"],
             }
             for name, function in functions().items()
-        ],
-        "tasks": list(tasks),
+        ]
     }
+
+
+def declared(parameter: Parameter) -> dict[str, Any]:
+    """Describe a parameter of a function or of a modifier."""
+    one = parameter
+    default = "" if one.required else one.kind.text(one.default)
+    described = {"name": one.name, "unit": one.unit, "doc": one.doc, "allowed": one.allowed}
+    return {**described, "required": one.required, "default": default}
 
 
 def composed(text: str, steps: int, steps_per_epoch: int) -> dict[str, Any]:
@@ -140,53 +132,6 @@ class NamedPolicies:
         for name, text in policies.items():
             lines.append(f'\n[[policy]]\nname = {toml(name)}\npolicy = {toml(text)}\nsource = "composed on the page"\n')
         write_atomically(self.file, "".join(lines).encode())
-
-
-def study_file(asked: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the name and the text of the study file that a form asks for; it names registered things only.
-
-    Raises:
-        LRBenchError: something in the form cannot be used.
-    """
-    name, task, policies = checked_name(asked.get("name")), asked.get("task"), asked.get("policies")
-    if not isinstance(task, str) or task not in tasks:
-        raise StudyError(f"task = {toml(str(task))} must be one of {', '.join(tasks)}")
-    if not isinstance(policies, dict) or not policies:
-        raise StudyError("the study has no policy yet: add at least one")
-    return name, "".join(_lines(task, policies, asked))
-
-
-def file_of(record: StudyRecord) -> str:
-    """Write the study file of a record, which knows no modifiers, axes or tables of tasks."""
-    names = [task.name for task in record.tasks]
-    lines = [f"tasks = [{', '.join(map(toml, names))}]" if len(names) != 1 else f"task = {toml(names[0])}"]
-    if steps := {task.steps for task in record.tasks}:
-        lines.append(f"steps = {max(steps)}")
-    count = len(record.seeds)
-    listed = f"{count}" if record.seeds == tuple(range(count)) else f"{list(record.seeds)}"
-    seeds = listed if record.until_decided is None else toml(f"{record.until_decided}..{count}")
-    lines += [f"seeds = {seeds}", f"margin = {record.margin!r}"]
-    lines += [f"target = {record.target!r}"] if record.target is not None else []
-    lines += [f"confirm = {record.confirm}"] if record.confirm else []
-    policies = (f"{toml(policy.name)} = {toml(policy.policy)}" for policy in record.policies)
-    return "\n".join([*lines, "", "[policies]", *policies, ""])
-
-
-def _lines(task: str, policies: Mapping[Any, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    yield f"task = {toml(task)}\n"
-    for key in NUMBERS:
-        given = str(asked.get(key) or "").strip()
-        if ".." in given:
-            yield f"{key} = {toml(given)}\n"
-        elif given:
-            try:
-                value = float(given)
-            except ValueError:
-                raise StudyError(f"{key} = {toml(given)} must be a number") from None
-            yield f"{key} = {json.dumps(int(value) if value.is_integer() and key != 'margin' else value)}\n"
-    yield "\n[policies]\n"
-    for name, text in policies.items():
-        yield f"{toml(checked_name(name, MOST_OF_A_POLICY))} = {toml(parse(text).text)}\n"
 
 
 MOST_OF_A_POLICY = 2000

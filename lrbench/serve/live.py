@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.policy.curve import rates_of
-from lrbench.store import ENDED
+from lrbench.study.progress import StudyProgress
 from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, labels
 
@@ -93,31 +93,25 @@ class StudyWatch:
         slots: Iterable[StudySlot],
         progress: Mapping[str, RunProgress],
     ) -> dict[str, Any]:
-        steps = {task.name: task.steps for task in record.tasks}
         called = labels((policy.name, variant) for policy in record.policies for variant in record.variants)
         wanted = {slot.run: slot for slot in slots if slot.run in progress or self._wants(slot, record)}
-        left = {
-            key: steps[slot.task] - (progress[key].step if key in progress else 0)
-            for key, slot in wanted.items()
-            if key not in progress or progress[key].status not in (*ENDED, "failed")
-        }
-        done = sum(progress[key].step for key in wanted if key in progress)
-        pace = self.pace.note(done)
-        workers = [one for one in self.store.coordinators() if entry.id in one.studies]
+        alive = self.store.coordinators()
+        far = StudyProgress.counted(entry, record, wanted.values(), progress, alive)
+        pace = self.pace.note(far.trained)
+        workers = [one for one in alive if entry.id in one.studies]
         running = self.store.study_runs(entry.id, "running", MOST_RUNNING)
         failed = self.store.study_runs(entry.id, "failed", MOST_FAILURES)
-        statuses = Counter(progress[key].status if key in progress else "missing" for key in wanted)
-        remaining = sum(left.values())
         jobs = {job["name"]: job for job in self.jobs.states()} if self.jobs else {}
         return {
             "job": jobs.get(entry.address) if entry.kind == "study" else None,
-            "state": "running" if workers else "stopped" if left else "complete",
-            "statuses": statuses,
-            "runs": len(wanted),
-            "over": len(wanted) - len(left),
-            "steps": done,
-            "remaining": remaining,
-            "left": remaining / pace if pace is not None and workers else None,
+            "state": "running" if workers else "complete" if far.over == far.total else "stopped",
+            "statuses": Counter(progress[key].status if key in progress else "missing" for key in wanted),
+            "runs": far.total,
+            "over": far.over,
+            "trained": far.trained,
+            "remaining": far.remaining,
+            "done": far.done / far.steps if far.steps else 1.0,
+            "left": far.remaining / pace if pace is not None and workers else None,
             "shared": self.shared,
             "workers": [
                 {
@@ -130,7 +124,7 @@ class StudyWatch:
                 for one in workers
             ],
             "is_race": record.until_decided is not None,
-            "race": self._race(record, wanted, left, called),
+            "race": self._race(record, wanted, progress, called),
             "running": [_running(run, wanted[key], called) for key, run in running.items() if key in wanted],
             "failures": [
                 {**_named(wanted[key], called), "step": run.step, "error": run.error}
@@ -151,14 +145,14 @@ class StudyWatch:
         self,
         record: StudyRecord,
         wanted: Mapping[str, StudySlot],
-        left: Mapping[str, int],
+        progress: Mapping[str, RunProgress],
         called: Mapping[tuple[str, str], str],
     ) -> list[dict[str, Any]]:
         """List the policies that have runs to come, with how many of their runs are over."""
         rows: dict[tuple[str, str], list[int]] = {}
         for key, slot in wanted.items():
             counts = rows.setdefault((slot.task, called[slot.policy, slot.variant]), [0, 0])
-            counts[0] += key not in left
+            counts[0] += key in progress and progress[key].status != "running"
             counts[1] += 1
         racing = [(task, label, *counts) for (task, label), counts in rows.items() if counts[0] < counts[1]]
         several = len(record.tasks) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from lrbench.display.names import many
 from lrbench.store import ENDED, Holder, Store, StudyEntry
 
 if TYPE_CHECKING:
+    from lrbench.store import Coordinator, RunProgress, StudyRecord, StudySlot
     from lrbench.study.results import Results
 
 
@@ -21,7 +23,9 @@ class StudyProgress:
         total: all runs that the study may take; a race may take fewer.
         ended: those whose numbers are final.
         failed: those that raised an error.
-        steps, done: the iterations of all runs, and those that were trained, each run counted by itself.
+        steps: the iterations of all runs, each counted by itself.
+        trained: those that were trained.
+        remaining: those to come; a run that diverged or failed has none.
         confirms: whether runs on fresh seeds follow that are not planned yet.
         coordinators: those that are alive and hold runs of the study, with their numbers.
         others: the number of other coordinators that are alive.
@@ -32,7 +36,8 @@ class StudyProgress:
     ended: int
     failed: int
     steps: int
-    done: int
+    trained: int
+    remaining: int
     confirms: bool
     coordinators: tuple[Holder, ...]
     others: int
@@ -40,11 +45,25 @@ class StudyProgress:
     @classmethod
     def of(cls, entry: StudyEntry, store: Store) -> StudyProgress:
         """Read the progress of a study."""
-        record, slots = store.study(entry.id)
+        return cls.counted(entry, *store.study(entry.id), store.progress(entry.id), store.coordinators())
+
+    @classmethod
+    def counted(
+        cls,
+        entry: StudyEntry,
+        record: StudyRecord,
+        slots: Iterable[StudySlot],
+        begun: Mapping[str, RunProgress],
+        alive: Iterable[Coordinator],
+    ) -> StudyProgress:
+        """Count the runs that fill some slots of a study, of those of the study that were begun."""
         steps = {task.name: task.steps for task in record.tasks}
-        budgets = {slot.run: steps[slot.task] for slot in slots}
-        begun, alive = store.progress(entry.id), store.coordinators()
-        by_status = Counter(run.status for run in begun.values())
+        places = tuple(slots)
+        budgets = {slot.run: steps[slot.task] for slot in places}
+        known = {key: run for key, run in begun.items() if key in budgets}
+        by_status = Counter(run.status for run in known.values())
+        over = {key for key, run in known.items() if run.status in (*ENDED, "failed")}
+        trained = {key: run.step for key, run in known.items()}
         held = [Holder(one.machine, one.process, len(one.runs & budgets.keys())) for one in alive]
         return cls(
             entry=entry,
@@ -52,8 +71,9 @@ class StudyProgress:
             ended=sum(by_status[status] for status in ENDED),
             failed=by_status["failed"],
             steps=sum(budgets.values()),
-            done=sum(run.steps if run.status in ENDED else run.step for run in begun.values()),
-            confirms=bool(record.confirm) and not any(slot.stage == "confirm" for slot in slots),
+            trained=sum(trained.values()),
+            remaining=sum(budget - trained.get(key, 0) for key, budget in budgets.items() if key not in over),
+            confirms=bool(record.confirm) and not any(slot.stage == "confirm" for slot in places),
             coordinators=tuple(one for one in held if one.runs),
             others=sum(not one.runs for one in held),
         )
@@ -64,9 +84,19 @@ class StudyProgress:
         return self.entry.address
 
     @property
+    def over(self) -> int:
+        """The number of runs that have ended or failed."""
+        return self.ended + self.failed
+
+    @property
+    def done(self) -> int:
+        """The iterations that were trained or need not be."""
+        return self.steps - self.remaining
+
+    @property
     def is_over(self) -> bool:
         """Whether no run is left to train."""
-        return self.ended + self.failed == self.total and not self.confirms
+        return self.over == self.total and not self.confirms
 
     @property
     def runs(self) -> str:
@@ -77,7 +107,7 @@ class StudyProgress:
     def to_json(self) -> dict[str, Any]:
         return {
             "runs": {"total": self.total, "ended": self.ended, "failed": self.failed},
-            "steps": {"nominal": self.steps, "trained": self.done},
+            "steps": {"nominal": self.steps, "trained": self.trained},
             "coordinators": [
                 {"machine": one.machine, "process": one.process, "runs": one.runs} for one in self.coordinators
             ],

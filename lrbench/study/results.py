@@ -566,6 +566,8 @@ def _effects(evidence: StudyRuns, records: Records, over: Mapping[Row, int]) -> 
     for variant in filter(None, evidence.record.variants):
         pairs = {policy: ((policy, ""), (policy, variant)) for policy, of in evidence.labels if of == variant}
         policies = [policy for policy, pair in pairs.items() if records.keys() >= {*pair}]
+        if not policies:
+            continue
         rows = list(chain.from_iterable(pairs[policy] for policy in policies))
         runs = [PolicyRuns("", "", tuple(records[row])) for row in rows]
         gains, _ = score_table(runs, evidence.record.seeds, "test")

@@ -1,8 +1,7 @@
-"""Policies of rows, and studies of them."""
+"""Policies of rows."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from playwright.sync_api import Page, expect
 
 from lrbench.errors import LRBenchError
 from lrbench.policy import functions, parse
-from lrbench.serve.compose import NamedPolicies, composed, described, rows_of, study_file
-from lrbench.store import Store
+from lrbench.serve.compose import NamedPolicies, composed, described, rows_of
 from tests.serve.conftest import WIDTHS
 
 Open = Callable[..., Page]
@@ -55,41 +53,6 @@ def test_every_function_is_offered_with_values_that_can_be_used() -> None:
         assert composed(text_of([{"function": name, "arguments": one["example"]}]), steps, 50)["code"]
 
 
-def test_a_study_of_the_form_is_a_study_file_of_registered_names() -> None:
-    asked = {"name": "a b", "task": "mnist1d-mlp", "seeds": "5..40", "steps": "300", "margin": "0.02", "target": " "}
-    asked_of = {"policies": {'quo"te\\': "FIX(k0=0.10)"}}
-
-    name, text = study_file(asked | asked_of)
-
-    assert name == "a b"
-    assert tomllib.loads(text) == {
-        "task": "mnist1d-mlp",
-        "seeds": "5..40",
-        "steps": 300,
-        "margin": 0.02,
-        "policies": {'quo"te\\': "FIX(k0=0.1)"},
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"name": "../../etc/cron"}, "the name"),
-        ({"name": ".hidden"}, "the name"),
-        ({"task": "/tmp/mine.py"}, "must be one of mnist1d-mlp"),
-        ({"task": {"model": "evil"}}, "must be one of mnist1d-mlp"),
-        ({"policies": {}}, "no policy yet"),
-        ({"policies": {"a": {"table": "/etc/passwd"}}}, "a policy is described by text"),
-        ({"policies": {"a": "import os"}}, "there is no"),
-        ({"seeds": "many"}, "seeds = "),
-    ],
-)
-def test_what_a_study_may_not_name_is_refused(change: dict[str, object], sentence: str) -> None:
-    asked = {"name": "fine", "task": "mnist1d-mlp", "policies": {"a": "FIX(k0=0.1)"}}
-    with pytest.raises(LRBenchError, match=sentence):
-        study_file(asked | change)
-
-
 def test_policies_are_saved_beside_the_store_and_forgotten(tmp_path: Path) -> None:
     named = NamedPolicies(tmp_path / "runs.db.policies.toml")
     named.save("mine", "FIX(k0=0.10)")
@@ -122,25 +85,3 @@ def test_a_policy_is_drawn_as_one_types_and_its_error_stands_in_place(opened: Op
     expect(page.locator("#code")).to_contain_text("LambdaLR")
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[1]
     assert page.get_by_role("button", name="Run").count() == 0
-
-
-def test_a_study_is_composed_started_and_followed_to_its_end(opened: Open, writing: str, store: Store) -> None:
-    page = opened(writing)
-    page.get_by_role("link", name="Compose").click()
-    expect(page.locator("#curve .scatterlayer .trace")).to_have_count(1)
-    for name, k0 in (("flat", "0.1"), ("low", "0.001")):
-        page.get_by_label("Its text").fill(f"FIX(k0={k0})")
-        page.get_by_label("Name of the policy above").fill(name)
-        page.get_by_role("button", name="Add to the study").click()
-    page.get_by_label("Name", exact=True).fill("trial")
-    page.get_by_label("Seeds", exact=True).fill("2")
-    page.locator("#f-steps").fill("60")
-
-    page.get_by_role("button", name="What does it cost?").click()
-    expect(page.locator("#cost")).to_have_text("4 runs, of which the store has 0; 240 of 240 iterations to train.")
-    page.get_by_role("button", name="Run").click()
-
-    page.get_by_role("link", name="trial").click()
-    expect(page.locator("#state")).to_have_text("complete")
-    expect(page.locator("table.policies tbody summary").first).to_have_text("flat")
-    assert store.totals()[1].statuses == {"finished": 4}

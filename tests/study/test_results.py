@@ -91,6 +91,12 @@ def test_results_are_there_before_a_study_is_complete(study: Make, store: Store)
     assert [card.n for card in results("half", store).tasks[0].scorecards] == [1]
 
 
+def test_a_modifier_whose_runs_are_to_come_has_no_effect_yet(store: Store) -> None:
+    write_study(store, {"flat": "FIX(k0=0.1)"}, lambda place: MISSING if place.variant else 0.5, variants=("PLP()",))
+
+    assert results("a-study", store).tasks[0].effects == ()
+
+
 def _wider(store: Store) -> tuple[StudyRecord, list[StudySlot]]:
     record, slots = store.study("small")
     return record, [slots[0], replace(slots[1], run="not begun yet")]

@@ -1,5 +1,6 @@
 "use strict";
-(() => {
+// A policy of rows; the form of a study, in form.js, has the fields of its parameters too.
+const Compose = (() => {
   const { element, layout, config, look } = Report;
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -18,8 +19,8 @@
 
   const declared = (row) => (row.method ? METHODS[row.method] : functions[row.function].parameters);
 
-  function listed(row) {
-    const given = declared(row).filter((one) => one.required || (row.arguments[one.name] ?? "") !== one.default);
+  function listed(row, parameters = declared(row)) {
+    const given = parameters.filter((one) => one.required || (row.arguments[one.name] ?? "") !== one.default);
     return given.filter((one) => (row.arguments[one.name] ?? "") !== "").map((one) => `${one.name}=${row.arguments[one.name]}`);
   }
 
@@ -41,13 +42,13 @@
     times: { min: 0.05, max: 3, step: 0.05, of: (v) => `${v}`, at: Number },
   };
 
-  function field(row, one, place) {
+  function field(row, one, place, changed = retext) {
     const id = `row-${place}-${one.name}`;
     const input = element("input", { id, value: row.arguments[one.name] ?? one.default, autocomplete: "off", spellcheck: false });
     input.title = one.allowed ?? "";
     const scale = SLIDERS[one.unit];
     const label = element("label", { htmlFor: id, title: one.doc }, one.name, " ", element("small", {}, one.unit));
-    const set = (value) => ((row.arguments[one.name] = value), retext());
+    const set = (value) => ((row.arguments[one.name] = value), changed());
     if (!scale || /^\[|^None$/.test(input.value)) {
       input.addEventListener("input", () => set(input.value));
       return element("p", { className: "field" }, label, input);
@@ -180,7 +181,7 @@
   });
 
   show();
-  if (!byId("form")) return;
+  if (!byId("form")) return null;
 
   async function named(address, name) {
     try {
@@ -193,49 +194,5 @@
   byId("save").addEventListener("click", () => named("/named", byId("save-name").value));
   byId("forget").addEventListener("click", () => named("/named/forget", byId("save-name").value));
 
-  // A study of them -----------------------------------------------------------------------------------------------------
-
-  const chosen = new Map();
-
-  function showChosen() {
-    byId("chosen").replaceChildren(...[...chosen].map(([name, text]) => {
-      const remove = element("button", { type: "button", textContent: "Remove" });
-      remove.setAttribute("aria-label", `Remove ${name}`);
-      remove.addEventListener("click", () => (chosen.delete(name), showChosen()));
-      return element("li", {}, element("strong", {}, name), " ", element("code", {}, text), " ", remove);
-    }));
-  }
-
-  byId("add").addEventListener("click", () => {
-    const text = byId("text").value;
-    chosen.set(byId("policy-name").value.trim() || text, text);
-    byId("policy-name").value = "";
-    showChosen();
-  });
-  byId("f-task").append(...data.tasks.map((name) => element("option", {}, name)));
-
-  async function submit(address) {
-    const given = { ...Object.fromEntries(new FormData(byId("form"))), policies: Object.fromEntries(chosen) };
-    complain("form-error", "");
-    byId("cost").textContent = "Checking …";
-    try {
-      return await Live.change(address, given);
-    } catch (error) {
-      complain("form-error", error.message);
-    } finally {
-      byId("cost").textContent = "";
-    }
-  }
-
-  byId("plan").addEventListener("click", async () => {
-    const plan = await submit("/plan");
-    if (!plan) return;
-    const { runs, steps } = plan;
-    byId("cost").textContent = `${Live.many(runs.total, "run")}, of which the store has ${runs.cached.toLocaleString("en")}; `
-      + `${steps.to_train.toLocaleString("en")} of ${Live.many(steps.nominal, "iteration")} to train.`;
-  });
-  byId("form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if ((await submit("/run")) !== undefined) location.assign("/");
-  });
+  return { data, complain, field, listed };
 })();

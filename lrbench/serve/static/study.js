@@ -24,14 +24,13 @@
     state.textContent = now.state;
     state.className = `state ${now.state}`;
     byId("control").replaceChildren(...(now.job && now.state !== "complete" ? [Live.controls(now.job)] : []));
-    const all = now.steps + now.remaining;
-    Object.assign(byId("bar"), { max: all || 1, value: now.steps, hidden: now.state === "complete" });
+    Object.assign(byId("bar"), { value: now.done, hidden: now.state === "complete" });
     const { diverged = 0, failed = 0, running = 0 } = now.statuses;
     const done = `${now.over.toLocaleString("en")} of ${now.runs.toLocaleString("en")}`;
     byId("numbers").replaceChildren(
       fact("runs over", [done, ...(diverged ? [`${diverged} diverged`] : []), ...(failed ? [`${failed} failed`] : [])].join(", ")),
       ...(running ? [fact("begun", many(running, "run"))] : []),
-      fact("iterations", `${now.steps.toLocaleString("en")} of ${all.toLocaleString("en")}`),
+      fact("iterations", `${now.trained.toLocaleString("en")} trained${now.remaining ? `, ${now.remaining.toLocaleString("en")} to come` : ""}`),
       ...(now.left === null ? [] : [fact("time left", `about ${duration(now.left)}`)]),
       ...(now.shared ? [fact("saved by the tree", `${(100 * now.shared).toFixed(0)}% of the iterations`)] : []),
     );
