@@ -20,6 +20,7 @@ from lrbench.display.table import Cell, Column, Table
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
 from lrbench.imports.read import Source, runs_from
+from lrbench.imports.schedules import schedules_of
 from lrbench.imports.table import Columns, Curve, Runs
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.goal import Criterion, Goal, Margin
@@ -69,6 +70,8 @@ class JudgedPolicy:
         diverged: those of them that ended with a value that is not finite.
         score: the mean over its other runs with its 95% interval.
         reached: how many runs reached the target; None without a target.
+        schedule: the policy of the learning rates that its runs logged, as text; None where they have none, or are of
+            no known function.
     """
 
     name: str
@@ -78,11 +81,13 @@ class JudgedPolicy:
     verdict: Verdict
     reached: int | None
     against: AgainstBaseline | None
+    schedule: str | None
 
     def to_json(self) -> dict[str, Any]:
         verdict = self.verdict
         return {
             "policy": self.name,
+            "schedule": self.schedule,
             "n": self.n,
             "diverged": self.diverged,
             "reached": self.reached,
@@ -174,6 +179,7 @@ class Judged(Readable):
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         for task in self.tasks:
             yield self._table(task).fitted(width)
+            yield from (f"{one.name} ran {one.schedule}" for one in task.policies if one.schedule)
             yield from task.remarks
             yield ""
         yield from self.remarks
@@ -304,6 +310,8 @@ def _judge_task(
     if missed.any() and test is Unpaired:
         gains[missed.any(axis=1)] = np.nan
     claims = verdicts_of(gains, goal.distance, ALPHA, diverged, test=test, shown=goal.margin_at)
+    schedules, found = schedules_of(source, task)
+    remarks += found
     intervals = [t_interval(row[np.isfinite(row)]) for row in raw]
     compared = _against(names, against, gains, raw, diverged, goal, test)
     policies = [
@@ -315,6 +323,7 @@ def _judge_task(
             verdict=_in_units(claims[place], raw, place, test, goal.better),
             reached=int(np.isfinite(raw[place]).sum()) if by_steps else None,
             against=compared.get(name),
+            schedule=schedules.get(name),
         )
         for place, name in enumerate(names)
     ]

@@ -33,7 +33,8 @@ PLACE = ("task", "policy", "seed")
 """The columns of `Runs.table` that name a run."""
 
 WHAT = {"task": "tasks", "policy": "policies", "seed": "seeds", "run": "runs", "step": "steps"}
-NO_METRIC = frozenset(("lr", "learning_rate", "of", "line", "time", "timestamp", "_timestamp", "_runtime", "runtime"))
+LR = re.compile(r"(?:^|_)(?:lr|learning_rate)(?:_|$)")
+NO_METRIC = frozenset(("of", "line", "time", "timestamp", "_timestamp", "_runtime", "runtime"))
 
 Columns = Mapping[str, str | Sequence[str]]
 """Columns by what they are, a role of `ROLES`; a policy may be named by several."""
@@ -72,6 +73,7 @@ class Runs:
     Attributes:
         table: columns `task`, `policy`, `seed`, `step` (-1 where there are no steps), and one for each metric, where
             nan is no value, and infinity one that is not finite.
+            There may be a column `lr`, of learning rates.
         metrics: the columns that may be judged.
         have_seeds: whether runs are named by their seeds, so that those of two policies may be paired.
         remarks: what was taken for what, and what was counted while reading.
@@ -190,6 +192,10 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
     if any(pandas.api.types.is_numeric_dtype(frame[name].dtype) for name in metrics):
         numbers = numbers.mask(~is_number.any(axis=1), np.inf)
     _check_repeated(table, bool(run_columns), "step" in taken, where)
+    lr = next((name for name in names if LR.search(_plain(name)) and name not in (*given, *metrics)), None)
+    if lr is not None and "step" in taken:
+        rates = pandas.to_numeric(_texts(frame[lr]), errors="coerce")
+        table["lr"] = rates.where((rates >= 0) & np.isfinite(rates))
     remark = ", ".join(f"{WHAT[role]} from {' and '.join(map(repr, found))}" for role, found in taken.items())
     return Runs(
         pandas.concat([table, numbers], axis=1),
@@ -248,6 +254,7 @@ def _metrics(frame: pandas.DataFrame, taken: set[str], where: str, metric: str |
         or (
             name not in taken
             and _plain(name) not in NO_METRIC
+            and not LR.search(_plain(name))
             and _may_be_metric(frame[name], bool(better_by_name(name)))
         )
     ]

@@ -75,6 +75,7 @@ from lrbench.policy.parameter import (
 )
 from lrbench.policy.peak import with_peak
 from lrbench.policy.policy import History, Policy
+from lrbench.policy.recognition import recognize
 from lrbench.policy.toml_catalog import Catalog, CatalogEntry, catalog, catalogs, load_catalog
 from lrbench.policy.torch_code import torch_code
 
@@ -165,6 +166,7 @@ __all__ = [
     "per_iteration",
     "policy_of",
     "rate",
+    "recognize",
     "register_function",
     "slope",
     "tabulate",

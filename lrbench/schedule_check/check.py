@@ -13,6 +13,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, TraceError
 from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import FloatArray, Policy
+from lrbench.policy.recognition import recognize
 from lrbench.policy.table import PolicyLike, policy_of
 from lrbench.schedule_check.faults import Case, Fault, first_fault
 from lrbench.schedule_check.trace import Trace, read_trace
@@ -66,7 +67,11 @@ class ScheduleCheck(Readable):
 
 
 def check(
-    trace: Trace | str | Path, policy: PolicyLike, *, steps: int, steps_per_epoch: int | None = None
+    trace: Trace | str | Path,
+    policy: PolicyLike | None = None,
+    *,
+    steps: int | None = None,
+    steps_per_epoch: int | None = None,
 ) -> ScheduleCheck:
     """Say what is off in the schedule that really ran.
 
@@ -75,8 +80,8 @@ def check(
 
     Args:
         trace: a trace or its file, as `lrbench.trace` writes it.
-        policy: the policy that was to run.
-        steps: the budget: how many times the optimizer was to step.
+        policy: the policy that was to run; that of the first group's LRs, by `recognize`, where none is given.
+        steps: the budget: how many times the optimizer was to step; those of the trace where it is not given.
         steps_per_epoch: optimizer steps an epoch; lengths in epochs need it.
 
     Raises:
@@ -85,7 +90,8 @@ def check(
     """
     if not isinstance(trace, Trace):
         trace = read_trace(trace)
-    given = policy_of(policy, steps)
+    steps = int(trace.steps[-1]) + 1 if steps is None else steps
+    given = recognize(trace.steps, trace.lrs[:, 0]) if policy is None else policy_of(policy, steps)
     if given.reacts:
         raise PolicyError(f"{short_repr(given)} reacts to evaluations: its schedule is not known without them")
     if steps_per_epoch is None and any(text.endswith("ep") for text in given.relative):
@@ -99,7 +105,7 @@ def check(
     case = Case(t, lrs, given, bound, steps, steps_per_epoch, trace.resumes, trace.world_size)
     gaps = np.abs(lrs - case.expected)
     at = int(gaps.argmax())
-    is_off = len(case.misses(case.expected)) > 0
+    is_off = policy is not None and len(case.misses(case.expected)) > 0
     found = [_fault(case)] if is_off else []
     if not is_off and t[-1] + 1 < steps and not trace.is_full:
         found.append(_ended_early(case))

@@ -40,6 +40,13 @@ def test_the_exit_code_says_whether_the_policy_ran(lrbench: Command, traced: Cal
     assert wrong.stdout.startswith("stepped several times: The scheduler was stepped 2 times an optimizer step")
 
 
+def test_without_a_policy_what_ran_is_shown(lrbench: Command, traced: Callable[[int], Path]) -> None:
+    result = lrbench("check", traced(2))
+
+    assert result.exit_code == 0
+    assert result.stdout == "The schedule that ran is EXP(k0=0.5, gamma=0.81) at each of its 20 steps.\n"
+
+
 def test_the_document_has_the_faults_with_their_mends(lrbench: Command, traced: Callable[[int], Path]) -> None:
     result = lrbench("check", traced(0), *POLICY, "--json")
     document = json.loads(result.stdout)

@@ -50,6 +50,28 @@ def test_seeds_that_are_not_shared_are_judged_as_unpaired_and_this_is_a_remark()
     assert "Some policies share fewer than two seeds, so that all are judged as unpaired." in task.remarks
 
 
+def with_rates(rates: dict[str, list[float]]) -> pandas.DataFrame:
+    rows = [
+        {"policy": name, "seed": seed, "step": 10 * t, "train/learning_rate": lr, "val_loss": 1 + seed / 10 - t / 100}
+        for name, lrs in rates.items()
+        for seed in range(3)
+        for t, lr in enumerate(lrs)
+    ]
+    return pandas.DataFrame(rows)
+
+
+def test_policies_are_recognized_from_the_learning_rates_that_were_logged() -> None:
+    frame = with_rates({"line": [1 - t / 10 for t in range(10)], "odd": [0.1, 0.5, 0.2, 0.4, 0.1, 0.3, 0.6, 0.2]})
+    frame.loc[(frame.policy == "line") & (frame.seed == 2) & (frame.step == 50), "train/learning_rate"] = 0.7
+    judged = lrbench.judge(frame)
+    (task,) = judged.tasks
+    assert {one.name: one.schedule for one in task.policies} == {"line": "LINEAR(k0=1.0, l=100)", "odd": None}
+    assert "odd: its learning rates are of no known function." in task.remarks
+    assert "line: 1 of its 3 runs had other learning rates than its first." in task.remarks
+    assert "line ran LINEAR(k0=1.0, l=100)" in str(judged)
+    assert {one["policy"]: one["schedule"] for one in judged.to_json()["tasks"][0]["policies"]}["odd"] is None
+
+
 def test_the_baseline_is_compared_with_every_other_policy() -> None:
     judged = lrbench.judge(table(scores()), against="b", margin=0.02)
     found = {policy.name: policy.against for policy in judged.tasks[0].policies}

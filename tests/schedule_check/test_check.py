@@ -486,6 +486,14 @@ def test_another_policy_is_what_no_known_fault_makes(file: Path) -> None:
     assert f"at iteration {checked.at}: by {checked.deviation:.6g}" in str(checked)
 
 
+def test_without_a_policy_the_check_says_which_one_ran(file: Path) -> None:
+    simple(file, warmed_up)
+    checked = check(file)
+    assert checked.ok
+    assert checked.policy == HANDED_OVER
+    assert str(checked).startswith("The schedule that ran is LINEAR(k0=0.02, k1=0.2, l=6).then(COSINE(")
+
+
 def test_a_check_that_cannot_be_made_is_refused(file: Path) -> None:
     simple(file, cosine)
     with pytest.raises(PolicyError, match="reacts to evaluations"):

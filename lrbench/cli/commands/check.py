@@ -22,18 +22,23 @@ def check(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="The file that lrbench.trace(optimizer, FILE) wrote.")],
     *,
     policy: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--policy",
             metavar="POLICY",
-            help="What was to run: a policy as text, an entry of a catalog, or a CSV file of LRs.",
+            help="What was to run: a policy as text, an entry of a catalog, or a CSV of LRs; if left out, what ran.",
             autocompletion=complete_policy,
         ),
-    ],
+    ] = None,
     steps: Annotated[
-        int,
-        typer.Option("--steps", metavar="N", parser=number_of_steps, help="How many times the optimizer was to step."),
-    ],
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            parser=number_of_steps,
+            help="How many times the optimizer was to step; by default, as often as it did.",
+        ),
+    ] = None,
     steps_per_epoch: Annotated[
         int | None,
         typer.Option(
@@ -49,14 +54,18 @@ def check(
 
     Exits with 1 where something is off. `lrbench guide checking-schedules` has the faults.
 
+    Without --policy, it says which policy ran.
+
     \b
     Examples:
+      lrbench check lrs.trace
       lrbench check lrs.trace --policy "COSINE(k0=0.1, l=1dur).warmup(0.05dur)" --steps 10000
       lrbench check lrs.trace --policy modern/WSD --steps 10000 --steps-per-epoch 500 --json
     """
     from lrbench.schedule_check.check import check as check_trace
 
-    checked = check_trace(trace, one_policy(policy), steps=steps, steps_per_epoch=steps_per_epoch)
+    planned = None if policy is None else one_policy(policy)
+    checked = check_trace(trace, planned, steps=steps, steps_per_epoch=steps_per_epoch)
     output.show(checked, session_of(context))
     if not checked.ok:
         raise typer.Exit(NOT_AS_PLANNED)

@@ -1,0 +1,50 @@
+"""The learning-rate policies of runs that logged their learning rates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrbench.errors import PolicyError
+from lrbench.imports.table import Runs
+from lrbench.policy.policy import FloatArray, IntArray
+from lrbench.policy.recognition import CLOSE, recognize
+from lrbench.policy.table import TABLE
+
+MOST_RECOGNIZED = 20
+"""The most policies of a task whose schedules are searched for."""
+
+
+def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
+    """Recognize the schedule of each policy by its first run.
+
+    Returns:
+        The text of the schedules that are known functions, by policy; and remarks on others, and on runs of a policy
+        that differ in their learning rates.
+    """
+    if "lr" not in runs.table:
+        return {}, []
+    found, remarks = {}, []
+    rows = runs.table[(runs.table["task"] == task) & runs.table["lr"].notna()]
+    for number, (name, own) in enumerate(rows.groupby("policy", sort=False)):
+        if number == MOST_RECOGNIZED:
+            remarks.append(f"The schedules of policies after the first {MOST_RECOGNIZED} were not looked at.")
+            break
+        kept = own.drop_duplicates(["seed", "step"], keep="last").sort_values("step")
+        logs = [(run["step"].to_numpy(np.int64), run["lr"].to_numpy(np.float64)) for _, run in kept.groupby("seed")]
+        try:
+            policy = recognize(*logs[0])
+        except PolicyError:
+            policy = TABLE(values=[0.0])
+        if isinstance(policy, TABLE):
+            remarks.append(f"{name}: its learning rates are of no known function.")
+        else:
+            found[str(name)] = str(policy)
+        if others := sum(_differ(logs[0], log) for log in logs[1:]):
+            remarks.append(f"{name}: {others:,} of its {len(logs):,} runs had other learning rates than its first.")
+    return found, remarks
+
+
+def _differ(one: tuple[IntArray, FloatArray], other: tuple[IntArray, FloatArray]) -> bool:
+    """Return whether two logs have different learning rates at a step that both have."""
+    _, here, there = np.intersect1d(one[0], other[0], return_indices=True)
+    return not np.allclose(one[1][here], other[1][there], rtol=2 * CLOSE, atol=1e-7 * one[1].max())

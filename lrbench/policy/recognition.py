@@ -1,0 +1,252 @@
+"""Policies from their numbers: which function has these learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lrbench.errors import PolicyError
+from lrbench.policy.decaying import EXP, FIX, INV, NSTEP, POLY, STEP
+from lrbench.policy.fitting import Fitting, Line
+from lrbench.policy.function import functions
+from lrbench.policy.modern import COSINE, INVSQRT, LINEAR, REX, SGDR, WSD, WSDSQRT
+from lrbench.policy.policy import FloatArray, IntArray, Policy
+from lrbench.policy.table import MOST_LRS, TABLE
+from lrbench.policy.wave import Exponential, Wave
+
+EXACT, CLOSE = 2e-7, 1e-5
+"""The misfit of float32 numbers, and of numbers with six digits."""
+
+MOST_DROPS = 64
+"""The most drops of a staircase."""
+
+
+FEWEST = 5
+"""The fewest changes of the LR by which a function with a length is known."""
+
+
+def recognize(steps: ArrayLike, rates: ArrayLike) -> Policy:
+    """Find the policy that has these learning rates: the simplest function that fits each of them.
+
+    The functions are FIX, STEP, NSTEP, EXP, INV, POLY, LINEAR, COSINE, INVSQRT, REX, SGDR and the waves, such as TRI;
+    behind or beneath a linear warmup, or behind a constant part, as in WSD. Lengths are searched by least squares, in
+    which the LRs are linear. A policy is taken where no LR is off by more than 2e-7 of itself, else the best one where
+    none is by more than 1e-5, for logs with six digits; numbers are then written with as few digits as fit as well.
+
+    >>> str(recognize(range(100), [0.1 * 0.5 ** (t // 30) for t in range(100)]))
+    'STEP(k0=0.1, gamma=0.5, l=30)'
+
+    Args:
+        steps: iterations, 0-based and increasing, [n]; not every one is needed.
+        rates: the LR at each, [n].
+
+    Returns:
+        The policy, bound; where no function fits, a table of the LRs, with straight lines between them.
+
+    Raises:
+        PolicyError: the steps do not increase from at least 0, or an LR is no finite number of at least 0.
+    """
+    t, y = np.asarray(steps), np.asarray(rates, dtype=np.float64)
+    is_list = t.ndim == 1 and t.shape == y.shape and t.size > 0 and t.dtype.kind in "iu"
+    if not is_list or t[0] < 0 or (np.diff(t) < 1).any():
+        raise PolicyError("recognize needs as many LRs as steps, which are whole numbers that increase from at least 0")
+    if not (np.isfinite(y) & (y >= 0)).all():
+        raise PolicyError("recognize needs learning rates that are finite numbers of at least 0")
+    t = t.astype(np.int64)
+    found = _recognized(t, y)
+    if found is None and t[-1] >= MOST_LRS:
+        raise PolicyError(f"no function has these learning rates, and a table has at most {MOST_LRS:,}")
+    return found or TABLE(values=np.interp(np.arange(t[-1] + 1), t, y))
+
+
+def _recognized(t: IntArray, y: FloatArray) -> Policy | None:
+    for group in (_simple, _behind_a_line, _warmed_up):
+        best: tuple[float, Policy | None] = CLOSE, None
+        for policy in group(t, y):
+            misfit = _misfit(policy, t, y)
+            if misfit <= (best[0] if best[1] is None else best[0] / 3):
+                best = misfit, policy
+                if misfit <= EXACT or _is_noise((np.asarray(policy(t)) - y)[np.flatnonzero(np.diff(y))]):
+                    break
+        misfit, found = best
+        if found is not None:
+            return _in_short(found, t, y, max(1.5 * misfit, 1e-9))
+    return None
+
+
+def _is_noise(left: FloatArray) -> bool:
+    """Return whether what a policy leaves changes its sign too often to be of another function."""
+    return len(left) > 2 and bool(np.mean(left[1:] * left[:-1] < 0) > 0.25)
+
+
+def _misfit(policy: Policy, t: IntArray, y: FloatArray) -> float:
+    """Return the largest distance of an LR from the policy's, as a share of the LR and a tenth of the highest."""
+    return float((np.abs(policy(t) - y) / (y + 0.1 * y.max() + 1e-300)).max())
+
+
+def _in_short(policy: Policy, t: IntArray, y: FloatArray, allowed: float) -> Policy:
+    """Write each number of a policy with as few digits as fit."""
+    for place in range(len(list(_numbers(policy)))):
+        number, put = list(_numbers(policy))[place]
+        nothing = (0.0,) if abs(number) < EXACT * y.max() else ()
+        for shorter in (*nothing, *(float(f"{number:.{digits}g}") for digits in range(1, 16))):
+            try:
+                short = put(type(number)(shorter))
+            except PolicyError:
+                continue
+            if _misfit(short, t, y) <= allowed:
+                policy = short
+                break
+    return policy
+
+
+def _numbers(policy: Policy) -> Iterator[tuple[Any, Callable[[Any], Policy]]]:
+    """List the numbers of a policy, each with what puts another one in its place."""
+    values = {parameter.name: getattr(policy, parameter.name) for parameter in policy.parameters}
+
+    def put(name: str, place: int | None, inner: Callable[[Any], Any], new: Any) -> Policy:
+        value = inner(new)
+        if place is not None:
+            value = (*values[name][:place], value, *values[name][place + 1 :])
+        return type(policy)(**{**values, name: value})
+
+    for name, value in values.items():
+        items = enumerate(value) if isinstance(value, tuple) else [(None, value)]
+        for place, item in items:
+            if isinstance(item, Policy):
+                yield from ((number, partial(put, name, place, inner)) for number, inner in _numbers(item))
+            else:
+                yield item, partial(put, name, place, lambda new: new)
+
+
+def _valid(function: type[Policy], **numbers: Any) -> Iterator[Policy]:
+    """Yield the policy with these numbers, or nothing where they are not allowed."""
+    with suppress(PolicyError):
+        yield function(**numbers)
+
+
+def _simple(t: IntArray, y: FloatArray) -> Iterator[Policy]:
+    """List policies of one function, the simplest first."""
+    yield FIX(k0=float(np.median(y)))
+    yield from _stairs(t, y)
+    yield from _smooth(t, y)
+
+
+def _stairs(t: IntArray, y: FloatArray) -> Iterator[Policy]:
+    drops = np.flatnonzero(np.abs(np.diff(y)) > CLOSE * y[:-1]) + 1
+    if not 0 < len(drops) <= min(MOST_DROPS, len(y) / 2):
+        return
+    levels = np.array([np.median(part) for part in np.split(y, drops)])
+    before, after = t[drops - 1], t[drops]
+    floors = [0.0]
+    if len(drops) > 1 and (bend := 2 * levels[1] - levels[0] - levels[2]) != 0:
+        floors.append(max(0.0, float((levels[1] ** 2 - levels[0] * levels[2]) / bend)))
+    for k1 in floors:
+        if levels[0] <= k1 or levels[-1] < k1:
+            continue
+        gamma = float((levels[-1] - k1) / (levels[0] - k1)) ** (1 / len(drops))
+        k0 = float(levels[0])
+        index = np.arange(1, len(drops) + 1)
+        low, high = int((before / index).max()) + 1, int((after / index).min())
+        if low <= high:
+            yield from _valid(STEP, k0=k0, k1=k1, gamma=gamma, l=_roundest(low, high))
+        places = [_roundest(int(a) + 1, int(b)) for a, b in zip(before, after, strict=True)]
+        yield from _valid(NSTEP, k0=k0, k1=k1, gamma=gamma, l=places)
+
+
+def _roundest(low: int, high: int) -> int:
+    """Return the whole number in [low, high] that ends with the most zeros."""
+    rounded = (high // unit * unit for unit in (int(10**k) for k in range(len(str(high)), -1, -1)))
+    return next(number for number in rounded if number >= low)
+
+
+FALLING: tuple[type[Policy], ...] = (LINEAR, EXP, COSINE, POLY, INVSQRT, REX, INV)
+
+
+def _smooth(t: IntArray, y: FloatArray, line: Line | None = None) -> Iterator[Policy]:
+    """List the best policies of each function, behind a line where there is one."""
+    place = 0 if line is None else line.place
+    change, slack = np.diff(y[place:]), CLOSE * y.max()
+    if len(change) < FEWEST:
+        return
+    if (change <= slack).all():
+        shapes: Sequence[tuple[type[Policy], dict[str, int]]] = [(function, {}) for function in FALLING]
+    elif (change >= -slack).all():
+        shapes = [(LINEAR, {})]
+    else:
+        own = (function for function in functions().values() if function.__module__.startswith("lrbench."))
+        waves = [function for function in own if issubclass(function, Wave)]
+        waves.sort(key=lambda wave: issubclass(wave, Exponential))
+        shapes = [*((wave, {}) for wave in waves), *((SGDR, {"mult": mult}) for mult in (1, 2, 3))]
+    for function, fixed in shapes:
+        yield from Fitting(function, fixed, t[place:], y[place:], line).policies()
+
+
+def _behind_a_line(t: IntArray, y: FloatArray) -> Iterator[Policy]:
+    """List policies that begin with a constant part or a ramp."""
+    for line in _lines(t, y):
+        rest, rates = t[line.place :], y[line.place :]
+        plateau = rates[0] if len(rates) < 2 or abs(rates[1] - rates[0]) <= CLOSE * y.max() else None
+        if line.rises and plateau is not None:
+            stop = line.reaches(float(plateau))
+            start = max(0.0, line.start)
+            for stairs in (FIX(k0=float(plateau)), *_stairs(rest, rates)):
+                yield stairs.warmup(stop, start=start)
+            yield from _stable(t, y, stop, start, float(plateau))
+            level = Line(rest, rates, int((np.abs(rates - plateau) <= CLOSE * plateau).argmin()))
+            if level.place:
+                for policy in _smooth(rest, rates, level):
+                    yield policy.warmup(stop, start=start)
+        yield from _smooth(t, y, line)
+
+
+def _lines(t: IntArray, y: FloatArray) -> Iterator[Line]:
+    """List straight lines with which the LRs may begin, the longest first."""
+    if len(y) < 6:
+        return
+    slopes = np.diff(y) / np.diff(t)
+    kinks = np.argsort(-np.abs(np.diff(slopes)))[:3] + 1
+    level = int((np.abs(y - y[0]) > EXACT * y[0]).argmax())
+    corners = {*kinks.tolist(), int(y.argmax()), level - 1}
+    places = {place for corner in corners for place in (corner, corner + 1) if 2 <= place < len(y) - 1}
+    lines = [Line(t, y, place) for place in sorted(places, reverse=True)]
+    if t[0] > 0:
+        yield Line(t, y, 0)
+    yield from [line for line in lines if line.misfit() <= CLOSE * y.max()][:3]
+
+
+def _stable(t: IntArray, y: FloatArray, up: int, low: float, high: float) -> Iterator[Policy]:
+    """List WSD and WSDSQRT, whose cooldown is a straight line, or the square of its share is."""
+    falls = (t > up) & (y < high * (1 - CLOSE)) & (y > low + CLOSE * high)
+    if falls.sum() < 2:
+        return
+    share = (high - y[falls]) / (high - low)
+    for function, x in ((WSD, share), (WSDSQRT, share**2)):
+        slope, offset = np.polyfit(t[falls], x, 1)
+        if slope > 0:
+            fork, down = round(-offset / slope), round(1 / slope)
+            yield from _valid(function, k0=high, k1=low, up=up, stable=fork - up, down=down)
+
+
+def _warmed_up(t: IntArray, y: FloatArray) -> Iterator[Policy]:
+    """List policies beneath a ramp: what is found in the second half is followed to where it begins to fit."""
+    half = len(t) // 2
+    if len(t) < 8 or y[0] >= y[half:].max():
+        return
+    for policy in _smooth(t[half:], y[half:]):
+        if _misfit(policy, t[half:], y[half:]) > CLOSE:
+            continue
+        whole = np.asarray(policy(t))
+        wrong = np.flatnonzero(np.abs(whole - y) > CLOSE * (y + 0.1 * y.max()))
+        place = int(wrong[-1]) + 1 if len(wrong) else 0
+        start = float(y[0]) if t[0] == 0 else 0.0
+        ramp = (t[:place] > 0) & (whole[:place] > start)
+        if ramp.any():
+            share = (y[:place] - start)[ramp] / ((whole[:place] - start)[ramp] * t[:place][ramp])
+            if (middle := float(np.median(share))) > 0:
+                yield policy.warmup(max(1, round(1 / middle)), start=start)
