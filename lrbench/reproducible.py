@@ -3,10 +3,11 @@
 A user's code may draw from torch's, NumPy's and Python's generators, and may change the rest.
 """
 
+import inspect
 import os
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,10 @@ import numpy as np
 import torch
 
 from lrbench.files import working_directory_kept
+
+OF_OPTIMIZERS = tuple(
+    getattr(torch.optim.Optimizer, name) for name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
+)
 
 
 @contextmanager
@@ -86,7 +91,25 @@ def surroundings_kept() -> Iterator[None]:
 
 
 @contextmanager
+def uncompiled(*functions: Callable[..., Any]) -> Iterator[None]:
+    """Call functions of torch that are exempt from its compiler without importing it, which takes seconds.
+
+    Torch imports the compiler at the first call of such a function, to get one that is exempt, and notes that as
+    `__dynamo_disable`. Where the compiler is not imported, nothing is compiled, and the function itself will do.
+    """
+    own = [inspect.unwrap(function) for function in functions]
+    noted = [] if "torch._dynamo" in sys.modules else [one for one in own if "__dynamo_disable" not in vars(one)]
+    for function in noted:
+        vars(function)["__dynamo_disable"] = function
+    try:
+        yield
+    finally:
+        for function in noted:
+            vars(function).pop("__dynamo_disable", None)
+
+
+@contextmanager
 def deterministic() -> Iterator[None]:
     """One thread, since sums over several depend on their number, and all else as the caller has it."""
-    with surroundings_kept(), threads(1), callers_generators():
+    with surroundings_kept(), threads(1), callers_generators(), uncompiled(*OF_OPTIMIZERS):
         yield

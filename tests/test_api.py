@@ -274,6 +274,21 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     assert said.stdout.strip() == "[]"
 
 
+def test_both_engines_import_neither_torchs_compiler_nor_torchvision(tmp_path: Path) -> None:
+    program = f"""
+import inspect, sys, lrbench, torch
+torch.set_num_threads(1)
+lab = dict(store={str(tmp_path / "runs.db")!r}, workers=1)
+for engine in ("auto", "serial", "stacked"):
+    lrbench.score("FIX(k0=0.1)", "mnist1d-mlp", steps=20, seeds=4, engine=engine, **lab)
+    lab["store"] += engine
+print(sorted({{"torch._dynamo", "sympy", "torchvision"}} & sys.modules.keys()))
+print("__dynamo_disable" in vars(inspect.unwrap(torch.optim.Optimizer.state_dict)))
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == ["[]", "False"]
+
+
 @pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
 def test_every_public_name_can_be_had(package: ModuleType) -> None:
     assert set(package.__all__) <= set(dir(package))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from lrbench.engine.batches import in_micro_batches
 from lrbench.engine.evaluation import forward
 from lrbench.engine.state import Flops
-from lrbench.reproducible import deterministic
+from lrbench.reproducible import deterministic, uncompiled
 from lrbench.tasks.remembered import once_per_task
 
 if TYPE_CHECKING:
@@ -31,6 +34,18 @@ ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 """Attention on the CPU, which torch's counter knows on other devices alone."""
+
+
+_MODE: Any = getattr(flop_counter, "_FlopCounterMode", FlopCounterMode)
+COUNTING = _MODE.__torch_dispatch__
+"""What torch's counter does at each operation."""
+
+
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """Count the floating-point operations that are computed meanwhile."""
+    with uncompiled(COUNTING), FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        yield counter
 
 
 def step_flops(task: Task, frozen: frozenset[str] = frozenset()) -> Flops:
@@ -58,7 +73,7 @@ def counted_flops(task: Task, module: nn.Module, inputs: Any, targets: Any) -> F
     """Count the operations of a training step of a module on a batch: the first one, where batches differ in size."""
     found = Flops()
     for part, wanted, _ in in_micro_batches(task, inputs, targets):
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        with counted() as counter:
             loss = task.loss(forward(task, module, part), wanted)
             forwards = counter.get_total_flops()
             loss.backward()

@@ -3,8 +3,10 @@
 The learning rate is not part of it: the optimizer is built with LR 1.0, which the engine replaces before each step.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -86,7 +88,7 @@ class SGD:
 
     def build(self, params: Parameters) -> torch.optim.Optimizer:
         params = list(params)
-        return torch.optim.SGD(params, lr=PLACEHOLDER_LR, fused=_has_fused_kernel(params), **asdict(self))
+        return _uncompiled(torch.optim.SGD)(params, lr=PLACEHOLDER_LR, fused=_has_fused_kernel(params), **asdict(self))
 
 
 @register_optimizer
@@ -123,7 +125,7 @@ class Adam:
     def build(self, params: Parameters) -> torch.optim.Optimizer:
         params, betas = list(params), (self.beta1, self.beta2)
         fused = _has_fused_kernel(params)
-        return torch.optim.Adam(
+        return _uncompiled(torch.optim.Adam)(
             params, lr=PLACEHOLDER_LR, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused
         )
 
@@ -144,7 +146,7 @@ class AdamW:
     def build(self, params: Parameters) -> torch.optim.Optimizer:
         params, betas = list(params), (self.beta1, self.beta2)
         fused = _has_fused_kernel(params)
-        return torch.optim.AdamW(
+        return _uncompiled(torch.optim.AdamW)(
             params, lr=PLACEHOLDER_LR, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused
         )
 
@@ -163,7 +165,7 @@ class RMSprop:
         _check_settings(self)
 
     def build(self, params: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(params, lr=PLACEHOLDER_LR, **asdict(self))
+        return _uncompiled(torch.optim.RMSprop)(params, lr=PLACEHOLDER_LR, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,12 @@ def _check_settings(spec: Any) -> None:
         if number is None or number < 0 or (rate and number >= 1):
             raise TaskError(f"{where} must be {'in [0, 1)' if rate else 'a finite number >= 0'}")
         object.__setattr__(spec, name, number)
+
+
+@cache
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return the class with steps that do not import torch's compiler, which takes seconds, to break its graphs."""
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def _has_fused_kernel(params: list[Any]) -> bool:

@@ -76,7 +76,8 @@ def _gains(task: Task) -> Mapping[int, float]:
 
 
 def _serial(task: Task, state: State) -> Callable[[int], object]:
-    serial = Training(task, state, (), ())
+    with deterministic():
+        serial = Training(task, state, (), ())
 
     def train(iterations: int) -> None:
         with deterministic():

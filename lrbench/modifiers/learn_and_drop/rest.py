@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lrbench.engine import Flops, Trainable, Training
 from lrbench.engine.batches import augmented
 from lrbench.engine.evaluation import forward
-from lrbench.engine.flops import counted_flops
+from lrbench.engine.flops import counted, counted_flops
 from lrbench.modifiers.learn_and_drop.units import units_of
 from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.streams import stream_seed
@@ -156,7 +155,7 @@ def _measured_units(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
     with callers_generators(), torch.no_grad():
         outputs = task.data.decode(task.data.train.first(task.batch_size).inputs)
         for unit in units_of(task.network().eval()):
-            with FlopCounterMode(display=False) as counter:
+            with counted() as counter:
                 outputs = forward(task, unit, outputs)
             flops.append(counter.get_total_flops())
             numbers.append(outputs.shape[1:].numel())

@@ -22,8 +22,8 @@ def forward_flops(network: nn.Module, input_shape: Sequence[int]) -> list[int]:
         TaskError: the network has no units.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
+    from lrbench.engine.flops import counted
     from lrbench.modifiers.learn_and_drop.units import units_of
 
     network.eval()
@@ -31,7 +31,7 @@ def forward_flops(network: nn.Module, input_shape: Sequence[int]) -> list[int]:
     outputs, counts = torch.zeros(1, *input_shape, device=device), []
     with torch.no_grad():
         for unit in units_of(network):
-            with FlopCounterMode(display=False) as counter:
+            with counted() as counter:
                 outputs = unit(outputs)
             counts.append(counter.get_total_flops())
     return counts

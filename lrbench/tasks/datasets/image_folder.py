@@ -16,7 +16,6 @@ from lrbench.files import user_path
 from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.registry import register_dataset
 from lrbench.tasks.split import Split
-from lrbench.tasks.transforms import transforms_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,6 +72,8 @@ def image_folder(
     classes = class_names(tree / "train")
     files = {part: labelled_files(tree / part, classes) for part in parts(tree)}
     if not in_memory:
+        from lrbench.tasks.transforms import transforms_of
+
         changes = [
             transforms_of(f"dataset 'image_folder': {n}", v)
             for n, v in (("transforms", transforms), ("eval_transforms", eval_transforms))
