@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVa
 from lrbench.advice.evidence import AskedTask, evidence_by_task, imported_task
 from lrbench.advice.recommend import Advice, advise, advise_by_range_test, no_evidence, verified
 from lrbench.advice.verify import Verification, check_policy
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.imports.read import Source
@@ -93,6 +95,9 @@ class Outcome(Readable):
         yield from self.results.display(width, drawn=drawn)
         yield ""
         yield self.tally.sentence
+        failures = Counter(failure.error for task in self.results.tasks for failure in task.failures)
+        for error, count in failures.most_common():
+            yield f"{many(count, 'run')} failed: {error}"
         if self.kept is not None:
             yield self.kept_sentence
 

@@ -258,8 +258,11 @@ def test_a_model_that_cannot_train_is_said_with_its_error(task: lrbench.Task, tm
                 raise RuntimeError("no batches of eight")
             return self.layer(inputs)
 
+    untrainable, store = task.with_(model=Untrainable), tmp_path / "runs.db"
     with pytest.raises(TaskError, match=r"no run of .* could be finished: RuntimeError: no batches of eight"):
-        lrbench.score("FIX(k0=0.1)", task.with_(model=Untrainable), seeds=1, store=tmp_path / "runs.db")
+        lrbench.score("FIX(k0=0.1)", untrainable, seeds=1, store=store)
+    compared = lrbench.compare(["FIX(k0=0.1)"], untrainable, seeds=2, store=store)
+    assert str(compared).splitlines()[-1] == "2 runs failed: RuntimeError: no batches of eight"
 
 
 def test_a_study_without_policies_is_refused(task: lrbench.Task) -> None:

@@ -104,11 +104,13 @@ class Scorecard(Readable):
         return pd.DataFrame([self.row()])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
-        """List the metrics, one a line, with the 95% interval over seeds and the spread between them."""
+        """List the metrics that are known, one a line, with the 95% interval over seeds and the spread between them."""
         yield from self._heading()
         yield ""
         rows = []
         for name, interval in self.metrics.items():
+            if not interval.n:
+                continue
             numbers = (interval.mean, interval.low, interval.high, interval.sd)
             shown = (UNKNOWN if number is None else format(number, _form(interval)) for number in numbers)
             rows.append((name, *shown, f"{interval.n}"))

@@ -91,6 +91,7 @@ def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str])
     """Show verdicts, by one goal or several, and the objective."""
     counts = [card.n for card in cards]
     names = list(goals)
+    is_tested = any(card.test.n for card in cards)
     titles = ["verdict"] if len(names) == 1 else [f"by {name}" for name in names]
     return (
         *(
@@ -99,14 +100,15 @@ def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str])
         ),
         *([Figures("seeds", [Cell(f"{count:,}") for count in counts])] if len(set(counts)) > 1 else []),
         Figures(f"val {task.objective}", [Cell(f"{card.val}") for card in cards]),
-        Figures(f"test {task.objective}", [Cell(f"{card.test}") for card in cards]),
+        *([Figures(f"test {task.objective}", [Cell(f"{card.test}") for card in cards])] if is_tested else []),
     )
 
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
     cards = task.scorecards
     others = [goal for goal in task.goals if not goal.of_objective(task.objective)]
-    known = {name for card in cards for name in card.metrics} - {goal.figure for goal in others}
+    measured = {name for card in cards for name, interval in card.metrics.items() if interval.n}
+    known = (measured | ({TO_TARGET} if target is not None else set())) - {goal.figure for goal in others}
 
     def figures(metric: MetricDeclaration) -> Figures:
         if metric.name == TO_TARGET:

@@ -181,6 +181,10 @@ class Groups:
         return optimizer
 
 
+FEW_NAMES = 8
+"""The most parameters of a network that are listed one by one."""
+
+
 def _settings(selector: str, value: object) -> Settings:
     """Read the settings of a rule: a ratio, "frozen" or a table."""
     where = f"task: groups: {selector} = {short_repr(value)}"
@@ -228,10 +232,12 @@ def _selects(selector: str, name: str, weight: nn.Parameter) -> bool:
 
 
 def _near(selector: str, names: Mapping[str, object]) -> str:
-    """Ask for the nearest name, or part of one with `.*`; else list the first names."""
+    """Ask for the nearest name, or part of one with `.*`; else list the names, or the parts of a larger network."""
     modules = {part for name in names for part in accumulate(name.split(".")[:-1], "{}.{}".format)}
     known = [*names, *(f"{module}.*" for module in sorted(modules))]
-    return did_you_mean(selector, known) or f"; there are {', '.join(known[:MOST_NAMES])}"
+    parts = [f"{first}{dot and '.*'}" for first, dot, _ in (name.partition(".") for name in names)]
+    shown = list(names) if len(names) <= FEW_NAMES else list(dict.fromkeys(parts))[:MOST_NAMES]
+    return did_you_mean(selector, known) or f"; there are {', '.join(shown)}"
 
 
 def _options(settings: Settings) -> dict[str, Any]:

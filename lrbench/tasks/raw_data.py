@@ -172,5 +172,5 @@ def check_labels(targets: Tensor | None, where: str, num_classes: int) -> None:
         first = int(wrong[0, 0])
         raise DataError(
             f"the {where} label {int(targets[first])} (sample {first}) is out of range; "
-            f"labels must be 0..{num_classes - 1}"
+            f"labels must be 0..{num_classes - 1}; targets of a regression must be floating-point"
         )

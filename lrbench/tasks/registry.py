@@ -17,9 +17,9 @@ from lrbench.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
+    from lrbench.tasks.any_task import AnyTask
     from lrbench.tasks.raw_data import RawData
     from lrbench.tasks.settings import TaskSettings
-    from lrbench.tasks.training_function import TrainingFunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 Options = Mapping[str, Any]
@@ -85,7 +85,7 @@ def frozen(value: Any) -> Any:
 
 models: Registry[Registration["Callable[..., nn.Module]"]] = Registry("model", TaskError, "lrbench.tasks.models")
 datasets: Registry[Registration["Callable[..., RawData]"]] = Registry("dataset", TaskError, "lrbench.tasks.datasets")
-tasks: Registry[Registration["Callable[[], TaskSettings | TrainingFunction]"]] = Registry(
+tasks: Registry[Registration["Callable[[], TaskSettings | AnyTask]"]] = Registry(
     "task", TaskError, "lrbench.tasks.registered"
 )
 
@@ -120,21 +120,23 @@ def register_dataset(name: str, *, version: int | None = None, sources: Sources 
 
 
 def register_task(name: str) -> Callable[[F], F]:
-    """Register `f() -> TaskSettings` under `name`; listing tasks calls it, so that it must load no data.
+    """Register `f() -> TaskSettings` under `name`, or `f() -> Task`, which may be a task that is made already.
 
-    Using the task raises TaskError where `f` returns something else.
+    Listing tasks calls it, so that it should load no large data. Using the task raises TaskError where `f` returns
+    something else.
     """
 
     def register(build: F) -> F:
         @functools.wraps(build)
-        def checked() -> "TaskSettings":
+        def checked() -> "TaskSettings | AnyTask":
+            from lrbench.tasks.any_task import AnyTask
             from lrbench.tasks.settings import TaskSettings
 
-            settings = build()
-            if not isinstance(settings, TaskSettings):
-                kind = type(settings).__name__
-                raise TaskError(f"the function that is registered as task '{name}' returns {kind}, not TaskSettings")
-            return settings
+            task = build()
+            if not isinstance(task, TaskSettings | AnyTask):
+                kind = type(task).__name__
+                raise TaskError(f"the function that is registered as task '{name}' returns {kind}, no Task")
+            return task
 
         tasks.add(name, Registration(name, checked), build.__module__)
         return build

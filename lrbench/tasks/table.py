@@ -22,26 +22,26 @@ from typing import Any, TypeVar
 
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.tasks import registry
+from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation, augmentation_named
 from lrbench.tasks.groups import Groups
 from lrbench.tasks.mixtures import Mixture, mixture_named
 from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named, optimizer_with
 from lrbench.tasks.settings import Choice, TaskSettings
-from lrbench.tasks.training_function import TrainingFunction
 
 Table = Mapping[str, Any]
 T = TypeVar("T")
 
 
-def task_from_dict(table: Table) -> TaskSettings | TrainingFunction:
-    """Read a `[task]` table: the settings that it describes, or the training function that is its base.
+def task_from_dict(table: Table) -> TaskSettings | AnyTask:
+    """Read a `[task]` table: the settings that it describes, or the task of Python that is its base.
 
     Raises:
         TaskError: a key or a value is not allowed.
     """
     base = table.get("base")
     task = registry.tasks.find(_text("base", base)).build() if base is not None else None
-    if not isinstance(task, TrainingFunction):
+    if not isinstance(task, AnyTask):
         return settings_from_dict(table)
     changes = {key: value for key, value in table.items() if key != "base"}
     budget = None if "eval_every" in changes else changes.pop("steps", None)
@@ -71,8 +71,8 @@ def _base(table: Table) -> TaskSettings | None:
     if "base" not in table:
         return None
     base = registry.tasks.find(_text("base", table["base"])).build()
-    if isinstance(base, TrainingFunction):
-        raise TaskError(f"task '{base.name}' is a training function, which has no settings of a network and its data")
+    if isinstance(base, AnyTask):
+        raise TaskError(f"task '{base.name}' is made in Python, and has no settings of a network and its data by name")
     return base
 
 

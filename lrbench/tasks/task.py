@@ -36,6 +36,7 @@ from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.optimizer_state import note_ratios
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
+from lrbench.tasks.probe import attempt
 from lrbench.tasks.split import Batch, Split
 from lrbench.tasks.table import Table, augmentations_of, choice_of, mixtures_of, optimizer_of
 from lrbench.tasks.task_checks import check_augmentation, check_model, check_settings, materialized, type_name
@@ -411,6 +412,8 @@ class Task(AnyTask):
         if unknown is not None:
             hint = did_you_mean(unknown, settings)
             raise TaskError(f"task '{self.name}' has no setting '{unknown}'{hint}")
+        if isinstance(options := changes.get("optimizer"), Mapping):
+            changes["optimizer"] = optimizer_of(options, self.optimizer)
         return replace(self, **changes)
 
     def at_settings(self, settings: Mapping[str, Any]) -> "Task":
@@ -443,7 +446,12 @@ class Task(AnyTask):
         with deterministic(), torch.inference_mode():
             seed_generators(stream_seed(0, "initial weights"), self.device)
             network = self.network().eval()
-            loss = self.mean_loss(self.data.val, lambda batch: network(self.data.decode(batch.inputs)))
+
+            def outputs(batch: Batch) -> Any:
+                return network(self.data.decode(batch.inputs))
+
+            failing = f"task '{self.name}': the untrained network cannot be evaluated"
+            loss: float = attempt(failing, self.mean_loss, self.data.val, outputs)
         if not math.isfinite(loss):
             raise TaskError(f"task '{self.name}': the loss of the untrained network is not finite")
         return loss

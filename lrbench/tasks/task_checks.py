@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from lrbench.tasks.probe import attempt, backpropagate, check_network, check_opt
 
 if TYPE_CHECKING:
     from lrbench.tasks.mixtures import Mixture
+    from lrbench.tasks.split import Batch
     from lrbench.tasks.task import Task
 
 
@@ -49,7 +51,10 @@ def check_settings(task: Task) -> None:
             f"{len(task.data.train)} samples"
         )
     if not isinstance(task.optimizer, OptimizerSpec):
-        raise TaskError(f"{where}: optimizer = {task.optimizer!r} must be a specification such as SGD()")
+        raise TaskError(
+            f"{where}: optimizer = {short_repr(task.optimizer)} must be a name, a specification such as SGD(), or a "
+            "function such as lambda params: torch.optim.SGD(params, lr=1.0)"
+        )
     task.groups.check(task.optimizer, Budget(task.steps, task.steps_per_epoch))
     if isinstance(task.model, nn.Module):
         raise TaskError(f"{where}: model must be a function that builds the network, not a network")
@@ -57,11 +62,17 @@ def check_settings(task: Task) -> None:
     for part, function in (("model", task.model), ("loss", task.loss), *changes):
         if not callable(function):
             raise TaskError(f"{where}: {part} = {function!r} must be a function")
+        if isinstance(function, type) and part != "model":
+            name = function.__name__
+            raise TaskError(f"{where}: {part} = {name} is a class where a function is needed: give {name}()")
     if task.augment and len(task.data.input_shape) != 3:
         shape = list(task.data.input_shape)
         raise TaskError(f"{where}: augmentation needs images [C, H, W], and the inputs have shape {shape}")
     if task.metric is not None and task.metric != LOSS and not isinstance(task.metric, Metric):
-        raise TaskError(f'{where}: metric = {task.metric!r} must be a Metric(name, function, chance) or "{LOSS}"')
+        raise TaskError(
+            f'{where}: metric = {short_repr(task.metric)} must be a Metric(name, function, chance), "{LOSS}", or None '
+            "for the top-1 accuracy of a classification"
+        )
     if task.metric is None and task.data.num_classes is None:
         labels = "" if task.data.in_memory else "; where they are, give the data num_classes"
         raise TaskError(
@@ -103,15 +114,18 @@ def check_model(task: Task) -> Mapping[str, bool]:
     inputs, targets = (moved(part, "cpu") for part in (task.data.decode(samples.inputs), samples.targets))
     with torch.no_grad():
         network = _new_network(task, where)
-        failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}"
-        if isinstance(inputs, Tensor) and is_integer(inputs):
-            failing += " of integers, which must be floating-point inputs where they are no ids"
+        failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}{_hint(samples)}"
         outputs = attempt(failing, network.train(), inputs)
     _check_outputs(task, where, outputs, targets, len(samples.indices))
     given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
-    loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Using a target size")  # torch would compare each output with each target
+        loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
     if not isinstance(loss, Tensor) or loss.ndim != 0:
-        raise TaskError(f"{where}: the loss must return a scalar tensor, the mean over the batch")
+        found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else f"a {type_name(loss)}"
+        raise TaskError(f"{where}: the loss returns {found}; it must be a scalar tensor, the mean over the batch")
+    if task.loss is F.cross_entropy and isinstance(targets, Tensor) and targets.is_floating_point():
+        _check_probabilities(where, targets)
     for mixture in task.mix:
         _check_mixture(task, where, mixture, outputs, inputs, targets)
     named = task.groups.freeze(network).named_parameters()
@@ -152,14 +166,36 @@ def _check_outputs(task: Task, where: str, outputs: Any, targets: Any, samples: 
             f"{where}: the model returns a {type_name(outputs)} where a tensor or one as `logits` is needed"
         )
     if list(logits.shape) != expected:
-        raise TaskError(f"{where}: the model's output has shape {list(logits.shape)}; {expected} is needed")
+        kind = " of a classification (targets of a regression are floating-point)" if logits.shape[1:] == (1,) else ""
+        raise TaskError(f"{where}: the model's output has shape {list(logits.shape)}; {expected} is needed{kind}")
     labels = attempt(f"{where}: a batch {shapes(targets)} has no {task.data.target!r}", task.data.scored, targets)
     if not isinstance(labels, Tensor) or labels.is_floating_point() or list(labels.shape) != [samples]:
-        name = "target=" if task.data.target is None else f"target={task.data.target!r}"
+        found = f"{_dtype(labels)} {list(labels.shape)}" if isinstance(labels, Tensor) else shapes(labels)
+        key = "" if task.data.target is None else f" at target={task.data.target!r}"
         raise TaskError(
-            f"{where}: the class labels of a batch of {samples} are {shapes(labels)}, which must be integers "
-            f"[{samples}]; {name} names them in a batch that is no pair"
+            f"{where}: the class labels of a batch of {samples}{key} are {found}, which must be integers [{samples}]"
         )
+
+
+def _check_probabilities(where: str, targets: Tensor) -> None:
+    """Refuse targets that torch's cross-entropy, the loss unless another is given, would take for probabilities."""
+    if targets.shape[1:] == (1,) or bool((targets < 0).any()):
+        raise TaskError(
+            f"{where}: targets {list(targets.shape)} are no class probabilities, which cross_entropy takes: give "
+            "another loss, such as torch.nn.functional.mse_loss for a regression"
+        )
+
+
+def _hint(samples: Batch) -> str:
+    """Write what a model that fails on samples may have been given by mistake."""
+    inputs = samples.inputs
+    if inputs is samples.targets:
+        return ", all of it, since it is no pair"
+    if not isinstance(inputs, Tensor) or inputs.is_floating_point():
+        return ""
+    if is_integer(inputs):
+        return " of integers, which must be floating-point inputs where they are no ids"
+    return " of uint8 images, scaled and normalised; ids must be of another integer type"
 
 
 def _check_mixture(task: Task, where: str, mixture: Mixture, outputs: Any, inputs: Any, targets: Any) -> None:

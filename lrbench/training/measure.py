@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lrbench.metrics import RunEnd, classify, metrics_at_end
 from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.store import Score
 from lrbench.streams import stream_seed
+from lrbench.tasks.probe import attempt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +43,8 @@ def objective(task: Task, predictions: Predictions) -> float:
     if task.metric is not None:
         with callers_generators():
             seed_generators(stream_seed(0, "metric"), predictions.outputs.device)
-            return task.metric.read(task.metric.function(predictions.outputs, predictions.targets))
+            compute = partial(attempt, f"the metric '{task.metric.name}' fails", task.metric.function)
+            return task.metric.read(compute(predictions.outputs, predictions.targets))
     return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
 
 

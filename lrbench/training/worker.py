@@ -17,6 +17,7 @@ from lrbench.engine import (
     state_from_bytes,
     state_to_bytes,
 )
+from lrbench.errors import LRBenchError, one_line
 from lrbench.metrics import as_gain
 from lrbench.policy import Policy
 from lrbench.reproducible import surroundings_kept
@@ -240,6 +241,8 @@ def _reason(error: BaseException) -> str:
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     if isinstance(error, SystemExit):
         text += f"the code that was training called sys.exit({error.code!r})\n"
+    elif isinstance(error, LRBenchError):
+        text += f"{one_line(error)}\n"
     elif len(lines) > 1:
         text += " ".join(" ".join(lines).split()) + "\n"
     return text

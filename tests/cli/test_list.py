@@ -158,7 +158,7 @@ def test_a_registered_task_that_is_no_settings_is_one_sentence(lrbench: Command,
     for arguments in (("list", "tasks"), ("score", "FIX(k0=0.1)", "--task", "no-settings")):
         result = lrbench(*arguments, "--plugin", "no_settings.py")
         assert result.exit_code == 2
-        sentence = "the function that is registered as task 'no-settings' returns int, not TaskSettings"
+        sentence = "the function that is registered as task 'no-settings' returns int, no Task"
         assert result.stderr.strip() == f"Error: {sentence}"
 
 

@@ -150,7 +150,7 @@ def test_a_printed_card_is_an_aligned_table_with_the_verdict_above(run: MakeRun)
     assert by_name["val_top1"] == ["0.8500", "0.2147", "1.0000", "0.0707", "2"]
     assert by_name["flops"][0] == "1.000e+09"
     assert by_name["steps_to_best"][0] == "200.0"
-    assert by_name["test_loss"] == ["–", "–", "–", "–", "0"]
+    assert "test_loss" not in by_name, "no run has one"
 
 
 def test_the_printed_name_is_not_repeated_where_it_is_the_policy(run: MakeRun) -> None:

@@ -45,6 +45,10 @@ def mean_logit(outputs: Tensor, targets: Tensor) -> float:
     return float(outputs.mean())
 
 
+def outer_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs.flatten(0, 1), targets.flatten())
+
+
 def make(**changes: Any) -> Task:
     return Task(**{"name": "mine", "model": linear, "data": DATA, "batch_size": 32, "steps": 100, **changes})
 
@@ -184,6 +188,29 @@ CHANGES: dict[str, dict[str, Any]] = {
     "compiling": {"compile": True},
     "version": {"version": "2"},
 }
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss", "message"),
+    [
+        (SIGNALS[:, 0], F.mse_loss, "the loss fails on outputs \\[2, 1\\] and targets \\[2\\]: .*broadcasting"),
+        (SIGNALS[:, :1], F.cross_entropy, "targets \\[2, 1\\] are no class probabilities.*mse_loss for a regression"),
+    ],
+)
+def test_a_regression_whose_loss_would_compare_the_wrong_numbers_is_refused(
+    targets: Any, loss: Any, message: str
+) -> None:
+    data = Data.from_arrays((SIGNALS, targets), (SIGNALS, targets))
+    with pytest.raises(TaskError, match=message):
+        make(model=lambda: nn.Linear(6, 1), data=data, loss=loss, metric="loss")
+
+
+def test_a_network_that_fails_on_other_samples_than_the_first_is_refused_when_its_untrained_loss_is_computed() -> None:
+    ids = np.arange(100).reshape(50, 2)
+    data = Data.from_arrays((ids, ids), (ids, ids))
+    task = make(model=lambda: nn.Embedding(60, 100), data=data, loss=outer_loss, metric="loss")
+    with pytest.raises(TaskError, match="task 'mine': the untrained network cannot be evaluated: IndexError"):
+        _ = task.chance
 
 
 def test_each_setting_that_determines_the_numbers_changes_the_fingerprint() -> None:
@@ -354,9 +381,16 @@ def broken() -> nn.Module:
         ),
         ({"model": "lenet"}, "model 'lenet' needs images"),
         ({"loss": None}, "loss = None must be a function"),
-        ({"loss": functools.partial(F.cross_entropy, reduction="none")}, "the loss must return a scalar tensor"),
+        (
+            {"loss": functools.partial(F.cross_entropy, reduction="none")},
+            "the loss returns a tensor \\[2\\]; it must be",
+        ),
         ({"loss": F.binary_cross_entropy}, "the loss fails on outputs \\[2, 3\\] and targets \\[2\\]"),
-        ({"optimizer": 3}, "optimizer = 3 must be a specification such as SGD"),
+        ({"loss": nn.CrossEntropyLoss}, "loss = CrossEntropyLoss is a class .*: give CrossEntropyLoss\\(\\)"),
+        ({"optimizer": 3}, "optimizer = 3 must be a name, a specification such as SGD"),
+        ({"optimizer": torch.optim.SGD(linear().parameters())}, "optimizer = SGD \\( Parameter.* must be a name"),
+        ({"metric": "top1"}, "must be a Metric.*, or None for the top-1 accuracy"),
+        ({"model": lambda: nn.Linear(6, 1)}, "\\[2, 3\\] is needed of a classification \\(targets of a regression"),
         ({"optimizer": lambda params: 3}, "the optimizer function returns a int"),
         (
             {"augment": (HorizontalFlip(),)},

@@ -11,7 +11,7 @@ import lrbench
 from lrbench.errors import LRBenchError, TaskError
 from lrbench.policy import parse
 from lrbench.study.file import load_study
-from lrbench.tasks import TrainingFunction, load_plugin, load_task, task_of
+from lrbench.tasks import SGD, Task, TrainingFunction, load_plugin, load_task, task_of
 from tests.registries import forget_registrations
 
 
@@ -138,8 +138,28 @@ def test_a_plugin_names_a_task_for_study_files(tmp_path: Path) -> None:
     assert task_of("from-a-plugin").steps == 20
     with pytest.raises(TaskError, match="has no setting 'optimizer'; it has name, steps, eval_every"):
         task_of({"base": "from-a-plugin", "optimizer": "SGD"})
-    with pytest.raises(TaskError, match="task 'from-a-plugin' is a training function, which has no settings of a net"):
+    with pytest.raises(TaskError, match="task 'from-a-plugin' is made in Python, and has no settings of a network"):
         load_task("from-a-plugin")
+
+
+def test_a_task_made_in_python_is_a_base_by_its_name(tmp_path: Path) -> None:
+    plugin, study = tmp_path / "python_task.py", tmp_path / "study.toml"
+    plugin.write_text(
+        "import torch\nimport lrbench\nfrom lrbench.tasks import register_task\n\n"
+        "x, y = torch.randn(60, 4), torch.arange(60) % 3\n\n\n"
+        '@register_task("python-task")\ndef python_task():\n'
+        "    data = lrbench.Data.from_arrays((x, y), (x, y))\n"
+        '    return lrbench.Task(name="mine", model=lambda: torch.nn.Linear(4, 3), data=data, steps=20, batch_size=8)\n'
+    )
+    load_plugin(plugin)
+    study.write_text(
+        'policies = ["FIX(k0=0.1)"]\nseeds = 1\n[task]\nbase = "python-task"\nsteps = 10\n'
+        "optimizer = { weight_decay = 0.1 }\n"
+    )
+
+    (asked,) = load_study(study).tasks
+    assert isinstance(asked, Task)
+    assert (asked.steps, asked.optimizer) == (10, SGD(momentum=0.9, weight_decay=0.1))
 
 
 def test_a_name_that_another_module_has_taken_is_refused() -> None:

@@ -135,12 +135,13 @@ def _tasks() -> Listing:
     items = []
     for name, entry in tasks.items():
         one = entry.build()
-        parts: dict[str, str | int | None] = dict.fromkeys(("dataset", "model", "optimizer", "batch_size"))
-        trained = "a training function"
+        parts: dict[str, str | int | None] = dict.fromkeys(("dataset", "model", "optimizer"))
+        parts["batch_size"] = getattr(one, "batch_size", None)
         if isinstance(one, TaskSettings):
-            parts = {"dataset": str(one.dataset), "model": str(one.model), "optimizer": str(one.optimizer)}
-            parts["batch_size"] = one.batch_size
+            parts |= {"dataset": str(one.dataset), "model": str(one.model), "optimizer": str(one.optimizer)}
             trained = f"{one.model} on {one.dataset} by {one.optimizer}"
+        else:
+            trained = str(one).splitlines()[0].removeprefix(f"{one.name}: ")
         items.append({"name": name, **parts, "steps": one.steps, "description": entry.description})
         batch = "" if parts["batch_size"] is None else str(parts["batch_size"])
         rows.append((Cell(name, "bold"), trained, batch, f"{one.steps}", entry.description))

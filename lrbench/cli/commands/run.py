@@ -15,9 +15,11 @@ from lrbench.cli.errors import INTERRUPTED, RUNS_FAILED, Session, say_error, ses
 from lrbench.cli.options import By, LabOptions, OutputOptions, Steps, StudySeeds, how, whole_number, with_groups
 from lrbench.cli.output import console_for, print_json, print_what_next
 from lrbench.cli.stdout import say
+from lrbench.display.names import many
 
 if TYPE_CHECKING:
     from lrbench.store import Store as StudyStore
+    from lrbench.store import StoredRun
     from lrbench.study.study import Study
     from lrbench.training.engine_choice import Engine as EngineName
     from lrbench.training.listener import Listener
@@ -144,11 +146,15 @@ def training(session: Session) -> Iterator[Listener]:
 
 
 def report_failures(study: str, store: StudyStore, session: Session) -> None:
-    """Print a line on stderr for each run that failed, and its traceback with --debug."""
+    """Print a line on stderr for each error of runs that failed, and with --debug the traceback of each run."""
+    by_error: dict[str, list[StoredRun]] = {}
     for run in store.study_runs(study).values():
         if run.status == "failed" and run.error:
             if session.debug:
                 print(run.error, file=sys.stderr)
-            last = run.error.strip().splitlines()[-1]
-            say_error(f"Failed: {run.policy} on {run.task}, seed {run.seed}, after iteration {run.step}: {last}")
+            by_error.setdefault(run.error.strip().splitlines()[-1], []).append(run)
+    for error, (first, *others) in by_error.items():
+        more = f", and {many(len(others), 'more run')}" if others else ""
+        where = f"{first.policy} on {first.task}, seed {first.seed}, after iteration {first.step}"
+        say_error(f"Failed: {where}{more}: {error}")
     say_error("The other runs are stored; call the same command again to try the failed ones again.")
