@@ -27,6 +27,7 @@ from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
 from lrbench.metrics.direction import Better
 from lrbench.metrics.goal import By, texts_of
 from lrbench.policy import PolicyLike, policy_of
+from lrbench.policy.budget import Budget, Length, round_iterations
 from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.search import Search
@@ -239,7 +240,7 @@ class Lab:
         self,
         study: Study | Location,
         *,
-        steps: int | None = None,
+        steps: Length | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
         budget: str | None = None,
@@ -268,7 +269,7 @@ class Lab:
         self,
         study: Study | Location,
         *,
-        steps: int | None = None,
+        steps: Length | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
         budget: str | None = None,
@@ -380,7 +381,7 @@ class Lab:
         axes: Mapping[str, Sequence[Any]] | None = None,
         seeds: int | Sequence[int] | str = 5,
         budget: str | dict[str, int] | None = None,
-        steps: int | None = None,
+        steps: Length | None = None,
         margin: float | None = None,
         by: By = (),
         target: float | None = None,
@@ -435,7 +436,7 @@ class Lab:
         task: TaskLike,
         *,
         seeds: int | Sequence[int] | str = 5,
-        steps: int | None = None,
+        steps: Length | None = None,
         target: float | None = None,
         base_lr_scales: Sequence[float] = (),
         **lab: Unpack[LabArguments],
@@ -504,7 +505,7 @@ class Lab:
         self,
         search: Search | Location,
         *,
-        steps: int | None = None,
+        steps: Length | None = None,
         seeds: int | None = None,
         policies: int | None = None,
         mirror: str | None = None,
@@ -546,7 +547,7 @@ class Lab:
         *,
         target: float,
         seeds: int | Sequence[int] = 5,
-        steps: int | None = None,
+        steps: Length | None = None,
         **lab: Unpack[LabArguments],
     ) -> Verification:
         """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
@@ -580,7 +581,7 @@ class Lab:
         range_test: bool = False,
         target: float | None = None,
         seeds: int | Sequence[int] = 5,
-        steps: int | None = None,
+        steps: Length | None = None,
         **lab: Unpack[LabArguments],
     ) -> Advice:
         """Recommend policies for a task from the nearest evidence: the store's runs and those that ship with lrbench.
@@ -628,18 +629,21 @@ class Lab:
                 advice = advise_by_range_test(task, trainer, goal=goal, at_most=at_most)
             return advice if target is None else verified(advice, task, trainer, target=target, seeds=seeds)
 
-    def _asked(self, task: TaskLike, steps: int | None) -> AskedTask:
+    def _asked(self, task: TaskLike, steps: Length | None) -> AskedTask:
         """Describe the task of a question that may be answered without the task's data, or is of imported runs."""
         from lrbench.tasks.registry import tasks
 
         if isinstance(task, str) and task not in tasks and (imported := imported_task(task, self.store)) is not None:
-            return imported if steps is None else replace(imported, steps=steps)
+            own = Budget(imported.steps, imported.steps)
+            return imported if steps is None else replace(imported, steps=round_iterations(steps, own))
         try:
             return AskedTask.of(self.task(task).with_budget(steps))
         except DataError:
             assert not isinstance(task, AnyTask)
-            table = {"base": task} if isinstance(task, str) else task
-            return AskedTask.of(settings_from_dict(table).with_budget(steps))
+            settings = settings_from_dict({"base": task} if isinstance(task, str) else task).with_budget(steps)
+            if isinstance(settings.steps, str):
+                raise
+            return AskedTask.of(settings)
 
 
 def _count_or_seeds(seeds: int | Sequence[int], where: str) -> int | tuple[int, ...]:

@@ -124,6 +124,7 @@ class AskedTask:
         if isinstance(task, AnyTask):
             return cls(task.name, task.steps, task.objective, task.better, registered(task.name), task)
         objective: tuple[str, Better] = (TOP1, "higher") if task.metric is None else (task.metric, "lower")
+        assert isinstance(task.steps, int)
         return cls(task.name, task.steps, *objective, task, None)
 
     def is_of(self, body: TaskEvidence) -> bool:
@@ -275,9 +276,10 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
             names = labels(runs)
             done = [leading(planned, {record.seed for record in records}) for records in runs.values()]
             looks = {"alpha": ALPHA / tasks, "looks": declared, "seeds": planned, "done": done}
+            known = None if described is None else described.steps
             yield TaskEvidence(
                 task=str(task),
-                steps=int(part["step"].max()) if described is None else described.steps,
+                steps=known if isinstance(known, int) else int(part["step"].max()),
                 objective=TOP1,
                 study=name,
                 where=SHIPPED,

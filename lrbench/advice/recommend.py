@@ -26,6 +26,7 @@ from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, t_interval
 from lrbench.metrics.goal import goals_of, metrics_by_goal
 from lrbench.policy import FIX, parse
+from lrbench.policy.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -320,7 +321,7 @@ def _fits(policy: str, asked: AskedTask, body: TaskEvidence) -> bool:
         value = parse(policy)
         if body.steps != asked.steps and value.is_bound and type(value) is not FIX:
             return False
-        value.bind(asked.steps, asked.steps if asked.task is None else asked.task.steps_per_epoch)
+        value.bind_to(Budget(asked.steps, asked.steps) if asked.task is None else asked.task.budget)
     except PolicyError:
         return False
     return True

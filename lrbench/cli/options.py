@@ -48,6 +48,19 @@ def seeds_or_range(text: str | int) -> int | str:
     return text if isinstance(text, str) and ".." in text else whole_number(1)(text)
 
 
+def budget_of_training(text: str | int) -> int | str:
+    """Parse a training budget: iterations, or a length, which the task reads."""
+    from lrbench.policy.budget import read_length
+    from lrbench.tasks.limits import A_BUDGET
+
+    if isinstance(text, int) or text.strip().lstrip("+-").isdecimal():
+        return number_of_steps(text)
+    length = read_length(text)
+    if not isinstance(length, str):
+        raise typer.BadParameter(f"{text!r} is not {A_BUDGET}")
+    return length
+
+
 def number_of_steps(text: str | int) -> int:
     """Parse a budget in iterations."""
     from lrbench.tasks.limits import MOST_STEPS
@@ -115,12 +128,12 @@ Engine = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None,
+    str | None,
     how(
         "--steps",
-        metavar="N",
-        parser=number_of_steps,
-        help="The training budget in iterations, in place of the task's own.",
+        metavar="N|LENGTH",
+        parser=budget_of_training,
+        help="The training budget in iterations, or as a length such as 10ep or 2e6tok, in place of the task's own.",
     ),
 ]
 Seeds = Annotated[int, how("--seeds", metavar="N", parser=whole_number(1), help="Train with seeds 0 to N-1.")]

@@ -25,11 +25,10 @@ def with_auto_peaks(study: Study, trainer: Trainer) -> Study:
         return study
     (task,) = study.tasks
     peak = float(f"{find_range(task, trainer, seeds=RANGE_SEEDS).high.value:.2g}")
-    budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
     return replace(
         study,
         policies=tuple(
-            replace(entry, policy=with_peak(entry.policy, peak, **budget), auto_peak=False, found_peak=peak)
+            replace(entry, policy=with_peak(entry.policy, peak, **vars(task.budget)), auto_peak=False, found_peak=peak)
             if entry.auto_peak
             else entry
             for entry in study.policies

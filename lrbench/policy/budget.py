@@ -1,7 +1,7 @@
 """Lengths and rates that fit any budget.
 
 A length is a whole number of iterations (`2000`), or portable: `"3ep"` is 3 epochs, `"0.25dur"` a quarter of the
-budget.
+budget; where a text is trained on, `"2e6tok"` is two million tokens and `"20tok/param"` 20 for each parameter.
 A rate is a number per iteration (`0.999`), or portable: `"0.1 per 1dur"` is a tenth over the whole budget.
 Portable ones are kept as text until a budget is known.
 """
@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from lrbench.errors import PolicyError, did_you_mean
 
 Length = int | str
-"""Iterations as an int, or `"3ep"` or `"0.25dur"`."""
+"""Iterations as an int, or `"3ep"`, `"0.25dur"`, `"2e6tok"` or `"20tok/param"`."""
 
 Rate = float | str
 """A number per iteration, or one per length: `"0.1 per 1dur"`."""
@@ -27,9 +27,10 @@ LONGEST_TEXT = 400
 """The longest text of a number, a length or a rate, in characters: matching a text may take the square of them."""
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-UNITS = ("ep", "dur")
+UNITS = ("tok/param", "tok", "ep", "dur")
+UNIT = "|".join(UNITS)
 _OTHER_UNIT = re.compile(rf"\s*{NUMBER}\s*(?P<unit>[^\W\d]\w{{0,30}})\s*\Z")
-_PORTABLE = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>ep|dur)\s*")
+_PORTABLE = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>{UNIT})\s*")
 _PER_LENGTH = re.compile(rf"\s*(?P<number>{NUMBER})\s+per\s+(?P<length>\S.*?)\s*")
 
 
@@ -37,15 +38,21 @@ _PER_LENGTH = re.compile(rf"\s*(?P<number>{NUMBER})\s+per\s+(?P<length>\S.*?)\s*
 class Budget:
     """The length of a run: its iterations, and how many of them make an epoch.
 
+    Where a text is trained on, `tokens_per_step` are the tokens of an iteration, and `parameters` those of the model.
+
     Raises:
-        PolicyError: one of the two is not a whole number of at least 1.
+        PolicyError: one of them is not a whole number of at least 1.
     """
 
     steps: int
     steps_per_epoch: int
+    tokens_per_step: int | None = None
+    parameters: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("steps_per_epoch", self.steps_per_epoch)):
+        for name, value in vars(self).items():
+            if value is None and name in ("tokens_per_step", "parameters"):
+                continue
             whole = read_whole(value)
             if whole is None or not 1 <= whole <= MAX_ITERATIONS:
                 raise PolicyError(f"a budget needs {name} to be a whole number of at least 1, not {value!r}")
@@ -104,15 +111,25 @@ def unknown_unit(value: object) -> str:
 
 
 def real_iterations(length: Length, budget: Budget) -> float:
-    """Return a length in iterations under a budget, before rounding."""
+    """Return a length in iterations under a budget, before rounding.
+
+    Raises:
+        PolicyError: it is in tokens, and the budget has none.
+    """
     number, unit = _split(length)
-    return number * {"iterations": 1, "ep": budget.steps_per_epoch, "dur": budget.steps}[unit]
+    if unit not in ("tok", "tok/param"):
+        return number * {"iterations": 1, "ep": budget.steps_per_epoch, "dur": budget.steps}[unit]
+    if budget.tokens_per_step is None or (unit == "tok/param" and budget.parameters is None):
+        missing = "tokens_per_step" if budget.tokens_per_step is None else "parameters"
+        raise PolicyError(f"the length {length} is in tokens, which a task on a text has, or a budget with {missing}")
+    return number * (budget.parameters or 1 if unit == "tok/param" else 1) / budget.tokens_per_step
 
 
 def length_code(length: Length) -> str:
-    """Write a length in iterations as Python of `steps` and `steps_per_epoch`."""
+    """Write a length in iterations as Python of the fields of a budget, such as `steps` and `steps_per_epoch`."""
     number, unit = _split(length)
-    return shortest(number) + {"iterations": "", "ep": " * steps_per_epoch", "dur": " * steps"}[unit]
+    of_tokens = {"tok": " / tokens_per_step", "tok/param": " * parameters / tokens_per_step"}
+    return shortest(number) + {"iterations": "", "ep": " * steps_per_epoch", "dur": " * steps", **of_tokens}[unit]
 
 
 def round_iterations(length: Length, budget: Budget) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,16 +45,16 @@ class Sketch(NamedTuple):
     horizon: str
 
 
-def rates_of(policy: str, steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
+def rates_of(policy: str, budget: Budget) -> NDArray[np.float64] | None:
     """Return the learning rates of a policy's text over a budget, float64 [steps].
 
     None where they depend on training, or where the text names a function that is not registered.
     """
     try:
-        bound = parse(policy).bind(int(steps), int(steps_per_epoch))
+        bound = parse(policy).bind(*astuple(budget))
     except PolicyError:
         return None
-    return None if bound.reacts else bound.lrs(0, int(steps))
+    return None if bound.reacts else bound.lrs(0, budget.steps)
 
 
 def sketch(policy: Policy) -> Sketch | None:

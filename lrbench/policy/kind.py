@@ -65,7 +65,7 @@ class Kind(ABC):
         return repr(value)
 
     def code(self, value: Any) -> str:
-        """Write a canonical value as Python, which may name `steps` and `steps_per_epoch`."""
+        """Write a canonical value as Python, which may name the fields of a budget, such as `steps`."""
         return repr(value)
 
     def bind(self, value: Any, budget: Budget) -> Any:

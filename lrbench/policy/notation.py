@@ -3,7 +3,7 @@
 policy   = NAME "(" [argument ("," argument)*] ")" ("." METHOD "(" [argument ("," argument)*] ")")*
 argument = [NAME "="] value
 value    = policy | number | length | number "per" length | "[" value ("," value)* "]" | quoted text
-length   = whole number | number "ep" | number "dur"
+length   = whole number | number ("ep" | "dur" | "tok" | "tok/param")
 METHOD   = "then" | "warmup" | "scaled" | "repeated"
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrbench.errors import PolicyError, did_you_mean
-from lrbench.policy.budget import LONGEST_TEXT, NUMBER, unknown_unit
+from lrbench.policy.budget import LONGEST_TEXT, NUMBER, UNIT, UNITS, unknown_unit
 from lrbench.policy.function import FUNCTIONS, build
 from lrbench.policy.kind import short_repr
 from lrbench.policy.policy import MAX_DEPTH, MAX_TEXT, Policy
@@ -27,7 +27,7 @@ METHODS: dict[str, Callable[..., Policy]] = {
 
 _TOKEN = re.compile(
     rf"""\s*(?:
-        (?P<number>{NUMBER}|[+-](?:inf|nan)\b)(?P<unit>ep\b|dur\b)?(?![\w.])
+        (?P<number>{NUMBER}|[+-](?:inf|nan)\b)(?P<unit>(?:{UNIT})\b)?(?![\w./])
       | (?P<name>[A-Za-z_]\w*)
       | (?P<quoted>"[^"]*"|'[^']*')
       | (?P<mark>[()\[\],=.])
@@ -163,7 +163,7 @@ class _Reader:
             per = self._token
             self._advance()
             return f"{token} per {per}"
-        if token.endswith(("ep", "dur")):
+        if token.endswith(UNITS):
             return token
         return int(token) if token.lstrip("+-").isdecimal() else float(token)
 

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 
 from lrbench.errors import PolicyError
+from lrbench.policy.budget import Budget
 from lrbench.policy.policy import Policy
 
 SAME = 1e-4
 """Rates with a smaller relative difference are the same."""
 
 
-def with_peak(policy: Policy, peak: float, *, steps: int, steps_per_epoch: int) -> Policy:
+def with_peak(
+    policy: Policy,
+    peak: float,
+    *,
+    steps: int,
+    steps_per_epoch: int,
+    tokens_per_step: int | None = None,
+    parameters: int | None = None,
+) -> Policy:
     """Multiply every LR of a policy by one number, so that the highest within a budget is `peak`.
 
     Where multiplying the range parameters of a function, to six digits, does the same, they are multiplied in place of
     `.scaled(...)`.
 
     Args:
-        steps, steps_per_epoch: the budget in iterations, and how many of them are an epoch.
+        steps, steps_per_epoch, tokens_per_step, parameters: the budget, as for `Policy.bind`.
 
     Raises:
         PolicyError: the policy does not fit the budget, its LRs are all zero, or `peak` is not a positive number.
     """
-    highest = _highest(policy, steps, steps_per_epoch)
+    budget = Budget(steps, steps_per_epoch, tokens_per_step, parameters)
+    highest = _highest(policy, budget)
     if not highest > 0:
-        raise PolicyError(f"{policy} has no positive LR within {steps:,} iterations, and so no peak to move")
+        raise PolicyError(f"{policy} has no positive LR within {budget.steps:,} iterations, and so no peak to move")
     if not 0 < peak < np.inf:
         raise PolicyError(f"a peak must be a positive LR, not {peak}")
     scaled = policy.scaled(peak / highest)
     rewritten = _with_rates(policy, peak / highest)
     if rewritten is None or policy.reacts:
         return scaled
-    ours, exact = (one.bind(steps, steps_per_epoch).lrs(0, steps) for one in (rewritten, scaled))
+    ours, exact = (one.bind(*astuple(budget)).lrs(0, budget.steps) for one in (rewritten, scaled))
     return rewritten if np.allclose(ours, exact, rtol=SAME, atol=0.0) else scaled
 
 
-def _highest(policy: Policy, steps: int, steps_per_epoch: int) -> float:
-    bound = policy.bind(steps, steps_per_epoch)
-    return float(bound.bounds[1] if bound.reacts else bound.lrs(0, steps).max())
+def _highest(policy: Policy, budget: Budget) -> float:
+    bound = policy.bind(*astuple(budget))
+    return float(bound.bounds[1] if bound.reacts else bound.lrs(0, budget.steps).max())
 
 
 def _with_rates(policy: Policy, factor: float) -> Policy | None:

@@ -150,17 +150,20 @@ class Policy(ABC):
         """The iterations of a bound policy that have an LR of their own; infinite unless a table is in it."""
         return min((part.ends for part in self.parts), default=math.inf)
 
-    def bind(self, steps: int, steps_per_epoch: int) -> Self:
+    def bind(
+        self, steps: int, steps_per_epoch: int, tokens_per_step: int | None = None, parameters: int | None = None
+    ) -> Self:
         """Bind the policy to a run of `steps` iterations, `steps_per_epoch` of them an epoch.
 
+        Lengths in tokens need the tokens of an iteration, and those in tokens a parameter the model's parameters.
         Portable lengths become iterations (rounded to the nearest, halves up), portable rates become rates per
         iteration (not rounded). A bound policy binds to itself.
 
         Raises:
-            PolicyError: a length comes to no iterations, the bound lengths do not go together, or a table has fewer
-                LRs than the run has iterations.
+            PolicyError: a length comes to no iterations or is in tokens that are not given, the bound lengths do not go
+                together, or a table has fewer LRs than the run has iterations.
         """
-        budget = Budget(steps, steps_per_epoch)
+        budget = Budget(steps, steps_per_epoch, tokens_per_step, parameters)
         bound = self if self.is_bound else self.bind_to(budget)
         if bound.ends < budget.steps:
             raise PolicyError(

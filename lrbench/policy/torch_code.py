@@ -14,8 +14,10 @@ epochs = 2
 """
 _OPTIMIZER = "optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)  # the scheduler sets the LR\n"
 _BUDGET = "steps, steps_per_epoch = epochs * len(batches), len(batches)\n"
+_TOKENS = "tokens_per_step, parameters = 4 * 8, sum(weight.numel() for weight in model.parameters())  # of your text\n"
 _LAMBDA = "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lr)\n"
-_POLICY = "scheduler = PolicyLR(optimizer, policy, steps=steps, steps_per_epoch=steps_per_epoch)\n"
+_POLICY = "scheduler = PolicyLR(optimizer, policy, steps=steps, steps_per_epoch=steps_per_epoch{})\n"
+_OF_TOKENS = ", tokens_per_step=tokens_per_step, parameters=parameters"
 _TRAIN = """
 for epoch in range(epochs):
     for inputs, targets in batches:
@@ -47,13 +49,16 @@ def code_parts(policy: Policy) -> tuple[str, str, str]:
     """
     if not isinstance(policy, Policy):
         raise PolicyError(f"torch_code takes a policy, not {policy!r}")
+    in_tokens = any("tok" in length for length in policy.relative)
+    budget = _BUDGET + (_TOKENS if in_tokens else "")
     if _is_closed(policy):
         functions = "\n\n".join(_functions(policy, "lr"))
         if len(functions) > MAX_TEXT:
             raise PolicyError(f"{policy} has more LRs than can be written out as code")
-        before = f"import math\n\n{_IMPORTS}{_LOOP}{_BUDGET}\n\n"
+        before = f"import math\n\n{_IMPORTS}{_LOOP}{budget}\n\n"
         return before, functions, f"\n\n{_OPTIMIZER}{_LAMBDA}{_TRAIN}"
-    after = f"\n{_BUDGET}{_OPTIMIZER}{_POLICY}{_TRAIN}{_OBSERVE if policy.reacts else ''}"
+    scheduler = _POLICY.format(_OF_TOKENS if in_tokens else "")
+    after = f"\n{budget}{_OPTIMIZER}{scheduler}{_TRAIN}{_OBSERVE if policy.reacts else ''}"
     return f"{_IMPORTS}{_LRBENCH}{_LOOP}\n", f"policy = parse({policy.text!r})", after
 
 

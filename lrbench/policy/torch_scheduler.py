@@ -33,6 +33,8 @@ class PolicyLR(LRScheduler):
         policy: the policy, bound or not; or its text, a function of the iteration, or the LR of each iteration.
         steps: the budget in iterations; a policy with portable lengths needs it, and a function does.
         steps_per_epoch: iterations an epoch; a policy with lengths in epochs needs it.
+        tokens_per_step, parameters: the tokens of an iteration, and the parameters of the model; lengths in tokens, and
+            in tokens a parameter, need them.
         last_epoch: iterations done already, less 1; -1 to start. As in torch, the optimizer's groups need their
             `initial_lr` to resume; or load a state instead.
 
@@ -48,9 +50,11 @@ class PolicyLR(LRScheduler):
         *,
         steps: int | None = None,
         steps_per_epoch: int | None = None,
+        tokens_per_step: int | None = None,
+        parameters: int | None = None,
         last_epoch: int = -1,
     ) -> None:
-        self.policy = _bound(policy, steps, steps_per_epoch)
+        self.policy = _bound(policy, steps, steps_per_epoch, tokens_per_step, parameters)
         self.history: list[tuple[int, float]] = []
         self._noted = [group.get("lr_ratio") for group in optimizer.param_groups]
         super().__init__(optimizer, last_epoch)
@@ -147,7 +151,7 @@ def lr_ratios(lrs: Sequence[float | Tensor], noted: Sequence[float | None]) -> l
     return [float(lr) / first if ratio is None else ratio for lr, ratio in zip(lrs, ratios, strict=True)]
 
 
-def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None) -> Policy:
+def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None, *tokens: int | None) -> Policy:
     policy = policy_of(given, steps)
     if steps is None:
         if policy.is_bound:
@@ -158,7 +162,7 @@ def _bound(given: PolicyLike, steps: int | None, steps_per_epoch: int | None) ->
         if any(text.endswith("ep") for text in policy.relative):
             raise PolicyError(f"PolicyLR needs steps_per_epoch=..., for {', '.join(policy.relative[:3])}")
         steps_per_epoch = steps
-    return policy.bind(steps, steps_per_epoch)
+    return policy.bind(steps, steps_per_epoch, *tokens)
 
 
 def _read_state(state: Mapping[str, Any], needs_first: bool) -> tuple[int, list[float], list[tuple[int, float]]]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lrbench.errors import DataError, PolicyError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
 from lrbench.policy import Parameter, functions
-from lrbench.policy.budget import read_length, read_per_length
+from lrbench.policy.budget import Length, read_length, read_per_length
 from lrbench.policy.kind import DecayRate, LengthKind, LengthsKind, SlopeRate, WholeKind
 from lrbench.policy_search.domain import Between, Domain, OneOf
 from lrbench.policy_search.search import RUNGED, Search, SearchSettings, SearchTable
@@ -106,7 +106,7 @@ def load_search(
     *,
     data_root: Path | str | None = None,
     download: bool = False,
-    steps: int | None = None,
+    steps: Length | None = None,
     seeds: int | None = None,
     policies: int | None = None,
 ) -> Search:

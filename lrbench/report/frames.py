@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from lrbench.display.names import many
 from lrbench.display.readable import printable
 from lrbench.errors import StudyError, did_you_mean
 from lrbench.metrics.direction import is_worthless
+from lrbench.policy.budget import Budget
 from lrbench.store.records import EVALUATION
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, StudyRuns, TaskResults, answer
@@ -149,6 +150,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """List the rows of a table as dicts, with None where a row has no value."""
     columns = {str(name): table[name].astype(object).where(table[name].notna(), None).tolist() for name in table}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def budget_of(row: Mapping[str, Any]) -> Budget:
+    """Return the budget of a task from a row of the policies of a study."""
+    known: dict[str, Any] = {each.name: row.get(each.name) for each in fields(Budget)}
+    return Budget(**known)
 
 
 def one_task(table: pd.DataFrame) -> pd.DataFrame:

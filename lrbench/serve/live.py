@@ -204,7 +204,7 @@ def shared_iterations(record: StudyRecord) -> float:
     for task in record.tasks:
         nominal += task.steps * len(record.policies)
         if task.steps * len(record.policies) <= MOST_RATES:
-            known = (rates_of(policy.policy, task.steps, task.steps_per_epoch) for policy in record.policies)
+            known = (rates_of(policy.policy, task.budget) for policy in record.policies)
             rates = sorted((lrs for lrs in known if lrs is not None), key=lambda lrs: lrs.tobytes())
             shared += sum(_agreement(one, other) for one, other in pairwise(rates))
     return shared / nominal if nominal else 0.0

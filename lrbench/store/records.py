@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from lrbench.policy.budget import Budget
 from lrbench.policy.table import RATES
 
 Status = Literal["running", "finished", "diverged", "failed"]
@@ -196,6 +197,7 @@ class TaskRecord(_Record):
     Attributes:
         steps, steps_per_epoch, eval_every: the budget, the length of an epoch and of an evaluation's interval, in
             iterations.
+        tokens_per_step, parameters: of a task on a text, the tokens of an iteration, and the parameters of its model.
         chance: the objective's value for guessing; None where it is not known.
         bounds: the lowest and the highest value of the objective; None in older records.
         test_samples, val_samples: the sizes of the splits; None where they are not known.
@@ -215,11 +217,17 @@ class TaskRecord(_Record):
     test_samples: int | None
     val_samples: int | None
     paired: bool = True
+    tokens_per_step: int | None = None
+    parameters: int | None = None
 
     @property
     def is_imported(self) -> bool:
         """Whether its runs come from elsewhere."""
         return self.key.startswith(IMPORTED_KEY)
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.steps, self.steps_per_epoch, self.tokens_per_step, self.parameters)
 
 
 class PolicyRecord(_Record):
@@ -330,11 +338,17 @@ class StudyRecord(_Record):
     def _not_hashed(self) -> dict[str, Any]:
         """The fields that are not hashed.
 
-        Looks stay as they were at first, older records lacked fields, and the text of a policy has a digest of LRs.
+        Looks stay as they were at first, older records lacked fields, the text of a policy has a digest of LRs, and the
+        key of a task one of its tokens and its model.
         """
         added = ("until_decided", "by", "tolerated_divergence", "source")
         lacked = {name: True for name in added if not getattr(self, name)}
-        return {"looks": True, "policies": {"__all__": {"lrs"}}, "tasks": {"__all__": {"paired"}}, **lacked}
+        return {
+            "looks": True,
+            "policies": {"__all__": {"lrs"}},
+            "tasks": {"__all__": {"paired", "tokens_per_step", "parameters"}},
+            **lacked,
+        }
 
     def going_on_from(self, older: Self) -> Self:
         """Return this record with the looks of an older one that it adds to, with its seeds first and its fresh seeds.

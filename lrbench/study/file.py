@@ -14,6 +14,7 @@ from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
 from lrbench.metrics.goal import By, texts_of
+from lrbench.policy.budget import Length
 from lrbench.study.file_modifiers import count_variants, variants_of
 from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import StudySettings, check_runs, split_seeds
@@ -53,7 +54,7 @@ def load_study(
     *,
     data_root: Path | str | None = None,
     download: bool = False,
-    steps: int | None = None,
+    steps: Length | None = None,
     seeds: int | str | None = None,
     confirm: int | None = None,
     budget: str | None = None,

@@ -17,8 +17,9 @@ from lrbench.metrics.goal import texts_of
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import default_margin
 from lrbench.metrics.runs import TOP1
-from lrbench.policy.budget import read_number
+from lrbench.policy.budget import read_length, read_number
 from lrbench.study.validation import toml_repr, validated
+from lrbench.tasks.limits import A_BUDGET
 
 if TYPE_CHECKING:
     from lrbench.tasks import AnyTask
@@ -133,6 +134,14 @@ def _goals(by: object) -> object:
     return texts_of(by) if isinstance(by, str | Mapping | Sequence) else by
 
 
+def _length(given: object) -> object:
+    """Read a training budget in iterations, or as a length."""
+    read = read_length(_plain(given))
+    if given is not None and read is None:
+        raise ValueError
+    return read
+
+
 _BUDGET = re.compile(r"\s*(\d{1,15})\s*(runs|steps)\s*")
 
 
@@ -154,7 +163,8 @@ class StudySettings(SharedSettings):
         tolerated_divergence: the share of seeds on which a policy may diverge; 0: none of those that are trained
         budget: the most runs or iterations that a study of seeds until decided asks for, its confirmation included; no
             round goes over it
-        steps: the budget of every task, in place of the task's own
+        steps: the budget of every task, in place of the task's own, in iterations or as a length such as `"10ep"`,
+            `"0.5dur"`, `"2e6tok"` or `"20tok/param"`
         axes: settings that every policy is trained at as well, such as `{ weight_decay = [0.0, 1e-4] }`: an option of
             the optimizer, or a setting of how the task is trained, such as `model`, `optimizer`, `batch_size`,
             `augment`, `precision` or `clip_norm`; each combination is one
@@ -183,7 +193,7 @@ class StudySettings(SharedSettings):
         BeforeValidator(_budget),
         Field(description='a number of runs or of iterations from 1 on, such as "200 runs" or { steps = 200_000 }'),
     ] = None
-    steps: Annotated[Annotated[Whole, Field(ge=1)] | None, Field(description="a number of iterations from 1 on")] = None
+    steps: Annotated[int | str | None, BeforeValidator(_length), Field(description=A_BUDGET)] = None
     axes: dict[str, list[Any] | tuple[Any, ...]] = Field(
         default={}, description="a table with a list of values for each setting"
     )

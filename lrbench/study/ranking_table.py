@@ -134,11 +134,11 @@ def _of_goal(card: Scorecard, goal: Criterion) -> str:
 
 def _shapes(task: TaskResults) -> Iterator[Figures]:
     """Draw the learning rates of each policy in one line."""
-    if not task.steps or not task.steps_per_epoch:
+    if task.budget is None:
         return
     from lrbench.policy.curve import curve_cell, rates_of
 
-    curves = [rates_of(card.policy, task.steps, task.steps_per_epoch) for card in task.scorecards]
+    curves = [rates_of(card.policy, task.budget) for card in task.scorecards]
     yield Figures("LR", [Cell("") if lrs is None else curve_cell(lrs) for lrs in curves], dispensable=1, right=False)
 
 

@@ -40,6 +40,7 @@ from lrbench.metrics.looks import Looks
 from lrbench.metrics.ranking import score_table
 from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
+from lrbench.policy.budget import Budget
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 FRAME = (
     *("task", "place", "label", "name", "modifier", "policy", "verdict", "reason", "seeds", "reached"),
     *("objective", "better", "chance", "margin", "target", "steps", "steps_per_epoch"),
+    *("tokens_per_step", "parameters"),
 )
 """The columns of results as a frame, before those of metrics."""
 
@@ -95,7 +97,7 @@ class TaskResults:
         collapsed: the number of seeds of such a policy that collapsed, by the name of its scorecard, where some did.
         skewed: the skewness of the scores of such a policy, where it is beyond chance, by the name of its scorecard.
         val_samples: the number of samples of the validation scores.
-        steps, steps_per_epoch: the task's budget and the length of its epoch, in iterations.
+        budget: the task's.
         better: whether a higher or a lower objective is better.
         chance: the objective's value for guessing; None where it is not known.
         goals: what ranks and judges, the first of which ranks.
@@ -115,8 +117,7 @@ class TaskResults:
     collapsed: Mapping[str, int] = field(default_factory=dict)
     skewed: Mapping[str, float] = field(default_factory=dict)
     val_samples: int | None = None
-    steps: int | None = None
-    steps_per_epoch: int | None = None
+    budget: Budget | None = None
     better: Better = "higher"
     chance: float | None = None
     goals: tuple[Criterion, ...] = ()
@@ -213,7 +214,7 @@ class Results(Readable):
 
         Its columns, also without rows: task, place (1, 2, ... on the task), label (of a policy with its variant), name,
         modifier (the variant; empty without modifiers), those of `Scorecard.to_frame`, chance, margin, target, steps
-        and steps_per_epoch of the task.
+        and steps_per_epoch of the task, and tokens_per_step and parameters where it is one on a text.
         """
         import pandas as pd
 
@@ -223,7 +224,7 @@ class Results(Readable):
                 name, variant = task.rows[card.name]
                 where = {"task": task.task, "place": place, "label": card.name, "modifier": variant}
                 terms = {"chance": task.chance, "margin": self.margin, "target": self.target}
-                budget = {"steps": task.steps, "steps_per_epoch": task.steps_per_epoch}
+                budget = {} if task.budget is None else vars(task.budget)
                 rows.append({**where, **card.row(), "name": name, **terms, **budget})
         cards = [card for task in self.tasks for card in task.scorecards]
         metrics = dict.fromkeys(
@@ -460,8 +461,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 collapsed=collapsed,
                 skewed=skewed,
                 val_samples=task.val_samples,
-                steps=task.steps,
-                steps_per_epoch=task.steps_per_epoch,
+                budget=task.budget,
                 better=task.better,
                 chance=task.chance,
                 goals=goals,

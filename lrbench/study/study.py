@@ -13,6 +13,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion
 from lrbench.metrics.looks import Looks
+from lrbench.policy.budget import Budget, Length
 from lrbench.policy.kind import short_repr
 from lrbench.study.axes import variants_of_axes
 from lrbench.study.file_modifiers import variants_of
@@ -65,7 +66,7 @@ class StudyPolicy:
     found_peak: float | None = None
 
     @cached_property
-    def schedules(self) -> dict[tuple[int, int, float], Schedule]:
+    def schedules(self) -> dict[tuple[Budget, float], Schedule]:
         """The policy as bound to budgets of iterations, epochs and base-LR scales, once its runs were planned."""
         return {}
 
@@ -99,7 +100,7 @@ class Study(Readable):
         budget: the most runs or iterations, "200 runs" or {"steps": 200_000}, that a study of seeds until decided asks
             for, its confirmation included: it ends before the round that would go over it. A study of fixed seeds must
             fit in.
-        steps: the training budget of every task in iterations, in place of the task's own.
+        steps: the training budget of every task in iterations, or as a length, in place of the task's own.
         name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
             fraction) is as good as the best; by default that of the objective: 0.01 of an accuracy, 0.02 of a
@@ -146,7 +147,7 @@ class Study(Readable):
         until_decided: int | None = None,
         tolerated_divergence: float = 0.0,
         budget: str | Mapping[str, int] | None = None,
-        steps: int | None = None,
+        steps: Length | None = None,
         name: str | None = None,
         margin: float | None = None,
         by: By = (),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import astuple
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lrbench.display.readable import Readable
+from lrbench.errors import PolicyError, TaskError
+from lrbench.policy.budget import Budget, Length, read_length, round_iterations
+from lrbench.policy.kind import short_repr
 from lrbench.tasks.fingerprint import text_digest
-from lrbench.tasks.limits import check_budget, eval_every_for, rescaled_eval_every
+from lrbench.tasks.limits import A_BUDGET, check_budget, eval_every_for, rescaled_eval_every
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +68,21 @@ class AnyTask(Readable):
         """The iterations of an epoch."""
 
     @property
+    def tokens_per_step(self) -> int | None:
+        """The tokens of an iteration, where the task is one on a text."""
+        return None
+
+    @property
+    def parameters(self) -> int | None:
+        """The parameters of the model, where the task is one on a text."""
+        return None
+
+    @property
+    def budget(self) -> Budget:
+        """The length of a run."""
+        return Budget(self.steps, self.steps_per_epoch, self.tokens_per_step, self.parameters)
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """The names of the classes, where there are any."""
         return None
@@ -110,24 +129,41 @@ class AnyTask(Readable):
         Raises:
             PolicyError: the policy does not fit them.
         """
-        return policy.bind(self.steps, self.steps_per_epoch)
+        return policy.bind(*astuple(self.budget))
 
     def iterations(self, epochs: float) -> int:
         """Convert a length in epochs, also a fraction of one, to iterations: rounded, and at least one."""
         return max(1, round(epochs * self.steps_per_epoch))
 
-    def with_budget(self, steps: int | None, *, evaluations: int | None = None) -> Self:
+    def with_budget(self, steps: Length | None, *, evaluations: int | None = None) -> Self:
         """Change the budget to `steps` iterations, evaluated as often as the task is over its own; None: its own.
 
+        A portable length is one of the task as it is: "2e6tok", "3ep", or "0.5dur" for half of its budget.
         This is what another budget means everywhere: on the command line, in Python, in study files and in searches.
         `evaluations` asks for at least so many of them in place of the task's own number.
 
         Raises:
-            TaskError: `steps` is no integer >= 1.
+            TaskError: `steps` is no integer >= 1, or a length that the task does not have.
         """
+        if isinstance(steps, str):
+            steps = self.in_iterations(steps)
         steps = self.steps if steps is None else steps
         check_budget(f"task '{self.name}'", steps=steps, eval_every=None)
         own = rescaled_eval_every(self.eval_every, self.steps, steps)
         eval_every = own if evaluations is None else eval_every_for(steps, evaluations)
         unchanged = (steps, eval_every) == (self.steps, self.eval_every)
         return self if unchanged else self.with_(steps=steps, eval_every=eval_every)
+
+    def in_iterations(self, length: str) -> int:
+        """Return a budget that is written as a length in iterations.
+
+        Raises:
+            TaskError: it is no length, or one that the task does not have.
+        """
+        read = read_length(length)
+        if read is None:
+            raise TaskError(f"task '{self.name}': steps = {short_repr(length)} must be {A_BUDGET}")
+        try:
+            return round_iterations(read, self.budget)
+        except PolicyError as error:
+            raise TaskError(f"task '{self.name}': steps: {error}") from error

@@ -3,7 +3,7 @@
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import Any
@@ -252,7 +252,7 @@ def _of_budget(settings: Settings, budget: Budget) -> dict[str, Any]:
     """
     own, noted = dict(settings), {}
     if "policy" in own:
-        noted["lr_policy"] = own["policy"].bind(budget.steps, budget.steps_per_epoch)
+        noted["lr_policy"] = own["policy"].bind(*astuple(budget))
     if "frozen_until" in own:
         noted["frozen_until"] = round_iterations(own["frozen_until"], budget)
     return noted

@@ -10,6 +10,8 @@ from lrbench.policy.kind import short_repr
 MOST_STEPS = 50_000_000
 """The longest budget, in iterations: the learning rates of one run are 8 bytes each in memory, several times over."""
 
+A_BUDGET = "a number of iterations from 1 on, or a length such as '10ep', '0.5dur', '2e6tok' or '20tok/param'"
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 CurveSamples = int | Literal["all"] | None

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lrbench.errors import DataError, LRBenchError, TaskError, one_line
+from lrbench.policy.budget import Length
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import surroundings_kept
 from lrbench.tasks import registry
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data
+from lrbench.tasks.limits import MOST_STEPS
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.raw_data import RawData
 from lrbench.tasks.settings import Choice, TaskSettings
@@ -44,13 +46,13 @@ def load_task(
 
 
 def task_of(
-    task: TaskLike, *, data_root: Path | str | None = None, download: bool = False, steps: int | None = None
+    task: TaskLike, *, data_root: Path | str | None = None, download: bool = False, steps: Length | None = None
 ) -> AnyTask:
     """Return a task as it is, or load the one of a name or of a `[task]` table.
 
     Args:
         data_root, download: as for `load_task`.
-        steps: the budget in iterations, where it is not the task's own; see `Task.with_budget`.
+        steps: the budget in iterations or as a length, where it is not the task's own; see `Task.with_budget`.
 
     Raises:
         TaskError: there is no task of this name, or the table or the budget cannot be used.
@@ -78,14 +80,15 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         data_root=data_root,
         download=download,
     )
-    return Task(
+    steps = settings.steps
+    task = Task(
         name=settings.name,
         model=RegisteredModel.named(settings.model.kind, data, settings.model.options),
         data=data,
         optimizer=settings.optimizer,
         groups=settings.groups,
         batch_size=settings.batch_size,
-        steps=settings.steps,
+        steps=MOST_STEPS if isinstance(steps, str) else steps,
         eval_every=settings.eval_every or 0,
         augment=settings.augment,
         metric=settings.metric,
@@ -99,6 +102,9 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         mix=settings.mix,
         compile=settings.compile,
     )
+    if not isinstance(steps, str):
+        return task
+    return task.with_(steps=task.in_iterations(steps), eval_every=settings.eval_every)
 
 
 def load_data(

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lrbench.errors import TaskError
+from lrbench.policy.budget import Budget, Length, read_length, round_iterations
 from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.groups import Groups
 from lrbench.tasks.limits import (
+    A_BUDGET,
     DIVERGENCE_FACTOR,
+    MOST_STEPS,
     CurveSamples,
     Precision,
     check_budget,
@@ -45,7 +48,7 @@ class TaskSettings:
         name: what results call it; `DATASET-MODEL` unless given
         dataset: a name, or a table of `kind` and options
         model: a name, or a table of `kind` and options; `torchvision:NAME` for any classifier of torchvision
-        steps: the budget in iterations
+        steps: the budget in iterations, or as a length such as `"10ep"`, `"2e6tok"` or `"20tok/param"`
         optimizer: a name, or a table of `kind` and options; the learning rate is the policy's
         groups: a table of settings by the names of parameters: a ratio of their learning rate to the policy's,
             `"frozen"`, or a table of `ratio`, `policy`, `frozen_until` and options of the optimizer
@@ -74,7 +77,7 @@ class TaskSettings:
     name: str
     dataset: Choice
     model: Choice
-    steps: int
+    steps: Length
     optimizer: OptimizerSpec = field(default_factory=SGD)
     groups: Groups = field(default_factory=Groups)
     batch_size: int = 64
@@ -98,7 +101,11 @@ class TaskSettings:
         where = f"task '{self.name}'"
         registry.datasets.find(self.dataset.kind).complete(self.dataset.options, "dataset")
         registry.models.find(self.model.kind).complete(self.model.options, "model")
-        check_budget(where, batch_size=self.batch_size, steps=self.steps, eval_every=self.eval_every)
+        is_text = isinstance(self.steps, str)
+        if is_text and (not isinstance(read_length(self.steps), str) or str(self.steps).strip().endswith("dur")):
+            raise TaskError(f"{where}: steps = {short_repr(self.steps)} must be {A_BUDGET} of a base")
+        steps = MOST_STEPS if is_text else self.steps
+        check_budget(where, batch_size=self.batch_size, steps=steps, eval_every=self.eval_every)
         check_numerics(where, self)
         check_curve_samples(where, self.curve_samples)
         self.groups.check(self.optimizer)
@@ -111,10 +118,17 @@ class TaskSettings:
         if self.metric not in (None, LOSS):
             raise TaskError(f'{where}: metric = {self.metric!r} must be "{LOSS}"; others come from Python')
 
-    def with_budget(self, steps: int | None) -> "TaskSettings":
-        """Change the budget to `steps` iterations, as `Task.with_budget` does before the data is loaded."""
+    def with_budget(self, steps: Length | None) -> "TaskSettings":
+        """Change the budget to `steps` iterations, as `Task.with_budget` does before the data is loaded.
+
+        A length in epochs or tokens is one of the task when its data is loaded, and evaluated twenty times.
+        """
         if steps is None:
             return self
+        if isinstance(steps, str) and isinstance(self.steps, int) and str(read_length(steps)).endswith("dur"):
+            steps = round_iterations(steps, Budget(self.steps, 1))
+        if isinstance(steps, str) or isinstance(self.steps, str):
+            return replace(self, steps=steps, eval_every=None)
         check_budget(f"task '{self.name}'", batch_size=self.batch_size, steps=steps, eval_every=None)
         if steps == self.steps:
             return self

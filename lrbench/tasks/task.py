@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
-from lrbench.policy.budget import Budget
 from lrbench.policy.kind import short_repr
-from lrbench.reproducible import deterministic, seed_generators
+from lrbench.reproducible import callers_generators, deterministic, seed_generators
 from lrbench.streams import stream_seed
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation
@@ -239,6 +238,14 @@ class Task(AnyTask):
         return None if self.data.language is None else self.batch_size * self.data.input_shape[0]
 
     @cached_property
+    def parameters(self) -> int | None:
+        """The parameters of the model; None where the data is no text."""
+        if self.data.language is None:
+            return None
+        with callers_generators():
+            return sum(weight.numel() for weight in self.network().parameters())
+
+    @cached_property
     def chance(self) -> float:
         """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.
 
@@ -389,8 +396,7 @@ class Task(AnyTask):
                     f"task '{self.name}': the optimizer function returns a {type_name(built)}, no torch optimizer"
                 )
             return note_ratios(built)
-        budget = Budget(self.steps, self.steps_per_epoch)
-        return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), budget)
+        return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), self.budget)
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""

@@ -55,7 +55,9 @@ def check_settings(task: Task) -> None:
             f"{where}: optimizer = {short_repr(task.optimizer)} must be a name, a specification such as SGD(), or a "
             "function such as lambda params: torch.optim.SGD(params, lr=1.0)"
         )
-    task.groups.check(task.optimizer, Budget(task.steps, task.steps_per_epoch))
+    # The model is checked later: any number of parameters shows whether lengths go together.
+    budget = Budget(task.steps, task.steps_per_epoch, task.tokens_per_step, task.tokens_per_step)
+    task.groups.check(task.optimizer, budget)
     if isinstance(task.model, nn.Module):
         raise TaskError(f"{where}: model must be a function that builds the network, not a network")
     changes = (*(("augment", each) for each in task.augment), *(("mix", each) for each in task.mix))

@@ -48,10 +48,10 @@ class PlannedRun:
     @property
     def schedule(self) -> Schedule:
         """The policy bound to the task's budget, which the runs of all seeds share."""
-        key = (self.task.steps, self.task.steps_per_epoch, self.scale * self.variant.lr_scale)
+        key = (self.task.budget, self.scale * self.variant.lr_scale)
         known = self.entry.schedules
         if key not in known:
-            scale = key[2]
+            scale = key[1]
             known[key] = Schedule(self.task, self.entry.policy if scale == 1 else self.entry.policy.scaled(scale))
         return known[key]
 

@@ -391,6 +391,8 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
                 class_names=task.class_names,
                 test_samples=task.test_samples,
                 val_samples=task.val_samples,
+                tokens_per_step=task.tokens_per_step,
+                parameters=task.parameters,
             )
             for task in study.tasks
         ),

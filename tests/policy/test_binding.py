@@ -26,6 +26,24 @@ def test_a_length_comes_to_iterations_of_a_budget_of_1000_with_100_an_epoch(leng
     assert TRI(k0=0.1, k1=0.2, l=length).bind(steps=1000, steps_per_epoch=100).l == iterations
 
 
+@pytest.mark.parametrize(
+    ("length", "iterations"), [("2e6tok", 1000), ("1tok/param", 25), (" 0.5 tok/param ", 13), ("3ep", 300)]
+)
+def test_a_length_in_tokens_comes_to_iterations_of_2000_tokens_each(length: Length, iterations: int) -> None:
+    policy = TRI(k0=0.1, k1=0.2, l=length)
+
+    assert policy.bind(1000, 100, tokens_per_step=2000, parameters=50_000).l == iterations
+    assert parse(policy.text) == policy
+
+
+@pytest.mark.parametrize(("length", "missing"), [("500tok", "tokens_per_step"), ("20tok/param", "tokens_per_step")])
+def test_a_length_in_tokens_needs_a_text(length: Length, missing: str) -> None:
+    with pytest.raises(
+        PolicyError, match=f"{length} is in tokens, which a task on a text has, or a budget with {missing}"
+    ):
+        TRI(k0=0.1, k1=0.2, l=length).bind(1000, 100)
+
+
 def test_equal_lengths_written_differently_make_equal_policies() -> None:
     assert STEP(k0=0.1, gamma=0.1, l="0.250 dur") == STEP(k0=0.1, gamma=0.1, l="0.25dur")
     assert STEP(k0=0.1, gamma=0.1, l="3.0ep") == parse("STEP(l=3ep, gamma=1e-1, k0=.1)")

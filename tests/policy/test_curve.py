@@ -5,16 +5,17 @@ import re
 import pytest
 
 from lrbench.policy import FIX, TRI, catalog, parse
+from lrbench.policy.budget import Budget
 from lrbench.policy.curve import rates_of, sketch
 
 
 def test_learning_rates_are_those_of_the_bound_policy_where_they_are_known() -> None:
-    lrs = rates_of("STEP(k0=0.2, gamma=0.5, l=0.5dur)", 100, 10)
+    lrs = rates_of("STEP(k0=0.2, gamma=0.5, l=0.5dur)", Budget(100, 10))
 
     assert lrs is not None
     assert lrs.tolist() == [0.2] * 50 + [0.1] * 50
-    assert rates_of("PLATEAU(k0=0.1)", 100, 10) is None
-    assert rates_of("MINE(k0=0.1)", 100, 10) is None
+    assert rates_of("PLATEAU(k0=0.1)", Budget(100, 10)) is None
+    assert rates_of("MINE(k0=0.1)", Budget(100, 10)) is None
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,16 @@ def test_the_torch_code_of_a_closed_form_needs_no_lrbench_and_gives_its_lrs(text
     assert all(len(line) <= 120 for line in torch_code(parse(text)).splitlines())
 
 
+@pytest.mark.parametrize("text", ["POLY(k0=0.1, p=1, l=50tok/param)", "REDUCEONPLATEAU(k0=0.1).warmup(320tok)"])
+def test_the_torch_code_of_a_policy_in_tokens_says_how_many_an_iteration_has(text: str) -> None:
+    names = run_code(parse(text))
+    budget = [names[name] for name in ("steps", "steps_per_epoch", "tokens_per_step", "parameters")]
+    if "lr" in names:
+        np.testing.assert_allclose([names["lr"](t) for t in range(21)], parse(text).bind(*budget).lrs(0, 21))
+    else:
+        assert names["scheduler"].policy == parse(text).bind(*budget)
+
+
 @pytest.mark.parametrize("name", [name for name, function in functions().items() if function.group != "reactive"])
 def test_every_closed_form_function_has_code_that_gives_its_lrs(name: str) -> None:
     policy = example_of(functions()[name])

@@ -92,6 +92,30 @@ def test_a_budget_of_its_own_keeps_twenty_evaluations(written: Writer) -> None:
     assert (task.steps, task.eval_every) == (200, 10)
 
 
+@pytest.mark.parametrize(("table", "steps"), [('steps = "2ep"', 124), ('steps = "0.05dur"', 50), ("steps = 70", 70)])
+def test_a_budget_is_iterations_or_a_length_of_the_task(written: Writer, table: str, steps: int) -> None:
+    (task,) = load_study(written(f"{table}\n{TASK}{POLICY}")).tasks
+    (asked,) = load_study(written(TASK + POLICY), steps="2ep").tasks
+
+    assert (task.steps, asked.steps) == (steps, 124)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('steps = "2epochs"', "steps = .2epochs. must be a number of iterations from 1 on, or a length such as"),
+        (
+            'steps = "2e6tok"',
+            "task 'mnist1d-mlp': steps: the length 2000000tok is in tokens, which a task on a text has",
+        ),
+        ("steps = 0", "steps = 0 must be a number of iterations from 1 on"),
+    ],
+)
+def test_a_budget_that_no_task_has_is_refused(written: Writer, table: str, reason: str) -> None:
+    with pytest.raises(StudyError, match=reason):
+        load_study(written(f"{table}\n{TASK}{POLICY}"))
+
+
 def test_a_budget_of_its_own_keeps_the_number_of_evaluations_that_the_file_chose(written: Writer) -> None:
     table = '[task]\nbase = "mnist1d-mlp"\neval_every = 500\n'
 

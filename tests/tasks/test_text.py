@@ -12,7 +12,7 @@ import torch
 import lrbench
 from lrbench.engine import advance, begin, identical
 from lrbench.engine.batches import train_batches
-from lrbench.errors import DataError
+from lrbench.errors import DataError, TaskError
 from lrbench.tasks.data import Data
 from lrbench.tasks.task import Task
 from lrbench.training.pools.pickling import pickled
@@ -140,6 +140,21 @@ def test_a_task_says_how_many_tokens_a_run_sees(tmp_path: Path) -> None:
     task = task_on(load(written(tmp_path, LINE * 8)))
 
     assert f"384 tokens a run, {12 / task.steps_per_epoch:.3g} passes over the train part" in str(task)
+
+
+def test_budgets_and_lengths_are_in_tokens_too(tmp_path: Path) -> None:
+    file = written(tmp_path, LINE * 40)
+    task = task_on(load(file))
+    dataset, model = {"kind": "text", "path": str(file), "context": 8}, {"kind": "gpt", "layers": 1, "width": 8}
+    table = {"dataset": dataset, "model": model, "batch_size": 4}
+    assert (task.tokens_per_step, task.parameters) == (32, 256 * 8 + 8 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8)
+
+    assert task.with_budget("6400tok").steps == lrbench.load_task({**table, "steps": "6400tok"}).steps == 200
+    assert lrbench.load_task({**table, "steps": "2tok/param"}).steps == round(2 * (task.parameters or 0) / 32)
+    assert task.bind(lrbench.policy.parse("STEP(k0=1, gamma=0.5, l=320tok)"))(10) == 0.5
+    assert lrbench.load_task({**table, "steps": "2ep"}).eval_every == 2 * task.steps_per_epoch // 20
+    with pytest.raises(TaskError, match=r"steps = '0\.5dur' must be a number of iterations"):
+        lrbench.load_task({**table, "steps": "0.5dur"})
 
 
 def test_another_text_or_another_context_is_another_task(tmp_path: Path) -> None:

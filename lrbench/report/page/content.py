@@ -18,7 +18,7 @@ from lrbench.modifiers.brief import brief_variant, variant_noun
 from lrbench.policy import parse
 from lrbench.policy.curve import rates_of
 from lrbench.policy.torch_code import code_parts
-from lrbench.report.frames import objective_name, records
+from lrbench.report.frames import budget_of, objective_name, records
 from lrbench.report.labels import row_labels
 from lrbench.report.page.words import certainty, goal_value, headline, reading, spread
 from lrbench.report.plots.lr_curves import simplified, stairs
@@ -253,7 +253,7 @@ def curves_of(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _rates(row: dict[str, Any]) -> dict[str, list[float]] | None:
-    lrs = rates_of(row["policy"], row["steps"], row["steps_per_epoch"])
+    lrs = rates_of(row["policy"], budget_of(row))
     if lrs is None:
         return None
     x, y = simplified(stairs(lrs), float(len(lrs)), float(lrs.max()) or 1.0)

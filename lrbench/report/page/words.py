@@ -241,6 +241,10 @@ def reading(policies: pd.DataFrame) -> list[str]:
         said.append(f"dur: the budget, here {many(int(policies['steps'].iloc[0]), 'iteration')}; 0.5dur is half of it.")
     if any(re.search(r"\dep\b", text) for text in texts):
         said.append(f"ep: an epoch, here {many(int(policies['steps_per_epoch'].iloc[0]), 'iteration')}.")
+    if any(re.search(r"\dtok\b", text) for text in texts):
+        said.append(f"tok: a token, of which an iteration has {int(policies['tokens_per_step'].iloc[0]):,}.")
+    if any("tok/param" in text for text in texts):
+        said.append(f"tok/param: tokens for each of the {int(policies['parameters'].iloc[0]):,} parameters.")
     return said
 
 
@@ -255,7 +259,9 @@ def protocol(frames: Frames) -> list[str]:
         every = many(task.eval_every, "iteration")
         has_epochs = task.steps_per_epoch != task.steps
         epoch = f" (an epoch has {many(task.steps_per_epoch, 'iteration')})" if has_epochs else ""
-        trained = f"every policy was trained for {many(task.steps, 'iteration')}{epoch} and evaluated every {every}"
+        tokens = f" of {task.tokens_per_step:,} tokens" if task.tokens_per_step else ""
+        iterations = f"{many(task.steps, 'iteration')}{tokens}{epoch}"
+        trained = f"every policy was trained for {iterations} and evaluated every {every}"
         logged = f"the longest run has {many(task.steps, 'iteration')}, and runs were evaluated about every {every}"
         said.append(f"On {task.name} {trained if record.source is None else logged}{_samples(task)}.")
         if record.source is not None:

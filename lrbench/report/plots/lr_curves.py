@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lrbench.display.names import fitted, short_names, wrapped
 from lrbench.policy.curve import rates_of
-from lrbench.report.frames import records
+from lrbench.report.frames import budget_of, records
 from lrbench.report.lr_axis import lr_limits
 from lrbench.report.plot import register_plot
 from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, blank, tidy
@@ -175,7 +175,7 @@ def rates_of_best(frames: Frames, most: int) -> dict[str, NDArray[np.float64]]:
     policies = frames.policies.drop_duplicates("name")
     called = short_names(policies["name"], NAME).shown
     best = records(policies.head(most))
-    known = {called[row["name"]]: rates_of(row["policy"], row["steps"], row["steps_per_epoch"]) for row in best}
+    known = {called[row["name"]]: rates_of(row["policy"], budget_of(row)) for row in best}
     return {name: lrs for name, lrs in known.items() if lrs is not None}
 
 

@@ -18,7 +18,7 @@ from lrbench.display.names import fitted
 from lrbench.errors import PolicyError
 from lrbench.policy import parse
 from lrbench.policy.function import Named
-from lrbench.report.frames import one_task, records, score_label, sign_of
+from lrbench.report.frames import budget_of, one_task, records, score_label, sign_of
 from lrbench.report.plot import register_plot
 from lrbench.report.style import INK, VERDICTS, WIDTH, blank, legend_below, titled
 
@@ -193,7 +193,7 @@ def _in_order(name: str, members: Iterable[Member]) -> tuple[str, ...]:
     """List the values of a parameter as text, ordered by what they come to in the budget."""
     sizes = {}
     for row, texts, policy in members:
-        value = getattr(policy.bind(row["steps"], row["steps_per_epoch"]), name)
+        value = getattr(policy.bind_to(budget_of(row)), name)
         sizes[texts[name]] = tuple(value) if isinstance(value, tuple | list) else (float(value),)
     return tuple(sorted(sizes, key=sizes.__getitem__))
 

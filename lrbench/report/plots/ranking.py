@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from lrbench.display.names import fitted, many
 from lrbench.metrics.goal import TO_TARGET, Criterion, objective_criterion
 from lrbench.policy.curve import rates_of
-from lrbench.report.frames import one_task, records, score_label
+from lrbench.report.frames import budget_of, one_task, records, score_label
 from lrbench.report.labels import row_labels
 from lrbench.report.plot import register_plot
 from lrbench.report.plots.lr_curves import simplified, stairs
@@ -97,7 +97,7 @@ def _places(shown: pd.DataFrame, heights: list[float], *, gap: bool) -> list[flo
 
 def _draw_shapes(axes: Axes, shown: pd.DataFrame, places: list[float], names: dict[str, str]) -> None:
     for place, row in zip(places, records(shown), strict=True):
-        lrs = rates_of(row["policy"], row["steps"], row["steps_per_epoch"])
+        lrs = rates_of(row["policy"], budget_of(row))
         if lrs is None:
             axes.text(0.5, place, "reacts", ha="center", va="center", color=FAINT, fontsize=8)
             continue
