@@ -245,14 +245,20 @@ class ForecastDrop(LayerDrop):
 
     A unit is done when the forecast of what it would still move is below `rest` of what it has moved. The forecast
     takes the policy's learning rates to come; those of a policy that reacts are not known, and the last one stands for
-    them. What it takes and how it stores outputs is said of `LayerDrop`. The rule and its defaults are ours, and the
-    defaults are not tuned.
+    them. What it takes and how it stores outputs is said of `LayerDrop`. The rule and its defaults are ours.
+
+    The default of `rest` lost at most 0.3 points of accuracy with VGG-11 on CIFAR-10 under a cosine, a stepped and a
+    constant policy, and saved 9.5, 18.8 and 0% of forward operations (n = 5, `studies/forecast_drop_vgg11.md`). 0.05
+    and 0.2 saved more, and lost up to 2.3 points where units left right at a decay.
     """
 
     looks_ahead = True
 
     rest: float = number(
-        "a unit is done when less than this is left to move", bounds=Bounds(0), unit="of what it has moved", default=0.1
+        "a unit is done when less than this is left to move",
+        bounds=Bounds(0),
+        unit="of what it has moved",
+        default=0.02,
     )
     window: int = count("over how many scores the forecast is made", low=1, high=1000, unit="epochs", default=3)
     warmup: int = count("how long nothing is done", low=0, unit="epochs", default=3)
