@@ -56,6 +56,7 @@ class ScheduleCheck(Readable):
     def to_json(self) -> dict[str, Any]:
         """Return the answer as a document."""
         return {
+            "schema": 1,
             "ok": self.ok,
             "policy": str(self.policy),
             "steps": self.steps,
