@@ -50,5 +50,6 @@ if TYPE_CHECKING:
     from lrbench.tasks import TrainingRun as TrainingRun
     from lrbench.tasks import load_task as load_task
     from lrbench.tasks import trainable as trainable
+    from lrbench.training.tracking import Tracking as Tracking
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)

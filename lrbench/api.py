@@ -39,7 +39,7 @@ from lrbench.study.results import Results, StudyRuns, answer, results
 from lrbench.study.study import Modifiers, Policies, Study
 from lrbench.tasks import AnyTask, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
-from lrbench.training.listener import Listener
+from lrbench.training.listener import Listener, Listeners
 from lrbench.training.runner import RunCounts, check_training
 from lrbench.training.trainer import Trainer
 from lrbench.training.workers import Workers, parse_workers
@@ -122,6 +122,7 @@ class LabArguments(TypedDict, total=False):
     engine: Engine
     gpus_per_worker: float
     listener: Listener | None
+    listeners: Sequence[Listener]
     progress: bool
 
 
@@ -172,6 +173,7 @@ class Lab:
             "auto" for what a short probe finds faster, for each task whose runs can all be stacked.
         gpus_per_worker: on Ray, the share of a GPU that a worker is given.
         listener: hears of the progress of training, in place of the display.
+        listeners: hear of it too, beside the display, such as `lrbench.Tracking("tensorboard:runs")`.
         progress: show the progress of training where stderr is a terminal or a notebook's.
 
     Raises:
@@ -189,9 +191,11 @@ class Lab:
         engine: Engine = "auto",
         gpus_per_worker: float = 0.0,
         listener: Listener | None = None,
+        listeners: Sequence[Listener] = (),
         progress: bool = True,
     ) -> None:
         self.data_root, self.download, self.listener, self.progress = data_root, download, listener, progress
+        self.listeners = tuple(listeners)
         self.device, self.engine, self.gpus_per_worker = device, engine, gpus_per_worker
         self.workers = parse_workers(workers)
         self._given = store
@@ -226,6 +230,8 @@ class Lab:
         shown = progress_where_seen() if self.progress and self.listener is None else nullcontext(self.listener)
         store = self.store
         with shown as listener:
+            if self.listeners:
+                listener = Listeners(*filter(None, (listener, *self.listeners)))
             yield Trainer(store, self.device, self.workers, self.engine, self.gpus_per_worker, listener)
 
     def task(self, task: TaskLike) -> AnyTask:
@@ -287,7 +293,8 @@ class Lab:
                 study's own.
             budget: the most runs or iterations, such as "200 runs", in place of the study's own; see `Study`.
             by: the goals that rank and judge, in place of the study's own; see `Study`.
-            lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, progress: see `Lab`.
+            lab: store, data_root, download, device, workers, engine, gpus_per_worker, listener, listeners, progress:
+                see `Lab`.
 
         Raises:
             LRBenchError: the study, its data or the store cannot be used; nothing is trained then.

@@ -49,13 +49,14 @@ def curves_by_task(
     metric_of = {one: metric or source.metric_by_task.get(one) or _plain_metric(source) for one in tasks}
     found: list[TaskCurves] = []
     remarks: list[str] = []
+    known = {place[0]: card.record.tasks[0].better for place, card in source.cards.items()}
     for name in dict.fromkeys(metric_of.values()):
-        direction = better or better_by_name(name)
         curves, counted = source.curves(name)
         remarks += counted
-        if direction is None:
-            raise StudyError(f"the name '{name}' does not say which way it is better: lower or higher is needed")
         for one in (one for one in tasks if metric_of[one] == name):
+            direction = better or known.get(one) or better_by_name(name)
+            if direction is None:
+                raise StudyError(f"the name '{name}' does not say which way it is better: lower or higher is needed")
             own = tuple(curve for curve in curves if curve.task == one)
             if not own:
                 raise StudyError(f"task '{one}' has no run with a value of '{name}'")

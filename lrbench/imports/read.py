@@ -17,8 +17,12 @@ import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.files import read_regular, user_path
+from lrbench.imports.mlflow import is_mlflow, mlflow_table
+from lrbench.imports.naming import Naming
 from lrbench.imports.pattern import LONGEST_LINE, compiled
 from lrbench.imports.table import Columns, Runs, runs_of
+from lrbench.imports.tensorboard import EVENTS, tensorboard_table
+from lrbench.imports.wandb import wandb_long, wandb_metrics
 
 if TYPE_CHECKING:
     import pandas
@@ -49,27 +53,37 @@ def read(
 
     Args:
         source: a table in long form, as CSV, TSV, JSON lines or Parquet, compressed or not; a folder of such tables, a
-            run each, where a folder is a policy; AlgoPerf's folders of logs; or logs, with a pattern.
+            run each, where a folder is a policy; AlgoPerf's folders of logs; TensorBoard's folders of events; a store
+            of MLflow, by its file, folder or URI; an export of W&B; or logs, with a pattern.
         columns: which columns are what; see `runs_of`.
         pattern: what a line of a log looks like that has numbers; a file is a run, a folder a policy.
-        wide: the table has a column for each run, whose names look like this, as in "{policy}_{seed}".
+        wide: the table has a column for each run, whose names look like this, as in "{policy}_{seed}"; of TensorBoard,
+            MLflow and W&B, what the names of runs look like.
         metric: the column that must be a metric; of a table in wide form, how its values are called.
 
     Raises:
         StudyError: the source cannot be read; the sentence names the file, the line and the column.
     """
+    naming = Naming(wide)
+    if pattern is None and is_mlflow(str(source)):
+        return runs_of(mlflow_table(str(source), naming, _named(columns)), str(source), columns, metric)
     path = user_path(source)
     if pattern is not None:
         return runs_of(_logs(path, pattern), str(path), columns, metric)
-    if path.is_dir():
-        files = _files(path)
+    if path.is_dir() or EVENTS in path.name:
+        files = _files(path) if path.is_dir() else [path]
+        if events := [file for file in files if EVENTS in file.name]:
+            folder = path if path.is_dir() else path.parent
+            return runs_of(tensorboard_table(folder, events, naming), str(path), columns, metric)
         if any(file.name == ALGOPERF for file in files):
             from lrbench.imports.algoperf import algoperf_runs
 
             return algoperf_runs(path, [file for file in files if file.name == ALGOPERF])
         return runs_of(_folder(path, files), str(path), columns, metric)
     frame = read_table(path)
-    if wide is not None:
+    if (metrics := wandb_metrics(frame)) and not any(metric in (wide or "") for metric in metrics):
+        frame = wandb_long(frame, metrics, naming)
+    elif wide is not None:
         frame = _long(frame, wide, str(path), columns or {}, metric or "value")
         columns = {role: name for role, name in (columns or {}).items() if role == "step"}
     return runs_of(frame, str(path), columns, metric)
@@ -104,6 +118,11 @@ def runs_from(
             )
         rows += [(str(name), str(run), "inf" if not np.isfinite(x) else repr(float(x))) for run, x in enumerate(values)]
     return runs_of(pandas.DataFrame(rows, columns=["policy", "run", metric or "score"]), "the scores", None, metric)
+
+
+def _named(columns: Columns | None) -> set[str]:
+    """Return the names of columns that are given."""
+    return {name for one in (columns or {}).values() for name in ((one,) if isinstance(one, str) else one)}
 
 
 def read_table(path: Path) -> pandas.DataFrame:
@@ -205,6 +224,8 @@ def _json_rows(text: str, path: Path) -> Iterator[dict[str, str]]:
             raise StudyError(f"{path}: line {number} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise StudyError(f'{path}: line {number} is no JSON object, such as {{"seed": 0, "loss": 0.5}}')
+        if "_step" in row:  # a history of W&B has media and histograms beside its metrics
+            row = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
         for name, value in row.items():
             if isinstance(value, list | dict):
                 raise StudyError(

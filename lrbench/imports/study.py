@@ -1,7 +1,8 @@
 """Runs from elsewhere as a study of a store: its record, its slots and its runs.
 
-A metric counts as one on the validation split unless its name says otherwise, and the LR of its iterations is not
-known. Seeds that are whole numbers stay what they are; runs of other names are numbered.
+A metric counts as one on the validation split unless its name says otherwise. The text of a policy is that of its
+learning rates where they were logged and are of a known function, else its name. Seeds that are whole numbers stay what
+they are; runs of other names are numbered.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
+from lrbench.imports.schedules import schedules_of
 from lrbench.imports.table import PLACE, Curve, Runs
 from lrbench.metrics import METRICS, as_gain
-from lrbench.metrics.goal import Goal
+from lrbench.metrics.goal import Goal, Margin
 from lrbench.store import NewRun, PolicyRecord, Score, Segment, SourceRecord, StudyRecord, StudySlot, TaskRecord
 from lrbench.store.records import IMPORTED_KEY
 from lrbench.study.limits import check_name
+from lrbench.study.portable import RunCard
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better
@@ -35,6 +38,7 @@ SPLITS = {
 """The words of a metric's name that name a split."""
 
 LARGEST_SEED = 2**63
+SPENT = ("seconds", "evaluating", "flops")
 MOST_SPENT = 2.0**62
 IMPORTED = "imported, not exact"
 """The engine of an imported run, in its provenance."""
@@ -78,50 +82,125 @@ def imported_study(
     assert distance is not None
     if target is not None and not math.isfinite(target):
         raise StudyError(f"the target must be a finite number, but is {target}")
+    if metric or better or distance.size or target is not None or paired is not None:
+        source = replace(source, cards={})
     chosen, counted = curves_by_task(source, metric, better)
-    beside, last = _beside(source), source.table.groupby(list(PLACE), sort=False)[list(source.metrics)].last()
-    digest = blake2b(digest_size=16)
-    tasks, slots, runs = [], [], []
-    for one in chosen:
-        policies = _counting(one, source.best_of)
-        is_paired = (source.have_seeds if paired is None else paired) and share_seeds(policies.values())
-        called, objective = one.task or name, _objective(one, beside)
-        numbers = _numbers(policies, source.have_seeds, is_paired)
-        made = [
-            (policy, numbers[policy, seed], seed, _segment(curve, source, one.metric, beside, _final(curve, last, one)))
-            for policy, own in policies.items()
-            for seed, curve in own.items()
-        ]
-        tasks.append(_task(called, one, objective, is_paired, [segment for *_, segment in made]))
-        digest.update(repr((called, objective, is_paired, made)).encode(errors="surrogatepass"))
-        runs += [(called, *rest) for rest in made]
-    key = IMPORTED_KEY + digest.hexdigest()
-    written = []
-    for task, policy, number, seed, segment in runs:
-        for text in (task, policy):
+    last = source.table.groupby(list(PLACE), sort=False)[list(source.metrics)].last()
+    made = [
+        run
+        for one in chosen
+        for run in (_own_runs(one, source, last) if source.cards else _runs(one, source, last, name, paired))
+    ]
+    digest = blake2b(repr([run.content for run in made]).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    slots, written = [], []
+    for run in made:
+        for text in (run.task.name, run.policy.name, run.variant):
             check_name(text, f"study '{name}'")
-        run = blake2b(repr((key, task, policy, number)).encode(), digest_size=16).hexdigest()
-        origin = {"engine": IMPORTED, "source": where, "imported_run": seed}
-        begun = NewRun(run, task, f"{key}:{task}", policy, "", number, max(segment.step, 1), origin)
-        slots.append(StudySlot(task, "main", policy, "", 1.0, number, run))
-        written.append((begun, segment))
-    seeds = sorted({slot.seed for slot in slots})
-    objectives = {task.objective for task in tasks}
+        place = (run.task.name, "main", run.policy.name, run.variant, 1.0, run.number)
+        key = blake2b(repr((digest, place)).encode(), digest_size=16).hexdigest()
+        origin = {"engine": IMPORTED, "source": where, "imported_run": run.called}
+        known = (run.task.name, f"{IMPORTED_KEY}{digest}:{run.task.name}", run.policy.policy, run.variant, run.number)
+        slots.append(StudySlot(*place, key))
+        written.append((NewRun(key, *known, max(run.segment.step, 1), origin), run.segment))
+    record = (_own_record if source.cards else _record)(made, source, distance, target)
+    tasks = tuple(task.model_copy(update={"key": f"{IMPORTED_KEY}{digest}:{task.name}"}) for task in record.tasks)
+    found = SourceRecord(digest=digest, planned=bool(source.cards))
+    return ImportedStudy(
+        record.model_copy(update={"tasks": tasks, "source": found}),
+        tuple(slots),
+        tuple(written),
+        (*source.remarks, *counted),
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run on its way into a store; `called` is what the source calls it."""
+
+    task: TaskRecord
+    policy: PolicyRecord
+    variant: str
+    number: int
+    called: str
+    segment: Segment
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What makes the run what it is."""
+        task = (self.task.name, self.task.objective, self.task.better, self.task.paired)
+        return (*task, self.policy.name, self.policy.policy, self.variant, self.number, self.segment)
+
+
+def _runs(one: TaskCurves, source: Runs, last: Any, name: str, paired: bool | None) -> Iterator[_Run]:
+    """Yield the runs of a task."""
+    policies, beside = _counting(one, source.best_of), _beside(source)
+    is_paired = (source.have_seeds if paired is None else paired) and share_seeds(policies.values())
+    numbers = _numbers(policies, source.have_seeds, is_paired)
+    segments = {
+        (policy, seed): _segment(curve, source, split_of(one.metric)[1], beside, _final(curve, last, one))
+        for policy, own in policies.items()
+        for seed, curve in own.items()
+    }
+    schedules, _ = schedules_of(source, one.task)
+    task = _task(one.task or name, one, _objective(one, beside), is_paired, list(segments.values()))
+    for (policy, seed), segment in segments.items():
+        known = PolicyRecord(name=policy, policy=schedules.get(policy, policy))
+        yield _Run(task, known, "", numbers[policy, seed], seed, segment)
+
+
+def _own_runs(one: TaskCurves, source: Runs, last: Any) -> Iterator[_Run]:
+    """Yield the runs of a task that lrbench exported, in the order of their study."""
+    cards = {place: card for place, card in source.cards.items() if place[0] == one.task}
+    curves = {(curve.task, curve.policy, curve.seed): curve for curve in one.curves}
+    for place in sorted(cards.keys() & curves.keys(), key=lambda place: (cards[place].place, cards[place].seed)):
+        card, end = cards[place], last.loc[place]
+        (task,), (policy,) = card.record.tasks, card.record.policies
+        names = [name for name in (*card.final, *SPENT) if name in end.index and np.isfinite(end[name])]
+        final = {name: float(end[name]) for name in names}
+        logged = _segment(curves[place], source, task.objective, _beside(source), final, card)
+        yield _Run(task, policy, card.variant, card.seed, place[2], logged)
+
+
+def _record(runs: Sequence[_Run], source: Runs, distance: Margin, target: float | None) -> StudyRecord:
+    """Describe a study of runs from elsewhere, whose one look is at all that there are."""
+    objectives = {run.task.objective for run in runs}
     if distance.of_best and len(objectives) > 1:
         raise StudyError(
             f"a margin of {distance} of the best needs one metric, and the tasks have {', '.join(sorted(objectives))}"
         )
-    record = StudyRecord(
+    seeds, texts = sorted({run.number for run in runs}), dict[str, set[str]]()
+    for run in runs:
+        texts.setdefault(run.policy.name, set()).add(run.policy.policy)
+    return StudyRecord(
         margin=0.0 if distance.of_best else distance.size,
         by=tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best else (),
         target=target,
         seeds=tuple(seeds),
         looks=((max(len(seeds), 2), 1.0),),
-        policies=tuple(PolicyRecord(name=one, policy=one) for one in dict.fromkeys(slot.policy for slot in slots)),
-        tasks=tuple(task.model_copy(update={"key": f"{key}:{task.name}"}) for task in tasks),
-        source=SourceRecord(digest=digest.hexdigest()),
+        policies=tuple(
+            PolicyRecord(name=name, policy=next(iter(known)) if len(known) == 1 else name)
+            for name, known in texts.items()
+        ),
+        tasks=tuple({run.task.name: run.task for run in runs}.values()),
     )
-    return ImportedStudy(record, tuple(slots), tuple(written), (*source.remarks, *counted))
+
+
+def _own_record(runs: Sequence[_Run], source: Runs, *_: object) -> StudyRecord:
+    """Describe a study that lrbench exported, with its terms.
+
+    Raises:
+        StudyError: runs are of different studies.
+    """
+    parts = {"tasks", "policies"}
+    first, *others = source.cards.values()
+    if any(card.record.model_dump(exclude=parts) != first.record.model_dump(exclude=parts) for card in others):
+        raise StudyError(
+            "the runs are of several studies that lrbench exported with different terms: import each alone"
+        )
+    ordered = sorted(source.cards.values(), key=lambda card: card.place)
+    policies = {policy.name: policy for card in ordered for policy in card.record.policies}
+    tasks = {task.name: task for card in ordered for task in card.record.tasks}
+    return first.record.model_copy(update={"tasks": tuple(tasks.values()), "policies": tuple(policies.values())})
 
 
 def split_of(metric: str) -> tuple[str, str]:
@@ -201,13 +280,21 @@ def _final(curve: Curve, last: Any, one: TaskCurves) -> dict[str, float]:
     }
 
 
-def _segment(curve: Curve, source: Runs, metric: str, beside: Mapping[str, str], final: dict[str, float]) -> Segment:
-    """Make all that is known of a run; one whose last value is not finite diverged after the last that is."""
+def _segment(
+    curve: Curve,
+    source: Runs,
+    objective: str,
+    beside: Mapping[str, str],
+    final: Mapping[str, float],
+    card: RunCard | None = None,
+) -> Segment:
+    """Make all that is known of a run; without a card, one diverged after the last finite value unless that is last."""
     finite = np.isfinite(curve.values)
     count = int(np.flatnonzero(finite)[-1]) + 1 if finite.any() else 0
+    if card is not None:
+        count = len(finite) - (card.status == "diverged")
     has_diverged = count < len(finite)
     steps = curve.steps.tolist() if len(curve.steps) else [1] * len(finite)
-    rest = split_of(metric)[1]
 
     def column(name: str) -> list[float]:
         if name not in beside:
@@ -217,9 +304,9 @@ def _segment(curve: Curve, source: Runs, metric: str, beside: Mapping[str, str],
         return finite_ones
 
     values = np.where(finite, curve.values, np.nan).tolist()
-    columns = (column("train_loss"), column("val_loss"), values, column("test_loss"), column(f"test_{rest}"))
+    columns = (column("train_loss"), column("val_loss"), values, column("test_loss"), column(f"test_{objective}"))
     scores = tuple(Score(*row) for row in zip(steps, *columns, strict=True))[:count]
-    spent = {name: min(max(final.get(name, 0.0), 0.0), MOST_SPENT) for name in ("seconds", "evaluating", "flops")}
+    spent = {name: min(max(final.get(name, 0.0), 0.0), MOST_SPENT) for name in SPENT}
     return Segment(
         step=steps[count] if has_diverged else steps[-1],
         seconds=spent["seconds"],

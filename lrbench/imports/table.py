@@ -12,6 +12,8 @@ import numpy as np
 
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.direction import better_by_name
+from lrbench.metrics.metric import METRICS
+from lrbench.study.portable import CARD, RunCard
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +27,18 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "seed": ("seed", "random_seed", "rng_seed"),
     "run": ("run", "run_id", "trial", "replicate", "repetition", "repeat", "job", "uuid", "id"),
-    "step": ("step", "steps", "global_step", "_step", "iteration", "iterations", "iter", "update", "epoch"),
+    "step": (
+        "step",
+        "steps",
+        "global_step",
+        "trainer_global_step",
+        "_step",
+        "iteration",
+        "iterations",
+        "iter",
+        "update",
+        "epoch",
+    ),
 }
 """What a column can be, and the names by which it is found, the first of them that the table has."""
 
@@ -77,6 +90,7 @@ class Runs:
         metrics: the columns that may be judged.
         have_seeds: whether runs are named by their seeds, so that those of two policies may be paired.
         remarks: what was taken for what, and what was counted while reading.
+        cards: of runs that lrbench exported, by task, policy and seed; of all runs, or there are none.
         best_of: what stands before the last slash of a run's name is one unit, of which the best run counts.
     """
 
@@ -86,6 +100,7 @@ class Runs:
     remarks: tuple[str, ...] = ()
     best_of: str = ""
     metric_by_task: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[tuple[str, str, str], RunCard] = field(default_factory=dict)
 
     def curves(self, metric: str) -> tuple[list[Curve], tuple[str, ...]]:
         """Return the curves of a metric, and remarks on repeated steps.
@@ -93,6 +108,8 @@ class Runs:
         Raises:
             StudyError: no run has a value of it, or there are too many.
         """
+        if metric not in self.metrics:
+            raise StudyError(unknown_name("metric", metric, self.metrics))
         known = self.table[self.table[metric].notna()]
         grouped = known.groupby(list(PLACE), sort=False)
         if not 1 <= grouped.ngroups <= MOST_CURVES:
@@ -119,7 +136,7 @@ class Runs:
                     values[kept],
                     rows.index.to_numpy(np.int64)[kept],
                 )
-                is_long = len(np.unique(curve.values)) >= LONG_ENOUGH_FOR_A_COPY
+                is_long = not self.cards and len(np.unique(curve.values)) >= LONG_ENOUGH_FOR_A_COPY
                 content = (
                     (curve.steps.tobytes(), curve.values.tobytes()) if is_long else (str(len(curves)).encode(), b"")
                 )
@@ -173,6 +190,8 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
     if frame.empty:
         raise StudyError(f"{where}: there are no rows, at least one run is needed")
     frame = frame.set_axis(names, axis="columns").reset_index(drop=True)
+    cells = frame.pop(CARD) if CARD in frame else None
+    names = [name for name in names if name != CARD]
     taken = dict(_roles(names, where, columns or {}))
     given = {name for found in taken.values() for name in found}
     metrics = _metrics(frame, given, where, metric)
@@ -192,17 +211,39 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
     if any(pandas.api.types.is_numeric_dtype(frame[name].dtype) for name in metrics):
         numbers = numbers.mask(~is_number.any(axis=1), np.inf)
     _check_repeated(table, bool(run_columns), "step" in taken, where)
-    lr = next((name for name in names if LR.search(_plain(name)) and name not in (*given, *metrics)), None)
+    lr = next((name for name in names if _is_lr(name) and name not in (*given, *metrics)), None)
     if lr is not None and "step" in taken:
         rates = pandas.to_numeric(_texts(frame[lr]), errors="coerce")
         table["lr"] = rates.where((rates >= 0) & np.isfinite(rates))
     remark = ", ".join(f"{WHAT[role]} from {' and '.join(map(repr, found))}" for role, found in taken.items())
+    cards = _cards(table, cells, where)
     return Runs(
         pandas.concat([table, numbers], axis=1),
         tuple(metrics),
         have_seeds="seed" in taken,
         remarks=(f"read {remark}",) if remark else (),
+        metric_by_task={task: f"val_{card.record.tasks[0].objective}" for (task, *_), card in cards.items()},
+        cards=cards,
     )
+
+
+def _cards(table: pandas.DataFrame, cells: pandas.Series | None, where: str) -> dict[tuple[str, str, str], RunCard]:
+    """Read the cards of runs that lrbench exported; of a source that lacks some of them, none."""
+    if cells is None:
+        return {}
+    texts = _texts(cells)
+    cards = {}
+    for row in np.flatnonzero((texts != "").to_numpy()).tolist():
+        try:
+            card = RunCard.model_validate_json(texts.iloc[row])
+            if (len(card.record.tasks), len(card.record.policies)) != (1, 1):
+                raise ValueError
+        except ValueError:
+            raise StudyError(f"{where}: row {row + 1} has no card of a run that lrbench exported in '{CARD}'") from None
+        task, policy, seed = (str(table[name].iloc[row]) for name in PLACE)
+        cards[task, policy, seed] = card
+    runs = table[list(PLACE)].drop_duplicates().itertuples(index=False, name=None)
+    return cards if set(runs) <= cards.keys() else {}
 
 
 def _check_repeated(table: pandas.DataFrame, has_runs: bool, has_steps: bool, where: str) -> None:
@@ -233,14 +274,15 @@ def _roles(names: Sequence[str], where: str, columns: Columns) -> Iterator[tuple
     for name in (name for found in named.values() for name in found):
         if name not in names:
             raise StudyError(f"{where}: {unknown_name('column', name, names)}")
-    free = {_plain(name): name for name in reversed(names) if not any(name in found for found in named.values())}
+    free = {plain_name(name): name for name in reversed(names) if not any(name in found for found in named.values())}
     for role, known in ROLES.items():
         found = named.get(role) or next(((free[one],) for one in known if one in free), ())
         if found:
             yield role, found
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name as `ROLES` has it."""
     return re.sub(r"[\s\-/.]+", "_", name.strip().lower())
 
 
@@ -253,8 +295,8 @@ def _metrics(frame: pandas.DataFrame, taken: set[str], where: str, metric: str |
         if name == metric
         or (
             name not in taken
-            and _plain(name) not in NO_METRIC
-            and not LR.search(_plain(name))
+            and plain_name(name) not in NO_METRIC
+            and not _is_lr(name)
             and _may_be_metric(frame[name], bool(better_by_name(name)))
         )
     ]
@@ -267,6 +309,10 @@ def _metrics(frame: pandas.DataFrame, taken: set[str], where: str, metric: str |
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+def _is_lr(name: str) -> bool:
+    return bool(LR.search(plain_name(name))) and name not in METRICS
 
 
 def _may_be_metric(cells: pandas.Series, by_name: bool) -> bool:

@@ -158,17 +158,20 @@ def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
         run = evidence.runs.get(slot.run)
         if run is None or not run.scores:
             continue
-        lrs = _lrs(run, reactive_is_known=not slot.variant)
+        lrs = lrs_of(run, reactive_is_known=not slot.variant)
         for score in run.scores:
-            lr = None if lrs is None else float(lrs[score.step - 1])
+            lr = None if lrs is None or not score.step else float(lrs[score.step - 1])
             yield {**_place(slot, policy), **vars(score), "lr": lr, "run": run.key}
 
 
-def _lrs(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
+def lrs_of(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:
     """Compute the LRs of a run's iterations; None where its function is not registered here.
 
-    Those of a reactive policy follow from the run's own evaluations, unless a modifier stored others.
+    Those of a reactive policy follow from the run's own evaluations, unless a modifier stored others; without any
+    evaluation none is known.
     """
+    if not run.scores:
+        return None
     try:
         policy = parse(run.policy)
         if policy.reacts and not reactive_is_known:

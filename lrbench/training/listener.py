@@ -33,6 +33,37 @@ class Listener(Protocol):
         """Note, once a minute, that only runs are left which other coordinators train."""
 
 
+class Listeners:
+    """Several listeners as one."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def searched(self, name: str, policies: int, share: float) -> None:
+        for one in self._listeners:
+            one.searched(name, policies, share)
+
+    def planned(self, backlog: Backlog) -> None:
+        for one in self._listeners:
+            one.planned(backlog)
+
+    def trained(self, iterations: int) -> None:
+        for one in self._listeners:
+            one.trained(iterations)
+
+    def advanced(self, run: PlannedRun, step: int, score: float | None) -> None:
+        for one in self._listeners:
+            one.advanced(run, step, score)
+
+    def ended(self, run: PlannedRun, status: str) -> None:
+        for one in self._listeners:
+            one.ended(run, status)
+
+    def waiting(self, holders: Sequence[Holder]) -> None:
+        for one in self._listeners:
+            one.waiting(holders)
+
+
 class NullListener:
     """A listener that does nothing."""
 

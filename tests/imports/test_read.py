@@ -2,7 +2,7 @@ import bz2
 import gzip
 import json
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ import pytest
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
+from lrbench.imports.stored import import_runs
 from lrbench.imports.table import Curve, runs_of
+from lrbench.store import Store, open_store
 
 LONG = "policy,seed,step,val_loss\n" + "".join(
     f"{policy},{seed},{step},{base + 0.01 * seed - step / 1000}\n"
@@ -146,6 +148,13 @@ def test_the_best_trial_of_a_study_of_algoperf_counts(tmp_path: Path) -> None:
     assert task.policies[0].score.mean == pytest.approx(29.11)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that stays empty."""
+    with open_store(str(tmp_path_factory.mktemp("store") / "runs.db")) as store:
+        yield store
+
+
 MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "empty.csv": ("", "is empty"),
     "header.csv": ("policy,seed,loss\n", "there are no rows"),
@@ -183,6 +192,10 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "plain.csv.xz": ("policy,loss\na,1\n", "cannot be unpacked"),
     "plain.csv.bz2": ("policy,loss\na,1\n", "cannot be unpacked"),
     "torn.parquet": (b"PAR1 no more", "is not valid Parquet"),
+    "card.csv": ("policy,seed,loss,lrbench\na,0,1,{}\n", "row 1 has no card of a run that lrbench exported"),
+    "chart.csv": ("Step,a - loss,a - loss__MIN,a - loss__MAX\n0,x,0,0\n", "no column has numbers"),
+    "runs.db": ("no database", "is no database of SQLite"),
+    "runs.tfevents.1": (b"no events", "has no scalars in its event files"),
     "runs.pkl": (b"\x80\x04", "is no table that can be read: allowed are .csv"),
     "runs.xlsx": (b"PK", "is no table that can be read"),
     "runs": ("policy,loss\na,1\n", "is no table that can be read"),
@@ -190,13 +203,17 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_cannot_be_read_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_refused_in_one_sentence_and_nothing_is_imported(
+    name: str, tmp_path: Path, empty: Store
+) -> None:
     content, sentence = MALFORMED[name]
     source = put(tmp_path / name, content)
-    with pytest.raises(StudyError) as refused:
-        judge(source)
-    assert sentence in str(refused.value)
-    assert "\n" not in str(refused.value)
+    for use in (judge, lambda file: import_runs(file, empty, "mine")):
+        with pytest.raises(StudyError) as refused:
+            use(source)
+        assert sentence in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert (empty.studies(), empty.statuses()) == ((), {})
 
 
 @pytest.mark.parametrize(

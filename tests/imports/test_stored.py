@@ -244,3 +244,17 @@ def test_the_document_of_an_import_is_json(store: Store, tmp_path: Path) -> None
     assert document["imported"]["runs"] == 6
     assert document["study"] == "runs"
     assert "6 runs imported as study 'runs'." in str(imported)
+
+
+def test_a_policy_whose_learning_rates_were_logged_is_known_by_its_function(store: Store) -> None:
+    steps = np.arange(0, 101, 10)
+    rows = [
+        {"policy": name, "seed": seed, "step": int(step), "lr": lr, "val_loss": 1 + seed / 10 - step / 1000}
+        for name, rates in (("flat", np.full(11, 0.1)), ("falling", 0.2 * (1 - steps / 100)))
+        for seed in range(2)
+        for step, lr in zip(steps, rates, strict=True)
+    ]
+    imported = import_runs(pandas.DataFrame(rows), store, "mine")
+    texts = {card.name: card.policy for card in imported.results.tasks[0].scorecards}
+    assert texts["flat"] == "FIX(k0=0.1)"
+    assert texts["falling"].startswith(("POLY(", "LINEAR("))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from lrbench.cli.options import OutputOptions, SourceOptions, StoreOptions, load
 def import_runs(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="What `lrbench judge` takes: a table of runs, or a folder.")
+        str, typer.Argument(metavar="SOURCE", help="What `lrbench judge` takes: a table of runs, or a folder.")
     ],
     *,
     name: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from lrbench.cli.options import OutputOptions, SourceOptions, how, shown, with_g
 def judge(
     context: typer.Context,
     runs: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="RUNS",
             help="A table of runs (CSV, TSV, JSON lines, Parquet), a folder of tables or logs, or AlgoPerf's folders.",

@@ -56,6 +56,14 @@ def run(
         ),
     ] = None,
     by: By = None,
+    to: Annotated[
+        list[str] | None,
+        how(
+            "--to",
+            metavar="KIND:PLACE",
+            help="Write the runs to tensorboard:DIR or mlflow:STORE too, as they are trained; may repeat.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, how("--dry-run", help="Say what would be trained, and train nothing.")] = False,
     options: LabOptions,
     output: OutputOptions,
@@ -77,6 +85,9 @@ def run(
     """
     session = session_of(context)
     with options.lab() as lab:
+        from lrbench.training.tracking import Tracking
+
+        lab.listeners = tuple(map(Tracking, to or ()))
         wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm, budget=budget, by=by or ())
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)

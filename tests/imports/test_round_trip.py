@@ -1,0 +1,126 @@
+"""What is exported to CSV, Parquet, TensorBoard and MLflow, and imported again, gives the same scorecards."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas
+import pytest
+
+import lrbench
+from lrbench.api import Lab
+from lrbench.errors import StudyError
+from lrbench.imports.judge import judge
+from lrbench.imports.stored import import_runs
+from lrbench.metrics import Scorecard
+from lrbench.store import Store, open_store
+from lrbench.study.results import StudyRuns, results
+from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.trackers import FORMATS, TRACKERS, export_to
+from lrbench.tasks import Task
+
+DESTINATIONS = {"csv": "runs.csv", "parquet": "runs.parquet", "tensorboard": "events", "mlflow": "mlflow.db"}
+
+
+@pytest.fixture(scope="module")
+def trained(task: Task, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A study with a variant, a policy that diverges, a target and another base LR, of two tasks."""
+    other = task.with_(name="fewer steps", steps=20)
+    policies = {"flat": "FIX(k0=0.1)", "falling/fast": "POLY(k0=0.2, p=1, l=1dur)", "=wild": "FIX(k0=1e9)"}
+    study = Study(
+        name="small",
+        tasks=(task, other),
+        policies=tuple(StudyPolicy(name, lrbench.parse(text)) for name, text in policies.items()),
+        seeds=(0, 1, 3),
+        modifiers=["EMA(decay=0.9)"],
+        target=0.5,
+        base_lr_scales=(0.5,),
+    )
+    with Lab(store=tmp_path_factory.mktemp("trained") / "runs.db", workers=1, engine="serial", progress=False) as lab:
+        lab.run(study)
+        yield lab.store
+
+
+def cards(study: str, store: Store, by: tuple[str, ...] = ()) -> list[list[Scorecard]]:
+    return [list(task.scorecards) for task in results(study, store, by).tasks]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_round_trip_gives_the_same_scorecards(to: str, trained: Store, tmp_path: Path) -> None:
+    destination = str(tmp_path / DESTINATIONS[to])
+    assert export_to(to, destination, StudyRuns.of("small", trained)) == 36
+    if to in TRACKERS:
+        with pytest.raises(StudyError, match=r"(is not empty|experiment 'small' already): export into"):
+            export_to(to, destination, StudyRuns.of("small", trained))
+    with open_store(str(tmp_path / "other.db")) as store:
+        imported = import_runs(destination, store, "back")
+        assert imported.is_new
+        assert not import_runs(destination, store, "back").is_new
+        for by in ((), ("loss",), ("steps_to_target", "seconds:5%")):
+            assert cards("back", store, by) == cards("small", trained, by)
+        assert all(run.scores for run in store.study_runs("back").values() if run.status == "finished")
+        assert {run.status for run in store.study_runs("back").values()} == {"finished", "diverged"}
+        again = tmp_path / "again.csv"
+        export_to("csv", str(again), StudyRuns.of("back", store))
+        import_runs(again, store, "twice")
+        assert cards("twice", store) == cards("small", trained)
+
+
+def test_an_export_is_judged_by_the_objective_of_its_task(trained: Store, tmp_path: Path) -> None:
+    export_to("csv", str(tmp_path / "runs.csv"), StudyRuns.of("small", trained))
+    judged = judge(tmp_path / "runs.csv", task="thirds")
+    assert (judged.tasks[0].metric, judged.tasks[0].better, judged.tasks[0].paired) == ("val_top1", "higher", True)
+    assert {one.name: one.verdict.label for one in judged.tasks[0].policies}["'=wild"] == "avoid"
+
+
+def test_what_was_left_out_of_an_export_is_not_made_up(trained: Store, tmp_path: Path) -> None:
+    export_to("csv", str(tmp_path / "runs.csv"), StudyRuns.of("small", trained))
+    table = pandas.read_csv(tmp_path / "runs.csv")
+    table[table["policy"] != "flat"].to_csv(tmp_path / "fewer.csv", index=False)
+    with open_store(str(tmp_path / "other.db")) as store:
+        (task, _) = import_runs(tmp_path / "fewer.csv", store).results.tasks
+        assert "flat" not in {card.name for card in task.scorecards}
+        table.drop(columns="lrbench").to_csv(tmp_path / "plain.csv", index=False)
+        plain = import_runs(tmp_path / "plain.csv", store, metric="val_top1", better="higher")
+        first = cards("small", trained)[0]
+        found = {card.name: card.val for card in plain.results.tasks[-1].scorecards}
+        assert found["flat"].mean == next(card.val.mean for card in first if card.name == "flat")
+
+
+def test_an_option_makes_an_export_like_any_other_runs(trained: Store, tmp_path: Path) -> None:
+    export_to("csv", str(tmp_path / "runs.csv"), StudyRuns.of("small", trained))
+    with open_store(str(tmp_path / "other.db")) as store:
+        found = import_runs(tmp_path / "runs.csv", store, metric="val_loss", margin=0.5).results
+        assert (found.margin, found.tasks[0].objective) == (0.5, "loss")
+
+
+def test_an_export_that_cannot_be_made_is_refused_in_one_sentence(trained: Store, tmp_path: Path) -> None:
+    evidence = StudyRuns.of("small", trained)
+    with pytest.raises(StudyError, match="no format of an export named 'xlsx'"):
+        export_to("xlsx", "x", evidence)
+    with pytest.raises(StudyError, match="no run of study 'small' has ended yet"):
+        export_to("csv", "x", replace(evidence, runs={}))
+    with pytest.raises(StudyError, match=r"cannot write .+: No such file"):
+        export_to("csv", str(tmp_path / "none" / "x.csv"), evidence)
+
+
+@pytest.mark.parametrize("to", ["tensorboard:{}/events", "mlflow:{}/mlflow.db"])
+def test_a_study_writes_to_a_tracker_while_it_is_trained(to: str, study: Callable[..., Study], tmp_path: Path) -> None:
+    where = to.format(tmp_path)
+    with Lab(store=tmp_path / "runs.db", workers=1, engine="serial", progress=False) as lab:
+        lab.run(study("FIX(k0=0.1)"))
+        lab.listeners = (lrbench.Tracking(where),)
+        asked = study("FIX(k0=0.1)", "FIX(k0=0.2)")
+        lab.run(asked)
+        lab.run(asked)
+        with open_store(str(tmp_path / "other.db")) as store:
+            import_runs(where.partition(":")[2], store, "back")
+            assert cards("back", store) == cards("small", lab.store)
+
+
+def test_a_tracker_that_is_none_is_refused_before_anything_is_trained(
+    study: Callable[..., Study], tmp_path: Path
+) -> None:
+    for to, sentence in (("wandb:x", "no tracker named 'wandb:x'"), ("tensorboard", "as in tensorboard:DIR")):
+        with pytest.raises(StudyError, match=sentence):
+            lrbench.Tracking(to)
