@@ -10,8 +10,6 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.state import AcceleratorState
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import (
@@ -166,29 +164,6 @@ def test_stepped_once_a_micro_batch(file: Path) -> None:
     simple(file, lambda optimizer: LambdaLR(optimizer, lambda t: max(0.0, 1 - t / STEPS)), loop)
     found = only(check(file, LINEAR(k0=0.2, l="1dur"), steps=STEPS))
     assert found.startswith("stepped several times: The scheduler was stepped 4 times")
-
-
-@pytest.mark.parametrize(("processes", "splits"), [(1, False), (2, False), (4, False), (2, True)])
-def test_accelerate_steps_a_scheduler_once_a_process_unless_batches_are_split(
-    file: Path, monkeypatch: pytest.MonkeyPatch, processes: int, splits: bool
-) -> None:
-    accelerator = Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(split_batches=splits))
-    for state in (PartialState, AcceleratorState):  # real processes take half a minute to start
-        monkeypatch.setitem(state._shared_state, "num_processes", processes)
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
-    optimizer = sgd()
-    prepared, scheduler = accelerator.prepare(optimizer, cosine(optimizer))
-    trace(prepared, file)
-    train(prepared, scheduler)
-    checked = check(file, COSINE_DECAY, steps=STEPS)
-    if processes == 1 or splits:
-        assert checked.ok
-    else:
-        found = only(checked)
-        assert found.startswith(
-            f"stepped once a process: The scheduler was stepped {processes} times an optimizer step"
-        )
-        assert f"ends at iteration {STEPS // processes} of 60" in found
 
 
 def test_a_schedule_for_the_micro_batches_does_not_come_to_its_end(file: Path) -> None:
