@@ -7,8 +7,7 @@ from functools import cache
 
 import torch
 
-from lrbench.errors import TaskError
-from lrbench.tasks.probe import attempt
+from lrbench.errors import TaskError, one_line
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -40,7 +39,11 @@ def check_compiler(device: torch.device) -> None:
         TaskError: it cannot be compiled.
     """
     sine = torch.compile(torch.sin)
-    attempt(f"compile = true cannot be used on {describe_device(device)}", sine, torch.ones(2, device=device))
+    try:
+        sine(torch.ones(2, device=device))
+    except Exception as error:
+        reason, _, _ = one_line(error).partition(" Set TORCHDYNAMO_VERBOSE")
+        raise TaskError(f"compile = true cannot be used on {describe_device(device)}: {reason}") from error
 
 
 def describe_device(device: torch.device) -> str:

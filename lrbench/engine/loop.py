@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.engine.batches import in_micro_batches, mixed, train_batches
+from lrbench.engine.clock import clock
 from lrbench.engine.evaluation import Evaluation, compiled, evaluated_splits, forward, predict
 from lrbench.engine.modifier import Modifier
 from lrbench.engine.state import Flops, State, TrainingLoss, up_to_divergence
@@ -115,7 +116,7 @@ class Training:
 
     def evaluate(self) -> Iterator[Evaluation]:
         """Yield the evaluation at this step, if the run has not diverged."""
-        began = time.perf_counter()
+        began = clock()
         seen, self._since_evaluation = self._since_evaluation, TrainingLoss()
         if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
             self.diverged_at = self.step
@@ -235,7 +236,7 @@ class Training:
                 weight.requires_grad_(self.step >= group["frozen_until"])
         if frozen_first:
             waiting = (name for name, weight in self.weights.items() if not weight.requires_grad)
-            self.trainable.waiting = frozenset(waiting)
+            self.trainable.wait_for(frozenset(waiting))
 
     def _clipped(self, loss: Tensor) -> Tensor:
         """Clip the gradients, and return the loss, NaN where their norm is not finite and the step is not skipped."""
@@ -281,7 +282,7 @@ class Training:
 
     def _watched(self, name: str, train_loss: float) -> Evaluation:
         """Evaluate a watcher's network."""
-        began = time.perf_counter()
+        began = clock()
         watcher, memory = self._watchers[name]
         with torch.no_grad():
             module = watcher.evaluated(self, memory, self.module)
@@ -290,7 +291,7 @@ class Training:
     def _evaluation(self, module: nn.Module, train_loss: float, began: float) -> Evaluation:
         splits = evaluated_splits(self.task, self.step).items()
         predictions = {name: predict(self.task, module, split) for name, split in splits}
-        return Evaluation(self.step, train_loss, predictions, time.perf_counter() - began)
+        return Evaluation(self.step, train_loss, predictions, clock() - began)
 
     def _having(self, event: str) -> Iterator[tuple[Event, Memory]]:
         """Yield an event of the modifiers that act at it, so that the others cost nothing."""

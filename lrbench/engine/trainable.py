@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,7 +37,13 @@ class Trainable:
         self.ahead, self.trained = self.split(network)
         self._generator = torch.Generator()
 
-    @property
+    def wait_for(self, waiting: frozenset[str]) -> None:
+        """Note the parameters that are frozen until a later iteration, by which the cost of this one is counted."""
+        if waiting != self.waiting:
+            self.waiting = waiting
+            vars(self).pop("flops", None)
+
+    @cached_property
     def flops(self) -> Flops:
         """The floating-point operations of an iteration."""
         return step_flops(self.task, self.waiting)

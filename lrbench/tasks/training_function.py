@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lrbench.policy import Policy
     from lrbench.tasks.training_run import TrainingRun
 
+ACCURACY = "top1"
+"""The objective that is an accuracy, whose direction and bounds are known."""
+
 SETTINGS = ("name", "steps", "eval_every")
 """What can be changed of a training function; all else is its own."""
 
@@ -89,6 +92,8 @@ class TrainingFunction(AnyTask):
         except TaskError as error:
             raise TaskError(f"task '{self.name}': {error}") from error
         settings: dict[str, Any] = {"function": code, "version": self.version}
+        if self.version is not None:  # without the code, the name alone tells functions of one version apart
+            settings["name"] = self.name
         settings |= {"objective": self.objective, "better": self.better}
         if self.divergence_factor != DIVERGENCE_FACTOR:
             settings |= {"divergence factor": self.divergence_factor, "chance": self.chance}
@@ -126,10 +131,10 @@ def trainable(
     name: str,
     steps: int,
     eval_every: int | None = None,
-    better: Better = "lower",
+    better: Better | None = None,
     objective: str | None = None,
     chance: float | None = None,
-    bounds: Bounds = (None, None),
+    bounds: Bounds | None = None,
     margin: float | None = None,
     divergence_factor: float | None = DIVERGENCE_FACTOR,
     steps_per_epoch: int | None = None,
@@ -145,12 +150,15 @@ def trainable(
         name: the name of the task in results and study files.
         steps: the budget in iterations.
         eval_every: iterations between two reports; a twentieth of `steps` unless given.
-        better: whether "higher" or "lower" values of what is reported as `val` are better.
-        objective: the name of that number, such as "perplexity"; "loss" or "score" unless given, "top1" for accuracy.
+        better: whether "higher" or "lower" values of what is reported as `val` are better; lower unless given, and
+            higher of "top1".
+        objective: the name of that number, such as "perplexity"; "loss" or "score" unless given, "top1" for accuracy,
+            a share from 0 to 1.
         chance: its value for a model that has learnt nothing, as which a run counts that diverged; such a run is left
             out of means unless it is given.
         bounds: its lowest and its highest value, None for an end that is open.
-        margin: the difference that does not matter, where a study gives none; as for `Metric`.
+        margin: the difference that does not matter, where a study gives none; unless given, that of lrbench's metric of
+            this name (0.02 of a "loss", as fits cross-entropy; 0.01 of "top1"), else as for `Metric`.
         divergence_factor: a run ends as diverged at a report whose losses (`train_loss`, `val_loss`, and `val` where
             lower is better) are all over this many times the initial ones: `chance` for `val`, if it is given, else
             those of the first report. Where higher is better, `val` must be below its first value too. None for no such
@@ -164,6 +172,10 @@ def trainable(
 
     check_budget(f"task '{name}'", steps=steps, eval_every=eval_every)
     every = eval_every_for(steps) if eval_every is None else eval_every
+    is_accuracy = objective == ACCURACY
+    if is_accuracy and better == "lower":
+        raise TaskError(f"task '{name}': {ACCURACY} is better where it is higher: name another objective")
+    direction = better or ("higher" if is_accuracy else "lower")
 
     def decorate(function: Function) -> TrainingFunction:
         task = TrainingFunction(
@@ -171,10 +183,10 @@ def trainable(
             function=function,
             steps=steps,
             eval_every=every,
-            objective=objective or (LOSS if better == "lower" else "score"),
-            better=better,
+            objective=objective or (LOSS if direction == "lower" else "score"),
+            better=direction,
             chance=chance,
-            bounds=bounds,
+            bounds=bounds or ((0.0, 1.0) if is_accuracy else (None, None)),
             margin=margin,
             divergence_factor=divergence_factor,
             epoch=steps_per_epoch,

@@ -58,6 +58,9 @@ class Report:
         return {name: number for name, number in numbers.items() if number is not None}
 
 
+TOLERANCE = 1e-3
+"""The sum of a row of probabilities may be off 1 by this."""
+
 WRITTEN = tuple(one.name for one in fields(Report) if not one.name.endswith("predictions"))
 
 
@@ -213,6 +216,11 @@ class TrainingRun:
         if self._ended:
             raise RunOver
         self._check_order(where, step)
+        self._check_schedulers(where, step)
+        for name, pair in (("val_predictions", val_predictions), ("test_predictions", test_predictions)):
+            _check_predictions(f"{where}: {name}", pair)
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise TaskError(f"{where}: metrics = {short_repr(metrics)} must be a table of numbers by name")
         further = dict(metrics or {}) | ({} if tokens is None else {"tokens": tokens})
         optional = {"train_loss": train_loss, "val_loss": val_loss, "test_loss": test_loss}
         numbers = {name: _number(where, name, value) for name, value in (optional | further).items()}
@@ -294,6 +302,15 @@ class TrainingRun:
         if step != expected:
             raise TaskError(f"{where} comes before the report of iteration {expected}, which is due too")
 
+    def _check_schedulers(self, where: str, step: int) -> None:
+        """Check that schedulers have been stepped once an iteration; the last step may come after the report."""
+        for scheduler in self._schedulers:
+            if scheduler.last_epoch not in (step - 1, step):
+                raise TaskError(
+                    f"{where}: the scheduler has been stepped {scheduler.last_epoch} times: call its step() once an "
+                    "iteration, and restore it with the optimizer"
+                )
+
     def _has_diverged(self, report: Report) -> bool:
         now, task = report.lives_on, self._task
         if not all(map(math.isfinite, now.values())):
@@ -312,11 +329,29 @@ class TrainingRun:
         if total is None:
             return time.perf_counter() - self._began
         number = _number(where, "seconds", total) or 0.0
-        return number - sum(report.seconds for report in self._reports)
+        before = math.fsum(report.seconds for report in self._reports)
+        if not number >= before:
+            raise TaskError(
+                f"{where}: seconds = {number:g} are less than the {before:g} so far: give those of the whole run"
+            )
+        return number - before
 
 
 def _number(where: str, name: str, value: Any) -> float | None:
     return None if value is None else read_score(f"{where}: {name} is", _detached(value), (None, None))
+
+
+def _check_predictions(where: str, pair: Any) -> None:
+    """Check the shapes of a classifier's predictions, and that they are no probabilities."""
+    if pair is None:
+        return
+    shapes = [tuple(getattr(one, "shape", ())) for one in pair] if isinstance(pair, tuple | list) else []
+    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
+        found = f"of the shapes {' and '.join(map(str, shapes))}" if shapes else f"a {type(pair).__name__}"
+        raise TaskError(f"{where} must be a pair of outputs [N, C] and labels [N], and is {found}")
+    outputs = pair[0]
+    if len(outputs) and float(outputs.min()) >= 0 and float(abs(outputs.sum(1) - 1).max()) < TOLERANCE:
+        raise TaskError(f"{where} has probabilities: give the outputs before the softmax, or logarithms of these")
 
 
 def _detached(value: Any) -> Any:

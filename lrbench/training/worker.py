@@ -17,6 +17,7 @@ from lrbench.engine import (
     state_from_bytes,
     state_to_bytes,
 )
+from lrbench.engine.clock import clock
 from lrbench.errors import LRBenchError, one_line
 from lrbench.metrics import as_gain
 from lrbench.policy import Policy
@@ -45,10 +46,10 @@ class Run:
     """
 
     def __init__(self, lane: LaneSpec, task: Task) -> None:
-        began = time.perf_counter()
+        began = clock()
         if lane.state is None:
             initial_loss(task, lane.seed)
-        evaluated = time.perf_counter()
+        evaluated = clock()
         self.lane = lane
         self.task = task
         self.state = begin(task, lane.seed) if lane.state is None else state_from_bytes(lane.state, task.device)
@@ -57,7 +58,7 @@ class Run:
         self._evaluating = dict.fromkeys(lane.watchers, evaluated - began)
         self._watching = dict.fromkeys(lane.watchers, 0.0)
         self._last: Evaluation | None = None
-        self.seconds = time.perf_counter() - evaluated
+        self.seconds = clock() - evaluated
 
     @property
     def watchers(self) -> list[Watcher]:
@@ -153,9 +154,9 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
     going = [Run(lane, task) for lane in work.lanes]
     reported = time.perf_counter()
     while going:
-        began = time.perf_counter()
+        began = clock()
         advanced = _advanced(work, task, going)
-        training = time.perf_counter() - began
+        training = clock() - began
         for run, (state, evaluations) in zip(going, advanced, strict=True):
             training -= run.take(state, evaluations)
         for run in going:

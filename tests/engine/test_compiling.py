@@ -1,11 +1,14 @@
 """Networks that are compiled: what they compute, in one piece and in several, and where they cannot be."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lrbench.engine import State, advance, begin, check_compiler, identical, why_not_stacked
+from lrbench.engine.clock import clock
 from lrbench.errors import TaskError
 from lrbench.tasks.data import Data
 from lrbench.tasks.task import Task
@@ -45,8 +48,18 @@ def test_a_machine_without_a_compiler_is_refused_in_a_sentence() -> None:
     torch._dynamo.reset()
     check_compiler.cache_clear()
     without = torch._inductor.config.patch({"cpp.cxx": ("/no/compiler",), "fx_graph_cache": False})
-    with without, pytest.raises(TaskError, match=r"^compile = true cannot be used on cpu.*compiler.*/no/compiler"):
+    with without, pytest.raises(TaskError, match=r"^compile = true cannot be used on cpu.*compiler.*/no/compiler\S*$"):
         check_compiler(torch.device("cpu"))
+
+
+def test_compiling_is_no_part_of_the_time_of_training(eager: Task) -> None:
+    torch._dynamo.reset()
+    task = eager.with_(compile=True)
+    wall, training = time.perf_counter(), clock()
+    advance(task, begin(task, 0), LRS)
+    wall, training = time.perf_counter() - wall, clock() - training
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    assert training < 0.5 * wall
 
 
 def test_the_stacked_engine_trains_no_compiled_network(eager: Task) -> None:

@@ -33,6 +33,7 @@ def test_settings_that_are_not_given_are_sensible() -> None:
 
     assert (asked.eval_every, asked.objective, asked.better, asked.chance) == (15, "loss", "lower", None)
     assert task(better="higher").objective == "score"
+    assert (task(objective="top1").better, task(objective="top1").bounds) == ("higher", (0.0, 1.0))
     assert (
         str(asked) == "mine: a training function, judged by loss, lower is better\n300 iterations, evaluated every 15"
     )
@@ -46,6 +47,7 @@ def test_settings_that_are_not_given_are_sensible() -> None:
         ({"steps": 0}, r"task 'mine': steps = 0 must be an integer >= 1"),
         ({"steps": 10, "eval_every": 20}, r"task 'mine': eval_every = 20 is more than steps = 10"),
         ({"steps_per_epoch": 0.5}, r"task 'mine': steps_per_epoch = 0.5 must be an integer >= 1"),
+        ({"objective": "top1", "better": "lower"}, r"task 'mine': top1 is better where it is higher: name another obj"),
         ({"better": "more"}, r"""task 'mine': better = 'more' must be "higher" or "lower\""""),
         ({"chance": float("nan")}, r"task 'mine': chance = nan must be a finite number"),
         ({"chance": 2.0, "bounds": (0.0, 1.0)}, r"task 'mine': chance = 2.0 must lie within bounds = \(0.0, 1.0\)"),
@@ -85,6 +87,7 @@ def test_a_task_is_known_by_its_code_its_settings_and_its_version() -> None:
     assert task(divergence_factor=10.0).key == known, "runs from before there was a factor stay known"
     assert len({known, task(divergence_factor=None).key, task(divergence_factor=5.0).key}) == 3
     assert task(other_code, version="1").key == task(version="1").key, "a version stands for the code"
+    assert task(name="another name", version="1").key != task(version="1").key, "of the function of this name"
 
 
 def test_data_that_the_code_reads_is_part_of_what_a_task_is_known_by() -> None:

@@ -17,6 +17,9 @@ from lrbench.tasks.training_run import Report, RunOver, TrainingRun
 TASK = TrainingFunction(name="mine", function=print, steps=25, eval_every=10, bounds=(0.0, 1.0))
 
 
+LOGITS, LABELS = torch.arange(12.0).reshape(4, 3), torch.arange(4) % 3
+
+
 def run(
     folder: Path, policy: str = "LINEAR(k0=1, k1=0, l=1dur)", going_on: bool = True, task: TrainingFunction = TASK
 ) -> tuple[TrainingRun, list[Report]]:
@@ -54,6 +57,21 @@ def test_the_scheduler_sets_the_rates_that_the_run_gives(tmp_path: Path) -> None
     assert rates == [one.lr(step) for step in range(1, 26)]
 
 
+@pytest.mark.parametrize("times", [0, 8, 20])
+def test_a_scheduler_that_is_not_stepped_once_an_iteration_fails_the_report(tmp_path: Path, times: int) -> None:
+    one, _ = run(tmp_path)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=5.0)
+    scheduler = one.scheduler(optimizer)
+    for _ in range(times):
+        optimizer.step()
+        scheduler.step()
+
+    with pytest.raises(
+        TaskError, match=rf"run.report\(10\): the scheduler has been stepped {times} times: call its step"
+    ):
+        one.report(10, val=0.5)
+
+
 @pytest.mark.parametrize("stepped_before", [False, True])
 def test_a_reactive_policy_falls_with_the_reports_in_the_scheduler_too(tmp_path: Path, stepped_before: bool) -> None:
     one, _ = run(tmp_path, "REDUCEONPLATEAU(k0=1, gamma=0.5, patience=0)")
@@ -88,6 +106,21 @@ REFUSED: list[tuple[list[tuple[Any, dict[str, Any]]], str]] = [
     ([(10, {"val": 3.0})], r"run.report\(10\): val is 3, outside of its bounds = \(0.0, 1.0\)"),
     ([(10, {"test": [1, 2]})], r"run.report\(10\): test is \[1, 2\] where a number is needed"),
     ([(10, {"metrics": {"f1": "?"}})], r"run.report\(10\): f1 is '\?' where a number is needed"),
+    ([(10, {"metrics": [0.8]})], r"run.report\(10\): metrics = \[0.8\] must be a table of numbers by name"),
+    (
+        [(10, {"seconds": 3}), (20, {"seconds": 2})],
+        r".*seconds = 2 are less than the 3 so far: give those of the whole",
+    ),
+    ([(10, {"test_predictions": LOGITS})], r".*test_predictions must be a pair of outputs \[N, C\] and labels \[N\]"),
+    ([(10, {"val_predictions": (LOGITS, LABELS[:2])})], r".*val_predictions must be .* \(4, 3\) and \(2,\)"),
+    (
+        [(10, {"test_predictions": (LOGITS.softmax(1), LABELS)})],
+        r".*test_predictions has probabilities: give the outputs",
+    ),
+    (
+        [(10, {"test_predictions": (LOGITS.softmax(1).numpy(), LABELS.numpy())})],
+        r".*test_predictions has probabilities",
+    ),
 ]
 
 

@@ -243,12 +243,12 @@ def says_nothing(run: lrbench.TrainingRun) -> None:
         (raises, "RuntimeError: no batch left"),
         (
             stops_early,
-            "lrbench.errors.TaskError: task 'descent': the function returned after the report of iteration 10: it must "
+            "task 'descent': the function returned after the report of iteration 10: it must "
             "report every 10 iterations and at the last, 40, whenever run.is_due says so",
         ),
         (
             says_nothing,
-            "lrbench.errors.TaskError: task 'descent': the function returned without a report: it must report every 10 "
+            "task 'descent': the function returned without a report: it must report every 10 "
             "iterations and at the last, 40, whenever run.is_due says so",
         ),
     ],
