@@ -33,7 +33,7 @@ LONGEST_TAG = 8000
 """Characters that MLflow keeps."""
 
 KEY = "lrbench_run"
-"""The tag that holds the key of a run in its store."""
+"""The tag that holds the key of a run in its store, with the task and the policy that it is a run of."""
 
 MOST_RUNS = 50_000
 """The most runs of an experiment that MLflow lists at once."""
@@ -203,15 +203,16 @@ class MLflowTracker:
         from mlflow.entities import Metric, Param, RunTag
 
         place = run.task, run.policy, run.seed
+        known_as = f"{run.key}:{run.task}:{run.policy}"[:LONGEST_TAG]
         with mlflow_errors(self._uri):
-            if place not in self._runs and run.key in self._stored:
-                self._runs[place] = self._stored[run.key]
+            if place not in self._runs and known_as in self._stored:
+                self._runs[place] = self._stored[known_as]
             if place not in self._runs:
                 created = self._client.create_run(self._experiment, run_name=f"{run.policy} seed {run.seed}"[:250])
                 self._runs[place] = created.info.run_id
                 params = {"task": run.task, "policy": run.policy, "policy_text": run.text, "seed": str(run.seed)}
                 kept = [Param(name, value[:LONGEST_PARAM]) for name, value in params.items()]
-                self._client.log_batch(self._runs[place], params=kept, tags=[RunTag(KEY, run.key)])
+                self._client.log_batch(self._runs[place], params=kept, tags=[RunTag(KEY, known_as)])
             now = int(1000 * time.time())
             metrics = [
                 Metric(name, value, now, int(row["step"]))
