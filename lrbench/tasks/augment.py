@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from lrbench.errors import TaskError
 from lrbench.registry import Registry
+from lrbench.tasks.nested import sent
 from lrbench.tasks.specification import registering, specification_named
 
 
@@ -46,7 +47,7 @@ class HorizontalFlip:
             raise TaskError(f"augmentation HorizontalFlip: p = {self.p!r} must be a probability in [0, 1]")
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        flipped = (torch.rand(len(batch), generator=generator) < self.p).to(batch.device)
+        flipped = sent(torch.rand(len(batch), generator=generator) < self.p, batch.device)
         return torch.where(flipped[:, None, None, None], batch.flip(-1), batch)
 
 
@@ -63,7 +64,7 @@ class RandomCrop:
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         n, _, height, width = batch.shape
-        offsets = torch.randint(0, 2 * self.padding + 1, (2, n, 1), generator=generator).to(batch.device)
+        offsets = sent(torch.randint(0, 2 * self.padding + 1, (2, n, 1), generator=generator), batch.device)
         padded = F.pad(batch, (self.padding,) * 4)
         rows = offsets[0] + torch.arange(height, device=batch.device)
         columns = offsets[1] + torch.arange(width, device=batch.device)

@@ -38,6 +38,13 @@ def moved(value: Any, device: torch.device | str) -> Any:
     return mapped(move, value)
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor on the CPU to a device, without waiting for what is computed there."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def concatenated(parts: Sequence[Any]) -> Any:
     """Concatenate structures of one kind along the first dimension of their tensors."""
     return mapped(lambda *tensors: torch.cat(tensors), *parts)

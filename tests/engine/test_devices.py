@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,8 @@ class Apart(TorchDispatchMode):
     def __init__(self, floats: float = 1.0) -> None:
         TorchDispatchMode.__init__(self)
         self.floats = floats
+        self.waits = 0
+        """How often the host has waited for the device: for a number, or for a copy in either direction."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -86,6 +89,8 @@ class Apart(TorchDispatchMode):
                 return parts
         if func is aten._local_scalar_dense.default and args[0].is_meta:
             return self._read(args[0]).item()
+        sent = func is aten._to_copy.default and not args[0].is_meta and kwargs.get("device") == torch.device("meta")
+        self.waits += sent and not kwargs.get("non_blocking")
         if func is aten._to_copy.default and args[0].is_meta and kwargs.get("device") == torch.device("cpu"):
             return self._read(args[0]).to(kwargs.get("dtype") or args[0].dtype)
         if func in (aten.normal_.default, aten.uniform_.default):
@@ -99,6 +104,7 @@ class Apart(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _read(self, tensor: Tensor) -> Tensor:
+        self.waits += 1
         return torch.full(tensor.shape, self.floats if tensor.is_floating_point() else 1, dtype=tensor.dtype)
 
 
@@ -237,6 +243,43 @@ def test_lanes_are_stacked_where_their_data_is(model: str, optimizer: str) -> No
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 def test_an_optimizer_works_where_the_data_is(optimizer: str) -> None:
     assert train(small(optimizer=optimizer_named(optimizer, {}))).step == STEPS
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": (HorizontalFlip(), RandomCrop(1))},
+        {"precision": "bfloat16", "clip_norm": 1.0, "clip_value": 0.5, "label_smoothing": 0.1},
+        {"micro_batch": 2, "groups": {"3.*": 0.5}},
+    ],
+)
+def test_a_segment_waits_for_the_device_as_often_however_long_it_is(changes: dict[str, Any], optimizer: str) -> None:
+    task = small(optimizer=optimizer_named(optimizer, {}), **changes).with_(eval_every=STEPS)
+
+    def train(iterations: int) -> None:
+        advance(task, begin(task, 0), np.full(iterations, 0.1))
+
+    once, *waits = [waited(partial(train, iterations)) for iterations in (5, 2, 5)]
+    assert once >= waits[0] == waits[1] > 0
+
+
+@pytest.mark.parametrize("changes", [{}, {"augment": (HorizontalFlip(), RandomCrop(1)), "clip_norm": 1.0}])
+def test_a_segment_of_lanes_waits_for_the_device_as_often_however_long_it_is(changes: dict[str, Any]) -> None:
+    task = made("lenet", eval_every=STEPS, **changes)
+
+    def train(iterations: int) -> None:
+        advance_stacked(task, [begin(task, seed) for seed in (0, 1)], [np.full(iterations, 0.1)] * 2)
+
+    once, *waits = [waited(partial(train, iterations), floats=0.0) for iterations in (5, 2, 5)]
+    assert once >= waits[0] == waits[1] > 0
+
+
+def waited(work: Callable[[], object], floats: float = 1.0) -> int:
+    """How often some work waits for the device."""
+    with Apart(floats) as device:
+        work()
+    return device.waits
 
 
 def test_a_lane_goes_from_one_engine_to_the_other() -> None:

@@ -18,6 +18,7 @@ from lrbench.engine.stacked.network import Network, losses, stacked_network
 from lrbench.engine.stacked.optimizers import STACKED
 from lrbench.reproducible import threads
 from lrbench.streams import stream_seed
+from lrbench.tasks.nested import sent
 from lrbench.tasks.task import EVALUATION_BATCH
 
 if TYPE_CHECKING:
@@ -145,13 +146,13 @@ class Stack:
         """Yield the sample indices [K, B] of each iteration, on the data's device."""
         places = list(zip(seeds, steps, strict=True))
         drawn = {place: batch_indices(self.task, *place, place[1] + iterations) for place in dict.fromkeys(places)}
-        yield from _sent(torch.stack([drawn[place] for place in places], 1), self.task.device)
+        yield from sent(torch.stack([drawn[place] for place in places], 1), self.task.device)
 
     def _rates(self, lrs: NDArray[np.float64]) -> list[tuple[Tensor, ...]]:
         """Return the numbers that the optimizer needs of the learning rates, each [K, 1] an iteration."""
         updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(self.updates)
         rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
-        return [_sent(rate.float(), self.task.device).unbind(0) for rate in rates]
+        return [sent(rate.float(), self.task.device).unbind(0) for rate in rates]
 
     def _predictions(self, live: LaneTensors, split: Split) -> list[Predictions]:
         """Return each lane's predictions on a split.
@@ -192,10 +193,3 @@ def _laid_out(tensor: Tensor) -> Tensor:
 def _by_name(names: Iterable[str], kept: Mapping[int, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return an optimizer's state by the name of the parameter."""
     return {name: kept[index] for index, name in enumerate(names) if index in kept}
-
-
-def _sent(table: Tensor, device: torch.device) -> Tensor:
-    """Send a table to the device, without waiting for it."""
-    if device.type == "cuda":
-        table = table.pin_memory()
-    return table.to(device, non_blocking=True)
