@@ -211,6 +211,11 @@ class Linear(Layer):
 class Conv(Layer):
     """nn.Conv1d or nn.Conv2d on [K, C, (H,) W, B], as a matrix product with the patches under the kernel.
 
+    On a CPU two-dimensional convolutions gain nothing from it, nor from grouped ones. LeNet's second, one by one in
+    channels-last order, runs at 65 GFLOP/s on a core whose batched matrix products reach 77: at most 1.2 times faster
+    is possible. The patches are 25 times the input, and copying them halves the speed; one grouped convolution of all
+    lanes runs at 0.85 of it, or 0.98 in channels-last order. The guide has the measurement.
+
     `padding` is (left, right) or (left, right, top, bottom); the other lengths have one number a side of the image.
     """
 
