@@ -26,6 +26,9 @@ MOST_DROPS = 64
 """The most drops of a staircase."""
 
 
+HIGHEST = 1e100
+"""The highest learning rate whose square can be counted with."""
+
 FEWEST = 5
 """The fewest changes of the LR by which a function with a length is known."""
 
@@ -49,14 +52,14 @@ def recognize(steps: ArrayLike, rates: ArrayLike) -> Policy:
         The policy, bound; where no function fits, a table of the LRs, with straight lines between them.
 
     Raises:
-        PolicyError: the steps do not increase from at least 0, or an LR is no finite number of at least 0.
+        PolicyError: the steps do not increase from at least 0, or an LR is no number from 0 to 1e100.
     """
     t, y = np.asarray(steps), np.asarray(rates, dtype=np.float64)
     is_list = t.ndim == 1 and t.shape == y.shape and t.size > 0 and t.dtype.kind in "iu"
     if not is_list or t[0] < 0 or (np.diff(t) < 1).any():
         raise PolicyError("recognize needs as many LRs as steps, which are whole numbers that increase from at least 0")
-    if not (np.isfinite(y) & (y >= 0)).all():
-        raise PolicyError("recognize needs learning rates that are finite numbers of at least 0")
+    if not ((y >= 0) & (y <= HIGHEST)).all():
+        raise PolicyError(f"recognize needs learning rates that are numbers from 0 to {HIGHEST:g}")
     t = t.astype(np.int64)
     found = _recognized(t, y)
     if found is None and t[-1] >= MOST_LRS:
