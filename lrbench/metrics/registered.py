@@ -21,6 +21,11 @@ def _of_test(name: str) -> Callable[[RunEnd], float | None]:
     return lambda end: None if end.test is None else getattr(end.test, name)
 
 
+def tokens_per_second(tokens: float | None, seconds: float | None) -> float | None:
+    """Divide the tokens of a run by its seconds; None where one is not known."""
+    return tokens / seconds if tokens and seconds else None
+
+
 SHIPPED = (
     MetricDeclaration(
         "val_loss",
@@ -275,6 +280,63 @@ SHIPPED = (
         margin=OF_COST,
         margin_of="best",
         is_exact=True,
+    ),
+    MetricDeclaration(
+        "above_floor",
+        "above floor",
+        "validation loss minus the entropy of a generated language, in nats a token",
+        digits=4,
+        better="lower",
+        margin=0.005,
+        column="ranking",
+        dispensable=5,
+    ),
+    MetricDeclaration(
+        "floor",
+        "floor",
+        "the entropy of a generated language in nats a token, the lowest loss that any model can expect",
+        digits=4,
+        better=None,
+        is_goal=False,
+    ),
+    MetricDeclaration(
+        "bits_per_byte",
+        "bits/byte",
+        "validation loss in bits for each byte of the text",
+        better="lower",
+        bounds=POSITIVE,
+        margin=0.01,
+        column="page",
+    ),
+    MetricDeclaration(
+        "perplexity",
+        "perplexity",
+        "the exponential of the validation loss: as many equally probable tokens are as hard to predict",
+        better="lower",
+        bounds=(1.0, None),
+        column="page",
+    ),
+    MetricDeclaration(
+        "tokens",
+        "tokens",
+        "tokens of a text that a run is trained on, one that it sees again counted again",
+        digits=-3,
+        better="lower",
+        bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
+        is_exact=True,
+    ),
+    MetricDeclaration(
+        "tokens_per_second",
+        "tokens/s",
+        "tokens of a run over the wall time of its training; comparable only on the same machine under the same load",
+        digits=0,
+        bounds=POSITIVE,
+        margin=OF_COST,
+        margin_of="best",
+        of_run=lambda run: tokens_per_second(run.final.get("tokens"), run.seconds),
+        column="page",
     ),
     MetricDeclaration(
         "divergence_rate",

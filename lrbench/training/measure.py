@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 
+LARGEST_LOSS = 700.0
+"""The largest loss in nats whose perplexity is a float."""
+
+
 def score(task: Task, evaluation: Evaluation) -> Score:
     """Return the losses and objectives of an evaluation; those on the test split are nan before the end of a run."""
     return Score(
@@ -57,7 +61,21 @@ def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
     classes = task.data.num_classes is not None
     val, test = (_classified(split) if classes else None for split in (evaluation.val, evaluation.test))
     train_loss = None if evaluation.train is None else evaluation.train.loss
-    return metrics_of_end(RunEnd(train_loss, evaluation.val.loss, evaluation.test.loss, val, test))
+    end = RunEnd(train_loss, evaluation.val.loss, evaluation.test.loss, val, test)
+    return metrics_of_end(end) | _of_text(task, evaluation.val.loss)
+
+
+def _of_text(task: Task, loss: float) -> dict[str, float]:
+    """Return what a run on a text has beside its validation loss, in nats a token, by name."""
+    language, tokens = task.data.language, task.tokens_per_step
+    if language is None or tokens is None:
+        return {}
+    known = {"perplexity": math.exp(min(loss, LARGEST_LOSS)), "tokens": float(tokens * task.steps)}
+    if language.bytes_per_token is not None:
+        known["bits_per_byte"] = loss / math.log(2) / language.bytes_per_token
+    if language.entropy is not None:
+        known |= {"floor": language.entropy, "above_floor": loss - language.entropy}
+    return known
 
 
 def metrics_of_end(end: RunEnd) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """From predictions to numbers."""
 
+import math
 import random
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine import Predictions
+import lrbench
+from lrbench.engine import Predictions, advance, begin
 from lrbench.tasks import Data, Metric, Task
-from lrbench.training.measure import objective
+from lrbench.training.measure import final, objective
 
 
 def bootstrapped(outputs: Tensor, targets: Tensor) -> float:
@@ -45,3 +49,46 @@ def test_a_metric_that_draws_gives_one_number_and_leaves_the_callers_generators(
     assert generators() == before
     random.seed(1)
     assert objective(task, predictions) == first
+
+
+LANGUAGE = {"kind": "grammar", "symbols": 4, "rules": 2, "depth": 3, "train": 400, "validation": 100, "test": 100}
+TINY = {"base": "grammar-gpt", "model": {"layers": 1, "heads": 2, "width": 16}, "dataset": LANGUAGE, "steps": 20}
+
+
+def test_a_run_on_a_language_is_measured_from_its_entropy() -> None:
+    task = lrbench.load_task(TINY)
+    assert task.data.language is not None
+
+    _, seen = advance(task, begin(task, 0), np.full(20, 0.01))
+    found, loss = final(task, seen[-1]), seen[-1].val.loss
+
+    assert found["perplexity"] == pytest.approx(math.exp(loss))
+    assert found["floor"] == pytest.approx((math.log(4) + 7 * math.log(2)) / 8)
+    assert found["above_floor"] == pytest.approx(loss - found["floor"])
+    assert 0 < found["above_floor"] < task.chance - found["floor"]
+    assert found["tokens"] == 20 * 32 * 8
+    assert "bits_per_byte" not in found
+
+
+def test_bits_per_byte_are_those_of_the_text_whatever_its_tokens(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("äöüß " * 900)
+    dataset = {"kind": "text", "path": str(tmp_path / "text"), "context": 16}
+
+    def bits(tokens: str) -> float:
+        task = lrbench.load_task({**TINY, "dataset": {**dataset, "tokens": tokens}})
+        _, seen = advance(task, begin(task, 0), np.full(20, 0.0))
+        return float(final(task, seen[-1])["bits_per_byte"])
+
+    # Untrained, every token is as probable: 8 bits for a byte, and log2(5) bits for 9/5 bytes.
+    assert bits("bytes") == pytest.approx(8, abs=0.05)
+    assert bits("characters") == pytest.approx(math.log2(5) / (9 / 5), abs=0.05)
+
+
+def test_a_language_model_whose_losses_stay_over_twice_the_first_has_diverged() -> None:
+    task = lrbench.load_task(TINY)
+
+    state, _ = advance(task, begin(task, 0), np.full(20, 10.0))
+    learning, _ = advance(task, begin(task, 0), np.full(20, 0.01))
+
+    assert state.diverged_at is not None
+    assert learning.diverged_at is None

@@ -1,9 +1,11 @@
 """The registered tasks carry the settings of their sources, and are listed without any data."""
 
+import math
+
 import pytest
 
 from lrbench.errors import TaskError
-from lrbench.tasks import SGD, Adam, Choice, load_task, settings_from_dict
+from lrbench.tasks import SGD, Adam, AdamW, Choice, load_task, settings_from_dict
 from lrbench.tasks.registry import datasets, models, tasks
 
 TASKS = [
@@ -16,6 +18,8 @@ TASKS = [
     "cifar100-resnet18",
     "cifar100-vgg16",
     "cifar100-googlenet",
+    "grammar-gpt",
+    "text-gpt",
 ]
 
 
@@ -54,6 +58,29 @@ def test_an_embedded_task_loads_offline(name: str) -> None:
     task = load_task(name)
     assert (len(task.data.train), len(task.data.val), len(task.data.test)) == (4000, 8000, 8000)
     assert task.steps == 20 * task.eval_every
+
+
+def test_the_language_of_known_entropy_loads_offline_and_is_seen_once() -> None:
+    task = load_task("grammar-gpt")
+
+    assert task.data.language is not None
+    assert task.data.language.entropy == pytest.approx((math.log(16) + 31 * math.log(4)) / 32)
+    assert task.chance == pytest.approx(math.log(16), abs=0.1)
+    assert 4 * task.steps < task.steps_per_epoch
+    assert (task.tokens_per_step, task.parameters) == (32 * 32, 103_232)
+
+
+def test_the_gpts_are_trained_as_nanogpt_is_with_weight_decay_on_matrices_only() -> None:
+    task = load_task("grammar-gpt", dataset={"train": 100, "validation": 50, "test": 50})
+    weights = dict(task.network().named_parameters())
+    decays = {
+        weight.ndim: group["weight_decay"]
+        for group in task.new_optimizer(task.network(), weights).param_groups
+        for weight in group["params"]
+    }
+
+    assert decays == {1: 0.0, 2: 0.1}
+    assert (task.optimizer, task.clip_norm) == (AdamW(beta2=0.95, weight_decay=0.1), 1.0)
 
 
 def test_loading_a_task_twice_gives_the_same_key() -> None:

@@ -92,7 +92,7 @@ def grammar(
     rules: int = 4,
     branching: int = 2,
     depth: int = 5,
-    train: int = 100_000,
+    train: int = 128_000,
     validation: int = 1000,
     test: int = 1000,
     seed: int = 0,
