@@ -72,13 +72,14 @@ def read(
         return runs_of(_logs(path, pattern), str(path), columns, metric)
     if path.is_dir() or EVENTS in path.name:
         files = _files(path) if path.is_dir() else [path]
-        if events := [file for file in files if EVENTS in file.name]:
-            folder = path if path.is_dir() else path.parent
-            return runs_of(tensorboard_table(folder, events, naming), str(path), columns, metric)
         if any(file.name == ALGOPERF for file in files):
             from lrbench.imports.algoperf import algoperf_runs
 
             return algoperf_runs(path, [file for file in files if file.name == ALGOPERF])
+        events = [file for file in files if EVENTS in file.name]
+        if len(events) > sum(_suffix(file) in TABLES for file in files):
+            folder = path if path.is_dir() else path.parent
+            return runs_of(tensorboard_table(folder, events, naming), str(path), columns, metric)
         return runs_of(_folder(path, files), str(path), columns, metric)
     frame = read_table(path)
     if (metrics := wandb_metrics(frame)) and not any(metric in (wide or "") for metric in metrics):

@@ -139,6 +139,7 @@ def test_the_best_trial_of_a_study_of_algoperf_counts(tmp_path: Path) -> None:
                 bleu = 30 + add + 0.01 * study - trial
                 content = f"global_step,validation/bleu,validation/loss\n100,1.0,4\n200,{bleu},3\n"
                 put(place / "eval_measurements.csv", content)
+    put(tmp_path / "logs" / "mine" / "events.out.tfevents.1", "beside them, as in AlgoPerf's own logs")
     (task,) = judge(tmp_path / "logs").tasks
     assert (task.task, task.metric, task.paired) == ("wmt", "bleu", False)
     assert [(policy.name, policy.n, policy.verdict.label) for policy in task.policies] == [
