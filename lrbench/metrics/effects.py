@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import METRICS
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import FloatArray, Interval, holm, paired_interval
-from lrbench.metrics.verdict import p_of_pairs
+from lrbench.metrics.verdict import ScoresAtLooks
 
 EffectVerdict = Literal["helps", "hurts", "undecided"]
 
@@ -88,9 +87,8 @@ def judge_effects(gains: FloatArray, done: NDArray[np.int64], looks: Looks, alph
         done: [policies, 2], how many of the first seeds each has.
         alpha: the error rate over the policies of one modifier.
     """
-    taken = max(looks.done(int(done.max(initial=0))), 1)
-    *_, p = islice(p_of_pairs(gains, done, 0.0, looks), taken)
-    helps, hurts = holm(np.concatenate([p.beyond[:, 1, 0], p.beyond[:, 0, 1]])).reshape(2, -1) <= alpha
+    *_, p = ScoresAtLooks(gains, done, looks).p_beyond(0.0)
+    helps, hurts = holm(np.concatenate([p[:, 1, 0], p[:, 0, 1]])).reshape(2, -1) <= alpha
     return [
         "helps" if better else "hurts" if worse else "undecided" for better, worse in zip(helps, hurts, strict=True)
     ]

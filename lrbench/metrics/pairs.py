@@ -28,13 +28,18 @@ from lrbench.metrics.statistics import (
 
 FloatArray = NDArray[np.float64]
 
+Some: TypeAlias = slice | Sequence[int] | NDArray[np.int64]
+"""Some of the policies of a study."""
+
+ALL = slice(None)
+
 SAME_SCORE = 1e-6
 """Scores closer together than this fraction of the largest one differ by rounding only."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """The paired differences of k policies, as arrays [..., rows, k]; element [j, i] is about the row's j minus i."""
+    """The paired differences of policies, as arrays [..., rows, columns]; element [j, i] is about j minus i."""
 
     gap: FloatArray
     """Mean of score of j minus score of i, nan where they share no seed."""
@@ -70,7 +75,7 @@ class Pairs:
         return -t_quantile(seeds - 1, level)
 
     @classmethod
-    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Pairs":
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: Some = ALL, columns: Some = ALL) -> "Pairs":
         """Compare the policies of `scores` [..., k, seeds], where a value that is not finite is a missing run.
 
         Args:
@@ -79,7 +84,7 @@ class Pairs:
                 read to half a step each leave their difference an interval of two steps, in which it may have a
                 spread of up to one step (Popoviciu's inequality) without showing any; so no spread is taken to be
                 less than one step.
-            rows: which of the policies are compared with all of them, by default all.
+            rows, columns: which of the policies are compared with which, by default all with all.
         """
         seen = np.isfinite(scores)
         shared = seen.astype(np.float64)
@@ -88,7 +93,7 @@ class Pairs:
         rest = np.where(seen, known - means, 0.0)
 
         def over_shared_seeds(a: FloatArray, b: FloatArray) -> FloatArray:
-            product: FloatArray = a[..., rows, :] @ np.swapaxes(b, -1, -2)
+            product: FloatArray = a[..., rows, :] @ np.swapaxes(b[..., columns, :], -1, -2)
             return product
 
         n = over_shared_seeds(shared, shared)
@@ -99,7 +104,7 @@ class Pairs:
         scatter = np.maximum(squares - n * shift**2, 0.0)
         variance = np.divide(scatter, n - 1.0, out=np.full_like(n, np.nan), where=n > 1)
         return cls(
-            gap=means[..., rows, :] - np.swapaxes(means, -1, -2) + shift,
+            gap=means[..., rows, :] - np.swapaxes(means[..., columns, :], -1, -2) + shift,
             sd=np.maximum(np.sqrt(variance), resolution),
             n=n,
         )
@@ -157,7 +162,7 @@ class Unpaired(Pairs):
     interval = staticmethod(unpaired_interval)
 
     @classmethod
-    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Unpaired":
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: Some = ALL, columns: Some = ALL) -> "Unpaired":
         """Compare policies as `Pairs.of` does; the place of a score among those of its policy does not count."""
         seen = np.isfinite(scores)
         n = seen.sum(axis=-1).astype(np.float64)
@@ -167,7 +172,7 @@ class Unpaired(Pairs):
         variance = np.divide(squares, n - 1.0, out=np.full_like(n, np.nan), where=n > 1)
 
         def both(a: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return a[..., rows, None], a[..., None, :]
+            return a[..., rows, None], a[..., None, columns]
 
         (mean_j, mean_i), (var_j, var_i), (n_j, n_i) = both(means), both(variance), both(n)
         total, of_means = var_j + var_i, var_j / np.maximum(n_j, 1.0) + var_i / np.maximum(n_i, 1.0)
@@ -185,7 +190,7 @@ class Unpaired(Pairs):
 
 @dataclass(frozen=True, eq=False)
 class Signs:
-    """On which seeds each of k policies is ahead of the others, as arrays [..., rows, k] like those of `Pairs`.
+    """On which seeds policies are ahead of others, as arrays [..., rows, columns] like those of `Pairs`.
 
     Scores may be minus infinity: worse than every other one. Claims are about the majority of seeds: that i is within
     the margin of j, or j ahead by more, on more than half of them. The p-value of the sign test, the probability that a
@@ -195,7 +200,8 @@ class Signs:
 
     scores: FloatArray
     """[..., k, seeds]; nan for a missing run."""
-    rows: slice | Sequence[int]
+    rows: Some
+    columns: Some
 
     which: ClassVar[str] = " on most seeds"
     unit: ClassVar[str] = "seeds"
@@ -217,15 +223,15 @@ class Signs:
         return (2 * sign_threshold(seeds, level) / seeds - 1) * math.sqrt(seeds)
 
     @classmethod
-    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: slice | Sequence[int] = slice(None)) -> "Signs":
+    def of(cls, scores: FloatArray, resolution: float = 0.0, rows: Some = ALL, columns: Some = ALL) -> "Signs":
         """Compare policies as `Pairs.of` does; the resolution is of no use to counts."""
-        return cls(scores, rows)
+        return cls(scores, rows, columns)
 
     @property
     def n(self) -> FloatArray:
         """How many seeds they share."""
         seen = (~np.isnan(self.scores)).astype(np.float64)
-        shared: FloatArray = seen[..., self.rows, :] @ np.swapaxes(seen, -1, -2)
+        shared: FloatArray = seen[..., self.rows, :] @ np.swapaxes(seen[..., self.columns, :], -1, -2)
         return shared
 
     def effect(self, margin: float) -> FloatArray:
@@ -253,14 +259,14 @@ class Signs:
         """Return the n-th smallest gap of each pair times `sign`, inf where there are fewer than the n it needs."""
         from scipy.special import bdtrc
 
-        shared, k = self.n.astype(np.int64), self.n.shape[-1]
+        shared, others = self.n.astype(np.int64), self.scores[..., self.columns, :]
         seeds = np.arange(self.scores.shape[-1] + 1)
         tails = bdtrc(seeds - 1.0, seeds[:, None], 0.5)
         levels = np.broadcast_to(level, (*self.n.shape[:-1], 1))
         found = np.empty(self.n.shape)
-        for row, own in enumerate(np.arange(k)[self.rows]):
+        for row, own in enumerate(np.arange(self.scores.shape[-2])[self.rows]):
             with np.errstate(invalid="ignore"):
-                gaps = sign * (self.scores[..., own, None, :] - self.scores)
+                gaps = sign * (self.scores[..., own, None, :] - others)
             rising = np.sort(np.where(np.isnan(gaps), np.inf, gaps), axis=-1)
             rising = np.concatenate([rising, np.full_like(rising[..., :1], np.inf)], axis=-1)
             needed = (tails[shared[..., row, :]] > levels[..., row, :, None]).sum(axis=-1, keepdims=True)
@@ -279,7 +285,7 @@ class Signs:
         beyond, within = (np.zeros(self.n.shape) for _ in range(2))
         for scores in np.moveaxis(self.scores, -1, 0):
             with np.errstate(invalid="ignore"):
-                gap = scores[..., self.rows, None] - scores[..., None, :]
+                gap = scores[..., self.rows, None] - scores[..., None, self.columns]
             beyond += gap > limit
             within += gap <= limit
         return beyond, within

@@ -19,15 +19,15 @@ look, n, needs.
 
 import math
 from collections import deque
-from itertools import islice
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
-from lrbench.metrics.verdict import best_two, by_best, p_of_avoid, p_of_pairs
+from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test
+from lrbench.metrics.verdict import ScoresAtLooks, best_two, by_best, p_of_avoid
 
 
 def next_seeds(
@@ -66,41 +66,40 @@ def next_seeds(
     if target is None or target > last or len(compared) < 2:
         return given
     racing = np.zeros(len(table), dtype=bool)
-    racing[compared] = _in_race(table[compared], given[compared], margin, looks, last, alpha, resolution, test)
+    seen = ScoresAtLooks(table[compared], given[compared], looks, resolution, test).with_rivals()
+    racing[compared] = _in_race(seen, margin, last, alpha)
     return np.where(racing, target, given)
 
 
-def _in_race(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    margin: float,
-    looks: Looks,
-    last: int,
-    alpha: float,
-    resolution: float | None,
-    test: Test,
-) -> NDArray[np.bool_]:
-    k = len(scores)
-    taken = looks.done(int(done.max()))
-    (p,) = deque(islice(p_of_pairs(scores, done, margin, looks, resolution, test=test), taken), maxlen=1)
-    others = ~np.eye(k, dtype=bool)
-    q = by_best(p.within, others)
-    good = (q <= alpha).all(axis=0)
-    avoid = p_of_avoid(np.where(others, p.beyond, 1.0).min(axis=0)) <= alpha
-    step = resolution_of(scores) if resolution is None else resolution
-    inside: NDArray[np.bool_] = ~good & ~avoid & _has_hope(test.of(scores, step), margin, looks, last, alpha)
+def _in_race(seen: ScoresAtLooks, margin: float, last: int, alpha: float) -> NDArray[np.bool_]:
+    k, rivals, level = seen.k, seen.rivals, alpha * seen.looks.shares_by_seeds[last]
+    keeps_from_good = np.empty((k, len(np.arange(k)[rivals])), dtype=bool)
+    beyond, hope = np.empty(k), np.empty(k, dtype=bool)
+    for some, others in seen.blocks():
+        keeps_from_good[some] = by_best(_last(seen.p_within(margin, some, rivals)), others, k) > alpha
+        beyond[some] = np.where(others.T, _last(seen.p_beyond(margin, rivals, some)), 1.0).min(axis=0)
+        hope[some] = _has_hope(seen.pairs(rivals, some), others.T, k, margin, last, level)
+    good, avoid = np.zeros(k, dtype=bool), p_of_avoid(beyond) <= alpha
+    good[rivals] = ~keeps_from_good.any(axis=0)
+    inside: NDArray[np.bool_] = ~good & ~avoid & hope
     if inside.any():
-        inside |= (q[:, inside] > alpha).any(axis=1) & ~avoid
-        inside[best_two(test.centers(scores), np.full(k, True))[0]] = True
+        inside |= keeps_from_good[:, inside[rivals]].any(axis=1) & ~avoid
+        inside[best_two(seen.test.centers(seen.scores), np.full(k, True))[0]] = True
     return inside
 
 
-def _has_hope(pairs: Pairs | Signs, margin: float, looks: Looks, last: int, alpha: float) -> NDArray[np.bool_]:
-    k = len(pairs.n)
-    effect = np.where(np.isfinite(found := pairs.effect(margin)) & ~np.eye(k, dtype=bool), found, -np.inf)
+def _last(p_values: Iterable[FloatArray]) -> FloatArray:
+    (p,) = deque(p_values, maxlen=1)
+    return p
+
+
+def _has_hope(
+    pairs: Pairs | Signs, others: NDArray[np.bool_], k: int, margin: float, last: int, level: float
+) -> NDArray[np.bool_]:
+    """Return which columns of some pairs of k policies have hope at the last look with its level."""
+    effect = np.where(np.isfinite(found := pairs.effect(margin)) & others, found, -np.inf)
     nearest = effect.argmax(axis=0)
-    e, shared = effect.max(axis=0), pairs.n[nearest, np.arange(k)]
-    level = alpha * looks.shares_by_seeds[last]
+    e, shared = effect.max(axis=0), pairs.n[nearest, np.arange(len(nearest))]
     to_avoid, to_accept = (pairs.threshold(last, level / tests) for tests in (k * (k - 1), k - 1))
     error = 1 / np.sqrt(np.maximum(shared, 1.0))
     threshold = np.where(e > error, to_avoid, to_accept)

@@ -163,18 +163,21 @@ def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval
     return Interval(mean=fraction, low=low, high=high, n=n, sd=math.sqrt(n * fraction * (1 - fraction) / (n - 1)))
 
 
-def holm(p: ArrayLike) -> FloatArray:
+def holm(p: ArrayLike, of: int | None = None) -> FloatArray:
     """Adjust p-values by Holm's (1979) step-down procedure along the last axis, for any dependence between them.
 
     Rejecting every hypothesis whose adjusted p-value is at most alpha makes a false rejection with probability at most
     alpha, however many of the hypotheses are true.
+
+    Args:
+        of: the number of hypotheses, by default that of the p-values; those without one are never rejected.
 
     >>> holm([0.01, 0.03])
     array([0.02, 0.03])
     """
     raw = np.asarray(p, dtype=np.float64)
     order = np.argsort(raw, axis=-1)
-    left = np.arange(raw.shape[-1], 0, -1)
+    left = (raw.shape[-1] if of is None else of) - np.arange(raw.shape[-1])
     stepped = np.maximum.accumulate(np.take_along_axis(raw, order, axis=-1) * left, axis=-1)
     adjusted = np.empty_like(raw)
     np.put_along_axis(adjusted, order, np.minimum(stepped, 1.0), axis=-1)

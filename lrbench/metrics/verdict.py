@@ -51,6 +51,10 @@ Each p-value of a pair is divided by the share of its look, and the smallest so 
 the procedures above take p-values of pairs and no more. A claim once made is final, whatever later looks say, but for
 policies that diverge later: they leave the comparison, and with them what rested on them.
 
+**Many policies.** Of more than `MOST_RIVALS` policies only the *rivals*, those of the highest means at a look, can
+condemn others or be good: the p-values of all other claims are 1. No p-value is less than it was, so that the error
+rates hold, and time and memory are linear in the policies. What is lost is the `good` of policies behind so many.
+
 **Other margins.** What is not good at d is good at a wider margin, and what is not avoid at d may be avoid at a
 narrower one. With D_i = m_b - m_i the verdicts come with two more claims,
 
@@ -69,7 +73,7 @@ v_i, with the close policies in place of T, and those that Holm's procedure over
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -80,13 +84,16 @@ from lrbench.errors import StudyError
 from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import MOST_SEEDS, PLANNED_POWER, Looks
-from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, resolution_of
+from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Signs, Some, Test, resolution_of
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, holm, seeds_to_decide
 
 Label = Literal["good", "avoid", "undecided"]
 
 ROWS_AT_ONCE = 1024
-"""Of the matrix of all pairs of policies no more rows than these are in memory."""
+"""Of the matrix of policies and rivals no more rows than these are in memory."""
+
+MOST_RIVALS = 512
+"""Of more policies than these, those with the highest means are compared with all, and the others with those alone."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,83 @@ class _Terms:
         return None if plan is None else max(plan, done + 1)
 
 
+@dataclass(frozen=True)
+class ScoresAtLooks:
+    """Scores that are judged, and how.
+
+    Attributes:
+        scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.
+        done: [..., k], how many of the first seeds each policy has.
+        looks, resolution, test: as for `judge`.
+        rivals: the policies that can be good and condemn others, by default all.
+    """
+
+    scores: FloatArray
+    done: NDArray[np.int64]
+    looks: Looks
+    resolution: float | None = None
+    test: Test = Pairs
+    rivals: Some = field(default_factory=lambda: ALL)
+
+    @property
+    def k(self) -> int:
+        return int(self.scores.shape[-2])
+
+    @property
+    def taken(self) -> int:
+        """How many looks some policy has reached, at least one."""
+        return max(self.looks.done(int(self.done.max(initial=0))), 1)
+
+    def with_rivals(self) -> "ScoresAtLooks":
+        """Choose the rivals of one study: all policies, or those of the highest means at some look.
+
+        What was a rival at an early look stays one, so that claims are final.
+        """
+        if self.k <= MOST_RIVALS:
+            return self
+        found = np.zeros(self.k, dtype=bool)
+        for seeds in self.looks.seeds[: self.taken]:
+            centers = np.where(self.done >= seeds, self.test.centers(self.scores[:, :seeds]), np.nan)
+            found[np.argsort(-centers, kind="stable")[:MOST_RIVALS]] = True
+        return replace(self, rivals=np.flatnonzero(found))
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+        """Yield blocks of the rows of the matrix of policies and rivals, and where two are not the same policy."""
+        policies = np.arange(self.k)
+        for first in range(0, self.k, ROWS_AT_ONCE):
+            some = slice(first, min(first + ROWS_AT_ONCE, self.k))
+            yield some, policies[some, None] != policies[self.rivals]
+
+    def pairs(self, rows: Some, columns: Some) -> Pairs | Signs:
+        """Compare policies by all scores."""
+        step = resolution_of(self.scores) if self.resolution is None else self.resolution
+        return self.test.of(self.scores, step, rows, columns)
+
+    def pairs_at_looks(self, rows: Some, columns: Some) -> Iterator[tuple[Pairs | Signs, NDArray[np.bool_], float]]:
+        """Yield the pairs at each look that was taken, which of them have reached it, and its share of errors."""
+        for seeds, share in islice(self.looks.shares_by_seeds.items(), self.taken):
+            there = self.done >= seeds
+            pairs = replace(self, scores=self.scores[..., :seeds]).pairs(rows, columns)
+            yield pairs, there[..., rows, None] & there[..., None, columns], share
+
+    def p_within(self, margin: float, rows: Some = ALL, columns: Some = ALL) -> Iterator[FloatArray]:
+        """Yield the p-values against "j is better than i by at least the margin" after each look, [..., rows, columns].
+
+        They hold at any time: the smallest p / share so far.
+        """
+        yield from self._p(lambda pairs: pairs.p_within(margin), rows, columns)
+
+    def p_beyond(self, margin: float, rows: Some = ALL, columns: Some = ALL) -> Iterator[FloatArray]:
+        """Yield the p-values against "j is better than i by at most the margin", as `p_within` does."""
+        yield from self._p(lambda pairs: pairs.p_beyond(margin), rows, columns)
+
+    def _p(self, p_of: Callable[[Pairs | Signs], FloatArray], rows: Some, columns: Some) -> Iterator[FloatArray]:
+        p: FloatArray = np.ones(())
+        for pairs, both, share in self.pairs_at_looks(rows, columns):
+            p = np.minimum(p, np.where(both, p_of(pairs) / share, 1.0))
+            yield p
+
+
 def familywise_p(
     scores: FloatArray,
     done: NDArray[np.int64],
@@ -241,14 +325,13 @@ def familywise_p(
     """Return the familywise p-values (p_good, p_avoid) after each look that a policy has reached; see the module.
 
     Args:
-        scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.
-        done: [..., k], how many of the first seeds each policy has.
-        margin, resolution, looks, test: as for `judge`.
+        scores, done, looks, resolution, test: as for `ScoresAtLooks`.
+        margin: as for `judge`.
 
     Returns:
         Each [looks, ..., k], never rising from one look to the next.
     """
-    return _p_and_left(scores, done, margin, looks, 1.0, resolution, test)[:2]
+    return _p_and_left(ScoresAtLooks(scores, done, looks, resolution, test), margin, 1.0)[:2]
 
 
 class Familywise(NamedTuple):
@@ -262,101 +345,39 @@ class Familywise(NamedTuple):
     """The largest margin at which a policy is avoid, up to the study's; negative where there is none."""
 
 
-def familywise(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    margin: float,
-    looks: Looks,
-    alpha: float,
-    resolution: float | None = None,
-    test: Test = Pairs,
-) -> Familywise:
+def familywise(seen: ScoresAtLooks, margin: float, alpha: float) -> Familywise:
     """Return `familywise_p`, and the margins at which each policy would be good and avoid; see the module."""
-    k = scores.shape[-2]
-    p_good, p_avoid, left_by_best = _p_and_left(scores, done, margin, looks, alpha, resolution, test)
+    p_good, p_avoid, left_by_best = _p_and_left(seen, margin, alpha)
     left = (p_avoid[-1] > alpha).sum(axis=-1)[..., None, None]
-    within, beyond = np.full(done.shape, margin), np.full(done.shape, -np.inf)
-    for rows, others in _blocks(k):
-        to_accept = alpha / np.maximum(left_by_best[..., rows, None], 1)
-        to_avoid = alpha / ((k - 1) * np.maximum(left, 1))
-        good, avoid = np.full(others.shape, np.inf), np.full(others.shape, -np.inf)
-        for pairs, both, share in islice(_pairs_at_looks(scores, done, looks, resolution, rows, test), len(p_good)):
+    to_avoid = alpha / ((seen.k - 1) * np.maximum(left, 1))
+    within, beyond = np.full(seen.done.shape, np.inf), np.empty(seen.done.shape)
+    within[..., seen.rivals] = margin
+    for some, others in seen.blocks():
+        to_accept = alpha / np.maximum(left_by_best[..., some, None], 1)
+        good, avoid = np.full(others.shape, np.inf), np.full(others.T.shape, -np.inf)
+        for pairs, both, share in seen.pairs_at_looks(some, seen.rivals):
             good = np.minimum(good, np.where(both, pairs.within(to_accept * share), np.inf))
+        for pairs, both, share in seen.pairs_at_looks(seen.rivals, some):
             avoid = np.maximum(avoid, np.where(both, pairs.beyond(to_avoid * share), -np.inf))
-        within = np.maximum(within, np.where(others, good, -np.inf).max(axis=-2))
-        beyond = np.maximum(beyond, np.where(others, avoid, -np.inf).max(axis=-2))
+        widest = np.where(others, good, -np.inf).max(axis=-2)
+        within[..., seen.rivals] = np.maximum(within[..., seen.rivals], widest)
+        beyond[..., some] = np.where(others.T, avoid, -np.inf).max(axis=-2)
     return Familywise(p_good, p_avoid, within, np.minimum(beyond, margin))
 
 
-def _p_and_left(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    margin: float,
-    looks: Looks,
-    alpha: float,
-    resolution: float | None,
-    test: Test,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _p_and_left(seen: ScoresAtLooks, margin: float, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return `familywise_p`, and how many policies Holm's procedure leaves for each possible best one, [..., k]."""
-    taken = max(looks.done(int(done.max(initial=0))), 1)
-    p_good, beyond = np.zeros((taken, *done.shape)), np.ones((taken, *done.shape))
-    left = np.zeros(done.shape)
-    for rows, others in _blocks(scores.shape[-2]):
-        for look, p in enumerate(islice(p_of_pairs(scores, done, margin, looks, resolution, rows, test), taken)):
-            q = by_best(p.within, others)
-            p_good[look] = np.maximum(p_good[look], q.max(axis=-2))
-            beyond[look] = np.minimum(beyond[look], np.where(others, p.beyond, 1.0).min(axis=-2))
-            left[..., rows] = (q > alpha).sum(axis=-1)
+    p_good, beyond = (np.ones((seen.taken, *seen.done.shape)) for _ in range(2))
+    p_good[..., seen.rivals] = 0.0
+    left = np.empty(seen.done.shape)
+    for some, others in seen.blocks():
+        p_values = zip(seen.p_within(margin, some, seen.rivals), seen.p_beyond(margin, seen.rivals, some), strict=True)
+        for look, (within_p, beyond_p) in enumerate(p_values):
+            q = by_best(within_p, others, seen.k)
+            p_good[look][..., seen.rivals] = np.maximum(p_good[look][..., seen.rivals], q.max(axis=-2))
+            beyond[look][..., some] = np.where(others.T, beyond_p, 1.0).min(axis=-2)
+            left[..., some] = seen.k - 1 - ((q <= alpha) & others).sum(axis=-1)
     return p_good, p_of_avoid(beyond), left
-
-
-def _blocks(k: int) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
-    """Yield blocks of the rows of a matrix of all pairs, and where a block is off the diagonal."""
-    for first in range(0, k, ROWS_AT_ONCE):
-        rows = min(ROWS_AT_ONCE, k - first)
-        yield slice(first, first + rows), ~np.eye(rows, k, first, dtype=bool)
-
-
-class PairwiseP(NamedTuple):
-    """P-values of pairs, each [..., rows, k]: element [j, i] is about the row's j and policy i."""
-
-    within: FloatArray
-    """Against "j is better than i by at least the margin"."""
-    beyond: FloatArray
-    """Against "j is better than i by at most the margin"."""
-
-
-def p_of_pairs(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    margin: float,
-    looks: Looks,
-    resolution: float | None = None,
-    rows: slice = slice(None),
-    test: Test = Pairs,
-) -> Iterator[PairwiseP]:
-    """Yield the p-values of pairs after each look, which hold at any time: the smallest p / share so far."""
-    within = beyond = np.ones(())
-    for pairs, both, share in _pairs_at_looks(scores, done, looks, resolution, rows, test):
-        within = np.minimum(within, np.where(both, pairs.p_within(margin) / share, 1.0))
-        beyond = np.minimum(beyond, np.where(both, pairs.p_beyond(margin) / share, 1.0))
-        yield PairwiseP(within, beyond)
-
-
-def _pairs_at_looks(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    looks: Looks,
-    resolution: float | None,
-    rows: slice,
-    test: Test,
-) -> Iterator[tuple[Pairs | Signs, NDArray[np.bool_], float]]:
-    """Yield the pairs at each look, which of them have reached it, and its share of the error rate."""
-    for seeds, share in looks.shares_by_seeds.items():
-        seen = scores[..., :seeds]
-        pairs = test.of(seen, resolution_of(seen) if resolution is None else resolution, rows)
-        there = done >= seeds
-        yield pairs, there[..., rows, None] & there[..., None, :], share
 
 
 def p_of_avoid(beyond: FloatArray) -> FloatArray:
@@ -364,29 +385,25 @@ def p_of_avoid(beyond: FloatArray) -> FloatArray:
     return holm(np.minimum((beyond.shape[-1] - 1) * beyond, 1.0))
 
 
-def by_best(within: FloatArray, others: NDArray[np.bool_]) -> FloatArray:
-    """Return q_c(i) for each row c and policy i, [..., rows, k], 0 for c itself; `others` is where i is not c."""
-    *lead, rows, k = within.shape
-    adjusted = np.zeros_like(within)
-    adjusted[..., others] = holm(within[..., others].reshape(*lead, rows, k - 1)).reshape(*lead, rows * (k - 1))
-    return adjusted
+def by_best(within: FloatArray, others: NDArray[np.bool_], k: int) -> FloatArray:
+    """Return q_c(i) of k policies for each row c and column i of `within`, 0 for c itself, where `others` is False."""
+    last = np.where(others, within, 2.0)  # more than any p-value, so that it does not count among the k - 1
+    return np.where(others, holm(last, k - 1), 0.0)
 
 
 def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[Verdict]:
     """Judge policies that never diverged, each with at least two runs."""
     k, first_look, test = len(scores), terms.looks.seeds[0], terms.test
-    p_good, p_avoid, within, beyond = familywise(
-        scores, done, terms.margin, terms.looks, terms.alpha, terms.resolution, test
-    )
+    seen = ScoresAtLooks(scores, done, terms.looks, terms.resolution, test).with_rivals()
+    p_good, p_avoid, within, beyond = familywise(seen, terms.margin, terms.alpha)
     good, avoid = ((p <= terms.alpha).sum(axis=0) for p in (p_good, p_avoid))  # for how many looks each claim has stood
-    step = resolution_of(scores) if terms.resolution is None else terms.resolution
-    nearest_to_beating_it = np.full(k, -np.inf)
-    for first in range(0, k, ROWS_AT_ONCE):
-        effect = test.of(scores, step, slice(first, first + ROWS_AT_ONCE)).effect(terms.margin)
-        np.fill_diagonal(effect[:, first:], -np.inf)
-        nearest_to_beating_it = np.maximum(nearest_to_beating_it, effect.max(axis=0))
+    nearest_to_beating_it = np.full(k, np.inf)
+    nearest_to_beating_it[seen.rivals] = -np.inf
+    for some, others in seen.blocks():
+        effect = np.where(others, seen.pairs(some, seen.rivals).effect(terms.margin), -np.inf)
+        nearest_to_beating_it[seen.rivals] = np.maximum(nearest_to_beating_it[seen.rivals], effect.max(axis=0))
     best, second = best_two(test.centers(scores), np.full(k, True))
-    behind_best, behind_second = test.of(scores, step, [best, second]).effect(terms.margin)
+    behind_best, behind_second = seen.pairs([best, second], ALL).effect(terms.margin)
 
     def claim(i: int) -> Verdict:
         accepted, avoided = float(p_good[-1, i]), float(p_avoid[-1, i])

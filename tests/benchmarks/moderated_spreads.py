@@ -41,7 +41,7 @@ def claims(scores: FloatArray, margin: float, rule: str) -> FloatArray:
     spread = np.sqrt(np.where(below, moderated, variance) + ~others)
     t = (pairs.gap - margin) / spread * math.sqrt(n)
     within, beyond = (stdtr(np.where(below, degrees, 0.0) + own, side) for side in (t, -t))
-    return np.stack([by_best(within, others).max(axis=-2), p_of_avoid(np.where(others, beyond, 1.0).min(axis=-2))])
+    return np.stack([by_best(within, others, k).max(axis=-2), p_of_avoid(np.where(others, beyond, 1.0).min(axis=-2))])
 
 
 def fitted(variances: FloatArray, own: float) -> tuple[FloatArray, FloatArray]:

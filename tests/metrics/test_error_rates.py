@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Signs
-from lrbench.metrics.verdict import familywise, familywise_p, judge
+from lrbench.metrics.verdict import ScoresAtLooks, familywise, familywise_p, judge
 from tests.arrivals import ARRIVALS, arrivals
 
 FloatArray = NDArray[np.float64]
@@ -101,7 +101,8 @@ LADDERS = {f"a ladder of steps of {step}": Truth(np.arange(0.0, POLICIES) * step
 
 def wrong_at_some_margin(scores: FloatArray, truth: Truth, looks: Looks) -> tuple[float, float]:
     """Return the shares of studies where a verdict `good` or a `within`, and an `avoid` or a `beyond`, is wrong."""
-    found = familywise(scores, np.full(scores.shape[:-1], scores.shape[-1]), truth.margin, looks, ALPHA, 0.0)
+    done = np.full(scores.shape[:-1], scores.shape[-1])
+    found = familywise(ScoresAtLooks(scores, done, looks, 0.0), truth.margin, ALPHA)
     good = (found.p_good[-1] <= ALPHA) & truth.not_close
     avoid = (found.p_avoid[-1] <= ALPHA) & truth.close
     too_narrow, too_wide = found.within < truth.gaps - ROUNDING, found.beyond >= truth.gaps - ROUNDING

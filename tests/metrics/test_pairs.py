@@ -104,14 +104,22 @@ def test_equal_scores_show_no_resolution() -> None:
     assert resolution_of(np.array([[np.nan]])) == 0.0
 
 
-def test_some_rows_are_those_of_the_whole() -> None:
-    scores = np.random.default_rng(0).normal(size=(9, 4))
+@pytest.mark.parametrize("test", [Pairs, Unpaired, Signs])
+def test_some_rows_and_columns_are_those_of_the_whole(test: Test) -> None:
+    scores = np.random.default_rng(0).integers(0, 9, (9, 4)).astype(float)
     scores[3, 1] = np.nan
-    whole = Pairs.of(scores, 0.1)
-    for rows in (slice(3, 7), [8, 0]):
-        some = Pairs.of(scores, 0.1, rows)
-        for name in ("gap", "sd", "n"):
-            np.testing.assert_allclose(getattr(some, name), getattr(whole, name)[rows], rtol=1e-12)
+    whole = test.of(scores, 0.1)
+    for rows, columns in ((slice(3, 7), slice(None)), ([8, 0], slice(1, 5)), (slice(0, 2), [3, 7, 2])):
+        some = test.of(scores, 0.1, rows, columns)
+        for found, all_found in (
+            (some.n, whole.n),
+            (some.effect(1.0), whole.effect(1.0)),
+            (some.p_beyond(1.0), whole.p_beyond(1.0)),
+            (some.p_within(1.0), whole.p_within(1.0)),
+            (some.beyond(0.3), whole.beyond(0.3)),
+            (some.within(0.3), whole.within(0.3)),
+        ):
+            np.testing.assert_allclose(found, all_found[rows][:, columns], rtol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 100])
@@ -143,13 +151,6 @@ def test_signs_count_the_seeds_beyond_the_margin_and_within_it() -> None:
     assert signs.p_beyond(2.0)[0, 1] == pytest.approx(binomtest(2, 4, alternative="greater").pvalue)
     assert signs.p_within(2.0)[0, 1] == pytest.approx(binomtest(1, 4, alternative="greater").pvalue)
     assert signs.p_within(2.0)[1, 0] == pytest.approx(binomtest(3, 4, alternative="greater").pvalue)
-
-
-def test_some_rows_of_signs_are_those_of_the_whole() -> None:
-    gains = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(float)
-    whole, some = Signs.of(gains), Signs.of(gains, rows=slice(2, 4))
-    assert np.array_equal(some.p_beyond(1.0), whole.p_beyond(1.0)[:, 2:4])
-    assert np.array_equal(some.effect(1.0), whole.effect(1.0)[:, 2:4])
 
 
 def test_the_center_of_arrivals_is_their_median_and_of_scores_their_mean() -> None:

@@ -8,10 +8,11 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from lrbench.errors import StudyError
+from lrbench.metrics import verdict as verdicts_of
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import Pairs, Signs, Test
-from lrbench.metrics.verdict import judge
+from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Signs, Some, Test
+from lrbench.metrics.verdict import ScoresAtLooks, familywise, judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
 CLEAR = np.array([0.95 + NOISE, 0.945 - NOISE, 0.70 + NOISE[::-1]])
@@ -315,3 +316,51 @@ def test_the_margins_of_an_explanation_are_rounded_so_that_they_hold() -> None:
 def test_before_the_first_look_no_margin_is_named() -> None:
     verdicts = judge(CLEAR[:, :4], margin=0.02, looks=Looks.planned(5))
     assert [(v.within, v.beyond) for v in verdicts] == [(None, None)] * 3
+
+
+@pytest.mark.parametrize("test", [Pairs, Signs])
+def test_rivals_claim_nothing_that_all_pairs_do_not_claim(test: Test, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.normal(np.arange(30)[:, None] * -0.2, np.linspace(0.2, 1.0, 30)[:, None], (30, 20))
+    every = ScoresAtLooks(scores, np.repeat([20, 10], 15), Looks.between(5, 20), 0.0, test)
+    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 3)
+    of_all, of_some = (familywise(seen, 1.0, 0.05) for seen in (every, every.with_rivals()))
+    assert (of_some.p_good >= of_all.p_good - 1e-12).all()
+    assert (of_some.p_avoid >= of_all.p_avoid - 1e-12).all()
+    assert (of_some.within >= of_all.within - 1e-12).all()
+    assert (of_some.beyond <= of_all.beyond + 1e-12).all()
+    assert 0 < (of_some.p_avoid[-1] <= 0.05).sum() <= (of_all.p_avoid[-1] <= 0.05).sum()
+    assert np.isinf(of_some.within).sum() >= 27
+
+
+def test_a_policy_that_was_good_stays_good_when_later_looks_have_other_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 2)
+    rng = np.random.default_rng(0)
+    early, late = np.array([0.3, 0.2, 0.1, 0.0]), np.array([0.0, 0.1, 0.4, 0.5])
+    scores = np.hstack([rng.normal(means[:, None], 0.01, (4, 5)) for means in (early, late)])
+    at_five, at_ten = (judge(scores[:, :seeds], margin=1.0, looks=Looks.between(5, 10)) for seeds in (5, 10))
+    assert [verdict.label for verdict in at_five] == ["good", "good", "undecided", "undecided"]
+    assert [verdict.label for verdict in at_ten[:2]] == ["good"] * 2
+    assert max(range(4), key=lambda i: scores[i].mean()) == 3
+
+
+def test_the_pairs_that_are_compared_grow_with_the_policies_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = 0
+
+    class Counted(Pairs):
+        @classmethod
+        def of(cls, scores: FloatArray, resolution: float = 0.0, rows: Some = ALL, columns: Some = ALL) -> Pairs:
+            nonlocal compared
+            pairs = Pairs.of(scores, resolution, rows, columns)
+            compared += pairs.n.size
+            return pairs
+
+    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 20)
+    counts = []
+    for policies in (500, 1000):
+        compared = 0
+        judge(np.random.default_rng(0).normal(size=(policies, 3)), 0.1, test=Counted)
+        counts.append(compared)
+    assert counts[1] <= 2 * counts[0]

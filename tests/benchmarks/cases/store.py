@@ -105,7 +105,7 @@ def fill(store: Store, policies: int) -> None:
         val_samples=SAMPLES,
     )
     entries = tuple(PolicyRecord(name=name, policy=name) for name in names)
-    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), policies=entries, tasks=(task,))
+    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), seeds=tuple(range(SEEDS)), policies=entries, tasks=(task,))
     store.save_study("generated", record, slots)
     keys = list(runs)
     with store.lease() as lease:
