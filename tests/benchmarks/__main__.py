@@ -35,6 +35,7 @@ CASES = {
     "stacked": "K runs as one batched computation, beside the serial engine",
     "workers": "two worker processes, beside one",
     "store": "what a run costs in a store of 100,000 runs, beside one of 1,000",
+    "scale": "ranking, report and dry run of a study with 20,000 policies, beside one with 2,000",
     "startup": "how soon commands are there, beside a bare Python and `import torch`",
     GPU: "an iteration on a GPU, alone and stacked, beside hand-written loops; only where it is named",
 }

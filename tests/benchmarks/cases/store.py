@@ -81,14 +81,14 @@ def _seconds_of_writing(runs: int, place: Path) -> float:
         return timed(lambda: fill(store, runs // SEEDS))
 
 
-def fill(store: Store, policies: int) -> None:
+def fill(store: Store, policies: int, seeds: int = SEEDS) -> None:
     """Give a store the study `generated`: a twentieth of the policies within .01 of the best, the rest below it."""
     draw = np.random.default_rng(0)
     quality = 0.9 - np.abs(draw.normal(0, 0.1, policies))
-    scores = quality[:, None] + draw.normal(0, 0.01, SEEDS) + draw.normal(0, 0.01, (policies, SEEDS))
+    scores = quality[:, None] + draw.normal(0, 0.01, seeds) + draw.normal(0, 0.01, (policies, seeds))
     runs = {
         f"{policy:016x}{seed:016x}": (policy, seed, round(float(scores[policy, seed]) * SAMPLES) / SAMPLES)
-        for seed in range(SEEDS)
+        for seed in range(seeds)
         for policy in range(policies)
     }
     names = [f"FIX(k0={policy + 1}e-6)" for policy in range(policies)]
@@ -105,7 +105,7 @@ def fill(store: Store, policies: int) -> None:
         val_samples=SAMPLES,
     )
     entries = tuple(PolicyRecord(name=name, policy=name) for name in names)
-    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), seeds=tuple(range(SEEDS)), policies=entries, tasks=(task,))
+    record = StudyRecord(target=0.8, base_lr_scales=(1.0,), seeds=tuple(range(seeds)), policies=entries, tasks=(task,))
     store.save_study("generated", record, slots)
     keys = list(runs)
     with store.lease() as lease:
