@@ -258,6 +258,23 @@ def test_the_data_in_the_page_is_the_store_s(five: Frames) -> None:
     assert {key for *_, key in row["runs"]} == set(five.runs.loc[five.runs["name"] == "falling", "run"])
 
 
+def test_the_curves_of_losses_have_the_training_loss_of_the_same_evaluations(five: Frames) -> None:
+    curve = data_of(report_page(five))["tasks"][0]["curves"][0]
+    falling = five.curves[five.curves["label"] == curve["name"]]
+    means = falling.groupby("step")[["val_loss", "train_loss"]].mean()
+
+    assert curve["train_loss"]["x"] == curve["loss"]["x"] == means.index.tolist()
+    assert curve["train_loss"]["y"] == pytest.approx(means["train_loss"].tolist(), rel=1e-4)
+
+
+def test_the_loss_of_training_is_a_thin_line_beside_that_of_validation(page: Page) -> None:
+    widths = page.locator("#task-0-loss .scatterlayer .trace .js-line").evaluate_all(
+        "lines => lines.map(line => getComputedStyle(line).strokeWidth)"
+    )
+
+    assert widths.count("1px") == widths.count("2px") > 0
+
+
 def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study: Study) -> None:
     def outcome(place: Place) -> float:
         lucky = place.name == "falling" and place.stage == "main"

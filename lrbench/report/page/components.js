@@ -259,6 +259,14 @@ const Report = (() => {
         line: { ...look(place), width: 2 },
         hovertemplate: `${kind === "lr" ? "%{y:.4g}" : "%{y:.4f}"} at %{x:,}<extra>%{fullData.name}</extra>`,
       });
+      const training = kind === "loss" && curve.train_loss;
+      if (training) {
+        made.push({
+          x: training.x, y: training.y, name, type: "scatter", mode: training.x.length > 1 ? "lines" : "markers",
+          line: { color: look(place).color, dash: "dashdot", width: 1 },
+          hovertemplate: "%{y:.4f} in training, at %{x:,}<extra>%{fullData.name}</extra>",
+        });
+      }
       if (line.cut && line.x.length) {
         made.push({
           x: line.x.slice(-1), y: line.y.slice(-1), name, type: "scatter", mode: "markers",

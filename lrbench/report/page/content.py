@@ -247,6 +247,7 @@ def curves_of(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
             "lr": _rates(row),
             "val": _band(rows.get(row["label"]), "val_score"),
             "loss": _band(rows.get(row["label"]), "val_loss"),
+            "train_loss": _band(rows.get(row["label"]), "train_loss"),
         }
         for row in records(best)
     ]
