@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lrbench.tasks.augment import register_augmentation as register_augmentation
     from lrbench.tasks.data import Data as Data
     from lrbench.tasks.groups import Groups as Groups
+    from lrbench.tasks.initial_weights import Pretrained as Pretrained
+    from lrbench.tasks.initial_weights import pretrained as pretrained
     from lrbench.tasks.limits import Precision as Precision
     from lrbench.tasks.make import TaskLike as TaskLike
     from lrbench.tasks.make import load_data as load_data

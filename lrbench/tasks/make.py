@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from torch import nn
+
 from lrbench.errors import DataError, LRBenchError, TaskError, one_line
 from lrbench.policy.budget import Length
 from lrbench.policy.kind import short_repr
@@ -13,6 +15,7 @@ from lrbench.tasks import registry
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.cache import load_cached
 from lrbench.tasks.data import Data
+from lrbench.tasks.initial_weights import begun
 from lrbench.tasks.limits import MOST_STEPS
 from lrbench.tasks.models.registered import RegisteredModel
 from lrbench.tasks.raw_data import RawData
@@ -81,9 +84,13 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         download=download,
     )
     steps = settings.steps
+    model: Callable[[], nn.Module] = RegisteredModel.named(settings.model.kind, data, settings.model.options)
+    if settings.pretrained is not None:
+        root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
+        model = begun(model, settings.pretrained, root, download=download)
     task = Task(
         name=settings.name,
-        model=RegisteredModel.named(settings.model.kind, data, settings.model.options),
+        model=model,
         data=data,
         optimizer=settings.optimizer,
         groups=settings.groups,

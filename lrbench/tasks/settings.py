@@ -10,6 +10,7 @@ from lrbench.policy.kind import short_repr
 from lrbench.tasks import registry
 from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.groups import Groups
+from lrbench.tasks.initial_weights import Beginning
 from lrbench.tasks.limits import (
     A_BUDGET,
     DIVERGENCE_FACTOR,
@@ -48,6 +49,9 @@ class TaskSettings:
         name: what results call it; `DATASET-MODEL` unless given
         dataset: a name, or a table of `kind` and options
         model: a name, or a table of `kind` and options; `torchvision:NAME` for any classifier of torchvision
+        pretrained: the weights that the network begins with: a file with a state dict, under the data root or absolute,
+            or a table of `path` and `new`, a list of patterns over the names that keep their initial weights;
+            `torchvision:NAME` for those of torchvision
         steps: the budget in iterations, or as a length such as `"10ep"`, `"2e6tok"` or `"20tok/param"`
         optimizer: a name, or a table of `kind` and options; the learning rate is the policy's
         groups: a table of settings by the names of parameters: a ratio of their learning rate to the policy's,
@@ -78,6 +82,7 @@ class TaskSettings:
     dataset: Choice
     model: Choice
     steps: Length
+    pretrained: Beginning | None = None
     optimizer: OptimizerSpec = field(default_factory=SGD)
     groups: Groups = field(default_factory=Groups)
     batch_size: int = 64

@@ -4,6 +4,7 @@
     base = "cifar10-resnet20"                    # a registered task; everything below overrides it
     dataset = {kind = "image_folder", path = "photos", size = 64}
     model = {kind = "mlp", hidden = [100, 100]}  # or a name: "resnet18", "torchvision:mobilenet_v2"
+    pretrained = {path = "weights.pt", new = ["head.*"]}
     optimizer = {kind = "AdamW", weight_decay = 0.05}
     groups = {"head.*" = 10.0, "ndim<2" = {weight_decay = 0}}
     augment = [{kind = "RandomCrop", padding = 8}, "HorizontalFlip"]
@@ -25,6 +26,7 @@ from lrbench.tasks import registry
 from lrbench.tasks.any_task import AnyTask
 from lrbench.tasks.augment import Augmentation, augmentation_named
 from lrbench.tasks.groups import Groups
+from lrbench.tasks.initial_weights import beginning_of
 from lrbench.tasks.mixtures import Mixture, mixture_named
 from lrbench.tasks.optimizers import OptimizerSpec, optimizer_named, optimizer_with
 from lrbench.tasks.settings import Choice, TaskSettings
@@ -82,6 +84,7 @@ def _parse(key: str, value: Any, base: TaskSettings | None) -> Any:
         "name": lambda: _text(key, value),
         "dataset": lambda: choice_of(key, value, base.dataset if base else None),
         "model": lambda: choice_of(key, value, base.model if base else None),
+        "pretrained": lambda: beginning_of(value),
         "optimizer": lambda: optimizer_of(value, base.optimizer if base else None),
         "augment": lambda: augmentations_of(value),
         "mix": lambda: mixtures_of(value),

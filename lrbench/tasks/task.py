@@ -22,6 +22,7 @@ from lrbench.tasks.augment import Augmentation
 from lrbench.tasks.data import Data
 from lrbench.tasks.fingerprint import fingerprint, package_of, text_digest
 from lrbench.tasks.groups import Groups
+from lrbench.tasks.initial_weights import Pretrained
 from lrbench.tasks.limits import (
     ALL,
     DIVERGENCE_FACTOR,
@@ -168,7 +169,7 @@ class Task(AnyTask):
         if isinstance(model, str | Mapping):
             choice = choice_of("model", model)
             model = RegisteredModel.named(choice.kind, data, choice.options)
-        if isinstance(model, RegisteredModel) and model.takes_numbers:
+        if isinstance(model, RegisteredModel | Pretrained) and model.takes_numbers:
             data = data.as_numbers()
         if isinstance(optimizer, str | Mapping):
             optimizer = optimizer_of(optimizer)
