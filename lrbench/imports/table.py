@@ -232,6 +232,8 @@ def _cards(table: pandas.DataFrame, cells: pandas.Series | None, where: str) -> 
     if cells is None:
         return {}
     texts = _texts(cells)
+    if not texts.str.startswith("{").any():  # the version of lrbench, in a table of `lrbench export -o`
+        return {}
     cards = {}
     for row in np.flatnonzero((texts != "").to_numpy()).tolist():
         try:
