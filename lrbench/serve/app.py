@@ -24,9 +24,9 @@ from lrbench.serve.compose import NamedPolicies, checked_name, composed, describ
 from lrbench.serve.events import event_stream
 from lrbench.serve.guard import PLOTLY_POLICY, Access, Guard
 from lrbench.serve.guide import rendered, titles
-from lrbench.serve.home import HomeWatch, Summaries
+from lrbench.serve.home import HomeWatch, LeadersWatch, Summaries
 from lrbench.serve.jobs import Jobs
-from lrbench.serve.live import StudyWatch
+from lrbench.serve.live import AnswerWatch, StudyWatch
 from lrbench.serve.study_form import described_study, file_of, placed, study_file, study_form
 from lrbench.store import open_store
 from lrbench.version import __version__
@@ -72,7 +72,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         return page("home")
 
     def home_events(request: Request) -> Response:
-        return event_stream(HomeWatch(store, summaries, jobs))
+        watch = HomeWatch(store, jobs)
+        return event_stream(watch, LeadersWatch(watch, summaries))
 
     def study(request: Request) -> Response:
         entry = store.entry(request.path_params["study"])
@@ -119,7 +120,9 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         return freed
 
     def study_events(request: Request) -> Response:
-        return event_stream(StudyWatch(store, store.entry(request.path_params["study"]).id, pages, jobs))
+        number = store.entry(request.path_params["study"]).id
+        answer = AnswerWatch(store, number, pages)
+        return event_stream(StudyWatch(store, number, answer, jobs), answer)
 
     def compose(request: Request) -> Response:
         made_of = described() | ({} if jobs is None else described_study())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError
@@ -38,7 +39,7 @@ class Summaries:
         try:
             evidence = StudyRuns.of(entry.id, self.store)
             tasks = answer(evidence).tasks
-            is_over = True if evidence.record.until_decided is None else _is_over(evidence)
+            is_over = evidence.record.until_decided is not None and _is_over(evidence)
         except LRBenchError as error:
             return {"trouble": str(error)}
         leaders = [
@@ -71,19 +72,25 @@ def _is_over(evidence: StudyRuns) -> bool:
 
 @dataclass
 class HomeWatch:
-    """The studies of a store, for one browser."""
+    """The studies of a store, for one browser.
+
+    Attributes:
+        listed: the studies with their totals, as they were last seen.
+        looks: the number of times that they were looked at.
+    """
 
     store: Store
-    summaries: Summaries
     jobs: Jobs | None = None
-    sent: dict[int, Any] = field(default_factory=dict)
+    listed: tuple[tuple[StudyEntry, ...], Mapping[int, StudyTotals]] = ((), MappingProxyType({}))
+    looks: int = 0
 
     def marker(self) -> object:
         return self.store.marker(), self.jobs and self.jobs.version
 
     def events(self) -> Iterator[Event]:
-        """Yield the list of studies, then for each that was run its leader, the one that was run last first."""
-        entries, totals = self.store.studies(), self.store.totals()
+        """Yield the list of studies."""
+        entries, totals = self.listed = self.store.studies(), self.store.totals()
+        self.looks += 1
         held = Counter(study for one in self.store.coordinators() for study in one.studies)
         rows = [
             {
@@ -102,13 +109,29 @@ class HomeWatch:
             if entry.id in totals
         ]
         yield "studies", {"studies": rows, "jobs": self.jobs.states() if self.jobs else []}
-        for entry in sorted(entries, key=lambda one: sum(totals[one.id].statuses.values())):
-            if entry.kind in RANKED and _has_ended(totals[entry.id]):
-                summary = self.summaries.of(entry, totals[entry.id])
-                if self.sent.get(entry.id) != summary:
-                    self.sent[entry.id] = summary
-                    yield "summary", {"id": entry.id, **summary}
 
 
-def _has_ended(totals: StudyTotals) -> bool:
-    return bool(totals.statuses.keys() - {"missing", "running"})
+@dataclass
+class LeadersWatch:
+    """The leaders of the studies on the home page, for one browser."""
+
+    home: HomeWatch
+    summaries: Summaries
+    sent: dict[int, Any] = field(default_factory=dict)
+
+    def marker(self) -> object:
+        return self.home.looks
+
+    def events(self) -> Iterator[Event]:
+        """Yield the leader of each study that was run and whose leader differs, of the smallest study first."""
+        entries, totals = self.home.listed
+        ranked = [entry for entry in entries if entry.kind in RANKED and _has_ended(totals.get(entry.id))]
+        for entry in sorted(ranked, key=lambda one: sum(totals[one.id].statuses.values())):
+            summary = self.summaries.of(entry, totals[entry.id])
+            if self.sent.get(entry.id) != summary:
+                self.sent[entry.id] = summary
+                yield "summary", {"id": entry.id, **summary}
+
+
+def _has_ended(totals: StudyTotals | None) -> bool:
+    return totals is not None and bool(totals.statuses.keys() - {"missing", "running"})

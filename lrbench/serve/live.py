@@ -56,33 +56,67 @@ class Pace:
 
 
 @dataclass
-class StudyWatch:
-    """A study, for one browser."""
+class AnswerWatch:
+    """The answer of a study so far, for one browser.
+
+    Attributes:
+        wanted: what a race wants by now; None before it was computed, and where the study is none.
+        shared: the share of iterations that are trained once for several policies.
+    """
 
     store: Store
     study: int
     templates: Environment
-    jobs: Jobs | None = None
-    pace: Pace = field(default_factory=Pace)
     wanted: Wanted | None = None
-    answered: object = None
     shared: float | None = None
+    answered: object = None
 
     def marker(self) -> object:
-        return self.store.marker(), self.jobs and self.jobs.version
+        return self.store.marker()
 
     def events(self) -> Iterator[Event]:
-        """Yield how far the study is, and its answer where another run is over."""
-        entry = self.store.entry(self.study)
-        record, slots = self.store.study(entry.id)
-        progress = self.store.progress(entry.id)
-        yield "progress", self._progress(entry, record, slots, progress)
+        """Yield the answer where another run is over: its HTML, and what its table and its curves are filled from."""
+        from lrbench.report.frames import study_frames
+        from lrbench.report.page.content import task_content
+        from lrbench.report.page.words import overview
+
+        record, slots = self.store.study(self.study)
+        progress = self.store.progress(self.study)
         over = Counter(one.status for one in progress.values() if one.status != "running"), len(slots)
-        if self.answered != over:
-            answer = self._answer(entry, record)
-            yield "progress", self._progress(entry, record, slots, progress)
-            yield "answer", answer
-            self.answered = over
+        if self.answered == over:
+            return
+        if record.until_decided is not None:
+            self.wanted = list(rounds(StudyRuns.of(self.study, self.store)))[-1]
+        if self.shared is None:
+            self.shared = shared_iterations(record)
+        frames = study_frames(self.study, self.store)
+        tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
+        html = self.templates.get_template("answer.html.j2").render(tasks=tasks)
+        yield "answer", {"overview": overview(frames), "html": html, "tasks": [task["data"] for task in tasks]}
+        self.answered = over
+
+
+@dataclass
+class StudyWatch:
+    """How far a study is, for one browser.
+
+    Attributes:
+        answer: the answer that the browser has, by which a race knows how many runs it wants.
+    """
+
+    store: Store
+    study: int
+    answer: AnswerWatch
+    jobs: Jobs | None = None
+    pace: Pace = field(default_factory=Pace)
+
+    def marker(self) -> object:
+        return self.store.marker(), self.jobs and self.jobs.version, self.answer.answered
+
+    def events(self) -> Iterator[Event]:
+        """Yield how far the study is."""
+        entry = self.store.entry(self.study)
+        yield "progress", self._progress(entry, *self.store.study(entry.id), self.store.progress(entry.id))
 
     # How far it is -------------------------------------------------------------------------------------------------
 
@@ -112,7 +146,7 @@ class StudyWatch:
             "remaining": far.remaining,
             "done": far.done / far.steps if far.steps else 1.0,
             "left": far.remaining / pace if pace is not None and workers else None,
-            "shared": self.shared,
+            "shared": self.answer.shared,
             "workers": [
                 {
                     "machine": one.machine,
@@ -138,7 +172,8 @@ class StudyWatch:
         if record.until_decided is None or slot.stage != "main":
             return True
         first = record.until_decided
-        count = first if self.wanted is None else self.wanted.get((slot.task, slot.policy, slot.variant), first)
+        wanted = self.answer.wanted
+        count = first if wanted is None else wanted.get((slot.task, slot.policy, slot.variant), first)
         return slot.seed in record.seeds[:count]
 
     def _race(
@@ -160,27 +195,6 @@ class StudyWatch:
             {"label": f"{label} on {task}" if several else label, "over": over, "of": of}
             for task, label, over, of in racing[:MOST_RACING]
         ]
-
-    # Its answer ----------------------------------------------------------------------------------------------------
-
-    def _answer(self, entry: StudyEntry, record: StudyRecord) -> dict[str, Any]:
-        """Write the answer as the report does: its HTML, and what its table and its curves are filled from."""
-        from lrbench.report.frames import study_frames
-        from lrbench.report.page.content import task_content
-        from lrbench.report.page.words import overview
-
-        if record.until_decided is not None:
-            self.wanted = list(rounds(StudyRuns.of(entry.id, self.store)))[-1]
-        if self.shared is None:
-            self.shared = shared_iterations(record)
-        frames = study_frames(entry.id, self.store)
-        tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
-        template = self.templates.get_template("answer.html.j2")
-        return {
-            "overview": overview(frames),
-            "html": template.render(tasks=tasks),
-            "tasks": [task["data"] for task in tasks],
-        }
 
 
 def _running(run: StoredRun, slot: StudySlot, called: Mapping[tuple[str, str], str]) -> dict[str, Any]:

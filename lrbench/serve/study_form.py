@@ -192,8 +192,8 @@ def _setting(key: str, text: str) -> Any:
         value = _values_of(text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    numbers, first = split_seeds(value, "study") if key == "seeds" else (value, None)
     try:
+        numbers, first = split_seeds(value, "study") if key == "seeds" else (value, None)
         validated(StudySettings, {key: numbers} | ({} if first is None else {"until_decided": first}), "study")
     except StudyError as error:
         raise StudyError(str(error).removeprefix("study: ")) from error

@@ -36,6 +36,7 @@ CASES = {
     "workers": "two worker processes, beside one",
     "store": "what a run costs in a store of 100,000 runs, beside one of 1,000",
     "scale": "ranking, report and dry run of a study with 20,000 policies, beside one with 2,000",
+    "serve": "how soon pages of a store of 100,000 runs are there, beside those of one of 1,000",
     "startup": "how soon commands are there, beside a bare Python and `import torch`",
     GPU: "an iteration on a GPU, alone and stacked, beside hand-written loops; only where it is named",
 }

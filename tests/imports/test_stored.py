@@ -19,7 +19,7 @@ from lrbench.report.frames import study_frames
 from lrbench.report.page import report_page
 from lrbench.report.plot import drawings
 from lrbench.serve.compare import Pick, compared
-from lrbench.serve.home import HomeWatch, Summaries
+from lrbench.serve.home import HomeWatch, LeadersWatch, Summaries
 from lrbench.store import Store, open_store
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
@@ -126,7 +126,8 @@ def test_every_view_of_a_study_works_on_an_imported_one_and_offers_no_training(s
     assert "initial weights" not in page
     assert {drawing.name for drawing in drawings(frames)} >= {"ranking", "training"}
     assert "tree" not in {drawing.name for drawing in drawings(frames)}
-    events = list(HomeWatch(store, Summaries(store)).events())
+    home = HomeWatch(store)
+    events = [*home.events(), *LeadersWatch(home, Summaries(store)).events()]
     assert events[0][1]["studies"][0]["kind"] == "imported"
     assert events[1][1]["leaders"][0]["name"] == "a"
     assert len(export("runs", store)) == 10

@@ -124,7 +124,7 @@ def test_a_study_with_all_that_the_form_has_can_be_trained(tmp_path: Path) -> No
         ({"policies": {}}, "policies", "no policy yet"),
         ({"policies": {"a": {"table": "/etc/passwd"}}}, "policies", "a policy is described by text"),
         ({"policies": {"a": "import os"}}, "policies", "there is no"),
-        ({"seeds": "many"}, "seeds", "seeds = "),
+        ({"seeds": "many"}, "seeds", "^seeds = "),
         ({"seeds": "40..5"}, "seeds", "seeds = "),
         ({"steps": "0"}, "steps", "^steps = 0 must be"),
         ({"margin": "-1"}, "margin", "^margin = -1 must be"),

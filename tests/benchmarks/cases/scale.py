@@ -67,7 +67,7 @@ def _commands(policies: int, folder: Path) -> dict[str, tuple[str, ...]]:
     """Make a study in a store and one in a file, and list the commands that are measured, by name."""
     place, grid = folder / f"{policies}.db", folder / f"grid_{policies}.toml"
     with open_store(place) as store:
-        fill(store, policies, SEEDS)
+        fill(store, policies, seeds=SEEDS)
     peaks = [0.01 + number / policies for number in range(policies // LENGTHS)]
     lengths = [f"{number / LENGTHS}dur" for number in range(1, LENGTHS + 1)]
     grid.write_text(GRID.format(seeds=SEEDS, peaks=peaks, lengths=lengths))

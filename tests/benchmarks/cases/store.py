@@ -81,13 +81,13 @@ def _seconds_of_writing(runs: int, place: Path) -> float:
         return timed(lambda: fill(store, runs // SEEDS))
 
 
-def fill(store: Store, policies: int, seeds: int = SEEDS) -> None:
-    """Give a store the study `generated`: a twentieth of the policies within .01 of the best, the rest below it."""
+def fill(store: Store, policies: int, *, seeds: int = SEEDS, number: int = 0) -> None:
+    """Give a store a study, `generated` by its first number: a twentieth of the policies within .01 of the best."""
     draw = np.random.default_rng(0)
     quality = 0.9 - np.abs(draw.normal(0, 0.1, policies))
     scores = quality[:, None] + draw.normal(0, 0.01, seeds) + draw.normal(0, 0.01, (policies, seeds))
     runs = {
-        f"{policy:016x}{seed:016x}": (policy, seed, round(float(scores[policy, seed]) * SAMPLES) / SAMPLES)
+        f"{number:08x}{policy:08x}{seed:016x}": (policy, seed, round(float(scores[policy, seed]) * SAMPLES) / SAMPLES)
         for seed in range(seeds)
         for policy in range(policies)
     }
@@ -106,7 +106,7 @@ def fill(store: Store, policies: int, seeds: int = SEEDS) -> None:
     )
     entries = tuple(PolicyRecord(name=name, policy=name) for name in names)
     record = StudyRecord(target=0.8, base_lr_scales=(1.0,), seeds=tuple(range(seeds)), policies=entries, tasks=(task,))
-    store.save_study("generated", record, slots)
+    store.save_study(f"generated{number or ''}", record, slots)
     keys = list(runs)
     with store.lease() as lease:
         for start in range(0, len(keys), RUNS_A_TRANSACTION):
