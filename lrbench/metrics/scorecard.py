@@ -157,7 +157,7 @@ def summarise(
     figures = [run.figures() for run in runs]
     own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
     expected = expected_metrics()
-    extra = sorted({key for known in figures for key in known} - {*own, *expected})
+    extra = sorted({key for known in figures for key, value in known.items() if value is not None} - {*own, *expected})
     metrics = {
         key: t_interval(_known(known.get(key) for known in figures), level).within(bounds_of(key, runs))
         for key in (*own, *expected, *extra)

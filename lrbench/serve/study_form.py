@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 FIELDS = ("seeds", "steps", "margin", "target", "confirm", "budget", "tolerated_divergence", "base_lr_scales")
 """The keys of a study file that are a field each; `by`, modifiers, axes and settings of the tasks are rows."""
 
-FIXED = ("name", "dataset", "steps")
-"""The settings of a task that are not changed among its settings."""
+FIXED = ("name", "dataset", "pretrained", "steps")
+"""The settings of a task that are not changed among its settings: `pretrained` would open files that a page names."""
 
 OF_TASKS = (
     *("model", "optimizer", "groups", "batch_size", "eval_every", "augment", "precision", "divergence_factor"),

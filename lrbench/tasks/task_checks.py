@@ -174,8 +174,11 @@ def _check_outputs(task: Task, where: str, outputs: Any, targets: Any, samples: 
     if not isinstance(labels, Tensor) or labels.is_floating_point() or list(labels.shape) != [samples]:
         found = f"{_dtype(labels)} {list(labels.shape)}" if isinstance(labels, Tensor) else shapes(labels)
         key = "" if task.data.target is None else f" at target={task.data.target!r}"
+        several = not key and not isinstance(labels, Tensor)
+        hint = "; where a batch has more than its labels, target= names them" if several else ""
         raise TaskError(
-            f"{where}: the class labels of a batch of {samples}{key} are {found}, which must be integers [{samples}]"
+            f"{where}: the class labels of a batch of {samples}{key} are {found}, which must be integers "
+            f"[{samples}]{hint}"
         )
 
 

@@ -35,7 +35,7 @@ def completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         ("lrbench show lrbench1", ["lrbench13"]),
         ("lrbench score lrbench13/TRI", ["lrbench13/TRI", "lrbench13/TRI2", "lrbench13/TRIEXP"]),
         ("lrbench range-test --task mnist1d-m", ["mnist1d-mlp"]),
-        ("lrbench recommend --goal a", ["accuracy", "ac"]),
+        ("lrbench recommend --goal a", ["accuracy", "ac", "above_floor"]),
         ("lrbench plot lands", ["landscape"]),
         ("lrbench guide ver", ["verdicts"]),
     ],

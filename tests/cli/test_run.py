@@ -402,7 +402,8 @@ def test_failed_runs_are_named_end_with_code_1_and_are_tried_again(
 
     assert broken.exit_code == 1
     assert strict_json(broken.stdout)["runs"] == {"total": 4, "trained": 0, "cached": 0, "diverged": 0, "failed": 4}
-    assert re.search(r"^Failed: FIX\(k0=0\.1\).*seed 0.*RuntimeError: no more memory$", broken.stderr, re.M)
+    named = r"^Failed: FIX\(k0=0\.1\).*seed 0.*, and 3 more runs: RuntimeError: no more memory$"
+    assert re.search(named, broken.stderr, re.M)
     assert "Traceback" not in broken.stderr
     assert (mended.exit_code, strict_json(mended.stdout)["runs"]["trained"]) == (0, 4)
 

@@ -30,6 +30,7 @@ def eager() -> Task:
 
 def test_a_compiled_network_trains_as_the_eager_one_within_rounding_whole_and_in_pieces(eager: Task) -> None:
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     task = eager.with_(compile=True)
     (whole, seen), (plain, expected) = (advance(each, begin(each, 0), LRS) for each in (task, eager))
     torch.testing.assert_close(dict(whole.model), dict(plain.model), rtol=1e-5, atol=1e-6)
@@ -54,6 +55,7 @@ def test_a_machine_without_a_compiler_is_refused_in_a_sentence() -> None:
 
 def test_compiling_is_no_part_of_the_time_of_training(eager: Task) -> None:
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     task = eager.with_(compile=True)
     wall, training = time.perf_counter(), clock()
     advance(task, begin(task, 0), LRS)

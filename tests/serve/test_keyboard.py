@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -71,6 +72,7 @@ def test_a_study_is_composed_trained_compared_and_deleted_by_keyboard(
 
     reach(page, "Compare")
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/compare"))
     reach(page, "Add")
     page.keyboard.press("Enter")
     reach(page, "Policy", "Shift+Tab")

@@ -130,8 +130,8 @@ def test_a_report_that_cannot_be_is_refused_in_one_sentence(
 ) -> None:
     one, handed = run(tmp_path)
     *good, (step, numbers) = reports
-    for earlier, _ in good:
-        one.report(earlier, val=0.5)
+    for earlier, given in good:
+        one.report(earlier, **{"val": 0.5, **given})
 
     with pytest.raises(TaskError, match="task 'mine': " + sentence):
         one.report(step, **{"val": 0.5, **numbers})

@@ -409,7 +409,7 @@ def test_a_metric_that_exits_fails_its_run_alone(study: Make, tmp_path: Path, ta
         tally = run(asked, store, workers=1)
         errors = {one.error.splitlines()[-1] for one in store.study_runs("small").values() if one.error}
     assert (tally.total, tally.failed) == (2, 1)
-    assert errors == {"the code that was training called sys.exit('no')"}
+    assert errors == {"the metric 'leaving' fails: SystemExit: no"}
 
 
 MISBEHAVING = """

@@ -159,7 +159,7 @@ def training(session: Session) -> Iterator[Listener]:
 def report_failures(study: str, store: StudyStore, session: Session) -> None:
     """Print a line on stderr for each error of runs that failed, and with --debug the traceback of each run."""
     by_error: dict[str, list[StoredRun]] = {}
-    for run in store.study_runs(study).values():
+    for run in sorted(store.study_runs(study).values(), key=lambda run: (run.task, run.policy, run.seed)):
         if run.status == "failed" and run.error:
             if session.debug:
                 print(run.error, file=sys.stderr)
