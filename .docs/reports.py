@@ -23,8 +23,8 @@ PROVENANCE = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precis
 
 
 def tables(studies: Path) -> list[Path]:
-    """List the tables of runs, each beside the study file of its name."""
-    return sorted(studies.glob("*.csv"))
+    """List the tables of runs that lrbench trained, each beside the study file of its name."""
+    return sorted(file for file in studies.glob("*.csv") if file.with_suffix(".toml").is_file())
 
 
 def report(table: Path) -> str:

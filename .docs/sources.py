@@ -77,7 +77,8 @@ def toctree(caption: str, documents: Iterable[str]) -> str:
 
 def report_section(page: Path, place: str) -> str:
     """Write the part of a page that has the reports of the studies whose tables of runs it links to."""
-    tables = dict.fromkeys(file.stem for file, _ in targets(page) if file.suffix == ".csv")
+    linked = dict.fromkeys(file for file, _ in targets(page) if file.suffix == ".csv")
+    tables = [file.stem for file in linked if file.with_suffix(".toml").is_file()]
     if not tables:
         return ""
     files = {name: os.path.relpath(f"{REPORTS}/{name}.html", Path(place).parent) for name in tables}

@@ -135,6 +135,9 @@ def test_a_page_has_the_reports_of_the_tables_that_it_links_to() -> None:
     ]
     assert 'src="../reports/fashion_lenet.html"' in section
     assert sources.report_section(sources.GUIDE / "policies.md", "guide/policies.md") == ""
+    others = sources.STUDIES / "algoperf.md"
+    assert sources.report_section(others, "studies/algoperf.md") == "", "its table is of runs from elsewhere"
+    assert {"algoperf", "nanogpt_track3"}.isdisjoint(table.stem for table in reports.tables(sources.STUDIES))
 
 
 def test_a_report_is_of_the_runs_of_its_table_with_their_verdicts(tmp_path: Path) -> None:
