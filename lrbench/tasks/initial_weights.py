@@ -120,12 +120,11 @@ def pretrained(
     >>> bool((head().weight == body["weight"]).all())
     True
     """
-    if isinstance(new, str) or not all(isinstance(each, str) for each in new):
-        raise TaskError(f"pretrained: new = {short_repr(new)} must be a list of patterns over names")
+    patterns = _patterns("pretrained: new", new)
     if isinstance(weights, Mapping):
-        return Pretrained(model, _tensors(weights, "a state dict"), tuple(new), "a state dict")
+        return Pretrained(model, _tensors(weights, "a state dict"), patterns, "a state dict")
     path = Path(weights)
-    return Pretrained(model, _read(path), tuple(new), str(path))
+    return Pretrained(model, _read(path), patterns, str(path))
 
 
 def beginning_of(value: Any) -> Beginning:
@@ -138,10 +137,13 @@ def beginning_of(value: Any) -> Beginning:
     path, new = table["path"], table.get("new", ())
     if not isinstance(path, str) or not path:
         raise TaskError(f"task: pretrained.path = {short_repr(path)} must be a text")
-    new = (new,) if isinstance(new, str) else new
-    if not isinstance(new, list | tuple) or not all(isinstance(each, str) for each in new):
-        raise TaskError(f"task: pretrained.new = {short_repr(new)} must be a list of patterns over names")
-    return Beginning(path, tuple(new))
+    return Beginning(path, _patterns("task: pretrained.new", (new,) if isinstance(new, str) else new))
+
+
+def _patterns(where: str, new: Any) -> tuple[str, ...]:
+    if isinstance(new, str) or not isinstance(new, Sequence) or not all(isinstance(each, str) for each in new):
+        raise TaskError(f"{where} = {short_repr(new)} must be a list of patterns over names")
+    return tuple(new)
 
 
 def begun(model: Callable[[], nn.Module], beginning: Beginning, root: Path, *, download: bool) -> Pretrained:

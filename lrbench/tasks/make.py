@@ -86,8 +86,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
     steps = settings.steps
     model: Callable[[], nn.Module] = RegisteredModel.named(settings.model.kind, data, settings.model.options)
     if settings.pretrained is not None:
-        root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
-        model = begun(model, settings.pretrained, root, download=download)
+        model = begun(model, settings.pretrained, _root(data_root), download=download)
     task = Task(
         name=settings.name,
         model=model,
@@ -139,13 +138,16 @@ def load_data(
     chosen = choice_of("dataset", dataset)
     entry = registry.datasets.find(chosen.kind)
     options = entry.complete(chosen.options, "dataset")
-    root = DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
     try:
-        raw = read_dataset(entry, options, root, download=download)
+        raw = read_dataset(entry, options, _root(data_root), download=download)
         return Data.from_raw(raw, validation, split_seed=split_seed, stratified=stratified)
     except LRBenchError as error:
         prefix = "" if "dataset '" in str(error) else f"dataset '{entry.name}': "
         raise DataError(f"{prefix}{error}") from error
+
+
+def _root(data_root: Path | str | None) -> Path:
+    return DEFAULT_DATA_ROOT if data_root is None else Path(data_root)
 
 
 def read_dataset(

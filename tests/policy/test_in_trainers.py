@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lrbench.policy import parse
 from lrbench.policy.torch_scheduler import PolicyLR
+from tests.hugging_face import HuggingFaceNetwork
 
 POLICY = parse("TRI(k0=0.01, k1=0.1, l=0.25dur)")
 STEPS, PER_EPOCH, BATCH = 20, 5, 8
@@ -53,15 +54,6 @@ def test_lightning_trains_each_step_with_the_policys_learning_rate(tmp_path: Pat
     )
     trainer.fit(network, DataLoader(TensorDataset(torch.randn(PER_EPOCH * BATCH, 4)), batch_size=BATCH))
     np.testing.assert_array_equal(network.lrs, EXPECTED)
-
-
-class HuggingFaceNetwork(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(4, 1)
-
-    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"loss": (self.layer(inputs)[:, 0] - labels).square().mean()}
 
 
 class Recorder(TrainerCallback):

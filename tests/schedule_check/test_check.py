@@ -31,6 +31,7 @@ from lrbench.policy import COSINE, FIX, LINEAR, Policy, PolicyLR, parse
 from lrbench.schedule_check.check import ScheduleCheck, check
 from lrbench.schedule_check.faults import MENDS
 from lrbench.schedule_check.trace import Trace, trace
+from tests.hugging_face import HuggingFaceNetwork
 
 STEPS, WARMUP, PER_EPOCH = 60, 6, 10
 COSINE_DECAY = COSINE(k0=0.2, l="1dur")
@@ -388,15 +389,6 @@ def test_lightning_with_accumulation_and_a_schedule_for_the_micro_batches(file: 
     fit(Network(file, "step", cosine), tmp_path, accumulate_grad_batches=2)
     found = only(check(file, COSINE_DECAY, steps=STEPS // 2))
     assert found.startswith("budget too large: The schedule is for 60 iterations, not 30")
-
-
-class HuggingFaceNetwork(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(4, 1)
-
-    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"loss": (self.layer(inputs)[:, 0] - labels).square().mean()}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from transformers import Trainer, TrainingArguments
 from lrbench.policy import COSINE, PolicyLR
 from lrbench.schedule_check.check import check
 from lrbench.schedule_check.trace import read_trace, trace
+from tests.hugging_face import HuggingFaceNetwork
 
 STEPS, PER_EPOCH = 40, 10
 POLICY = COSINE(k0=0.2, l="1dur")
@@ -189,15 +190,6 @@ def test_accelerate_saves_the_schedules_that_it_has_prepared(file: Path, tmp_pat
     assert [name.split(":")[0] for name in names(file)] == ([] if prepares else ["restarted"])
 
 
-class HuggingFaceNetwork(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(2, 1)
-
-    def forward(self, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"loss": (self.layer(inputs)[:, 0] - labels).square().mean()}
-
-
 @pytest.mark.parametrize("loses", [False, True])
 def test_hugging_faces_trainer_resumes_where_the_schedules_state_is_in_the_checkpoint(
     file: Path, tmp_path: Path, loses: bool
@@ -205,7 +197,7 @@ def test_hugging_faces_trainer_resumes_where_the_schedules_state_is_in_the_check
     samples: Any = [{"inputs": torch.randn(2), "labels": torch.tensor(0.0)} for _ in range(PER_EPOCH)]
 
     def run(resume: bool) -> None:
-        network = HuggingFaceNetwork()
+        network = HuggingFaceNetwork(inputs=2)
         optimizer: Optimizer = SGD(network.parameters(), lr=0.2)
         trace(optimizer, file)
         scheduler: LRScheduler = CosineAnnealingLR(optimizer, STEPS)
