@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
+from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
 from lrbench.imports.read import Source, runs_from
-from lrbench.imports.study import imported_study
+from lrbench.imports.study import ImportedStudy, imported_study
 from lrbench.imports.table import Columns
 from lrbench.metrics.direction import Better
 from lrbench.store import Store
@@ -53,9 +55,56 @@ class Imported(Readable):
         return self.results.to_json() | beside
 
 
-def import_runs(
+@dataclass(frozen=True, repr=False)
+class ImportPreview(Readable):
+    """What an import would store.
+
+    Attributes:
+        study: the name of the study.
+        content: what would be written.
+    """
+
+    study: str
+    content: ImportedStudy
+
+    def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
+        counts = self._runs_by_policy
+        runs = many(len(self.content.runs), "run")
+        yield f"An import would store {runs} of {many(len(counts), 'policy')} as study '{self.study}'."
+        yield Table(
+            (Column("task"), Column("judged by"), Column("better"), Column("seeds")),
+            [
+                (task.name, task.objective, task.better, "paired" if task.paired else "unpaired")
+                for task in self.content.record.tasks
+            ],
+        )
+        yield ""
+        yield Table((Column("policy"), Column("runs")), [(name, f"{count:,}") for name, count in counts.items()])
+        yield ""
+        yield from self.content.remarks
+
+    @property
+    def _runs_by_policy(self) -> Counter[str]:
+        return Counter(slot.policy for slot in self.content.slots)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `lrbench import --dry-run --json`."""
+        record = self.content.record
+        texts, counts = {one.name: one.policy for one in record.policies}, self._runs_by_policy
+        return {
+            "study": self.study,
+            "runs": len(self.content.runs),
+            "tasks": [
+                {"task": one.name, "objective": one.objective, "better": one.better, "paired": one.paired}
+                for one in record.tasks
+            ],
+            "policies": [{"name": name, "policy": texts[name], "runs": count} for name, count in counts.items()],
+            "remarks": list(self.content.remarks),
+        }
+
+
+def preview_import(
     source: Source,
-    store: Store,
     name: str | None = None,
     *,
     metric: str | None = None,
@@ -66,8 +115,8 @@ def import_runs(
     pattern: str | None = None,
     wide: str | None = None,
     paired: bool | None = None,
-) -> Imported:
-    """Write runs from elsewhere into a store, as a study, all of them or none.
+) -> ImportPreview:
+    """Read runs from elsewhere as an import would store them.
 
     Args:
         source, columns, pattern, wide: as for `lrbench.judge`.
@@ -76,7 +125,6 @@ def import_runs(
 
     Raises:
         StudyError: the runs cannot be read or used.
-        StoreError: another study has the name, or the store cannot be written.
     """
     where = Path(source).resolve() if isinstance(source, str | Path) else None
     if name is None:
@@ -93,5 +141,20 @@ def import_runs(
         target=target,
         paired=paired,
     )
-    study, is_new = store.import_study(name, found.record, found.slots, found.runs)
+    return ImportPreview(name, found)
+
+
+def import_runs(source: Source, store: Store, name: str | None = None, **reading: Any) -> Imported:
+    """Write runs from elsewhere into a store, as a study, all of them or none.
+
+    Args:
+        source, name, reading: as for `preview_import`.
+
+    Raises:
+        StudyError: the runs cannot be read or used.
+        StoreError: another study has the name, or the store cannot be written.
+    """
+    made = preview_import(source, name, **reading)
+    found = made.content
+    study, is_new = store.import_study(made.study, found.record, found.slots, found.runs)
     return Imported(results(study, store), len(found.runs), is_new, found.remarks)

@@ -154,6 +154,12 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         except LRBenchError as error:
             return {"errors": placed(str(error))}
 
+    def import_runs(queue: Jobs, given: dict[str, Any], *more: str) -> object:
+        try:
+            return queue.import_runs(given, *more)
+        except LRBenchError as error:
+            return {"error": str(error)}
+
     async def merge(request: Request) -> Response:
         with TemporaryDirectory(prefix="lrbench-") as folder:
             file = Path(folder) / "other.db"
@@ -167,6 +173,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
     def started(queue: Jobs) -> list[Route]:
         return [
             Route("/merge", merge, methods=["POST"]),
+            _change("/import", lambda given: import_runs(queue, given)),
+            _change("/import/preview", lambda given: import_runs(queue, given, "--dry-run")),
             _change("/named", save),
             _change("/named/forget", forget),
             _change("/check", check),

@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 from lrbench.errors import StudyError
 from lrbench.files import write_atomically
+from lrbench.serve.import_form import import_arguments
+
+LRBENCH = (sys.executable, "-m", "lrbench")
 
 State = Literal["queued", "running", "stopped", "ended", "failed"]
 
@@ -47,11 +50,13 @@ class Jobs:
         folder: where the study files are kept, beside the store.
         options: those of `lrbench run`.
         store: the location of the store; None for that of the environment.
+        plugins: the options that name files of the user's code, which every command takes.
     """
 
     folder: Path
     options: Sequence[str]
     store: str | None
+    plugins: Sequence[str] = ()
     version: int = 0
     _jobs: dict[str, Job] = field(default_factory=dict)
     _queue: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
@@ -82,11 +87,15 @@ class Jobs:
             StudyError: it cannot be used.
         """
         file = self._written(self.folder / ".plan" / f"{name}.toml", text)
-        done = subprocess.run(self._command(file, "--dry-run", "--json"), env=self._environment(), capture_output=True)
-        if done.returncode:
-            raise StudyError(_sentence(done.stderr.decode(errors="replace"), str(file)))
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document
+        return self._answer(self._run(file, "--dry-run", "--json"), str(file))
+
+    def import_runs(self, given: Mapping[str, Any], *more: str) -> dict[str, Any]:
+        """Import what a form names, and return the document of `lrbench import --json` with `more` options.
+
+        Raises:
+            StudyError: it cannot be imported.
+        """
+        return self._answer(["import", *self.plugins, "--json", *more, *import_arguments(given)], "")
 
     def start(self, name: str, text: str) -> None:
         """Put a new study into the queue.
@@ -148,7 +157,7 @@ class Jobs:
                 if job.state != "queued":
                     continue
                 job.process = subprocess.Popen(
-                    self._command(job.file),
+                    [*LRBENCH, *self._run(job.file)],
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -173,8 +182,20 @@ class Jobs:
         job.state, job.says = state, ""
         self.version += 1
 
-    def _command(self, file: Path, *more: str) -> list[str]:
-        return [sys.executable, "-m", "lrbench", "run", str(file.absolute()), *self.options, *more]
+    def _run(self, file: Path, *more: str) -> list[str]:
+        return ["run", str(file.absolute()), *self.options, *self.plugins, *more]
+
+    def _answer(self, command: Sequence[str], file: str) -> dict[str, Any]:
+        """Return the document that a command prints.
+
+        Raises:
+            StudyError: the command failed; the sentence is the command's.
+        """
+        done = subprocess.run([*LRBENCH, *command], env=self._environment(), capture_output=True)
+        if done.returncode:
+            raise StudyError(_sentence(done.stderr.decode(errors="replace"), file))
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
 
     def _environment(self) -> Mapping[str, str]:
         """The store is named here, not on the command line, which others may read: its URL may have a password."""
@@ -187,6 +208,6 @@ class Jobs:
 
 
 def _sentence(said: str, file: str) -> str:
-    """Return the last line that a command wrote on stderr, without the name of its file."""
-    last = (said.strip().splitlines() or ["it ended without a word"])[-1]
+    """Return the last line that a command wrote on stderr, without the name of its file and where its help is."""
+    last = (said.strip().splitlines() or ["it ended without a word"])[-1].partition(" (see 'lrbench ")[0]
     return last.removeprefix("Error: ").removeprefix(f"{file}: ").removeprefix(f"{Path(file).absolute()}: ")

@@ -148,7 +148,7 @@ class Store(Readable):
             if rows:
                 which = "of other runs" if rows[0].kind == "imported" else "which lrbench trained"
                 raise StoreError(
-                    f"the store {self.name} has a study '{name}' already, {which}: give this one another name by --as"
+                    f"the store {self.name} has a study '{name}' already, {which}: give this one another name"
                 )
             write_beginnings(connection, self._database, [run for run, _ in imported])
             write_segments(connection, {run.key: segment for run, segment in imported})

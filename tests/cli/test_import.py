@@ -47,9 +47,22 @@ def test_an_import_is_named_after_its_file_and_known_to_the_other_commands() -> 
 def test_what_cannot_be_imported_is_one_sentence_and_code_2() -> None:
     lrbench("import", "runs.csv")
     refused = lrbench("import", "runs.csv", "--margin", "0.1", code=2)
-    assert refused.strip().endswith("has a study 'runs' already, of other runs: give this one another name by --as")
+    assert refused.strip().endswith("has a study 'runs' already, of other runs: give this one another name")
     assert "there is no such file" in lrbench("import", "sqlite:///none.db", code=2)
     assert "'x' is not ROLE=COLUMN" in lrbench("import", "runs.csv", "--column", "x", code=2)
+
+
+def test_a_dry_run_says_what_would_be_imported_and_writes_nothing(tmp_path: Path) -> None:
+    text = lrbench("import", "runs.csv", "--dry-run", "--as", "mine")
+    assert "An import would store 6 runs of 2 policies as study 'mine'." in text
+    assert json.loads(lrbench("import", "runs.csv", "--dry-run", "--json")) == {
+        "study": "runs",
+        "runs": 6,
+        "tasks": [{"task": "runs", "objective": "loss", "better": "lower", "paired": True}],
+        "policies": [{"name": name, "policy": name, "runs": 3} for name in ("a", "b")],
+        "remarks": ["read policies from 'policy', seeds from 'seed', steps from 'step'"],
+    }
+    assert [file.name for file in tmp_path.iterdir()] == ["runs.csv"]
 
 
 def test_an_export_with_curves_is_imported_again() -> None:

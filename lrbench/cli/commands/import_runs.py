@@ -21,6 +21,7 @@ def import_runs(
         str | None,
         shown("--as", metavar="NAME", help="Name the study.", show_default="the name of the source"),
     ] = None,
+    dry_run: Annotated[bool, shown("--dry-run", help="Say what would be imported, and write nothing.")] = False,
     reading: SourceOptions,
     options: StoreOptions,
     output: OutputOptions,
@@ -32,13 +33,18 @@ def import_runs(
     \b
     Examples:
       lrbench import runs.csv
+      lrbench import runs.csv --dry-run
       lrbench import runs.csv --as optimizers --margin 0.002
       lrbench import logs/ --pattern "step:{step}/{steps} val_loss:{val_loss}"
     """
     load_plugins(options.plugin)
     from lrbench.imports.stored import import_runs as import_into
+    from lrbench.imports.stored import preview_import
     from lrbench.store import open_store
 
+    if dry_run:
+        output.show(preview_import(source, name, **reading.as_arguments()), session_of(context))
+        return
     with open_store(options.store) as store:
         imported = import_into(source, store, name, **reading.as_arguments())
     output.show(imported, session_of(context))

@@ -56,7 +56,7 @@ def serve(
 
     with open_store(options.store, must_exist=not write) as store, _listening(host, port) as listener:
         access = Access.of(host, listener.getsockname()[1], may_write=write)
-        jobs = Jobs(beside(store, "studies"), _training(options), options.store) if write else None
+        jobs = Jobs(beside(store, "studies"), _training(options), options.store, _plugins(options)) if write else None
         config = uvicorn.Config(
             make_app(store, access, jobs), log_level="error", server_header=False, timeout_graceful_shutdown=1
         )
@@ -71,8 +71,11 @@ def _training(options: LabOptions) -> list[str]:
     named = ["--device", options.device, "--workers", str(options.workers), "--engine", options.engine]
     named += ["--gpus-per-worker", str(options.gpus_per_worker)]
     root = [] if options.data_root is None else ["--data-root", str(options.data_root)]
-    plugins = [text for file in options.plugin or [] for text in ("--plugin", str(file))]
-    return [*named, *root, *plugins, *(["--download"] if options.download else [])]
+    return [*named, *root, *(["--download"] if options.download else [])]
+
+
+def _plugins(options: LabOptions) -> list[str]:
+    return [text for file in options.plugin or [] for text in ("--plugin", str(file))]
 
 
 def _listening(host: str, port: int) -> socket.socket:
