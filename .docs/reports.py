@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrbench.advice.evidence import described
 from lrbench.files import read_toml
 from lrbench.metrics import METRICS, Curve
+from lrbench.metrics.runs import TOP1
 from lrbench.report import report_page, study_frames
 from lrbench.store import NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord, open_store
 from lrbench.study.limits import declared_looks, seeds_of, split_seeds
@@ -16,8 +18,10 @@ from lrbench.study.limits import declared_looks, seeds_of, split_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lrbench.tasks import TaskSettings
+
 CHANCE = 0.1
-"""Of every task of the studies that ship: each has ten classes."""
+"""Of every task of the studies that ship and is judged by accuracy: each has ten classes."""
 
 PROVENANCE = ("lrbench", "commit", "torch", "numpy", "python", "engine", "precision", "device")
 
@@ -42,16 +46,17 @@ def restore(table: Path, store: Store) -> None:
     import pandas as pd
 
     rows = pd.read_csv(table, dtype={"modifier": "object", "run": "object"}).fillna({"modifier": ""})
-    slots = list(_slots(rows))
-    store.save_study(table.stem, _record(rows, read_toml(table.with_suffix(".toml"))), slots)
+    raw = read_toml(table.with_suffix(".toml"))
+    tasks = described(raw)
+    store.save_study(table.stem, _record(rows, raw, tasks), list(_slots(rows)))
     ended = rows[rows["run"].notna()].drop_duplicates("run").to_dict(orient="records")
     with store.lease() as lease:
         lease.claim(row["run"] for row in ended)
         lease.begin(_run(row) for row in ended)
-        lease.append({row["run"]: _segment(row) for row in ended})
+        lease.append({row["run"]: _segment(row, tasks[row["task"]].objective) for row in ended})
 
 
-def _record(rows: pd.DataFrame, raw: Mapping[str, Any]) -> StudyRecord:
+def _record(rows: pd.DataFrame, raw: Mapping[str, Any], tasks: Mapping[str, TaskSettings]) -> StudyRecord:
     numbers, first = split_seeds(raw["seeds"], "seeds")
     seeds = seeds_of(numbers, "seeds")
     scales = tuple(sorted(set(rows["scale"])))
@@ -66,21 +71,23 @@ def _record(rows: pd.DataFrame, raw: Mapping[str, Any]) -> StudyRecord:
         looks=tuple(declared_looks(len(seeds), first).shares_by_seeds.items()),
         policies=tuple(PolicyRecord(name=row["name"], policy=row["policy"]) for _, row in policies.iterrows()),
         variants=tuple(rows["modifier"].unique()),
-        tasks=tuple(_task(name, of_task) for name, of_task in rows.groupby("task", sort=False)),
+        tasks=tuple(_task(tasks[str(name)], of_task) for name, of_task in rows.groupby("task", sort=False)),
     )
 
 
-def _task(name: Any, rows: pd.DataFrame) -> TaskRecord:
+def _task(task: TaskSettings, rows: pd.DataFrame) -> TaskRecord:
     steps = int(rows["step"].max())
+    is_accuracy = task.objective == TOP1
     return TaskRecord(
-        name=name,
-        key=name,
+        name=task.name,
+        key=task.name,
         steps=steps,
         steps_per_epoch=steps,
         eval_every=steps,
-        objective="top1",
-        chance=CHANCE,
-        bounds=(0.0, 1.0),
+        objective=task.objective,
+        better=task.better,
+        chance=CHANCE if is_accuracy else None,
+        bounds=(0.0, 1.0) if is_accuracy else None,
         test_samples=None,
         val_samples=None,
     )
@@ -100,15 +107,16 @@ def _run(row: Mapping[Any, Any]) -> NewRun:
     )
 
 
-def _segment(row: Mapping[Any, Any]) -> Segment:
-    measured = {name for name, metric in METRICS.items() if metric.at_end is not None} | {"val_top1", "test_top1"}
+def _segment(row: Mapping[Any, Any], objective: str) -> Segment:
+    val, test = f"val_{objective}", f"test_{objective}"
+    measured = {name for name, metric in METRICS.items() if metric.at_end is not None} | {val, test}
     step = int(row["step"])
-    curve = Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else Curve((step,), (row["val_top1"],))
+    curve = Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else Curve((step,), (row[val],))
     before = [
         Score(at, math.nan, math.nan, score, math.nan, math.nan)
         for at, score in zip(curve.steps, curve.scores, strict=True)
     ]
-    last = Score(step, math.nan, row["val_loss"], row["val_top1"], row["test_loss"], row["test_top1"])
+    last = Score(step, math.nan, row["val_loss"], row[val], row["test_loss"], row[test])
     finished = row["status"] == "finished"
     return Segment(
         step,

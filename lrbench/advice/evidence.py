@@ -6,7 +6,7 @@ Evidence is judged as it was measured: by the study that trained it, with the ma
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import METRICS, Curve, PolicyRuns, RunRecord, rank, retained_fraction
 from lrbench.metrics.goal import Criterion, criteria, objective_criterion
-from lrbench.metrics.runs import TOP1
 from lrbench.study.file import find_study, read_toml, study_names
 from lrbench.study.limits import check_confirm, declared_looks, seeds_of, split_seeds
 from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolution
@@ -123,9 +122,8 @@ class AskedTask:
 
         if isinstance(task, AnyTask):
             return cls(task.name, task.steps, task.objective, task.better, registered(task.name), task)
-        objective: tuple[str, Better] = (TOP1, "higher") if task.metric is None else (task.metric, "lower")
         assert isinstance(task.steps, int)
-        return cls(task.name, task.steps, *objective, task, None)
+        return cls(task.name, task.steps, task.objective, task.better, task, None)
 
     def is_of(self, body: TaskEvidence) -> bool:
         """Return whether evidence is of this task, at any budget.
@@ -246,7 +244,10 @@ def stored(
 
 
 def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
-    """Yield the evidence of the studies that ship, each a table of runs beside its file."""
+    """Yield the evidence of the studies that ship, each a table of runs beside its file.
+
+    Tasks that this installation cannot describe are left out: what their runs say could not be compared with a task.
+    """
     import pandas as pd
 
     for name in study_names():
@@ -255,41 +256,44 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
         if name in without or not table.is_file():
             continue
         raw = read_toml(file)
-        settings = {one.name: one for one in _described(raw)}
+        settings = described(raw)
         numbers, first = split_seeds(raw["seeds"], name)
         planned = seeds_of(numbers, name)
         declared = declared_looks(len(planned), first)
         every = pd.read_csv(table)
         every = every[every["status"].isin(["finished", "diverged"])]
-        retained = _retained(every[every["modifier"].isna()])
         scales = tuple(sorted(set(every["scale"])))
+        plain = every[every["modifier"].isna()]
         every = every[every["scale"] == 1].assign(modifier=every["modifier"].astype(object).fillna(""))
         tasks = every["task"].nunique()
         for (task, stage), part in every.groupby(["task", "stage"], sort=False):
-            described = settings.get(str(task))
+            if task not in settings:
+                continue
+            its = settings[task]
+            retained = _retained(plain[plain["task"] == task], its)
             runs: dict[Row, list[RunRecord]] = {}
             texts: dict[Row, str] = {}
             for row in part.to_dict(orient="records"):
                 place = str(row["name"]), str(row["modifier"])
                 texts[place] = str(row["policy"])
-                runs.setdefault(place, []).append(_record(row, None if place[1] else retained.get(_place(row))))
+                runs.setdefault(place, []).append(_record(row, its, None if place[1] else retained.get(_place(row))))
             names = labels(runs)
             done = [leading(planned, {record.seed for record in records}) for records in runs.values()]
             looks = {"alpha": ALPHA / tasks, "looks": declared, "seeds": planned, "done": done}
-            known = None if described is None else described.steps
             yield TaskEvidence(
                 task=str(task),
-                steps=known if isinstance(known, int) else int(part["step"].max()),
-                objective=TOP1,
+                steps=its.steps if isinstance(its.steps, int) else int(part["step"].max()),
+                objective=its.objective,
                 study=name,
                 where=SHIPPED,
                 confirmed=stage == "confirm",
                 key=None,
                 eval_every=None,
-                settings=described,
+                settings=its,
                 rows=tuple(PolicyRuns(names[place], texts[place], tuple(own)) for place, own in runs.items()),
                 plain=frozenset(names[place] for place in runs if not place[1]),
                 terms={"margin": float(raw.get("margin", 0.01))} | (looks if stage == "main" else {}),
+                better=its.better,
                 target=raw.get("target"),
                 base_lr_scales=scales,
             )
@@ -304,30 +308,35 @@ def registered(task: str) -> TaskSettings | None:
     return settings if isinstance(settings, TaskSettings) else None
 
 
-def _described(raw: Mapping[str, Any]) -> Iterable[TaskSettings]:
-    """Yield the tasks of a shipped study that this installation can describe."""
+def described(raw: Mapping[str, Any]) -> dict[str, TaskSettings]:
+    """Return by name the tasks of a shipped study, as its file has them, that this installation can describe."""
     from lrbench.tasks import settings_from_dict
 
-    tables = raw.get("tasks") or [raw.get("task", {})]
-    for table in tables:
+    found: dict[str, TaskSettings] = {}
+    for table in raw.get("tasks") or [raw.get("task", {})]:
         try:
-            yield settings_from_dict({"base": table} if isinstance(table, str) else table)
+            settings = settings_from_dict({"base": table} if isinstance(table, str) else table)
         except LRBenchError:
             continue
+        found[settings.name] = settings
+    return found
 
 
 def _place(row: Mapping[Any, Any]) -> tuple[str, str, int]:
     return str(row["task"]), str(row["policy"]), int(row["seed"])
 
 
-def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | None]:
-    """Return by task, policy and seed what other base LRs leave of the validation score.
+def _retained(frame: pandas.DataFrame, task: TaskSettings) -> dict[tuple[str, str, int], float | None]:
+    """Return by task, policy and seed what other base LRs leave of the validation objective.
 
-    Those that diverged at one of them are left out: a table does not say what chance is.
+    A table does not say what chance is. So those that diverged at one of them are left out, and tasks where a lower
+    objective is better.
     """
+    if task.better == "lower":
+        return {}
     scores: dict[tuple[str, str, int], dict[float, float]] = {}
     for row in frame[frame["stage"].isin(["main", "scale"])].to_dict(orient="records"):
-        scores.setdefault(_place(row), {})[float(row["scale"])] = float(row["val_top1"])
+        scores.setdefault(_place(row), {})[float(row["scale"])] = float(row[f"val_{task.objective}"])
     return {
         place: retained_fraction(known, math.nan)
         for place, known in scores.items()
@@ -335,7 +344,7 @@ def _retained(frame: pandas.DataFrame) -> dict[tuple[str, str, int], float | Non
     }
 
 
-def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
+def _record(row: Mapping[Any, Any], task: TaskSettings, retention: float | None) -> RunRecord:
     """Read a row of a table of runs."""
     finished = row["status"] == "finished"
     final = {
@@ -356,4 +365,6 @@ def _record(row: Mapping[Any, Any], retention: float | None) -> RunRecord:
         diverged_at=None if math.isnan(row["diverged_at"]) else int(row["diverged_at"]),
         seconds=final.get("seconds"),
         flops=final.get("flops"),
+        objective=task.objective,
+        better=task.better,
     )

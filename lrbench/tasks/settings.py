@@ -23,7 +23,7 @@ from lrbench.tasks.limits import (
     eval_every_for,
     rescaled_eval_every,
 )
-from lrbench.tasks.metric import LOSS
+from lrbench.tasks.metric import LOSS, Better
 from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
 from lrbench.tasks.validation import Validation, check_validation
@@ -122,6 +122,17 @@ class TaskSettings:
             raise TaskError(f"{where}: stratified = {self.stratified!r} must be true or false")
         if self.metric not in (None, LOSS):
             raise TaskError(f'{where}: metric = {self.metric!r} must be "{LOSS}"; others come from Python')
+
+    @property
+    def objective(self) -> str:
+        """The name of the number the task is judged by: "top1" or "loss"."""
+        reads_tokens = registry.models.find(self.model.kind).reads_tokens
+        return LOSS if self.metric == LOSS or reads_tokens else "top1"
+
+    @property
+    def better(self) -> Better:
+        """Which way that number is better."""
+        return "lower" if self.objective == LOSS else "higher"
 
     def with_budget(self, steps: Length | None) -> "TaskSettings":
         """Change the budget to `steps` iterations, as `Task.with_budget` does before the data is loaded.

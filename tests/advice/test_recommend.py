@@ -236,6 +236,17 @@ def test_a_shipped_table_says_the_same_with_the_columns_that_an_older_export_had
     assert new == old
 
 
+def test_a_shipped_study_that_is_judged_by_a_loss_advises_by_the_lowest() -> None:
+    asked = AskedTask.of(settings_from_dict({"base": "grammar-gpt"}))
+    advice = present(advise(asked, shipped()))
+    table = pd.read_csv(find_study("grammar_schedules").with_suffix(".csv"))
+
+    confirmed = table[table["stage"] == "confirm"].groupby("policy")["val_loss"].mean()
+    assert advice.nearness == "the same task"
+    assert present(advice.recommendations[0].value).mean == pytest.approx(confirmed[advice.policy])
+    assert advice.policy in confirmed.nsmallest(2).index
+
+
 def test_shipped_studies_of_one_task_and_budget_speak_together() -> None:
     asked = AskedTask.of(settings_from_dict({"base": "fashion-lenet", "steps": 1000}))
     (nearness, bodies), *_ = nearest(asked, shipped())
