@@ -4,7 +4,7 @@ The learning rate is not part of it: the optimizer is built with LR 1.0, which t
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -168,6 +168,55 @@ class RMSprop:
         return _uncompiled(torch.optim.RMSprop)(params, lr=PLACEHOLDER_LR, **asdict(self))
 
 
+@register_optimizer
+@dataclass(frozen=True)
+class MuonWithAdamW:
+    """Muon for weight matrices, AdamW for other weights and groups with `use_muon = false`; needs pytorch_optimizer.
+
+    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes weights of two dimensions or more, so that a
+    task parts the others from them by its `groups`. Embeddings and the last layer are AdamW's by custom. Muon's updates
+    are scaled to the root mean square of AdamW's (Liu et al., arXiv 2502.16982): one learning rate serves both.
+    `momentum` and `nesterov` are Muon's, `beta1`, `beta2` and `eps` are AdamW's; the weight decay of both is decoupled.
+    """
+
+    use_muon: bool = True
+    momentum: float = 0.95
+    nesterov: bool = True
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check_settings(self)
+
+    def build(self, params: Parameters) -> torch.optim.Optimizer:
+        try:
+            from pytorch_optimizer import Muon
+        except ImportError as error:
+            raise TaskError(
+                "optimizer MuonWithAdamW needs pytorch_optimizer: pip install 'lrbench[optimizers]'"
+            ) from error
+        given = list(params)
+        parts = given if given and isinstance(given[0], dict) else [{"params": given}]
+        groups = [part if "use_muon" in part else {**self.settings(part["params"]), **part} for part in parts]
+        return Muon([{"lr": PLACEHOLDER_LR, **group} for group in groups])
+
+    def settings(self, weights: Sequence[nn.Parameter]) -> Mapping[str, Any]:
+        """Return the settings of a group of these weights; one without any matrix is AdamW's."""
+        matrices = [weight.ndim > 1 for weight in weights]
+        if not self.use_muon or not any(matrices):
+            adamw = {"betas": (self.beta1, self.beta2), "eps": self.eps}
+            return {"use_muon": False, "weight_decay": self.weight_decay, **adamw}
+        if not all(matrices):
+            raise TaskError(
+                "optimizer MuonWithAdamW takes no weights of one dimension in a group with matrices: part them by the "
+                'groups of the task, such as { "ndim<2" = { weight_decay = 0 } }'
+            )
+        muon = {"momentum": self.momentum, "nesterov": self.nesterov, "use_adjusted_lr": True}
+        return {"use_muon": True, "weight_decay": self.weight_decay, **muon}
+
+
 @dataclass(frozen=True)
 class CustomOptimizer:
     """A user's own `function(params) -> torch.optim.Optimizer`, of parameters or the dicts of parameter groups."""
@@ -182,10 +231,10 @@ class CustomOptimizer:
 
 
 def _check_settings(spec: Any) -> None:
-    """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags are flags."""
+    """Every number finite and >= 0; decay rates (momentum, betas, alpha) below 1; flags true or false."""
     for name, value in asdict(spec).items():
         where = f"optimizer {type(spec).__name__}: {name} = {short_repr(value)}"
-        if name == "nesterov":
+        if name in ("nesterov", "use_muon"):
             if not isinstance(value, bool):
                 raise TaskError(f"{where} must be true or false")
             continue

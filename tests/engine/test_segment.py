@@ -33,7 +33,7 @@ from lrbench.policy import parse
 from lrbench.reproducible import deterministic
 from lrbench.tasks.data import Data
 from lrbench.tasks.metric import Metric
-from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, OptimizerSpec, RMSprop, optimizer_named
+from lrbench.tasks.optimizers import SGD, Adam, AdamW, CaffeSGD, MuonWithAdamW, OptimizerSpec, RMSprop, optimizer_named
 from lrbench.tasks.task import Task
 from tests.present import present
 
@@ -266,7 +266,9 @@ def test_groups_equal_param_groups_written_by_hand_in_plain_torch_bit_for_bit(ki
     assert identical(dict(state.optimizer), optimizer.state_dict()["state"])
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), AdamW(), optimizer_named("AdamWScheduleFree", {})], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), AdamW(), optimizer_named("AdamWScheduleFree", {}), MuonWithAdamW(weight_decay=0.01)], ids=str
+)
 def test_a_run_with_groups_is_resumed_from_bytes_and_forked_bit_for_bit(
     optimizer: OptimizerSpec, cnn_task: Task
 ) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lrbench.errors import TaskError
 from lrbench.tasks import SGD, Adam, AdamW, CaffeSGD, RMSprop
-from lrbench.tasks.optimizers import OPTIMIZERS, OptimizerSpec, optimizer_named
+from lrbench.tasks.optimizers import OPTIMIZERS, MuonWithAdamW, OptimizerSpec, optimizer_named
 
 
 def weights_after(spec: OptimizerSpec, steps: list[tuple[float, float]], start: float = 1.0) -> list[float]:
@@ -105,6 +105,43 @@ def test_each_optimizer_is_torchs_own(spec: OptimizerSpec, reference: tuple[str,
     torch.testing.assert_close(ours, weight, rtol=1e-10, atol=1e-12)
 
 
+def test_muon_with_adamw_steps_as_torchs_muon_and_torchs_adamw() -> None:
+    torch.manual_seed(0)
+    starts = torch.randn(24, 40), torch.randn(40, 24), torch.randn(24)
+    ours, expected = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    wide, embedding, bias = expected
+    optimizer = MuonWithAdamW().build(
+        [
+            {"params": [ours[0]]},
+            {"params": [ours[1]], **MuonWithAdamW(use_muon=False).settings([ours[1]])},
+            {"params": [ours[2]]},
+        ]
+    )
+    torchs = (
+        torch.optim.Muon([wide], lr=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([embedding, bias], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1),
+    )
+    for _ in range(3):
+        for mine, its in zip(ours, expected, strict=True):
+            its.grad = torch.randn_like(its)
+            mine.grad = its.grad.clone()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01
+        for one in (optimizer, *torchs):
+            one.step()
+
+    torch.testing.assert_close(ours[1:], expected[1:])
+    moved, should = ours[0] - starts[0], wide - starts[0]
+    assert (moved - should).norm() < 0.02 * should.norm(), "both orthogonalise in bfloat16"
+
+
+def test_muon_takes_no_group_of_matrices_and_vectors() -> None:
+    with pytest.raises(
+        TaskError, match="no weights of one dimension in a group with matrices: part them by the groups"
+    ):
+        MuonWithAdamW().build(nn.Linear(3, 2).parameters())
+
+
 @pytest.mark.parametrize("spec", [SGD(), Adam(), AdamW()])
 def test_the_fused_kernel_is_used_where_torch_has_one(spec: OptimizerSpec) -> None:
     assert spec.build([nn.Parameter(torch.ones(1))]).defaults["fused"] is True
@@ -119,6 +156,7 @@ def test_specifications_are_values_with_a_text_form() -> None:
         "Adam": Adam(),
         "AdamW": AdamW(),
         "RMSprop": RMSprop(),
+        "MuonWithAdamW": MuonWithAdamW(),
     }
 
 
@@ -126,7 +164,7 @@ def test_specifications_are_values_with_a_text_form() -> None:
     ("kind", "options", "message"),
     [
         ("SDG", {}, "there is no optimizer named 'SDG' \\(did you mean 'SGD'\\?\\)"),
-        ("leon", {}, "there are SGD, CaffeSGD, Adam, AdamW, RMSprop and those of torch.optim"),
+        ("leon", {}, "there are SGD, CaffeSGD, Adam, AdamW, RMSprop, MuonWithAdamW and those of torch.optim"),
         ("SGD", {"momentun": 0.9}, "no option 'momentun' \\(did you mean 'momentum'\\?\\)"),
         ("SGD", {"lr": 0.1}, "'SGD' has no option 'lr'"),
         ("SGD", {"momentum": 1.0}, "SGD: momentum = 1.0 must be in \\[0, 1\\)"),
