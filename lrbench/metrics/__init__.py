@@ -7,7 +7,7 @@ of many seeds into intervals and claims; `scorecard`, `ranking` and `confirmatio
 from lrbench.metrics import registered as _registered
 from lrbench.metrics.confidence import Classification, ReliabilityBins, classify
 from lrbench.metrics.confirmation import Confirmation, confirm, finalists
-from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, steps_to_target, volatility
+from lrbench.metrics.curves import curve_mean, jitter, monotonicity, steps_to_best, steps_to_target, volatility
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.effects import Effect, Interaction, effect, equal_means_p, interaction, judge_effects
 from lrbench.metrics.metric import (
@@ -62,6 +62,7 @@ __all__ = [
     "bounds_of",
     "classify",
     "confirm",
+    "curve_mean",
     "divergence_rate",
     "effect",
     "equal_means_p",

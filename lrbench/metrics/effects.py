@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import METRICS
+from lrbench.metrics.pairs import Pairs, Test
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import FloatArray, Interval, holm, paired_interval
 from lrbench.metrics.verdict import ScoresAtLooks
 
-EffectVerdict = Literal["helps", "hurts", "undecided"]
+EffectVerdict = Literal["helps", "hurts", "no gain", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Effect:
     differences: Mapping[str, Interval]
     verdict: EffectVerdict = "undecided"
     """What it does to the test objective, as `judge_effects` claims."""
+    by_goal: Mapping[str, EffectVerdict] = field(default_factory=dict)
+    """What it does to each goal of the study, by the goal's name; `no gain` is a claim at the goal's margin."""
 
     def to_json(self) -> dict[str, Any]:
         differences = {name: vars(interval) for name, interval in self.differences.items()}
@@ -57,10 +60,19 @@ class Interaction:
 
 
 def effect(
-    policy: str, modifier: str, without: Sequence[RunRecord], treated: Sequence[RunRecord], target: float | None
+    policy: str,
+    modifier: str,
+    without: Sequence[RunRecord],
+    treated: Sequence[RunRecord],
+    target: float | None,
+    also: Iterable[str] = (),
 ) -> Effect:
-    """Measure the effect of a modifier on one policy; a metric that one of two paired runs lacks is left out."""
-    figures = [{run.seed: _figures(run, target) for run in runs} for runs in (without, treated)]
+    """Measure the effect of a modifier on one policy; a metric that one of two paired runs lacks is left out.
+
+    Args:
+        also: the names of metrics beside those that declare an effect.
+    """
+    figures = [{run.seed: _figures(run, target, also) for run in runs} for runs in (without, treated)]
     seeds = sorted(figures[0].keys() & figures[1].keys())
     names = dict.fromkeys(name for side in figures for seed in seeds for name in side[seed])
     return Effect(
@@ -76,21 +88,40 @@ def effect(
     )
 
 
-def judge_effects(gains: FloatArray, done: NDArray[np.int64], looks: Looks, alpha: float) -> list[EffectVerdict]:
-    """Claim whether a modifier helps or hurts each policy, so that P(some claim is wrong) <= alpha.
+def judge_effects(
+    gains: FloatArray,
+    done: NDArray[np.int64],
+    looks: Looks,
+    alpha: float,
+    *,
+    margin: float | None = None,
+    resolution: float | None = None,
+    test: Test = Pairs,
+) -> list[EffectVerdict]:
+    """Claim whether a modifier helps or hurts each policy, so that P(some such claim is wrong) <= alpha.
 
     Paired t tests of both directions for every policy, by Holm's procedure (1979) over all of them; what holds for
-    `judge` at the looks of a study and for scores that agree by chance holds here.
+    `judge` at the looks of a study and for scores that agree by chance holds here. What is neither may be `no gain`:
+    the modifier makes the policy better by less than the margin. P(some such claim is wrong) <= alpha too, by Holm's
+    procedure over the policies.
 
     Args:
         gains: [policies, 2, seeds], higher is better: without and with the modifier; nan for a missing run.
         done: [policies, 2], how many of the first seeds each has.
-        alpha: the error rate over the policies of one modifier.
+        alpha: the error rate of each kind of claim over the policies of one modifier.
+        margin: the gain that does not matter; None: `no gain` is never claimed.
+        resolution, test: as for `judge`.
     """
-    *_, p = ScoresAtLooks(gains, done, looks).p_beyond(0.0)
+    seen = ScoresAtLooks(gains, done, looks, resolution, test)
+    *_, p = seen.p_beyond(0.0)
     helps, hurts = holm(np.concatenate([p[:, 1, 0], p[:, 0, 1]])).reshape(2, -1) <= alpha
+    gains_little = np.zeros_like(helps)
+    if margin is not None:
+        *_, p = seen.p_within(margin)
+        gains_little = holm(p[:, 1, 0]) <= alpha
     return [
-        "helps" if better else "hurts" if worse else "undecided" for better, worse in zip(helps, hurts, strict=True)
+        "helps" if better else "hurts" if worse else "no gain" if little else "undecided"
+        for better, worse, little in zip(helps, hurts, gains_little, strict=True)
     ]
 
 
@@ -157,11 +188,11 @@ def _paired_differences(figure: str, without: Sequence[RunRecord], treated: Sequ
     return {seed: after[seed] - before[seed] for seed in before.keys() & after.keys()}
 
 
-def _figures(run: RunRecord, target: float | None) -> dict[str, float]:
+def _figures(run: RunRecord, target: float | None, also: Iterable[str] = ()) -> dict[str, float]:
     """Return those metrics of a run in which an effect is measured."""
     figures = run.figures()
     if target is not None and not run.diverged:
         figures["steps_to_target"] = run.steps_to(target)
     declared = (name for name, metric in METRICS.items() if metric.effect)
-    names = (f"val_{run.objective}", f"test_{run.objective}", *declared)
+    names = (f"val_{run.objective}", f"test_{run.objective}", *declared, *also)
     return {name: float(value) for name in names if (value := figures.get(name)) is not None}

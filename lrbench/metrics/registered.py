@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, volatility
+from lrbench.metrics.curves import curve_mean, jitter, monotonicity, steps_to_best, volatility
 from lrbench.metrics.metric import METRICS, MetricDeclaration, RunEnd
 from lrbench.metrics.robustness import loss_difference
 
@@ -177,11 +177,21 @@ SHIPPED = (
         effect="difference",
     ),
     MetricDeclaration(
+        "curve_mean",
+        "curve mean",
+        "the mean of the validation score over the iterations, higher where it rises sooner; of a loss its negative",
+        margin=0.01,
+        of_run=lambda run: curve_mean(run.curve.steps, run.gains),
+        expected=True,
+        effect="difference",
+    ),
+    MetricDeclaration(
         "base_lr_retention",
         "retention",
         "the fraction of the score that other base learning rates keep",
         margin=0.01,
         column="ranking",
+        effect="difference",
     ),
     MetricDeclaration(
         "base_lr_divergence_rate",

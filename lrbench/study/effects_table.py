@@ -18,10 +18,11 @@ from lrbench.study.row_names import RowNames
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
     from lrbench.metrics import Better, Effect, Interaction
+    from lrbench.metrics.goal import Criterion
     from lrbench.study.results import TaskResults
 
 BETTER, WORSE = "green", "red"
-VERDICTS: dict[EffectVerdict, str] = {"helps": BETTER, "hurts": WORSE, "undecided": ""}
+VERDICTS: dict[EffectVerdict, str] = {"helps": BETTER, "hurts": WORSE, "no gain": "", "undecided": ""}
 INDENT = "  "
 MOST_TEXTS = 3
 """The most different things that are said of a modifier's runs."""
@@ -65,8 +66,48 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     titles = (named, *(Column(column.title, right=column.title != "effect") for column in kept))
     yield Table(titles, rows, title)
     yield from _legend(task, interactions)
+    if any(not goal.of_objective(task.objective) for goal in task.goals):
+        yield ""
+        yield from _by_goal(task, names, width)
     for modifier, did in task.did.items():
         yield f"{names.variants.shown[modifier]}: {what_was_done(did)}."
+
+
+def _by_goal(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
+    """Tabulate what each modifier does to each goal, policy by policy: the paired difference, and a claim below it.
+
+    The last goals are left out where the line has no room for them.
+    """
+    called: list[Cell] = []
+    claims: list[list[Cell]] = []
+    for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
+        called.append(Cell(names.variants.shown[modifier], "bold"))
+        claims.append([Cell("")] * len(task.goals))
+        for effect in task.effects:
+            if effect.modifier == modifier:
+                called.append(Cell(names.policies.shown[effect.policy]))
+                claims.append([_claim(effect, goal) for goal in task.goals])
+    columns = [
+        Figures(goal.title, cells, dispensable=place)
+        for place, (goal, cells) in enumerate(zip(task.goals, zip(*claims, strict=True), strict=True))
+    ]
+    kept, room = leaving_room(columns, NAME_WIDTH, width)
+    rows: list[Row] = [
+        (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
+    ]
+    noun = variant_noun(effect.modifier for effect in task.effects)
+    titles = (Column(f"{noun}, policy"), *(Column(column.title, right=True) for column in kept))
+    yield Table(titles, rows, f"By goal on {task.task}: with minus without, paired by seed, ± half the 95% interval")
+    margins = ", ".join(f"{goal.name} {goal.margin}" for goal in task.goals)
+    yield (
+        f"no gain: the {noun} makes it better by less than the margin ({margins}). Each goal is judged by itself, over "
+        f"all policies of a {noun}, with at most 5% of wrong claims of `helps` or `hurts`, and as many of `no gain`."
+    )
+
+
+def _claim(effect: Effect, goal: Criterion) -> Cell:
+    interval, verdict = effect.differences.get(goal.figure, NOTHING_KNOWN), effect.by_goal.get(goal.name, "undecided")
+    return Cell(f"{interval:+{goal.form}}\n{verdict}", VERDICTS[verdict])
 
 
 def what_was_done(did: Mapping[str, Sequence[str | float]]) -> str:

@@ -29,9 +29,9 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
     Columns: `task, stage, name, policy, modifier, scale, seed, status` ("missing" for a run that was not begun),
     `step`, `diverged_at`; `seconds` of training and of `evaluating`, which is empty where the seconds are of both;
     `flops`; the metrics of a finished run, its objective as `val_<objective>` and `test_<objective>` among them; the
-    provenance of each number; the metrics of the run's curve: `volatility`, `jitter`, `monotonicity`, `steps_to_best`,
-    and `steps_to_target` where the study has a target; and the `curve` itself, the validation objective by iterations,
-    as `Curve` writes it.
+    provenance of each number; the metrics of the run's curve: `volatility`, `jitter`, `monotonicity`, `curve_mean`,
+    `steps_to_best`, and `steps_to_target` where the study has a target; and the `curve` itself, the validation
+    objective by iterations, as `Curve` writes it.
     A study of axes has a column `setting` beside `modifier`.
     `class_confidence` and `reliability` hold lists and dicts; `flat` leaves them out.
 
@@ -136,7 +136,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
     return rows
 
 
-READ_OFF = ("volatility", "jitter", "monotonicity", "steps_to_best", "steps_to_target")
+READ_OFF = ("volatility", "jitter", "monotonicity", "curve_mean", "steps_to_best", "steps_to_target")
 """The metrics of a run's curve."""
 
 

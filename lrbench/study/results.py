@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, product, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.ranking import score_table
+from lrbench.metrics.ranking import gain_table, score_table
 from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.policy.budget import Budget
@@ -453,7 +453,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 confirmed=tuple(_confirmed(evidence, task, main, cards, goals)),
                 failures=tuple(evidence.failures(task)),
                 rows=evidence.rows,
-                effects=tuple(_effects(evidence, records, over)),
+                effects=tuple(_effects(evidence, records, over, goals)),
                 interactions=tuple(_interactions(evidence, task, records)),
                 did=evidence.did(task),
                 looks=evidence.looks.seeds[: evidence.looks.done(_compared(over.values()))],
@@ -562,7 +562,9 @@ def labels(rows: Iterable[Row]) -> dict[Row, str]:
     return {row: called[row] for row in known}
 
 
-def _effects(evidence: StudyRuns, records: Records, over: Mapping[Row, int]) -> Iterator[Effect]:
+def _effects(
+    evidence: StudyRuns, records: Records, over: Mapping[Row, int], goals: Sequence[Criterion]
+) -> Iterator[Effect]:
     for variant in filter(None, evidence.record.variants):
         pairs = {policy: ((policy, ""), (policy, variant)) for policy, of in evidence.labels if of == variant}
         policies = [policy for policy, pair in pairs.items() if records.keys() >= {*pair}]
@@ -570,12 +572,26 @@ def _effects(evidence: StudyRuns, records: Records, over: Mapping[Row, int]) -> 
             continue
         rows = list(chain.from_iterable(pairs[policy] for policy in policies))
         runs = [PolicyRuns("", "", tuple(records[row])) for row in rows]
-        gains, _ = score_table(runs, evidence.record.seeds, "test")
         done = np.array([over[row] for row in rows], dtype=np.int64).reshape(-1, 2)
-        verdicts = judge_effects(gains.reshape(*done.shape, -1), done, evidence.looks, evidence.alpha)
-        for policy, verdict in zip(policies, verdicts, strict=True):
+        judged = partial(judge_effects, done=done, looks=evidence.looks, alpha=evidence.alpha)
+        on_test = judged(score_table(runs, evidence.record.seeds, "test")[0].reshape(*done.shape, -1))
+        by_goal = {
+            goal.name: judged(
+                gain_table(runs, goal.gain, evidence.record.seeds)[0].reshape(*done.shape, -1),
+                margin=goal.distance,
+                resolution=goal.resolution,
+                test=goal.test,
+            )
+            for goal in goals
+        }
+        also = [goal.figure for goal in goals]
+        for place, policy in enumerate(policies):
             without, treated = (records[row] for row in pairs[policy])
-            yield replace(effect(policy, variant, without, treated, evidence.record.target), verdict=verdict)
+            yield replace(
+                effect(policy, variant, without, treated, evidence.record.target, also),
+                verdict=on_test[place],
+                by_goal={name: verdicts[place] for name, verdicts in by_goal.items()},
+            )
 
 
 def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> Iterator[Interaction]:

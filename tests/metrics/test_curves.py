@@ -1,11 +1,12 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.metrics.curves import jitter, monotonicity, steps_to_best, steps_to_target, volatility
+from lrbench.metrics.curves import curve_mean, jitter, monotonicity, steps_to_best, steps_to_target, volatility
 
 STEPS = list(range(100, 1600, 100))
 
@@ -69,6 +70,53 @@ def test_steps_to_best_ignores_scores_that_are_not_finite() -> None:
 
 def test_an_infinite_score_is_a_gap_and_reaches_no_target() -> None:
     assert steps_to_target([10, 20, 30], [math.inf, 0.5, 0.7], 0.6) == 30
+
+
+CURVES = st.lists(st.tuples(st.integers(1, 50), st.floats(-1, 1)), min_size=2, max_size=20)
+
+
+def laid_out(curve: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    """The steps and scores of a curve that is given as intervals of iterations and scores."""
+    return np.cumsum([interval for interval, _ in curve]).tolist(), [score for _, score in curve]
+
+
+@given(CURVES, st.floats(0, 5), st.floats(-5, 5))
+def test_the_mean_of_a_curve_scales_and_shifts_with_its_scores(
+    curve: list[tuple[int, float]], factor: float, offset: float
+) -> None:
+    steps, scores = laid_out(curve)
+    mean = curve_mean(steps, scores)
+    assert mean is not None
+    assert min(scores) - 1e-9 <= mean <= max(scores) + 1e-9
+    moved = [factor * score + offset for score in scores]
+    assert curve_mean(steps, moved) == pytest.approx(factor * mean + offset, abs=1e-9)
+
+
+@given(CURVES)
+def test_evaluations_between_on_the_line_change_no_mean_of_a_curve(curve: list[tuple[int, float]]) -> None:
+    steps, scores = laid_out([(2 * interval, score) for interval, score in curve])
+    halves = [(a + b) // 2 for a, b in pairwise(steps)]
+    finer = sorted([*steps, *halves])
+    assert curve_mean(finer, np.interp(finer, steps, scores).tolist()) == pytest.approx(
+        curve_mean(steps, scores), abs=1e-9
+    )
+
+
+@given(CURVES, st.integers(0, 20), st.floats(0.01, 1))
+def test_a_curve_that_is_nowhere_lower_and_once_higher_has_a_higher_mean(
+    curve: list[tuple[int, float]], place: int, rise: float
+) -> None:
+    steps, scores = laid_out(curve)
+    higher = list(scores)
+    higher[place % len(scores)] += rise
+    means = curve_mean(steps, scores), curve_mean(steps, higher)
+    assert None not in means
+    assert means[0] < means[1]  # type: ignore[operator]
+
+
+def test_the_mean_of_a_curve_needs_two_scores_that_are_all_finite() -> None:
+    assert curve_mean([10], [0.5]) is None
+    assert curve_mean([10, 20, 30], [0.5, math.nan, 0.5]) is None
 
 
 def test_jitter_is_the_standard_deviation_of_independent_noise_on_a_smooth_rise() -> None:

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from scipy import stats
 
 from lrbench.metrics import Curve, RunRecord, effect, equal_means_p, interaction, judge_effects
 from lrbench.metrics.looks import Looks
+from lrbench.metrics.pairs import Signs
 from tests.interactions import CASES, greenhouse_geisser_p, rejected
 
 
@@ -103,6 +105,31 @@ def test_at_most_five_percent_of_studies_claim_a_wrong_effect_somewhere(policies
         verdicts = judge_effects(gains, np.full((policies, 2), seeds), Looks.once(seeds), 0.05)
         wrong += set(verdicts) != {"undecided"}
     assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def test_a_gain_below_the_margin_is_no_gain_where_it_neither_helps_nor_hurts() -> None:
+    noise = np.array([0.02, -0.02, 0.01, -0.01, 0.03, -0.03])
+    effects = np.array([[0.0], [0.2], [-0.2], [0.2]]) + noise * np.array([[1], [1], [1], [20]])
+    gains = np.stack([np.zeros_like(effects), effects], axis=1)
+    found = judge_effects(gains, np.full((4, 2), 6), Looks.once(6), 0.05, margin=0.5)
+    assert found == ["no gain", "helps", "hurts", "undecided"]
+
+
+@pytest.mark.parametrize("policies", [1, 4])
+def test_a_gain_as_large_as_the_margin_is_called_none_in_at_most_five_percent(policies: int) -> None:
+    studies, seeds, wrong = 1000, 5, 0
+    for gains in np.random.default_rng(policies).normal(size=(studies, policies, 2, seeds)):
+        gains[:, 1] += gains[:, 0] + 0.5
+        wrong += "no gain" in judge_effects(gains, np.full((policies, 2), seeds), Looks.once(seeds), 0.05, margin=0.5)
+    assert 0 < wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def test_targets_that_are_never_reached_count_against_a_modifier() -> None:
+    gains = np.full((1, 2, 8), -100.0)
+    gains[0, 1] = -math.inf
+    judged = partial(judge_effects, done=np.full((1, 2), 8), looks=Looks.once(8), alpha=0.05, test=Signs)
+    assert judged(gains) == ["hurts"]
+    assert judged(gains[:, ::-1]) == ["helps"]
 
 
 def test_an_effect_that_depends_on_the_policy_is_found() -> None:

@@ -163,7 +163,7 @@ def known(card: Scorecard) -> set[str]:
 
 def test_curves_from_elsewhere_are_scored_as_far_as_they_tell() -> None:
     card = score_curves([[(100, 0.5), (200, 0.9)], [(100, 0.7), (200, 0.8)]], name="mine", target=0.6)
-    assert known(card) == {"val_top1", "steps_to_best", "steps_to_target", "divergence_rate"}
+    assert known(card) == {"val_top1", "curve_mean", "steps_to_best", "steps_to_target", "divergence_rate"}
     assert card.val.mean == pytest.approx(0.85)
     assert card.metrics["steps_to_target"].mean == (200 + 100) / 2
     assert card.to_json().keys() == ENTRY

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lrbench.display.readable import as_text
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, rank
-from lrbench.metrics.goal import objective_criterion
+from lrbench.metrics.goal import criteria, objective_criterion
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.effects_table import effects, what_was_done
 from lrbench.study.results import Results, TaskResults, labels
@@ -92,6 +93,21 @@ def test_a_figure_that_fewer_seeds_have_says_how_many() -> None:
     lines = printed(task_of({("FIX", ""): PLAIN, ("FIX", "mine"): late}))
 
     assert "-10 ±0 n=2" in lines[3]
+
+
+def test_claims_by_goal_stand_below_their_differences_and_fit_the_line() -> None:
+    goals = criteria(("top1", "curve_mean", "jitter"), objective_criterion("top1", "higher", 0.01), steps=30)
+    found = replace(STUDY.effects[0], by_goal={"top1": "helps", "curve_mean": "no gain", "jitter": "undecided"})
+    task = replace(STUDY, effects=(found,), goals=goals)
+    lines = printed(task)
+    at = next(place for place, line in enumerate(lines) if line.startswith("By goal on a-task"))
+    assert re.split(r" {2,}", lines[at + 1]) == ["modifier, policy", "val top1", "curve mean", "jitter"]
+    # The curves are .1, .9, .9 without and .9 throughout with it: means .7 and .9.
+    assert re.split(r" {2,}", lines[at + 3].strip()) == ["FIX", "+0.047 ±0.029", "+0.200 ±0.000", "–"]
+    assert re.split(r" {2,}", lines[at + 4].strip()) == ["helps", "no gain", "undecided"]
+    narrow = as_text(effects(task, RowNames.of(task, 52), 52))
+    assert "val top1" in narrow
+    assert "curve mean  " not in narrow
 
 
 def test_each_modifier_says_whether_its_effect_depends_on_the_policy() -> None:

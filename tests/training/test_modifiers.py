@@ -120,13 +120,17 @@ def test_a_modified_study_cut_off_anywhere_ends_with_the_same_numbers(
 
 
 def test_an_effect_is_the_paired_difference_between_the_stored_runs(study: Make, store: Store) -> None:
-    run(study("FIX(k0=0.1)", "FIX(k0=0.02)", seeds=(0, 1, 2), modifiers=(Variant.of([PSWA(p=0.5)]),)), store)
+    variants = (Variant.of([PSWA(p=0.5)]),)
+    asked = study("FIX(k0=0.1)", "FIX(k0=0.02)", seeds=(0, 1, 2), modifiers=variants, by=("top1", "curve_mean", "ac"))
+    run(asked, store)
     table = export("small", store).pivot(index="seed", columns=["name", "modifier"], values="test_top1")
     expected = table["FIX(k0=0.1)", str(PSWA(p=0.5))] - table["FIX(k0=0.1)", ""]
     (answer,) = results("small", store).tasks
     found = answer.effects[0].differences["test_top1"]
     assert (found.mean, found.sd, found.n) == pytest.approx((expected.mean(), expected.std(), 3))
-    assert {"test_loss", "seconds", "flops", "forward_flops"} <= answer.effects[0].differences.keys()
+    also = {"test_loss", "seconds", "flops", "forward_flops", "val_top1", "curve_mean", "ac"}
+    assert also <= answer.effects[0].differences.keys()
+    assert {"top1", "curve_mean", "ac"} == answer.effects[0].by_goal.keys()
     (interaction,) = answer.interactions
     assert (interaction.modifier, interaction.policies, interaction.seeds) == (str(PSWA(p=0.5)), 2, 3)
     json.dumps(answer.to_json(), allow_nan=False)
