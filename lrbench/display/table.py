@@ -139,7 +139,8 @@ class Figures(NamedTuple):
     @property
     def width(self) -> int:
         """Its characters of a line, with its distance from the column before."""
-        return GAP + max([len(self.title), *(len(cell.text) for cell in self.cells)])
+        lines = (line for cell in self.cells for line in cell.text.split("\n"))
+        return GAP + max(len(line) for line in (self.title, *lines))
 
 
 def leaving_room(columns: Sequence[Figures], wanted: int, width: int) -> tuple[list[Figures], int]:

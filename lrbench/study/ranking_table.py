@@ -27,6 +27,9 @@ MOST_NAMES = 8
 
 PER_GOAL = "Claims are per goal: each goal has an error rate of 5% of its own, and none is about all goals together."
 
+MOST_BESIDE = 2
+"""Verdicts by more goals than these stand below the values, in place of columns of their own."""
+
 WIDEST = (40, 48)
 """The widths of one column of names, and of two together; longer names fill several lines."""
 
@@ -118,10 +121,22 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
         return Figures(metric.title, [Cell(format(mean, metric.form)) for mean in means], metric.dispensable)
 
     columns = [metric for name, metric in METRICS.items() if metric.column == "ranking" and name in known]
-    ranked = (Figures(goal.title, [Cell(_of_goal(card, goal)) for card in cards]) for goal in others)
     scores = _scores(cards, task, [goal.name for goal in task.goals])
     verdicts = len(task.goals)
-    return (*scores[:verdicts], *ranked, *scores[verdicts:], *map(figures, columns))
+    beside = (*scores[verdicts:], *map(figures, columns))
+    if verdicts > MOST_BESIDE:
+        judged = tuple(_judged(cards, goal) for goal in task.goals)
+        titles = {column.title for column in judged}
+        return *judged, *(one._replace(dispensable=1 + one.dispensable) for one in beside if one.title not in titles)
+    ranked = (Figures(goal.title, [Cell(_of_goal(card, goal)) for card in cards]) for goal in others)
+    return (*scores[:verdicts], *ranked, *beside)
+
+
+def _judged(cards: Sequence[Scorecard], goal: Criterion) -> Figures:
+    """Show a goal's values, each with its verdict below."""
+    labels = [card.verdicts[goal.name].label for card in cards]
+    rows = zip(cards, labels, strict=True)
+    return Figures(goal.title, [Cell(f"{_of_goal(card, goal)}\n{label}", STYLES[label]) for card, label in rows])
 
 
 def _of_goal(card: Scorecard, goal: Criterion) -> str:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -418,6 +419,17 @@ def test_the_ranking_has_a_column_of_verdicts_for_each_goal_and_says_that_claims
     assert ("20" in fast.split(), "0 of 10" in never) == (True, True)
     assert "Claims are per goal" in text
     assert "Claims are per goal" not in str(results("a-study", store, by="ac"))
+
+
+def test_verdicts_by_more_than_two_goals_stand_below_the_values(store: Store) -> None:
+    paces(store, by=["steps_to_target:50", "ac", "top1"])
+
+    _, header, fast, below, *_ = str(results("a-study", store)).splitlines()
+
+    assert re.split(r" {2,}", header)[:4] == ["policy", "to target", "AC", "val top1"]
+    assert re.split(r" {2,}", fast)[:2] == ["fast", "20 ±0"]
+    assert set(below.split()) <= {"good", "avoid", "undecided"}
+    assert len(below.split()) == 3
 
 
 def test_a_goal_that_no_run_has_claims_nothing_and_says_so(store: Store) -> None:
