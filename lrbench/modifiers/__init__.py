@@ -6,7 +6,7 @@ The order in which modifiers that change training are called, and what excludes 
    path that the other goes back on;
 2. PSWA, PWALKS, PSWM, SWM: they replace the weights at the end of a period or after a sample, and exclude each other;
    PLP and Lookahead begin anew where they do;
-3. Learn&Drop: what it takes out of training no modifier writes to;
+3. Learn&Drop, FrozenFeatures: what they take out of training no modifier writes to; they exclude each other;
 4. DEMON: it sets the optimizer's momentum.
 
 SWA, EMA and LAWA only watch, and see the weights as these leave them.
@@ -15,6 +15,7 @@ SWA, EMA and LAWA only watch, and see the weights as these leave them.
 from lrbench.engine.modifier import Control, Memory, Modifier, Watcher
 from lrbench.modifiers.averaging import EMA, LAWA, SWA
 from lrbench.modifiers.demon import DEMON
+from lrbench.modifiers.frozen_features import FrozenFeatures
 from lrbench.modifiers.learn_and_drop import Drop, ForecastDrop, LearnAndDrop
 from lrbench.modifiers.lookahead import Lookahead
 from lrbench.modifiers.plp import PLP, PLP_CONTROL_SCALE, PLPNoise, plp_control
@@ -45,6 +46,7 @@ __all__ = [
     "Control",
     "Drop",
     "ForecastDrop",
+    "FrozenFeatures",
     "LearnAndDrop",
     "Lookahead",
     "Memory",

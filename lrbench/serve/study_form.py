@@ -34,7 +34,7 @@ FIXED = ("name", "dataset", "pretrained", "steps")
 OF_TASKS = (
     *("model", "optimizer", "groups", "batch_size", "eval_every", "augment", "precision", "divergence_factor"),
     *("validation", "split_seed", "stratified", "metric", "curve_samples", "clip_norm", "clip_value", "micro_batch"),
-    *("label_smoothing", "mix", "compile"),
+    *("label_smoothing", "mix", "compile", "train_samples"),
 )
 """The settings of a task that may be changed, the other fields of `TaskSettings`, which would load torch; another name
 is an option of the optimizer."""

@@ -188,6 +188,7 @@ class Data(Readable):
         *,
         split_seed: int = 0,
         stratified: bool = False,
+        train_samples: int | None = None,
         sample_weights: SampleWeights = None,
     ) -> "Data":
         """Check the arrays of a dataset, and split and normalise them.
@@ -196,10 +197,10 @@ class Data(Readable):
             DataError: the data cannot be trained on, or has a validation split of its own where a split is asked for.
         """
         check_raw(raw)
-        if raw.val is not None and (validation is not None or split_seed or stratified):
+        if raw.val is not None and (validation is not None or split_seed or stratified or train_samples is not None):
             raise DataError(
                 f"it has a validation split of its own, {len(raw.val):,} samples, so that "
-                "validation, split_seed and stratified cannot be given"
+                "validation, split_seed, stratified and train_samples cannot be given"
             )
         kept = torch.arange(len(raw.train))
         if raw.val is None:
@@ -209,9 +210,10 @@ class Data(Readable):
                     f"stratified = True needs class labels [N], and the targets are {describe(labels)} each"
                 )
             validation = HELD_OUT if validation is None else validation
-            kept, held_out = split_indices(len(raw.train), validation, split_seed, labels)
+            kept, held_out = split_indices(len(raw.train), validation, split_seed, labels, train_samples)
             train, val = raw.train.take(kept), raw.train.take(held_out)
             how = f"validation={validation!r} split_seed={split_seed} stratified={stratified}"
+            how += "" if train_samples is None else f" train_samples={train_samples}"
         else:
             train, val, how = raw.train, raw.val, "validation given"
         mean, std = channel_statistics(train.chunks())

@@ -80,6 +80,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         settings.validation,
         split_seed=settings.split_seed,
         stratified=settings.stratified,
+        train_samples=settings.train_samples,
         data_root=data_root,
         download=download,
     )
@@ -119,6 +120,7 @@ def load_data(
     *,
     split_seed: int = 0,
     stratified: bool = False,
+    train_samples: int | None = None,
     data_root: Path | str | None = None,
     download: bool = False,
 ) -> Data:
@@ -127,8 +129,9 @@ def load_data(
     Args:
         dataset: its name, or a table of its kind and options, such as {"kind": "image_folder", "path": "photos"}.
         validation: the fraction (float) or number (int) of train samples held out, drawn with `split_seed`, in the
-            same proportion of every class if `stratified`; a fifth unless given. A data set that has a validation
-            split of its own takes none of the three.
+            same proportion of every class if `stratified`; a fifth unless given.
+        train_samples: how many of the other samples are trained on, drawn likewise; all unless given. A data set that
+            has a validation split of its own takes none of these.
         data_root, download: as for `load_task`.
 
     Raises:
@@ -140,7 +143,8 @@ def load_data(
     options = entry.complete(chosen.options, "dataset")
     try:
         raw = read_dataset(entry, options, _root(data_root), download=download)
-        return Data.from_raw(raw, validation, split_seed=split_seed, stratified=stratified)
+        how: dict[str, Any] = {"split_seed": split_seed, "stratified": stratified, "train_samples": train_samples}
+        return Data.from_raw(raw, validation, **how)
     except LRBenchError as error:
         prefix = "" if "dataset '" in str(error) else f"dataset '{entry.name}': "
         raise DataError(f"{prefix}{error}") from error

@@ -26,7 +26,7 @@ from lrbench.tasks.limits import (
 from lrbench.tasks.metric import LOSS, Better
 from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.optimizers import SGD, OptimizerSpec
-from lrbench.tasks.validation import Validation, check_validation
+from lrbench.tasks.validation import Validation, check_train_samples, check_validation
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class TaskSettings:
             given, and nothing where the data set has a validation split of its own
         split_seed: draws which samples are held out
         stratified: hold out every class in the same proportion
+        train_samples: how many of the samples that are not held out are trained on, drawn by `split_seed`; all unless
+            given
         metric: `"loss"` judges the task by its loss, as it is for a text; top-1 accuracy unless given
         curve_samples: validation samples of the evaluations before the last, or `"all"`; unless given, at least 500
             and as many as cost a twentieth of the training
@@ -93,6 +95,7 @@ class TaskSettings:
     validation: Validation | None = None
     split_seed: int = 0
     stratified: bool = False
+    train_samples: int | None = None
     metric: Literal["loss"] | None = None
     curve_samples: CurveSamples = None
     clip_norm: float | None = None
@@ -116,6 +119,8 @@ class TaskSettings:
         self.groups.check(self.optimizer)
         if self.validation is not None:
             check_validation(self.validation)
+        if self.train_samples is not None:
+            check_train_samples(self.train_samples)
         if type(self.split_seed) is not int or not -(2**63) <= self.split_seed < 2**63:
             raise TaskError(f"{where}: split_seed = {short_repr(self.split_seed)} must be an integer of 64 bits")
         if type(self.stratified) is not bool:

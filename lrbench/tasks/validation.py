@@ -15,22 +15,33 @@ HELD_OUT: Validation = 0.2
 
 
 def split_indices(
-    size: int, validation: Validation, split_seed: int, labels: Tensor | None = None
+    size: int, validation: Validation, split_seed: int, labels: Tensor | None = None, train_samples: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Split a train set of `size` samples; return the sorted int64 indices (kept for training, held out).
 
-    With `labels` (int64 [size]) each class is held out in the same proportion, to the nearest sample.
+    With `labels` (int64 [size]) each class is held out in the same proportion, to the nearest sample. With
+    `train_samples` only so many of the others are kept, in the same proportion too.
 
     Raises:
-        DataError: either part would be empty.
+        DataError: either part would be empty, or there are not so many samples to keep.
     """
     count = held_out_count(size, validation)
     generator = torch.Generator().manual_seed(stream_seed(split_seed, "validation split"))
     order = torch.randperm(size, generator=generator)
     if labels is not None:
         order = interleave_classes(order, labels)
-    held_out, kept = order[:count], order[count:]
+    stop = size if train_samples is None else count + train_samples
+    if stop > size:
+        at_most = f"must be at most {size - count}, for {count} of {size} train samples are held out"
+        raise DataError(f"train_samples = {short_repr(train_samples)} {at_most}")
+    held_out, kept = order[:count], order[count:stop]
     return kept.sort().values, held_out.sort().values
+
+
+def check_train_samples(train_samples: object) -> None:
+    """Raise DataError unless it is a number of samples (an int >= 1)."""
+    if type(train_samples) is not int or train_samples < 1:
+        raise DataError(f"train_samples = {short_repr(train_samples)} must be a number of samples, at least 1")
 
 
 def check_validation(validation: object) -> None:

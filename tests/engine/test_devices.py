@@ -52,6 +52,7 @@ METHODS = {
     "DEMON": ["DEMON"],
     "EMA": ["EMA(recompute_bn=True)", "EMA"],
     "ForecastDrop": ["ForecastDrop(rest=1.0, window=2, warmup=0)"],
+    "FrozenFeatures": ["FrozenFeatures"],
     "LAWA": ["LAWA(K=2, every=0.5)"],
     "LearnAndDrop": ["LearnAndDrop(tau=1.0, delta=1.0, window=2, patience=1, warmup=0)"],
     "Lookahead": ["Lookahead(k=2)"],

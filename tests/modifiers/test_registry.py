@@ -301,6 +301,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
 HOMES = {
     "averaging": ("SWA", "EMA", "LAWA"),
     "demon": ("DEMON",),
+    "frozen_features": ("FrozenFeatures",),
     "learn_and_drop": ("LearnAndDrop", "ForecastDrop"),
     "lookahead": ("Lookahead",),
     "plp": ("PLP", "PLPNoise"),

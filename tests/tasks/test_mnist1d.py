@@ -41,7 +41,7 @@ def test_it_is_measured_on_signals_like_those_that_it_trains_on_and_on_none_of_t
 def test_a_split_cannot_be_taken_from_data_that_has_its_own() -> None:
     with pytest.raises(DataError, match="dataset 'mnist1d': it has a validation split of its own, 8,000 samples"):
         load_data("mnist1d", 0.5)
-    with pytest.raises(DataError, match="split_seed and stratified cannot be given"):
+    with pytest.raises(DataError, match="split_seed, stratified and train_samples cannot be given"):
         load_task({"base": "mnist1d-mlp", "split_seed": 1})
 
 

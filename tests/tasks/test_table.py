@@ -54,6 +54,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
         validation = 100
         split_seed = 3
         stratified = true
+        train_samples = 200
         """)
     )
     assert settings.name == "photos"
@@ -65,6 +66,7 @@ def test_every_key_of_a_whole_table_arrives() -> None:
     assert (settings.batch_size, settings.steps, settings.eval_every) == (16, 300, 30)
     assert (settings.precision, settings.divergence_factor) == ("bfloat16", 5.0)
     assert (settings.validation, settings.split_seed, settings.stratified) == (100, 3, True)
+    assert settings.train_samples == 200
     assert (settings.clip_norm, settings.clip_value, settings.micro_batch) == (1, 0.5, 4)
     assert settings.compile
     assert settings.label_smoothing == 0.1
@@ -164,6 +166,8 @@ def test_an_interval_beside_the_steps_is_taken_as_it_is() -> None:
         ({"validation": [1]}, "validation = \\[1\\]"),
         ({"split_seed": "a"}, "split_seed = 'a' must be an integer"),
         ({"stratified": 1}, "stratified = 1 must be true or false"),
+        ({"train_samples": 0}, "train_samples = 0 must be a number of samples, at least 1"),
+        ({"train_samples": 2.0}, "train_samples = 2.0 must be a number of samples"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_before_any_data_is_loaded(change: dict[str, Any], message: str) -> None:

@@ -499,11 +499,12 @@ def test_data_of_a_name_is_split_by_the_words_of_a_table(tmp_path: Path) -> None
     arrays: dict[str, Any] = {"x_train": SIGNALS, "y_train": LABELS, "x_test": SIGNALS, "y_test": LABELS}
     np.savez(tmp_path / "mine.npz", **arrays)
     dataset = {"kind": "npz", "path": str(tmp_path / "mine.npz")}
-    data = load_data(dataset, 50, split_seed=3, stratified=True)
+    data = load_data(dataset, 50, split_seed=3, stratified=True, train_samples=30)
 
     table = {"name": "mine", "dataset": dataset, "model": "mlp", "steps": 10, "batch_size": 10}
-    split = {"validation": 50, "split_seed": 3, "stratified": True}
-    assert (data.checksum, len(data.val)) == (load_task({**table, **split}).data.checksum, 50)
+    split = {"validation": 50, "split_seed": 3, "stratified": True, "train_samples": 30}
+    assert (data.checksum, len(data.val), len(data.train)) == (load_task({**table, **split}).data.checksum, 50, 30)
+    assert data.checksum != load_task({**table, **split, "train_samples": 31}).data.checksum
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,30 @@ def test_a_stratified_split_holds_out_each_class_in_proportion_to_the_sample(lab
         assert abs(int((targets[held_out] == label).sum()) - share) <= 1.5
 
 
+@given(labels=st.lists(st.integers(0, 4), min_size=10, max_size=200), seed=st.integers(0, 1000), data=st.data())
+def test_fewer_train_samples_leave_the_held_out_ones_and_are_of_each_class_in_proportion(
+    labels: list[int], seed: int, data: st.DataObject
+) -> None:
+    targets = torch.tensor(labels)
+    count = len(labels) // 5
+    few = data.draw(st.integers(1, len(labels) - count))
+    whole, held_out = split_indices(len(labels), count, seed, targets)
+    kept, same = split_indices(len(labels), count, seed, targets, few)
+    assert torch.equal(held_out, same)
+    assert len(kept) == few
+    assert set(kept.tolist()) <= set(whole.tolist())
+    for label in range(5):
+        share = int((targets == label).sum()) * few / len(labels)
+        assert abs(int((targets[kept] == label).sum()) - share) <= 2
+
+
+def test_more_train_samples_than_are_left_are_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"^train_samples = 9 must be at most 8, for 2 of 10 train samples are held out$"
+    ):
+        split_indices(10, 2, 0, train_samples=9)
+
+
 @pytest.mark.parametrize("validation", [0.0, 1.0, -0.1, 1.5, float("nan"), 0, -3, 10, 11, True, "0.2", None])
 def test_a_split_that_leaves_one_part_empty_is_refused(validation: object) -> None:
     with pytest.raises(DataError, match="validation = "):
