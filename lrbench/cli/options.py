@@ -61,6 +61,15 @@ def budget_of_training(text: str | int) -> int | str:
     return length
 
 
+def task_or_file(text: str) -> str | dict[str, Any]:
+    """Parse a task: its name, or the file of a study or search that has it."""
+    if not text.endswith(".toml"):
+        return text
+    from lrbench.study.file import task_in
+
+    return task_in(text)
+
+
 def number_of_steps(text: str | int) -> int:
     """Parse a budget in iterations."""
     from lrbench.tasks.limits import MOST_STEPS
@@ -166,7 +175,8 @@ TaskName = Annotated[
     how(
         "--task",
         metavar="TASK",
-        help="What to train; `lrbench list tasks` has the names.",
+        parser=task_or_file,
+        help="What to train: one of `lrbench list tasks`, or a study or search file, FILE.toml, whose task it is.",
         autocompletion=complete_task,
     ),
 ]

@@ -19,7 +19,7 @@ from lrbench.study.file_modifiers import count_variants, variants_of
 from lrbench.study.file_policies import count_policies, policies_of
 from lrbench.study.limits import StudySettings, check_runs, split_seeds
 from lrbench.study.study import Study, given_tasks
-from lrbench.study.validation import validated
+from lrbench.study.validation import toml_repr, validated
 
 Table = dict[str, Any]
 
@@ -110,6 +110,23 @@ def load_study(
         return Study(name=utf8_text(file.stem), tasks=tasks, policies=policies, modifiers=modifiers, **settings)
     except (StudyError, TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
+
+
+def task_in(path: str | Path) -> Table:
+    """Read the one task of a study or search file, at the budget that the file has; its policies are not looked at.
+
+    Raises:
+        StudyError: the file cannot be read, or has no task or several.
+    """
+    file = find_study(path)
+    raw, where = read_toml(file), str(file)
+    given = given_tasks(raw.get("task"), raw.get("tasks"), where)
+    if len(given) > 1:
+        raise StudyError(f"{where} has {len(given)} tasks: give a file with one, or the name of a task")
+    task = {"base": given[0]} if isinstance(given[0], str) else given[0]
+    if not isinstance(task, Mapping):
+        raise StudyError(f"{where}: task = {toml_repr(task)} must be the name of a task or a [task] table")
+    return {**task, **({"steps": raw["steps"]} if "steps" in raw else {})}
 
 
 def find_study(path: str | Path) -> Path:

@@ -114,12 +114,16 @@ def check_model(task: Task) -> Mapping[str, bool]:
     where = f"task '{task.name}'"
     samples = task.data.train.first(2)
     inputs, targets = (moved(part, "cpu") for part in (task.data.decode(samples.inputs), samples.targets))
+    hint, language = _hint(samples), task.data.language
+    if language is not None:
+        inputs, targets = (_with_the_last_token(ids, language.vocabulary) for ids in (inputs, targets))
+        hint = f" of {language.vocabulary:,} tokens"
     with torch.no_grad():
         network = _new_network(task, where)
-        failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}{_hint(samples)}"
+        failing = f"{where}: the model fails on a batch of shape {shapes(inputs)}{hint}"
         outputs = attempt(failing, network.train(), inputs)
     _check_outputs(task, where, outputs, targets, len(samples.indices))
-    given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
+    given = f"outputs {shapes(outputs)} and targets {shapes(targets)}{'' if language is None else hint}"
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Using a target size")  # torch would compare each output with each target
         loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
@@ -189,6 +193,11 @@ def _check_probabilities(where: str, targets: Tensor) -> None:
             f"{where}: targets {list(targets.shape)} are no class probabilities, which cross_entropy takes: give "
             "another loss, such as torch.nn.functional.mse_loss for a regression"
         )
+
+
+def _with_the_last_token(ids: Tensor, vocabulary: int) -> Tensor:
+    """Put the last token of a vocabulary at the end of a batch of ids, which a model or a loss of fewer fails on."""
+    return torch.cat([ids[..., :-1], torch.full_like(ids[..., -1:], vocabulary - 1)], dim=-1)
 
 
 def _hint(samples: Batch) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import lrbench
 from lrbench.engine import advance, begin, identical
@@ -171,7 +172,16 @@ BAD: dict[str, tuple[bytes | np.ndarray[Any, Any] | None, dict[str, Any], str]] 
     "empty": (b"", {}, "is empty"),
     "tiny": (b"so short", {}, "the train part has 8 of 8 tokens, and windows of context = 8 need 16: give more text"),
     "small-parts": (b"word " * 30, {}, "the validation part has 8 of 150 tokens, and windows of context = 8 need 9"),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0" * 99, {}, "is binary, no text: its byte 8 is 0; give tokens as a .npy or .bin"),
+    "binary": (
+        b"\x89PNG\r\n\x1a\n\0\0" * 99,
+        {},
+        "is binary, no text: its byte 8 is 0; save a text in UTF-16 as UTF-8",
+    ),
+    "utf-16": (
+        "word ".encode("utf-16") * 99,
+        {},
+        "is binary, no text: its byte 3 is 0; save a text in UTF-16 as UTF-8",
+    ),
     "latin-1": ("Café ".encode("latin-1") * 99, {"tokens": "characters"}, "is not UTF-8: its byte 3 is 0xe9; save it"),
     "one-symbol": (b"z" * 999, {}, "the train part has a single token, over and over, so that there is nothing to"),
     "beyond": (
@@ -195,6 +205,17 @@ BAD: dict[str, tuple[bytes | np.ndarray[Any, Any] | None, dict[str, Any], str]] 
     "no.npy": (b"text", {}, "the tokens cannot be read from"),
     "odd.bin": (b"123", {}, "has 3 bytes, which are no whole number of uint16: give its dtype"),
     "empty.bin": (b"", {}, "is empty"),
+    "wider.bin": (
+        NUMBERS.astype("uint32").tobytes(),
+        {},
+        "has 0 as every second token: its dtype is another than uint16",
+    ),
+    "narrower.bin": (
+        bytes(range(256)) * 8,
+        {"dtype": "uint32"},
+        "the largest token is 4,294,901,244, and a vocabulary",
+    ),
+    "long": (b"word " * 99, {"context": 500}, "windows of context = 500 need 1,000: give more text, other parts or a"),
     "context": (b"word " * 99, {"context": 0}, "context = 0 must be an integer >= 1 (tokens)"),
     "kind": (b"word " * 99, {"tokens": "words"}, """tokens = 'words' must be "bytes" or "characters\""""),
     "fraction": (b"word " * 99, {"test": 1.5}, "test = 1.5 must be a fraction between 0 and 1 or a number of tokens"),
@@ -217,6 +238,54 @@ def test_what_is_no_text_to_train_on_is_refused_in_a_sentence(tmp_path: Path, na
 
     assert "\n" not in str(error.value)
     assert str(error.value).count("dataset 'text'") == 1
+
+
+def test_of_a_folder_the_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    written(tmp_path, LINE * 9)
+    for name, content, what in (
+        ("b.png", b"\x89PNG\0", "is binary"),
+        ("c.md", b"", "is empty"),
+        ("d.jpg", b"\xff", "is not"),
+    ):
+        file = written(tmp_path, content, name)
+        with pytest.raises(DataError, match=f"{re.escape(str(file))} {what}"):
+            load(tmp_path, tokens="characters")
+        file.unlink()
+
+
+def test_a_path_that_is_no_text_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^dataset 'text': path = 5 must be a text$"):
+        lrbench.tasks.load_data({"kind": "text", "path": 5})
+
+
+class OfFewTokens(nn.Module):
+    """A model of its own vocabulary, at both ends."""
+
+    def __init__(self, known: int, predicted: int) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(known, 8), nn.Linear(8, predicted)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.embedding(ids))
+        return logits.movedim(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "predicted", "sentence"),
+    [
+        (7, 8, r"the model fails on a batch of shape \[2, 8\] of 8 tokens: IndexError: index out of range"),
+        (8, 7, r"the loss fails on outputs \[2, 7, 8\] and targets \[2, 8\] of 8 tokens: IndexError: Target 7 is out"),
+    ],
+)
+def test_a_model_of_too_few_tokens_is_refused_though_its_first_samples_have_no_others(
+    tmp_path: Path, known: int, predicted: int, sentence: str
+) -> None:
+    np.save(tmp_path / "tokens.npy", np.append(NUMBERS[:300], [7, *NUMBERS]))
+    data = load(tmp_path / "tokens.npy")
+    assert int(data.train.first(2).targets.max()) < 7
+    assert task_on(data, model=lambda: OfFewTokens(8, 8)).steps == 12
+    with pytest.raises(TaskError, match=sentence):
+        task_on(data, model=lambda: OfFewTokens(known, predicted))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

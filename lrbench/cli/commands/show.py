@@ -12,7 +12,16 @@ import typer
 from lrbench.cli.commands.list import function_document
 from lrbench.cli.completion import complete_shown, complete_task
 from lrbench.cli.errors import Session, say_error, session_of
-from lrbench.cli.options import DataOptions, OutputOptions, Plugins, load_plugins, shown, whole_number, with_groups
+from lrbench.cli.options import (
+    DataOptions,
+    OutputOptions,
+    Plugins,
+    load_plugins,
+    shown,
+    task_or_file,
+    whole_number,
+    with_groups,
+)
 from lrbench.cli.output import console_for, line_width, print_blocks, print_json
 from lrbench.cli.policies import budgets, named_policies
 from lrbench.cli.stdout import say, stdout
@@ -73,7 +82,8 @@ def show(
         budget(
             "--task",
             metavar="TASK",
-            help="Take the budget and the length of an epoch from this task.",
+            parser=task_or_file,
+            help="Take the budget and the length of an epoch from this task, or from that of a study file, FILE.toml.",
             autocompletion=complete_task,
         ),
     ] = None,

@@ -65,6 +65,8 @@ def text(
     Raises:
         DataError: there is no text, or it cannot be trained on.
     """
+    if not isinstance(path, str):
+        _refuse(f"path = {short_repr(path)} must be a text")
     if type(context) is not int or context < 1:
         _refuse(f"context = {short_repr(context)} must be an integer >= 1 (tokens)")
     if tokens not in (BYTES, CHARACTERS):
@@ -124,7 +126,8 @@ def _content(file: Path) -> Tokens:
     assert isinstance(content.base, mmap.mmap)
     zero = content.base.find(b"\0")
     if zero >= 0:
-        _refuse(f"{file} is binary, no text: its byte {zero:,} is 0; give tokens as a .npy or .bin file")
+        other = "save a text in UTF-16 as UTF-8, and give tokens as a .npy or .bin file"
+        _refuse(f"{file} is binary, no text: its byte {zero:,} is 0; {other}")
     return content
 
 
@@ -162,6 +165,8 @@ def _numbers(place: Path, dtype: str) -> Tokens:
         if size % each:
             _refuse(f"{place} has {size:,} bytes, which are no whole number of {dtype}: give its dtype")
         numbers = np.memmap(place, dtype, "r") if size else np.empty(0, dtype)
+        if len(numbers) > 1 and not numbers[1::2].any():
+            _refuse(f"{place} has 0 as every second token: its dtype is another than {dtype}, with more bytes a token")
     if not len(numbers):
         _refuse(f"{place} is empty")
     if int(numbers.min()) < 0:
