@@ -131,7 +131,8 @@ class PSWA(PeriodicSampling):
     """Periodically sampled weight averaging: a period ends at the mean of all its samples. Patented; see the notice.
 
     The mechanism is described in the authors' patent US 11,922,316 B2; that it is what the name stands for is a
-    reconstruction. It remembers one copy of the weights.
+    reconstruction. It is not the periodic SWA of arXiv 2201.00519, which is called PSWA too. It remembers one copy of
+    the weights.
     """
 
     period: float = _PERIOD

@@ -72,6 +72,19 @@ def test_an_infinite_score_is_a_gap_and_reaches_no_target() -> None:
     assert steps_to_target([10, 20, 30], [math.inf, 0.5, 0.7], 0.6) == 30
 
 
+@given(st.lists(st.integers(-50, 50), min_size=3, max_size=20), st.floats(0.1, 5), st.floats(-5, 5))
+def test_monotonicity_sees_no_scale_and_of_a_curve_upside_down_is_the_rest(
+    scores: list[int], factor: float, offset: float
+) -> None:
+    share = monotonicity(scores)
+    moved, reversed_ = (monotonicity([sign * factor * score + offset for score in scores]) for sign in (1, -1))
+    if share is None:
+        assert len(set(scores)) == 1
+    else:
+        assert moved == pytest.approx(share, abs=1e-9)
+        assert reversed_ == pytest.approx(1 - share, abs=1e-9)
+
+
 CURVES = st.lists(st.tuples(st.integers(1, 50), st.floats(-1, 1)), min_size=2, max_size=20)
 
 

@@ -14,11 +14,12 @@ from matplotlib.patches import Rectangle
 
 from lrbench.display.curve import sparkline
 from lrbench.display.names import fitted
+from lrbench.metrics.goal import criteria
 from lrbench.policy import parse
 from lrbench.report.frames import Frames, records
 from lrbench.report.plots.confidence import pooled
 from lrbench.report.plots.cost import cost_figure, pareto
-from lrbench.report.plots.effects import BETTER, OPEN, WORSE, side
+from lrbench.report.plots.effects import BETTER, OPEN, WORSE, effects_figure, side
 from lrbench.report.plots.profile import gaps
 from lrbench.report.plots.range_map import grids, range_map_figure
 from lrbench.report.plots.ranking import ranking_figure
@@ -193,6 +194,18 @@ def test_only_an_interval_without_zero_says_something(low: float, high: float, s
     assert side(low, high) == said
     mirrored = (None, None) if low is None else (-high, -low)
     assert side(*mirrored, sign=-1) == said
+
+
+def test_effects_are_drawn_by_a_goal_whose_lower_values_may_be_better(study: Study) -> None:
+    frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5, variants=("EMA(decay=0.99)",))
+    (goal,) = criteria("jitter", frames.results.tasks[0].goals[0], steps=100)
+    drawn = {"task": frames.tasks[0], "name": "flat", "modifier": "EMA(decay=0.99)", "figure": "jitter", "seeds": 3}
+    effects = pd.DataFrame([{**drawn, "difference": -0.1, "low": -0.2, "high": -0.05}])
+
+    (axes,) = effects_figure(effects, frames.policies, goal).axes
+
+    assert axes.get_xlabel().split() == ["change", "of", "jitter", "(lower", "is", "better)"]
+    assert [line.get_color() for line in axes.lines[1:]] == [BETTER.color] * 2
 
 
 def test_where_lower_is_better_the_ranking_and_the_cost_have_the_best_on_the_same_side(study: Study) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from lrbench.metrics.goal import Criterion
     from lrbench.report.frames import Frames
 
 MOST_POLICIES = 8
@@ -43,17 +44,23 @@ WORSE = Side("worse", VERDICTS["avoid"].color, "X")
 OPEN = Side("no difference established", FAINT, "s")
 
 
-def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
-    """Draw the change of the test score by each modifier with its 95% interval: a panel a policy, a row a modifier.
+def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame, goal: Criterion | None = None) -> Figure:
+    """Draw what each modifier changes, with its 95% interval: a panel a policy, a row a modifier.
 
     Args:
         effects: `Frames.effects` of one task.
         policies: `Frames.policies` of the same task, for its objective.
+        goal: whose metric is drawn; without one, or with the objective, it is the test score.
     """
     if not len(one_task(effects)) or not len(policies):
         return blank("No policy of this study was trained with and without a modifier or setting.")
     objective = policies["objective"].iloc[0]
-    shown = effects[effects["figure"] == f"test_{objective}"]
+    if goal is None or goal.of_objective(objective):
+        figured, label, what, sign = f"test_{objective}", score_label(policies), "test score", sign_of(policies)
+    else:
+        figured, what, sign = goal.figure, goal.title, -1 if goal.better == "lower" else 1
+        label = f"{goal.title} ({goal.better} is better)"
+    shown = effects[effects["figure"] == figured]
     shown = shown[shown["difference"].notna()]
     if not len(shown):
         return blank("No run with a modifier or setting has a partner without it yet.")
@@ -69,7 +76,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, drawn, strict=False):
-        _draw(axes, records(shown[shown["name"] == name]), modifiers, sign_of(policies))
+        _draw(axes, records(shown[shown["name"] == name]), modifiers, sign)
         titled(axes, fitted(titles[name], POLICY))
     for axes in panels.flat[len(drawn) :]:
         axes.set_visible(False)
@@ -79,9 +86,9 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
         panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
-        axes.set_xlabel(fitted(f"change of {score_label(policies)}", AXIS), fontsize=9, color=INK, parse_math=False)
+        axes.set_xlabel(fitted(f"change of {label}", AXIS), fontsize=9, color=INK, parse_math=False)
         axes.tick_params(labelbottom=True)
-    said = "test score with minus without, paired by seed, and its 95% interval"
+    said = f"{what} with minus without, paired by seed, and its 95% interval"
     if len(names) > len(drawn):
         said += f"; {len(drawn)} of {len(names):,} policies"
     legend_below(figure, [_handle(side) for side in (BETTER, WORSE, OPEN)], columns=3, title=said, right=True)
@@ -120,4 +127,5 @@ def _handle(said: Side) -> Line2D:
     place=7,
 )
 def _effects(frames: Frames) -> Figure:
-    return effects_figure(frames.effects, frames.policies)
+    goals = frames.results.tasks[0].goals if frames.results.tasks else ()
+    return effects_figure(frames.effects, frames.policies, next(iter(goals), None))
