@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ MOST_TEXTS = 3
 NAME_WIDTH = 16
 """The width of names below which columns of numbers are left out."""
 
+WITH_MINUS_WITHOUT = "with minus without, paired by seed, ± half the 95% interval"
+
 PERCENT = "seconds and forward FLOPs are in percent of the run without."
 
 COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
@@ -41,30 +43,16 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     objective = MetricDeclaration(f"test_{task.objective}", f"test {task.objective}", "", better=task.better)
     metrics = (objective, *(METRICS[name] for name in COSTS))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
-    called: list[Cell] = []
-    verdicts: list[Cell] = []
-    figures: list[list[Cell]] = []
-    for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
-        called.append(Cell(names.variants.shown[modifier], "bold"))
-        verdicts.append(Cell(""))
-        figures.append([Cell(_dependence(interactions.get(modifier))), *[Cell("")] * len(COSTS)])
-        for effect in task.effects:
-            if effect.modifier == modifier:
-                called.append(Cell(names.policies.shown[effect.policy]))
-                verdicts.append(Cell(effect.verdict, VERDICTS[effect.verdict]))
-                figures.append([_cell(effect, metric, task) for metric in metrics])
-    columns = [
-        Figures(metric.title, cells, COSTS.get(metric.name, 0))
-        for metric, cells in zip(metrics, zip(*figures, strict=True), strict=True)
-    ]
-    kept, room = leaving_room([Figures("effect", verdicts, 0), *columns], NAME_WIDTH, width)
-    rows: list[Row] = [
-        (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
-    ]
-    title = f"Effects on {task.task}: with minus without, paired by seed, ± half the 95% interval"
-    named = Column(f"{variant_noun(effect.modifier for effect in task.effects)}, policy")
-    titles = (named, *(Column(column.title, right=column.title != "effect") for column in kept))
-    yield Table(titles, rows, title)
+
+    def depends(modifier: str) -> list[Cell]:
+        return [Cell(""), Cell(_dependence(interactions.get(modifier))), *[Cell("")] * len(COSTS)]
+
+    def measured(effect: Effect) -> list[Cell]:
+        return [Cell(effect.verdict, VERDICTS[effect.verdict]), *(_cell(effect, metric, task) for metric in metrics)]
+
+    columns = {"effect": 0} | {metric.title: COSTS.get(metric.name, 0) for metric in metrics}
+    title = f"Effects on {task.task}: {WITH_MINUS_WITHOUT}"
+    yield _by_modifier(task, names, width, title, columns, depends, measured)
     yield from _legend(task, interactions)
     if any(not goal.of_objective(task.objective) for goal in task.goals):
         yield ""
@@ -73,31 +61,52 @@ def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
         yield f"{names.variants.shown[modifier]}: {what_was_done(did)}."
 
 
+def _by_modifier(
+    task: TaskResults,
+    names: RowNames,
+    width: int,
+    title: str,
+    columns: Mapping[str, int],
+    of_modifier: Callable[[str], list[Cell]],
+    of_effect: Callable[[Effect], list[Cell]],
+) -> Table:
+    """Make a table with a row for each modifier, and below it one for each policy.
+
+    Args:
+        columns: how dispensable each is, by its title.
+        of_modifier, of_effect: the cells of a row.
+    """
+    called: list[Cell] = []
+    lines: list[list[Cell]] = []
+    for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
+        called.append(Cell(names.variants.shown[modifier], "bold"))
+        lines.append(of_modifier(modifier))
+        for effect in task.effects:
+            if effect.modifier == modifier:
+                called.append(Cell(names.policies.shown[effect.policy]))
+                lines.append(of_effect(effect))
+    cells = zip(columns.items(), zip(*lines, strict=True), strict=True)
+    figures = [Figures(name, column, dispensable) for (name, dispensable), column in cells]
+    kept, room = leaving_room(figures, NAME_WIDTH, width)
+    rows: list[Row] = [
+        (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
+    ]
+    named = Column(f"{variant_noun(effect.modifier for effect in task.effects)}, policy")
+    return Table((named, *(Column(column.title, right=column.title != "effect") for column in kept)), rows, title)
+
+
 def _by_goal(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     """Tabulate what each modifier does to each goal, policy by policy: the paired difference, and a claim below it.
 
     The last goals are left out where the line has no room for them.
     """
-    called: list[Cell] = []
-    claims: list[list[Cell]] = []
-    for modifier in dict.fromkeys(effect.modifier for effect in task.effects):
-        called.append(Cell(names.variants.shown[modifier], "bold"))
-        claims.append([Cell("")] * len(task.goals))
-        for effect in task.effects:
-            if effect.modifier == modifier:
-                called.append(Cell(names.policies.shown[effect.policy]))
-                claims.append([_claim(effect, goal) for goal in task.goals])
-    columns = [
-        Figures(goal.title, cells, dispensable=place)
-        for place, (goal, cells) in enumerate(zip(task.goals, zip(*claims, strict=True), strict=True))
-    ]
-    kept, room = leaving_room(columns, NAME_WIDTH, width)
-    rows: list[Row] = [
-        (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
-    ]
+    columns = {goal.title: place for place, goal in enumerate(task.goals)}
+    yield _by_modifier(
+        *(task, names, width, f"By goal on {task.task}: {WITH_MINUS_WITHOUT}", columns),
+        lambda _: [Cell("")] * len(task.goals),
+        lambda effect: [_claim(effect, goal) for goal in task.goals],
+    )
     noun = variant_noun(effect.modifier for effect in task.effects)
-    titles = (Column(f"{noun}, policy"), *(Column(column.title, right=True) for column in kept))
-    yield Table(titles, rows, f"By goal on {task.task}: with minus without, paired by seed, ± half the 95% interval")
     margins = ", ".join(f"{goal.name} {goal.margin}" for goal in task.goals)
     yield (
         f"no gain: the {noun} makes it better by less than the margin ({margins}). Each goal is judged by itself, over "
