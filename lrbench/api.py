@@ -19,12 +19,11 @@ from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.imports.read import Source
+from lrbench.imports.reading import ReadingArguments, spells_reading_out
 from lrbench.imports.stored import Imported
 from lrbench.imports.stored import import_runs as import_into
-from lrbench.imports.table import Columns
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
-from lrbench.metrics.direction import Better
 from lrbench.metrics.goal import By, texts_of
 from lrbench.policy import PolicyLike, policy_of
 from lrbench.policy.budget import Budget, Length, round_iterations
@@ -124,6 +123,10 @@ class LabArguments(TypedDict, total=False):
     listener: Listener | None
     listeners: Sequence[Listener]
     progress: bool
+
+
+class ImportArguments(ReadingArguments, LabArguments, total=False):
+    """The arguments of an import."""
 
 
 def _own(method: Callable[..., object]) -> list[Parameter]:
@@ -318,21 +321,8 @@ class Lab:
         return results(study, self.store, by)
 
     @_question
-    def import_runs(
-        self,
-        source: Source,
-        name: str | None = None,
-        *,
-        metric: str | None = None,
-        better: Better | None = None,
-        margin: float | str = 0.0,
-        target: float | None = None,
-        columns: Columns | None = None,
-        pattern: str | None = None,
-        wide: str | None = None,
-        paired: bool | None = None,
-        **lab: Unpack[LabArguments],
-    ) -> Imported:
+    @spells_reading_out
+    def import_runs(self, source: Source, name: str | None = None, **lab: Unpack[ImportArguments]) -> Imported:
         """Write runs that another program trained into the store, as a study: all of them or none.
 
         The same source under the same name is nothing new. Imported runs are never those of a study that lrbench
@@ -341,16 +331,15 @@ class Lab:
         Args:
             source: where the runs are; this and the arguments after the name are as for `lrbench.judge`.
             name: of the study, by default that of the file or folder without its suffix.
-            target: the value to reach, for `steps_to_target`.
-            lab: as for `run`; nothing is trained.
+            lab: metric, better, margin, target, columns, pattern, wide, paired: see `lrbench.judge`, but that a target
+                is one for `steps_to_target`; and those of `run`, though nothing is trained.
 
         Raises:
             StudyError: the runs cannot be read or used.
             StoreError: another study has the name, or the store cannot be written.
         """
-        asked: dict[str, Any] = {"metric": metric, "better": better, "margin": margin, "target": target}
-        reading: dict[str, Any] = {"columns": columns, "pattern": pattern, "wide": wide, "paired": paired}
-        return import_into(source, self.store, name, **asked, **reading)
+        reading: Any = lab  # those of the lab are taken out of it
+        return import_into(source, self.store, name, **reading)
 
     def plot(self, kind: str, study: int | str, *, task: str | None = None, by: By = ()) -> Figure:
         """Draw a study in the store as a matplotlib figure; nothing is trained.

@@ -37,3 +37,43 @@ def arrivals(case: str, policies: int, seeds: int, studies: int) -> tuple[FloatA
     late = (0.5 - ARRIVALS[case]) / (1 - ARRIVALS[case])
     shift = margin + math.sqrt(2) * NormalDist().inv_cdf(late)
     return np.where(later & never, -math.inf, -(steps + np.where(later, shift, 0.0))), margin
+
+
+ALONE = {
+    "all equal, 10% miss it": (0.1, 0.1, 1.0),
+    "all equal, 30% miss it": (0.3, 0.3, 1.0),
+    "all equal, 60% miss it": (0.6, 0.6, 1.0),
+    "late, none miss it": (0.0, 0.0, 1.0),
+    "late, 10% miss it": (0.0, 0.1, 1.0),
+    "late, 30% miss it": (0.0, 0.3, 1.0),
+    "late, 30% miss it, spreads 1 to 5": (0.0, 0.3, 5.0),
+    "late, 30% miss it, spreads 5 to 1": (0.0, 0.3, 0.2),
+    "late, 60% miss it, 30% of the best": (0.3, 0.6, 1.0),
+    "half miss it": (0.0, 0.5, 1.0),
+}
+"""How often the first policy and the others miss a target, and the spread of the last one over that of the first."""
+
+
+def arrivals_alone(case: str, policies: int, runs: tuple[int, int], studies: int) -> tuple[FloatArray, float]:
+    """Iterations to a target as gains [studies, policies, runs], of runs that share no seeds, and a margin.
+
+    The first policy is ahead of each other one by more than the margin in exactly half of all pairs of their runs;
+    where all are equal the margin is 0.
+
+    Args:
+        runs: of the first policy, and of the others.
+    """
+    rng = np.random.default_rng([policies, *runs, len(case)])
+    best_misses, others_miss, spread = ALONE[case]
+    first = np.arange(policies)[:, None] == 0
+    missed = rng.random((studies, policies, max(runs))) < np.where(first, best_misses, others_miss)
+    spreads = np.geomspace(1.0, spread, policies)[:, None]
+    steps = spreads * rng.standard_normal(missed.shape)
+    margin = 0.0 if "equal" in case else 0.5
+    if margin:
+        # Of pairs in which the first arrives, it is ahead where the other misses or is late.
+        late = (0.5 / (1 - best_misses) - others_miss) / (1 - others_miss)
+        shift = margin + np.hypot(1.0, spreads) * NormalDist().inv_cdf(late) if late else -100.0
+        steps = np.where(first, steps, steps + shift)
+    gains = np.where(missed, -math.inf, -steps)
+    return np.where(np.arange(max(runs)) < np.where(first, *runs), gains, np.nan), margin

@@ -21,6 +21,7 @@ import lrbench.report
 import lrbench.store
 from lrbench.api import LabArguments
 from lrbench.errors import LRBenchError, StudyError, TaskError
+from lrbench.imports.reading import Reading
 from lrbench.modifiers import EMA
 
 LAZY = (
@@ -190,6 +191,16 @@ def test_a_lab_that_is_asked_for_nothing_makes_no_store(tmp_path: Path) -> None:
     with lrbench.Lab(store=tmp_path / "runs.db") as lab, pytest.raises(LRBenchError, match="quickstrat"):
         lab.run("quickstrat")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_source_of_runs_takes_is_spelled_out_and_a_misspelled_name_is_refused() -> None:
+    fields = signature(Reading).parameters.keys()
+    for function in (lrbench.judge, lrbench.import_runs, lrbench.Lab.import_runs):
+        assert fields <= signature(function).parameters.keys()
+    misspelled: dict[str, Any] = {"patern": "{loss}"}
+    for function in (lrbench.judge, lrbench.import_runs):
+        with pytest.raises(TypeError, match="patern"):
+            function({"a": [1.0]}, **misspelled)
 
 
 @pytest.mark.parametrize("name", ["run", "compare", "score", "range_test", "search", "verify", "recommend"])

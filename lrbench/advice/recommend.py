@@ -108,6 +108,7 @@ class Advice(Readable):
     def to_json(self) -> dict[str, Any]:
         """Return the document of `lrbench recommend --json`."""
         return {
+            "schema": 1,
             "task": self.task,
             "goal": self.goal,
             "nearness": self.nearness,

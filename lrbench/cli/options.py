@@ -285,7 +285,7 @@ class SourceOptions:
     ] = None
 
     def as_arguments(self) -> dict[str, Any]:
-        """Return the arguments that `lrbench.judge` and `import_runs` take.
+        """Return the fields of a `Reading`.
 
         Raises:
             typer.BadParameter: a column has no role.

@@ -1,8 +1,10 @@
 """Verdicts on runs from elsewhere: which policies are good, which to avoid, and which beat a baseline.
 
 Runs that are named by their seeds, of which every two policies share at least two, are compared seed by seed; all
-others by the procedure for unpaired runs (`metrics/pairs.py`). The runs that there are make one look: what the claims
-of one look are worth after more runs were added until a claim appeared, `metrics/looks.py` says.
+others by the procedure for unpaired runs (`metrics/pairs.py`). With a target, seeds or pairs of runs are counted, as in
+a study by iterations to it, whether or not a run misses it: t tests wherever no run does claim what is false in 13% of
+studies of three runs each, where a policy misses the target half of the time. The runs that there are make one look:
+what the claims of one look are worth after more runs were added until a claim appeared, `metrics/looks.py` says.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,13 @@ from lrbench.display.table import Cell, Column, Table
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
 from lrbench.imports.read import Source, runs_from
+from lrbench.imports.reading import Reading, ReadingArguments, spells_reading_out
 from lrbench.imports.schedules import schedules_of
-from lrbench.imports.table import Columns, Curve, Runs
+from lrbench.imports.table import Curve, Runs
 from lrbench.metrics.direction import Better, as_gain
-from lrbench.metrics.goal import Criterion, Goal, Margin
-from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test, Unpaired, resolution_of
-from lrbench.metrics.statistics import UNKNOWN, Interval, holm, t_interval
+from lrbench.metrics.goal import Criterion, Margin
+from lrbench.metrics.pairs import FloatArray, Signs, Test, resolution_of
+from lrbench.metrics.statistics import Interval, fewest_to_agree, holm, t_interval
 from lrbench.metrics.verdict import Verdict
 from lrbench.metrics.verdict import judge as verdicts_of
 
@@ -35,6 +38,7 @@ MOST_POLICIES = 1000
 STYLES = {"good": "bold green", "better": "bold green", "avoid": "red", "worse": "red", "undecided": "yellow"}
 CLAIMS = ("good", "better")
 LARGEST_EFFECT = 1e6
+LOWER: Better = "lower"
 
 Flags = NDArray[np.bool_]
 Relation = Literal["better", "worse", "same", "undecided"]
@@ -213,19 +217,9 @@ class Judged(Readable):
         return Table(columns, rows, f"{where}{task.metric}, {task.better} is better, margin {task.margin}, {how}")
 
 
+@spells_reading_out
 def judge(
-    runs: Source,
-    *,
-    against: str | None = None,
-    margin: float | str = 0.0,
-    better: Better | None = None,
-    metric: str | None = None,
-    target: float | None = None,
-    task: str | None = None,
-    columns: Columns | None = None,
-    pattern: str | None = None,
-    wide: str | None = None,
-    paired: bool | None = None,
+    runs: Source, *, against: str | None = None, task: str | None = None, **reading: Unpack[ReadingArguments]
 ) -> Judged:
     """Judge policies by runs from elsewhere; nothing is trained or stored.
 
@@ -234,24 +228,17 @@ def judge(
     Args:
         runs: a file or folder, as for `read`; a DataFrame in long form; or the scores of each policy, one a run.
         against: the policy that the others are compared with.
-        margin: the difference that does not matter, in the metric's unit, or as a share of the best, as in "1%".
-        better: which way the metric is better, by default as its name says.
-        metric: by default the one that is plain.
-        target: the value to reach; then fewer steps are better, and the margin is in steps.
         task: judge this task only.
-        columns: which column is what, such as {"policy": "optimizer"}.
-        pattern, wide: as for `read`.
-        paired: whether runs of one name belong together, by default where their names are seeds.
+        reading: the fields of a `Reading`: metric, better, margin, target, columns, pattern, wide, paired. With a
+            target fewer steps are better, and the margin is in steps.
 
     Raises:
         StudyError: the runs cannot be read, or what is asked for is not there.
     """
-    source = runs_from(runs, columns, pattern, wide, metric)
-    distance = _margin(margin)
-    if target is not None and not math.isfinite(target):
-        raise StudyError(f"the target must be a finite number, but is {target}")
-    tasks, counted = curves_by_task(source, metric, better, task)
-    judged = tuple(_judge_task(one, source, distance, target, against, paired) for one in tasks)
+    asked = Reading(**reading)
+    source = runs_from(runs, asked)
+    tasks, counted = curves_by_task(source, asked.metric, asked.better, task)
+    judged = tuple(_judge_task(one, source, asked, against) for one in tasks)
     remarks = [*source.remarks, *counted]
     if len(tasks) > 1:
         remarks.append("Claims are per task: each task has an error rate of 5% of its own.")
@@ -259,21 +246,9 @@ def judge(
     return Judged(judged, against, tuple(remarks))
 
 
-def _margin(margin: float | str) -> Margin:
-    found = Goal.parse(f"margin:{margin}").margin
-    assert found is not None
-    return found
-
-
-def _judge_task(
-    asked: TaskCurves,
-    source: Runs,
-    margin: Margin,
-    target: float | None,
-    against: str | None,
-    paired: bool | None,
-) -> JudgedTask:
-    task, metric, direction, curves = asked.task, asked.metric, asked.better, asked.curves
+def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | None) -> JudgedTask:
+    task, metric, direction, curves = own.task, own.metric, own.better, own.curves
+    margin, target, paired = asked.distance, asked.target, asked.paired
     remarks = []
     lengths = {int(curve.steps[-1]) for curve in curves if len(curve.steps)}
     if target is None and len(lengths) > 1:
@@ -290,25 +265,17 @@ def _judge_task(
     if (paired or (paired is None and source.have_seeds)) and not is_paired and len(names) > 1:
         remarks.append("Some policies share fewer than two seeds, so that all are judged as unpaired.")
     by_steps = target is not None
-    figure, ranked = (f"steps to {target:g}", "lower") if by_steps and target is not None else (metric, direction)
-    goal = Criterion(figure, figure, "lower" if ranked == "lower" else "higher", margin)
+    figure, ranked = (f"steps to {target:g}", LOWER) if target is not None else (metric, direction)
+    goal = Criterion(figure, figure, ranked, margin, is_censored=by_steps, paired=is_paired)
+    test = goal.test
     raw, diverged = _arrays(scores, fell, is_paired)
-    test: Test = Pairs if is_paired else Unpaired
     missed: Flags = np.isinf(raw)
-    if missed.any() and is_paired:
-        test = Signs
-    elif missed.any():
-        out = np.asarray(missed.any(axis=1))
-        remarks.append(
-            "Unpaired runs are judged by steps where all runs of a policy reach the target; not all do of "
-            f"{_named([name for name, gone in zip(names, out.tolist(), strict=True) if gone])}."
-        )
+    if by_steps:
+        remarks += _too_few(test, [len(own) for own in scores.values()])
     if margin.of_best and (raw[np.isfinite(raw)] <= 0).any():
         raise StudyError(f"a margin of {margin} of the best needs positive values of '{figure}': give it in its unit")
     with np.errstate(divide="ignore", invalid="ignore"):
         gains = np.vectorize(as_gain, otypes=[np.float64])(np.log(raw) if margin.of_best else raw, goal.better)
-    if missed.any() and test is Unpaired:
-        gains[missed.any(axis=1)] = np.nan
     claims = verdicts_of(gains, goal.distance, ALPHA, diverged, test=test, shown=goal.margin_at)
     schedules, found = schedules_of(source, task)
     remarks += found
@@ -336,6 +303,17 @@ def _judge_task(
     remarks += [f"{policies[i].name}: {claims[i].explanation}" for i in order if policies[i].n < 2 or diverged[i].any()]
     ranked_policies = tuple(policies[i] for i in order)
     return JudgedTask(task, figure, goal.better, margin, is_paired, ranked_policies, shown, tuple(remarks))
+
+
+def _too_few(test: Test, runs: Sequence[int]) -> Iterator[str]:
+    """Name the fewest runs with which counting them gives a claim, where policies have fewer."""
+    others = len(runs) - 1
+    to_good, to_avoid = (fewest_to_agree(ALPHA / tests) for tests in (max(others, 1), max(others * (others + 1), 1)))
+    if others and min(runs) < to_avoid:
+        yield (
+            f"{'Seeds' if test is Signs else 'Pairs of runs'} are counted: where all agree, 'good' and 'better' need "
+            f"{to_good} {test.unit} of each policy, and 'avoid' needs {to_avoid}."
+        )
 
 
 def _scores(
@@ -447,8 +425,3 @@ def _form(scores: Sequence[Interval]) -> str:
     positive = [width for width in widths if width > 0]
     digits = 1 - math.floor(math.log10(float(np.median(positive)))) if positive else 4
     return f".{min(max(digits, 0), 8)}f"
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more or UNKNOWN

@@ -20,6 +20,7 @@ from lrbench.files import read_regular, user_path
 from lrbench.imports.mlflow import is_mlflow, mlflow_table
 from lrbench.imports.naming import Naming
 from lrbench.imports.pattern import LONGEST_LINE, compiled
+from lrbench.imports.reading import Reading
 from lrbench.imports.table import Columns, Runs, runs_of
 from lrbench.imports.tensorboard import EVENTS, tensorboard_table
 from lrbench.imports.wandb import wandb_long, wandb_metrics
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | Path | pandas.DataFrame | Mapping[str, ArrayLike] | Runs"
 """Where runs are: a file or a folder; a DataFrame in long form; or the scores of each policy, one a run."""
+
+READING = Reading()
 
 MOST_BYTES = 512 * 2**20
 """The largest file that is read, compressed or not, and the most of all files of a folder."""
@@ -42,28 +45,19 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ALGOPERF = "eval_measurements.csv"
 
 
-def read(
-    source: str | Path,
-    columns: Columns | None = None,
-    pattern: str | None = None,
-    wide: str | None = None,
-    metric: str | None = None,
-) -> Runs:
+def read(source: str | Path, reading: Reading = READING) -> Runs:
     """Read runs from a file or a folder.
 
     Args:
         source: a table in long form, as CSV, TSV, JSON lines or Parquet, compressed or not; a folder of such tables, a
             run each, where a folder is a policy; AlgoPerf's folders of logs; TensorBoard's folders of events; a store
             of MLflow, by its file, folder or URI; an export of W&B; or logs, with a pattern.
-        columns: which columns are what; see `runs_of`.
-        pattern: what a line of a log looks like that has numbers; a file is a run, a folder a policy.
-        wide: the table has a column for each run, whose names look like this, as in "{policy}_{seed}"; of TensorBoard,
-            MLflow and W&B, what the names of runs look like.
-        metric: the column that must be a metric; of a table in wide form, how its values are called.
+        reading: its metric must be a column; of a table in wide form, it is how the values are called.
 
     Raises:
         StudyError: the source cannot be read; the sentence names the file, the line and the column.
     """
+    columns, pattern, wide, metric = reading.columns, reading.pattern, reading.wide, reading.metric
     naming = Naming(wide)
     if pattern is None and is_mlflow(str(source)):
         return runs_of(mlflow_table(str(source), naming, _named(columns)), str(source), columns, metric)
@@ -90,13 +84,7 @@ def read(
     return runs_of(frame, str(path), columns, metric)
 
 
-def runs_from(
-    runs: Source,
-    columns: Columns | None,
-    pattern: str | None,
-    wide: str | None,
-    metric: str | None,
-) -> Runs:
+def runs_from(runs: Source, reading: Reading) -> Runs:
     """Read runs from a file or a folder as `read` does, from a DataFrame in long form, or from scores by policy.
 
     Raises:
@@ -107,9 +95,9 @@ def runs_from(
     if isinstance(runs, Runs):
         return runs
     if isinstance(runs, str | Path):
-        return read(runs, columns, pattern, wide, metric)
+        return read(runs, reading)
     if isinstance(runs, pandas.DataFrame):
-        return runs_of(runs, "the table", columns, metric)
+        return runs_of(runs, "the table", reading.columns, reading.metric)
     rows = []
     for name, scores in runs.items():
         values = np.asarray(scores, dtype=np.float64)
@@ -118,7 +106,8 @@ def runs_from(
                 f"the scores of '{name}' must be a list of numbers, one a run, but have the shape {values.shape}"
             )
         rows += [(str(name), str(run), "inf" if not np.isfinite(x) else repr(float(x))) for run, x in enumerate(values)]
-    return runs_of(pandas.DataFrame(rows, columns=["policy", "run", metric or "score"]), "the scores", None, metric)
+    table = pandas.DataFrame(rows, columns=["policy", "run", reading.metric or "score"])
+    return runs_of(table, "the scores", None, reading.metric)
 
 
 def _named(columns: Columns | None) -> set[str]:

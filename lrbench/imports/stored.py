@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
 from lrbench.imports.read import Source, runs_from
+from lrbench.imports.reading import Reading, ReadingArguments
 from lrbench.imports.study import ImportedStudy, imported_study
-from lrbench.imports.table import Columns
-from lrbench.metrics.direction import Better
 from lrbench.store import Store
 from lrbench.study.results import Results, results
 
@@ -106,45 +105,29 @@ class ImportPreview(Readable):
 def preview_import(
     source: Source,
     name: str | None = None,
-    *,
-    metric: str | None = None,
-    better: Better | None = None,
-    margin: float | str = 0.0,
-    target: float | None = None,
-    columns: Columns | None = None,
-    pattern: str | None = None,
-    wide: str | None = None,
-    paired: bool | None = None,
+    **reading: Unpack[ReadingArguments],
 ) -> ImportPreview:
     """Read runs from elsewhere as an import would store them.
 
     Args:
-        source, columns, pattern, wide: as for `lrbench.judge`.
+        source: as for `lrbench.judge`.
         name: of the study, by default that of the file or folder without its suffix.
-        metric, better, margin, target, paired: as for `imported_study`.
+        reading: the fields of a `Reading`; a target is a goal beside the metric.
 
     Raises:
         StudyError: the runs cannot be read or used.
     """
+    asked = Reading(**reading)
     where = Path(source).resolve() if isinstance(source, str | Path) else None
     if name is None:
         if where is None:
             raise StudyError("runs that are not in a file need a name for their study")
         name = where.name.split(".")[0]
-    found = imported_study(
-        runs_from(source, columns, pattern, wide, metric),
-        name,
-        where=str(where or ""),
-        metric=metric,
-        better=better,
-        margin=margin,
-        target=target,
-        paired=paired,
-    )
+    found = imported_study(runs_from(source, asked), name, asked, where=str(where or ""))
     return ImportPreview(name, found)
 
 
-def import_runs(source: Source, store: Store, name: str | None = None, **reading: Any) -> Imported:
+def import_runs(source: Source, store: Store, name: str | None = None, **reading: Unpack[ReadingArguments]) -> Imported:
     """Write runs from elsewhere into a store, as a study, all of them or none.
 
     Args:

@@ -1,34 +1,33 @@
 """Runs from elsewhere as a study of a store: its record, its slots and its runs.
 
 A metric counts as one on the validation split unless its name says otherwise. The text of a policy is that of its
-learning rates where they were logged and are of a known function, else its name. Seeds that are whole numbers stay what
-they are; runs of other names are numbered.
+learning rates where they were logged, are of a known function, and are those of no other policy of the task; else it is
+its name. Seeds that are whole numbers stay what they are; runs of other names are numbered.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lrbench.errors import StudyError
 from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
+from lrbench.imports.reading import Reading
 from lrbench.imports.schedules import schedules_of
 from lrbench.imports.table import PLACE, Curve, Runs
 from lrbench.metrics import METRICS, as_gain
-from lrbench.metrics.goal import Goal, Margin
+from lrbench.metrics.goal import Margin
 from lrbench.store import NewRun, PolicyRecord, Score, Segment, SourceRecord, StudyRecord, StudySlot, TaskRecord
 from lrbench.store.records import IMPORTED_KEY
 from lrbench.study.limits import check_name
 from lrbench.study.portable import RunCard
-
-if TYPE_CHECKING:
-    from lrbench.metrics import Better
 
 SPLITS = {
     "train": frozenset(("train", "training")),
@@ -56,40 +55,26 @@ class ImportedStudy:
     remarks: tuple[str, ...]
 
 
-def imported_study(
-    source: Runs,
-    name: str,
-    *,
-    where: str = "",
-    metric: str | None = None,
-    better: Better | None = None,
-    margin: float | str = 0.0,
-    target: float | None = None,
-    paired: bool | None = None,
-) -> ImportedStudy:
+def imported_study(source: Runs, name: str, asked: Reading, *, where: str = "") -> ImportedStudy:
     """Make a study of runs.
 
     Args:
         source: the runs.
         name: of the study, and of its task where the source names none.
+        asked: by what they are judged; a target is a goal beside the metric.
         where: the source, for the provenance of each run.
-        metric, better, margin, target, paired: as for `lrbench.judge`, but that a target is a goal beside the metric.
 
     Raises:
         StudyError: there is no such metric, or something cannot be used.
     """
-    distance = Goal.parse(f"margin:{margin}").margin
-    assert distance is not None
-    if target is not None and not math.isfinite(target):
-        raise StudyError(f"the target must be a finite number, but is {target}")
-    if metric or better or distance.size or target is not None or paired is not None:
+    if asked.has_terms:
         source = replace(source, cards={})
-    chosen, counted = curves_by_task(source, metric, better)
+    chosen, counted = curves_by_task(source, asked.metric, asked.better)
     last = source.table.groupby(list(PLACE), sort=False)[list(source.metrics)].last()
     made = [
         run
         for one in chosen
-        for run in (_own_runs(one, source, last) if source.cards else _runs(one, source, last, name, paired))
+        for run in (_own_runs(one, source, last) if source.cards else _runs(one, source, last, name, asked.paired))
     ]
     digest = blake2b(repr([run.content for run in made]).encode(errors="surrogatepass"), digest_size=16).hexdigest()
     slots, written = [], []
@@ -102,7 +87,7 @@ def imported_study(
         known = (run.task.name, f"{IMPORTED_KEY}{digest}:{run.task.name}", run.policy.policy, run.variant, run.number)
         slots.append(StudySlot(*place, key))
         written.append((NewRun(key, *known, max(run.segment.step, 1), origin), run.segment))
-    record = (_own_record if source.cards else _record)(made, source, distance, target)
+    record = (_own_record if source.cards else _record)(made, source, asked.distance, asked.target)
     tasks = tuple(task.model_copy(update={"key": f"{IMPORTED_KEY}{digest}:{task.name}"}) for task in record.tasks)
     found = SourceRecord(digest=digest, planned=bool(source.cards))
     return ImportedStudy(
@@ -142,9 +127,11 @@ def _runs(one: TaskCurves, source: Runs, last: Any, name: str, paired: bool | No
         for seed, curve in own.items()
     }
     schedules, _ = schedules_of(source, one.task)
+    times = Counter(schedules.values())
     task = _task(one.task or name, one, _objective(one, beside), is_paired, list(segments.values()))
     for (policy, seed), segment in segments.items():
-        known = PolicyRecord(name=policy, policy=schedules.get(policy, policy))
+        text = schedules.get(policy, policy)  # of several that ran it, none is known by it
+        known = PolicyRecord(name=policy, policy=text if times[text] == 1 else policy)
         yield _Run(task, known, "", numbers[policy, seed], seed, segment)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lrbench.errors import StudyError, unknown_name
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.metric import METRICS, MetricDeclaration
-from lrbench.metrics.pairs import Pairs, Signs, Test, Unpaired
+from lrbench.metrics.pairs import Pairs, Ranks, Signs, Test, Unpaired
 from lrbench.metrics.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -161,9 +161,9 @@ class Criterion:
     @property
     def test(self) -> Test:
         """How policies are compared by it."""
-        if not self.paired:
-            return Unpaired
-        return Signs if self.is_censored else Pairs
+        if self.is_censored:
+            return Signs if self.paired else Ranks
+        return Pairs if self.paired else Unpaired
 
     @property
     def distance(self) -> float:

@@ -62,7 +62,7 @@ def rank(
     objective, better = objective_of(runs), runs[0].better if runs else "higher"
     goals = by or (objective_criterion(objective, better, margin, resolution),)
     cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
-    tables = [_judged_table(contenders, goal, seeds) for goal in goals]
+    tables = [gain_table(contenders, goal.gain, seeds) for goal in goals]
     verdicts = [
         judge(
             *(gains, one.distance, alpha, diverged, one.resolution, looks, done),
@@ -82,16 +82,6 @@ def rank(
         for of_policy in zip(*verdicts, strict=True)
     ]
     return [replace(cards[i], verdict=by_goal[i][goals[0].name], verdicts=by_goal[i]) for i in places]
-
-
-def _judged_table(
-    contenders: Sequence[PolicyRuns], goal: Criterion, seeds: Sequence[int] | None
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return `gain_table` for a verdict; unpaired, a policy with a run that has only a bound has no mean."""
-    gains, diverged = gain_table(contenders, goal.gain, seeds)
-    if not goal.paired:
-        gains[np.isneginf(gains).any(axis=1)] = np.nan
-    return gains, diverged
 
 
 def score_table(

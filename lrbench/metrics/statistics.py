@@ -219,6 +219,15 @@ def sign_threshold(seeds: int, level: float) -> int:
     return int((tails > level).sum())
 
 
+def fewest_to_agree(level: float) -> int:
+    """Return the fewest seeds, or runs of each policy, that a sign or rank test at `level` needs if all agree.
+
+    >>> fewest_to_agree(0.05), fewest_to_agree(0.025)
+    (5, 6)
+    """
+    return math.ceil(-math.log2(level))
+
+
 def sign_power(effect: float, seeds: int, level: float) -> float:
     """Return the probability that a one-sided sign test at `level` finds a true difference.
 
@@ -229,6 +238,67 @@ def sign_power(effect: float, seeds: int, level: float) -> float:
     from scipy.special import bdtrc
 
     return float(bdtrc(sign_threshold(seeds, level) - 1.0, seeds, (1 + effect) / 2))
+
+
+def rank_p(wins: ArrayLike, runs: ArrayLike) -> FloatArray:
+    """Bound the probability of a Mann-Whitney count where a run of one policy wins over one of another half the time.
+
+    Of n and m runs, the share of the n * m pairs that are won is a mean over ways to lay the runs out in min(n, m)
+    disjoint pairs, and in each of them the wins are those of fair coins at most. So the mean of a convex function of
+    the share is at most that for coins (Hoeffding 1963, section 5), and the function (x - t)+ bounds the tail by
+    E(B - t)+ / (wins - t), B binomial, for each t; the least over whole t is taken. It holds for any distributions, of
+    any shapes and with ties, and any numbers of runs. Where all pairs are won it is 2^-min(n, m), which no test can
+    undercut: so often a policy that is ahead in half of its runs and behind in the others shows its good runs alone.
+
+    >>> rank_p([5.0, 4.6], 5)
+    array([0.03125   , 0.05208333])
+
+    Args:
+        wins: the share of pairs that are won, times `runs`.
+        runs: those of the policy that has fewer.
+    """
+    count, fewer = np.broadcast_arrays(np.asarray(wins, dtype=np.float64), np.asarray(runs, dtype=np.int64))
+    excess = _excess(int(fewer.max(initial=0)))
+    p = np.ones(count.shape)
+    for t in range(len(excess) - 1):
+        bound = np.divide(excess[fewer, t], count - t, out=np.ones(count.shape), where=(count > t) & (fewer > t))
+        p = np.minimum(p, bound)
+    return p
+
+
+def rank_threshold(runs: ArrayLike, level: ArrayLike) -> FloatArray:
+    """Return the smallest share of pairs, times `runs`, with `rank_p` at most a level; more than `runs` if none is."""
+    fewer, levels = np.broadcast_arrays(np.asarray(runs, dtype=np.int64), np.asarray(level, dtype=np.float64))
+    excess = _excess(int(fewer.max(initial=0)))
+    needed = np.full(fewer.shape, np.inf)
+    for t in range(len(excess) - 1):
+        needed = np.where(fewer > t, np.minimum(needed, t + excess[fewer, t] / levels), needed)
+    return needed
+
+
+@lru_cache(maxsize=8)
+def _excess(most: int) -> FloatArray:
+    """Return E(B - t)+ of the heads B of n fair coins, [n, t], for n and t up to `most`."""
+    from scipy.special import bdtrc
+
+    coins, heads = np.arange(most + 1)[:, None], np.arange(most + 1)
+    tails = np.where(heads < coins, bdtrc(heads.astype(np.float64), coins, 0.5), 0.0)  # P(B >= heads + 1)
+    excess: FloatArray = np.cumsum(tails[:, ::-1], axis=1)[:, ::-1]
+    return excess
+
+
+def rank_power(effect: float, seeds: int, level: float) -> float:
+    """Return a lower estimate of the probability that `rank_p` is at most `level`: that of pairs that share no run.
+
+    Args:
+        effect: the true share of pairs that are won minus that of the others, from 0 to 1.
+        seeds: the runs of the policy that has fewer.
+        level: as for `paired_power`.
+    """
+    from scipy.special import bdtrc
+
+    needed = math.ceil(float(rank_threshold(seeds, level)) - ROUNDING)
+    return float(bdtrc(needed - 1.0, seeds, (1 + effect) / 2)) if needed <= seeds else 0.0
 
 
 def seeds_to_decide(

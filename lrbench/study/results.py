@@ -249,7 +249,7 @@ class Results(Readable):
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `lrbench run --json` without `runs` and `steps`, which belong to a call of `run`."""
-        head = {"study": self.study, "margin": self.margin, "target": self.target}
+        head: dict[str, Any] = {"schema": 1, "study": self.study, "margin": self.margin, "target": self.target}
         tasks = [task.to_json() for task in self.tasks]
         return head | (tasks[0] if len(tasks) == 1 else {"tasks": tasks})
 

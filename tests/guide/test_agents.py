@@ -32,7 +32,7 @@ def strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {key: strict(value) for key, value in schema.items()}
-    return {**closed, "additionalProperties": False} if schema.get("type") == "object" else closed
+    return {"unevaluatedProperties": False, **closed} if schema.get("type") == "object" else closed
 
 
 def validate(document: dict[str, Any], title: str) -> None:
@@ -76,6 +76,46 @@ def test_what_check_gives_is_in_its_schema(factor: float) -> None:
     checked = check(Trace(np.arange(50), factor * lrs[:, None]), "COSINE(k0=0.1, l=50)", steps=50)
     assert checked.ok == (factor == 1.0)
     validate(checked.to_json(), "lrbench check --json")
+
+
+TRAINED = """
+seeds = 2
+confirm = 2
+target = 0.1
+task = { base = "mnist1d-mlp", steps = 20, eval_every = 10 }
+policies = ["FIX(k0=0.1)", "FIX(k0=0.01)", "FIX(k0=1e30)"]
+modifiers = ["PLP()"]
+"""
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_what_an_import_and_its_readers_print_is_in_their_schemas(
+    command: Command,  # noqa: F811
+    tmp_path: Path,
+    tasks: int,
+) -> None:
+    import pandas
+
+    frame = pandas.concat([pandas.DataFrame(ROWS).assign(task=f"t{place}") for place in range(tasks)])
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    store = ("--store", tmp_path / "s.db", "--json")
+    for new in (True, False):
+        document = json.loads(command("import", tmp_path / "runs.csv", *store).stdout)
+        validate(document, "lrbench run --json, lrbench import --json")
+        assert document["imported"]["is_new"] == new
+    validate(json.loads(command("compare", "runs", "a", "b", *store).stdout), "lrbench compare --json")
+    validate(json.loads(command("recommend", "--task", "t0", *store).stdout), "lrbench recommend --json")
+
+
+def test_what_a_study_that_is_trained_prints_is_in_the_schema(command: Command, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "tiny.toml").write_text(TRAINED)
+    store = ("--store", tmp_path / "s.db", "--json")
+    document = json.loads(command("run", tmp_path / "tiny.toml", "--workers", "1", *store).stdout)
+    assert {"confirmed", "effects"} <= document.keys()
+    validate(document, "lrbench run --json, lrbench import --json")
+    for by in ((), ("--by", "loss", "--by", "steps_to_target")):
+        compared = command("compare", "tiny", "FIX(k0=0.1)", "FIX(k0=0.01)", *by, *store)
+        validate(json.loads(compared.stdout), "lrbench compare --json")
 
 
 @pytest.mark.parametrize(("claim", "code"), [("better:new", 0), ("better:other", 1), ("better:gone", 2)])

@@ -118,20 +118,43 @@ def curves_to(arrivals: dict[str, list[int | None]]) -> pandas.DataFrame:
 
 
 def test_with_a_target_fewer_steps_are_better() -> None:
-    frame = curves_to({"slow": [80, 85, 80, 90], "fast": [20, 25, 20, 15]})
-    (task,) = lrbench.judge(frame, target=0.5).tasks
-    assert [(policy.name, policy.reached) for policy in task.policies] == [("fast", 4), ("slow", 4)]
-    assert task.policies[0].score.mean == 20
-    assert task.policies[0].verdict.label == "good"
+    frame = curves_to({"slow": [80, 85, 80, 90, 85, 80], "fast": [20, 25, 20, 15, 20, 20]})
+    for paired in (True, False):
+        (task,) = lrbench.judge(frame, target=0.5, paired=paired).tasks
+        assert [(policy.name, policy.reached) for policy in task.policies] == [("fast", 6), ("slow", 6)]
+        assert task.policies[0].score.mean == 20
+        assert [policy.verdict.label for policy in task.policies] == ["good", "avoid"]
 
 
-def test_paired_runs_that_miss_the_target_are_judged_by_signs_and_unpaired_ones_are_not() -> None:
-    frame = curves_to({"never": [None] * 8, "fast": [20, 25, 20, 15, 20, 20, 30, 20]})
-    signs = lrbench.judge(frame, target=0.5).tasks[0]
-    means = lrbench.judge(frame, target=0.5, paired=False).tasks[0]
-    assert [policy.verdict.label for policy in signs.policies] == ["good", "avoid"]
-    assert [policy.verdict.label for policy in means.policies] == ["undecided", "undecided"]
-    assert any("not all do of never" in remark for remark in means.remarks)
+@pytest.mark.parametrize("paired", [True, False])
+def test_runs_that_miss_the_target_are_worse_than_all_that_reach_it(paired: bool) -> None:
+    late = [None, 90, None, 85, None, None, None, None]
+    frame = curves_to({"never": late, "fast": [20, 25, 20, 15, 20, 20, 30, 20]})
+    judged = lrbench.judge(frame, target=0.5, paired=paired, against="never", margin=10)
+    (task,) = judged.tasks
+    assert [(policy.name, policy.reached, policy.verdict.label) for policy in task.policies] == [
+        ("fast", 8, "good"),
+        ("never", 2, "avoid"),
+    ]
+    assert judged.holds("better:fast")
+    assert task.policies[1].score.mean is None
+    what = "on most seeds" if paired else "in most pairs of runs"
+    assert task.policies[1].verdict.reason.startswith(f"worse than the best by more than 10 {what}")
+
+
+def test_with_a_target_the_fewest_runs_that_could_show_something_are_named() -> None:
+    def remarks(runs: int, paired: bool) -> tuple[str, ...]:
+        frame = curves_to({"slow": [80] * runs, "fast": [20] * runs, "other": [30] * runs})
+        (task,) = lrbench.judge(frame, target=0.5, paired=paired).tasks
+        labels = {policy.name: policy.verdict.label for policy in task.policies}
+        assert (labels["fast"] == "good", labels["slow"] == "avoid") == (runs >= 6, runs >= 7)
+        return task.remarks
+
+    sentence = "where all agree, 'good' and 'better' need 6 {} of each policy, and 'avoid' needs 7."
+    for runs in (3, 5, 6):
+        assert f"Pairs of runs are counted: {sentence.format('runs')}" in remarks(runs, paired=False)
+        assert f"Seeds are counted: {sentence.format('seeds')}" in remarks(runs, paired=True)
+    assert not any("counted" in remark for remark in remarks(7, paired=False))
 
 
 def test_more_runs_or_less_noise_lower_the_noise_floor() -> None:

@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
+from lrbench.imports.reading import Reading
 from lrbench.imports.stored import import_runs
 from lrbench.store import open_store
 
@@ -44,7 +45,7 @@ def test_parameters_that_say_so_are_policies_and_seeds(tracked: Path) -> None:
 
 
 def test_any_parameter_can_be_named_and_a_uri_is_a_source(tracked: Path) -> None:
-    found = read(f"sqlite:///{tracked}", {"policy": ("optimizer", "width")})
+    found = read(f"sqlite:///{tracked}", Reading(columns={"policy": ("optimizer", "width")}))
     assert set(found.table["policy"]) == {"adam + 64", "sgd + 64"}
     assert found.metrics == ("val_loss",)
 

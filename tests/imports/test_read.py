@@ -12,6 +12,7 @@ import pytest
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
+from lrbench.imports.reading import Reading
 from lrbench.imports.stored import import_runs
 from lrbench.imports.table import Curve, runs_of
 from lrbench.store import Store, open_store
@@ -31,7 +32,7 @@ def put(path: Path, content: str | bytes) -> Path:
 
 
 def curves(source: Path, metric: str = "val_loss", **options: str) -> list[Curve]:
-    return read(source, **options).curves(metric)[0]  # type: ignore[arg-type]
+    return read(source, Reading(**options)).curves(metric)[0]  # type: ignore[arg-type]
 
 
 def as_dict(found: list[Curve]) -> dict[tuple[str, str], list[float]]:
@@ -72,7 +73,7 @@ def test_which_columns_were_taken_is_in_the_remarks(tmp_path: Path) -> None:
 
 def test_a_policy_may_be_named_by_several_columns(tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", "name,modifier,seed,loss\na,,0,1\na,EMA,0,2\n")
-    found = read(source, {"policy": ["name", "modifier"]}).curves("loss")[0]
+    found = read(source, Reading(columns={"policy": ["name", "modifier"]})).curves("loss")[0]
     assert [curve.policy for curve in found] == ["a", "a + EMA"]
 
 
@@ -113,7 +114,7 @@ def test_nan_in_a_frame_is_a_divergence_only_where_no_metric_has_a_number() -> N
 
 def test_a_wide_table_has_a_column_for_each_run(tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", "Step,adam_s0 - loss,adam_s1 - loss,sgd_s0 - loss\n0,3,4,5\n10,1,2,\n")
-    found = as_dict(read(source, wide="{policy}_s{seed} - loss", metric="loss").curves("loss")[0])
+    found = as_dict(read(source, Reading(wide="{policy}_s{seed} - loss", metric="loss")).curves("loss")[0])
     assert found == {("adam", "0"): [3, 1], ("adam", "1"): [4, 2], ("sgd", "0"): [5]}
 
 

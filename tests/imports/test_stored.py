@@ -150,14 +150,22 @@ def test_unpaired_runs_are_compared_by_means_everywhere(store: Store, tmp_path: 
     assert shown["differences"][0]["rows"][0]["mean"] == pytest.approx(-mean)
 
 
-def test_by_steps_to_a_target_an_unpaired_policy_with_a_run_that_misses_it_is_not_claimed(
+def test_by_steps_to_a_target_unpaired_runs_that_miss_it_are_judged_as_judge_judges_them(
     store: Store, tmp_path: Path
 ) -> None:
-    source = put(tmp_path / "runs.csv", table({"a": 4, "b": 4}, last={("b", 0): "1.2"}))
+    missed = {("b", run): "1.2" for run in range(7)}
+    source = put(tmp_path / "runs.csv", table({"a": 8, "b": 8}, last=missed))
     import_runs(source, store, target=1.03)
-    (task,) = results("runs", store, "steps_to_target").tasks
-    assert {card.name: card.reached for card in task.scorecards} == {"a": 4, "b": 3}
-    assert {card.name: card.verdict and card.verdict.label for card in task.scorecards}["b"] == "undecided"
+    (task,) = results("runs", store, "steps_to_target:10").tasks
+    (judged,) = judge(source, target=1.03, margin=10).tasks
+    assert {card.name: (card.reached, card.verdict and card.verdict.label) for card in task.scorecards} == {
+        "a": (8, "good"),
+        "b": (1, "avoid"),
+    }
+    assert [card.verdict and card.verdict.p_good for card in task.scorecards] == [
+        policy.verdict.p_good for policy in judged.policies
+    ]
+    assert "unpaired rank tests" in report_page(study_frames("runs", store, "steps_to_target"))
 
 
 def test_advice_on_an_imported_task_is_of_its_runs_and_reaches_no_other_task(store: Store, tmp_path: Path) -> None:

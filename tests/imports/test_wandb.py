@@ -9,6 +9,7 @@ import pytest
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
+from lrbench.imports.reading import Reading
 
 
 def chart(names: list[str], metrics: list[str] | None = None) -> str:
@@ -31,11 +32,11 @@ def test_a_chart_has_a_run_in_each_column_without_its_bounds(tmp_path: Path) -> 
 
 def test_names_of_runs_are_read_by_a_pattern_and_a_chart_may_have_several_metrics(tmp_path: Path) -> None:
     (tmp_path / "chart.csv").write_text(chart(["adam.0", "adam.1", "sgd.0"], ["val_loss", "val_acc"]))
-    found = read(tmp_path / "chart.csv", wide="{policy}.{run}")
+    found = read(tmp_path / "chart.csv", Reading(wide="{policy}.{run}"))
     assert set(found.metrics) == {"val_loss", "val_acc"}
     assert set(found.table["policy"]) == {"adam", "sgd"}
     with pytest.raises(StudyError, match=r"the run 'adam\.0' is not named as"):
-        read(tmp_path / "chart.csv", wide="{policy}_{seed}")
+        read(tmp_path / "chart.csv", Reading(wide="{policy}_{seed}"))
 
 
 def test_a_history_of_json_lines_is_a_run_with_media_left_out(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from scipy.stats import binomtest
 
 from lrbench.metrics import judge, verdict
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import Pairs, Signs, Test, Unpaired, resolution_of
+from lrbench.metrics.pairs import Pairs, Ranks, Signs, Test, Unpaired, resolution_of
+from lrbench.metrics.statistics import fewest_to_agree, rank_p, rank_power, rank_threshold
 
 
 def test_a_pair_by_hand() -> None:
@@ -35,7 +37,7 @@ def test_p_values_are_those_of_scipys_paired_t_test() -> None:
             assert pairs.p_within(0.3)[j, i] == pytest.approx(within)
 
 
-@pytest.mark.parametrize("test", [Pairs, Signs, Unpaired])
+@pytest.mark.parametrize("test", [Pairs, Signs, Unpaired, Ranks])
 @pytest.mark.parametrize("level", [0.3, 0.05, 0.01])
 def test_a_margin_is_where_the_p_value_falls_to_the_level(test: Test, level: float) -> None:
     scores = np.round(np.random.default_rng(2).normal(size=(2, 4, 12)), 1)
@@ -104,7 +106,7 @@ def test_equal_scores_show_no_resolution() -> None:
     assert resolution_of(np.array([[np.nan]])) == 0.0
 
 
-@pytest.mark.parametrize("test", [Pairs, Unpaired, Signs])
+@pytest.mark.parametrize("test", [Pairs, Unpaired, Signs, Ranks])
 def test_some_rows_and_columns_are_those_of_the_whole(test: Test) -> None:
     scores = np.random.default_rng(0).integers(0, 9, (9, 4)).astype(float)
     scores[3, 1] = np.nan
@@ -189,3 +191,53 @@ def test_unpaired_studies_err_no_more_than_they_say_whatever_the_spreads_and_run
     done = np.full((studies, 4), 10)
     _, p_avoid = verdict.familywise_p(scores, done, 0.0, Looks.once(10), 0.0, Unpaired)
     assert (p_avoid[-1].min(axis=-1) <= 0.05).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+def test_ranks_count_the_pairs_of_runs_beyond_the_margin_and_within_it() -> None:
+    never = -math.inf
+    gains = np.array([[-10.0, -11.0, never, np.nan], [-12.0, -13.0, never, -12.0]])
+    ranks = Ranks.of(gains)
+    # Of 3 times 4 pairs of runs, 6 are beyond a margin of 1 and 5 within; where both miss it neither is known.
+    assert ranks.n[0, 1] == 3
+    assert ranks.effect(1.0)[0, 1] == pytest.approx((6 - 5) / 12)
+    assert ranks.p_beyond(1.0)[0, 1] == pytest.approx(rank_p(3 * 6 / 12, 3))
+    assert ranks.p_within(1.0)[0, 1] == pytest.approx(rank_p(3 * 5 / 12, 3))
+    statistic = stats.mannwhitneyu(np.maximum(gains[0, :3], -99), np.maximum(gains[1], -99)).statistic
+    assert ranks.effect(0.0)[0, 1] == pytest.approx((2 * (statistic - 0.5) - 11) / 12)  # that of the tie is no win
+
+
+def test_rank_p_values_bound_the_chance_of_what_is_seen_for_runs_of_any_shape() -> None:
+    # All results of small groups, of which a run of one wins over one of the other with a probability of a half.
+    for one, other, chances in (
+        ([0.0], [-1.0, 1.0], [0.5, 0.5]),
+        ([-1.0, 1.0], [-2.0, 0.0, 2.0], [0.25, 0.5, 0.25]),
+        ([0.0, 3.0], [-1.0, 1.0, 4.0], [0.25, 0.5, 0.25]),
+    ):
+        for n, m in ((1, 3), (2, 2), (3, 2), (4, 4)):
+            found: dict[float, float] = {}
+            for mine in product(range(len(one)), repeat=n):
+                for theirs in product(range(len(other)), repeat=m):
+                    chance = len(one) ** -n * math.prod(chances[i] for i in theirs)
+                    wins = sum(other[i] > one[j] for i in theirs for j in mine) / max(n, m)
+                    found[wins] = found.get(wins, 0.0) + chance
+            for wins in found:
+                as_many = sum(chance for others, chance in found.items() if others >= wins)
+                assert as_many <= rank_p(wins, min(n, m)) + 1e-12
+
+
+def test_where_all_pairs_are_won_no_test_could_give_a_smaller_p_value() -> None:
+    # A policy that is ahead in half of its runs and behind in the others shows its good runs alone in 1 of 2^n.
+    for n in range(1, 12):
+        assert float(rank_p(n, n)) == pytest.approx(2.0**-n)
+        assert float(rank_p(n - 1e-3, n)) > 2.0**-n
+        assert (rank_threshold(n, 0.05) <= n) == (n >= fewest_to_agree(0.05))
+        assert (rank_power(1.0, n, 0.05) == 1.0) == (n >= 5)
+
+
+def test_the_power_of_ranks_rises_with_the_runs_and_is_no_more_than_what_is_found() -> None:
+    rng = np.random.default_rng(0)
+    shift = math.sqrt(2) * stats.norm.ppf(0.9)
+    scores = rng.standard_normal((2000, 2, 12)) + np.array([shift, 0.0])[:, None]
+    for runs, least in ((8, 0.0), (12, 0.5)):
+        found = (Ranks.of(scores[..., :runs]).p_beyond(0.0)[:, 0, 1] <= 0.025).mean()
+        assert least <= rank_power(0.8, runs, 0.025) <= found + 0.03

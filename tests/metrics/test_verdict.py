@@ -11,7 +11,7 @@ from lrbench.errors import StudyError
 from lrbench.metrics import verdict as verdicts_of
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Signs, Some, Test
+from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Ranks, Signs, Some, Test
 from lrbench.metrics.verdict import ScoresAtLooks, familywise, judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
@@ -272,7 +272,7 @@ def test_seeds_that_would_decide_are_those_of_a_later_look() -> None:
     assert verdict.reason == f"about {verdict.seeds_needed} seeds would decide"
 
 
-@pytest.mark.parametrize("test", [Pairs, Signs])
+@pytest.mark.parametrize("test", [Pairs, Signs, Ranks])
 @pytest.mark.parametrize("looks", [Looks.once(20), Looks.between(5, 20)], ids=["one look", "5 to 20"])
 def test_a_policy_is_decided_at_the_margins_that_its_verdict_names(test: Test, looks: Looks) -> None:
     rng = np.random.default_rng(3)
@@ -318,7 +318,7 @@ def test_before_the_first_look_no_margin_is_named() -> None:
     assert [(v.within, v.beyond) for v in verdicts] == [(None, None)] * 3
 
 
-@pytest.mark.parametrize("test", [Pairs, Signs])
+@pytest.mark.parametrize("test", [Pairs, Signs, Ranks])
 def test_rivals_claim_nothing_that_all_pairs_do_not_claim(test: Test, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     scores = rng.normal(np.arange(30)[:, None] * -0.2, np.linspace(0.2, 1.0, 30)[:, None], (30, 20))

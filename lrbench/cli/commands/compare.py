@@ -40,7 +40,7 @@ def compare(
 
         comparisons = compare_two(name, a, b, store, by or ())
     if output.json:
-        print_json({"study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
+        print_json({"schema": 1, "study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return
     for comparison in comparisons:
         gaps = comparison.differences.items()

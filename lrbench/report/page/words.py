@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.display.names import many
 from lrbench.metrics.goal import TO_TARGET
-from lrbench.metrics.pairs import Signs
+from lrbench.metrics.pairs import Ranks, Signs, Test
 from lrbench.metrics.statistics import Interval
 from lrbench.modifiers.brief import variant_noun
 from lrbench.policy import functions
@@ -52,6 +52,9 @@ UNPAIRED = (
     "Runs of different policies have nothing in common: means are compared by Welch's standard error, with the degrees "
     "of freedom of the policy with fewer runs."
 )
+COUNTED: dict[Test, str] = {Signs: "sign tests", Ranks: "rank tests"}
+"""Tests that count seeds or pairs of runs; the others are t tests."""
+
 FIXED = "numbers of seeds that were fixed when the study was first run"
 ONE_LOOK = "in one look at all runs: the error rate is that of runs whose number was not chosen by what they show"
 
@@ -375,7 +378,7 @@ def quantity(number: float) -> str:
 
 
 def _tests(goals: Sequence[Criterion]) -> str:
-    tests = _joined(dict.fromkeys("sign tests" if goal.test is Signs else "t tests" for goal in goals))
+    tests = _joined(dict.fromkeys(COUNTED.get(goal.test, "t tests") for goal in goals))
     return f"{'paired' if all(goal.paired for goal in goals) else 'unpaired'} {tests}"
 
 
