@@ -24,9 +24,10 @@ from lrbench.serve.compose import NamedPolicies, checked_name, composed, describ
 from lrbench.serve.events import event_stream
 from lrbench.serve.guard import PLOTLY_POLICY, Access, Guard
 from lrbench.serve.guide import rendered, titles
-from lrbench.serve.home import HomeWatch, LeadersWatch, Summaries
+from lrbench.serve.home import HomeWatch, Leaders, LeadersWatch
 from lrbench.serve.jobs import Jobs
 from lrbench.serve.live import AnswerWatch, StudyWatch
+from lrbench.serve.run_table import begun, evaluations
 from lrbench.serve.study_form import described_study, file_of, placed, study_file, study_form
 from lrbench.store import open_store
 from lrbench.version import __version__
@@ -60,7 +61,7 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
     Args:
         jobs: what trains the studies that are started on the page; None where it only shows.
     """
-    pages, summaries = templates(FOLDER / "pages"), Summaries(store)
+    pages, leaders = templates(FOLDER / "pages"), Leaders(store)
     named = NamedPolicies(beside(store, "policies.toml"))
 
     def page(name: str, **context: Any) -> Response:
@@ -72,8 +73,7 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         return page("home")
 
     def home_events(request: Request) -> Response:
-        watch = HomeWatch(store, jobs)
-        return event_stream(watch, LeadersWatch(watch, summaries))
+        return event_stream(HomeWatch(store, leaders, jobs), LeadersWatch(leaders))
 
     def study(request: Request) -> Response:
         entry = store.entry(request.path_params["study"])
@@ -100,6 +100,12 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
 
     def rows(request: Request) -> Response:
         return JSONResponse(choices(store, request.path_params["study"]))
+
+    def begun_runs(request: Request) -> Response:
+        return JSONResponse(begun(store, request.path_params["study"]))
+
+    def run(request: Request) -> Response:
+        return JSONResponse(evaluations(store, request.path_params["study"], request.path_params["key"]))
 
     def differences(request: Request) -> Response:
         return Response(script_json(compared(store, _picks(request))), media_type="application/json")
@@ -189,6 +195,7 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
         yield
+        await run_in_threadpool(leaders.close)
         if jobs is not None:
             await run_in_threadpool(jobs.close)
 
@@ -200,6 +207,8 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             Route("/studies/{study:int}", study),
             Route("/studies/{study:int}/events", study_events),
             Route("/studies/{study:int}/rows", rows),
+            Route("/studies/{study:int}/begun", begun_runs),
+            Route("/studies/{study:int}/runs/{key}", run),
             Route("/studies/{study:int}/{what}.csv", table),
             Route("/compare", compare),
             Route("/compared", differences),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import LRBenchError
+from lrbench.serve.events import PAUSE_FOR_WORK
 from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, answer
 
@@ -20,24 +22,67 @@ if TYPE_CHECKING:
 RANKED = ("study", "imported", "score", "verify", "confirmation")
 """The kinds whose policies are ranked on the page; rungs and range tests are parts on the way."""
 
+SECONDS_BETWEEN_LOOKS = 0.1
+"""The pause between two looks for a study whose leader may be computed again."""
 
-@dataclass
-class Summaries:
-    """The leaders and verdicts of studies, each computed once for what the store has of it; all browsers share them."""
 
-    store: Store
-    known: dict[int, tuple[StudyTotals, dict[str, Any]]] = field(default_factory=dict)
+class Leaders:
+    """The leaders and verdicts of studies, computed one after another in a thread, and known to all browsers.
 
-    def of(self, entry: StudyEntry, totals: StudyTotals) -> dict[str, Any]:
-        """Return the summary of a study; no run of which has ended, or that cannot be read, has no leader."""
-        known = self.known.get(entry.id)
-        if known is None or _over(known[0]) != _over(totals):
-            known = self.known[entry.id] = totals, self._computed(entry)
-        return known[1]
+    Each is computed once for what the store has of its study. A study that is being trained comes first, but waits
+    after each time for `PAUSE_FOR_WORK` times as long as it took, so that the others have their turn.
+
+    Attributes:
+        known: by study, what its summary was computed from, and the summary.
+        version: the number of summaries that were computed.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.known: dict[int, tuple[object, dict[str, Any]]] = {}
+        self.version = 0
+        self._store = store
+        self._asked: list[tuple[StudyEntry, object]] = []
+        self._ready: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, entries: Iterable[StudyEntry], totals: Mapping[int, StudyTotals], held: Container[int]) -> None:
+        """Compute the leaders of studies that differ from what is known of them, those that are held first."""
+        ranked = [(entry, _over(totals[entry.id])) for entry in entries if is_ranked(entry, totals.get(entry.id))]
+        with self._lock:
+            self._asked = sorted(ranked, key=lambda one: one[0].id not in held)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="lrbench-leaders", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after the study that it is at."""
+        with self._lock:
+            self._asked, thread = [], self._thread
+        if thread is not None:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                stale = [(entry, over) for entry, over in self._asked if self.known.get(entry.id, (None,))[0] != over]
+                if not stale:
+                    self._thread = None
+                    return
+            now = time.monotonic()
+            entry, over = next((one for one in stale if self._ready.get(one[0].id, now) <= now), (None, None))
+            if entry is None:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                continue
+            summary = self._computed(entry)
+            self._ready[entry.id] = time.monotonic() + PAUSE_FOR_WORK * (time.monotonic() - now)
+            self.known[entry.id] = over, summary
+            self.version += 1
 
     def _computed(self, entry: StudyEntry) -> dict[str, Any]:
+        """Summarize a study; one that cannot be read has no leader."""
         try:
-            evidence = StudyRuns.of(entry.id, self.store)
+            evidence = StudyRuns.of(entry.id, self._store)
             tasks = answer(evidence).tasks
             is_over = evidence.record.until_decided is not None and _is_over(evidence)
         except LRBenchError as error:
@@ -75,22 +120,19 @@ class HomeWatch:
     """The studies of a store, for one browser.
 
     Attributes:
-        listed: the studies with their totals, as they were last seen.
-        looks: the number of times that they were looked at.
+        leaders: who computes the leaders of the studies.
     """
 
     store: Store
+    leaders: Leaders
     jobs: Jobs | None = None
-    listed: tuple[tuple[StudyEntry, ...], Mapping[int, StudyTotals]] = ((), MappingProxyType({}))
-    looks: int = 0
 
     def marker(self) -> object:
         return self.store.marker(), self.jobs and self.jobs.version
 
     def events(self) -> Iterator[Event]:
         """Yield the list of studies."""
-        entries, totals = self.listed = self.store.studies(), self.store.totals()
-        self.looks += 1
+        entries, totals = self.store.studies(), self.store.totals()
         held = Counter(study for one in self.store.coordinators() for study in one.studies)
         rows = [
             {
@@ -100,6 +142,7 @@ class HomeWatch:
                 "kind": entry.kind.replace("_", " "),
                 "parent": entry.parent,
                 "held": held[entry.id],
+                "ranked": is_ranked(entry, totals[entry.id]),
                 "statuses": totals[entry.id].statuses,
                 "steps": totals[entry.id].steps,
                 "seconds": totals[entry.id].seconds,
@@ -109,29 +152,28 @@ class HomeWatch:
             if entry.id in totals
         ]
         yield "studies", {"studies": rows, "jobs": self.jobs.states() if self.jobs else []}
+        self.leaders.ask(entries, totals, held)
 
 
 @dataclass
 class LeadersWatch:
     """The leaders of the studies on the home page, for one browser."""
 
-    home: HomeWatch
-    summaries: Summaries
+    leaders: Leaders
     sent: dict[int, Any] = field(default_factory=dict)
 
     def marker(self) -> object:
-        return self.home.looks
+        return self.leaders.version
 
     def events(self) -> Iterator[Event]:
-        """Yield the leader of each study that was run and whose leader differs, of the smallest study first."""
-        entries, totals = self.home.listed
-        ranked = [entry for entry in entries if entry.kind in RANKED and _has_ended(totals.get(entry.id))]
-        for entry in sorted(ranked, key=lambda one: sum(totals[one.id].statuses.values())):
-            summary = self.summaries.of(entry, totals[entry.id])
-            if self.sent.get(entry.id) != summary:
-                self.sent[entry.id] = summary
-                yield "summary", {"id": entry.id, **summary}
+        """Yield the summaries that differ from those that were sent."""
+        known = {study: summary for study, (_, summary) in self.leaders.known.copy().items()}
+        fresh = [{"id": study, **summary} for study, summary in known.items() if self.sent.get(study) != summary]
+        self.sent |= known
+        if fresh:
+            yield "summaries", fresh
 
 
-def _has_ended(totals: StudyTotals | None) -> bool:
-    return totals is not None and bool(totals.statuses.keys() - {"missing", "running"})
+def is_ranked(entry: StudyEntry, totals: StudyTotals | None) -> bool:
+    """Tell whether a study has a leader: its policies are ranked, and a run has ended."""
+    return entry.kind in RANKED and totals is not None and bool(totals.statuses.keys() - {"missing", "running"})

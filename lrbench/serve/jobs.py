@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from lrbench.files import write_atomically
 from lrbench.serve.import_form import import_arguments
 
 LRBENCH = (sys.executable, "-m", "lrbench")
+ATTENDED = (sys.executable, "-m", "lrbench.cli.attended")
 
 State = Literal["queued", "running", "stopped", "ended", "failed"]
 
@@ -44,7 +45,8 @@ class Job:
 class Jobs:
     """A queue of study files; those of an earlier server are there again, stopped, and go on when they are resumed.
 
-    What a process trains is in the store, so that nothing is lost where it or this server is killed.
+    What a process trains is in the store, so that nothing is lost where it or this server is killed. Where the server
+    is gone, its process writes what it has and ends.
 
     Args:
         folder: where the study files are kept, beside the store.
@@ -138,7 +140,7 @@ class Jobs:
             if job.state in ("queued", "running"):
                 self._set(job, "stopped")
             if job.process is not None:
-                job.process.send_signal(signal.SIGINT)
+                _end(job.process)
 
     def close(self) -> None:
         """End the queue, and let the process that runs write what it has."""
@@ -157,18 +159,25 @@ class Jobs:
                 if job.state != "queued":
                     continue
                 job.process = subprocess.Popen(
-                    [*LRBENCH, *self._run(job.file)],
+                    [*ATTENDED, *self._run(job.file)],
                     env=self._environment(),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
+                    start_new_session=True,  # Ctrl-C is for the server, which lets its process end once
                 )
                 self._set(job, "running")
-            self._ended(job, job.process.communicate()[1].decode(errors="replace"))
+            self._ended(job, job.process)
 
-    def _ended(self, job: Job, said: str) -> None:
+    def _ended(self, job: Job, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of a job's process, and note how it ended."""
+        assert process.stderr is not None
+        with process.stderr as stderr:
+            said = stderr.read().decode(errors="replace")
+        code = process.wait()
         with self._lock:
-            code, job.process = job.process.returncode if job.process else 0, None
+            job.process = None
+            _end(process)
             if job.state == "running":
                 self._set(job, "failed" if code else "ended")
                 job.says = _sentence(said, str(job.file)) if code else ""
@@ -205,6 +214,13 @@ class Jobs:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, text.encode())
         return file
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a process write what it has and end, as it does by itself once this server is gone: close its input."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
 
 
 def _sentence(said: str, file: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lrbench.report.frames import study_frames
 from lrbench.report.page import report_page
 from lrbench.report.plot import drawings
 from lrbench.serve.compare import Pick, compared
-from lrbench.serve.home import HomeWatch, LeadersWatch, Summaries
+from lrbench.serve.home import HomeWatch, Leaders, LeadersWatch
 from lrbench.store import Store, open_store
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
@@ -126,10 +127,13 @@ def test_every_view_of_a_study_works_on_an_imported_one_and_offers_no_training(s
     assert "initial weights" not in page
     assert {drawing.name for drawing in drawings(frames)} >= {"ranking", "training"}
     assert "tree" not in {drawing.name for drawing in drawings(frames)}
-    home = HomeWatch(store)
-    events = [*home.events(), *LeadersWatch(home, Summaries(store)).events()]
-    assert events[0][1]["studies"][0]["kind"] == "imported"
-    assert events[1][1]["leaders"][0]["name"] == "a"
+    leaders = Leaders(store)
+    (_, home), *_ = HomeWatch(store, leaders).events()
+    while not leaders.version:
+        time.sleep(0.01)
+    ((_, summaries),) = LeadersWatch(leaders).events()
+    assert home["studies"][0]["kind"] == "imported"
+    assert summaries[0]["leaders"][0]["name"] == "a"
     assert len(export("runs", store)) == 10
 
 

@@ -87,7 +87,7 @@ def test_a_file_is_previewed_then_imported_and_named(
 
     expect(page.locator("#preview")).to_contain_text("An import would store 6 runs as study optimizers.")
     expect(page.locator("#preview")).to_contain_text("read policies from 'optimizer', seeds from 'seed'")
-    expect(page.locator("#preview td:first-child")).to_have_text(["optimizers", "Adam", HOSTILE])
+    expect(page.locator("#preview tbody th")).to_have_text(["optimizers", "Adam", HOSTILE])
     assert store.studies() == ()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("button", name="Import", exact=True).click()

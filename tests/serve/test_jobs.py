@@ -2,24 +2,87 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
+from lrbench.api import Lab
 from lrbench.errors import StudyError
 from lrbench.serve.jobs import Jobs
-from lrbench.store import open_store
+from lrbench.store import Store, open_store
 
 LONG = 'task = "mnist1d-mlp"\nsteps = 1000000\nseeds = 1\n[policies]\nflat = "FIX(k0=0.1)"\n'
 
 
 def wait(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@contextmanager
+def served(location: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """Start `lrbench serve --write`, and give its process and a client that has its token."""
+    options = ["--write", "--port", "0", "--workers", "1", "--engine", "serial", "--store", location]
+    command = [sys.executable, "-m", "lrbench", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().partition(" at ")[2].partition(",")[0])
+        headers = {"Authorization": f"Bearer {parse_qs(address.query)['token'][0]}"}
+        try:
+            with httpx.Client(base_url=f"http://{address.netloc}", headers=headers, timeout=60) as client:
+                yield process, client
+        finally:
+            process.kill()
+
+
+def steps(store: Store) -> list[int]:
+    return [run.step for one in store.studies() for run in store.progress(one.id).values()]
+
+
+def numbers(store: Store) -> list[tuple[str, str, str]]:
+    return [(key, run.status, repr(list(run.scores))) for key, run in store.study_runs("trial").items()]
+
+
+def test_server_and_coordinator_are_killed_and_the_study_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    form: dict[str, Any] = {"name": "trial", "tasks": ["mnist1d-mlp"], "seeds": "1", "steps": "10000"}
+    form |= {"policies": {"a": "FIX(k0=0.1)"}, "settings": [["eval_every", "25"]]}
+    killed, whole = str(tmp_path / "killed.db"), str(tmp_path / "whole.db")
+    with open_store(killed) as store:
+        with served(killed) as (server, page):
+            page.post("/run", json=form).raise_for_status()
+            wait(lambda: sum(steps(store)) > 0)
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+        wait(lambda: store.coordinators() == ())
+        (first,) = steps(store)
+        assert 0 < first < 10000
+
+        with served(killed) as (_, page):
+            page.post("/resume", json={"name": "trial"}).raise_for_status()
+            wait(lambda: sum(steps(store)) > first)
+            (coordinator,) = store.coordinators()
+            os.kill(coordinator.process, signal.SIGKILL)
+            wait(lambda: store.coordinators() == ())
+            (second,) = steps(store)
+            assert first < second < 10000
+            wait(lambda: page.post("/resume", json={"name": "trial"}).is_success and steps(store) == [10000])
+            wait(lambda: store.coordinators() == ())
+
+        with Lab(store=whole, workers=1, engine="serial", progress=False) as lab:
+            lab.run(Path(f"{killed}.studies") / "trial.toml")
+            assert numbers(store) == numbers(lab.store) != []
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_stood_in_another_server(tmp_path: Path) -> None:

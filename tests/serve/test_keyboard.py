@@ -56,10 +56,10 @@ def test_a_study_is_composed_trained_compared_and_deleted_by_keyboard(
     expect(page.locator("#chosen li")).to_have_text(["flat FIX(k0=0.1) Remove", "low FIX(k0=0.001) Remove"])
     type_into(page, "Name", "trial")
     type_into(page, "Seeds", "2")
-    type_into(page, "Iterations", "60")
+    type_into(page, "Iterations or epochs", "2ep")
     reach(page, "What does it cost?")
     page.keyboard.press("Enter")
-    expect(page.locator("#cost")).to_have_text("4 runs, of which the store has 0; 240 of 240 iterations to train.")
+    expect(page.locator("#cost")).to_have_text("4 runs, of which the store has 0; 496 of 496 iterations to train.")
     reach(page, "Run")
     page.keyboard.press("Enter")
 

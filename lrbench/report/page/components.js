@@ -230,7 +230,7 @@ const Report = (() => {
       font: { family: "system-ui, sans-serif", color: ink, size: narrow.matches ? 11 : 12 },
       hoverlabel: { namelength: 60 }, dragmode: touch ? false : "zoom",
       margin: { l: 48, r: 8, t: 8, b: 40 },
-      xaxis: { ...axis, title: { text: "iteration", font: { color: faint } } },
+      xaxis: { ...axis, title: { text: "iteration", font: { color: faint } }, rangemode: "tozero" },
       yaxis: { ...axis, title: { text: "" }, rangemode: title === "lr" ? "tozero" : "normal" },
     };
   }

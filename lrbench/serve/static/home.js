@@ -46,8 +46,8 @@
   const page = (study, parts) => parts.find(({ name }) => name === study.name) ?? parts[0] ?? study;
 
   function card(study, parts) {
-    const summary = summaries[study.kind === "search" ? page(study, parts).id : study.id] ?? {};
     const shown = study.kind === "search" ? page(study, parts) : study;
+    const summary = summaries[shown.id] ?? {};
     const made = element(
       "li", { className: "study" },
       element(
@@ -57,6 +57,7 @@
         element("span", { className: "half" }, study.kind),
       ),
       ...(summary.leaders ?? []).slice(0, 3).map((one) => leader(one, summary.tasks > 1)),
+      ...(shown.ranked && !(shown.id in summaries) ? [element("p", { className: "half" }, "The leader is being computed …")] : []),
       ...(summary.trouble ? [element("p", { className: "half" }, summary.trouble)] : []),
       element("p", { className: "facts half" }, facts(shown)),
     );
@@ -119,6 +120,6 @@
   state.addEventListener("change", fill);
   Live.listen("/events", {
     studies: (event) => (({ studies, jobs } = event), fill(), fillJobs()),
-    summary: ({ id, ...summary }) => ((summaries[id] = summary), fill(), fillJobs()),
+    summaries: (fresh) => (fresh.forEach(({ id, ...summary }) => (summaries[id] = summary)), fill(), fillJobs()),
   });
 })();

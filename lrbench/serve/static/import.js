@@ -10,9 +10,11 @@
   const given = () => Object.fromEntries(new FormData(form));
 
   function table(label, head, rows) {
-    const cells = (tag, texts) => element("tr", {}, ...texts.map((text) => element(tag, {}, text)));
-    const made = element("table", { className: "plain" }, element("thead", {}, cells("th", head)),
-      element("tbody", {}, ...rows.map((texts) => cells("td", texts))));
+    const made = element("table", { className: "plain" },
+      element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...rows.map(([first, ...others]) => element(
+        "tr", {}, element("th", { scope: "row" }, first), ...others.map((text) => element("td", {}, text)),
+      ))));
     const region = element("div", { className: "scroll", tabIndex: 0 }, made);
     region.setAttribute("role", "region");
     region.setAttribute("aria-label", label);
@@ -25,8 +27,8 @@
       element("p", {}, `An import would store ${Live.many(runs, "run")} as study `, element("strong", {}, study), "."),
       table("Tasks", ["task", "judged by", "better", "seeds"],
         tasks.map((one) => [one.task, one.objective, one.better, one.paired ? "paired" : "unpaired"])),
-      table("Policies", ["policy", "learning rates", "runs"], policies.slice(0, MOST_POLICIES).map(
-        ({ name, policy, runs: count }) => [name, policy === name ? "not known" : policy, count.toLocaleString("en")])),
+      table("Policies", ["policy", "runs", "learning rates"], policies.slice(0, MOST_POLICIES).map(
+        ({ name, policy, runs: count }) => [name, count.toLocaleString("en"), policy === name ? "not known" : policy])),
       ...(more > 0 ? [element("p", {}, `and ${more.toLocaleString("en")} more`)] : []),
       ...remarks.map((remark) => element("p", { className: "half" }, remark)),
     );

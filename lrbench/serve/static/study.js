@@ -98,6 +98,62 @@
     tasks.forEach(Report.show);
   }
 
+  // The evaluations of one run -----------------------------------------------------------------------------------------
+
+  const one = { rows: [], ended: false };
+
+  async function read(address) {
+    const answer = await fetch(`/studies/${study}/${address}`);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.json();
+  }
+
+  const figures = (value, digits) => (value === null ? "–" : Number(value.toPrecision(digits)).toString());
+
+  async function showRun() {
+    const key = byId("run-seed").value;
+    if (!key) return;
+    const { status, step, steps, objective, rows } = await read(`runs/${key}`);
+    if (key !== byId("run-seed").value) return;
+    one.ended = status !== "running";
+    const test = rows.findLast((row) => row[6] !== null);
+    byId("run-state").textContent = `${status}, ${step.toLocaleString("en")} of ${many(steps, "iteration")}`
+      + (test ? `; test ${objective} ${figures(test[6], 4)} after ${test[0].toLocaleString("en")}` : "");
+    const head = ["iteration", "epoch", "LR", "train loss", "val loss", `val ${objective}`];
+    byId("run-table").replaceChildren(
+      element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...rows.map(([at, epoch, lr, ...numbers]) => element(
+        "tr", {}, element("th", { scope: "row" }, at.toLocaleString("en")), element("td", {}, String(epoch)),
+        ...[figures(lr, 3), ...numbers.slice(0, 3).map((value) => figures(value, 4))].map((text) => element("td", {}, text)),
+      ))),
+    );
+  }
+
+  function fillSeeds(chosen) {
+    const runs = one.rows[Number(byId("run-row").value)]?.runs ?? [];
+    byId("run-seed").replaceChildren(...runs.map(([seed, key]) => element("option", { value: key, textContent: String(seed) })));
+    if (runs.some(([, key]) => key === chosen)) byId("run-seed").value = chosen;
+    showRun().catch((error) => Live.say(error.message));
+  }
+
+  byId("run").addEventListener("toggle", async () => {
+    if (!byId("run").open) return;
+    const [chosen, seed] = [byId("run-row").value, byId("run-seed").value];
+    one.rows = await read("begun");
+    const several = new Set(one.rows.map(({ task }) => task)).size > 1;
+    byId("run-row").replaceChildren(...one.rows.map(({ task, label }, place) => element("option", { value: String(place), textContent: several ? `${label} on ${task}` : label })));
+    byId("run-state").textContent = one.rows.length ? "" : "No run was begun yet.";
+    if (chosen) byId("run-row").value = chosen;
+    fillSeeds(seed);
+  });
+  byId("run-row").addEventListener("change", () => fillSeeds());
+  byId("run-seed").addEventListener("change", () => showRun().catch((error) => Live.say(error.message)));
+
+  function progressed(now) {
+    showNow(now);
+    if (byId("run").open && !one.ended) showRun().catch((error) => Live.say(error.message));
+  }
+
   byId("copy-toml").addEventListener("click", () => Report.copy(byId("toml").textContent, "Study file"));
   if (byId("delete")) {
     const ask = (address, name, then) => Live.change(address, { name, study }).then(then, (error) => Live.say(error.message));
@@ -107,5 +163,5 @@
     byId("really").addEventListener("click", () => ask("/delete", "", () => location.assign("/")));
   }
 
-  Live.listen(`/studies/${study}/events`, { progress: showNow, answer: showAnswer });
+  Live.listen(`/studies/${study}/events`, { progress: progressed, answer: showAnswer });
 })();
