@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Annotated
 
@@ -29,6 +30,9 @@ from lrbench.cli.errors import OneSentenceGroup
 from lrbench.cli.help import PlainCommand
 from lrbench.cli.standard_streams import prepare_standard_streams
 from lrbench.version import __version__
+
+ALLOCATIONS_A_COLLECTION = 10_000
+"""Python looks for garbage after more allocations than its own 700: a large study makes many values that stay."""
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Train and rank": {
@@ -91,5 +95,6 @@ def _lrbench(
 
 def main() -> None:
     """Run the command that `sys.argv` names and exit with its code."""
+    gc.set_threshold(ALLOCATIONS_A_COLLECTION)
     prepare_standard_streams()
     app()

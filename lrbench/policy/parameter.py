@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, TypeVar
 
 from lrbench.errors import LRBenchError, PolicyError, did_you_mean
@@ -163,6 +164,11 @@ def declare(role: Role, unit: str, kind: Kind, doc: str, default: Any = REQUIRED
 
 def parameters_of(owner: type) -> tuple[Parameter, ...]:
     """Return the declared parameters of a dataclass, in the order of their declaration."""
+    return _parameters_of(owner)
+
+
+@cache
+def _parameters_of(owner: type) -> tuple[Parameter, ...]:
     declared = (field for field in dataclasses.fields(owner) if "parameter" in field.metadata)
     return tuple(dataclasses.replace(field.metadata["parameter"], name=field.name) for field in declared)
 

@@ -122,7 +122,7 @@ class Policy(ABC):
     @cached_property
     def parts(self) -> tuple[Policy, ...]:
         """The policies directly inside this one."""
-        return tuple(part for p in self.parameters for part in p.kind.parts(getattr(self, p.name)))
+        return tuple(part for p in self.parameters if p.role == "part" for part in p.kind.parts(getattr(self, p.name)))
 
     @cached_property
     def depth(self) -> int:
@@ -163,7 +163,10 @@ class Policy(ABC):
             PolicyError: a length comes to no iterations or is in tokens that are not given, the bound lengths do not go
                 together, or a table has fewer LRs than the run has iterations.
         """
-        budget = Budget(steps, steps_per_epoch, tokens_per_step, parameters)
+        return self.for_run(Budget(steps, steps_per_epoch, tokens_per_step, parameters))
+
+    def for_run(self, budget: Budget) -> Self:
+        """Bind the policy to a run of a `Budget`, as `bind` does."""
         bound = self if self.is_bound else self.bind_to(budget)
         if bound.ends < budget.steps:
             raise PolicyError(

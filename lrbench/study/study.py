@@ -27,13 +27,13 @@ from lrbench.study.limits import (
     margin_of,
     split_seeds,
 )
+from lrbench.study.schedule import Schedule
 from lrbench.study.validation import toml_repr, validated
 from lrbench.study.variant import Variant, with_controls
 
 if TYPE_CHECKING:
     from lrbench.engine import Watcher
     from lrbench.policy import CatalogEntry, Policy, PolicyLike
-    from lrbench.study.schedule import Schedule
     from lrbench.tasks import AnyTask, TaskLike
 
 Table: TypeAlias = Mapping[str, Any]
@@ -65,12 +65,22 @@ class StudyPolicy:
     auto_peak: bool = False
     found_peak: float | None = None
 
+    variant: Variant | None = None
+
     @cached_property
-    def schedules(self) -> dict[tuple[Budget, float], Schedule]:
-        """The policy as bound to budgets of iterations, epochs and base-LR scales, once its runs were planned."""
+    def _schedules(self) -> dict[tuple[Budget, float], Schedule]:
         return {}
 
-    variant: Variant | None = None
+    def schedule(self, task: AnyTask, scale: float = 1.0) -> Schedule:
+        """Return the policy at a base-LR scale, bound to the budget of a task; the same one for an equal budget.
+
+        Raises:
+            PolicyError: the policy does not fit the budget.
+        """
+        key = (task.budget, scale)
+        if key not in self._schedules:
+            self._schedules[key] = Schedule(task, self.policy if scale == 1 else self.policy.scaled(scale))
+        return self._schedules[key]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -216,7 +226,7 @@ class Study(Readable):
                 variant.check(task)
             for named, variant in self.rows:
                 try:
-                    self.trained[task.name, variant.name].bind(named.policy)
+                    named.schedule(self.trained[task.name, variant.name])
                 except PolicyError as error:
                     raise StudyError(f"{where}: policy '{named.name}' on task '{task.name}': {error}") from error
 

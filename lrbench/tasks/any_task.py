@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import astuple
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -77,7 +76,7 @@ class AnyTask(Readable):
         """The parameters of the model, where the task is one on a text."""
         return None
 
-    @property
+    @cached_property
     def budget(self) -> Budget:
         """The length of a run."""
         return Budget(self.steps, self.steps_per_epoch, self.tokens_per_step, self.parameters)
@@ -129,7 +128,7 @@ class AnyTask(Readable):
         Raises:
             PolicyError: the policy does not fit them.
         """
-        return policy.bind(*astuple(self.budget))
+        return policy.for_run(self.budget)
 
     def iterations(self, epochs: float) -> int:
         """Convert a length in epochs, also a fraction of one, to iterations: rounded, and at least one."""

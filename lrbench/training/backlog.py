@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lrbench.store import Store, StoredRun
+from lrbench.tasks import AnyTask
 from lrbench.training.estimate import STACKED_GAIN, seconds_of_an_iteration
 from lrbench.training.plan import Plan, PlannedRun
 from lrbench.training.resume_point import resume_point
-from lrbench.training.tree import Branch, forest
+from lrbench.training.tree import shared_steps
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Backlog:
     store: Store | None
 
     @cached_property
-    def trees(self) -> tuple[Branch, ...]:
-        """The trees of training of the missing runs."""
-        return tuple(forest(self.missing.values(), lambda run: resume_point(run, self.stored)))
+    def tree_steps(self) -> tuple[tuple[AnyTask, int], ...]:
+        """The iterations that are left of tasks, shared ones counted once; a task has one entry or more."""
+        return tuple(shared_steps(self.missing.values(), lambda run: resume_point(run, self.stored)))
 
     @property
     def steps_nominal(self) -> int:
@@ -42,15 +43,13 @@ class Backlog:
     @property
     def steps_to_train(self) -> int:
         """The iterations that are left, shared ones counted once."""
-        return sum(tree.steps for tree in self.trees)
+        return sum(steps for _, steps in self.tree_steps)
 
     def seconds(self, stackable: Container[str] = ()) -> float:
         """Estimate the time in seconds that one core trains, where the tasks of these keys may be stacked."""
         return sum(
-            tree.steps
-            * seconds_of_an_iteration(tree.training.task)
-            / (STACKED_GAIN if tree.training.task.key in stackable else 1)
-            for tree in self.trees
+            steps * seconds_of_an_iteration(task) / (STACKED_GAIN if task.key in stackable else 1)
+            for task, steps in self.tree_steps
         )
 
     def to_json(self) -> dict[str, dict[str, int]]:

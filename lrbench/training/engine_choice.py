@@ -45,7 +45,7 @@ class Engines:
             StudyError: "stacked" is asked for, and cannot train one of the runs.
         """
         refusals: dict[str, str | None] = {}
-        for run in runs:
+        for run in {(run.task.key, run.variant.name): run for run in runs}.values():
             if engine == "serial" or refusals.get(run.task.key) is not None:
                 continue
             watchers = () if run.variant.watcher is None else (run.variant.watcher,)

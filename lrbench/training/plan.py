@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
 from lrbench.study.results import FINALISTS
-from lrbench.study.schedule import Schedule, computed_lrs
+from lrbench.study.schedule import computed_lrs
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import UNMODIFIED, Variant
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lrbench.engine import Watcher
     from lrbench.policy import Policy
     from lrbench.study.race import Round
+    from lrbench.study.schedule import Schedule
     from lrbench.tasks import AnyTask
 
 NUMERICS = 1
@@ -48,12 +49,7 @@ class PlannedRun:
     @property
     def schedule(self) -> Schedule:
         """The policy bound to the task's budget, which the runs of all seeds share."""
-        key = (self.task.budget, self.scale * self.variant.lr_scale)
-        known = self.entry.schedules
-        if key not in known:
-            scale = key[1]
-            known[key] = Schedule(self.task, self.entry.policy if scale == 1 else self.entry.policy.scaled(scale))
-        return known[key]
+        return self.entry.schedule(self.task, self.scale * self.variant.lr_scale)
 
     @property
     def policy(self) -> Policy:
@@ -74,11 +70,11 @@ class PlannedRun:
         """
         return _hash([NUMERICS, self.task.key, self.seed, self.schedule.digest, [list(one) for one in self.modifiers]])
 
-    @cached_property
+    @property
     def trunk(self) -> Hashable:
         """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
         looks_ahead = any(modifier.looks_ahead for modifier in self.variant.modifiers)
-        alone = self.policy.reacts or looks_ahead or not self.task.forks
+        alone = self.entry.policy.reacts or looks_ahead or not self.task.forks
         return (self.task.key, self.seed, self.modifiers, self.training_key if alone else None)
 
     @cached_property

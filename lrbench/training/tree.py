@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,10 +13,14 @@ from lrbench.study.schedule import computed_lrs
 from lrbench.training.estimate import grain
 
 if TYPE_CHECKING:
+    from lrbench.tasks import AnyTask
     from lrbench.training.plan import PlannedRun
 
 Layout = tuple[list[int], list[int]]
 """Trainings in the order of their learning rates, by their places, and until where each shares them with the next."""
+
+RATES_AT_ONCE = 2**21
+"""Of the learning rates that are compared about as many as these are in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +63,35 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
         runs: each key once.
         resume_point: the iterations that a run has done, and what identifies the state that it goes on from.
     """
+    return [
+        tree for trainings, start, layout in _laid_out(runs, resume_point) for tree in _trees(trainings, start, layout)
+    ]
+
+
+def shared_steps(
+    runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
+) -> Iterator[tuple[AnyTask, int]]:
+    """Yield tasks with the iterations of their trees in a `forest`, shared ones counted once."""
+    for trainings, start, (_, shared) in _laid_out(runs, resume_point):
+        task = trainings[0][0].task
+        yield task, (task.steps - start) * len(trainings) - (sum(shared) - start * len(shared))
+
+
+def _laid_out(
+    runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
+) -> Iterator[tuple[list[list[PlannedRun]], int, Layout]]:
+    """Yield runs that go on from the same state, grouped by training, with where they start and their layout."""
     groups: dict[Hashable, dict[str, list[PlannedRun]]] = {}
     for run in runs:
         groups.setdefault((run.trunk, resume_point(run)), {}).setdefault(run.training_key, []).append(run)
     layouts: dict[Hashable, Layout] = {}
-    return [tree for group in groups.values() for tree in _trees(list(group.values()), resume_point, layouts)]
+    for group in groups.values():
+        trainings = list(group.values())
+        start, _ = resume_point(trainings[0][0])
+        alike = (trainings[0][0].task.key, start, *(of_one[0].schedule.digest for of_one in trainings))
+        if alike not in layouts:
+            layouts[alike] = _layout(trainings, start)
+        yield trainings, start, layouts[alike]
 
 
 def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Branch], float]) -> int:
@@ -81,34 +109,38 @@ def next_branch(ready: Sequence[Branch], workers: int, remaining: Callable[[Bran
     return max(range(len(ready)), key=lambda i: (remaining(ready[i]), len(ready[i].runs)))
 
 
-def _trees(
-    trainings: Sequence[Sequence[PlannedRun]],
-    resume_point: Callable[[PlannedRun], tuple[int, Hashable]],
-    layouts: dict[Hashable, Layout],
-) -> list[Branch]:
-    """Lay out runs that go on from the same state, grouped by training; `layouts` has those of other seeds."""
-    start, _ = resume_point(trainings[0][0])
-    if len(trainings) == 1:
-        stop = trainings[0][0].task.steps
-        return [Branch(tuple(trainings[0]), start, stop, (), stop - start)]
-    unit = grain(trainings[0][0].task)
-    alike = (start, unit, trainings[0][0].task.steps, *(runs[0].schedule.digest for runs in trainings))
-    if alike not in layouts:
-        layouts[alike] = _layout(trainings, start, unit)
-    order, shared = layouts[alike]
+def _trees(trainings: Sequence[Sequence[PlannedRun]], start: int, layout: Layout) -> list[Branch]:
+    """Make the trees of a layout, in the order of their first runs."""
+    order, shared = layout
     roots = _grown([trainings[i] for i in order], shared, start)
     place = {id(runs[0]): i for i, runs in enumerate(trainings)}
     return sorted(roots, key=lambda root: min(place.get(id(run), len(place)) for run in root.runs))
 
 
-def _layout(trainings: Sequence[Sequence[PlannedRun]], start: int, unit: int) -> Layout:
-    """Sort trainings by the bytes of their learning rates, and measure how far neighbours agree."""
-    table = np.empty((len(trainings), trainings[0][0].task.steps - start))
-    for row, runs in zip(table, trainings, strict=True):
-        row[:] = computed_lrs(runs[0].policy, runs[0].task.steps)[start:]
-    order = table.view(np.dtype((np.void, table.itemsize * table.shape[1])))[:, 0].argsort(kind="stable").tolist()
-    agreed = (_agreement(table[one], table[other]) for one, other in pairwise(order))
-    return order, [start + steps // unit * unit for steps in agreed]
+def _layout(trainings: Sequence[Sequence[PlannedRun]], start: int) -> Layout:
+    """Sort trainings by the bytes of their learning rates, and measure how far neighbours agree.
+
+    Those that agree so far are compared by some more iterations, so that few learning rates are in memory at once.
+    """
+    if len(trainings) == 1:
+        return [0], []
+    steps, unit = trainings[0][0].task.steps, grain(trainings[0][0].task)
+    order, agreed = np.arange(len(trainings)), np.zeros(len(trainings) - 1, dtype=np.int64)
+    pending = [(0, len(trainings), start)]
+    while pending:
+        low, high, begin = pending.pop()
+        stop = min(steps, begin + max(RATES_AT_ONCE // (high - low), unit))
+        table = np.empty((high - low, stop - begin))
+        for row, place in zip(table, order[low:high], strict=True):
+            row[:] = computed_lrs(trainings[place][0].policy, steps)[begin:stop]
+        found = table.view(np.dtype((np.void, table.itemsize * table.shape[1])))[:, 0].argsort(kind="stable")
+        order[low:high], bits = order[low:high][found], table[found].view(np.int64)
+        parts = np.column_stack([bits[1:] != bits[:-1], np.ones(len(bits) - 1, dtype=bool)]).argmax(axis=1)
+        agreed[low : high - 1] = begin + parts
+        if stop < steps:
+            ends = np.flatnonzero(np.append(parts < stop - begin, True)) + 1
+            pending += [(low + one, low + end, stop) for one, end in pairwise([0, *ends.tolist()]) if end - one > 1]
+    return order.tolist(), (start + (agreed - start) // unit * unit).tolist()
 
 
 def _grown(trainings: Sequence[Sequence[PlannedRun]], shared: Sequence[int], start: int) -> list[Branch]:
@@ -151,9 +183,3 @@ class _Stem:
             steps = stem.stop - begins + sum(child.steps for child in children)
             grown[id(stem)] = Branch(stem.runs, begins, stem.stop, children, steps)
         return grown[id(self)]
-
-
-def _agreement(one: np.ndarray, other: np.ndarray) -> int:
-    """Count the first iterations over which two arrays of learning rates are equal bit for bit."""
-    different = one.view(np.int64) != other.view(np.int64)
-    return int(different.argmax()) if different.any() else len(one)

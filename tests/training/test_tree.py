@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrbench.training.estimate
+import lrbench.training.tree
 from lrbench.modifiers import EMA, PLP
 from lrbench.policy import FIX, parse
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.variant import Variant
 from lrbench.tasks import Task
 from lrbench.training.plan import PlannedRun, plan
-from lrbench.training.tree import Branch, forest, next_branch
+from lrbench.training.tree import Branch, forest, next_branch, shared_steps
 
 Make = Callable[..., Study]
 
@@ -36,6 +37,11 @@ def branches(tree: Branch) -> Iterator[Branch]:
 def shape(branch: Branch) -> tuple[object, ...]:
     """Where a branch begins and ends, and its children, in the order of their sizes."""
     return (branch.start, branch.stop, *sorted((shape(child) for child in branch.children), key=str))
+
+
+def outline(branch: Branch) -> tuple[object, ...]:
+    """Where a branch begins and ends, and its runs and children, in their order."""
+    return (branch.start, branch.stop, [run.key for run in branch.runs], list(map(outline, branch.children)))
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +140,10 @@ def test_every_run_passes_through_branches_that_have_its_learning_rates(
     assert set(covered.values()) == {task.steps}
     # no iteration is trained twice: as many are trained as there are different prefixes of learning rates
     assert sum(tree.steps for tree in forest_) == len(trained)
+    assert [(task, len(trained))] == list(shared_steps(runs.values(), beginning))
+    with pytest.MonkeyPatch.context() as few_rates_at_once:
+        few_rates_at_once.setattr(lrbench.training.tree, "RATES_AT_ONCE", 1)
+        assert list(map(outline, forest(runs.values(), beginning))) == list(map(outline, forest_))
 
 
 BUDGET = 64
