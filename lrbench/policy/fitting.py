@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise, product
 from typing import TypeAlias
@@ -12,12 +13,16 @@ import numpy as np
 
 from lrbench.errors import PolicyError
 from lrbench.policy.decaying import EXP, FIX, INV, POLY
-from lrbench.policy.modern import LINEAR
+from lrbench.policy.family import SIG
+from lrbench.policy.modern import LINEAR, ONECYCLE, half_cosine
 from lrbench.policy.policy import FloatArray, IntArray, Policy
 from lrbench.policy.wave import Wave
 
 LOOKED_AT = 120
 """The LRs by which numbers are searched."""
+
+STEEPEST = 20
+"""The highest power of a polynomial that rounded LRs show."""
 
 EXPLAINED, CLOSE_BY = 0.1, 1e-5
 """The shares of the variance that the first, and the best, real numbers may leave; with more, they are given up."""
@@ -84,7 +89,13 @@ class Fitting:
     """The search for the numbers of a function that has some LRs, maybe behind a line."""
 
     def __init__(
-        self, function: type[Policy], fixed: Mapping[str, int], t: IntArray, y: FloatArray, line: Line | None
+        self,
+        function: type[Policy],
+        fixed: Mapping[str, int],
+        t: IntArray,
+        y: FloatArray,
+        half: FloatArray,
+        line: Line | None,
     ) -> None:
         few = np.unique(np.linspace(0, len(t) - 1, LOOKED_AT).round().astype(int))
         self.function, self.fixed, self.line = function, fixed, line
@@ -97,6 +108,9 @@ class Fitting:
         self.free = [name for name in ("gamma", "p") if name in names]
         self.scale = float(self.t[-1] + 1)
         self.variance = float(np.square(self.y - self.y.mean()).sum())
+        self.half = float(half.max())
+        self.left_by_digits = float(np.square(half[few]).sum())
+        self.weights = weights_of(self.y, half[few])
 
     def policies(self) -> Iterator[Policy]:
         """List the best policies, without a floor first."""
@@ -120,13 +134,13 @@ class Fitting:
             if error > EXPLAINED * self.variance:
                 break
             real_at, real_l, found = self._real(at, l, (low, high))
-            if found <= CLOSE_BY * self.variance:
+            if found <= CLOSE_BY * self.variance + self.left_by_digits:
                 near_at = {math.floor(real_at), math.ceil(real_at)}
                 near_l = {max(1, math.floor(real_l)), math.ceil(real_l)} if self.has_length else {1}
                 places |= dict.fromkeys(sorted(product(near_at, near_l)))
                 if self.function is LINEAR:  # one that is not over fits with any longer length and another floor
                     places |= {(place, max(1, int(self.t[-1]) - place)): None for place in near_at}
-            elif error <= CLOSE_BY * self.variance:
+            elif error <= CLOSE_BY * self.variance + self.left_by_digits:
                 places[int(at), int(l)] = None
         return list(places)
 
@@ -174,8 +188,20 @@ class Fitting:
         places = (t[turns] - offset).tolist()
         gaps = [b - a for a, b in pairwise(places)]
         spread = [(places[-1] - places[0]) / len(gaps), _between(places, int(np.diff(t).max()))] if gaps else []
+        if self.fixed:
+            spread = [*spread, *self._of_restarts(offset)]
         base = [*places[:4], *gaps[:4], *spread, *(b - a for a, b in zip(places[:3], places[2:5], strict=False))]
         return sorted({max(1.0, times * length) for length in base for times in (0.5, 1, 2)}) or [float(last)]
+
+    def _of_restarts(self, offset: int) -> list[float]:
+        """List first cycles with which all restarts are where the LR rises from one log to the next."""
+        t, y = self.whole
+        rises = np.flatnonzero(np.diff(y) > 2 * self.half)[:64]
+        over = np.cumsum(float(self.fixed["mult"]) ** np.arange(len(rises)))  # of the first cycle, at each restart
+        low, high = (t[rises] + 1 - offset) / over, (t[rises + 1] - offset) / over
+        if not len(rises) or low.max() > high.min():
+            return []
+        return [float(low.max() + high.min()) / 2, float(low.max()), float(high.min())]
 
     def _start(self, at: float, l: float) -> list[float]:
         """Return first values of the numbers that are not linear, as logarithms, for a start and a length."""
@@ -234,27 +260,105 @@ class Fitting:
         free = self._start(at, l)
         if free:
             free = self._descend(free, lambda free: self._left(at, l, free), None)
-        high, low = self._rates(at, *self._unit(at, l, free))
-        if min(high, low) < -1e-6 * self.y.max():
+        high, low = self._rates(at, *self._unit(at, l, free), self.weights)
+        if min(high, low) < -1e-6 * self.y.max() - self.half:
             return None
+        if self.half and self.function is POLY and free[0] > math.log(STEEPEST):
+            return None  # as good as an exponential
         try:
             return self._policy(l, free, max(high, 0.0), max(low, 0.0))
         except PolicyError:
             return None
 
-    def _rates(self, at: float, g: FloatArray, first: float) -> tuple[float, float]:
+    def _rates(self, at: float, g: FloatArray, first: float, weights: FloatArray | None = None) -> tuple[float, float]:
         """Return the highest and the lowest LR by least squares, where the first LR may be known."""
-        other = 1 - g
+        other, y = 1 - g, self.y
+        if weights is not None:
+            other, y, g = other * weights, y * weights, g * weights
         if self.pinned and self.line is not None and first in (0.0, 1.0):
             pinned = self.line.at(at)
             if first == 1.0:
-                low = float(other @ (self.y - pinned * g)) / max(float(other @ other), 1e-300) if self.floor else 0.0
+                low = float(other @ (y - pinned * g)) / max(float(other @ other), 1e-300) if self.floor else 0.0
                 return pinned, low
-            return float(g @ (self.y - pinned * other)) / max(float(g @ g), 1e-300), pinned
+            return float(g @ (y - pinned * other)) / max(float(g @ g), 1e-300), pinned
         if not self.floor:
-            return float(g @ self.y) / max(float(g @ g), 1e-300), 0.0
-        high, low = np.linalg.lstsq(np.stack([g, other], axis=1), self.y, rcond=None)[0]
+            return float(g @ y) / max(float(g @ g), 1e-300), 0.0
+        high, low = np.linalg.lstsq(np.stack([g, other], axis=1), y, rcond=None)[0]
         return float(high), float(low)
+
+
+def weights_of(y: FloatArray, half: FloatArray) -> FloatArray:
+    """Return the weights of LRs of which each may be off by `half`; 1 where they were not rounded."""
+    if not half.any():
+        return np.ones(len(y))
+    return np.asarray(half.max() / np.maximum(half, 1e-6 * y.max()), dtype=np.float64)
+
+
+def one_cycles(t: IntArray, y: FloatArray, half: FloatArray) -> Iterator[Policy]:
+    """List ONECYCLE with the best LRs and lengths."""
+    weights = weights_of(y, half)
+    top = max(int(t[y.argmax()]), 1)
+
+    def columns(up: float, down: float) -> FloatArray:
+        rise = half_cosine(np.minimum(t / up, 1.0))
+        fall = half_cosine(np.clip((t - up) / down, 0.0, 1.0))
+        shapes = [rise, fall - rise, 1.0 - fall]  # rise falls from 1 to 0 where the LR comes to its peak
+        return np.stack(shapes, axis=1) * weights[:, None]
+
+    first = [math.log(top), math.log(max(int(t[-1]) - top, 1))]
+    weighted = y * weights
+    up, down = map(_exp, _lengths_by_descent(first, weighted, lambda x: columns(_exp(x[0]), _exp(x[1]))))
+    for whole in product(_near(up), _near(down)):
+        rates = np.maximum(np.linalg.lstsq(columns(*whole), weighted, rcond=None)[0], 0.0).tolist()
+        with suppress(PolicyError):
+            yield ONECYCLE(k0=rates[0], k1=rates[1], k2=rates[2], up=whole[0], down=whole[1])
+
+
+def sigmoids(t: IntArray, y: FloatArray, half: FloatArray) -> Iterator[Policy]:
+    """List SIG with the best numbers, without a floor first."""
+    weights = weights_of(y, half)
+    if y[-1] == y[0]:
+        return
+    scale, sign = float(t[-1] + 1), 1.0 if y[-1] > y[0] else -1.0
+    middle = int(t[np.abs(y - (y.max() + y.min()) / 2).argmin()])
+
+    def unit(x: Sequence[float]) -> FloatArray:
+        return np.asarray((1.0 + np.tanh(sign * _exp(x[0]) / scale * (t - x[1] * scale) / 2.0)) / 2.0, dtype=np.float64)
+
+    for floor in (False, True):
+
+        def columns(x: Sequence[float], floor: bool = floor) -> FloatArray:
+            g = unit(x)
+            return np.stack([g, 1.0 - g] if floor else [g], axis=1) * weights[:, None]
+
+        first = [math.log(4 * scale * float(np.abs(np.gradient(y, t)).max()) / float(np.ptp(y))), middle / scale]
+        steep, place = _lengths_by_descent(first, y * weights, columns)
+        for l in _near(place * scale):
+            high, *low = np.maximum(
+                np.linalg.lstsq(columns([steep, l / scale]), y * weights, rcond=None)[0], 0.0
+            ).tolist()
+            with suppress(PolicyError):
+                yield SIG(k0=high, k1=low[0] if low else 0.0, gamma=sign * _exp(steep) / scale, l=l)
+
+
+def _exp(number: float) -> float:
+    return math.exp(min(max(number, -30.0), 30.0))
+
+
+def _near(length: float) -> set[int]:
+    return {max(1, math.floor(length)), max(1, math.ceil(length))}
+
+
+def _lengths_by_descent(first: list[float], y: FloatArray, columns: Callable[[list[float]], FloatArray]) -> list[float]:
+    """Return the numbers whose columns explain LRs best, by least squares."""
+    from scipy.optimize import least_squares
+
+    def left(x: FloatArray) -> FloatArray:
+        shapes = columns(x.tolist())
+        return np.asarray((shapes @ np.linalg.lstsq(shapes, y, rcond=None)[0] - y) / y.max(), dtype=np.float64)
+
+    found: list[float] = least_squares(left, first, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100).x.tolist()
+    return found
 
 
 def _between(places: list[int], gap: int) -> float:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from torch import nn
 from torch.optim import SGD
 from transformers import get_cosine_schedule_with_warmup
@@ -12,16 +13,18 @@ from transformers import get_cosine_schedule_with_warmup
 from lrbench.errors import PolicyError
 from lrbench.policy import COSINE, FIX, LINEAR, TABLE, Policy, catalog, parse, recognize
 from lrbench.policy.policy import FloatArray
+from lrbench.policy.toml_catalog import CatalogEntry
 
 STEPS = 5000
 KNOWN = [
     *("FIX", "STEP", "NSTEP", "EXP", "POLY", "TRI", "TRI2", "TRIEXP", "SIN", "SIN2", "SINEXP", "COS"),
-    *("linear", "linear-warmup", "cosine", "cosine-warmup", "wsd", "wsd-sqrt", "rex", "exp-warmup"),
+    *("linear", "linear-warmup", "cosine", "cosine-warmup", "wsd", "wsd-sqrt", "rex", "exp-warmup", "onecycle", "sgdr"),
+    *("SIG", "DTRI2", "COSEXP", "UPCOS", "RSW", "SINRSW2", "COSRSW"),
 ]
 
 
 def of_catalog(name: str) -> Policy:
-    found = {entry.name: entry for one in ("lrbench13", "modern") for entry in catalog(one).entries}
+    found = {entry.name: entry for one in ("lrbench13", "lrbench_family", "modern") for entry in catalog(one).entries}
     return found[name].policy.bind(STEPS, 100)
 
 
@@ -54,6 +57,59 @@ def test_six_digits_or_a_little_noise_are_enough(name: str) -> None:
         found = recognize(t, logged)
         assert found.label == policy.label
         assert off(found, policy) < 5e-6
+
+
+def rounded(lrs: ArrayLike, digits: int) -> tuple[FloatArray, FloatArray]:
+    """LRs as a program prints them, and the unit of the last digit of each."""
+    written = np.array([float(f"{lr:.{digits}g}") for lr in np.asarray(lrs)])
+    return written, 10.0 ** (np.floor(np.log10(np.where(written > 0, written, 1.0))) - digits + 1)
+
+
+@pytest.mark.parametrize("every", [1, 10, 50])
+@pytest.mark.parametrize("name", ["STEP", "EXP", "POLY", "TRI", "SIG", "cosine-warmup", "onecycle", "sgdr", "wsd"])
+def test_a_policy_is_known_by_learning_rates_of_four_digits(name: str, every: int) -> None:
+    policy, t = of_catalog(name), np.arange(0, STEPS, every)
+    logged, unit = rounded(policy(t), 4)
+    found = recognize(t, logged)
+    assert found.label == policy.label
+    assert (np.abs(found(t) - logged) <= unit + 1e-5 * logged.max()).all()
+    assert off(found, policy) < 1e-4
+
+
+CATALOGED = [
+    entry
+    for one in ("lrbench13", "lrbench_family", "modern")
+    for entry in catalog(one).entries
+    if "plateau" not in entry.name
+]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(CATALOGED),
+    st.integers(1500, 9000),
+    st.floats(1e-3, 10.0),
+    st.sampled_from([1, 10, 50]),
+    st.sampled_from([3, 4, 16]),
+)
+def test_what_is_found_is_what_was_logged_and_no_other_function_that_shows(
+    entry: CatalogEntry, steps: int, times: float, every: int, digits: int
+) -> None:
+    policy, t = entry.policy.bind(steps, 100).scaled(times), np.arange(0, steps, every)
+    logged, unit = rounded(policy(t), digits)
+    found, peak = recognize(t, logged), float(logged.max())
+    assert (np.abs(found(t) - logged) <= unit + 1.1e-5 * (logged + 0.1 * peak)).all()
+    if not isinstance(found, TABLE):
+        wanted = policy.lrs(0, steps)
+        jumps = np.flatnonzero(np.abs(np.diff(wanted)) > 0.01 * peak) // every  # between two logs nobody knows where
+        seen = ~np.isin(np.arange(steps) // every, [*jumps, *(jumps + 1)])
+        assert np.abs(found.lrs(0, steps) - wanted)[seen].max(initial=0.0) < 2e-3 * peak
+
+
+def test_a_slow_fall_that_was_rounded_is_no_staircase_and_no_constant() -> None:
+    t = np.arange(0, 3000, 30)
+    logged, _ = rounded(0.1 * (1 - 1e-5 * t) + 1e-5 * np.sin(t / 300), 4)
+    assert recognize(t, logged).label not in ("FIX", "STEP", "NSTEP")
 
 
 LENGTH = st.integers(40, 400)
