@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.advice.evidence import described
 from lrbench.files import read_toml
 from lrbench.metrics import METRICS, Curve
+from lrbench.metrics.goal import texts_of
 from lrbench.metrics.runs import TOP1
 from lrbench.report import report_page, study_frames
 from lrbench.store import NewRun, PolicyRecord, Score, Segment, Store, StudyRecord, StudySlot, TaskRecord, open_store
@@ -68,6 +69,7 @@ def _record(rows: pd.DataFrame, raw: Mapping[str, Any], tasks: Mapping[str, Task
         base_lr_scales=scales if len(scales) > 1 else (),
         seeds=seeds,
         until_decided=first,
+        by=texts_of(raw.get("by", ())),
         looks=tuple(declared_looks(len(seeds), first).shares_by_seeds.items()),
         policies=tuple(PolicyRecord(name=row["name"], policy=row["policy"]) for _, row in policies.iterrows()),
         variants=tuple(rows["modifier"].unique()),

@@ -338,6 +338,22 @@ def test_variants_have_their_effects_and_how_far_these_depend_on_the_policy(
     assert "What modifiers and settings change, policy by policy" in page
 
 
+def test_what_is_claimed_of_a_variant_by_each_goal_is_on_the_page(study: Study) -> None:
+    policies = {"flat": "FIX(k0=0.1)", "wave": "TRI(k0=0.001, k1=0.2, l=0.25dur)"}
+
+    def outcome(place: Place) -> float:
+        return 0.5 + 0.01 * place.seed + 0.1 * (place.variant != "" and place.name == "flat")
+
+    both, one = (
+        report_page(study(policies, outcome, name=name, variants=("EMA(decay=0.9)",), by=by))
+        for name, by in (("both", ("top1:0.05", "ac")), ("one", ()))
+    )
+
+    assert '<th scope="col">by top1</th><th scope="col">by ac</th>' in both
+    assert "<td>helps: flat; no gain: wave</td>" in both
+    assert "no gain" not in one
+
+
 @pytest.mark.parametrize("variant", ["EMA(decay=0.9)", "two\nlines = not_python"])
 def test_code_says_that_a_training_method_is_not_in_it(study: Study, variant: str) -> None:
     frames = study({"flat": "FIX(k0=0.1)"}, lambda place: 0.5, variants=(variant,))

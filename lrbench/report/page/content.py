@@ -75,6 +75,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "failures": [vars(failure) for failure in results.failures],
         "variant": variant_noun(effect.modifier for effect in results.effects),
         "variants": _variants(results),
+        "claims": [] if len(results.goals) == 1 and by.of_objective(results.objective) else _claims(results),
         "drawn": min(len(policies), MOST_CURVES),
         "columns": [_column(metric) for metric in _columns(policies)],
         "reading": reading(policies),
@@ -119,6 +120,22 @@ def _variants(results: TaskResults) -> list[dict[str, Any]]:
         for verdict in ("helps", "hurts", "undecided"):
             row[verdict] = ", ".join(effect.policy for effect in effects if effect.verdict == verdict)
         rows.append(row)
+    return rows
+
+
+def _claims(results: TaskResults) -> list[dict[str, Any]]:
+    """List for each modifier what is claimed by each goal, and of which policies."""
+    rows = []
+    for modifier in dict.fromkeys(effect.modifier for effect in results.effects):
+        effects = [effect for effect in results.effects if effect.modifier == modifier]
+        cells = []
+        for goal in results.goals:
+            by_verdict = {
+                verdict: [effect.policy for effect in effects if effect.by_goal.get(goal.name) == verdict]
+                for verdict in ("helps", "hurts", "no gain")
+            }
+            cells.append("; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by_verdict.items() if names))
+        rows.append({"modifier": brief_variant(modifier), "by_goal": cells})
     return rows
 
 
