@@ -51,7 +51,7 @@ class Leaders:
         ranked = [(entry, _over(totals[entry.id])) for entry in entries if is_ranked(entry, totals.get(entry.id))]
         with self._lock:
             self._asked = sorted(ranked, key=lambda one: one[0].id not in held)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="lrbench-leaders", daemon=True)
                 self._thread.start()
 

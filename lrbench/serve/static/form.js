@@ -160,7 +160,7 @@
     byId("chosen").replaceChildren(...[...policies].map(([name, text]) => {
       const remove = labelled(element("button", { type: "button", textContent: "Remove" }), `Remove ${name}`);
       remove.addEventListener("click", () => (policies.delete(name), showPolicies(), byId("policy-name").focus()));
-      return element("li", {}, element("strong", {}, name), " ", element("code", {}, text), " ", remove);
+      return element("li", {}, element("strong", {}, name), " ", ...(name === text ? [] : [element("code", {}, text), " "]), remove);
     }));
     changed("policies");
   }
