@@ -61,13 +61,13 @@ def budget_of_training(text: str | int) -> int | str:
     return length
 
 
-def task_or_file(text: str) -> str | dict[str, Any]:
-    """Parse a task: its name, or the file of a study or search that has it."""
-    if not text.endswith(".toml"):
-        return text
+def task_or_file(task: str) -> str | dict[str, Any]:
+    """Return the name of a task, or the task of a study or search file, FILE.toml."""
+    if not task.endswith(".toml"):
+        return task
     from lrbench.study.file import task_in
 
-    return task_in(text)
+    return task_in(task)
 
 
 def number_of_steps(text: str | int) -> int:
@@ -175,7 +175,6 @@ TaskName = Annotated[
     how(
         "--task",
         metavar="TASK",
-        parser=task_or_file,
         help="What to train: one of `lrbench list tasks`, or a study or search file, FILE.toml, whose task it is.",
         autocompletion=complete_task,
     ),

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import LabOptions, OutputOptions, Seeds, TaskName, how, number_of_steps, shown, with_groups
+from lrbench.cli.options import (
+    LabOptions,
+    OutputOptions,
+    Seeds,
+    TaskName,
+    how,
+    number_of_steps,
+    shown,
+    task_or_file,
+    with_groups,
+)
+
+if TYPE_CHECKING:
+    from lrbench.lr_range.range_test import Sweep
 
 
 @with_groups
@@ -47,7 +60,8 @@ def range_test(
         check_output(picture, ("png", "svg"))
     session = session_of(context)
     with options.lab() as lab, training(session) as lab.listener:
-        found = lab.range_test(task, seeds=seeds, steps=steps, sweep="linear" if linear else "exponential")
+        sweep: Sweep = "linear" if linear else "exponential"
+        found = lab.range_test(task_or_file(task), seeds=seeds, steps=steps, sweep=sweep)
     if picture is not None:
         from lrbench.report.range_test import range_figure
         from lrbench.report.style import save_figure

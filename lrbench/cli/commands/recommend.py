@@ -9,7 +9,17 @@ import typer
 from lrbench.cli.commands.run import training
 from lrbench.cli.completion import complete_goal
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import FreshSeeds, LabOptions, OutputOptions, Steps, TaskName, how, whole_number, with_groups
+from lrbench.cli.options import (
+    FreshSeeds,
+    LabOptions,
+    OutputOptions,
+    Steps,
+    TaskName,
+    how,
+    task_or_file,
+    whole_number,
+    with_groups,
+)
 
 
 @with_groups
@@ -67,7 +77,7 @@ def recommend(
     session = session_of(context)
     with options.lab() as lab, training(session) as lab.listener:
         advice = lab.recommend(
-            task,
+            task_or_file(task),
             goal=goal,
             at_most=at_most,
             without=without or (),

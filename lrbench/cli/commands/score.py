@@ -9,7 +9,17 @@ import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import LabOptions, OutputOptions, PolicyText, Seeds, Steps, TaskName, how, with_groups
+from lrbench.cli.options import (
+    LabOptions,
+    OutputOptions,
+    PolicyText,
+    Seeds,
+    Steps,
+    TaskName,
+    how,
+    task_or_file,
+    with_groups,
+)
 from lrbench.cli.output import print_what_next
 from lrbench.cli.policies import one_policy
 
@@ -53,7 +63,7 @@ def score(
     with options.lab() as lab:
         from lrbench.metrics import BASE_LR_SCALES
 
-        value, trained = one_policy(policy), lab.task(task).with_budget(steps)
+        value, trained = one_policy(policy), lab.task(task_or_file(task)).with_budget(steps)
         with training(session) as lab.listener:
             scales = BASE_LR_SCALES if base_lr_scales else ()
             card = lab.score(value, trained, seeds=seeds, target=target, base_lr_scales=scales)

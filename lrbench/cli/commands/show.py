@@ -82,7 +82,6 @@ def show(
         budget(
             "--task",
             metavar="TASK",
-            parser=task_or_file,
             help="Take the budget and the length of an epoch from this task, or from that of a study file, FILE.toml.",
             autocompletion=complete_task,
         ),
@@ -121,7 +120,7 @@ def show(
     if task is not None:
         from lrbench.tasks import task_of
 
-        loaded = task_of(task, data_root=data.data_root, download=data.download)
+        loaded = task_of(task_or_file(task), data_root=data.data_root, download=data.download)
         steps = steps or loaded.steps
         steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
     steps = steps or _common_budget(policies)

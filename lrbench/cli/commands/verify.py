@@ -8,7 +8,17 @@ import typer
 
 from lrbench.cli.commands.run import training
 from lrbench.cli.errors import session_of
-from lrbench.cli.options import FreshSeeds, LabOptions, OutputOptions, PolicyText, Steps, TaskName, how, with_groups
+from lrbench.cli.options import (
+    FreshSeeds,
+    LabOptions,
+    OutputOptions,
+    PolicyText,
+    Steps,
+    TaskName,
+    how,
+    task_or_file,
+    with_groups,
+)
 from lrbench.cli.policies import one_policy
 
 
@@ -36,5 +46,5 @@ def verify(
     """
     session = session_of(context)
     with options.lab() as lab, training(session) as lab.listener:
-        checked = lab.verify(one_policy(policy), task, target=target, seeds=seeds, steps=steps)
+        checked = lab.verify(one_policy(policy), task_or_file(task), target=target, seeds=seeds, steps=steps)
     output.show(checked, session)
