@@ -1,9 +1,9 @@
 """Recommendations of policies for a task, with the evidence behind them.
 
 The nearest evidence counts: runs on the same task; else runs on the same data or with the same kind of model. The
-optimizer must be the same, since learning rates of different optimizers have nothing in common. Where there is no
-evidence, a range test may be trained, and common policies get its learning rates. The answer names its evidence, and
-each number in it was measured.
+optimizer must be the same, since learning rates of different optimizers have nothing in common, and so with those of
+fine-tuning and of training from initial weights. Where there is no evidence, a range test may be trained, and common
+policies get its learning rates. The answer names its evidence, and each number in it was measured.
 
 The best of many looks better than it is. So numbers on fresh seeds come first, and the others follow by the worse ends
 of their intervals, not by their means. Each verdict is that of the study that trained the policy.
@@ -216,6 +216,8 @@ def _nearness(asked: AskedTask, body: TaskEvidence) -> Nearness | None:
         return SAME[body.steps != asked.steps]
     mine, theirs = asked.settings, body.settings
     if mine is None or theirs is None or type(mine.optimizer) is not type(theirs.optimizer):
+        return None
+    if (mine.pretrained is None) != (theirs.pretrained is None):
         return None
     if mine.dataset == theirs.dataset:
         return "the same data"

@@ -258,6 +258,16 @@ def test_another_model_on_the_same_data_is_near() -> None:
     assert advised(lrbench.load_task("mnist1d-conv"), shipped()).nearness == "the same data"
 
 
+def test_training_from_initial_weights_and_fine_tuning_say_nothing_of_each_other() -> None:
+    pretrained = {"base": "fashion-lenet", "name": "mine", "pretrained": "weights.pt"}
+    assert nearest(AskedTask.of(settings_from_dict({"base": "fashion-lenet", "name": "mine"})), shipped())
+    assert not any(
+        body.settings is None or body.settings.pretrained is None
+        for _, bodies in nearest(AskedTask.of(settings_from_dict(pretrained)), shipped())
+        for body in bodies
+    )
+
+
 def test_a_task_of_the_same_name_with_another_setting_is_another_task(task: Task, known: list[TaskEvidence]) -> None:
     assert nearest(AskedTask.of(task.with_(optimizer=Adam())), known) == []
     assert [nearness for nearness, _ in nearest(AskedTask.of(task), known)] == ["the same task"]
