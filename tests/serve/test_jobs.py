@@ -36,7 +36,7 @@ def served(location: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]
     """Start `lrbench serve --write`, and give its process and a client that has its token."""
     options = ["--write", "--port", "0", "--workers", "1", "--engine", "serial", "--store", location]
     command = [sys.executable, "-m", "lrbench", "serve", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = urlsplit(process.stdout.readline().partition(" at ")[2].partition(",")[0])
         headers = {"Authorization": f"Bearer {parse_qs(address.query)['token'][0]}"}
@@ -83,6 +83,14 @@ def test_server_and_coordinator_are_killed_and_the_study_ends_with_the_same_numb
         with Lab(store=whole, workers=1, engine="serial", progress=False) as lab:
             lab.run(Path(f"{killed}.studies") / "trial.toml")
             assert numbers(store) == numbers(lab.store) != []
+
+
+def test_ctrl_c_ends_a_server_whose_page_is_open_without_a_word(tmp_path: Path) -> None:
+    with served(str(tmp_path / "runs.db")) as (server, page), page.stream("GET", "/events") as answer:
+        assert next(answer.iter_lines()) == "event: studies"
+        server.send_signal(signal.SIGINT)
+        assert server.stderr is not None
+        assert (server.stderr.read(), server.wait()) == ("", 0)
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_stood_in_another_server(tmp_path: Path) -> None:

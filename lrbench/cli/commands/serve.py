@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from contextlib import suppress
 from typing import Annotated
@@ -62,8 +64,15 @@ def serve(
         )
         say(f"Serving {store.name} at {access.address}, until Ctrl-C")
         stdout().flush()
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancelled_stream)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _is_no_cancelled_stream(record: logging.LogRecord) -> bool:
+    """Pass over that a page was still open when the server ended: its stream of events is cut off then."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "graceful shutdown" not in str(record.msg)
 
 
 def _training(options: LabOptions) -> list[str]:
