@@ -5,26 +5,31 @@ from __future__ import annotations
 import time
 from typing import Any
 
-_compiling = {"seconds": 0.0, "since": 0.0}
+
+class TrainingClock:
+    """A clock in seconds since some moment, which stands still while torch compiles."""
+
+    def __init__(self) -> None:
+        self._stood_still = self._stopped_at = 0.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds, without that of compilations that are over."""
+        return time.perf_counter() - self._stood_still
+
+    def leave_out_compiling(self) -> None:
+        """Have torch report its compilations, also after a reset of its compiler, which drops its callbacks."""
+        from torch._dynamo.callback import callback_handler
+
+        if self._go_on not in callback_handler.end_callbacks:
+            callback_handler.register_start_callback(self._stop)
+            callback_handler.register_end_callback(self._go_on)
+
+    def _stop(self, _: Any) -> None:
+        self._stopped_at = time.perf_counter()
+
+    def _go_on(self, _: Any) -> None:
+        self._stood_still += time.perf_counter() - self._stopped_at
 
 
-def clock() -> float:
-    """Return the wall time in seconds since some moment, without that of compilations that are over."""
-    return time.perf_counter() - _compiling["seconds"]
-
-
-def leave_out_compiling() -> None:
-    """Have torch tell this clock of its compilations, also after a reset of its compiler, which forgets it."""
-    from torch._dynamo.callback import callback_handler
-
-    if _ended not in callback_handler.end_callbacks:
-        callback_handler.register_start_callback(_began)
-        callback_handler.register_end_callback(_ended)
-
-
-def _began(_: Any) -> None:
-    _compiling["since"] = time.perf_counter()
-
-
-def _ended(_: Any) -> None:
-    _compiling["seconds"] += time.perf_counter() - _compiling["since"]
+clock = TrainingClock()
+"""The clock of this process."""

@@ -8,6 +8,7 @@ from functools import cache
 import torch
 
 from lrbench.errors import TaskError, one_line
+from lrbench.tasks.limits import GRAPHS, Compile
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -32,12 +33,17 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 @cache
-def check_compiler(device: torch.device) -> None:
+def check_compiler(device: torch.device, compile: Compile = True) -> None:  # noqa: A002
     """Compile a small function for a device, as `torch.compile` needs a C++ compiler, or Triton on a GPU.
 
+    Args:
+        compile: as a task has it.
+
     Raises:
-        TaskError: it cannot be compiled.
+        TaskError: it cannot be compiled, or the device has no CUDA graphs where they are asked for.
     """
+    if compile == GRAPHS and device.type != "cuda":
+        raise TaskError(f'compile = "{GRAPHS}" needs CUDA graphs, and the device is {device.type}: give compile = true')
     sine = torch.compile(torch.sin)
     try:
         sine(torch.ones(2, device=device))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lrbench.engine.clock import leave_out_compiling
+from lrbench.engine.clock import clock
 from lrbench.errors import TaskError
 from lrbench.streams import stream_seed
 from lrbench.tasks.nested import concatenated, logits_of, mapped, shapes
@@ -136,8 +136,8 @@ def compiled(task: Task, module: nn.Module) -> nn.Module:
 
         # Beyond these limits torch goes on without compiling. All modules of a process count together.
         config.cache_size_limit = config.accumulated_cache_size_limit = MOST_COMPILED
-        leave_out_compiling()
-        module.compile(dynamic=False)
+        clock.leave_out_compiling()
+        module.compile(dynamic=False, mode=None if task.compile is True else task.compile)
     return module
 
 

@@ -79,6 +79,8 @@ class Training:
         # Where its first step is skipped, a fused optimizer would go on with a momentum that was never written.
         vars(self.optimizer)["_step_supports_amp_scaling"] = False
         self._skipped = state.scaler.get("skipped", 0)
+        if self._scaler.is_enabled():
+            self.optimizer.register_step_post_hook(self._note_step)
         self.flops = state.flops
         self.diverged_at = state.diverged_at
         self._initial_loss = state.initial_loss
@@ -253,10 +255,12 @@ class Training:
         if not self._scaler.is_enabled():
             self.optimizer.step()
             return
-        before = self._scaler.get_scale()
+        self._skipped += 1  # until the step is made
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        self._skipped += self._scaler.get_scale() < before
+
+    def _note_step(self, *_: object) -> None:
+        self._skipped -= 1
 
     def _call(self, events: Sequence[tuple[Event, Memory]]) -> None:
         if events:

@@ -154,6 +154,13 @@ class Criterion:
         return {"goal": self.name, "metric": self.figure, "better": self.better, **margin}
 
     @property
+    def largest_margin(self) -> float:
+        """The range of the metric, in its unit: a larger margin makes all policies alike; infinite where it is open."""
+        declared = METRICS.get(self.figure)
+        low, high = (None, None) if declared is None or declared.bounds is None else declared.bounds
+        return math.inf if low is None or high is None else high - low
+
+    @property
     def needs_base_lrs(self) -> bool:
         """Whether it is known once the runs at other base LRs are."""
         return self.figure.startswith(OVER_BASE_LRS)
@@ -231,6 +238,9 @@ def criteria(
             raise StudyError(
                 f"by {one.name}: a target is missing, the validation score to which iterations are counted"
             )
+        if not one.margin.of_best and one.margin.size > one.largest_margin:
+            most = f"{one.largest_margin:g}"
+            raise StudyError(f"by {one.name}: the margin {one.margin} is larger than the range of the metric, {most}")
         if one.needs_base_lrs and not {*base_lr_scales} - {1}:
             raise StudyError(f"by {one.name}: base_lr_scales are missing, at which policies are trained too")
     return found or (objective,)

@@ -177,7 +177,9 @@ def _undecided(task: TaskResults, goal: Criterion, names: RowNames) -> Iterator[
     reasons: dict[str, list[str]] = {}
     for name, verdict in open_verdicts:
         needed = "" if verdict.seeds_needed is None else f" {verdict.seeds_needed}"
-        margin = "" if verdict.within is None else f" ({verdict.within.rounded(up=True)})"
+        within = None if verdict.within is None else verdict.within.rounded(up=True)
+        is_margin = within is not None and (within.of_best or within.size <= goal.largest_margin)
+        margin = f" ({within})" if is_margin else ""
         reason = f"about this many {goal.test.unit} would decide" if needed else verdict.reason
         reason += ", or this margin" if margin else ""
         reasons.setdefault(reason, []).append(unbroken(names.joint(name) + needed + margin))

@@ -14,6 +14,11 @@ A_BUDGET = "a number of iterations from 1 on, or a length such as '10ep', '0.5du
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
+Compile = bool | Literal["reduce-overhead"]
+
+GRAPHS: Final = "reduce-overhead"
+"""The mode of `torch.compile` in which a GPU replays CUDA graphs."""
+
 CurveSamples = int | Literal["all"] | None
 """Validation samples of the evaluations before the last: None for as many as cost a twentieth of the training."""
 
@@ -85,8 +90,13 @@ def check_numerics(where: str, task: Any) -> None:
             raise TaskError(f"{where}: {name} = {short_repr(limit)} must be a finite number above 0")
     if task.micro_batch is not None and (type(task.micro_batch) is not int or task.micro_batch < 1):
         raise TaskError(f"{where}: micro_batch = {short_repr(task.micro_batch)} must be an integer >= 1 (samples)")
-    if type(task.compile) is not bool:
-        raise TaskError(f"{where}: compile = {short_repr(task.compile)} must be True or False")
+    if type(task.compile) is not bool and task.compile != GRAPHS:
+        raise TaskError(f'{where}: compile = {short_repr(task.compile)} must be True, False or "{GRAPHS}"')
+    if task.compile == GRAPHS and task.micro_batch is not None:
+        raise TaskError(
+            f'{where}: micro_batch = {task.micro_batch} cannot be used with compile = "{GRAPHS}", whose graph writes '
+            "each gradient over the one before: give compile = true"
+        )
     if not 0 <= _finite(task.label_smoothing) < 1:
         raise TaskError(f"{where}: label_smoothing = {short_repr(task.label_smoothing)} must be a number in [0, 1)")
 

@@ -15,6 +15,7 @@ from lrbench.tasks.limits import (
     A_BUDGET,
     DIVERGENCE_FACTOR,
     MOST_STEPS,
+    Compile,
     CurveSamples,
     Precision,
     check_budget,
@@ -75,7 +76,7 @@ class TaskSettings:
         micro_batch: samples that go through the network at once, where an iteration's are too many for the memory
         label_smoothing: the share of each target that is spread over all classes, in the training loss alone
         mix: a list of names, or of tables of `kind` and options, of which one, drawn at random, mixes each train batch
-        compile: compile the network with `torch.compile`
+        compile: compile the network with `torch.compile`; `"reduce-overhead"` replays CUDA graphs too, on a GPU
 
     Raises TaskError for unknown names and options, DataError for a validation split that cannot be.
     """
@@ -103,7 +104,7 @@ class TaskSettings:
     micro_batch: int | None = None
     label_smoothing: float = 0.0
     mix: tuple[Mixture, ...] = ()
-    compile: bool = False
+    compile: Compile = False
 
     def __post_init__(self) -> None:
         where = f"task '{self.name}'"

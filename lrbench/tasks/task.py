@@ -26,6 +26,7 @@ from lrbench.tasks.initial_weights import Pretrained
 from lrbench.tasks.limits import (
     ALL,
     DIVERGENCE_FACTOR,
+    Compile,
     CurveSamples,
     Precision,
     curve_samples_for,
@@ -101,9 +102,11 @@ class Task(AnyTask):
     counted in the run's fact `skipped_steps`; it is no divergence.
 
     With `compile` the network is compiled by `torch.compile`, for training and for evaluations, once for each shape of
-    a batch. Its numbers differ from those of the network as it is by rounding.
+    a batch. Its numbers differ from those of the network as it is by rounding. With "reduce-overhead" a GPU replays
+    CUDA graphs of what was compiled, which spares the time of launching each kernel.
 
-    `version` replaces the code of the user's own functions in the fingerprint.
+    `version` replaces the code of the user's own functions in the fingerprint. The names and classes of the network's
+    modules and the shapes of its parameters are in it beside the version, so that two networks are two tasks.
 
     Raises TaskError when built with settings that could not be trained: two samples are put through augmentation and
     model, and through two training steps where model or optimizer are the user's. A module's state from step to step
@@ -133,12 +136,14 @@ class Task(AnyTask):
     micro_batch: int | None
     label_smoothing: float
     mix: tuple[Mixture, ...]
-    compile: bool
+    compile: Compile
     version: str | None
     draws_elsewhere: bool = field(init=False, default=False)
     """Whether a part of an iteration may draw from NumPy's or Python's global generator: code that is no torch's."""
     keeps_more_than_state: bool = field(init=False, default=False)
     """Whether the optimizer keeps more from step to step than its state by parameter."""
+    structure: str = field(init=False, default="")
+    """A digest of the names and classes of the network's modules and of the shapes of its parameters."""
 
     def __init__(
         self,
@@ -162,7 +167,7 @@ class Task(AnyTask):
         micro_batch: int | None = None,
         label_smoothing: float = 0.0,
         mix: Sequence[Mixture | str | Table] = (),
-        compile: bool = False,  # noqa: A002
+        compile: Compile = False,  # noqa: A002
         version: str | None = None,
     ) -> None:
         data = _data(data)
@@ -343,6 +348,7 @@ class Task(AnyTask):
             "precision": self.precision,
             "divergence_factor": self.divergence_factor,
             "version": self.version,
+            **({} if self.version is None else {"network": self.structure}),
             **{part: self._identity(part, value) for part, value in code.items()},
             **({"groups": self._identity("groups", self.groups)} if self.groups else {}),
             **({"optimizer state": "with groups"} if self.keeps_more_than_state else {}),

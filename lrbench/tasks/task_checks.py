@@ -17,7 +17,7 @@ from lrbench.policy.budget import Budget
 from lrbench.policy.kind import short_repr
 from lrbench.reproducible import seed_generators
 from lrbench.tasks.arrays import is_integer
-from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of
+from lrbench.tasks.fingerprint import OF_TORCH_OR_OURS, fingerprint, from_library, module_of, package_of, text_digest
 from lrbench.tasks.library_optimizers import LibraryOptimizer
 from lrbench.tasks.limits import check_budget, check_curve_samples, check_numerics
 from lrbench.tasks.metric import LOSS, Metric
@@ -102,11 +102,11 @@ def check_augmentation(task: Task) -> None:
             )
 
 
-def check_model(task: Task) -> Mapping[str, bool]:
+def check_model(task: Task) -> Mapping[str, bool | str]:
     """Put two samples through model and loss, and make the optimizer; train two steps where a part is foreign.
 
     Returns:
-        The fields of the task that follow from its parts: `draws_elsewhere` and `keeps_more_than_state`.
+        The fields of the task that follow from its parts: `draws_elsewhere`, `keeps_more_than_state`, `structure`.
 
     Raises:
         TaskError: a part fails, returns what cannot be used, or keeps what a run would lose.
@@ -114,6 +114,8 @@ def check_model(task: Task) -> Mapping[str, bool]:
     where = f"task '{task.name}'"
     samples = task.data.train.first(2)
     inputs, targets = (moved(part, "cpu") for part in (task.data.decode(samples.inputs), samples.targets))
+    if isinstance(inputs, Tensor) and not inputs.isfinite().all():
+        raise TaskError(f"{where}: the inputs of the first samples are not all finite: train on numbers alone")
     hint, language = _hint(samples), task.data.language
     if language is not None:
         inputs, targets = (_with_the_last_token(ids, language.vocabulary) for ids in (inputs, targets))
@@ -157,7 +159,13 @@ def check_model(task: Task) -> Mapping[str, bool]:
 
         keeps_more = check_optimizer(where, build, list(weights.values())) and package_of(optimizer) != "torch"
     draws_elsewhere = any(package_of(part) not in OF_TORCH_OR_OURS for part in parts)
-    return {"draws_elsewhere": draws_elsewhere, "keeps_more_than_state": keeps_more}
+    structure = _structure(network)
+    return {"draws_elsewhere": draws_elsewhere, "keeps_more_than_state": keeps_more, "structure": structure}
+
+
+def _structure(network: nn.Module) -> str:
+    modules = (f"{name}: {type(module).__qualname__}" for name, module in network.named_modules())
+    return text_digest(*modules, *(f"{name}: {list(weight.shape)}" for name, weight in network.named_parameters()))
 
 
 def _check_outputs(task: Task, where: str, outputs: Any, targets: Any, samples: int) -> None:

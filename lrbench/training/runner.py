@@ -220,8 +220,9 @@ def check_training(device: str, workers: Workers, engine: Engine, gpus_per_worke
 def _check_compiler(ahead: Backlog, workers: Workers, device: str) -> None:
     """Raise TaskError where networks are compiled on this machine, and it cannot."""
     is_here = workers == "auto" or isinstance(workers, int)
-    if is_here and any(isinstance(run.task, Task) and run.task.compile for run in ahead.missing.values()):
-        check_compiler(resolve_device(device))
+    asked = {run.task.compile for run in ahead.missing.values() if isinstance(run.task, Task)} if is_here else set()
+    for mode in asked - {False}:
+        check_compiler(resolve_device(device), mode)
 
 
 def _crew(workers: Workers, ahead: Backlog, engines: Engines, device: str) -> Workers:

@@ -16,6 +16,7 @@ from lrbench.engine import (
     resolve_device,
     state_from_bytes,
     state_to_bytes,
+    step_flops,
 )
 from lrbench.engine.clock import clock
 from lrbench.errors import LRBenchError, one_line
@@ -150,6 +151,8 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
 
     After an interruption only the work since the last message is lost.
     """
+    # Counted before the clock is read: the step that is counted also starts a GPU's libraries, once a process.
+    step_flops(task)
     origin = provenance(work.engine, task.precision, task.device)
     going = [Run(lane, task) for lane in work.lanes]
     reported = time.perf_counter()

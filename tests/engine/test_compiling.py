@@ -11,6 +11,7 @@ from lrbench.engine import State, advance, begin, check_compiler, identical, why
 from lrbench.engine.clock import clock
 from lrbench.errors import TaskError
 from lrbench.tasks.data import Data
+from lrbench.tasks.limits import Compile
 from lrbench.tasks.task import Task
 
 LRS = np.full(4, 0.1)
@@ -53,6 +54,11 @@ def test_a_machine_without_a_compiler_is_refused_in_a_sentence() -> None:
         check_compiler(torch.device("cpu"))
 
 
+def test_cuda_graphs_on_a_device_that_has_none_are_refused_in_a_sentence() -> None:
+    with pytest.raises(TaskError, match=r'^compile = "reduce-overhead" needs CUDA graphs, and the device is cpu: give'):
+        check_compiler(torch.device("cpu"), "reduce-overhead")
+
+
 def test_compiling_is_no_part_of_the_time_of_training(eager: Task) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
@@ -69,7 +75,9 @@ def test_the_stacked_engine_trains_no_compiled_network(eager: Task) -> None:
 
 
 @pytest.mark.gpu
-def test_a_network_compiled_for_cuda_trains_as_the_eager_one_within_rounding(eager: Task) -> None:
-    task = eager.to("cuda")
-    states = [advance(each, begin(each, 0), LRS)[0] for each in (task, task.with_(compile=True))]
+@pytest.mark.parametrize("mode", [True, "reduce-overhead"])
+def test_a_network_compiled_for_cuda_trains_as_the_eager_one_within_rounding(eager: Task, mode: Compile) -> None:
+    task = eager.with_(steps=40).to("cuda")  # a graph is captured after a few iterations, and then replayed
+    lrs = np.full(40, 0.1)
+    states = [advance(each, begin(each, 0), lrs)[0] for each in (task, task.with_(compile=mode))]
     torch.testing.assert_close(dict(states[1].model), dict(states[0].model), rtol=1e-4, atol=1e-5)

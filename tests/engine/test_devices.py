@@ -271,6 +271,16 @@ def test_a_segment_waits_for_the_device_as_often_however_long_it_is(changes: dic
     assert once >= waits[0] == waits[1] > 0
 
 
+def test_float16_waits_for_the_device_once_an_iteration() -> None:
+    task = small(precision="float16", eval_every=STEPS)
+
+    def train(iterations: int) -> None:
+        advance(task, begin(task, 0), np.full(iterations, 0.1))
+
+    _, *waits = [waited(partial(train, iterations), floats=0.0) for iterations in (5, 2, 5)]
+    assert waits[1] - waits[0] == 3, "torch's scaler reads whether gradients overflowed"
+
+
 @pytest.mark.parametrize("changes", [{}, {"augment": (HorizontalFlip(), RandomCrop(1)), "clip_norm": 1.0}])
 def test_a_segment_of_lanes_waits_for_the_device_as_often_however_long_it_is(changes: dict[str, Any]) -> None:
     task = made("lenet", eval_every=STEPS, **changes)

@@ -41,6 +41,12 @@ def test_a_margin_that_is_no_distance_is_refused(text: str) -> None:
         goals_of(text)
 
 
+def test_a_margin_over_the_range_of_the_metric_is_refused() -> None:
+    with pytest.raises(StudyError, match="by top1: the margin 2 is larger than the range of the metric, 1"):
+        asked("top1:2")
+    assert asked("loss:2").largest_margin == math.inf
+
+
 def test_a_goal_that_needs_what_the_study_lacks_is_refused() -> None:
     with pytest.raises(StudyError, match="by steps_to_target: a target is missing"):
         criteria(["top1", "steps_to_target"], TOP1, steps=1000)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 from lrbench.errors import TaskError
 from lrbench.tasks import (
@@ -186,6 +187,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "label smoothing": {"label_smoothing": 0.1},
     "mixtures": {"mix": (mean_of_two,)},
     "compiling": {"compile": True},
+    "compiling for CUDA graphs": {"compile": "reduce-overhead"},
     "version": {"version": "2"},
 }
 
@@ -270,6 +272,23 @@ def test_a_closure_without_an_identity_needs_a_version() -> None:
     assert make(model=model, version="1").key != make(model=model, version="2").key
 
 
+def test_networks_of_one_version_are_tasks_of_their_own_where_layers_or_shapes_differ() -> None:
+    networks = [
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)),
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)),
+        lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3)),
+    ]
+    assert len({make(model=network, version="1").key for network in networks}) == 3
+    rewritten = make(model=lambda: nn.Sequential(*networks[0]()), version="1")
+    assert rewritten.key == make(model=networks[0], version="1").key, "a version stands for the code"
+
+
+def test_inputs_of_a_dataset_that_are_not_finite_are_refused_before_training() -> None:
+    broken = TensorDataset(torch.full((40, 6), math.nan), torch.arange(40) % 3)
+    with pytest.raises(TaskError, match="task 'mine': the inputs of the first samples are not all finite"):
+        make(data=Data.from_datasets(broken, broken, num_classes=3))
+
+
 def test_a_models_options_and_the_datas_shape_are_part_of_its_identity() -> None:
     wide = Data.from_arrays((SIGNALS[:, :5], LABELS), (SIGNALS[:, :5], LABELS))
     assert make(model="mlp").fingerprint != make(model="mlp", data=wide).fingerprint
@@ -350,7 +369,8 @@ def broken() -> nn.Module:
         ({"clip_value": True}, "clip_value = True must be a finite number above 0"),
         ({"micro_batch": 0}, r"micro_batch = 0 must be an integer >= 1 \(samples\)"),
         ({"micro_batch": 8.0}, "micro_batch = 8.0 must be an integer >= 1"),
-        ({"compile": 1}, "compile = 1 must be True or False"),
+        ({"compile": 1}, 'compile = 1 must be True, False or "reduce-overhead"'),
+        ({"compile": "reduce-overhead", "micro_batch": 8}, "micro_batch = 8 cannot be used with compile = "),
         ({"label_smoothing": 1.0}, r"label_smoothing = 1.0 must be a number in \[0, 1\)"),
         ({"label_smoothing": None}, "label_smoothing = None must be a number"),
         (

@@ -29,7 +29,7 @@ from lrbench.engine import advance, advance_stacked, begin
 from lrbench.reproducible import threads
 from lrbench.tasks import SGD, Data, Task
 from lrbench.tasks.augment import HorizontalFlip, RandomCrop
-from lrbench.tasks.limits import Precision
+from lrbench.tasks.limits import GRAPHS, Precision
 from lrbench.tasks.models.cifar_resnet import resnet20
 from lrbench.tasks.models.lenet import lenet
 
@@ -91,6 +91,8 @@ def _alone(
     trains = {name: _serial(_task(training)), INDEXED: indexed(training)}
     if not augmented:
         trains[PLAIN] = plain(training)
+    if training.device.type == "cuda":
+        trains[f"{name}, compiled, by CUDA graphs"] = _serial(_task(training).with_(compile=GRAPHS))
     rounds = _in_turns(settings, name, {called: (train, 1) for called, train in trains.items()})
     for loop in list(trains)[1:]:
         yield from _compared(rounds, name, loop)
