@@ -331,7 +331,7 @@ def seconds_left(elapsed: float, done: float, total: float) -> float | None:
 def plan_sentence(backlog: Backlog) -> str:
     """Name the runs of a stage, and how many of them have to be trained."""
     runs, missing = backlog.plan.runs, len(backlog.missing)
-    what = f"{backlog.plan.study.name}: {len(runs)} runs"
+    what = f"{backlog.plan.study.name}: {many(len(runs), 'run')}"
     if runs and runs[0].stage == "confirm":
         what += " on fresh seeds to confirm the winner"
     steps = f"{backlog.steps_to_train:,} of {backlog.steps_nominal:,} iterations"
@@ -341,7 +341,7 @@ def plan_sentence(backlog: Backlog) -> str:
 def waiting_sentence(holders: Sequence[Holder]) -> str:
     """Name the processes that train the runs that are left."""
     named = ", ".join(f"process {one.process} on {one.machine} ({one.runs})" for one in holders)
-    return f"waiting for {sum(one.runs for one in holders)} runs that others are training: {named}"
+    return f"waiting for {many(sum(one.runs for one in holders), 'run')} that others are training: {named}"
 
 
 def _clock(seconds: float) -> str:

@@ -37,9 +37,9 @@ def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
         return None
     x = np.asarray(steps[-tail:], dtype=np.float64)
     y = np.asarray(scores[-tail:], dtype=np.float64)
-    if not np.isfinite(y).all():
+    if not all(map(math.isfinite, scores[-tail:])):
         return None
-    x, y = x - x.mean(), y - y.mean()
+    x, y = x - np.add.reduce(x) / tail, y - np.add.reduce(y) / tail
     residuals = y - x * (x @ y) / (x @ x)
     return math.sqrt(float(residuals @ residuals) / (tail - 2))
 
@@ -58,12 +58,13 @@ def jitter(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     half = -(-len(scores) // 2)
     if half < LEAST_HALF:
         return None
-    x, y = (np.asarray(values[-half:], dtype=np.float64) for values in (steps, scores))
-    if not np.isfinite(y).all():
+    if not all(map(math.isfinite, scores[-half:])):
         return None
+    x, y = (np.asarray(values[-half:], dtype=np.float64) for values in (steps, scores))
     before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
     residuals = before * y[:-2] + (1 - before) * y[2:] - y[1:-1]
-    return math.sqrt(float((residuals**2 / (before**2 + (1 - before) ** 2 + 1)).mean()))
+    squares = residuals**2 / (before**2 + (1 - before) ** 2 + 1)
+    return math.sqrt(float(np.add.reduce(squares) / len(squares)))
 
 
 def monotonicity(scores: Sequence[float]) -> float | None:
@@ -77,11 +78,11 @@ def monotonicity(scores: Sequence[float]) -> float | None:
     0.889
     """
     y = np.asarray(scores, dtype=np.float64)
-    if len(y) < LEAST_TAIL or not np.isfinite(y).all():
+    if len(y) < LEAST_TAIL or not all(map(math.isfinite, scores)):
         return None
-    changes = np.diff(y)
-    total = float(np.abs(changes).sum())
-    return float(changes[changes > 0].sum()) / total if total > 0 else None
+    changes = y[1:] - y[:-1]
+    total = float(np.add.reduce(np.abs(changes)))
+    return float(np.add.reduce(changes[changes > 0])) / total if total > 0 else None
 
 
 def curve_mean(steps: Sequence[int], scores: Sequence[float]) -> float | None:
@@ -94,9 +95,10 @@ def curve_mean(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     >>> curve_mean([10, 20, 40], [0.0, 0.5, 0.5])  # 0.25 over a third of the way, 0.5 over the rest
     0.4166666666666667
     """
-    if len(scores) < LEAST_LINE or not np.isfinite(scores).all():
+    if len(scores) < LEAST_LINE or not all(map(math.isfinite, scores)):
         return None
-    return float(np.trapezoid(scores, steps)) / (steps[-1] - steps[0])
+    x, y = np.asarray(steps), np.asarray(scores)
+    return float(np.add.reduce((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2.0)) / (steps[-1] - steps[0])
 
 
 def steps_to_target(steps: Sequence[int], scores: Sequence[float], target: float) -> int | None:

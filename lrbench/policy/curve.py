@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,11 +17,16 @@ from lrbench.display.table import GAP, Cell, Column, Row, Table
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import Budget, iterations
 from lrbench.policy.notation import parse
+from lrbench.registry import Registry
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from lrbench.policy.policy import Policy
+
+FIGURES: Registry[Callable[..., Figure]] = Registry("figure", PolicyError, "lrbench.report.plots.lr_curves")
+"""The figure `lr` of learning rates by name, which the report registers: it imports policies, and not they it."""
 
 SPARKLINE = 10
 """The width of a curve in a table of text, in characters."""

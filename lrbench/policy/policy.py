@@ -32,6 +32,8 @@ from lrbench.policy.parameter import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lrbench.policy.composition import Piecewise, Repeated, Scaled, Warmup
 
 FloatArray = NDArray[np.float64]
@@ -268,6 +270,22 @@ class Policy(ABC):
         from lrbench.policy.curve import policy_html
 
         return policy_html(self)
+
+    def plot(self, steps: int = 1000, steps_per_epoch: int = 50, *, log: bool = False) -> Figure:
+        """Draw the LR of each iteration of a run as a matplotlib figure, which a notebook shows.
+
+        Args:
+            steps: the iterations of the run, to which the policy is bound.
+            steps_per_epoch: those of an epoch.
+            log: a logarithmic axis of LRs.
+
+        Raises:
+            PolicyError: the policy does not fit the run, or reacts to evaluations.
+        """
+        from lrbench.policy.curve import FIGURES
+
+        lrs = self.bind(steps, steps_per_epoch)(np.arange(steps))
+        return FIGURES["lr"]({self.text: np.asarray(lrs)}, log=log)
 
     def __getstate__(self) -> dict[str, object]:
         return {parameter.name: getattr(self, parameter.name) for parameter in self.parameters}

@@ -2,8 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from lrbench.errors import PolicyError
 from lrbench.policy import FIX, TRI, catalog, parse
 from lrbench.policy.budget import Budget
 from lrbench.policy.curve import rates_of, sketch
@@ -70,3 +72,14 @@ def test_no_line_of_a_catalog_is_longer_than_a_hundred_characters() -> None:
 
 def test_the_top_of_a_picture_is_the_highest_rate() -> None:
     assert "from 0 to 0.25, over" in FIX(k0=0.25)._repr_html_()
+
+
+def test_a_policy_draws_its_learning_rates_over_a_run_of_any_length() -> None:
+    policy = TRI(k0=0.1, k1=0.3, l="0.5dur")
+    (axes,) = policy.plot(steps=40).axes
+    (line,) = axes.lines
+    stairs = np.asarray(line.get_ydata())
+    assert stairs[::2].tolist() == policy.bind(40, 50).lrs(0, 40).tolist()
+
+    with pytest.raises(PolicyError, match="reacts to evaluations"):
+        parse("REDUCEONPLATEAU(k0=0.1, gamma=0.5)").plot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,23 @@ def test_effects_are_drawn_by_a_goal_whose_lower_values_may_be_better(study: Stu
 
     assert axes.get_xlabel().split() == ["change", "of", "jitter", "(lower", "is", "better)"]
     assert [line.get_color() for line in axes.lines[1:]] == [BETTER.color] * 2
+
+
+def test_the_axis_of_effects_is_named_in_full_below_each_of_several_policies(study: Study) -> None:
+    names = ("flat", "falling", "wave")
+    policies = dict(zip(names, ("FIX(k0=0.1)", "FIX(k0=0.2)", "FIX(k0=0.3)"), strict=True))
+    frames = study(policies, lambda place: 0.5, variants=("EMA(decay=0.99)",))
+    drawn = {"task": frames.tasks[0], "modifier": "EMA(decay=0.99)", "figure": "test_top1", "seeds": 3}
+    effects = pd.DataFrame([{**drawn, "name": name, "difference": 0.1, "low": 0.0, "high": 0.2} for name in names])
+
+    figure = effects_figure(effects, frames.policies)
+    figure.draw_without_rendering()
+
+    labels = [axes.xaxis.label for axes in figure.axes]
+    assert {" ".join(label.get_text().split()) for label in labels} == {"change of top-1 accuracy (higher is better)"}
+    (legend,) = figure.legends
+    boxes = [artist.get_window_extent() for artist in (*labels, legend)]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_where_lower_is_better_the_ranking_and_the_cost_have_the_best_on_the_same_side(study: Study) -> None:

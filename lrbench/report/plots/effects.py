@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.display.names import fitted, short_names
+from lrbench.display.names import fitted, short_names, wrapped
 from lrbench.modifiers.brief import brief_variant
 from lrbench.report.frames import one_task, records, score_label, sign_of
 from lrbench.report.plot import register_plot
@@ -27,7 +27,7 @@ COLUMNS = 4
 NOTHING = 1e-9
 """Changes of a score that are smaller than this are none."""
 
-MODIFIER, POLICY, AXIS = 34, 22, 20
+MODIFIER, POLICY, AXIS = 34, 22, 26
 """How many characters of a name stand on a line."""
 
 
@@ -73,6 +73,8 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame, goal: Criterio
     columns = min(COLUMNS, len(drawn))
     lines = -(-len(drawn) // columns)
     height = lines * (0.27 * len(modifiers) + 0.13 * sum(row.count("\n") for row in rows) + 0.6) + 0.7
+    below = wrapped(f"change of {label}", AXIS)
+    height += 0.14 * below.count("\n")
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, drawn, strict=False):
@@ -86,7 +88,7 @@ def effects_figure(effects: pd.DataFrame, policies: pd.DataFrame, goal: Criterio
     if np.nanmax(np.abs(shown[["difference", "low", "high"]].to_numpy(dtype=np.float64))) < NOTHING:
         panels[0, 0].set_xlim(-0.01, 0.01)
     for axes in panels.flat[max(0, len(drawn) - columns) : len(drawn)]:
-        axes.set_xlabel(fitted(f"change of {label}", AXIS), fontsize=9, color=INK, parse_math=False)
+        axes.set_xlabel(below, fontsize=9, color=INK, parse_math=False)
         axes.tick_params(labelbottom=True)
     said = f"{what} with minus without, paired by seed, and its 95% interval"
     if len(names) > len(drawn):

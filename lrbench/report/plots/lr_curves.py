@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from lrbench.display.names import fitted, short_names, wrapped
-from lrbench.policy.curve import rates_of
+from lrbench.policy.curve import FIGURES, rates_of
 from lrbench.report.frames import budget_of, records
 from lrbench.report.lr_axis import lr_limits
 from lrbench.report.plot import register_plot
@@ -58,6 +58,9 @@ def lr_figure(curves: Mapping[str, NDArray[np.float64]], *, log: bool = False) -
         log: a logarithmic axis of learning rates; iterations with a rate of 0 leave a gap.
     """
     return _overlaid(curves, log) if len(curves) <= len(PALETTE) else _panels(curves, log)
+
+
+FIGURES.add("lr", lr_figure, __name__)
 
 
 def outline(lrs: NDArray[np.float64], points: int = POINTS) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
