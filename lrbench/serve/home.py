@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 RANKED = ("study", "imported", "score", "verify", "confirmation")
 """The kinds whose policies are ranked on the page; rungs and range tests are parts on the way."""
+
+SECONDS_BETWEEN_WHOLE_LOOKS = 15.0
+
+LATEST = 8
+"""The number of studies, those that were run last, that are added up at each look."""
 
 SECONDS_BETWEEN_LOOKS = 0.1
 """The pause between two looks for a study whose leader may be computed again."""
@@ -119,6 +125,9 @@ def _is_over(evidence: StudyRuns) -> bool:
 class HomeWatch:
     """The studies of a store, for one browser.
 
+    To add up all runs of a large store takes long. Those of studies in training, and of the studies that were run last,
+    are added up at each look, and all others, which may share their runs, once in `pause` seconds.
+
     Attributes:
         leaders: who computes the leaders of the studies.
     """
@@ -126,14 +135,29 @@ class HomeWatch:
     store: Store
     leaders: Leaders
     jobs: Jobs | None = None
+    pause: float = SECONDS_BETWEEN_WHOLE_LOOKS
+    _totals: dict[int, StudyTotals] = field(default_factory=dict)
+    _held: frozenset[int] = frozenset()
+    _whole: tuple[str, float] = ("", -math.inf)
 
     def marker(self) -> object:
-        return self.store.marker(), self.jobs and self.jobs.version
+        now = self.store.marker()
+        return now, self.jobs and self.jobs.version, now != self._whole[0] and self._is_due()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._whole[1] >= self.pause
 
     def events(self) -> Iterator[Event]:
         """Yield the list of studies."""
-        entries, totals = self.store.studies(), self.store.totals()
+        marker, entries = self.store.marker(), self.store.studies()
         held = Counter(study for one in self.store.coordinators() for study in one.studies)
+        if self._is_due() or not self._totals.keys() >= {entry.id for entry in entries}:
+            self._totals = self.store.totals()
+            self._whole = marker, time.monotonic()
+        else:
+            latest = {entry.id for entry in entries[:LATEST]}
+            self._totals |= self.store.totals(held.keys() | self._held | latest)
+        totals, self._held = self._totals, frozenset(held)
         rows = [
             {
                 "id": entry.id,

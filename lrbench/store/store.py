@@ -364,9 +364,10 @@ class Store(Readable):
             return self._database.marker(connection)
 
     @patient
-    def totals(self) -> dict[int, StudyTotals]:
-        """Add up the runs of every study, by its id."""
-        places = sa.select(slots.c.study, slots.c.run).distinct().subquery()
+    def totals(self, of: Collection[int] | None = None) -> dict[int, StudyTotals]:
+        """Add up the runs of studies, of all or of some, by their ids."""
+        wanted = sa.true() if of is None else slots.c.study.in_(of)
+        places = sa.select(slots.c.study, slots.c.run).where(wanted).distinct().subquery()
         status = sa.func.coalesce(runs.c.status, "missing")
         spent = runs.c.seconds + sa.func.coalesce(runs.c.evaluating, 0.0)
         sums = (sa.func.count(), sa.func.sum(runs.c.step), sa.func.sum(spent), sa.func.max(runs.c.created))
@@ -379,7 +380,8 @@ class Store(Readable):
         with self._database.reading() as connection:
             for study, *part in connection.execute(counted):
                 parts.setdefault(study, []).append(part)
-            numbers = connection.execute(sa.select(studies.c.id, studies.c.last_run)).all()
+            known = sa.true() if of is None else studies.c.id.in_(of)
+            numbers = connection.execute(sa.select(studies.c.id, studies.c.last_run).where(known)).all()
         return {study: _totals(parts.get(study, []), last_run) for study, last_run in numbers}
 
     @patient

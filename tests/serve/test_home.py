@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from lrbench.serve.home import HomeWatch, Leaders, LeadersWatch
-from lrbench.store import Store
+from lrbench.serve.home import LATEST, HomeWatch, Leaders, LeadersWatch
+from lrbench.store import NewRun, Store
 from tests.report.made_studies import FIVE, MISSING, SCORES, same_everywhere, write_study
 
 Open = Callable[..., Page]
@@ -45,6 +46,33 @@ def test_each_leader_is_computed_once_for_what_the_store_has_and_sent_once_to_a_
     assert [one["id"] for _, fresh in browser.events() for one in fresh] == [2]
     leaders.close()
     assert leaders.version == 3
+
+
+def test_between_whole_looks_the_studies_in_training_are_added_up_and_the_others_are_owed(store: Store) -> None:
+    for name in ("trained", "other", *map(str, range(LATEST))):
+        write_study(store, {"flat": FIVE["flat"]}, same_everywhere({"flat": MISSING}), name)
+    home = HomeWatch(store, Leaders(store), pause=math.inf)
+
+    def begun() -> dict[str, int]:
+        ((_, listed),) = home.events()
+        return {one["name"]: one["statuses"].get("running", 0) for one in listed["studies"][LATEST:]}
+
+    begun()
+    with store.lease() as lease:
+        for study in (1, 2):
+            key = store.study(study)[1][0].run
+            lease.claim([key])
+            lease.begin([NewRun(key, "a-task", "a-task", FIVE["flat"], "", 0, 100, {})])
+            if study == 2:
+                lease.release([key])
+        assert begun() == {"trained": 1, "other": 0}
+        seen, home.pause = home.marker(), 0.0
+        assert home.marker() != seen
+        assert begun() == {"trained": 1, "other": 1}
+        home.pause = math.inf
+    assert begun() == {"trained": 1, "other": 1}
+    begun()
+    assert home.marker() == home.marker()
 
 
 def test_the_leader_of_a_study_in_training_is_computed_first(store: Store) -> None:
