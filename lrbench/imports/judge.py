@@ -28,7 +28,7 @@ from lrbench.imports.table import Curve, Runs
 from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.goal import Criterion, Margin
 from lrbench.metrics.pairs import FloatArray, Signs, Test, resolution_of
-from lrbench.metrics.statistics import Interval, fewest_to_agree, holm, t_interval
+from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, fewest_to_agree, holm, t_interval
 from lrbench.metrics.verdict import Verdict
 from lrbench.metrics.verdict import judge as verdicts_of
 
@@ -190,7 +190,10 @@ class Judged(Readable):
 
     def _table(self, task: JudgedTask) -> Table:
         form = _form([policy.score for policy in task.policies])
-        columns = [Column("policy"), Column("verdict"), Column("n", right=True), Column(task.metric, right=True)]
+        has_target = any(policy.reached is not None for policy in task.policies)
+        columns = [Column("policy"), Column("verdict"), Column("n", right=True)]
+        columns += [Column("reached", right=True)] if has_target else []
+        columns += [Column(task.metric, right=True)]
         columns += [Column("behind the best", right=True), Column("runs to decide", right=True)]
         if self.baseline is not None:
             columns += [Column(f"minus {self.baseline}", right=True), Column("and so")]
@@ -201,6 +204,7 @@ class Judged(Readable):
                 Cell(policy.name),
                 Cell(verdict.label, STYLES[verdict.label]),
                 Cell(f"{policy.n:,}"),
+                *([Cell(f"{policy.reached:,}")] if has_target else []),
                 Cell(f"{policy.score:{form}}"),
                 Cell(f"{verdict.gap:+{form}}"),
                 Cell("" if verdict.seeds_needed is None else f"{verdict.seeds_needed:,}"),
@@ -361,9 +365,15 @@ def _in_units(verdict: Verdict, raw: FloatArray, place: int, test: Test, better:
     """Give the gap of a verdict in the unit of the metric, positive where the policy is behind."""
     if verdict.rival is None:
         return verdict
-    known = np.where(np.isfinite(raw), raw, np.nan)
     one, other = (verdict.rival, place) if better == "higher" else (place, verdict.rival)
-    return replace(verdict, gap=test.interval(known[one], known[other]))
+    return replace(verdict, gap=_difference(raw[one], raw[other], test))
+
+
+def _difference(one: FloatArray, other: FloatArray, test: Test) -> Interval:
+    """Return the difference of two policies; it is not known where a run missed the target."""
+    if np.isinf(one).any() or np.isinf(other).any():
+        return NOTHING_KNOWN
+    return test.interval(one, other)
 
 
 def _against(
@@ -385,12 +395,11 @@ def _against(
     beyond, within = pairs.p_beyond(goal.distance), pairs.p_within(goal.distance)
     better, worse = holm(beyond[others, base]), holm(beyond[base, others])
     same = holm(np.maximum(within[others, base], within[base, others]))
-    known = np.where(np.isfinite(raw), raw, np.nan)
     found = {}
     for i, up, down, equal in zip(others, better, worse, same, strict=True):
         claims: dict[Relation, float] = {"better": float(up), "worse": float(down), "same": float(equal)}
         claim: Relation = next((name for name, p in claims.items() if p <= ALPHA), "undecided")
-        difference = test.interval(known[i], known[base])
+        difference = _difference(raw[i], raw[base], test)
         found[names[i]] = AgainstBaseline(claim, difference, float(up), float(down), float(equal))
     return found
 

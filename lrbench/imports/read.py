@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import json
 import lzma
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -41,6 +43,10 @@ MOST_FILES = 20_000
 MOST_ROWS = 5_000_000
 
 PACKED: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATOR = re.compile(r"sep=[,;\t|]")
+WITH_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*%?\s*")
+WITH_POINT = re.compile(WITH_COMMA.pattern.replace(",", r"\.", 1))
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ALGOPERF = "eval_measurements.csv"
 
@@ -143,10 +149,18 @@ def read_table(path: Path) -> pandas.DataFrame:
         names = dict.fromkeys(name for record in records for name in record)
         cells = {name: pandas.Series([record.get(name, "") for record in records], dtype=object) for name in names}
         return pandas.DataFrame(cells)
-    rows = list(_csv_rows(text, path, suffix))
+    delimiter = _delimiter(text, suffix)
+    rows = list(_csv_rows(text, path, delimiter))
     if not rows:
         raise StudyError(f"{path} is empty: a line with the names of the columns is needed")
-    return pandas.DataFrame(rows[1:], columns=pandas.Index(rows[0], dtype=object), dtype=object)
+    frame = pandas.DataFrame(rows[1:], columns=pandas.Index(rows[0], dtype=object), dtype=object)
+    if delimiter == "," or any(WITH_POINT.fullmatch(cell) for row in rows[1:] for cell in row):
+        return frame
+    with_comma = frame.apply(lambda column: column.map(lambda cell: bool(WITH_COMMA.fullmatch(cell)))).astype(bool)
+    if with_comma.to_numpy().any():
+        frame = frame.mask(with_comma, frame.apply(lambda column: column.str.replace(",", ".", n=1)))
+        frame.attrs["remarks"] = ("a comma was read as the decimal point",)
+    return frame
 
 
 def _suffix(path: Path) -> str:
@@ -177,20 +191,28 @@ def _content(path: Path) -> bytes:
 
 def _decoded(content: bytes, path: Path) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise StudyError(f"{path} is not UTF-8 text: line {line} has the byte 0x{content[error.start]:02x}") from None
 
 
-def _csv_rows(text: str, path: Path, suffix: str) -> Iterator[list[str]]:
+def _delimiter(text: str, suffix: str) -> str:
+    """Return what separates the cells of a table, by its first line, which may be Excel's "sep=;"."""
+    if suffix == ".tsv":
+        return "\t"
+    first = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
+    return first[4] if SEPARATOR.fullmatch(first) else max(",;\t", key=first.count)
+
+
+def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[list[str]]:
     """Yield the rows of a table as text, that of the names of columns first."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = None
     try:
         for count, row in enumerate(reader):
             is_comment = width is None and len(row) == 1 and row[0].startswith("#")
-            if not row or is_comment:
+            if not row or is_comment or (width is None and SEPARATOR.fullmatch(delimiter.join(row))):
                 continue
             if count > MOST_ROWS:
                 raise StudyError(f"{path} has more than {MOST_ROWS:,} rows")

@@ -6,8 +6,8 @@ import numpy as np
 
 from lrbench.errors import PolicyError
 from lrbench.imports.table import Runs
-from lrbench.policy.policy import FloatArray, IntArray
-from lrbench.policy.recognition import CLOSE, recognize
+from lrbench.policy.policy import FloatArray, IntArray, Policy
+from lrbench.policy.recognition import CLOSE, misfit, recognize
 from lrbench.policy.table import TABLE
 
 MOST_RECOGNIZED = 20
@@ -19,7 +19,7 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
 
     Returns:
         The text of the schedules that are known functions, by policy; and remarks on others, and on runs of a policy
-        that differ in their learning rates.
+        that differ in their learning rates; a schedule that most of them did not have is not named.
     """
     if "lr" not in runs.table:
         return {}, []
@@ -37,14 +37,17 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
             policy = TABLE(values=[0.0])
         if isinstance(policy, TABLE):
             remarks.append(f"{name}: its learning rates are of no known function.")
-        else:
+        others = sum(_differ(policy, logs[0], log) for log in logs[1:])
+        if not isinstance(policy, TABLE) and others <= len(logs) / 2:
             found[str(name)] = str(policy)
-        if others := sum(_differ(logs[0], log) for log in logs[1:]):
+        if others:
             remarks.append(f"{name}: {others:,} of its {len(logs):,} runs had other learning rates than its first.")
     return found, remarks
 
 
-def _differ(one: tuple[IntArray, FloatArray], other: tuple[IntArray, FloatArray]) -> bool:
-    """Return whether two logs have different learning rates at a step that both have."""
+def _differ(policy: Policy, one: tuple[IntArray, FloatArray], other: tuple[IntArray, FloatArray]) -> bool:
+    """Return whether a log differs from a policy, or where that is a table from the one that it is of."""
+    if not isinstance(policy, TABLE):
+        return misfit(policy, *other) > 2 * CLOSE
     _, here, there = np.intersect1d(one[0], other[0], return_indices=True)
     return not np.allclose(one[1][here], other[1][there], rtol=2 * CLOSE, atol=1e-7 * one[1].max())

@@ -215,16 +215,24 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
     if lr is not None and "step" in taken:
         rates = pandas.to_numeric(_texts(frame[lr]), errors="coerce")
         table["lr"] = rates.where((rates >= 0) & np.isfinite(rates))
-    remark = ", ".join(f"{WHAT[role]} from {' and '.join(map(repr, found))}" for role, found in taken.items())
     cards = _cards(table, cells, where)
     return Runs(
         pandas.concat([table, numbers], axis=1),
         tuple(metrics),
-        have_seeds="seed" in taken,
-        remarks=(f"read {remark}",) if remark else (),
+        have_seeds="seed" in taken and all(card.record.tasks[0].paired for card in cards.values()),
+        remarks=tuple(_remarks(table, taken, frame.attrs.get("remarks", ()))),
         metric_by_task={task: f"val_{card.record.tasks[0].objective}" for (task, *_), card in cards.items()},
         cards=cards,
     )
+
+
+def _remarks(table: pandas.DataFrame, taken: Mapping[str, Sequence[str]], before: Sequence[str]) -> Iterator[str]:
+    if taken:
+        found = (f"{WHAT[role]} from {' and '.join(map(repr, names))}" for role, names in taken.items())
+        yield f"read {', '.join(found)}"
+    yield from before
+    if "policy" not in taken and table["seed"].nunique() > 1:
+        yield "no column names policies, so that all runs are of one; name it as in --column policy=COLUMN"
 
 
 def _cards(table: pandas.DataFrame, cells: pandas.Series | None, where: str) -> dict[tuple[str, str, str], RunCard]:
@@ -324,8 +332,18 @@ def _may_be_metric(cells: pandas.Series, by_name: bool) -> bool:
     if pandas.api.types.is_numeric_dtype(cells.dtype):
         return not pandas.api.types.is_bool_dtype(cells.dtype)
     texts = _texts(cells)
-    numbers = pandas.to_numeric(texts, errors="coerce").notna()
+    numbers = _parsed(texts).notna()
     return bool((texts != "").any() and (numbers | _is_blank(texts)).all()) or (by_name and bool(numbers.any()))
+
+
+def _parsed(texts: pandas.Series) -> pandas.Series:
+    """Return texts as numbers, nan where they are none; a number with a percent sign is that share of 1."""
+    import pandas
+
+    numbers = pandas.to_numeric(texts, errors="coerce")
+    if not (shares := texts.str.endswith("%")).any():
+        return numbers
+    return numbers.where(~shares, pandas.to_numeric(texts.str.rstrip("% "), errors="coerce") / 100)
 
 
 def _is_blank(texts: pandas.Series) -> pandas.Series:
@@ -357,7 +375,7 @@ def _numbers(frame: pandas.DataFrame, name: str, where: str) -> NDArray[np.float
         plain = cells.to_numpy(np.float64, na_value=np.nan)
         return np.where(np.isinf(plain), np.inf, plain)
     texts = _texts(cells)
-    numbers = pandas.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+    numbers = _parsed(texts).to_numpy(np.float64)
     blank = _is_blank(texts).to_numpy()
     if (bad := np.flatnonzero(np.isnan(numbers) & ~blank)).size:
         raise StudyError(

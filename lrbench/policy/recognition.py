@@ -113,6 +113,11 @@ class _Log:
         return float(self.off(policy).max())
 
 
+def misfit(policy: Policy, t: IntArray, y: FloatArray) -> float:
+    """Return how far learning rates are from a policy's but for their rounding; at most `CLOSE` is a fit."""
+    return _Log(t, y, _half_units(y)).misfit(policy)
+
+
 def _half_units(y: FloatArray) -> FloatArray:
     """Return half a unit of the last digit of LRs that were all written with 3 to 5 digits, else 0."""
     digits = next((d for d in range(1, 6) if all(float(f"{lr:.{d}g}") == lr for lr in y.tolist())), 0)
@@ -128,14 +133,14 @@ def _recognized(t: IntArray, y: FloatArray) -> Policy | None:
     for group in (_simple, _behind_a_line, _warmed_up):
         best: tuple[float, Policy | None] = CLOSE, None
         for policy in group(log):
-            misfit = log.misfit(policy)
-            if misfit <= (best[0] if best[1] is None else best[0] / 3):
-                best = misfit, policy
-                if misfit <= EXACT or _is_noise((np.asarray(policy(t)) - y)[np.flatnonzero(np.diff(y))]):
+            left = log.misfit(policy)
+            if left <= (best[0] if best[1] is None else best[0] / 3):
+                best = left, policy
+                if left <= EXACT or _is_noise((np.asarray(policy(t)) - y)[np.flatnonzero(np.diff(y))]):
                     break
-        misfit, found = best
+        left, found = best
         if found is not None:
-            return _in_short(found, log, min(max(1.5 * misfit, 1e-9), CLOSE))
+            return _in_short(found, log, min(max(1.5 * left, 1e-9), CLOSE))
     return None
 
 

@@ -72,6 +72,15 @@ def test_policies_are_recognized_from_the_learning_rates_that_were_logged() -> N
     assert {one["policy"]: one["schedule"] for one in judged.to_json()["tasks"][0]["policies"]}["odd"] is None
 
 
+def test_a_schedule_that_most_runs_of_a_policy_did_not_have_is_not_named() -> None:
+    frame = with_rates({"mixed": [1 - t / 10 for t in range(10)]})
+    frame.loc[frame.seed > 0, "step"] += 5  # no step that the first run has
+    frame.loc[frame.seed > 0, "train/learning_rate"] = 0.3
+    (task,) = lrbench.judge(frame).tasks
+    assert [one.schedule for one in task.policies] == [None]
+    assert "mixed: 2 of its 3 runs had other learning rates than its first." in task.remarks
+
+
 def test_the_baseline_is_compared_with_every_other_policy() -> None:
     judged = lrbench.judge(table(scores()), against="b", margin=0.02)
     found = {policy.name: policy.against for policy in judged.tasks[0].policies}
@@ -137,7 +146,11 @@ def test_runs_that_miss_the_target_are_worse_than_all_that_reach_it(paired: bool
         ("never", 2, "avoid"),
     ]
     assert judged.holds("better:fast")
-    assert task.policies[1].score.mean is None
+    assert (task.policies[1].score.mean, task.policies[1].verdict.gap.mean) == (None, None)
+    assert task.policies[0].against is not None
+    assert task.policies[0].against.difference.mean is None  # of runs that did not come there is no mean
+    lines = {line.split()[0]: line.split() for line in str(judged).splitlines() if line}
+    assert (lines["policy"][3], lines["never"][3], lines["fast"][3]) == ("reached", "2", "8")
     what = "on most seeds" if paired else "in most pairs of runs"
     assert task.policies[1].verdict.reason.startswith(f"worse than the best by more than 10 {what}")
 

@@ -40,6 +40,38 @@ def as_dict(found: list[Curve]) -> dict[tuple[str, str], list[float]]:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "policy;seed;step;val_acc\na;0;10;0,75\na;1;10;,5\n",
+        "sep=;\npolicy;seed;step;val_acc\na;0;10;75,0 %\na;1;10;50 %\n",
+        "policy\tseed\tstep\tval_acc\na\t0\t10\t75.0%\na\t1\t10\t50%\n",
+        '# a comment; not a header\npolicy,seed,step,val_acc\na,0,10,0.75\na,1,10,"0.5"\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_read_as_a_spreadsheet_writes_it(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "runs.csv").write_bytes(text.encode(encoding))
+    found = read(tmp_path / "runs.csv")
+    curves, _ = found.curves("val_acc")
+    assert [(curve.policy, curve.seed, curve.steps.tolist(), curve.values.tolist()) for curve in curves] == [
+        ("a", "0", [10], [0.75]),
+        ("a", "1", [10], [0.5]),
+    ]
+    assert ("a comma was read as the decimal point" in found.remarks) == ("75,0" in text or "0,75" in text)
+
+
+def test_a_comma_beside_decimal_points_is_no_decimal_point(tmp_path: Path) -> None:
+    source = put(tmp_path / "runs.csv", "policy;seed;step;val_acc\na;0;1,000;0.75\na;1;1,000;0.5\n")
+    with pytest.raises(StudyError, match="row 1 has '1,000' in column 'step'"):
+        read(source)
+
+
+def test_where_no_column_names_policies_this_is_a_remark(tmp_path: Path) -> None:
+    found = read(put(tmp_path / "runs.csv", "run,step,val_loss\nadam_0,1,0.5\nsgd_0,1,0.6\n"))
+    assert any("no column names policies" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
     ("name", "pack"),
     [
         ("runs.csv", lambda text: text),
@@ -168,7 +200,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "stray.csv": ('policy,loss\n"a"b,1\n', "line 2 is not valid CSV"),
     "wide.csv": ("policy,loss\n" + "x" * 200_000 + ",1\n", "is not valid CSV"),
     "latin.csv": (b"policy,loss\n\xe9,1\n", "line 2 has the byte 0xe9"),
-    "utf16.csv": ("policy,loss\na,1\n".encode("utf-16"), "is not UTF-8 text"),
+    "utf16.csv": ("policy,löss\na,1\n".encode("latin-1"), "is not UTF-8 text"),
     "negative.csv": ("policy,seed,step,loss\na,0,-1,1\n", "row 1 has '-1' in column 'step'"),
     "half.csv": ("policy,seed,step,loss\na,0,0.5,1\n", "row 1 has '0.5' in column 'step'"),
     "nostep.csv": ("policy,seed,step,loss\na,0,,1\n", "row 1 has '' in column 'step'"),

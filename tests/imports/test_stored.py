@@ -24,8 +24,9 @@ from lrbench.serve.home import HomeWatch, Leaders, LeadersWatch
 from lrbench.store import Store, open_store
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import results
+from lrbench.study.results import StudyRuns, results
 from lrbench.study.study import Study
+from lrbench.study.trackers import export_to
 
 
 @pytest.fixture
@@ -170,6 +171,30 @@ def test_by_steps_to_a_target_unpaired_runs_that_miss_it_are_judged_as_judge_jud
         policy.verdict.p_good for policy in judged.policies
     ]
     assert "unpaired rank tests" in report_page(study_frames("runs", store, "steps_to_target"))
+
+
+def test_policies_with_one_schedule_are_advised_by_name_and_not_as_one(store: Store) -> None:
+    rows = [
+        {"policy": name, "seed": seed, "step": t, "lr": 0.1 - t / 1000, "val_loss": loss + seed / 100 - t / 1000}
+        for name, loss in (("a", 1.0), ("b", 1.2), ("other", 1.1))
+        for seed in range(4)
+        for t in range(0, 100, 10)
+    ]
+    frame = pandas.DataFrame(rows)
+    frame.loc[frame.policy == "other", "lr"] = 0.1
+    imported = import_runs(frame, store, "mine")
+    texts = {card.name: card.policy for card in imported.results.tasks[0].scorecards}
+    assert texts == {"a": "a", "b": "b", "other": "FIX(k0=0.1)"}
+    with Lab(store=store, progress=False) as lab:
+        assert [one.policy for one in lab.recommend("mine").recommendations] == ["a"]
+
+
+def test_what_is_exported_of_unpaired_runs_is_judged_as_unpaired(store: Store, tmp_path: Path) -> None:
+    for column in ("run", "seed"):
+        import_runs(put(tmp_path / f"{column}.csv", table({"a": 4, "b": 4}, column=column)), store)
+        export_to("csv", str(tmp_path / f"{column}-again.csv"), StudyRuns.of(column, store))
+        (task,) = judge(tmp_path / f"{column}-again.csv").tasks
+        assert task.paired == (column == "seed")
 
 
 def test_advice_on_an_imported_task_is_of_its_runs_and_reaches_no_other_task(store: Store, tmp_path: Path) -> None:
