@@ -68,7 +68,7 @@ def test_a_study_is_renamed_and_deleted_on_its_page(opened: Open, writing: str, 
     page = opened(writing)
     page.get_by_role("link", name="second").click()
     page.get_by_text("Export and manage").click()
-    expect(page.locator(".manage")).to_contain_text("frees 3 runs")
+    expect(page.locator(".manage[open]")).to_contain_text("frees 3 runs")
     expect(page.locator("#state")).to_have_text("complete")
     page.get_by_label("Another name").fill("third")
     page.get_by_role("button", name="Rename").click()
