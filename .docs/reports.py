@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.advice.evidence import described
+from lrbench.advice.evidence import described, exported
 from lrbench.files import read_toml
 from lrbench.metrics import METRICS, Curve
 from lrbench.metrics.goal import texts_of
@@ -44,9 +44,7 @@ def restore(table: Path, store: Store) -> None:
 
     A table has no losses but the last ones of a run, and of older versions no curve.
     """
-    import pandas as pd
-
-    rows = pd.read_csv(table, dtype={"modifier": "object", "run": "object"}).fillna({"modifier": ""})
+    rows = exported(table).fillna({"modifier": ""})
     raw = read_toml(table.with_suffix(".toml"))
     tasks = described(raw)
     store.save_study(table.stem, _record(rows, raw, tasks), list(_slots(rows)))

@@ -20,6 +20,8 @@ from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolu
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas
 
     from lrbench.metrics import Better, Scorecard
@@ -248,8 +250,6 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
 
     Tasks that this installation cannot describe are left out: what their runs say could not be compared with a task.
     """
-    import pandas as pd
-
     for name in study_names():
         file = find_study(name)
         table = file.with_suffix(".csv")
@@ -260,7 +260,7 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
         numbers, first = split_seeds(raw["seeds"], name)
         planned = seeds_of(numbers, name)
         declared = declared_looks(len(planned), first)
-        every = pd.read_csv(table)
+        every = exported(table)
         every = every[every["status"].isin(["finished", "diverged"])]
         scales = tuple(sorted(set(every["scale"])))
         plain = every[every["modifier"].isna()]
@@ -297,6 +297,14 @@ def shipped(without: Collection[str] = ()) -> Iterator[TaskEvidence]:
                 target=raw.get("target"),
                 base_lr_scales=scales,
             )
+
+
+def exported(table: Path) -> pandas.DataFrame:
+    """Read the runs of a study as `lrbench export` writes them, the settings of axes among the modifiers again."""
+    import pandas as pd
+
+    runs = pd.read_csv(table, dtype={"modifier": "object", "run": "object"})
+    return runs.assign(modifier=runs["modifier"].fillna(runs["setting"])) if "setting" in runs else runs
 
 
 def registered(task: str) -> TaskSettings | None:
