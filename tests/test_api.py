@@ -288,7 +288,12 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     assert said.stdout.strip() == "[]"
 
 
-def test_both_engines_import_neither_torchs_compiler_nor_torchvision(tmp_path: Path) -> None:
+SLOW = {"torch._dynamo", "sympy", "torchvision", "pandas", "optuna", "matplotlib", "scipy.stats", "scipy.optimize"}
+"""What takes long to import, and is no part of training."""
+
+
+def test_scores_and_range_tests_import_nothing_that_delays_training(tmp_path: Path) -> None:
+    lrbench.load_task("mnist1d-mlp")  # the data is made once a machine, by a package that draws
     program = f"""
 import inspect, sys, lrbench, torch
 torch.set_num_threads(1)
@@ -296,7 +301,8 @@ lab = dict(store={str(tmp_path / "runs.db")!r}, workers=1)
 for engine in ("auto", "serial", "stacked"):
     lrbench.score("FIX(k0=0.1)", "mnist1d-mlp", steps=20, seeds=4, engine=engine, **lab)
     lab["store"] += engine
-print(sorted({{"torch._dynamo", "sympy", "torchvision"}} & sys.modules.keys()))
+lrbench.range_test("mnist1d-mlp", steps=20, seeds=2, **lab)
+print(sorted({SLOW!r} & sys.modules.keys()))
 print("__dynamo_disable" in vars(inspect.unwrap(torch.optim.Optimizer.state_dict)))
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -246,26 +246,37 @@ def noise(search: Search, table: pd.DataFrame) -> dict[str, float]:
 
 
 Trace = list[tuple[float, str]]
-"""Iterations spent, and the policy that the search would then have given."""
+"""Iterations spent, and the best policy so far."""
 
 
-def ours(search: Search, location: Path, repeat: int, **changes: Any) -> Trace:
-    """The real search, which finds every run in the store that the table was written into."""
+def ours(search: Search, table: pd.DataFrame, location: Path, repeat: int, **changes: Any) -> Trace:
+    """The real search, which finds every run in the store that the table was written into.
+
+    Its best policy so far is, after each budget of each batch, the best of those that have come furthest and have not
+    diverged. Before a policy has come to the whole budget, it is an early answer.
+    """
     search = replace(search, name=f"ours {repeat} {sorted(changes)}", seed=repeat, **changes)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(location, folder))
         with open_store(copy) as store:
             found = run_search(search, Trainer(store, device="cpu"))
     trace: Trace = []
-    spent, best, value = 0.0, "", -1.0
+    spent, furthest = 0.0, dict[str, tuple[int, float]]()
+    scores = (
+        table[table["seed"].isin(search.seeds)]
+        .groupby(["policy", "steps"])["val"]
+        .agg(lambda val: val.mean(skipna=False))
+    )
     for start in range(0, len(found.trials), search.batch):
-        for one in found.trials[start : start + search.batch]:
-            assert one.steps is not None
-            spent += sum(rung.steps for rung in search.ladder if rung.task.steps <= one.steps)
-            if one.whole and not one.diverged and one.values["accuracy"] > value:
-                best, value = one.policy, one.values["accuracy"]
-        if best:
-            trace.append((spent, best))
+        for rung in search.ladder:
+            steps = rung.task.steps
+            for one in found.trials[start : start + search.batch]:
+                if one.steps is not None and one.steps >= steps:
+                    spent += rung.steps
+                    furthest[one.policy] = steps, float(scores[one.policy, steps])
+            sound = {policy: place for policy, place in furthest.items() if math.isfinite(place[1])}
+            if sound:
+                trace.append((spent, max(sound, key=sound.__getitem__)))
     return trace
 
 
@@ -311,13 +322,13 @@ def needed(trace: Trace, worth: Mapping[str, float], within: float) -> float:
 
 
 def traces(
-    search: Search, seen: Mapping[str, float], location: Path, repeats: int
+    search: Search, table: pd.DataFrame, seen: Mapping[str, float], location: Path, repeats: int
 ) -> Iterator[tuple[str, list[Trace]]]:
     random, tpe = optuna.samplers.RandomSampler, optuna.samplers.TPESampler
     yield "random search", [plain(search, seen, random(seed)) for seed in range(repeats)]
     yield "plain Optuna TPE", [plain(search, seen, tpe(seed=seed)) for seed in range(repeats)]
-    yield "lrbench search", [ours(search, location, seed) for seed in range(repeats)]
-    yield "lrbench search, one budget", [ours(search, location, seed, rungs=1) for seed in range(repeats)]
+    yield "lrbench search", [ours(search, table, location, seed) for seed in range(repeats)]
+    yield "lrbench search, one budget", [ours(search, table, location, seed, rungs=1) for seed in range(repeats)]
 
 
 def replay(question: Question, data_root: Path, repeats: int) -> None:
@@ -332,16 +343,19 @@ def replay(question: Question, data_root: Path, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         location = Path(folder) / "table.db"
         stored(search, table, location)
-        for name, found in traces(search, seen, location, repeats):
+        for name, found in traces(search, table, seen, location, repeats):
             for measure, worth in measures.items():
                 answer[f"{name}, {measure}"] = told(f"{name}, {measure}", found, numbers(worth), steps)
     question.answer.write_text(json.dumps(answer))
 
 
 def told(name: str, found: list[Trace], worth: Mapping[str, float], steps: np.ndarray) -> dict[str, object]:
-    """The regret curve of a search over its repeats, with 95% intervals, and how soon it was near the best."""
+    """The regret curve of a search, with 95% intervals, and how soon it was near the best.
+
+    The curve begins where all repeats have an answer: the mean of those that have one early would be of the lucky ones.
+    """
     curves = np.array([regrets(trace, worth, steps) for trace in found])
-    bands = [t_interval(column[np.isfinite(column)]) for column in curves.T]
+    bands = [t_interval(column if np.isfinite(column).all() else column[:0]) for column in curves.T]
     soon = {within: [needed(trace, worth, within) for trace in found] for within in WITHIN}
     for within, spent in soon.items():
         reached = f"{np.isfinite(spent).sum()} of {len(spent)} repeats"
