@@ -80,7 +80,7 @@ def read(source: str | Path, reading: Reading = READING) -> Runs:
         if len(events) > sum(_suffix(file) in TABLES for file in files):
             folder = path if path.is_dir() else path.parent
             return runs_of(tensorboard_table(folder, events, naming), str(path), columns, metric)
-        return runs_of(_folder(path, files), str(path), columns, metric)
+        return runs_of(_folder(path, files, naming), str(path), columns, metric)
     frame = read_table(path)
     if (metrics := wandb_metrics(frame)) and not any(metric in (wide or "") for metric in metrics):
         frame = wandb_long(frame, metrics, naming)
@@ -257,24 +257,26 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in found if file.is_file() and not file.is_symlink()]
 
 
-def _place(file: Path, folder: Path) -> dict[str, str]:
-    """Name the policy and the run of a file by where it is."""
+def _place(file: Path, folder: Path, naming: Naming | None) -> dict[str, str]:
+    """Name the policy and the run of a file by where it is; with a naming its folder is the run."""
     inside = file.parent.relative_to(folder).as_posix()
+    if naming is not None:
+        return naming.place_of(folder.resolve().name if inside == "." else inside)
     return {"policy": folder.resolve().name if inside == "." else inside, "run": file.name.split(".")[0]}
 
 
-def _folder(folder: Path, files: list[Path]) -> pandas.DataFrame:
-    """Read the tables of a folder, a run each unless they name runs themselves."""
+def _folder(folder: Path, files: list[Path], naming: Naming) -> pandas.DataFrame:
+    """Read the tables of a folder, a run each unless they name runs themselves; one name for all is that of no run."""
     import pandas
 
     tables = [file for file in files if _suffix(file) in TABLES]
     if not tables:
         raise StudyError(f"{folder} has no tables ({', '.join(TABLES)}); logs need --pattern")
     _check_size(folder, tables)
-    frames = []
+    frames, by_folder = [], len(tables) > 1 and len({file.name for file in tables}) == 1
     for file in tables:
         frame = read_table(file)
-        for name, value in _place(file, folder).items():
+        for name, value in _place(file, folder, naming if by_folder else None).items():
             if name not in frame:
                 frame[name] = value
         frames.append(frame)
@@ -296,7 +298,7 @@ def _logs(path: Path, pattern: str) -> pandas.DataFrame:
     _check_size(path, [file for file in files if file.exists()])
     rows: list[dict[str, str]] = []
     for file in files:
-        place = _place(file, path) if path.is_dir() else {"policy": path.name.split(".")[0], "run": "0"}
+        place = _place(file, path, None) if path.is_dir() else {"policy": path.name.split(".")[0], "run": "0"}
         lines = _content(file).decode("utf-8", errors="replace").splitlines()
         matches = (line_of.search(line) for line in lines if len(line) <= LONGEST_LINE)
         rows += ({**place, **match.groupdict()} for match in matches if match)

@@ -292,3 +292,21 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("lrbench.imports.read.MOST_BYTES", 1000)
     with pytest.raises(StudyError, match="has more than 1,000 bytes when it is unpacked"):
         read(put(tmp_path / "runs.csv.xz", lzma.compress(b"0" * 5000)))
+
+
+def test_of_tables_with_one_name_the_folder_is_the_run(tmp_path: Path) -> None:
+    for place in ("adam/seed_0", "adam/seed_1", "sgd/seed_0"):
+        (tmp_path / place).mkdir(parents=True)
+        put(tmp_path / place / "metrics.csv", "step,val_loss\n1,0.5\n")
+    found = read(tmp_path)
+    assert found.have_seeds
+    assert [(one.policy, one.seed) for one in found.curves("val_loss")[0]] == [
+        ("adam", "0"),
+        ("adam", "1"),
+        ("sgd", "0"),
+    ]
+    for place in ("adam/version_0", "sgd/version_0"):
+        (tmp_path / "versions" / place).mkdir(parents=True)
+        put(tmp_path / "versions" / place / "metrics.csv", "step,val_loss\n1,0.5\n")
+    curves, _ = read(tmp_path / "versions").curves("val_loss")
+    assert [(one.policy, one.seed) for one in curves] == [("adam", "version_0"), ("sgd", "version_0")]
