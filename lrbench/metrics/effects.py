@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.metrics.familywise import ScoresAtLooks
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import METRICS
 from lrbench.metrics.pairs import Pairs, Test
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import FloatArray, Interval, holm, paired_interval
-from lrbench.metrics.verdict import ScoresAtLooks
 
 EffectVerdict = Literal["helps", "hurts", "no gain", "undecided"]
 

@@ -6,7 +6,7 @@ that they can help. After each look the next seeds go to
 - the undecided policies that have hope,
 - the leader by mean, with which all are compared,
 - every policy c, unless it is `avoid`, that still keeps a hopeful one from `good`: i is good once q_c(i) <= alpha for
-  every c (see `metrics/verdict.py`).
+  every c (see `metrics/familywise.py`).
 
 The p-values hold under any rule of giving seeds, so that neither this rule nor giving up costs an error.
 
@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.divergence import levels, p_of_divergence
+from lrbench.metrics.familywise import ScoresAtLooks, by_best, p_of_avoid
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray, Pairs, Signs, Test
-from lrbench.metrics.verdict import ScoresAtLooks, best_two, by_best, p_of_avoid
+from lrbench.metrics.verdict import best_two
 
 
 def next_seeds(

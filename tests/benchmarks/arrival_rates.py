@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from lrbench.metrics.familywise import familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Pairs, Ranks, Signs, Unpaired
 from lrbench.metrics.racing import next_seeds
-from lrbench.metrics.verdict import familywise_p
 from tests.arrivals import ALONE, ARRIVALS, arrivals, arrivals_alone
 
 ANSWER = Path(__file__).with_suffix(".json")

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.advice.evidence import TaskEvidence, shipped, stored
+from lrbench.metrics.familywise import familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
 from lrbench.metrics.ranking import score_table
-from lrbench.metrics.verdict import familywise_p
 from lrbench.store import open_store
 
 STUDIES = ("quickstart", "step_grid", "literature", "fashion_lenet", "mnist_lenet")

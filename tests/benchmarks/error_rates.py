@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.metrics import Confirmation, Curve, PolicyRuns, RunRecord, confirm, finalists
+from lrbench.metrics.familywise import familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
 from lrbench.metrics.statistics import Interval
-from lrbench.metrics.verdict import familywise_p
 
 ANSWER = Path(__file__).with_suffix(".json")
 ALPHA = 0.05

@@ -20,8 +20,8 @@ import numpy as np
 from error_rates import ALPHA, NOISES, FloatArray
 from scipy.special import digamma, polygamma, stdtr
 
+from lrbench.metrics.familywise import by_best, p_of_avoid
 from lrbench.metrics.pairs import Pairs
-from lrbench.metrics.verdict import by_best, p_of_avoid
 
 RULES = {"own spread": 0.0, "moderated": math.inf, "moderated, capped": 0.5}
 """The most degrees of freedom of a prior, as a share of (k - 2)(n - 1)."""

@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import binomtest
 
 from lrbench.metrics.divergence import levels, p_of_divergence
+from lrbench.metrics.familywise import familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
-from lrbench.metrics.verdict import familywise_p, judge
+from lrbench.metrics.verdict import judge
 
 STUDIES = 2000
 ALPHA = 0.05

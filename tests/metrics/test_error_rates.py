@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lrbench.metrics.familywise import ScoresAtLooks, familywise, familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Ranks, Signs, Unpaired
-from lrbench.metrics.verdict import ScoresAtLooks, familywise, familywise_p, judge
+from lrbench.metrics.verdict import judge
 from tests.arrivals import ALONE, ARRIVALS, arrivals, arrivals_alone
 
 FloatArray = NDArray[np.float64]

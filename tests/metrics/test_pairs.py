@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.stats import binomtest
 
-from lrbench.metrics import judge, verdict
+from lrbench.metrics import familywise, judge
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Pairs, Ranks, Signs, Test, Unpaired, resolution_of
 from lrbench.metrics.statistics import fewest_to_agree, rank_p, rank_power, rank_threshold
@@ -131,7 +131,7 @@ def test_a_study_is_judged_the_same_however_many_rows_are_in_memory(rows: int, m
     scores[4, 2], scores[7, :5], diverged = np.nan, np.nan, np.zeros((20, 6), dtype=bool)
     diverged[15, 3] = True
     whole = judge(scores, 0.01, diverged=diverged, resolution=0.001)
-    monkeypatch.setattr(verdict, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(familywise, "ROWS_AT_ONCE", rows)
     parts = judge(scores, 0.01, diverged=diverged, resolution=0.001)
     assert {one.label for one in whole} == {"good", "avoid", "undecided"}
     for one, other in zip(whole, parts, strict=True):
@@ -189,7 +189,7 @@ def test_unpaired_studies_err_no_more_than_they_say_whatever_the_spreads_and_run
     for place in range(4):
         scores[:, place, runs[place % 2] :] = np.nan
     done = np.full((studies, 4), 10)
-    _, p_avoid = verdict.familywise_p(scores, done, 0.0, Looks.once(10), 0.0, Unpaired)
+    _, p_avoid = familywise.familywise_p(scores, done, 0.0, Looks.once(10), 0.0, Unpaired)
     assert (p_avoid[-1].min(axis=-1) <= 0.05).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
 
 

@@ -8,11 +8,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from lrbench.errors import StudyError
-from lrbench.metrics import verdict as verdicts_of
+from lrbench.metrics import familywise as procedures
+from lrbench.metrics.familywise import ScoresAtLooks, familywise
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Ranks, Signs, Some, Test
-from lrbench.metrics.verdict import ScoresAtLooks, familywise, judge
+from lrbench.metrics.verdict import judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
 CLEAR = np.array([0.95 + NOISE, 0.945 - NOISE, 0.70 + NOISE[::-1]])
@@ -323,7 +324,7 @@ def test_rivals_claim_nothing_that_all_pairs_do_not_claim(test: Test, monkeypatc
     rng = np.random.default_rng(5)
     scores = rng.normal(np.arange(30)[:, None] * -0.2, np.linspace(0.2, 1.0, 30)[:, None], (30, 20))
     every = ScoresAtLooks(scores, np.repeat([20, 10], 15), Looks.between(5, 20), 0.0, test)
-    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 3)
+    monkeypatch.setattr(procedures, "MOST_RIVALS", 3)
     of_all, of_some = (familywise(seen, 1.0, 0.05) for seen in (every, every.with_rivals()))
     assert (of_some.p_good >= of_all.p_good - 1e-12).all()
     assert (of_some.p_avoid >= of_all.p_avoid - 1e-12).all()
@@ -334,7 +335,7 @@ def test_rivals_claim_nothing_that_all_pairs_do_not_claim(test: Test, monkeypatc
 
 
 def test_a_policy_that_was_good_stays_good_when_later_looks_have_other_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 2)
+    monkeypatch.setattr(procedures, "MOST_RIVALS", 2)
     rng = np.random.default_rng(0)
     early, late = np.array([0.3, 0.2, 0.1, 0.0]), np.array([0.0, 0.1, 0.4, 0.5])
     scores = np.hstack([rng.normal(means[:, None], 0.01, (4, 5)) for means in (early, late)])
@@ -357,7 +358,7 @@ def test_the_pairs_that_are_compared_grow_with_the_policies_and_not_with_their_s
             compared += pairs.n.size
             return pairs
 
-    monkeypatch.setattr(verdicts_of, "MOST_RIVALS", 20)
+    monkeypatch.setattr(procedures, "MOST_RIVALS", 20)
     counts = []
     for policies in (500, 1000):
         compared = 0
