@@ -106,6 +106,18 @@ def test_a_score_far_below_the_others_is_an_arrow_at_the_edge_of_a_cost(study: S
     assert axes.get_ylim()[0] > 0.8
 
 
+@pytest.mark.parametrize(("seconds", "drawn"), [((1.0, 2.0), False), ((2.0, 1.0), True)])
+def test_the_legend_of_costs_names_a_front_where_one_is_drawn(
+    study: Study, seconds: tuple[float, ...], drawn: bool
+) -> None:
+    scores = {"best": 0.9, "other": 0.8}
+    policies = study(dict.fromkeys(scores, "FIX(k0=0.1)"), lambda place: scores[place.name]).policies
+
+    (legend,) = cost_figure(policies.assign(seconds=seconds), "seconds").legends
+
+    assert any(text.get_text().startswith("Pareto front") for text in legend.get_texts()) is drawn
+
+
 def test_a_grid_that_is_mostly_empty_is_none(study: Study) -> None:
     stages = [(0.55, 0.4), (0.65, 0.3), (0.75, 0.2), (0.85, 0.1)]
     texts = [f"WSD(k0=0.2, up=0.05dur, stable={stable}dur, down={down}dur)" for stable, down in stages]

@@ -181,6 +181,10 @@ def test_no_plot_nor_the_page_loads_torch_for_a_study_with_modifiers(tmp_path: P
     assert loaded == "False"
 
 
+def test_the_axes_of_curves_begin_at_iteration_zero(five: Frames) -> None:
+    assert [axes.get_xlim()[0] for axes in training_figure(five.curves, five.policies).axes] == [0, 0]
+
+
 def test_the_training_loss_of_each_named_policy_is_a_dashed_line_beside_its_validation_loss(five: Frames) -> None:
     figure = training_figure(five.curves, five.policies)
 

@@ -85,7 +85,9 @@ def cost_figure(policies: pd.DataFrame, cost: str | None = None) -> Figure:
         strip.spines["left"].set_visible(False)
     else:
         strip.set_visible(False)
-    handles = [*verdict_handles(known["verdict"]), Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT)]
+    handles = verdict_handles(known["verdict"])
+    if len(named) > 1:
+        handles.append(Line2D([], [], color=AXIS, linewidth=1.2, label=FRONT))
     below = known["val"][sign * known["val"] < least]
     if len(below):
         said = f"below the axis: {len(below)} of {below.min():.3f} to {below.max():.3f}"

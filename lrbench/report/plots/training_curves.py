@@ -69,6 +69,7 @@ def training_figure(curves: pd.DataFrame, policies: pd.DataFrame) -> Figure:
     scores, losses = figure.subplots(1, 2)
     for axes, column in ((scores, "val_score"), (losses, "val_loss")):
         _draw(axes, {label: band(rows, column) for label, rows in runs.items()}, named, behind)
+        axes.set_xlim(left=0)
         axes.set_xlabel("iteration", color=INK)
     training = {label: band(runs[label], "train_loss") for label in named if label in runs}
     for label, color in zip(named, PALETTE, strict=False):
