@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lrbench.api import Lab as Lab
     from lrbench.api import Outcome as Outcome
     from lrbench.api import compare as compare
+    from lrbench.api import horizons as horizons
     from lrbench.api import import_runs as import_runs
     from lrbench.api import range_test as range_test
     from lrbench.api import recommend as recommend

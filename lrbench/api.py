@@ -250,6 +250,7 @@ class Lab:
         study: Study | Location,
         *,
         steps: Length | None = None,
+        at: Sequence[Length] | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
         budget: str | None = None,
@@ -262,11 +263,13 @@ class Lab:
         """
         if not isinstance(study, Study):
             asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "budget": budget, "by": by}
-            return load_study(study, data_root=self.data_root, download=self.download, **asked)
+            return load_study(study, data_root=self.data_root, download=self.download, at=at, **asked)
         changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
         if seeds is not None:
             numbers, first = split_seeds(seeds, study.name)
             changes |= {"seeds": seeds_of(numbers, study.name), "until_decided": first}
+        if at is not None:
+            changes["horizons"] = at
         if confirm is not None:
             changes["confirm"] = confirm
         if budget is not None:
@@ -279,6 +282,7 @@ class Lab:
         study: Study | Location,
         *,
         steps: Length | None = None,
+        at: Sequence[Length] | None = None,
         seeds: int | str | None = None,
         confirm: int | None = None,
         budget: str | None = None,
@@ -290,6 +294,8 @@ class Lab:
         Args:
             study: a `Study`, a TOML file, or the name of a study that ships with lrbench, such as "quickstart".
             steps: the budget of every task in iterations, in place of the study's own; see `Task.with_budget`.
+            at: the horizons, in place of those of the file; see `Study`. A run with a constant part goes on from a
+                shorter one that was trained before.
             seeds: train with seeds 0, 1, ..., `seeds` - 1, in place of the study's own; or "5..40": with 5, and up to
                 40 for the policies that more can help, until all are decided.
             confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the
@@ -304,7 +310,7 @@ class Lab:
             TaskError: policies take their peak from a range test, and no learning rate learns anything.
             KeyboardInterrupt: after Ctrl-C, with everything written; running the study again goes on from there.
         """
-        asked = self.study(study, steps=steps, seeds=seeds, confirm=confirm, budget=budget, by=by)
+        asked = self.study(study, steps=steps, at=at, seeds=seeds, confirm=confirm, budget=budget, by=by)
         return self._answered(asked, "study")
 
     def results(self, study: int | str, *, by: By = ()) -> Results:
@@ -421,6 +427,48 @@ class Lab:
             by=by,
             target=target,
             confirm=confirm,
+            name=name,
+        )
+        return self.run(study)
+
+    @_question
+    def horizons(
+        self,
+        policies: Policies,
+        task: TaskLike,
+        *,
+        at: Sequence[Length] = ("25%", "50%", "100%"),
+        seeds: int | Sequence[int] | str = 5,
+        steps: Length | None = None,
+        margin: float | None = None,
+        by: By = (),
+        target: float | None = None,
+        name: str | None = None,
+        **lab: Unpack[LabArguments],
+    ) -> Outcome:
+        """Train policies on a task for several budgets, and say what training on one trunk for all of them costs.
+
+        A policy with a constant part, such as `WSD`, is trained once along it, and its cooldowns fork from there; each
+        is the same, bit for bit, as a run of that budget alone. `Outcome.results.horizons` has score against budget.
+
+        Args:
+            policies: as for `compare`; a warmup that is a part of the budget is that of the task's own.
+            at: the budgets: shares such as "25%", iterations, or lengths such as "2e6tok"; see `Study`.
+            task, seeds, steps, margin, by, target, name: as for `compare`; `steps` is the budget that shares are of.
+            lab: as for `run`.
+
+        Raises:
+            LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
+        """
+        study = Study(
+            policies=policies,
+            task=self.task(task),
+            horizons=at,
+            seeds=seeds,
+            steps=steps,
+            margin=margin,
+            by=by,
+            target=target,
             name=name,
         )
         return self.run(study)
@@ -667,6 +715,7 @@ def _alone(method: Callable[Concatenate[Lab, P], T]) -> Callable[P, T]:
 
 run = _alone(Lab.run)
 compare = _alone(Lab.compare)
+horizons = _alone(Lab.horizons)
 score = _alone(Lab.score)
 range_test = _alone(Lab.range_test)
 search = _alone(Lab.search)

@@ -203,7 +203,7 @@ def test_what_a_source_of_runs_takes_is_spelled_out_and_a_misspelled_name_is_ref
             function({"a": [1.0]}, **misspelled)
 
 
-@pytest.mark.parametrize("name", ["run", "compare", "score", "range_test", "search", "verify", "recommend"])
+@pytest.mark.parametrize("name", ["run", "compare", "horizons", "score", "range_test", "search", "verify", "recommend"])
 def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
     function, method = getattr(lrbench, name), getattr(lrbench.Lab, name)
     (_, *of_method, lab), of_lab = signature(method).parameters.values(), signature(lrbench.Lab).parameters

@@ -12,6 +12,7 @@ from lrbench.cli.commands.check import check
 from lrbench.cli.commands.compare import compare
 from lrbench.cli.commands.export import export
 from lrbench.cli.commands.guide import guide
+from lrbench.cli.commands.horizons import horizons
 from lrbench.cli.commands.import_runs import import_runs
 from lrbench.cli.commands.judge import judge
 from lrbench.cli.commands.list import list_names
@@ -38,6 +39,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Train and rank": {
         "run": run,
         "score": score,
+        "horizons": horizons,
         "range-test": range_test,
         "search": search,
         "recommend": recommend,

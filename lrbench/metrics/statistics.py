@@ -5,7 +5,7 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -120,6 +120,25 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
     """
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return t_interval(differences[np.isfinite(differences)], level)
+
+
+def behind_best(own: ArrayLike, others: Sequence[ArrayLike], level: float = 0.95) -> Interval:
+    """Return how far the mean of values is behind the highest mean of others, with its interval, paired seed by seed.
+
+    The differences to all others have intervals that hold together (Bonferroni's). The difference to the highest mean,
+    whichever it is, lies between the highest of their low ends and the highest of their high ends.
+
+    >>> f"{behind_best([0.5, 0.6], [[0.6, 0.7], [0.4, 0.5]]):+.1f}"
+    '+0.1 ±0.0'
+    """
+    gaps = [paired_interval(other, own, 1 - (1 - level) / len(others)) for other in others]
+    known = [gap for gap in gaps if gap.mean is not None]
+    if not known:
+        return NOTHING_KNOWN
+    mean = max(gap.mean for gap in known if gap.mean is not None)
+    ends = [(gap.low, gap.high) for gap in known if gap.low is not None and gap.high is not None]
+    low, high = map(max, zip(*ends, strict=True)) if len(ends) == len(known) else (None, None)
+    return Interval(mean, low, high, min(gap.n for gap in known), None)
 
 
 def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:

@@ -172,6 +172,26 @@ class LengthKind(_Relative):
         return round_iterations(value, budget)
 
 
+REST = "rest"
+"""The length of what other parts of a policy leave of the budget."""
+
+
+@dataclass(frozen=True)
+class RestKind(LengthKind):
+    """A length, or the rest of the budget, which its policy knows."""
+
+    allowed = f"{_A_LENGTH}, or '{REST}' of the budget"
+
+    def read(self, value: object) -> int | str | None:
+        return REST if value == REST else super().read(value)
+
+    def code(self, value: int | str) -> str:
+        return "None" if value == REST else super().code(value)
+
+    def bind(self, value: int | str, budget: Budget) -> Any:
+        return REST if value == REST else super().bind(value, budget)
+
+
 @dataclass(frozen=True)
 class LengthsKind(Kind):
     """Increasing lengths."""

@@ -1,12 +1,16 @@
 """Modern schedules: linear, cosine, one-cycle, warm restarts, WSD, and others."""
 
 from abc import abstractmethod
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 
-from lrbench.policy.budget import Length, iterations
+from lrbench.errors import PolicyError
+from lrbench.policy.budget import Budget, Length, iterations
 from lrbench.policy.function import Decaying, Function, progress, register_function
-from lrbench.policy.parameter import count, length, rate
+from lrbench.policy.kind import REST
+from lrbench.policy.parameter import count, length, rate, rest
 from lrbench.policy.policy import FloatArray, IntArray, blend
 
 
@@ -144,16 +148,28 @@ class ONECYCLE(Function):
 
 
 class WarmupStableDecay(Decaying):
-    """Up in a straight line, stable at k0, down to the floor k1 along a cooldown; stays there."""
+    """Up in a straight line, stable at k0, down to the floor k1 along a cooldown; stays there.
+
+    Without `stable` the cooldown ends with the budget, so that `up` may be iterations in any budget.
+    """
 
     group = "warmup-stable-decay"
     up: Length = length("from k1 up to k0")
-    stable: Length = length("at k0")
+    stable: Length = rest("at k0")
     down: Length = length("from k0 down to k1")
 
     @abstractmethod
     def cooldown(self, x: FloatArray) -> FloatArray:
         """Fall from 1 at x = 0 to 0 at x = 1."""
+
+    def bind_to(self, budget: Budget) -> Self:
+        bound = super().bind_to(budget)
+        if bound.stable != REST:
+            return bound
+        left = budget.steps - iterations(bound.up) - iterations(bound.down)
+        if left < 1:
+            raise PolicyError(f"{self.label}: up={self.up} and down={self.down} leave nothing of a budget of {budget}")
+        return replace(bound, stable=left)
 
     def g(self, t: IntArray) -> FloatArray:
         up = iterations(self.up)
@@ -171,7 +187,10 @@ class WSD(WarmupStableDecay):
     """
 
     formula = "t/up, then 1, then 1-x, x = the share of down that is over"
-    code = "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1))"
+    code = (
+        "stable = steps - up - down if stable is None else stable\n"
+        "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1))"
+    )
     source = "Hu et al. 2024, arXiv 2404.06395; linear decay as in Haegele et al. 2024, arXiv 2405.18392"
 
     def cooldown(self, x: FloatArray) -> FloatArray:
@@ -187,7 +206,10 @@ class WSDSQRT(WarmupStableDecay):
     """
 
     formula = "t/up, then 1, then 1-sqrt(x), x = the share of down that is over"
-    code = "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1) ** 0.5)"
+    code = (
+        "stable = steps - up - down if stable is None else stable\n"
+        "k1 + (k0 - k1) * (t / up if t < up else 1 - min(max(t - up - stable, 0) / down, 1) ** 0.5)"
+    )
     source = "Haegele et al. 2024, arXiv 2405.18392"
 
     def cooldown(self, x: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 from lrbench.errors import LRBenchError, PolicyError, did_you_mean
 from lrbench.policy.budget import Budget
 from lrbench.policy.kind import (
+    REST,
     Bounds,
     ChoiceKind,
     DecayRate,
@@ -22,6 +23,7 @@ from lrbench.policy.kind import (
     LengthKind,
     LengthsKind,
     NumberKind,
+    RestKind,
     SlopeRate,
     WholeKind,
     short_repr,
@@ -114,6 +116,11 @@ def rate(doc: str, *, default: Any = REQUIRED, positive: bool = False) -> Any:
 def length(doc: str, *, default: Any = REQUIRED) -> Any:
     """Declare a length: iterations, epochs or a fraction of the budget."""
     return declare("step", "iterations", LengthKind(), doc, default)
+
+
+def rest(doc: str) -> Any:
+    """Declare a length that is by default what the others leave of the budget; the policy's `bind_to` resolves it."""
+    return declare("step", "iterations", RestKind(), doc, REST)
 
 
 def lengths(doc: str, *, default: Any = REQUIRED) -> Any:

@@ -28,6 +28,7 @@ from lrbench.policy.parameter import (
     number,
     parameters_of,
     rate,
+    rest,
     slope,
 )
 
@@ -53,7 +54,7 @@ MAX_TEXT = 100_000
     kw_only_default=True,
     frozen_default=True,
     eq_default=False,
-    field_specifiers=(rate, length, lengths, decay, slope, factor, number, count, declare),
+    field_specifiers=(rate, length, rest, lengths, decay, slope, factor, number, count, declare),
 )
 class Policy(ABC):
     """A policy; each subclass is a frozen dataclass of its parameters.

@@ -201,6 +201,7 @@ class TaskRecord(_Record):
         chance: the objective's value for guessing; None where it is not known.
         bounds: the lowest and the highest value of the objective; None in older records.
         test_samples, val_samples: the sizes of the splits; None where they are not known.
+        trunk: a digest that is equal for budgets of one task whose runs may share iterations; None where not known.
         paired: whether the runs of one seed belong together; not hashed, since the digest of a source covers it.
     """
 
@@ -219,6 +220,7 @@ class TaskRecord(_Record):
     paired: bool = True
     tokens_per_step: int | None = None
     parameters: int | None = None
+    trunk: str | None = None
 
     @property
     def is_imported(self) -> bool:
@@ -346,7 +348,7 @@ class StudyRecord(_Record):
         return {
             "looks": True,
             "policies": {"__all__": {"lrs"}},
-            "tasks": {"__all__": {"paired", "tokens_per_step", "parameters"}},
+            "tasks": {"__all__": {"paired", "tokens_per_step", "parameters", "trunk"}},
             **lacked,
         }
 

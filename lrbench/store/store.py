@@ -273,6 +273,19 @@ class Store(Readable):
             in_use = sa.select(runs.c.checkpoint).where(runs.c.checkpoint.is_not(None))
             return {name for name in connection.scalars(in_use) if name is not None}
 
+    @patient
+    def kept(self, trunks: Iterable[str]) -> dict[tuple[str, int], list[tuple[int, str]]]:
+        """Read the states that are kept of trunks: their iterations and keys, most first, by trunk and seed."""
+        columns = (runs.c.task_key, runs.c.seed, runs.c.step, runs.c.key)
+        found: dict[tuple[str, int], list[tuple[int, str]]] = {}
+        with self._database.reading() as connection:
+            of_trunks = runs.c.task_key.in_(self._database.listed(set(trunks)))
+            for trunk, seed, step, key in connection.execute(
+                sa.select(*columns).where(of_trunks, runs.c.exact).order_by(runs.c.step.desc())
+            ):
+                found.setdefault((trunk, seed), []).append((step, key))
+        return found
+
     def runs(self, keys: Iterable[str], exact: Collection[str] = ()) -> dict[str, StoredRun]:
         """Read the runs of these keys, with their evaluations; `exact` as for `statuses`."""
         database = self._database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +55,7 @@ def load_study(
     data_root: Path | str | None = None,
     download: bool = False,
     steps: Length | None = None,
+    at: Sequence[Length] | None = None,
     seeds: int | str | None = None,
     confirm: int | None = None,
     budget: str | None = None,
@@ -68,6 +69,7 @@ def load_study(
         data_root: the folder that holds the data sets, laid out as torchvision does.
         download: fetch data sets that are not there.
         steps: the training budget of every task in iterations, in place of the file's or the task's.
+        at: the horizons, in place of the file's.
         seeds: train with seeds 0, 1, ..., `seeds` - 1, or with "5..40" until decided, in place of the file's.
         confirm: on how many fresh seeds the winner and its closest rivals are trained again, in place of the file's.
         budget: the most runs or iterations of the study, such as "200 runs", in place of the file's.
@@ -85,6 +87,8 @@ def load_study(
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
     if goals := texts_of(by):
         raw |= {"by": goals}
+    if at is not None:
+        raw |= {"horizons": list(at)}
     if seeds is not None:
         raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
     if confirm is not None:
@@ -96,7 +100,8 @@ def load_study(
         raw |= {"seeds": numbers} | ({} if first is None else {"until_decided": first})
     study = validated(StudyFile, raw, where)
     given = given_tasks(study.task, study.tasks, where)
-    others = [len(study.seeds), len(given), 1 + sum(scale != 1 for scale in study.base_lr_scales)]
+    budgets = len(given) * max(1, len(study.horizons))
+    others = [len(study.seeds), budgets, 1 + sum(scale != 1 for scale in study.base_lr_scales)]
     settings_of_axes = math.prod(map(len, study.axes.values())) if study.axes else 0
     variants = 1 + count_variants(study.modifiers, where) + settings_of_axes
     check_runs(where, [count_policies(study.policies, where), *others, variants])

@@ -17,7 +17,7 @@ from lrbench.metrics.goal import texts_of
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import default_margin
 from lrbench.metrics.runs import TOP1
-from lrbench.policy.budget import read_length, read_number
+from lrbench.policy.budget import NUMBER, read_length, read_number
 from lrbench.study.validation import toml_repr, validated
 from lrbench.tasks.limits import A_BUDGET
 
@@ -142,6 +142,20 @@ def _length(given: object) -> object:
     return read
 
 
+_SHARE = re.compile(rf"\s*({NUMBER})\s*%\s*")
+
+
+def _horizons(given: object) -> object:
+    """Read horizons, each a length, or a share of the budget: "25%" is "0.25dur"."""
+    return tuple(map(_horizon, given)) if isinstance(given, Sequence) and not isinstance(given, str) else given
+
+
+def _horizon(given: object) -> object:
+    share = _SHARE.fullmatch(given) if isinstance(given, str) else None
+    whole = int(given) if isinstance(given, str) and given.strip().isdecimal() else given
+    return _length(whole if share is None else f"{float(share[1]) / 100}dur")
+
+
 _BUDGET = re.compile(r"\s*(\d{1,15})\s*(runs|steps)\s*")
 
 
@@ -165,6 +179,8 @@ class StudySettings(SharedSettings):
             round goes over it
         steps: the budget of every task, in place of the task's own, in iterations or as a length such as `"10ep"`,
             `"0.5dur"`, `"2e6tok"` or `"20tok/param"`
+        horizons: budgets at each of which every policy is trained, such as `["25%", "50%", "100%"]`, iterations or
+            lengths; runs of a policy share what they have in common
         axes: settings that every policy is trained at as well, such as `{ weight_decay = [0.0, 1e-4] }`: an option of
             the optimizer, or a setting of how the task is trained, such as `model`, `optimizer`, `batch_size`,
             `augment`, `precision` or `clip_norm`; each combination is one
@@ -194,6 +210,11 @@ class StudySettings(SharedSettings):
         Field(description='a number of runs or of iterations from 1 on, such as "200 runs" or { steps = 200_000 }'),
     ] = None
     steps: Annotated[int | str | None, BeforeValidator(_length), Field(description=A_BUDGET)] = None
+    horizons: Annotated[
+        tuple[int | str, ...],
+        BeforeValidator(_horizons),
+        Field(description="a list of budgets, each a share such as '25%', a number of iterations or a length"),
+    ] = ()
     axes: dict[str, list[Any] | tuple[Any, ...]] = Field(
         default={}, description="a table with a list of values for each setting"
     )

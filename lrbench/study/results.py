@@ -42,6 +42,7 @@ from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.policy.budget import Budget
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
+from lrbench.study.horizon_results import Horizons, horizons
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,12 +203,13 @@ class TaskResults:
 
 @dataclass(frozen=True, repr=False)
 class Results(Readable):
-    """The results of a study on each of its tasks."""
+    """The results of a study on each of its tasks, and over the budgets of a task that it has several of."""
 
     study: str
     margin: float
     target: float | None
     tasks: tuple[TaskResults, ...]
+    horizons: tuple[Horizons, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each scorecard, task by task, best first.
@@ -246,12 +248,16 @@ class Results(Readable):
             if task.effects:
                 yield ""
                 yield from effects(task, names, width)
+        for budgets in self.horizons:
+            yield ""
+            yield from budgets.display(width)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document of `lrbench run --json` without `runs` and `steps`, which belong to a call of `run`."""
         head: dict[str, Any] = {"schema": 1, "study": self.study, "margin": self.margin, "target": self.target}
         tasks = [task.to_json() for task in self.tasks]
-        return head | (tasks[0] if len(tasks) == 1 else {"tasks": tasks})
+        budgets = {"horizons": [one.to_json() for one in self.horizons]} if self.horizons else {}
+        return head | (tasks[0] if len(tasks) == 1 else {"tasks": tasks}) | budgets
 
 
 @dataclass(frozen=True)
@@ -439,10 +445,11 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
     """Compute `results` of a study that was read already."""
     margin, target = evidence.record.margin, evidence.record.target
     answers = []
+    contenders: dict[str, list[PolicyRuns]] = {}
     for task in evidence.tasks:
         goals = evidence.goals(task, by)
         records, over = evidence.records(task, "main"), evidence.over(task, goals)
-        main = evidence.contenders(records)
+        main = contenders[task.name] = evidence.contenders(records)
         cards = rank(main, **evidence.terms(task, main, goals), target=target)
         spread, collapsed, skewed = _noise(main, cards, task)
         answers.append(
@@ -467,7 +474,9 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 goals=goals,
             )
         )
-    return Results(evidence.name, margin, target, tuple(answers))
+    cards_of = {one.task: one.scorecards for one in answers}
+    at_horizons = tuple(horizons(evidence.tasks, contenders, cards_of))
+    return Results(evidence.name, margin, target, tuple(answers), at_horizons)
 
 
 def _compared(over: Collection[int]) -> int:

@@ -17,6 +17,7 @@ from lrbench.policy.budget import Budget, Length
 from lrbench.policy.kind import short_repr
 from lrbench.study.axes import variants_of_axes
 from lrbench.study.file_modifiers import variants_of
+from lrbench.study.horizons import at_horizons, on_one_trunk
 from lrbench.study.limits import (
     StudySettings,
     check_confirm,
@@ -57,6 +58,8 @@ class StudyPolicy:
         auto_peak: whether the policy is still to be multiplied, so that its highest LR is the upper end of a range
             test of the study's one task, which `lrbench.run` trains first.
         found_peak: that upper end, once the policy was multiplied.
+        on_trunk: whether the study has horizons, for all of which one trunk serves the policy, so that the state at the
+            end of the trunk is kept, and a longer horizon goes on from it.
         variant: the one that the policy is trained with, in place of those of the study.
     """
 
@@ -64,6 +67,7 @@ class StudyPolicy:
     policy: Policy
     auto_peak: bool = False
     found_peak: float | None = None
+    on_trunk: bool = False
 
     variant: Variant | None = None
 
@@ -111,6 +115,9 @@ class Study(Readable):
             for, its confirmation included: it ends before the round that would go over it. A study of fixed seeds must
             fit in.
         steps: the training budget of every task in iterations, or as a length, in place of the task's own.
+        horizons: budgets of the one task at each of which every policy is trained, such as ["25%", "50%", "100%"]: the
+            study has a task for each. Runs of a policy share what they have in common, and a policy whose warmup is a
+            part of the budget has that of the task's own at all of them, where one trunk serves them then.
         name: the study's name in a store; by default made of the names of policies and tasks.
         margin: a policy within this distance of the best (in the unit of the task's objective, for accuracy a
             fraction) is as good as the best; by default that of the objective: 0.01 of an accuracy, 0.02 of a
@@ -158,6 +165,7 @@ class Study(Readable):
         tolerated_divergence: float = 0.0,
         budget: str | Mapping[str, int] | None = None,
         steps: Length | None = None,
+        horizons: Sequence[Length] = (),
         name: str | None = None,
         margin: float | None = None,
         by: By = (),
@@ -176,10 +184,16 @@ class Study(Readable):
         asked = {"seeds": numbers, "margin": margin, "by": by, "target": target, "confirm": confirm, "steps": steps}
         asked |= {"until_decided": until_decided if first is None else first, "base_lr_scales": base_lr_scales}
         asked |= {"axes": axes or {}, "budget": budget, "tolerated_divergence": tolerated_divergence}
+        asked |= {"horizons": horizons}
         settings = validated(StudySettings, asked, where)
-        settled: dict[str, Any] = {key: value for key, value in settings if key not in ("steps", "axes")}
+        settled: dict[str, Any] = {key: value for key, value in settings if key not in ("steps", "horizons", "axes")}
         settled["tasks"] = tuple(task_of(one, steps=steps) for one in given_tasks(task, tasks, where))
-        settled["policies"] = policies_of(policies, where, steps=max(one.steps for one in settled["tasks"]))
+        own = settled["tasks"]
+        if settings.horizons:
+            settled["tasks"] = at_horizons(own, settings.horizons, where)
+        settled["policies"] = policies_of(policies, where, steps=max(one.steps for one in (*own, *settled["tasks"])))
+        if settings.horizons:
+            settled["policies"] = tuple(on_one_trunk(one, own[0]) for one in settled["policies"])
         if not settled["policies"]:
             raise StudyError(f"{where} names no policy: give at least one")
         settings_of_axes = variants_of_axes(settings.axes, settled["tasks"], where)

@@ -110,6 +110,14 @@ class AnyTask(Readable):
         """32 hex digits of everything that determines the numbers of a whole run, except policy and seed."""
         return text_digest(self.fingerprint, str(self.steps), str(self.eval_every))
 
+    @cached_property
+    def trunk(self) -> str:
+        """32 hex digits of everything that determines the numbers of a run before its end, except policy and seed.
+
+        They are equal for budgets of one task that are evaluated at the same iterations.
+        """
+        return text_digest(self.fingerprint, str(self.eval_every))
+
     @abstractmethod
     def with_(self, **changes: Any) -> Self:
         """Return this task with other settings, checked like a new one."""

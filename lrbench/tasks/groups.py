@@ -118,6 +118,10 @@ class Groups:
             except (TaskError, PolicyError) as error:
                 raise TaskError(f"task: groups: {selector}: {error}") from error
 
+    def of_budget(self, budget: Budget) -> tuple[Settings, ...]:
+        """Return what rules come to in a budget: the policies of groups, and until when they are frozen."""
+        return tuple(tuple(_of_budget(settings, budget).items()) for _, settings in self.rules)
+
     def settings(self, network: nn.Module) -> dict[str, Settings]:
         """Return the settings of each parameter of a network by its name.
 

@@ -364,6 +364,11 @@ class Task(AnyTask):
         curve = (f"curve samples {self.samples_of_curve}",) if chosen else ()
         return text_digest(self.fingerprint, str(self.steps), str(self.eval_every), *curve)
 
+    @cached_property
+    def trunk(self) -> str:
+        groups = str(self.groups.of_budget(self.budget))
+        return text_digest(self.fingerprint, str(self.eval_every), str(self.samples_of_curve), groups)
+
     @property
     def samples_of_curve(self) -> int:
         """The validation samples of every evaluation before the last."""

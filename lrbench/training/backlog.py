@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lrbench.store import Store, StoredRun
@@ -23,12 +23,14 @@ class Backlog:
         stored: the runs of the plan that have begun and not ended, by key.
         missing: the runs that have to be trained, by key.
         store: None where there is no store yet.
+        kept: the states of other horizons that missing runs go on from, among `stored`.
     """
 
     plan: Plan
     stored: Mapping[str, StoredRun]
     missing: Mapping[str, PlannedRun]
     store: Store | None
+    kept: Mapping[str, StoredRun] = field(default_factory=dict)
 
     @cached_property
     def tree_steps(self) -> tuple[tuple[AnyTask, int], ...]:
@@ -44,6 +46,11 @@ class Backlog:
     def steps_to_train(self) -> int:
         """The iterations that are left, shared ones counted once."""
         return sum(steps for _, steps in self.tree_steps)
+
+    @property
+    def steps_kept(self) -> int:
+        """The iterations of kept states that runs go on from, each counted once."""
+        return sum({one.checkpoint: one.step for one in self.kept.values()}.values())
 
     def seconds(self, stackable: Container[str] = ()) -> float:
         """Estimate the time in seconds that one core trains, where the tasks of these keys may be stacked."""

@@ -14,6 +14,7 @@ from lrbench.errors import CheckpointError, LeaseLostError
 from lrbench.metrics import as_gain
 from lrbench.store import ENDED, NewRun
 from lrbench.training.estimate import seconds_of_an_iteration
+from lrbench.training.kept import kept_states, state_to_keep, training_so_far
 from lrbench.training.messages import (
     Lanes,
     LaneSpec,
@@ -231,19 +232,28 @@ class Coordinator:
         self._elsewhere |= {key: run for key, run in wanted.items() if key not in mine}
         runs = [run for key, run in wanted.items() if key in mine]
         stored = self._store.runs({key for run in runs for key in (run.key, run.training_key)}, exact)
-        places = {run.key: resume_point(run, stored, self._is_whole) for run in runs}
+        kept = kept_states((run for run in runs if run.key not in stored), self._store)
+        places = {run.key: resume_point(run, {**kept, **stored}, self._is_whole) for run in runs}
+        kept = {key: one for key, one in kept.items() if places[key][1] is not None}
         for run in runs:
             if (left := stored.get(run.key)) is not None and left.checkpoint is not None:
                 self._use(run.key, left.checkpoint)
-        fresh = [run for run in runs if places[run.key][1] is None]
+        fresh = [run for run in runs if places[run.key][1] is None or run.key in kept]
+        copies: dict[str | None, str] = {}
+        for key, one in kept.items():
+            if one.checkpoint not in copies:
+                copies[one.checkpoint] = self._copied(one, key)
         if fresh:
             try:
                 self._lease.begin(map(_new_run, fresh))
+                self._lease.append({key: training_so_far(one, copies[one.checkpoint]) for key, one in kept.items()})
             except LeaseLostError:
                 self._elsewhere |= wanted
                 return
             for run in fresh:
-                self._use(run.key, None)
+                checkpoint = copies[kept[run.key].checkpoint] if run.key in kept else None
+                places[run.key] = (places[run.key][0], checkpoint)
+                self._use(run.key, checkpoint)
         for branch in forest(runs, lambda run: places[run.key]):
             start, checkpoint = places[branch.training.key]
             self._ready.append(ClaimedBranch(branch, checkpoint, _history(branch.training, start, stored)))
@@ -271,6 +281,25 @@ class Coordinator:
             self._next_report = now + SECONDS_BETWEEN_REPORTS
             if holders := self._lease.holders(self._elsewhere):
                 self._listener.waiting(holders)
+
+    def _copied(self, kept: StoredRun, key: str) -> str:
+        """Copy the checkpoint of a state that is kept for a run to go on from, and return its name."""
+        name = f"{key}-{kept.step}.pt"
+        files = self._store.checkpoints
+        write_checkpoint(files.place(name), read_checkpoint(files.file(kept.checkpoint or "")))
+        return name
+
+    def _keep(self, run: PlannedRun, step: Step) -> None:
+        """Keep the state of a run for longer horizons, unless it is kept or another coordinator keeps it now."""
+        state, at = state_to_keep(run, _step_of(step)), _step_of(step)
+        known = self._store.runs({state.key, run.key})
+        stored = known[run.key]
+        if step.snapshot is None or not stored.exact or state.key in known or not self._lease.claim([state.key]):
+            return
+        write_checkpoint(self._store.checkpoints.place(name := f"{state.key}-{at}.pt"), step.snapshot)
+        self._lease.begin([state])
+        self._lease.append({state.key: training_so_far(stored, name)})
+        self._lease.release([state.key])
 
     def _is_whole(self, checkpoint: str) -> bool:
         try:
@@ -347,6 +376,8 @@ class Coordinator:
             lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint, history=step.history)
             self._listener.trained(at - branch.start)
         elif checkpoint is not None:
+            if at in (run.kept_at for run in branch.runs):
+                self._keep(next(run for run in branch.runs if run.kept_at == at), step)
             self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
             self._listener.trained(at - branch.start)
         else:
@@ -421,8 +452,8 @@ def _step_of(step: Step) -> int:
 
 def _remaining(branch: Branch) -> float:
     """Estimate the time in seconds from the start of a branch to the end of its budget."""
-    task = branch.training.task
-    return seconds_of_an_iteration(task) * (task.steps - branch.start)
+    steps = max(run.task.steps for run in branch.runs)
+    return seconds_of_an_iteration(branch.training.task) * (steps - branch.start)
 
 
 def _kind(branch: Branch) -> Hashable:

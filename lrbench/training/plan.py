@@ -11,6 +11,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
+from lrbench.policy.horizon import shared_iterations
+from lrbench.study.horizons import longer
 from lrbench.study.results import FINALISTS
 from lrbench.study.schedule import computed_lrs
 from lrbench.study.study import Study, StudyPolicy
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from lrbench.engine import Watcher
     from lrbench.policy import Policy
+    from lrbench.policy.budget import Budget
     from lrbench.study.race import Round
     from lrbench.study.schedule import Schedule
     from lrbench.tasks import AnyTask
@@ -75,7 +78,19 @@ class PlannedRun:
         """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
         looks_ahead = any(modifier.looks_ahead for modifier in self.variant.modifiers)
         alone = self.entry.policy.reacts or looks_ahead or not self.task.forks
-        return (self.task.key, self.seed, self.modifiers, self.training_key if alone else None)
+        return (self.task.trunk, self.seed, self.modifiers, self.training_key if alone else None)
+
+    @cached_property
+    def kept_at(self) -> int:
+        """The iterations after which its state is kept, since a longer horizon goes on from it; 0 for none."""
+        if not self.entry.on_trunk or self.scale != 1 or self.variant.parts or not self.task.forks:
+            return 0
+        return min(_shared_with_longer(self.entry.policy, self.task.budget), self.task.steps - 1)
+
+    def trunk_key(self, steps: int) -> str:
+        """Hash all that determines the state after some of its iterations."""
+        lrs = blake2b(computed_lrs(self.policy, self.task.steps)[:steps].data, digest_size=16).hexdigest()
+        return _hash([NUMERICS, "trunk", self.task.trunk, self.seed, lrs])
 
     @cached_property
     def modifiers(self) -> tuple[tuple[str, str], ...]:
@@ -201,6 +216,11 @@ def _lrs(policy: Policy, steps: int) -> NDArray[np.float64]:
     lrs = computed_lrs(policy, steps)
     lrs.flags.writeable = False
     return lrs
+
+
+@lru_cache(maxsize=4096)
+def _shared_with_longer(policy: Policy, budget: Budget) -> int:
+    return shared_iterations(policy, budget, longer(budget))
 
 
 def _identity(modifier: Watcher) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from lrbench.tasks import Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
 from lrbench.training.engine_choice import Engine, Engines
+from lrbench.training.kept import kept_states
 from lrbench.training.listener import Listener, NullListener
 from lrbench.training.messages import Setup
 from lrbench.training.plan import Plan, confirmation, plan
@@ -262,7 +263,8 @@ def backlog(plan: Plan, store: Store | None, engines: Engines) -> Backlog:
     statuses = store.statuses(exact)
     missing = {key: run for key, run in plan.by_key.items() if statuses.get(key) not in ENDED}
     begun = {key for run in missing.values() for key in (run.key, run.training_key) if key in statuses}
-    return Backlog(plan, store.runs(begun, exact), missing, store)
+    kept = kept_states((run for run in missing.values() if run.key not in begun), store)
+    return Backlog(plan, {**kept, **store.runs(begun, exact)}, missing, store, kept)
 
 
 def _tally(ahead: Backlog, done: TrainingSummary, store: Store) -> RunCounts:
@@ -394,6 +396,7 @@ def record_of(study: Study, plan: Plan) -> StudyRecord:
                 val_samples=task.val_samples,
                 tokens_per_step=task.tokens_per_step,
                 parameters=task.parameters,
+                trunk=task.trunk,
             )
             for task in study.tasks
         ),

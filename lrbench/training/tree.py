@@ -27,6 +27,8 @@ RATES_AT_ONCE = 2**21
 class Branch:
     """Iterations that runs have in common: the same task, seed, modifiers and learning rates from the first on.
 
+    Their budgets may differ, where it stops before the shortest of them ends.
+
     Attributes:
         runs: every run that passes through here; where nothing follows they end with the same weights, each watched
             in its own way or not at all.
@@ -46,6 +48,13 @@ class Branch:
         """One of the runs, for all that they share: task, seed, modifiers, and learning rates up to `stop`."""
         return self.runs[0]
 
+    def paused(self) -> Branch:
+        """Part a last branch in two where the state of its runs is kept."""
+        at = self.training.kept_at
+        if self.children or not self.start < at < self.stop:
+            return self
+        return replace(self, stop=at, children=(replace(self, start=at, steps=self.stop - at),))
+
     def after(self, step: int) -> Branch:
         """Return the rest of the branch after `step` iterations of its runs."""
         return replace(self, start=step, steps=self.steps - (step - self.start))
@@ -57,7 +66,8 @@ def forest(runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tupl
     Runs share iterations where task, seed and modifiers are the same and the learning rates are equal bit for bit from
     their resume point on. Forks lie at multiples of a `grain` from there, so that none costs more than it saves. A
     reactive policy has no learning rates before it is trained, and shares only with itself. Watchers do not keep runs
-    from sharing.
+    from sharing. Runs of different budgets share too, but for the last iteration of the shorter one, and unless there
+    are modifiers or watchers among them, which may ask for the budget.
 
     Args:
         runs: each key once.
@@ -73,17 +83,21 @@ def shared_steps(
 ) -> Iterator[tuple[AnyTask, int]]:
     """Yield tasks with the iterations of their trees in a `forest`, shared ones counted once."""
     for trainings, start, (_, shared) in _laid_out(runs, resume_point):
-        task = trainings[0][0].task
-        yield task, (task.steps - start) * len(trainings) - (sum(shared) - start * len(shared))
+        steps = sum(of_one[0].task.steps - start for of_one in trainings)
+        yield trainings[0][0].task, steps - (sum(shared) - start * len(shared))
 
 
 def _laid_out(
     runs: Iterable[PlannedRun], resume_point: Callable[[PlannedRun], tuple[int, Hashable]]
 ) -> Iterator[tuple[list[list[PlannedRun]], int, Layout]]:
     """Yield runs that go on from the same state, grouped by training, with where they start and their layout."""
+    runs = list(runs)
+    apart = {run.trunk for run in runs if run.variant.parts}
     groups: dict[Hashable, dict[str, list[PlannedRun]]] = {}
     for run in runs:
-        groups.setdefault((run.trunk, resume_point(run)), {}).setdefault(run.training_key, []).append(run)
+        trunk = run.trunk
+        group_key = (trunk, resume_point(run), run.task.steps if trunk in apart else None)
+        groups.setdefault(group_key, {}).setdefault(run.training_key, []).append(run)
     layouts: dict[Hashable, Layout] = {}
     for group in groups.values():
         trainings = list(group.values())
@@ -120,19 +134,22 @@ def _trees(trainings: Sequence[Sequence[PlannedRun]], start: int, layout: Layout
 def _layout(trainings: Sequence[Sequence[PlannedRun]], start: int) -> Layout:
     """Sort trainings by the bytes of their learning rates, and measure how far neighbours agree.
 
-    Those that agree so far are compared by some more iterations, so that few learning rates are in memory at once.
+    Those that agree so far are compared by some more iterations, so that few learning rates are in memory at once. One
+    that ends before others is filled up with zeros, and parts from them before its last iteration at the latest.
     """
     if len(trainings) == 1:
         return [0], []
-    steps, unit = trainings[0][0].task.steps, grain(trainings[0][0].task)
+    budgets, unit = np.array([of_one[0].task.steps for of_one in trainings]), grain(trainings[0][0].task)
+    steps = int(budgets.max())
     order, agreed = np.arange(len(trainings)), np.zeros(len(trainings) - 1, dtype=np.int64)
     pending = [(0, len(trainings), start)]
     while pending:
         low, high, begin = pending.pop()
         stop = min(steps, begin + max(RATES_AT_ONCE // (high - low), unit))
-        table = np.empty((high - low, stop - begin))
+        table = np.zeros((high - low, stop - begin))
         for row, place in zip(table, order[low:high], strict=True):
-            row[:] = computed_lrs(trainings[place][0].policy, steps)[begin:stop]
+            lrs = computed_lrs(trainings[place][0].policy, int(budgets[place]))[begin:stop]
+            row[: len(lrs)] = lrs
         found = table.view(np.dtype((np.void, table.itemsize * table.shape[1])))[:, 0].argsort(kind="stable")
         order[low:high], bits = order[low:high][found], table[found].view(np.int64)
         parts = np.column_stack([bits[1:] != bits[:-1], np.ones(len(bits) - 1, dtype=bool)]).argmax(axis=1)
@@ -140,6 +157,8 @@ def _layout(trainings: Sequence[Sequence[PlannedRun]], start: int) -> Layout:
         if stop < steps:
             ends = np.flatnonzero(np.append(parts < stop - begin, True)) + 1
             pending += [(low + one, low + end, stop) for one, end in pairwise([0, *ends.tolist()]) if end - one > 1]
+    last = np.where(budgets < steps, budgets - 1, budgets)[order]
+    agreed = np.minimum(agreed, np.minimum(last[1:], last[:-1]))
     return order.tolist(), (start + (agreed - start) // unit * unit).tolist()
 
 
@@ -181,5 +200,5 @@ class _Stem:
         for stem, begins in reversed(inner):
             children = tuple(grown.pop(id(below)) for below in stem.stems)
             steps = stem.stop - begins + sum(child.steps for child in children)
-            grown[id(stem)] = Branch(stem.runs, begins, stem.stop, children, steps)
+            grown[id(stem)] = Branch(stem.runs, begins, stem.stop, children, steps).paused()
         return grown[id(self)]

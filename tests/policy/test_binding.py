@@ -150,3 +150,13 @@ def test_a_reactive_policy_needs_a_budget_only_where_it_says_so() -> None:
     policy = parse("CHANGEONPLATEAU(policies=[FIX(k0=0.2), FIX(k0=0.1)], first=1)")
     assert policy.relative == ("until=0.8dur",)
     assert str(policy.bind(1000, 1)).endswith("until=800)")
+
+
+def test_wsd_without_stable_cools_down_at_the_end_of_any_budget() -> None:
+    short = parse("WSDSQRT(k0=0.1, up=4, down=0.25dur)")
+    assert parse(short.text) == short
+    for steps in (20, 40):
+        whole = parse(f"WSDSQRT(k0=0.1, up=4, stable={steps - 4 - steps // 4}, down={steps // 4})")
+        assert short.bind(steps, 5) == whole
+    with pytest.raises(PolicyError, match=r"up=4 and down=0\.25dur leave nothing of a budget of 5 iterations"):
+        short.bind(5, 5)

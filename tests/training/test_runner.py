@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import lrbench.training.coordinator
+import lrbench.training.estimate
 import lrbench.training.runner
 from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
@@ -113,6 +114,29 @@ def test_a_run_that_was_stacked_for_a_while_is_not_exact(study: Make, store: Sto
     assert store.statuses() == {key: "finished"}
     assert store.statuses(exact=[key]) == {}
     assert store.runs([key], exact=[key]) == {}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_budgets_that_share_a_trunk_have_the_numbers_of_runs_alone(
+    study: Make, task: Task, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 1e-9)
+    tasks = tuple(task.with_(name=f"thirds at {steps}", steps=steps) for steps in (12, 20, 40))
+    texts = ("FIX(k0=0.1).warmup(4).then(LINEAR(k0=0.1, l=0.25dur), at=0.75dur)", "FIX(k0=0.1).warmup(4)")
+    together = study(*texts, tasks=tasks)
+    with open_store(tmp_path / "together.db") as store:
+        tally = run(together, store, workers=workers)
+        shared = stored(together, store)
+    assert tally.steps_trained < tally.steps_nominal / 2
+    alone: dict[str, StoredRun] = {}
+    for number, (one, text) in enumerate((one, text) for one in tasks for text in texts):
+        with open_store(tmp_path / f"{number}.db") as store:
+            asked = study(text, tasks=(one,))
+            assert run(asked, store, workers=1).steps_trained == 2 * one.steps
+            alone |= stored(asked, store)
+    assert len(shared) == 12
+    assert {key: one.scores for key, one in shared.items()} == {key: one.scores for key, one in alone.items()}
+    assert {key: one.final for key, one in shared.items()} == {key: one.final for key, one in alone.items()}
 
 
 def test_another_study_finds_the_runs_whatever_the_order_of_its_policies(study: Make, store: Store) -> None:

@@ -76,6 +76,39 @@ def test_what_only_watches_rides_along(study: Make) -> None:
     assert [len(child.runs) for child in tree.children] == [3, 3]
 
 
+def budgets(task: Task, *steps: int) -> tuple[Task, ...]:
+    """The task at other budgets, evaluated at the same iterations."""
+    return tuple(task.with_(name=f"{task.name} at {each}", steps=each) for each in steps)
+
+
+COOLDOWN = "FIX(k0=0.1).then(LINEAR(k0=0.1, l=0.2dur), at=0.8dur)"
+
+
+def test_cooldowns_of_all_budgets_fork_from_one_trunk(study: Make, task: Task) -> None:
+    asked = study(COOLDOWN, "COSINE(k0=0.2, l=1dur)", tasks=budgets(task, 40, 10, 20), seeds=(0,))
+    trunk, anew = trees(asked)
+    # the cooldown's first rate is that of the trunk still: it forks one iteration after it begins
+    assert shape(trunk) == (0, 9, (9, 10), (9, 17, (17, 20), (17, 40)))
+    # cosines differ from their second iteration on
+    assert shape(anew) == (0, 1, (1, 10), (1, 20), (1, 40))
+
+
+def test_a_shorter_run_leaves_the_trunk_before_its_last_iteration_at_the_latest(study: Make, task: Task) -> None:
+    (tree,) = trees(study("FIX(k0=0.1)", "FIX(k0=0)", tasks=budgets(task, 40, 20), seeds=(0,)))[:1]
+    assert shape(tree) == (0, 19, (19, 20), (19, 40))
+    assert [len(each.runs) for each in branches(tree)] == [2, 1, 1]
+
+
+def test_budgets_share_nothing_where_evaluations_groups_or_modifiers_depend_on_them(study: Make, task: Task) -> None:
+    other_evaluations = (task, task.with_budget(20).with_(name="other"))
+    assert [tree.steps for tree in trees(study("FIX(k0=0.1)", tasks=other_evaluations, seeds=(0,)))] == [40, 20]
+    thawed = budgets(task.with_(groups={"0.*": {"frozen_until": "0.5dur"}}), 40, 20)
+    assert [tree.steps for tree in trees(study("FIX(k0=0.1)", tasks=thawed, seeds=(0,)))] == [40, 20]
+    ema = Variant.of([EMA(decay=0.9)])
+    watched = trees(study("FIX(k0=0.1)", tasks=budgets(task, 40, 20), seeds=(0,), modifiers=(ema,)))
+    assert [(tree.steps, len(tree.runs)) for tree in watched] == [(40, 2), (20, 2)]
+
+
 def test_policies_that_react_to_evaluations_share_nothing_with_others(study: Make) -> None:
     reactive = [f"REDUCEONPLATEAU(k0=0.1, gamma=0.5, patience={patience})" for patience in (0, 1)]
     assert [tree.steps for tree in trees(study(*reactive, "FIX(k0=0.1)", seeds=(0,)))] == [40, 40, 40]

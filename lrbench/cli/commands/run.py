@@ -36,6 +36,15 @@ def run(
     ],
     *,
     steps: Steps = None,
+    at: Annotated[
+        str | None,
+        how(
+            "--at",
+            metavar="N,N,...",
+            help="Train for these budgets, shares, iterations or lengths, in place of the file's horizons; what has a "
+            "constant part goes on from a shorter budget that was trained before.",
+        ),
+    ] = None,
     seeds: StudySeeds = None,
     confirm: Annotated[
         int | None,
@@ -80,7 +89,7 @@ def run(
       lrbench run my_study.toml --seeds 5..40 --confirm 5
       lrbench run my_study.toml --seeds 5..40 --budget "200 runs"
       lrbench run my_study.toml --by top1 --by steps_to_target:50
-      lrbench run my_study.toml --dry-run
+      lrbench run my_study.toml --at 200% --dry-run
       lrbench run mnist_lenet_1k --data-root ~/data --json > ranking.json
     """
     session = session_of(context)
@@ -88,7 +97,8 @@ def run(
         from lrbench.training.tracking import Tracking
 
         lab.listeners = tuple(map(Tracking, to or ()))
-        wanted = lab.study(study, steps=steps, seeds=seeds, confirm=confirm, budget=budget, by=by or ())
+        horizons = None if at is None else at.split(",")
+        wanted = lab.study(study, steps=steps, at=horizons, seeds=seeds, confirm=confirm, budget=budget, by=by or ())
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
             return
@@ -124,6 +134,12 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
         print_json({"study": study.name, **ahead.to_json()})
         return
     say(plan_sentence(ahead))
+    trunks = [run for run in ahead.missing.values() if run.kept_at and run.key not in ahead.stored]
+    if ahead.kept:
+        going_on = many(len(ahead.kept), "run")
+        say(f"{going_on} go on from states kept by a shorter horizon, which saves {ahead.steps_kept:,} iterations")
+    if trunks:
+        say(f"{many(len(trunks), 'run')} on trunks begin anew, as no state of these is kept; theirs will be")
     if study.until_decided is not None:
         within = "" if study.budget is None else f", within {study.budget}"
         say(f"then up to {len(study.seeds)} seeds for the policies that more can help, until all are decided{within}")
