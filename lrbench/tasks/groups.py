@@ -275,7 +275,7 @@ def _of_group(spec: OptimizerSpec, weights: list[nn.Parameter], settings: Settin
             continue
         if alone != spec and identical(group_settings(alone.build(weights)), plain):
             raise TaskError(f"task: groups: the optimizer {spec} has one {name} for all parameters")
-    (group,) = group_settings(optimizer_with(spec, options).build(weights))
+    group, *_ = group_settings(optimizer_with(spec, options).build(weights))
     return group
 
 

@@ -173,10 +173,10 @@ class RMSprop:
 class MuonWithAdamW:
     """Muon for weight matrices, AdamW for other weights and groups with `use_muon = false`; needs pytorch_optimizer.
 
-    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes weights of two dimensions or more, so that a
-    task parts the others from them by its `groups`. Embeddings and the last layer are AdamW's by custom. Muon's updates
-    are scaled to the root mean square of AdamW's (Liu et al., arXiv 2502.16982): one learning rate serves both.
-    `momentum` and `nesterov` are Muon's, `beta1`, `beta2` and `eps` are AdamW's; the weight decay of both is decoupled.
+    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes weights of two dimensions or more; others are
+    AdamW's, and by custom embeddings and the last layer, for which a task has `groups`. Muon's updates are scaled to
+    the root mean square of AdamW's (Liu et al., arXiv 2502.16982): one learning rate serves both. `momentum` and
+    `nesterov` are Muon's, `beta1`, `beta2` and `eps` are AdamW's; the weight decay of both is decoupled.
     """
 
     use_muon: bool = True
@@ -197,22 +197,23 @@ class MuonWithAdamW:
             raise TaskError(
                 "optimizer MuonWithAdamW needs pytorch_optimizer: pip install 'lrbench[optimizers]'"
             ) from error
-        given = list(params)
-        parts = given if given and isinstance(given[0], dict) else [{"params": given}]
+        parts = list(params)
+        if not isinstance(parts[0], dict):
+            kinds = ([weight for weight in parts if (weight.ndim > 1) is is_matrix] for is_matrix in (True, False))
+            parts = [{"params": weights} for weights in kinds if weights]
         groups = [part if "use_muon" in part else {**self.settings(part["params"]), **part} for part in parts]
-        return Muon([{"lr": PLACEHOLDER_LR, **group} for group in groups])
-
-    def settings(self, weights: Sequence[nn.Parameter]) -> Mapping[str, Any]:
-        """Return the settings of a group of these weights; one without any matrix is AdamW's."""
-        matrices = [weight.ndim > 1 for weight in weights]
-        if not self.use_muon or not any(matrices):
-            adamw = {"betas": (self.beta1, self.beta2), "eps": self.eps}
-            return {"use_muon": False, "weight_decay": self.weight_decay, **adamw}
-        if not all(matrices):
+        if any(group["use_muon"] and weight.ndim < 2 for group in groups for weight in group["params"]):
             raise TaskError(
                 "optimizer MuonWithAdamW takes no weights of one dimension in a group with matrices: part them by the "
                 'groups of the task, such as { "ndim<2" = { weight_decay = 0 } }'
             )
+        return Muon([{"lr": PLACEHOLDER_LR, **group} for group in groups])
+
+    def settings(self, weights: Sequence[nn.Parameter]) -> Mapping[str, Any]:
+        """Return the settings of a group of these weights; one without any matrix is AdamW's."""
+        if not self.use_muon or all(weight.ndim < 2 for weight in weights):
+            adamw = {"betas": (self.beta1, self.beta2), "eps": self.eps}
+            return {"use_muon": False, "weight_decay": self.weight_decay, **adamw}
         muon = {"momentum": self.momentum, "nesterov": self.nesterov, "use_adjusted_lr": True}
         return {"use_muon": True, "weight_decay": self.weight_decay, **muon}
 

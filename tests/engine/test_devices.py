@@ -28,6 +28,7 @@ from lrbench.engine import (
     state_to_bytes,
     why_not_stacked,
 )
+from lrbench.engine.stacked.optimizers import STACKED
 from lrbench.modifiers import LearnAndDrop
 from lrbench.modifiers.learn_and_drop.rest import Frozen, Storage
 from lrbench.modifiers.registry import modifiers, parse_modifier
@@ -232,7 +233,7 @@ def test_frozen_units_are_where_the_data_is(storage: Storage, views: int, precis
 
 @pytest.mark.parametrize(
     ("model", "optimizer"),
-    [*(("mlp", each) for each in OPTIMIZERS), *((each, "SGD") for each in ("conv1d", "lenet", "cnn3", "vgg11"))],
+    [*(("mlp", each.__name__) for each in STACKED), *((each, "SGD") for each in ("conv1d", "lenet", "cnn3", "vgg11"))],
 )
 def test_lanes_are_stacked_where_their_data_is(model: str, optimizer: str) -> None:
     task = made(model, SHAPES.get(model, (3, 32, 32)), optimizer=optimizer_named(optimizer, {}))
@@ -258,7 +259,7 @@ def test_an_optimizer_works_where_the_data_is(optimizer: str) -> None:
     [
         {"augment": (HorizontalFlip(), RandomCrop(1))},
         {"precision": "bfloat16", "clip_norm": 1.0, "clip_value": 0.5, "label_smoothing": 0.1},
-        {"micro_batch": 2, "groups": {"3.*": 0.5}},
+        {"micro_batch": 2, "groups": {"3.*": 0.5, "ndim<2": 0.25}},
     ],
 )
 def test_a_segment_waits_for_the_device_as_often_however_long_it_is(changes: dict[str, Any], optimizer: str) -> None:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.errors import TaskError
+from lrbench.policy.budget import Budget
 from lrbench.tasks import SGD, Adam, AdamW, CaffeSGD, RMSprop
+from lrbench.tasks.groups import Groups
 from lrbench.tasks.optimizers import OPTIMIZERS, MuonWithAdamW, OptimizerSpec, optimizer_named
 
 
@@ -135,11 +137,21 @@ def test_muon_with_adamw_steps_as_torchs_muon_and_torchs_adamw() -> None:
     assert (moved - should).norm() < 0.02 * should.norm(), "both orthogonalise in bfloat16"
 
 
-def test_muon_takes_no_group_of_matrices_and_vectors() -> None:
-    with pytest.raises(
-        TaskError, match="no weights of one dimension in a group with matrices: part them by the groups"
-    ):
-        MuonWithAdamW().build(nn.Linear(3, 2).parameters())
+def test_muon_parts_matrices_from_vectors_itself_and_takes_no_group_of_both() -> None:
+    weight, bias = nn.Linear(3, 2).parameters()
+    alone = MuonWithAdamW().build([bias, weight])
+
+    assert [(group["params"], group["use_muon"]) for group in alone.param_groups] == [([weight], True), ([bias], False)]
+    for options in ({}, {"weight_decay": 0.0}):
+        with pytest.raises(
+            TaskError, match="no weights of one dimension in a group with matrices: part them by the gr"
+        ):
+            Groups.of({"*": {"ratio": 2.0, **options}}).optimizer(
+                MuonWithAdamW(),
+                {"w": weight, "b": bias},
+                dict.fromkeys("wb", (("ratio", 2.0), *options.items())),
+                Budget(9, 3),
+            )
 
 
 @pytest.mark.parametrize("spec", [SGD(), Adam(), AdamW()])
