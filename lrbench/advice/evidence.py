@@ -15,7 +15,7 @@ from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import METRICS, Curve, PolicyRuns, RunRecord, rank, retained_fraction
 from lrbench.metrics.goal import Criterion, criteria, objective_criterion
 from lrbench.study.file import find_study, read_toml, study_names
-from lrbench.study.limits import check_confirm, declared_looks, seeds_of, split_seeds
+from lrbench.study.limits import check_confirm, declared_looks, horizons_of, seeds_of, split_seeds
 from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolution
 from lrbench.training.plan import fresh_seeds
 
@@ -327,6 +327,9 @@ def described(raw: Mapping[str, Any]) -> dict[str, TaskSettings]:
         except LRBenchError:
             continue
         found[settings.name] = settings
+        for length in horizons_of(raw.get("horizons", ())):
+            at = settings.with_budget(length)
+            found[f"{settings.name} at {at.steps}"] = replace(at, name=f"{settings.name} at {at.steps}")
     return found
 
 

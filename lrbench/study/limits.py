@@ -145,8 +145,8 @@ def _length(given: object) -> object:
 _SHARE = re.compile(rf"\s*({NUMBER})\s*%\s*")
 
 
-def _horizons(given: object) -> object:
-    """Read horizons, each a length, or a share of the budget: "25%" is "0.25dur"."""
+def horizons_of(given: Any) -> Any:
+    """Read horizons, each a length, or a share of the budget: "25%" is "0.25dur"; what is no list stays as it is."""
     return tuple(map(_horizon, given)) if isinstance(given, Sequence) and not isinstance(given, str) else given
 
 
@@ -212,7 +212,7 @@ class StudySettings(SharedSettings):
     steps: Annotated[int | str | None, BeforeValidator(_length), Field(description=A_BUDGET)] = None
     horizons: Annotated[
         tuple[int | str, ...],
-        BeforeValidator(_horizons),
+        BeforeValidator(horizons_of),
         Field(description="a list of budgets, each a share such as '25%', a number of iterations or a length"),
     ] = ()
     axes: dict[str, list[Any] | tuple[Any, ...]] = Field(
