@@ -36,7 +36,7 @@ from typing import Any
 from lrbench.errors import PolicyError, StudyError, did_you_mean, unknown_name
 from lrbench.policy import Parameter, Piecewise, Policy, catalog, catalogs, functions
 from lrbench.policy.function import Named, build
-from lrbench.policy.kind import Bounds, DecayRate, LengthKind, LengthsKind, NumberKind, SlopeRate, WholeKind
+from lrbench.policy.kind import Bounds, DecayRate, LengthKind, LengthsKind, NumberKind, RestKind, SlopeRate, WholeKind
 from lrbench.policy_search.domain import Between, Chooser, Domain, OneOf, rounded
 
 Pair = tuple[Policy, Mapping[str, Any]]
@@ -253,9 +253,9 @@ class Shape:
         return build(self.name, values)
 
     def _chosen(self) -> Iterator[Parameter]:
-        """Yield the parameters whose domain is that of their declaration: without a default, and not narrowed."""
+        """Yield the parameters whose domain is that of their declaration: searched, and not narrowed."""
         for parameter in self.function.parameters:
-            if parameter.required and parameter.name != self.peak and parameter.name not in self.narrowed:
+            if is_searched(parameter) and parameter.name != self.peak and parameter.name not in self.narrowed:
                 yield parameter
 
     def _key(self, prefix: str, parameter: Parameter) -> str:
@@ -269,7 +269,7 @@ class Shape:
         """Return a value for each parameter that needs one, but for LRs."""
         values: dict[str, Any] = {}
         for parameter in self.function.parameters:
-            if not parameter.required or parameter.role == "range":
+            if not is_searched(parameter) or parameter.role == "range":
                 continue
             if isinstance(parameter.kind, LengthsKind):
                 values[parameter.name] = ["0.5dur"]
@@ -278,6 +278,11 @@ class Shape:
             example = domain.high if isinstance(domain, Between) else domain.values[0]
             values[parameter.name] = spanned(parameter, example, 1.0)
         return values
+
+
+def is_searched(parameter: Parameter) -> bool:
+    """Return whether a search chooses a parameter: it has no default, or what other lengths leave of the budget."""
+    return parameter.required or isinstance(parameter.kind, RestKind)
 
 
 def domain_of(function: str, parameter: Parameter) -> Domain:

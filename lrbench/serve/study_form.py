@@ -23,9 +23,12 @@ from lrbench.study.variant import Variant, with_controls
 from lrbench.tasks.registry import tasks
 
 if TYPE_CHECKING:
-    from lrbench.store import StudyRecord, TaskRecord
+    from lrbench.store import StudyRecord
 
-FIELDS = ("seeds", "steps", "margin", "target", "confirm", "budget", "tolerated_divergence", "base_lr_scales")
+LISTS = ("horizons", "base_lr_scales")
+"""The keys whose values are several, with a comma between them."""
+
+FIELDS = ("seeds", "steps", "margin", "target", "confirm", "budget", "tolerated_divergence", *LISTS)
 """The keys of a study file that are a field each; `by`, modifiers, axes and settings of the tasks are rows."""
 
 FIXED = ("name", "dataset", "pretrained", "steps")
@@ -188,7 +191,7 @@ def _setting(key: str, text: str) -> Any:
     if not text:
         return None
     value = value_of(text)
-    if key == "base_lr_scales" and not isinstance(value, bool | list):
+    if key in LISTS and not isinstance(value, bool | list):
         value = _values_of(text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -256,11 +259,14 @@ def file_of(record: StudyRecord) -> str:
     """Write the study file of a record; a comment names what a record does not know, such as tables of tasks."""
     count = len(record.seeds)
     listed = count if record.seeds == tuple(range(count)) else list(record.seeds)
+    of_horizons = {task.name.removesuffix(f" at {task.steps}") for task in record.tasks}
+    at_horizons = len(of_horizons) == 1 and of_horizons != {record.tasks[0].name}
     budgets = {task.steps for task in record.tasks}
     named, lacking = _parsed(record.variants)
     table = {
-        **_named_tasks(record.tasks),
-        "steps": budgets.pop() if len(budgets) == 1 else None,
+        **_named(of_horizons if at_horizons else [task.name for task in record.tasks]),
+        "steps": budgets.pop() if len(budgets) == 1 and not at_horizons else None,
+        "horizons": [task.steps for task in record.tasks] if at_horizons else None,
         "seeds": listed if record.until_decided is None else f"{record.until_decided}..{count}",
         "margin": record.margin,
         "target": record.target,
@@ -275,8 +281,8 @@ def file_of(record: StudyRecord) -> str:
     return "".join(lines) + study_text({key: value for key, value in table.items() if value is not None})
 
 
-def _named_tasks(given: Iterable[TaskRecord]) -> dict[str, Any]:
-    names = [task.name for task in given]
+def _named(tasks: Iterable[str]) -> dict[str, Any]:
+    names = list(tasks)
     return {"task": names[0]} if len(names) == 1 else {"tasks": names}
 
 

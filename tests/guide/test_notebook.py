@@ -28,6 +28,6 @@ def test_the_notebook_runs_and_shows_policies_results_and_pictures(
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
-    policy, study, outcome, ranking, training, table = shown
+    policy, rates, study, outcome, ranking, training, table = shown
     assert all("text/html" in kinds for kinds in (policy, study, outcome, table))
-    assert all("image/png" in kinds for kinds in (ranking, training))
+    assert all("image/png" in kinds for kinds in (rates, ranking, training))

@@ -56,8 +56,8 @@ def numbers(store: Store) -> list[tuple[str, str, str]]:
 
 
 def test_server_and_coordinator_are_killed_and_the_study_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    form: dict[str, Any] = {"name": "trial", "tasks": ["mnist1d-mlp"], "seeds": "1", "steps": "10000"}
-    form |= {"policies": {"a": "FIX(k0=0.1)"}, "settings": [["eval_every", "25"]]}
+    form: dict[str, Any] = {"name": "trial", "tasks": ["mnist1d-mlp"], "seeds": "1", "steps": "40000"}
+    form |= {"policies": {"a": "FIX(k0=0.1)"}, "settings": [["eval_every", "100"]]}
     killed, whole = str(tmp_path / "killed.db"), str(tmp_path / "whole.db")
     with open_store(killed) as store:
         with served(killed) as (server, page):
@@ -67,7 +67,7 @@ def test_server_and_coordinator_are_killed_and_the_study_ends_with_the_same_numb
             server.wait()
         wait(lambda: store.coordinators() == ())
         (first,) = steps(store)
-        assert 0 < first < 10000
+        assert 0 < first < 40000
 
         with served(killed) as (_, page):
             page.post("/resume", json={"name": "trial"}).raise_for_status()
@@ -76,8 +76,8 @@ def test_server_and_coordinator_are_killed_and_the_study_ends_with_the_same_numb
             os.kill(coordinator.process, signal.SIGKILL)
             wait(lambda: store.coordinators() == ())
             (second,) = steps(store)
-            assert first < second < 10000
-            wait(lambda: page.post("/resume", json={"name": "trial"}).is_success and steps(store) == [10000])
+            assert first < second < 40000
+            wait(lambda: page.post("/resume", json={"name": "trial"}).is_success and steps(store) == [40000])
             wait(lambda: store.coordinators() == ())
 
         with Lab(store=whole, workers=1, engine="serial", progress=False) as lab:

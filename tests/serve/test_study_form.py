@@ -171,10 +171,11 @@ def test_values_are_those_of_a_study_file_and_a_text_needs_no_quotes(text: str, 
     assert value_of(text) == value
 
 
-def test_the_study_file_of_a_stored_study_asks_for_its_runs_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [{"steps": "40"}, {"horizons": "25%, 100"}])
+def test_the_study_file_of_a_stored_study_asks_for_its_runs_again(budget: dict[str, Any], tmp_path: Path) -> None:
     asked: dict[str, Any] = {
+        **budget,
         "seeds": "2..4",
-        "steps": "40",
         "modifiers": ["PLP()", "EMA()"],
         "base_lr_scales": "0.5, 1",
     }

@@ -121,7 +121,8 @@ def test_a_group_notes_its_own_policy_and_until_when_it_is_frozen_bound_to_the_b
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "NAdam", "Adagrad", "AdamWScheduleFree", "Lion"])
 def test_every_optimizer_has_its_weight_decay_by_group(name: str) -> None:
-    groups = of({"head.*": {"weight_decay": 0.25}, "*.bias": 0.1}, optimizer=optimizer_named(name, {}))
+    rules = {"ndim<2": 0.5, "head.*": {"weight_decay": 0.25}, "*.bias": 0.1}
+    groups = of(rules, optimizer=optimizer_named(name, {}))
     assert {n for n, group in groups.items() if group["weight_decay"] == 0.25} == {"head.weight", "head.bias"}
 
 

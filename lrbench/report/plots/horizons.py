@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from lrbench.display.names import fitted
 from lrbench.report.frames import objective_label
 from lrbench.report.plot import register_plot
-from lrbench.report.style import FAINT, INK, LINE, PALETTE, WIDTH, legend_below, tidy
+from lrbench.report.style import FAINT, INK, LINE, PALETTE, WIDTH, blank, legend_below, tidy
 
 if TYPE_CHECKING:
     from lrbench.report.frames import Frames
@@ -73,4 +73,5 @@ def horizons_figure(horizons: Horizons) -> Figure:
     place=15,
 )
 def _horizons(frames: Frames) -> Figure:
-    return horizons_figure(frames.results.horizons[0])
+    found = frames.results.horizons
+    return horizons_figure(found[0]) if found else blank("No task of this study stands at several budgets.")
