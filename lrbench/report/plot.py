@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lrbench.errors import StudyError
@@ -86,13 +85,11 @@ def figure_of(plot: Plot, frames: Frames, task: str | None = None) -> Figure:
         raise StudyError(f"the plot '{plot.name}' is drawn of a search, and '{frames.study}' is a study")
     if len(frames.tasks) > 1 and plot.of == "task":
         raise StudyError(f"study '{frames.study}' has several tasks, name one by --task: {', '.join(frames.tasks)}")
-    from lrbench.report.style import png
+    from lrbench.report.style import shown_in_notebooks
 
     if not plot.applies(frames):
         raise StudyError(f"there is no plot '{plot.name}' of study '{frames.study}': it takes {plot.needs}")
-    figure = plot.draw(frames)
-    vars(figure)["_repr_png_"] = partial(png, figure)  # a notebook knows figures only once pyplot was imported
-    return figure
+    return shown_in_notebooks(plot.draw(frames))
 
 
 class Drawing(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -151,6 +152,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     form = path.suffix.lower().lstrip(".")
     undated = {"metadata": {"CreationDate": None}} if form == "pdf" else {}
     write_output(path, svg(figure) if form == "svg" else _drawn(figure, form, **undated))
+
+
+def shown_in_notebooks(figure: Figure) -> Figure:
+    """Return a figure with a picture of its own: a notebook knows those of matplotlib only once pyplot was imported."""
+    vars(figure)["_repr_png_"] = partial(png, figure)
+    return figure
 
 
 def png(figure: Figure) -> bytes:

@@ -17,7 +17,7 @@ from lrbench.policy.curve import FIGURES, rates_of
 from lrbench.report.frames import budget_of, records
 from lrbench.report.lr_axis import lr_limits
 from lrbench.report.plot import register_plot
-from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, blank, tidy
+from lrbench.report.style import FILL, INK, LINE, PALETTE, WIDTH, blank, shown_in_notebooks, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,11 @@ def lr_figure(curves: Mapping[str, NDArray[np.float64]], *, log: bool = False) -
     return _overlaid(curves, log) if len(curves) <= len(PALETTE) else _panels(curves, log)
 
 
-FIGURES.add("lr", lr_figure, __name__)
+def _lr_figure_of_notebooks(curves: Mapping[str, NDArray[np.float64]], *, log: bool = False) -> Figure:
+    return shown_in_notebooks(lr_figure(curves, log=log))
+
+
+FIGURES.add("lr", _lr_figure_of_notebooks, __name__)
 
 
 def outline(lrs: NDArray[np.float64], points: int = POINTS) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
