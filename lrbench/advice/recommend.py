@@ -25,6 +25,7 @@ from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, t_interval
 from lrbench.metrics.goal import goals_of, metrics_by_goal
+from lrbench.metrics.runs import TOP1
 from lrbench.policy import FIX, parse
 from lrbench.policy.budget import Budget
 
@@ -155,7 +156,7 @@ def advise(
                 f"{asked.name if nearness in SAME else bodies[0].task}, "
                 f"{bodies[0].steps:,} iterations ({', '.join(studies)}; {', '.join(places)}{by_name})"
             )
-            return Advice(asked.name, goal, nearness, source, tuple(found[:at_most]))
+            return Advice(asked.name, _called(goal, asked.objective), nearness, source, tuple(found[:at_most]))
     return None
 
 
@@ -171,7 +172,12 @@ def advise_by_range_test(task: AnyTask, trainer: Trainer, *, goal: str = "accura
         f"constant LRs from {test.low.value:.2g} to {test.high.value:.2g} ({len(test.constant)} runs of {test.steps} "
         "iterations)"
     )
-    return Advice(task.name, goal, "none", source, tuple(_general(test))[:at_most])
+    return Advice(task.name, _called(goal, task.objective), "none", source, tuple(_general(test))[:at_most])
+
+
+def _called(goal: str, objective: str) -> str:
+    """Name a goal: what is asked as accuracy is a task's objective, whatever that is."""
+    return objective if goal == "accuracy" and objective != TOP1 else goal
 
 
 def no_evidence(goal: str) -> str:

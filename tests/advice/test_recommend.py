@@ -242,7 +242,7 @@ def test_a_shipped_study_that_is_judged_by_a_loss_advises_by_the_lowest() -> Non
     table = pd.read_csv(find_study("grammar_schedules").with_suffix(".csv"))
 
     confirmed = table[table["stage"] == "confirm"].groupby("policy")["val_loss"].mean()
-    assert advice.nearness == "the same task"
+    assert (advice.nearness, advice.goal) == ("the same task", "loss")
     assert present(advice.recommendations[0].value).mean == pytest.approx(confirmed[advice.policy])
     assert advice.policy in confirmed.nsmallest(2).index
 
