@@ -73,6 +73,7 @@ def test_a_study_is_composed_trained_compared_and_deleted_by_keyboard(
     reach(page, "Compare")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/compare"))
+    expect(page.get_by_role("combobox", name="Policy")).to_contain_text("flat")
     reach(page, "Add")
     page.keyboard.press("Enter")
     reach(page, "Policy", "Shift+Tab")
