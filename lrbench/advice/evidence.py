@@ -15,6 +15,7 @@ from lrbench.errors import LRBenchError, StudyError, did_you_mean
 from lrbench.metrics import METRICS, Curve, PolicyRuns, RunRecord, rank, retained_fraction
 from lrbench.metrics.goal import Criterion, criteria, objective_criterion
 from lrbench.study.file import find_study, read_toml, study_names
+from lrbench.study.horizons import name_at
 from lrbench.study.limits import check_confirm, declared_looks, horizons_of, seeds_of, split_seeds
 from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolution
 from lrbench.training.plan import fresh_seeds
@@ -329,7 +330,8 @@ def described(raw: Mapping[str, Any]) -> dict[str, TaskSettings]:
         found[settings.name] = settings
         for length in horizons_of(raw.get("horizons", ())):
             at = settings.with_budget(length)
-            found[f"{settings.name} at {at.steps}"] = replace(at, name=f"{settings.name} at {at.steps}")
+            name = name_at(settings.name, at.steps)
+            found[name] = replace(at, name=name)
     return found
 
 

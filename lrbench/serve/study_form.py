@@ -17,6 +17,7 @@ from lrbench.modifiers import Modifier, description, modifiers, parse_modifier, 
 from lrbench.policy import parse
 from lrbench.serve.compose import checked_name, declared, toml
 from lrbench.study.file_modifiers import variants_of
+from lrbench.study.horizons import name_at
 from lrbench.study.limits import StudySettings, split_seeds
 from lrbench.study.validation import validated
 from lrbench.study.variant import Variant, with_controls
@@ -259,7 +260,7 @@ def file_of(record: StudyRecord) -> str:
     """Write the study file of a record; a comment names what a record does not know, such as tables of tasks."""
     count = len(record.seeds)
     listed = count if record.seeds == tuple(range(count)) else list(record.seeds)
-    of_horizons = {task.name.removesuffix(f" at {task.steps}") for task in record.tasks}
+    of_horizons = {task.name.removesuffix(name_at("", task.steps)) for task in record.tasks}
     at_horizons = len(of_horizons) == 1 and of_horizons != {record.tasks[0].name}
     budgets = {task.steps for task in record.tasks}
     named, lacking = _parsed(record.variants)

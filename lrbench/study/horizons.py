@@ -23,6 +23,11 @@ TRUNK = 0.25
 """The least share of a shorter run that is one of the longest too, for its policy to be trained on one trunk."""
 
 
+def name_at(task: str, steps: Length) -> str:
+    """Return what a task is called at a horizon."""
+    return f"{task} at {steps}"
+
+
 def at_horizons(tasks: Sequence[AnyTask], horizons: Sequence[Length], where: str) -> tuple[AnyTask, ...]:
     """Return the one task at each horizon, shortest first, named by it, and evaluated as often an iteration.
 
@@ -37,7 +42,7 @@ def at_horizons(tasks: Sequence[AnyTask], horizons: Sequence[Length], where: str
     if len(set(steps)) < len(steps):
         raise StudyError(f"{where}: horizons come to {', '.join(map(str, steps))} iterations, each may stand only once")
     return tuple(
-        task.with_(name=f"{task.name} at {each}", steps=each, eval_every=min(task.eval_every, each)) for each in steps
+        task.with_(name=name_at(task.name, each), steps=each, eval_every=min(task.eval_every, each)) for each in steps
     )
 
 
