@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.commands.run import print_plan, report_failures, training
+from lrbench.cli.commands.run import print_plan, train_and_show
 from lrbench.cli.completion import complete_policy
-from lrbench.cli.errors import RUNS_FAILED, session_of
+from lrbench.cli.errors import session_of
 from lrbench.cli.options import By, LabOptions, OutputOptions, Steps, TaskName, how, seeds_or_range, with_groups
-from lrbench.cli.output import print_what_next
 from lrbench.cli.policies import named_policies
 
 
@@ -78,13 +77,6 @@ def horizons(
         )
         if dry_run:
             print_plan(study, options.store, options.engine, as_json=output.json)
-            return
-        with training(session) as lab.listener:
-            outcome = lab.run(study)
-        output.show(outcome, session)
-        if not output.json:
+        else:
             more = [("plot", "horizons", study.name), ("report", study.name)]
-            print_what_next(lab.store, options.store, more, session)
-        if outcome.tally.failed:
-            report_failures(outcome.results.study, lab.store, session)
-            raise typer.Exit(RUNS_FAILED)
+            train_and_show(study, lab, more, options, output, session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from lrbench.cli.stdout import say
 from lrbench.display.names import many
 
 if TYPE_CHECKING:
+    from lrbench.api import Lab
     from lrbench.store import Store as StudyStore
     from lrbench.store import StoredRun
     from lrbench.study.study import Study
@@ -99,20 +100,32 @@ def run(
         lab.listeners = tuple(map(Tracking, to or ()))
         horizons = None if at is None else at.split(",")
         wanted = lab.study(study, steps=steps, at=horizons, seeds=seeds, confirm=confirm, budget=budget, by=by or ())
+        more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
         if dry_run:
             print_plan(wanted, options.store, options.engine, as_json=output.json)
-            return
-        with training(session) as lab.listener:
-            outcome = lab.run(wanted)
-        output.show(outcome, session)
-        if output.json and outcome.kept is not None:
-            print(outcome.kept_sentence, file=sys.stderr)
-        if not output.json:
-            more = [("report", wanted.name, "-o", "report.html"), ("compare", wanted.name, "A", "B")]
-            print_what_next(lab.store, options.store, more, session)
-        if outcome.tally.failed:
-            report_failures(outcome.results.study, lab.store, session)
-            raise typer.Exit(RUNS_FAILED)
+        else:
+            train_and_show(wanted, lab, more, options, output, session)
+
+
+def train_and_show(
+    study: Study,
+    lab: Lab,
+    more: Sequence[Sequence[str]],
+    options: LabOptions,
+    output: OutputOptions,
+    session: Session,
+) -> None:
+    """Train a study, show what came out and `more` commands to go on with, and exit with 1 where runs failed."""
+    with training(session) as lab.listener:
+        outcome = lab.run(study)
+    output.show(outcome, session)
+    if output.json and outcome.kept is not None:
+        print(outcome.kept_sentence, file=sys.stderr)
+    if not output.json:
+        print_what_next(lab.store, options.store, more, session)
+    if outcome.tally.failed:
+        report_failures(outcome.results.study, lab.store, session)
+        raise typer.Exit(RUNS_FAILED)
 
 
 def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
