@@ -84,7 +84,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         data_root=data_root,
         download=download,
     )
-    steps = settings.steps
+    steps, every = settings.steps, settings.eval_every
     model: Callable[[], nn.Module] = RegisteredModel.named(settings.model.kind, data, settings.model.options)
     if settings.pretrained is not None:
         model = begun(model, settings.pretrained, _root(data_root), download=download)
@@ -96,7 +96,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         groups=settings.groups,
         batch_size=settings.batch_size,
         steps=MOST_STEPS if isinstance(steps, str) else steps,
-        eval_every=settings.eval_every or 0,
+        eval_every=every if isinstance(every, int) else 0,
         augment=settings.augment,
         metric=settings.metric,
         precision=settings.precision,
@@ -109,9 +109,9 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
         mix=settings.mix,
         compile=settings.compile,
     )
-    if not isinstance(steps, str):
-        return task
-    return task.with_(steps=task.in_iterations(steps), eval_every=settings.eval_every)
+    if isinstance(steps, str):
+        task = task.with_(steps=task.in_iterations(steps), eval_every=every if isinstance(every, int) else None)
+    return task.with_(eval_every=min(task.in_iterations(every), task.steps)) if isinstance(every, str) else task
 
 
 def load_data(

@@ -58,7 +58,7 @@ class TaskSettings:
         groups: a table of settings by the names of parameters: a ratio of their learning rate to the policy's,
             `"frozen"`, or a table of `ratio`, `policy`, `frozen_until` and options of the optimizer
         batch_size: samples an iteration
-        eval_every: iterations between two evaluations; a twentieth of `steps` unless given
+        eval_every: iterations between two evaluations, or a length such as `"1ep"`; a twentieth of `steps` unless given
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order
         precision: `"float32"`, `"bfloat16"`, or `"float16"` with a scaler of the loss
         divergence_factor: a loss over this many times the initial one is divergence
@@ -89,7 +89,7 @@ class TaskSettings:
     optimizer: OptimizerSpec = field(default_factory=SGD)
     groups: Groups = field(default_factory=Groups)
     batch_size: int = 64
-    eval_every: int | None = None
+    eval_every: Length | None = None
     augment: tuple[Augmentation, ...] = ()
     precision: Precision = "float32"
     divergence_factor: float = DIVERGENCE_FACTOR
@@ -114,7 +114,12 @@ class TaskSettings:
         if is_text and (not isinstance(read_length(self.steps), str) or str(self.steps).strip().endswith("dur")):
             raise TaskError(f"{where}: steps = {short_repr(self.steps)} must be {A_BUDGET} of a base")
         steps = MOST_STEPS if is_text else self.steps
-        check_budget(where, batch_size=self.batch_size, steps=steps, eval_every=self.eval_every)
+        every = self.eval_every
+        if isinstance(every, str):
+            if not isinstance(read_length(every), str):
+                raise TaskError(f"{where}: eval_every = {short_repr(every)} must be {A_BUDGET}")
+            every = None
+        check_budget(where, batch_size=self.batch_size, steps=steps, eval_every=every)
         check_numerics(where, self)
         check_curve_samples(where, self.curve_samples)
         self.groups.check(self.optimizer)
@@ -143,12 +148,15 @@ class TaskSettings:
     def with_budget(self, steps: Length | None) -> "TaskSettings":
         """Change the budget to `steps` iterations, as `Task.with_budget` does before the data is loaded.
 
-        A length in epochs or tokens is one of the task when its data is loaded, and evaluated twenty times.
+        A length in epochs or tokens is one of the task when its data is loaded, and evaluated twenty times. An
+        `eval_every` that is a length stays as it is.
         """
         if steps is None:
             return self
         if isinstance(steps, str) and isinstance(self.steps, int) and str(read_length(steps)).endswith("dur"):
             steps = round_iterations(steps, Budget(self.steps, 1))
+        if isinstance(self.eval_every, str):
+            return replace(self, steps=steps)
         if isinstance(steps, str) or isinstance(self.steps, str):
             return replace(self, steps=steps, eval_every=None)
         check_budget(f"task '{self.name}'", batch_size=self.batch_size, steps=steps, eval_every=None)

@@ -131,6 +131,25 @@ def test_an_interval_beside_the_steps_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "eval_every", "iterations"),
+    [("3ep", "1ep", 100), (400, "0.1dur", 40), (400, "50000000ep", 400), ("3ep", 7, 7)],
+)
+def test_an_interval_between_evaluations_may_be_a_length(
+    steps: int | str, eval_every: int | str, iterations: int
+) -> None:
+    changes = {"base": "mnist1d-mlp", "batch_size": 40}
+    task = make_task(settings_from_dict({**changes, "steps": steps, "eval_every": eval_every}))
+    assert task.eval_every == iterations
+    assert task.key == task.with_(eval_every=iterations).key
+
+
+def test_a_length_between_evaluations_stays_under_another_budget() -> None:
+    settings = settings_from_dict({"base": "mnist1d-mlp", "batch_size": 40, "eval_every": "1ep"})
+    assert make_task(settings.with_budget(500)).eval_every == 100
+    assert make_task(settings.with_budget("0.05dur")).eval_every == 50
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"bacth_size": 3}, "unknown key 'bacth_size' \\(did you mean 'batch_size'\\?\\); its keys are base, name"),
@@ -158,6 +177,7 @@ def test_an_interval_beside_the_steps_is_taken_as_it_is() -> None:
         ({"steps": 2.5}, "steps = 2.5 must be an integer >= 1"),
         ({"steps": 1000.0}, "steps = 1000.0 must be an integer >= 1"),
         ({"eval_every": 0}, "eval_every = 0 must be an integer >= 1"),
+        ({"eval_every": "1 epoch"}, "eval_every = '1 epoch' must be a number of iterations from 1 on, or a length"),
         ({"eval_every": 1001}, "eval_every = 1001 is more than steps = 1000"),
         ({"precision": "bfloat"}, "precision = 'bfloat' .* \\(did you mean 'bfloat16'\\?\\)"),
         ({"divergence_factor": float("inf")}, "divergence_factor = inf must be a finite number above 1"),
