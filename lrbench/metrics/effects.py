@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lrbench.metrics.familywise import ScoresAtLooks
-from lrbench.metrics.looks import Looks
 from lrbench.metrics.metric import METRICS
-from lrbench.metrics.pairs import Pairs, Test
 from lrbench.metrics.runs import RunRecord
 from lrbench.metrics.statistics import FloatArray, Interval, holm, paired_interval
 
@@ -88,16 +86,7 @@ def effect(
     )
 
 
-def judge_effects(
-    gains: FloatArray,
-    done: NDArray[np.int64],
-    looks: Looks,
-    alpha: float,
-    *,
-    margin: float | None = None,
-    resolution: float | None = None,
-    test: Test = Pairs,
-) -> list[EffectVerdict]:
+def judge_effects(seen: ScoresAtLooks, alpha: float, *, margin: float | None = None) -> list[EffectVerdict]:
     """Claim whether a modifier helps or hurts each policy, so that P(some such claim is wrong) <= alpha.
 
     Paired t tests of both directions for every policy, by Holm's procedure (1979) over all of them; what holds for
@@ -106,13 +95,10 @@ def judge_effects(
     procedure over the policies.
 
     Args:
-        gains: [policies, 2, seeds], higher is better: without and with the modifier; nan for a missing run.
-        done: [policies, 2], how many of the first seeds each has.
+        seen: scores [policies, 2, seeds], of each policy without and with the modifier.
         alpha: the error rate of each kind of claim over the policies of one modifier.
         margin: the gain that does not matter; None: `no gain` is never claimed.
-        resolution, test: as for `judge`.
     """
-    seen = ScoresAtLooks(gains, done, looks, resolution, test)
     *_, p = seen.p_beyond(0.0)
     helps, hurts = holm(np.concatenate([p[:, 1, 0], p[:, 0, 1]])).reshape(2, -1) <= alpha
     gains_little = np.zeros_like(helps)

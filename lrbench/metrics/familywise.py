@@ -66,7 +66,8 @@ class ScoresAtLooks:
     """Scores that are judged, and how.
 
     Attributes:
-        scores: [..., k, seeds] of k >= 2 policies; leading axes are independent studies.
+        scores: [..., k, seeds] of k >= 2 policies, higher is better, nan for a missing run; leading axes are
+            independent studies.
         done: [..., k], how many of the first seeds each policy has.
         looks, resolution, test: as for `judge`.
         rivals: the policies that can be good and condemn others, by default all.
@@ -138,24 +139,13 @@ class ScoresAtLooks:
             yield p
 
 
-def familywise_p(
-    scores: FloatArray,
-    done: NDArray[np.int64],
-    margin: float,
-    looks: Looks,
-    resolution: float | None = None,
-    test: Test = Pairs,
-) -> tuple[FloatArray, FloatArray]:
+def familywise_p(seen: ScoresAtLooks, margin: float) -> tuple[FloatArray, FloatArray]:
     """Return the familywise p-values (p_good, p_avoid) after each look that a policy has reached; see the module.
-
-    Args:
-        scores, done, looks, resolution, test: as for `ScoresAtLooks`.
-        margin: as for `judge`.
 
     Returns:
         Each [looks, ..., k], never rising from one look to the next.
     """
-    return _p_and_left(ScoresAtLooks(scores, done, looks, resolution, test), margin, 1.0)[:2]
+    return _p_and_left(seen, margin, 1.0)[:2]
 
 
 class Familywise(NamedTuple):

@@ -35,6 +35,7 @@ from lrbench.metrics import (
 )
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.metrics.direction import is_worthless
+from lrbench.metrics.familywise import ScoresAtLooks
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.ranking import gain_table, score_table
@@ -582,24 +583,21 @@ def _effects(
         rows = list(chain.from_iterable(pairs[policy] for policy in policies))
         runs = [PolicyRuns("", "", tuple(records[row])) for row in rows]
         done = np.array([over[row] for row in rows], dtype=np.int64).reshape(-1, 2)
-        judged = partial(judge_effects, done=done, looks=evidence.looks, alpha=evidence.alpha)
-        on_test = judged(score_table(runs, evidence.record.seeds, "test")[0].reshape(*done.shape, -1))
-        by_goal = {
-            goal.name: judged(
-                gain_table(runs, goal.gain, evidence.record.seeds)[0].reshape(*done.shape, -1),
-                margin=goal.distance,
-                resolution=goal.resolution,
-                test=goal.test,
-            )
-            for goal in goals
-        }
+        seen = partial(ScoresAtLooks, done=done, looks=evidence.looks)
+        on_test = seen(score_table(runs, evidence.record.seeds, "test")[0].reshape(*done.shape, -1))
+        verdicts = judge_effects(on_test, evidence.alpha)
+        by_goal = {}
+        for goal in goals:
+            gains = gain_table(runs, goal.gain, evidence.record.seeds)[0].reshape(*done.shape, -1)
+            judged = seen(gains, resolution=goal.resolution, test=goal.test)
+            by_goal[goal.name] = judge_effects(judged, evidence.alpha, margin=goal.distance)
         also = [goal.figure for goal in goals]
         for place, policy in enumerate(policies):
             without, treated = (records[row] for row in pairs[policy])
             yield replace(
                 effect(policy, variant, without, treated, evidence.record.target, also),
-                verdict=on_test[place],
-                by_goal={name: verdicts[place] for name, verdicts in by_goal.items()},
+                verdict=verdicts[place],
+                by_goal={name: of_goal[place] for name, of_goal in by_goal.items()},
             )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lrbench.metrics.familywise import familywise_p
+from lrbench.metrics.familywise import ScoresAtLooks, familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Pairs, Ranks, Signs, Unpaired
 from lrbench.metrics.racing import next_seeds
@@ -61,7 +61,7 @@ def claimed(design: str, gains: FloatArray, margin: float) -> tuple[NDArray[np.b
             looks = Looks.between(FIRST, LAST)
             done = np.array([raced(study, margin, looks) for study in gains])
             seen = np.where(np.arange(LAST) < done[..., None], gains, np.nan)
-    p_good, p_avoid = familywise_p(seen, done, margin, looks, test=Signs)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(seen, done, looks, test=Signs), margin)
     return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA
 
 
@@ -87,9 +87,11 @@ def cut_at_the_budget(k: int, seeds: int, studies: int, missed: float) -> tuple[
 def wrong_alone(test: str, gains: FloatArray, margin: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which policies a test calls good and avoid, of runs that share no seeds; by default `Ranks`."""
     done, looks = np.full(gains.shape[:-1], gains.shape[-1]), Looks.once(gains.shape[-1])
-    p_good, p_avoid = (p[-1] for p in familywise_p(gains, done, margin, looks, test=Ranks))
+    p_good, p_avoid = (p[-1] for p in familywise_p(ScoresAtLooks(gains, done, looks, test=Ranks), margin))
     if test == OTHER_TESTS[0]:
-        means = familywise_p(np.where(np.isinf(gains), np.nan, gains), done, margin, looks, 0.0, Unpaired)
+        means = familywise_p(
+            ScoresAtLooks(np.where(np.isinf(gains), np.nan, gains), done, looks, 0.0, Unpaired), margin
+        )
         all_arrive = np.isneginf(gains).sum(axis=(1, 2))[:, None] == 0
         p_good, p_avoid = (np.where(all_arrive, p[-1], q) for p, q in zip(means, (p_good, p_avoid), strict=True))
     elif test:
@@ -117,7 +119,7 @@ def simulated(design: str, k: int, case: str, studies: int) -> dict[str, float]:
     if design == CUT:
         gains, margin = cut_at_the_budget(k, FIRST, studies, float(case.split()[0]))
         done, looks = np.full(gains.shape[:-1], FIRST), Looks.once(FIRST)
-        p_good, p_avoid = familywise_p(gains, done, margin, looks, 0.0, Pairs)
+        p_good, p_avoid = familywise_p(ScoresAtLooks(gains, done, looks, 0.0, Pairs), margin)
         good, avoid = p_good[-1] <= ALPHA, p_avoid[-1, :, :1] <= ALPHA
     elif design.startswith("unpaired"):
         runs = next(runs for name, runs in UNPAIRED.items() if design.startswith(name))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.advice.evidence import TaskEvidence, shipped, stored
-from lrbench.metrics.familywise import familywise_p
+from lrbench.metrics.familywise import ScoresAtLooks, familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
 from lrbench.metrics.ranking import score_table
@@ -76,7 +76,7 @@ def measured(bodies: Sequence[TaskEvidence], names: Sequence[str]) -> Iterator[M
 
 def decided(study: Measured, scores: FloatArray, done: NDArray[np.int64], margin: float, looks: Looks) -> float:
     """The share of policies that are decided in one study."""
-    p_good, p_avoid = familywise_p(scores, done, margin, looks, 0.0)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(scores, done, looks, 0.0), margin)
     return float(((p_good[-1] <= study.alpha) | (p_avoid[-1] <= study.alpha)).mean())
 
 

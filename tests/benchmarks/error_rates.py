@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.metrics import Confirmation, Curve, PolicyRuns, RunRecord, confirm, finalists
-from lrbench.metrics.familywise import familywise_p
+from lrbench.metrics.familywise import ScoresAtLooks, familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
 from lrbench.metrics.statistics import Interval
@@ -149,7 +149,7 @@ def claimed(
     scores: FloatArray, done: int | NDArray[np.int64], margin: float, looks: Looks, step: float, alpha: float
 ) -> Claims:
     given = np.broadcast_to(done, scores.shape[:2])
-    p_good, p_avoid = familywise_p(scores, given, margin, looks, step)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(scores, given, looks, step), margin)
     return p_good[-1] <= alpha, p_avoid[-1] <= alpha, given
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from lrbench.metrics.divergence import levels, p_of_divergence
-from lrbench.metrics.familywise import familywise_p
+from lrbench.metrics.familywise import ScoresAtLooks, familywise_p
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.racing import next_seeds
 from lrbench.metrics.verdict import judge
@@ -57,7 +57,7 @@ def test_avoid_is_wrong_in_at_most_5_percent_of_studies_of_policies_at_the_toler
     done, looks = np.full((STUDIES, policies), seeds), Looks.between(5, seeds)
     to_fall, to_compare = levels(ALPHA, tolerated)
     fell = p_of_divergence(diverged, np.full(diverged.shape, True), done, tolerated, looks) <= to_fall
-    _, p_avoid = familywise_p(scores, done, 0.0, looks, 0.0)
+    _, p_avoid = familywise_p(ScoresAtLooks(scores, done, looks, 0.0), 0.0)
     assert fell.any(axis=1).mean() <= to_fall + 3 * math.sqrt(to_fall * (1 - to_fall) / STUDIES)
     assert (fell.any(axis=1) | (p_avoid[-1] <= to_compare).any(axis=1)).mean() <= ALLOWED
 

@@ -1,11 +1,11 @@
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from lrbench.metrics import Curve, RunRecord, effect, equal_means_p, interaction, judge_effects
+from lrbench.metrics.familywise import ScoresAtLooks
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import Signs
 from tests.interactions import CASES, greenhouse_geisser_p, rejected
@@ -88,12 +88,16 @@ def test_a_modifier_helps_and_hurts_where_its_effect_is_clear() -> None:
     without = np.random.default_rng(3).normal(size=(3, 6))
     effects = np.random.default_rng(4).normal(size=(3, 6)) * 0.1 + np.array([[1.0], [-1.0], [0.0]])
     gains = np.stack([without, without + effects], axis=1)
-    assert judge_effects(gains, np.full((3, 2), 6), Looks.planned(6), 0.05) == ["helps", "hurts", "undecided"]
+    assert judge_effects(ScoresAtLooks(gains, np.full((3, 2), 6), Looks.planned(6)), 0.05) == [
+        "helps",
+        "hurts",
+        "undecided",
+    ]
 
 
 def test_effects_are_not_judged_before_a_look_of_the_study() -> None:
     gains = np.stack([np.zeros((1, 6)), np.ones((1, 6)) + np.arange(6) * 0.01], axis=1)
-    assert judge_effects(gains, np.full((1, 2), 5), Looks.planned(6), 0.05) == ["undecided"]
+    assert judge_effects(ScoresAtLooks(gains, np.full((1, 2), 5), Looks.planned(6)), 0.05) == ["undecided"]
 
 
 @pytest.mark.parametrize("policies", [1, 4, 12])
@@ -102,7 +106,7 @@ def test_at_most_five_percent_of_studies_claim_a_wrong_effect_somewhere(policies
     spreads = np.geomspace(1, 10, policies)[:, None]
     for gains in np.random.default_rng(policies).normal(size=(studies, policies, 2, seeds)):
         gains[:, 1] = gains[:, 0] + spreads * gains[:, 1]
-        verdicts = judge_effects(gains, np.full((policies, 2), seeds), Looks.once(seeds), 0.05)
+        verdicts = judge_effects(ScoresAtLooks(gains, np.full((policies, 2), seeds), Looks.once(seeds)), 0.05)
         wrong += set(verdicts) != {"undecided"}
     assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
 
@@ -111,7 +115,7 @@ def test_a_gain_below_the_margin_is_no_gain_where_it_neither_helps_nor_hurts() -
     noise = np.array([0.02, -0.02, 0.01, -0.01, 0.03, -0.03])
     effects = np.array([[0.0], [0.2], [-0.2], [0.2]]) + noise * np.array([[1], [1], [1], [20]])
     gains = np.stack([np.zeros_like(effects), effects], axis=1)
-    found = judge_effects(gains, np.full((4, 2), 6), Looks.once(6), 0.05, margin=0.5)
+    found = judge_effects(ScoresAtLooks(gains, np.full((4, 2), 6), Looks.once(6)), 0.05, margin=0.5)
     assert found == ["no gain", "helps", "hurts", "undecided"]
 
 
@@ -120,16 +124,17 @@ def test_a_gain_as_large_as_the_margin_is_called_none_in_at_most_five_percent(po
     studies, seeds, wrong = 1000, 5, 0
     for gains in np.random.default_rng(policies).normal(size=(studies, policies, 2, seeds)):
         gains[:, 1] += gains[:, 0] + 0.5
-        wrong += "no gain" in judge_effects(gains, np.full((policies, 2), seeds), Looks.once(seeds), 0.05, margin=0.5)
+        seen = ScoresAtLooks(gains, np.full((policies, 2), seeds), Looks.once(seeds))
+        wrong += "no gain" in judge_effects(seen, 0.05, margin=0.5)
     assert 0 < wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
 
 
 def test_targets_that_are_never_reached_count_against_a_modifier() -> None:
     gains = np.full((1, 2, 8), -100.0)
     gains[0, 1] = -math.inf
-    judged = partial(judge_effects, done=np.full((1, 2), 8), looks=Looks.once(8), alpha=0.05, test=Signs)
-    assert judged(gains) == ["hurts"]
-    assert judged(gains[:, ::-1]) == ["helps"]
+    for scores, verdict in ((gains, "hurts"), (gains[:, ::-1], "helps")):
+        seen = ScoresAtLooks(scores, np.full((1, 2), 8), Looks.once(8), test=Signs)
+        assert judge_effects(seen, 0.05) == [verdict]
 
 
 def test_an_effect_that_depends_on_the_policy_is_found() -> None:

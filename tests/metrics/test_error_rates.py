@@ -81,7 +81,7 @@ def claims(scores: FloatArray, margin: float, resolution: float = 0.0) -> tuple[
     """Which policies are called good and which avoid, [studies, policies] each."""
     seeds = scores.shape[-1]
     done = np.full(scores.shape[:-1], seeds)
-    p_good, p_avoid = familywise_p(scores, done, margin, Looks.once(seeds), resolution)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(scores, done, Looks.once(seeds), resolution), margin)
     return p_good[-1] <= ALPHA, p_avoid[-1] <= ALPHA
 
 
@@ -191,7 +191,7 @@ def test_who_looks_at_every_number_of_seeds_errs_in_at_most_5_percent_of_studies
     truth = TRUTHS[name]
     sd, correlation = SPREADS[spread]
     scores = simulated(truth.gaps, sd, correlation, 40, STUDIES)
-    p_good, p_avoid = familywise_p(scores, np.full(scores.shape[:-1], 40), truth.margin, looks, 0.0)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(scores, np.full(scores.shape[:-1], 40), looks, 0.0), truth.margin)
     assert (np.diff(p_good, axis=0) <= 0).all()
     assert (np.diff(p_avoid, axis=0) <= 0).all()
     assert ((p_avoid[-1] <= ALPHA) & truth.close).any(axis=1).mean() <= ALLOWED
@@ -216,7 +216,7 @@ def test_iterations_to_a_target_are_claimed_wrongly_in_at_most_5_percent_of_stud
 ) -> None:
     gains, margin = arrivals(case, policies, seeds, STUDIES)
     done = np.full(gains.shape[:-1], seeds)
-    p_good, p_avoid = familywise_p(gains, done, margin, looks, test=Signs)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(gains, done, looks, test=Signs), margin)
     assert (p_avoid[-1] <= ALPHA).any(axis=1).mean() <= ALLOWED
     if case != "all equal, margin 0":
         assert (p_good[-1, :, 1:] <= ALPHA).any(axis=1).mean() <= ALLOWED
@@ -237,7 +237,7 @@ def test_a_policy_that_never_reaches_the_target_is_found(policies: int, seeds: i
     gains = -rng.lognormal(5.0, 0.1, (STUDIES, policies, seeds))
     gains[:, -1] = -math.inf
     done = np.full(gains.shape[:-1], seeds)
-    _, p_avoid = familywise_p(gains, done, 20.0, Looks.once(seeds), test=Signs)
+    _, p_avoid = familywise_p(ScoresAtLooks(gains, done, Looks.once(seeds), test=Signs), 20.0)
     assert (p_avoid[-1, :, -1] <= ALPHA).mean() >= 0.95
 
 
@@ -248,7 +248,7 @@ def test_steps_of_unpaired_runs_that_may_miss_the_target_are_claimed_wrongly_in_
 ) -> None:
     gains, margin = arrivals_alone(case, policies, runs, STUDIES)
     done = np.full(gains.shape[:-1], gains.shape[-1])
-    p_good, p_avoid = familywise_p(gains, done, margin, Looks.once(gains.shape[-1]), test=Ranks)
+    p_good, p_avoid = familywise_p(ScoresAtLooks(gains, done, Looks.once(gains.shape[-1]), test=Ranks), margin)
     assert (p_avoid[-1] <= ALPHA).any(axis=1).mean() <= ALLOWED
     if margin:
         assert (p_good[-1, :, 1:] <= ALPHA).any(axis=1).mean() <= ALLOWED
@@ -259,5 +259,5 @@ def test_means_wherever_no_run_misses_the_target_err_in_more_than_5_percent_of_s
     gains, margin = arrivals_alone("half miss it", 2, (3, 3), STUDIES)
     arrived = np.isfinite(gains).all(axis=(1, 2))
     done = np.full(gains.shape[:-1], 3)
-    p_good, _ = familywise_p(gains[arrived], done[arrived], margin, Looks.once(3), 0.0, Unpaired)
+    p_good, _ = familywise_p(ScoresAtLooks(gains[arrived], done[arrived], Looks.once(3), 0.0, Unpaired), margin)
     assert (p_good[-1, :, 1] <= ALPHA).mean() * arrived.mean() > 2 * ALPHA

@@ -189,7 +189,7 @@ def test_unpaired_studies_err_no_more_than_they_say_whatever_the_spreads_and_run
     for place in range(4):
         scores[:, place, runs[place % 2] :] = np.nan
     done = np.full((studies, 4), 10)
-    _, p_avoid = familywise.familywise_p(scores, done, 0.0, Looks.once(10), 0.0, Unpaired)
+    _, p_avoid = familywise.familywise_p(familywise.ScoresAtLooks(scores, done, Looks.once(10), 0.0, Unpaired), 0.0)
     assert (p_avoid[-1].min(axis=-1) <= 0.05).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
 
 
