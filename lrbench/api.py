@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
@@ -19,7 +19,7 @@ from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.imports.read import Source
-from lrbench.imports.reading import ReadingArguments, spells_reading_out
+from lrbench.imports.reading import Reading, ReadingArguments
 from lrbench.imports.stored import Imported
 from lrbench.imports.stored import import_runs as import_into
 from lrbench.lr_range.auto_peak import with_auto_peaks
@@ -31,11 +31,12 @@ from lrbench.policy_search.file import load_search
 from lrbench.policy_search.loop import SearchResult, run_search
 from lrbench.policy_search.search import Search
 from lrbench.progress import progress_where_seen
+from lrbench.signatures import own_parameters, spells_out
 from lrbench.store import Kind, Store, open_store
 from lrbench.study.file import load_study
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
 from lrbench.study.results import Results, StudyRuns, answer, results
-from lrbench.study.study import Modifiers, Policies, Study
+from lrbench.study.study import Policies, Study, StudyArguments
 from lrbench.tasks import AnyTask, TaskLike, settings_from_dict, task_of
 from lrbench.training.engine_choice import Engine
 from lrbench.training.listener import Listener, Listeners
@@ -129,18 +130,19 @@ class ImportArguments(ReadingArguments, LabArguments, total=False):
     """The arguments of an import."""
 
 
-def _own(method: Callable[..., object]) -> list[Parameter]:
-    """Return the parameters of a method but for `**lab`."""
-    return [one for one in signature(method).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+class ComparisonArguments(StudyArguments, LabArguments, total=False):
+    """The arguments of a comparison."""
 
 
 def _of_lab(method: Callable[..., object], arguments: dict[str, Any]) -> dict[str, Any]:
     """Take the arguments that are not a method's own, but its lab's, out of those of a call."""
-    return {name: arguments.pop(name) for name in arguments.keys() - {one.name for one in _own(method)}}
+    return {name: arguments.pop(name) for name in arguments.keys() - {one.name for one in own_parameters(method)}}
 
 
 def _question(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[Lab, P], T]:
     """Answer in a lab with other arguments where a method of `Lab` is given some as `**lab`."""
+
+    parameters = [*own_parameters(method), Parameter("lab", Parameter.VAR_KEYWORD, annotation="Unpack[LabArguments]")]
 
     @wraps(method)
     def question(lab: Lab, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -151,6 +153,7 @@ def _question(method: Callable[Concatenate[Lab, P], T]) -> Callable[Concatenate[
         with Lab(**kept, **changes) as other:
             return method(other, *args, **kwargs)
 
+    question.__dict__["__signature__"] = signature(method).replace(parameters=parameters)
     return question
 
 
@@ -327,8 +330,8 @@ class Lab:
         return results(study, self.store, by)
 
     @_question
-    @spells_reading_out
-    def import_runs(self, source: Source, name: str | None = None, **lab: Unpack[ImportArguments]) -> Imported:
+    @spells_out(ReadingArguments, Reading)
+    def import_runs(self, source: Source, name: str | None = None, **reading: Unpack[ImportArguments]) -> Imported:
         """Write runs that another program trained into the store, as a study: all of them or none.
 
         The same source under the same name is nothing new. Imported runs are never those of a study that lrbench
@@ -337,15 +340,16 @@ class Lab:
         Args:
             source: where the runs are; this and the arguments after the name are as for `lrbench.judge`.
             name: of the study, by default that of the file or folder without its suffix.
-            lab: metric, better, margin, target, columns, pattern, wide, paired: see `lrbench.judge`, but that a target
-                is one for `steps_to_target`; and those of `run`, though nothing is trained.
+            metric, better, margin, target, columns, pattern, wide, paired: see `lrbench.judge`, but that a target is
+                one for `steps_to_target`.
+            lab: as for `run`, though nothing is trained.
 
         Raises:
             StudyError: the runs cannot be read or used.
             StoreError: another study has the name, or the store cannot be written.
         """
-        reading: Any = lab  # those of the lab are taken out of it
-        return import_into(source, self.store, name, **reading)
+        given: Any = reading  # arguments of a lab are taken out of it
+        return import_into(source, self.store, name, **given)
 
     def plot(self, kind: str, study: int | str, *, task: str | None = None, by: By = ()) -> Figure:
         """Draw a study in the store as a matplotlib figure; nothing is trained.
@@ -374,23 +378,8 @@ class Lab:
             return Outcome(answer(evidence), tally, kept, evidence)
 
     @_question
-    def compare(
-        self,
-        policies: Policies,
-        task: TaskLike,
-        *,
-        modifiers: Modifiers = (),
-        axes: Mapping[str, Sequence[Any]] | None = None,
-        seeds: int | Sequence[int] | str = 5,
-        budget: str | dict[str, int] | None = None,
-        steps: Length | None = None,
-        margin: float | None = None,
-        by: By = (),
-        target: float | None = None,
-        confirm: int = 0,
-        name: str | None = None,
-        **lab: Unpack[LabArguments],
-    ) -> Outcome:
+    @spells_out(StudyArguments, Study)
+    def compare(self, policies: Policies, task: TaskLike, **study: Unpack[ComparisonArguments]) -> Outcome:
         """Train policies on a task with the same seeds, as far as the store lacks them, and rank them with verdicts.
 
         The arguments are those of a `Study`: `compare({"flat": "FIX(k0=0.1)", "wave": wave}, task)`. On the command
@@ -399,52 +388,24 @@ class Lab:
         Args:
             policies: values, texts, functions of the iteration, lists of LRs or tables, in a list or by their names.
             task: a `Task`, the name of a registered one, such as "mnist1d-mlp", or a table as under [task].
-            modifiers: with what every policy is trained as well, such as ["PLP()"].
-            axes: settings of the task or its optimizer at which every policy is trained as well, such as
-                {"weight_decay": [0.0, 1e-4]}; see `Study`.
-            seeds: how many (0, 1, ...), or which, or "5..40" until decided.
-            budget: the most runs or iterations, such as "200 runs"; see `Study`.
-            steps: the budget in iterations, in place of the task's own; see `Task.with_budget`.
-            margin: a policy within this distance of the best is as good as the best; by default that of the objective.
-            by: the goals that rank and judge; see `Study`.
-            target: the validation objective to reach, for `steps_to_target`.
-            confirm: on how many fresh seeds the winner and its closest rivals are scored again.
-            name: what the store keeps the study as; by default made of the names of policies and task.
+            modifiers, axes, seeds, budget, steps, margin, by, target, confirm, name and the others: see `Study`.
             lab: as for `run`.
 
         Raises:
             LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
         """
-        study = Study(
-            policies=policies,
-            task=self.task(task),
-            modifiers=modifiers,
-            axes=axes,
-            seeds=seeds,
-            budget=budget,
-            steps=steps,
-            margin=margin,
-            by=by,
-            target=target,
-            confirm=confirm,
-            name=name,
-        )
-        return self.run(study)
+        given: Any = study  # arguments of a lab are taken out of it
+        return self.run(Study(policies=policies, task=self.task(task), **given))
 
     @_question
+    @spells_out(StudyArguments, Study)
     def horizons(
         self,
         policies: Policies,
         task: TaskLike,
         *,
         at: Sequence[Length] = ("25%", "50%", "100%"),
-        seeds: int | Sequence[int] | str = 5,
-        steps: Length | None = None,
-        margin: float | None = None,
-        by: By = (),
-        target: float | None = None,
-        name: str | None = None,
-        **lab: Unpack[LabArguments],
+        **study: Unpack[ComparisonArguments],
     ) -> Outcome:
         """Train policies on a task for several budgets, and say what training on one trunk for all of them costs.
 
@@ -454,24 +415,14 @@ class Lab:
         Args:
             policies: as for `compare`; a warmup that is a part of the budget is that of the task's own.
             at: the budgets: shares such as "25%", iterations, or lengths such as "2e6tok"; see `Study`.
-            task, seeds, steps, margin, by, target, name: as for `compare`; `steps` is the budget that shares are of.
+            task, seeds, steps and the others: as for `compare`; `steps` is the budget that shares are of.
             lab: as for `run`.
 
         Raises:
             LRBenchError: the policies, the task or the store cannot be used; nothing is trained then.
         """
-        study = Study(
-            policies=policies,
-            task=self.task(task),
-            horizons=at,
-            seeds=seeds,
-            steps=steps,
-            margin=margin,
-            by=by,
-            target=target,
-            name=name,
-        )
-        return self.run(study)
+        given: Any = study  # arguments of a lab are taken out of it
+        return self.run(Study(policies=policies, task=self.task(task), horizons=at, **given))
 
     @_question
     def score(
@@ -707,7 +658,7 @@ def _alone(method: Callable[Concatenate[Lab, P], T]) -> Callable[P, T]:
         with Lab(**_of_lab(method, kwargs)) as lab:
             return method(lab, *args, **kwargs)
 
-    parameters = [*_own(method)[1:], *signature(Lab).parameters.values()]
+    parameters = [*own_parameters(method)[1:], *signature(Lab).parameters.values()]
     function.__dict__["__signature__"] = signature(method).replace(parameters=parameters)
     function.__qualname__ = function.__name__
     return function

@@ -203,6 +203,12 @@ def test_what_a_source_of_runs_takes_is_spelled_out_and_a_misspelled_name_is_ref
             function({"a": [1.0]}, **misspelled)
 
 
+def test_a_comparison_takes_what_a_study_takes() -> None:
+    own = signature(lrbench.Study).parameters.keys() - {"tasks", "horizons"}
+    for function in (lrbench.compare, lrbench.horizons):
+        assert own <= signature(function).parameters.keys()
+
+
 @pytest.mark.parametrize("name", ["run", "compare", "horizons", "score", "range_test", "search", "verify", "recommend"])
 def test_a_function_takes_what_its_method_and_a_lab_take(name: str) -> None:
     function, method = getattr(lrbench, name), getattr(lrbench.Lab, name)

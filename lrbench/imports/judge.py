@@ -22,7 +22,7 @@ from lrbench.display.table import Cell, Column, Table
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.choice import TaskCurves, curves_by_task, share_seeds
 from lrbench.imports.read import Source, runs_from
-from lrbench.imports.reading import Reading, ReadingArguments, spells_reading_out
+from lrbench.imports.reading import Reading, ReadingArguments
 from lrbench.imports.schedules import schedules_of
 from lrbench.imports.table import Curve, Runs
 from lrbench.metrics.direction import Better, as_gain
@@ -31,6 +31,7 @@ from lrbench.metrics.pairs import FloatArray, Signs, Test, resolution_of
 from lrbench.metrics.statistics import NOTHING_KNOWN, Interval, fewest_to_agree, holm, t_interval
 from lrbench.metrics.verdict import Verdict
 from lrbench.metrics.verdict import judge as verdicts_of
+from lrbench.signatures import spells_out
 
 ALPHA = 0.05
 POWER = 0.8
@@ -221,7 +222,7 @@ class Judged(Readable):
         return Table(columns, rows, f"{where}{task.metric}, {task.better} is better, margin {task.margin}, {how}")
 
 
-@spells_reading_out
+@spells_out(ReadingArguments, Reading)
 def judge(
     runs: Source, *, against: str | None = None, task: str | None = None, **reading: Unpack[ReadingArguments]
 ) -> Judged:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import Parameter, signature
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 from lrbench.errors import StudyError
 from lrbench.imports.table import Columns
 from lrbench.metrics.direction import Better
 from lrbench.metrics.goal import Goal, Margin
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -74,13 +70,3 @@ class ReadingArguments(TypedDict, total=False):
     pattern: str | None
     wide: str | None
     paired: bool | None
-
-
-def spells_reading_out(function: F) -> F:
-    """Show the fields of a `Reading` one by one in the signature of a function that takes them as keywords."""
-    own = [one for one in signature(function).parameters.values() if one.name != "reading"]
-    fields = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in signature(Reading).parameters.values()]
-    rest = [one for one in own if one.kind is Parameter.VAR_KEYWORD]
-    named = [one for one in own if one not in rest]
-    function.__dict__["__signature__"] = signature(function).replace(parameters=[*named, *fields, *rest])
-    return function

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
@@ -42,6 +42,25 @@ StudyPolicyLike: TypeAlias = "PolicyLike | StudyPolicy | CatalogEntry | Table"
 Policies: TypeAlias = "Mapping[str, StudyPolicyLike] | Sequence[StudyPolicyLike]"
 ModifierLike: TypeAlias = "Watcher | str | Variant | Sequence[Watcher | str] | Table"
 Modifiers: TypeAlias = "Mapping[str, ModifierLike] | Sequence[ModifierLike]"
+
+
+class StudyArguments(TypedDict, total=False):
+    """The arguments of a `Study` but for its policies, its tasks and their horizons."""
+
+    modifiers: Modifiers
+    seeds: int | Sequence[int] | str | Mapping[str, int]
+    until_decided: int | None
+    tolerated_divergence: float
+    budget: str | Mapping[str, int] | None
+    steps: Length | None
+    name: str | None
+    margin: float | None
+    by: By
+    target: float | None
+    confirm: int
+    axes: Mapping[str, Sequence[Any]] | None
+    base_lr_scales: bool | Sequence[float]
+
 
 NAMED = 4
 """The number of policies in the name of a study that is given none."""
