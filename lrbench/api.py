@@ -531,8 +531,8 @@ class Lab:
             search = load_search(
                 search, data_root=self.data_root, download=self.download, steps=steps, seeds=seeds, policies=policies
             )
-        with self._trainer() as trainer:
-            return run_search(search, trainer, mirror_to=mirror)
+        with self._trainer() as trainer, trainer.store.lease() as lease:
+            return run_search(search, replace(trainer, lease=lease), mirror_to=mirror)
 
     @_question
     def verify(

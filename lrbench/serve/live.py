@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.policy.curve import rates_of
+from lrbench.serve.log import RunLog
 from lrbench.study.progress import StudyProgress
 from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, labels
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from lrbench.serve.events import Event
     from lrbench.serve.jobs import Jobs
-    from lrbench.store import RunProgress, Store, StoredRun, StudyEntry, StudyRecord, StudySlot
+    from lrbench.store import Coordinator, RunProgress, Store, StoredRun, StudyEntry, StudyRecord, StudySlot
 
 MOST_RUNNING = 24
 """The most running runs, those that were begun last, whose curves are shown."""
@@ -109,14 +110,25 @@ class StudyWatch:
     answer: AnswerWatch
     jobs: Jobs | None = None
     pace: Pace = field(default_factory=Pace)
+    log: RunLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = RunLog(self.store, self.study)
 
     def marker(self) -> object:
         return self.store.marker(), self.jobs and self.jobs.version, self.answer.answered
 
     def events(self) -> Iterator[Event]:
-        """Yield how far the study is."""
-        entry = self.store.entry(self.study)
-        yield "progress", self._progress(entry, *self.store.study(entry.id), self.store.progress(entry.id))
+        """Yield how far the study is, and the lines of the log that are new."""
+        entry, alive = self.store.entry(self.study), self.store.coordinators()
+        record, slots = self.store.study(entry.id)
+        progress = self.store.progress(entry.id)
+        called = labels((policy.name, variant) for policy in record.policies for variant in record.variants)
+        wanted = {slot.run: slot for slot in slots if slot.run in progress or self._wants(slot, record)}
+        yield "progress", self._progress(entry, record, wanted, called, progress, alive)
+        is_first = self.log.seen is None
+        if (lines := self.log.lines(progress, wanted, record, called)) or is_first:
+            yield "log", {"is_first": is_first, "lines": lines}
 
     # How far it is -------------------------------------------------------------------------------------------------
 
@@ -124,12 +136,11 @@ class StudyWatch:
         self,
         entry: StudyEntry,
         record: StudyRecord,
-        slots: Iterable[StudySlot],
+        wanted: Mapping[str, StudySlot],
+        called: Mapping[tuple[str, str], str],
         progress: Mapping[str, RunProgress],
+        alive: Sequence[Coordinator],
     ) -> dict[str, Any]:
-        called = labels((policy.name, variant) for policy in record.policies for variant in record.variants)
-        wanted = {slot.run: slot for slot in slots if slot.run in progress or self._wants(slot, record)}
-        alive = self.store.coordinators()
         far = StudyProgress.counted(entry, record, wanted.values(), progress, alive)
         pace = self.pace.note(far.trained)
         workers = [one for one in alive if entry.id in one.studies]

@@ -10,7 +10,7 @@ from lrbench.policy.curve import rates_of
 from lrbench.study.results import labels
 
 if TYPE_CHECKING:
-    from lrbench.store import Score, Store
+    from lrbench.store import Score, Store, StoredRun, TaskRecord
 
 
 def begun(store: Store, study: int) -> list[dict[str, Any]]:
@@ -42,14 +42,18 @@ def evaluations(store: Store, study: int, key: str) -> dict[str, Any]:
     if slot is None or run is None:
         raise StoreError(f"study {study} has no run '{key}' that was begun")
     task = next(one for one in record.tasks if one.name == slot.task)
-    lrs = rates_of(run.policy, task.budget)
 
-    def row(score: Score) -> list[float | None]:
-        is_known = lrs is not None and 0 < score.step <= len(lrs)
-        lr = float(lrs[score.step - 1]) if lrs is not None and is_known else None
+    def row(score: Score, lr: float | None) -> list[float | None]:
         numbers = score.train_loss, score.val_loss, score.val_score, score.test_score
         finite = (float(f"{one:.6g}") if math.isfinite(one) else None for one in numbers)
         return [score.step, round(score.step / task.steps_per_epoch, 2), lr, *finite]
 
     facts = {"status": run.status, "step": run.step, "steps": run.steps, "objective": task.objective}
-    return {**facts, "rows": [row(score) for score in run.scores]}
+    return {**facts, "rows": [row(*one) for one in zip(run.scores, rates_before(run, task), strict=True)]}
+
+
+def rates_before(run: StoredRun, task: TaskRecord) -> list[float | None]:
+    """Return for each evaluation of a run the learning rate of the iteration before; None where it is not known."""
+    lrs = rates_of(run.policy, task.budget)
+    steps = [score.step for score in run.scores]
+    return [float(lrs[step - 1]) if lrs is not None and 0 < step <= len(lrs) else None for step in steps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class StudyProgress:
         remaining: those to come; a run that diverged or failed has none.
         confirms: whether runs on fresh seeds follow that are not planned yet.
         coordinators: those that are alive and hold runs of the study, with their numbers.
-        others: the number of other coordinators that are alive.
+        idle: the number of coordinators that are alive and hold no run, as while workers start.
     """
 
     entry: StudyEntry
@@ -40,7 +40,7 @@ class StudyProgress:
     remaining: int
     confirms: bool
     coordinators: tuple[Holder, ...]
-    others: int
+    idle: int
 
     @classmethod
     def of(cls, entry: StudyEntry, store: Store) -> StudyProgress:
@@ -54,9 +54,12 @@ class StudyProgress:
         record: StudyRecord,
         slots: Iterable[StudySlot],
         begun: Mapping[str, RunProgress],
-        alive: Iterable[Coordinator],
+        alive: Sequence[Coordinator],
     ) -> StudyProgress:
-        """Count the runs that fill some slots of a study, of those of the study that were begun."""
+        """Count the runs that fill some slots of a study, of those of the study that were begun.
+
+        Read `alive` before the rest to see what a coordinator has left that is not among them any more.
+        """
         steps = {task.name: task.steps for task in record.tasks}
         places = tuple(slots)
         budgets = {slot.run: steps[slot.task] for slot in places}
@@ -75,7 +78,7 @@ class StudyProgress:
             remaining=sum(budget - trained.get(key, 0) for key, budget in budgets.items() if key not in over),
             confirms=bool(record.confirm) and not any(slot.stage == "confirm" for slot in places),
             coordinators=tuple(one for one in held if one.runs),
-            others=sum(not one.runs for one in held),
+            idle=sum(not one.runs for one in alive),
         )
 
     @property

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from types import FrameType
 from typing import TYPE_CHECKING, get_args
@@ -122,6 +122,7 @@ def run(
     engine: Engine = "auto",
     gpus_per_worker: float = 0.0,
     listener: Listener | None = None,
+    lease: Lease | None = None,
     kind: Kind = "study",
     parent: int | None = None,
 ) -> RunCounts:
@@ -135,6 +136,7 @@ def run(
 
     Args:
         device, workers, engine, gpus_per_worker, listener: as for `lrbench.Lab`.
+        lease: the right to write runs, where several studies are trained under one; None for one of its own.
         kind, parent: the kind of the study in the store, and the id of the one that it belongs to.
 
     Raises:
@@ -150,9 +152,9 @@ def run(
     first = plan(study)
     first.first_round.check_budget()
     engines = Engines.chosen(engine, first.runs)
-    stored = store.save_study(study.name, record_of(study, first), slots_of(first), kind, parent)
-    with store.lease() as lease, _interruptible() as interrupted:
-        _sweep(store, lease)
+    with store.lease() if lease is None else nullcontext(lease) as held, _interruptible() as interrupted:
+        stored = store.save_study(study.name, record_of(study, first), slots_of(first), kind, parent)
+        _sweep(store, held)
 
         def train(stage: Plan) -> RunCounts:
             ahead = backlog(stage, store, engines)
@@ -160,12 +162,12 @@ def run(
             if not ahead.missing:
                 return _tally(ahead, TrainingSummary(), store)
             _check_compiler(ahead, workers, device)
-            suspects = _suspects(ahead, store, lease)
+            suspects = _suspects(ahead, store, held)
             crew = _crew(workers, ahead, engines, device)
             trained = TrainingSummary()
             for runs, opened in _crews(crew, ahead, suspects, setup, interrupted, gpus_per_worker):
                 with opened as pool:
-                    coordinator = Coordinator(store, lease, pool, engines, listener)
+                    coordinator = Coordinator(store, held, pool, engines, listener)
                     trained += coordinator.train(runs, interrupted, suspects)
             return _tally(ahead, trained, store)
 

@@ -12,7 +12,7 @@ from lrbench.training.plan import plan
 from lrbench.training.runner import RunCounts, backlog, record_of, run, slots_of
 
 if TYPE_CHECKING:
-    from lrbench.store import Kind, Store
+    from lrbench.store import Kind, Lease, Store
     from lrbench.study.study import Study
     from lrbench.training.listener import Listener
     from lrbench.training.workers import Workers
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trainer:
-    """Train studies into a store, all of them by the same means: the arguments of `lrbench.training.runner.run`."""
+    """Train studies into a store, all of them by the same means: the arguments of `lrbench.training.runner.run`.
+
+    Attributes:
+        lease: the right to write runs that all of them have; None for one of each study's own.
+    """
 
     store: Store
     device: str = "auto"
@@ -28,6 +32,7 @@ class Trainer:
     engine: Engine = "auto"
     gpus_per_worker: float = 0.0
     listener: Listener | None = None
+    lease: Lease | None = None
 
     def train(self, study: Study, kind: Kind = "study", parent: int | None = None) -> RunCounts:
         """Train the runs of a study that the store lacks."""

@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from lrbench.cli.commands.watch import looks
+from lrbench.progress import Bar
 from lrbench.store import NewRun, Store, open_store
 from lrbench.study.file import load_study
+from lrbench.study.results import Results
 from lrbench.training.plan import plan
 from lrbench.training.runner import record_of, run, slots_of
 
@@ -80,16 +83,23 @@ def test_watch_follows_a_study_of_another_process_to_its_end(lrbench: Command, t
     assert re.search(r"tiny: 4 of 4 runs, 0:00:\d\d.*, leader (flat|stepped) 0\.\d{4}\n", watched.stderr)
 
 
-def test_watch_shows_the_ranking_below_the_bar_on_a_terminal(lrbench: Command, tiny_study: Path) -> None:
+def test_watch_shows_the_ranking_below_the_bar_on_a_terminal(
+    lrbench: Command, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_store("lrbench.db") as store:
         run(load_study(str(tiny_study), seeds=1), store, workers=1)
-    is_held = threading.Event()
+    is_held, is_ranked, rank = threading.Event(), threading.Event(), Bar.rank
+
+    def ranked(bar: Bar, results: Results) -> None:
+        rank(bar, results)
+        is_ranked.set()
 
     def hold() -> None:
         with held(tiny_study, 4):
             is_held.set()
-            time.sleep(2.0)
+            is_ranked.wait(60)
 
+    monkeypatch.setattr(Bar, "rank", ranked)
     with ThreadPoolExecutor() as threads:
         threads.submit(hold)
         assert is_held.wait(60)
@@ -101,6 +111,18 @@ def test_watch_shows_the_ranking_below_the_bar_on_a_terminal(lrbench: Command, t
     assert title.startswith("tiny on mnist1d-mlp, margin")
     assert head.split()[:2] == ["policy", "verdict"]
     assert {row.split()[0] for row in rows[:2]} == {"flat", "stepped"}
+
+
+def test_watch_waits_as_long_as_a_coordinator_may_begin_with_the_study(lrbench: Command, tiny_study: Path) -> None:
+    """As while its workers start, or between two batches of a search, for however long that takes."""
+    with held(tiny_study, 0) as store:
+        looking = looks("tiny", store)
+        assert [next(looking).idle for _ in range(2)] == [1, 1]
+        with store.lease() as lease:
+            lease.claim(slot.run for slot in store.study("tiny")[1])
+            assert next(looking).coordinators
+    with open_store("lrbench.db") as store:
+        assert [(one.idle, one.ended) for one in looks("tiny", store)] == [(0, 0)]
 
 
 def test_watch_ends_where_nothing_trains_the_study_and_says_so(lrbench: Command, tiny_study: Path) -> None:

@@ -26,6 +26,7 @@ from lrbench.store import Proposal, SearchRecord, open_store
 from lrbench.study.results import StudyRuns, results
 from lrbench.study.study import StudyPolicy
 from lrbench.tasks import Metric, Task
+from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun
 from lrbench.training.trainer import Trainer
 from tests.present import present
@@ -64,6 +65,21 @@ def test_a_search_as_a_frame_has_a_row_for_each_policy_that_was_tried(found: Sea
     assert list(frame) == ["policy", "steps", "whole", "diverged", "accuracy"]
     assert list(frame["policy"]) == [one.policy for one in found.trials]
     assert frame.loc[frame["whole"], "accuracy"].max() == found.front[0].values["accuracy"]
+
+
+def test_a_coordinator_is_alive_from_the_first_question_of_a_search_to_its_last(make: Make, tmp_path: Path) -> None:
+    alive = []
+
+    class Looking(NullListener):
+        def searched(self, name: str, policies: int, share: float) -> None:
+            alive.append(len(store.coordinators()))
+
+    with open_store(tmp_path / "runs.db") as store:
+        lrbench.search(make(policies=4), store=store, listeners=[Looking()], progress=False, **SERIAL)
+        assert store.coordinators() == ()
+
+    assert len(alive) > 2
+    assert set(alive) == {1}
 
 
 def test_a_search_is_read_as_the_command_line_shows_it(found: SearchResult) -> None:

@@ -580,6 +580,20 @@ def test_the_listener_hears_of_every_run(study: Make, store: Store) -> None:
     assert heard == ["2 planned", "FIX(k0=0.1) 0 finished", "FIX(k0=0.1) 1 finished"]
 
 
+def test_who_sees_a_study_that_is_begun_sees_its_coordinator(
+    study: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, save = [], Store.save_study
+
+    def looked(store: Store, *arguments: Any) -> int:
+        alive.append(len(store.coordinators()))
+        return save(store, *arguments)
+
+    monkeypatch.setattr(Store, "save_study", looked)
+    run(study("FIX(k0=0.1)"), store)
+    assert alive == [1]
+
+
 def test_the_listener_hears_for_whom_one_waits(study: Make, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lrbench.training.coordinator, "SECONDS_BEFORE_WAITING_IS_REPORTED", 0.3)
     asked = study("FIX(k0=0.1)")

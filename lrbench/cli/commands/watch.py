@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
-SECONDS_WITHOUT_A_RUN = 60.0
-"""How long coordinators of a store may hold no run of a study that is watched, as while workers start."""
-
-SECONDS_WITHOUT_A_COORDINATOR = 10.0
-"""How long a store may have no coordinator, as between two batches of a search."""
-
 MOST_OF_THE_TIME = 0.2
 """The largest share of the time in which the ranking is computed again."""
 
@@ -73,7 +67,7 @@ def _shown(name: str, store: Store, by: Sequence[str], display: Display) -> Stud
 
     stage, began = Stage(""), time.monotonic()
     ranked, busy = -1, 0.0
-    for one in _looks(name, store):
+    for one in looks(name, store):
         if one.name != stage.name:
             stage, ranked = Stage(one.name, one.total, one.ended, one.steps, one.done, one.done), -1
             display.begin(stage, f"{one.name}: {one.runs} have ended")
@@ -88,19 +82,18 @@ def _shown(name: str, store: Store, by: Sequence[str], display: Display) -> Stud
     return one
 
 
-def _looks(name: str, store: Store) -> Iterator[StudyProgress]:
-    """Look at a study every second until it is over, or nothing has trained it for a while."""
+def looks(name: str, store: Store) -> Iterator[StudyProgress]:
+    """Look at a study every second until it is over, or no coordinator trains it.
+
+    One that holds no run may be about to: its workers start, or its search asks for policies.
+    """
     from lrbench.study.progress import StudyProgress, followed
 
-    trained, is_seen = time.monotonic(), False
     while True:
-        one = StudyProgress.of(followed(name, store), store)
+        alive = store.coordinators()
+        entry = followed(name, store)
+        one = StudyProgress.counted(entry, *store.study(entry.id), store.progress(entry.id), alive)
         yield one
-        now, is_part = time.monotonic(), one.entry.parent is not None
-        if one.coordinators:
-            trained, is_seen = now, True
-        alone = SECONDS_WITHOUT_A_COORDINATOR if is_part and is_seen else 0.0
-        patience = SECONDS_WITHOUT_A_RUN if one.others else alone
-        if (one.is_over and not is_part) or now - trained > patience:
+        if (one.is_over and entry.parent is None) or not (one.coordinators or one.idle):
             return
         time.sleep(SECONDS_BETWEEN_LOOKS)

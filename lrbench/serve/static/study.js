@@ -4,6 +4,8 @@
   const { many, duration } = Live;
   const byId = (id) => document.getElementById(id);
   const study = byId("live").dataset.study;
+  const MOST_LINES = 2000;
+  let logged = [];
 
   function fact(title, value) {
     return element("div", {}, element("dt", {}, title), element("dd", {}, value));
@@ -52,6 +54,16 @@
       "li", {}, `${place(one)}, after iteration ${one.step}`, element("pre", { tabIndex: 0 }, one.error ?? ""),
     )));
   }
+
+  // The log stays at its end as it grows, unless the reader went back in it.
+  function showLog({ is_first: isFirst, lines }) {
+    const log = byId("log");
+    const isAtEnd = isFirst || log.scrollTop + log.clientHeight >= log.scrollHeight - 5;
+    logged = [...(isFirst ? [] : logged), ...lines].slice(-MOST_LINES);
+    log.textContent = logged.join("\n") || "Nothing was trained yet.";
+    if (isAtEnd) log.scrollTop = log.scrollHeight;
+  }
+  byId("log-part").addEventListener("toggle", () => (byId("log").scrollTop = byId("log").scrollHeight));
 
   const draw = { runs: [] };
   function drawRunning() {
@@ -163,5 +175,5 @@
     byId("really").addEventListener("click", () => ask("/delete", "", () => location.assign("/")));
   }
 
-  Live.listen(`/studies/${study}/events`, { progress: progressed, answer: showAnswer });
+  Live.listen(`/studies/${study}/events`, { progress: progressed, log: showLog, answer: showAnswer });
 })();
