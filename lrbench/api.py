@@ -20,8 +20,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError, StudyError, TaskError
 from lrbench.imports.read import Source
 from lrbench.imports.reading import Reading, ReadingArguments
-from lrbench.imports.stored import Imported
-from lrbench.imports.stored import import_runs as import_into
+from lrbench.imports.stored import Imported, runs_to_import
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
 from lrbench.metrics.goal import By, texts_of
@@ -349,7 +348,7 @@ class Lab:
             StoreError: another study has the name, or the store cannot be written.
         """
         given: Any = reading  # arguments of a lab are taken out of it
-        return import_into(source, self.store, name, **given)
+        return runs_to_import(source, name, **given).into(self.store)
 
     def plot(self, kind: str, study: int | str, *, task: str | None = None, by: By = ()) -> Figure:
         """Draw a study in the store as a matplotlib figure; nothing is trained.

@@ -55,12 +55,12 @@ class Imported(Readable):
 
 
 @dataclass(frozen=True, repr=False)
-class ImportPreview(Readable):
-    """What an import would store.
+class RunsToImport(Readable):
+    """Runs from elsewhere as the study that an import stores; shown, it says what that would be.
 
     Attributes:
         study: the name of the study.
-        content: what would be written.
+        content: what is written.
     """
 
     study: str
@@ -82,6 +82,16 @@ class ImportPreview(Readable):
         yield ""
         yield from self.content.remarks
 
+    def into(self, store: Store) -> Imported:
+        """Write them into a store, all of them or none.
+
+        Raises:
+            StoreError: another study has the name, or the store cannot be written.
+        """
+        found = self.content
+        study, is_new = store.import_study(self.study, found.record, found.slots, found.runs)
+        return Imported(results(study, store), len(found.runs), is_new, found.remarks)
+
     @property
     def _runs_by_policy(self) -> Counter[str]:
         return Counter(slot.policy for slot in self.content.slots)
@@ -102,12 +112,12 @@ class ImportPreview(Readable):
         }
 
 
-def preview_import(
+def runs_to_import(
     source: Source,
     name: str | None = None,
     **reading: Unpack[ReadingArguments],
-) -> ImportPreview:
-    """Read runs from elsewhere as an import would store them.
+) -> RunsToImport:
+    """Read runs from elsewhere as a study.
 
     Args:
         source: as for `lrbench.judge`.
@@ -123,21 +133,4 @@ def preview_import(
         if where is None:
             raise StudyError("runs that are not in a file need a name for their study")
         name = where.name.split(".")[0]
-    found = imported_study(runs_from(source, asked), name, asked, where=str(where or ""))
-    return ImportPreview(name, found)
-
-
-def import_runs(source: Source, store: Store, name: str | None = None, **reading: Unpack[ReadingArguments]) -> Imported:
-    """Write runs from elsewhere into a store, as a study, all of them or none.
-
-    Args:
-        source, name, reading: as for `preview_import`.
-
-    Raises:
-        StudyError: the runs cannot be read or used.
-        StoreError: another study has the name, or the store cannot be written.
-    """
-    made = preview_import(source, name, **reading)
-    found = made.content
-    study, is_new = store.import_study(made.study, found.record, found.slots, found.runs)
-    return Imported(results(study, store), len(found.runs), is_new, found.remarks)
+    return RunsToImport(name, imported_study(runs_from(source, asked), name, asked, where=str(where or "")))

@@ -8,11 +8,11 @@ import pytest
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
+from lrbench.api import import_runs
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
 from lrbench.imports.reading import Reading
-from lrbench.imports.stored import import_runs
 from lrbench.store import open_store
 
 
@@ -52,10 +52,10 @@ def test_any_parameter_can_be_named_and_a_uri_is_a_source(tracked: Path) -> None
 
 def test_an_import_of_a_store_keeps_what_it_counts(tracked: Path, tmp_path: Path) -> None:
     with open_store(str(tmp_path / "runs.db")) as store:
-        imported = import_runs(str(tracked), store)
+        imported = import_runs(str(tracked), store=store)
         assert "2 runs repeated 4 steps: the later row counts." in imported.remarks
         assert {run.status for run in store.study_runs("mlflow").values()} == {"finished", "diverged"}
-        assert not import_runs(str(tracked), store).is_new
+        assert not import_runs(str(tracked), store=store).is_new
 
 
 @pytest.mark.parametrize("content", ["none", "text", "empty", "other", "lrbench", "torn"])

@@ -9,11 +9,11 @@ import numpy as np
 import pandas
 import pytest
 
+from lrbench.api import import_runs
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
 from lrbench.imports.reading import Reading
-from lrbench.imports.stored import import_runs
 from lrbench.imports.table import Curve, runs_of
 from lrbench.store import Store, open_store
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_and_nothing_is_imported(
 ) -> None:
     content, sentence = MALFORMED[name]
     source = put(tmp_path / name, content)
-    for use in (judge, lambda file: import_runs(file, empty, "mine")):
+    for use in (judge, lambda file: import_runs(file, "mine", store=empty)):
         with pytest.raises(StudyError) as refused:
             use(source)
         assert sentence in str(refused.value)

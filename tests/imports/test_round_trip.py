@@ -8,10 +8,9 @@ import pandas
 import pytest
 
 import lrbench
-from lrbench.api import Lab
+from lrbench.api import Lab, import_runs
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
-from lrbench.imports.stored import import_runs
 from lrbench.metrics import Scorecard
 from lrbench.store import Store, open_store
 from lrbench.study.results import StudyRuns, results
@@ -53,16 +52,16 @@ def test_a_round_trip_gives_the_same_scorecards(to: str, trained: Store, tmp_pat
         with pytest.raises(StudyError, match=r"(is not empty|experiment 'small' already): export into"):
             export_to(to, destination, StudyRuns.of("small", trained))
     with open_store(str(tmp_path / "other.db")) as store:
-        imported = import_runs(destination, store, "back")
+        imported = import_runs(destination, "back", store=store)
         assert imported.is_new
-        assert not import_runs(destination, store, "back").is_new
+        assert not import_runs(destination, "back", store=store).is_new
         for by in ((), ("loss",), ("steps_to_target", "seconds:5%")):
             assert cards("back", store, by) == cards("small", trained, by)
         assert all(run.scores for run in store.study_runs("back").values() if run.status == "finished")
         assert {run.status for run in store.study_runs("back").values()} == {"finished", "diverged"}
         again = tmp_path / "again.csv"
         export_to("csv", str(again), StudyRuns.of("back", store))
-        import_runs(again, store, "twice")
+        import_runs(again, "twice", store=store)
         assert cards("twice", store) == cards("small", trained)
 
 
@@ -78,10 +77,10 @@ def test_what_was_left_out_of_an_export_is_not_made_up(trained: Store, tmp_path:
     table = pandas.read_csv(tmp_path / "runs.csv")
     table[table["policy"] != "flat"].to_csv(tmp_path / "fewer.csv", index=False)
     with open_store(str(tmp_path / "other.db")) as store:
-        (task, _) = import_runs(tmp_path / "fewer.csv", store).results.tasks
+        (task, _) = import_runs(tmp_path / "fewer.csv", store=store).results.tasks
         assert "flat" not in {card.name for card in task.scorecards}
         table.drop(columns="lrbench").to_csv(tmp_path / "plain.csv", index=False)
-        plain = import_runs(tmp_path / "plain.csv", store, metric="val_top1", better="higher")
+        plain = import_runs(tmp_path / "plain.csv", store=store, metric="val_top1", better="higher")
         first = cards("small", trained)[0]
         found = {card.name: card.val for card in plain.results.tasks[-1].scorecards}
         assert found["flat"].mean == next(card.val.mean for card in first if card.name == "flat")
@@ -90,7 +89,7 @@ def test_what_was_left_out_of_an_export_is_not_made_up(trained: Store, tmp_path:
 def test_an_option_makes_an_export_like_any_other_runs(trained: Store, tmp_path: Path) -> None:
     export_to("csv", str(tmp_path / "runs.csv"), StudyRuns.of("small", trained))
     with open_store(str(tmp_path / "other.db")) as store:
-        found = import_runs(tmp_path / "runs.csv", store, metric="val_loss", margin=0.5).results
+        found = import_runs(tmp_path / "runs.csv", store=store, metric="val_loss", margin=0.5).results
         assert (found.margin, found.tasks[0].objective) == (0.5, "loss")
 
 
@@ -114,7 +113,7 @@ def test_a_study_writes_to_a_tracker_while_it_is_trained(to: str, study: Callabl
         lab.run(asked)
         lab.run(asked)
         with open_store(str(tmp_path / "other.db")) as store:
-            import_runs(where.partition(":")[2], store, "back")
+            import_runs(where.partition(":")[2], "back", store=store)
             assert cards("back", store) == cards("small", lab.store)
 
 

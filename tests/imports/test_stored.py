@@ -11,10 +11,9 @@ import pandas
 import pytest
 
 from lrbench.advice.evidence import evidence_by_task
-from lrbench.api import Lab
+from lrbench.api import Lab, import_runs
 from lrbench.errors import LRBenchError, StoreError, StudyError
 from lrbench.imports.judge import judge
-from lrbench.imports.stored import import_runs
 from lrbench.imports.study import split_of
 from lrbench.report.frames import study_frames
 from lrbench.report.page import report_page
@@ -56,7 +55,7 @@ def put(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("column", ["seed", "run"])
 def test_an_imported_study_has_the_verdicts_that_judge_gives(column: str, store: Store, tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", table({"a": 4, "b": 6, "c": 3}, column=column, last={("c", 2): "nan"}))
-    imported = import_runs(source, store, margin=0.01)
+    imported = import_runs(source, store=store, margin=0.01)
     (task,), (judged,) = imported.results.tasks, judge(source, margin=0.01).tasks
     assert judged.paired == (column == "seed")
     assert [(card.name, card.n, card.verdict and card.verdict.label) for card in task.scorecards] == [
@@ -71,15 +70,15 @@ def test_an_imported_study_has_the_verdicts_that_judge_gives(column: str, store:
 
 def test_importing_again_is_nothing_new_and_other_runs_need_another_name(store: Store, tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", table({"a": 3, "b": 3}))
-    assert import_runs(source, store).is_new
+    assert import_runs(source, store=store).is_new
     moved = put(tmp_path / "moved.csv", source.read_text())
     before = store.studies(), store.totals()
-    assert not import_runs(moved, store, "runs").is_new
+    assert not import_runs(moved, "runs", store=store).is_new
     assert (store.studies(), store.totals()) == before
     with pytest.raises(StoreError, match="has a study 'runs' already, of other runs: give this one another name"):
-        import_runs(put(tmp_path / "other.csv", table({"a": 3, "b": 2})), store, "runs")
+        import_runs(put(tmp_path / "other.csv", table({"a": 3, "b": 2})), "runs", store=store)
     with pytest.raises(StoreError, match="of other runs"):
-        import_runs(source, store, "runs", margin=0.5)
+        import_runs(source, "runs", store=store, margin=0.5)
     assert len(store.study_runs("runs")) == 6
 
 
@@ -88,14 +87,14 @@ def test_an_imported_study_never_mixes_with_trained_runs_of_its_name(
 ) -> None:
     source = put(tmp_path / "small.csv", table({"FIX(k0=0.1)": 2, "FIX(k0=0.2)": 2}, column="seed"))
     with Lab(store=store, workers=1, progress=False) as lab:
-        import_runs(source, store)
+        import_runs(source, store=store)
         outcome = lab.run(study("FIX(k0=0.1)", "FIX(k0=0.2)"))
         assert outcome.tally.trained == 4
         assert outcome.kept == "small@1"
         assert {run.status for run in store.study_runs("small@1").values()} == {"finished"}
         assert not any(run.exact for run in store.study_runs("small@1").values())
         with pytest.raises(StoreError, match="has a study 'small' already, which lrbench trained"):
-            import_runs(put(tmp_path / "small2.csv", table({"a": 2, "b": 2})), store, "small")
+            import_runs(put(tmp_path / "small2.csv", table({"a": 2, "b": 2})), "small", store=store)
 
 
 def test_an_import_is_all_or_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +103,14 @@ def test_an_import_is_all_or_nothing(store: Store, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("lrbench.store.store.Store._insert_slots", fail)
     with pytest.raises(StoreError, match="the disk is full"):
-        import_runs(put(tmp_path / "runs.csv", table({"a": 3, "b": 3})), store)
+        import_runs(put(tmp_path / "runs.csv", table({"a": 3, "b": 3})), store=store)
     assert store.studies() == ()
     assert store.statuses() == {}
 
 
 def test_a_diverged_run_keeps_its_curve_until_then(store: Store, tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", table({"a": 2, "b": 2}, last={("b", 1): "inf"}))
-    import_runs(source, store)
+    import_runs(source, store=store)
     (fallen,) = (run for run in store.study_runs("runs").values() if run.status == "diverged")
     assert (fallen.diverged_at, fallen.step, fallen.scores.steps(), fallen.final) == (100, 100, [0, 50], None)
     assert fallen.provenance["engine"] == "imported, not exact"
@@ -120,7 +119,7 @@ def test_a_diverged_run_keeps_its_curve_until_then(store: Store, tmp_path: Path)
 
 
 def test_every_view_of_a_study_works_on_an_imported_one_and_offers_no_training(store: Store, tmp_path: Path) -> None:
-    import_runs(put(tmp_path / "runs.csv", table({"a": 4, "b": 6})), store)
+    import_runs(put(tmp_path / "runs.csv", table({"a": 4, "b": 6})), store=store)
     frames = study_frames("runs", store)
     page = report_page(frames, None)
     assert "another program trained them" in page
@@ -139,7 +138,7 @@ def test_every_view_of_a_study_works_on_an_imported_one_and_offers_no_training(s
 
 
 def test_unpaired_runs_are_compared_by_means_everywhere(store: Store, tmp_path: Path) -> None:
-    import_runs(put(tmp_path / "runs.csv", table({"a": 4, "b": 6})), store)
+    import_runs(put(tmp_path / "runs.csv", table({"a": 4, "b": 6})), store=store)
     (comparison,) = compare_two("runs", "a", "b", store)
     last = {
         name: [run.scores[-1].val_score for run in store.study_runs("runs").values() if run.policy == name]
@@ -160,7 +159,7 @@ def test_by_steps_to_a_target_unpaired_runs_that_miss_it_are_judged_as_judge_jud
 ) -> None:
     missed = {("b", run): "1.2" for run in range(7)}
     source = put(tmp_path / "runs.csv", table({"a": 8, "b": 8}, last=missed))
-    import_runs(source, store, target=1.03)
+    import_runs(source, store=store, target=1.03)
     (task,) = results("runs", store, "steps_to_target:10").tasks
     (judged,) = judge(source, target=1.03, margin=10).tasks
     assert {card.name: (card.reached, card.verdict and card.verdict.label) for card in task.scorecards} == {
@@ -182,7 +181,7 @@ def test_policies_with_one_schedule_are_advised_by_name_and_not_as_one(store: St
     ]
     frame = pandas.DataFrame(rows)
     frame.loc[frame.policy == "other", "lr"] = 0.1
-    imported = import_runs(frame, store, "mine")
+    imported = import_runs(frame, "mine", store=store)
     texts = {card.name: card.policy for card in imported.results.tasks[0].scorecards}
     assert texts == {"a": "a", "b": "b", "other": "FIX(k0=0.1)"}
     with Lab(store=store, progress=False) as lab:
@@ -191,7 +190,7 @@ def test_policies_with_one_schedule_are_advised_by_name_and_not_as_one(store: St
 
 def test_what_is_exported_of_unpaired_runs_is_judged_as_unpaired(store: Store, tmp_path: Path) -> None:
     for column in ("run", "seed"):
-        import_runs(put(tmp_path / f"{column}.csv", table({"a": 4, "b": 4}, column=column)), store)
+        import_runs(put(tmp_path / f"{column}.csv", table({"a": 4, "b": 4}, column=column)), store=store)
         export_to("csv", str(tmp_path / f"{column}-again.csv"), StudyRuns.of(column, store))
         (task,) = judge(tmp_path / f"{column}-again.csv").tasks
         assert task.paired == (column == "seed")
@@ -200,7 +199,7 @@ def test_what_is_exported_of_unpaired_runs_is_judged_as_unpaired(store: Store, t
 def test_advice_on_an_imported_task_is_of_its_runs_and_reaches_no_other_task(store: Store, tmp_path: Path) -> None:
     rows = table({"a": 4, "b": 4}, column="seed").replace("policy,seed", "task,policy,seed").splitlines()
     named = "\n".join([rows[0], *(f"mnist1d-mlp,{row}" for row in rows[1:]), *(f"mine,{row}" for row in rows[1:])])
-    import_runs(put(tmp_path / "runs.csv", named), store)
+    import_runs(put(tmp_path / "runs.csv", named), store=store)
     with Lab(store=store, progress=False) as lab:
         advice = lab.recommend("mine")
         assert [one.policy for one in advice.recommendations] == ["a"]
@@ -214,7 +213,8 @@ def test_advice_on_an_imported_task_is_of_its_runs_and_reaches_no_other_task(sto
 
 def test_a_margin_that_is_a_share_of_the_best_is_the_goal_of_the_study(store: Store, tmp_path: Path) -> None:
     source = put(tmp_path / "runs.csv", table({"a": 4, "b": 4}, column="seed"))
-    assert [str(goal.margin) for goal in import_runs(source, store, margin="30%").results.tasks[0].goals] == ["30%"]
+    (task,) = import_runs(source, store=store, margin="30%").results.tasks
+    assert [str(goal.margin) for goal in task.goals] == ["30%"]
     labels = {card.name: card.verdict and card.verdict.label for card in results("runs", store).tasks[0].scorecards}
     assert labels == {"a": "good", "b": "good"}
 
@@ -231,7 +231,7 @@ def test_other_metrics_are_shown_by_their_last_values_under_lrbench_s_names(stor
             "ece": [50.0, 60.0, 70.0, 80.0],
         }
     )
-    cards = {card.name: card for card in import_runs(frame, store, "mine").results.tasks[0].scorecards}
+    cards = {card.name: card for card in import_runs(frame, "mine", store=store).results.tasks[0].scorecards}
     assert cards["b"].val.mean == pytest.approx(0.75)
     assert cards["b"].test.mean == pytest.approx(0.65)
     assert cards["b"].metrics["train_loss"].mean == pytest.approx(2.5)
@@ -241,7 +241,7 @@ def test_other_metrics_are_shown_by_their_last_values_under_lrbench_s_names(stor
 
 def test_a_column_in_percent_is_not_taken_for_lrbench_s_accuracy(store: Store) -> None:
     frame = pandas.DataFrame({"policy": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1], "val_top1": [50.0, 60, 70, 80]})
-    (task,) = import_runs(frame, store, "mine", better="higher").results.tasks
+    (task,) = import_runs(frame, "mine", store=store, better="higher").results.tasks
     assert task.objective == "logged val_top1"
     assert task.scorecards[0].val.high is not None
     assert task.scorecards[0].val.high > 80
@@ -268,16 +268,16 @@ def test_what_cannot_be_used_leaves_the_store_as_it_was(
 ) -> None:
     source = put(tmp_path / "runs.csv", table({"a": 3, "b": 3}))
     with pytest.raises(LRBenchError, match=sentence):
-        import_runs(source, store, **options)  # type: ignore[arg-type]
+        import_runs(source, store=store, **options)  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="need a name for their study"):
-        import_runs(pandas.DataFrame({"policy": ["a"], "loss": [1.0]}), store)
+        import_runs(pandas.DataFrame({"policy": ["a"], "loss": [1.0]}), store=store)
     with pytest.raises(StudyError, match="no store can hold"):
-        import_runs({"a\0": [1.0, 2.0]}, store, "mine", better="lower")
+        import_runs({"a\0": [1.0, 2.0]}, "mine", store=store, better="lower")
     assert store.studies() == ()
 
 
 def test_the_document_of_an_import_is_json(store: Store, tmp_path: Path) -> None:
-    imported = import_runs(put(tmp_path / "runs.csv", table({"a": 3, "b": 3})), store)
+    imported = import_runs(put(tmp_path / "runs.csv", table({"a": 3, "b": 3})), store=store)
     document = json.loads(json.dumps(imported.to_json()))
     assert document["imported"]["runs"] == 6
     assert document["study"] == "runs"
@@ -292,7 +292,7 @@ def test_a_policy_whose_learning_rates_were_logged_is_known_by_its_function(stor
         for seed in range(2)
         for step, lr in zip(steps, rates, strict=True)
     ]
-    imported = import_runs(pandas.DataFrame(rows), store, "mine")
+    imported = import_runs(pandas.DataFrame(rows), "mine", store=store)
     texts = {card.name: card.policy for card in imported.results.tasks[0].scorecards}
     assert texts["flat"] == "FIX(k0=0.1)"
     assert texts["falling"].startswith(("POLY(", "LINEAR("))

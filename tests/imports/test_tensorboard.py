@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
+from lrbench.api import import_runs
 from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.imports.read import read
-from lrbench.imports.stored import import_runs
 from lrbench.store import open_store
 
 
@@ -49,7 +49,7 @@ def test_a_single_event_file_and_runs_of_other_names_can_be_imported(tmp_path: P
     (file,) = (tmp_path / "adam-1").iterdir()
     assert read(file).curves("loss/val")[0][0].policy == "adam-1"
     with open_store(str(tmp_path / "runs.db")) as store:
-        imported = import_runs(tmp_path, store, "mine", wide="{policy}-{seed}", metric="loss/val")
+        imported = import_runs(tmp_path, "mine", store=store, wide="{policy}-{seed}", metric="loss/val")
         (card,) = imported.results.tasks[0].scorecards
         assert (card.name, card.n) == ("adam", 2)
         assert {run.seed: run.step for run in store.study_runs("mine").values()} == {1: 5, 2: 7}
@@ -78,7 +78,7 @@ def test_event_files_that_cannot_be_used_are_refused_in_one_sentence(
         file.write_bytes(content)
     with open_store(str(tmp_path / "runs.db")) as store:
         with pytest.raises(StudyError) as refused:
-            import_runs(tmp_path, store, "mine", wide=wide)
+            import_runs(tmp_path, "mine", store=store, wide=wide)
         assert sentence in str(refused.value)
         assert "\n" not in str(refused.value)
         assert store.studies() == ()

@@ -38,13 +38,13 @@ def import_runs(
       lrbench import logs/ --pattern "step:{step}/{steps} val_loss:{val_loss}"
     """
     load_plugins(options.plugin)
-    from lrbench.imports.stored import import_runs as import_into
-    from lrbench.imports.stored import preview_import
+    from lrbench.imports.stored import runs_to_import
     from lrbench.store import open_store
 
+    found = runs_to_import(source, name, **reading.as_arguments())
     if dry_run:
-        output.show(preview_import(source, name, **reading.as_arguments()), session_of(context))
+        output.show(found, session_of(context))
         return
     with open_store(options.store) as store:
-        imported = import_into(source, store, name, **reading.as_arguments())
+        imported = found.into(store)
     output.show(imported, session_of(context))
