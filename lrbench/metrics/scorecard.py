@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
@@ -119,7 +120,7 @@ class Scorecard(Readable):
 
     def _heading(self) -> list[str]:
         heading = [self.policy if self.name == self.policy else f"{self.name}: {self.policy}"]
-        seeds = f"{self.n} {'seed' if self.n == 1 else 'seeds'}"
+        seeds = many(self.n, "seed")
         if self.verdict is not None:
             seeds += f", {self.verdict.label}: {self.verdict.reason}"
         heading.append(seeds)

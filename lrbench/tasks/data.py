@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
 from lrbench.tasks.arrays import (
@@ -199,7 +200,7 @@ class Data(Readable):
         check_raw(raw)
         if raw.val is not None and (validation is not None or split_seed or stratified or train_samples is not None):
             raise DataError(
-                f"it has a validation split of its own, {len(raw.val):,} samples, so that "
+                f"it has a validation split of its own, {many(len(raw.val), 'sample')}, so that "
                 "validation, split_seed, stratified and train_samples cannot be given"
             )
         kept = torch.arange(len(raw.train))

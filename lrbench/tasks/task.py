@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
@@ -219,8 +220,8 @@ class Task(AnyTask):
         augment = ", ".join(map(_called, self.augment))
         yield f"{self.name}: {_called(self.model)}, judged by {self.objective}{better}"
         yield f"{_called(self.optimizer)}{f'; {self.groups}' if self.groups else ''}"
-        epoch = f"{self.steps_per_epoch:,} an epoch"
-        yield f"{self.steps:,} iterations of {self.batch_size:,} samples, {epoch}, evaluated every {self.eval_every:,}"
+        steps = f"{many(self.steps, 'iteration')} of {many(self.batch_size, 'sample')}"
+        yield f"{steps}, {self.steps_per_epoch:,} an epoch, evaluated every {self.eval_every:,}"
         if self.tokens_per_step is not None:
             passes = self.steps / self.steps_per_epoch
             yield f"{self.tokens_per_step * self.steps:,} tokens a run, {passes:.3g} passes over the train part"

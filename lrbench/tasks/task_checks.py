@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
+from lrbench.display.names import many
 from lrbench.errors import TaskError
 from lrbench.policy.budget import Budget
 from lrbench.policy.kind import short_repr
@@ -48,7 +49,7 @@ def check_settings(task: Task) -> None:
     if task.batch_size > len(task.data.train):
         raise TaskError(
             f"{where}: batch_size = {short_repr(task.batch_size)} is larger than the train split of "
-            f"{len(task.data.train)} samples"
+            f"{many(len(task.data.train), 'sample')}"
         )
     if not isinstance(task.optimizer, OptimizerSpec):
         raise TaskError(
