@@ -173,8 +173,9 @@ class Policy(ABC):
         """Bind the policy to a run of a `Budget`, as `bind` does."""
         bound = self if self.is_bound else self.bind_to(budget)
         if bound.ends < budget.steps:
+            known = many(int(bound.ends), "iteration")
             raise PolicyError(
-                f"{short_repr(self)} has LRs for {many(bound.ends, 'iteration')}, and the budget has {budget.steps:,}: "
+                f"{short_repr(self)} has LRs for {known}, and the budget has {budget.steps:,}: "
                 "give one for each, or spread them over any budget by POLYLINE(values=[...], l=1dur)"
             )
         return bound

@@ -129,7 +129,8 @@ def check_model(task: Task) -> Mapping[str, bool | str]:
     given = f"outputs {shapes(outputs)} and targets {shapes(targets)}{'' if language is None else hint}"
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Using a target size")  # torch would compare each output with each target
-        loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
+        with task.data.naming_labels(task.data.train, samples):
+            loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
     if not isinstance(loss, Tensor) or loss.ndim != 0:
         found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else f"a {type_name(loss)}"
         raise TaskError(f"{where}: the loss returns {found}; it must be a scalar tensor, the mean over the batch")
