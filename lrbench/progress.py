@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 
-LEAST_DONE = 0.02
-"""The time left is shown once more than this share of a stage's iterations is done."""
+LEAST_DONE, LEAST_SECONDS = 0.02, 10.0
+"""The time left is shown once more than this share of a stage's iterations is done, or some are after this time."""
 
 LONGEST_NAME = 60
 """The most characters of a leader's name that are shown."""
@@ -325,7 +325,8 @@ def leader(name: str, score: float) -> str:
 
 def seconds_left(elapsed: float, done: float, total: float) -> float | None:
     """Estimate the time of the iterations that are left from the pace so far; None while too few are done."""
-    return elapsed * max(0.0, total / done - 1) if done > LEAST_DONE * total else None
+    is_known = done > (0 if elapsed > LEAST_SECONDS else LEAST_DONE * total)
+    return elapsed * max(0.0, total / done - 1) if is_known else None
 
 
 def plan_sentence(backlog: Backlog) -> str:

@@ -6,14 +6,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrbench.policy.curve import rates_of
 from lrbench.serve.log import RunLog
-from lrbench.study.progress import StudyProgress
+from lrbench.study.progress import StudyProgress, shared_prefixes
 from lrbench.study.race import rounds
 from lrbench.study.results import StudyRuns, labels
 
@@ -32,9 +30,6 @@ MOST_RACING = 200
 
 PACE_SECONDS = 60.0
 """The pace of training is that of these last seconds."""
-
-MOST_RATES = 50_000_000
-"""More learning rates than this, of all policies together, are not compared to find out what they share."""
 
 Wanted = Mapping[tuple[str, str, str], int]
 """The number of seeds, from the first on, that a race wants by now, by task, policy and variant."""
@@ -62,14 +57,14 @@ class AnswerWatch:
 
     Attributes:
         wanted: what a race wants by now; None before it was computed, and where the study is none.
-        shared: the share of iterations that are trained once for several policies.
+        shared: the first iterations of policies that are trained for others too; None before they were computed.
     """
 
     store: Store
     study: int
     templates: Environment
     wanted: Wanted | None = None
-    shared: float | None = None
+    shared: Mapping[tuple[str, str], int] | None = None
     answered: object = None
 
     def marker(self) -> object:
@@ -89,7 +84,7 @@ class AnswerWatch:
         if record.until_decided is not None:
             self.wanted = list(rounds(StudyRuns.of(self.study, self.store)))[-1]
         if self.shared is None:
-            self.shared = shared_iterations(record)
+            self.shared = shared_prefixes(record)
         frames = study_frames(self.study, self.store)
         tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
         html = self.templates.get_template("answer.html.j2").render(tasks=tasks)
@@ -141,8 +136,10 @@ class StudyWatch:
         progress: Mapping[str, RunProgress],
         alive: Sequence[Coordinator],
     ) -> dict[str, Any]:
-        far = StudyProgress.counted(entry, record, wanted.values(), progress, alive)
-        pace = self.pace.note(far.trained)
+        shared = self.answer.shared
+        far = StudyProgress.counted(entry, record, wanted.values(), progress, alive, shared or {})
+        pace = None if shared is None else self.pace.note(far.distinct - far.distinct_left)
+        nominal = len(record.policies) * sum(task.steps for task in record.tasks)
         workers = [one for one in alive if entry.id in one.studies]
         running = self.store.study_runs(entry.id, "running", MOST_RUNNING)
         failed = self.store.study_runs(entry.id, "failed", MOST_FAILURES)
@@ -156,8 +153,8 @@ class StudyWatch:
             "trained": far.trained,
             "remaining": far.remaining,
             "done": far.done / far.steps if far.steps else 1.0,
-            "left": far.remaining / pace if pace is not None and workers else None,
-            "shared": self.answer.shared,
+            "left": far.distinct_left / pace if pace is not None and workers else None,
+            "shared": sum(shared.values()) / nominal if shared else 0.0,
             "workers": [
                 {
                     "machine": one.machine,
@@ -221,21 +218,3 @@ def _running(run: StoredRun, slot: StudySlot, called: Mapping[tuple[str, str], s
 
 def _named(slot: StudySlot, called: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     return {"label": called[slot.policy, slot.variant], "task": slot.task, "seed": slot.seed, "stage": slot.stage}
-
-
-def shared_iterations(record: StudyRecord) -> float:
-    """Return the share of a study's iterations that are trained once for several policies, as far as LRs are known."""
-    shared = nominal = 0
-    for task in record.tasks:
-        nominal += task.steps * len(record.policies)
-        if task.steps * len(record.policies) <= MOST_RATES:
-            known = (rates_of(policy.policy, task.budget) for policy in record.policies)
-            rates = sorted((lrs for lrs in known if lrs is not None), key=lambda lrs: lrs.tobytes())
-            shared += sum(_agreement(one, other) for one, other in pairwise(rates))
-    return shared / nominal if nominal else 0.0
-
-
-def _agreement(one: np.ndarray, other: np.ndarray) -> int:
-    """Count the first iterations over which two arrays of learning rates are equal."""
-    different = one != other
-    return int(different.argmax()) if different.any() else len(one)

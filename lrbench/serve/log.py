@@ -69,7 +69,7 @@ def _lines(run: StoredRun, task: TaskRecord, status: str, after: int) -> Iterato
         if score.step > after:
             numbers = ("LR", lr), ("train loss", score.train_loss), ("val loss", score.val_loss)
             told = (f"{what} {value:.4g}" for what, value in numbers if value is not None and not math.isnan(value))
-            where = f"iteration {score.step:,}, epoch {score.step / task.steps_per_epoch:.4g}"
+            where = f"iteration {score.step:,}, epoch {score.step / task.steps_per_epoch:.2f}"
             yield f"{where}, {', '.join(told)}, val {task.objective} {score.val_score:.4f}"
     if run.status in ("running", status):
         return

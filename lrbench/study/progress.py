@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lrbench.display.names import many
+from lrbench.policy.curve import rates_of
 from lrbench.store import ENDED, Holder, Store, StudyEntry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lrbench.store import Coordinator, RunProgress, StudyRecord, StudySlot
     from lrbench.study.results import Results
+
+MOST_RATES = 50_000_000
+"""More learning rates than this, of all policies together, are not compared to find out what they share."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class StudyProgress:
         steps: the iterations of all runs, each counted by itself.
         trained: those that were trained.
         remaining: those to come; a run that diverged or failed has none.
+        distinct: the iterations of all runs, those that several policies share counted once.
+        distinct_left: those of them to come.
         confirms: whether runs on fresh seeds follow that are not planned yet.
         coordinators: those that are alive and hold runs of the study, with their numbers.
         idle: the number of coordinators that are alive and hold no run, as while workers start.
@@ -38,6 +49,8 @@ class StudyProgress:
     steps: int
     trained: int
     remaining: int
+    distinct: int
+    distinct_left: int
     confirms: bool
     coordinators: tuple[Holder, ...]
     idle: int
@@ -55,10 +68,14 @@ class StudyProgress:
         slots: Iterable[StudySlot],
         begun: Mapping[str, RunProgress],
         alive: Sequence[Coordinator],
+        shared: Mapping[tuple[str, str], int] = MappingProxyType({}),
     ) -> StudyProgress:
         """Count the runs that fill some slots of a study, of those of the study that were begun.
 
         Read `alive` before the rest to see what a coordinator has left that is not among them any more.
+
+        Args:
+            shared: as `shared_prefixes` returns them; where there are none, nothing is taken for shared.
         """
         steps = {task.name: task.steps for task in record.tasks}
         places = tuple(slots)
@@ -67,6 +84,8 @@ class StudyProgress:
         by_status = Counter(run.status for run in known.values())
         over = {key for key, run in known.items() if run.status in (*ENDED, "failed")}
         trained = {key: run.step for key, run in known.items()}
+        prefixes = {slot.run: shared.get((slot.task, slot.policy), 0) for slot in places}
+        left = {key: budget for key, budget in budgets.items() if key not in over}
         held = [Holder(one.machine, one.process, len(one.runs & budgets.keys())) for one in alive]
         return cls(
             entry=entry,
@@ -75,7 +94,9 @@ class StudyProgress:
             failed=by_status["failed"],
             steps=sum(budgets.values()),
             trained=sum(trained.values()),
-            remaining=sum(budget - trained.get(key, 0) for key, budget in budgets.items() if key not in over),
+            remaining=sum(budget - trained.get(key, 0) for key, budget in left.items()),
+            distinct=sum(budget - prefixes[key] for key, budget in budgets.items()),
+            distinct_left=sum(budget - max(trained.get(key, 0), prefixes[key]) for key, budget in left.items()),
             confirms=bool(record.confirm) and not any(slot.stage == "confirm" for slot in places),
             coordinators=tuple(one for one in held if one.runs),
             idle=sum(not one.runs for one in alive),
@@ -115,6 +136,27 @@ class StudyProgress:
                 {"machine": one.machine, "process": one.process, "runs": one.runs} for one in self.coordinators
             ],
         }
+
+
+def shared_prefixes(record: StudyRecord) -> dict[tuple[str, str], int]:
+    """Return by task and policy the first iterations that are trained for another policy too, as far as LRs are known.
+
+    Of policies that share iterations one has none here: those it shares are its own.
+    """
+    shared = {}
+    for task in record.tasks:
+        if task.steps * len(record.policies) <= MOST_RATES:
+            known = ((rates_of(policy.policy, task.budget), policy.name) for policy in record.policies)
+            rates = sorted(((lrs, name) for lrs, name in known if lrs is not None), key=lambda one: one[0].tobytes())
+            for (before, _), (lrs, name) in pairwise(rates):
+                shared[task.name, name] = _agreement(before, lrs)
+    return shared
+
+
+def _agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
+    """Count the first iterations over which two arrays of learning rates are equal."""
+    different = one != other
+    return int(different.argmax()) if different.any() else len(one)
 
 
 def under_way(store: Store) -> list[StudyEntry]:

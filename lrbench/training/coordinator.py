@@ -368,20 +368,18 @@ class Coordinator:
         one, at = lanes.pop(name), _step_of(step)
         branch = one.branch
         self._trained.iterations += at - branch.start
+        self._listener.trained(branch.steps if step.done and checkpoint is None else at - branch.start)
         for run in branch.runs:
             self._use(run.key, checkpoint)
             scores = step.segments[run.key].scores
             self._listener.advanced(run, at, scores[-1].val_score if scores else None)
         if not step.done:
             lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint, history=step.history)
-            self._listener.trained(at - branch.start)
         elif checkpoint is not None:
             if at in (run.kept_at for run in branch.runs):
                 self._keep(next(run for run in branch.runs if run.kept_at == at), step)
             self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
-            self._listener.trained(at - branch.start)
         else:
-            self._listener.trained(branch.steps)
             for run in branch.runs:
                 self._end(run, step.segments[run.key].status)
 

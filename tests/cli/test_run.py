@@ -153,6 +153,11 @@ def test_the_time_left_is_told_once_enough_is_done_to_tell(done: int, left: floa
     assert seconds_left(10.0, done, 10_000) == left
 
 
+def test_the_time_left_of_a_stage_that_begins_with_one_long_trunk_is_told_by_its_first_iterations() -> None:
+    assert seconds_left(20.0, 0, 900_000) is None
+    assert seconds_left(20.0, 500, 900_000) == 20 * 1799
+
+
 def test_a_terminal_gets_a_bar_with_the_leader_and_coloured_verdicts(lrbench: Command, tiny_study: Path) -> None:
     result = lrbench("run", tiny_study, color=True)
 

@@ -50,7 +50,7 @@ def test_a_line_is_added_for_each_evaluation_and_for_the_end(store: Store) -> No
         (third,) = new_lines(log, store)
     assert "\n" not in first
     assert first.endswith("train loss 2.5, val loss 2.25, val top1 0.2500")
-    assert ": iteration 40, epoch 4, LR 0." in second
+    assert ": iteration 40, epoch 4.00, LR 0." in second
     assert third.endswith(", seed 0: failed after iteration 40: ValueError: no luck")
 
 
@@ -65,7 +65,7 @@ def test_the_log_grows_on_the_page(opened: Open, address: str, store: Store, wid
         lease.claim([keys[1]])
         lease.begin([NewRun(keys[1], "a-task", "a-task", FIVE["flat"], "", 1, STEPS, {})])
         lease.append({keys[1]: Segment(20, 0.1, 100, (Score(20, 2.5, 2.25, 0.25, 2.0, 0.5),))})
-        expect(page.get_by_role("log")).to_contain_text("flat, seed 1: iteration 20, epoch 2, LR 0.1")
+        expect(page.get_by_role("log")).to_contain_text("flat, seed 1: iteration 20, epoch 2.00, LR 0.1")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(
         "(log => log.scrollTop + log.clientHeight >= log.scrollHeight - 5)(document.getElementById('log'))"

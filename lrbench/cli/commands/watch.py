@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -69,9 +69,11 @@ def _shown(name: str, store: Store, by: Sequence[str], display: Display) -> Stud
     ranked, busy = -1, 0.0
     for one in looks(name, store):
         if one.name != stage.name:
-            stage, ranked = Stage(one.name, one.total, one.ended, one.steps, one.done, one.done), -1
+            done = one.distinct - one.distinct_left
+            stage, ranked = Stage(one.name, one.total, one.ended, one.distinct, done, done), -1
             display.begin(stage, f"{one.name}: {one.runs} have ended")
-        stage.runs, stage.runs_ended, stage.total, stage.done = one.total, one.ended, one.steps, one.done
+        stage.runs, stage.runs_ended = one.total, one.ended
+        stage.total, stage.done = one.distinct, one.distinct - one.distinct_left
         now = time.monotonic()
         if one.ended != ranked and busy <= MOST_OF_THE_TIME * (now - began):
             answer, ranked = results(one.entry.id, store, by), one.ended
@@ -87,12 +89,16 @@ def looks(name: str, store: Store) -> Iterator[StudyProgress]:
 
     One that holds no run may be about to: its workers start, or its search asks for policies.
     """
-    from lrbench.study.progress import StudyProgress, followed
+    from lrbench.study.progress import StudyProgress, followed, shared_prefixes
 
+    shared: dict[int, Mapping[tuple[str, str], int]] = {}
     while True:
         alive = store.coordinators()
         entry = followed(name, store)
-        one = StudyProgress.counted(entry, *store.study(entry.id), store.progress(entry.id), alive)
+        record, slots = store.study(entry.id)
+        if entry.id not in shared:
+            shared[entry.id] = shared_prefixes(record)
+        one = StudyProgress.counted(entry, record, slots, store.progress(entry.id), alive, shared[entry.id])
         yield one
         if (one.is_over and entry.parent is None) or not (one.coordinators or one.idle):
             return

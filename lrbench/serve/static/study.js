@@ -51,7 +51,8 @@
     byId("failures-part").hidden = !now.failures.length;
     byId("failures-title").textContent = `${many(now.failures.length, "run")} failed, and the rest went on without`;
     byId("failures").replaceChildren(...now.failures.map((one) => element(
-      "li", {}, `${place(one)}, after iteration ${one.step}`, element("pre", { tabIndex: 0 }, one.error ?? ""),
+      "li", {}, `${place(one)}, after iteration ${one.step}: ${one.error?.trim().split("\n").at(-1) ?? ""}`,
+      element("pre", { tabIndex: 0 }, one.error ?? ""),
     )));
   }
 
