@@ -224,7 +224,7 @@ class Bar:
             self.say(sentence)
         if stage.runs:
             self._bars.pop(stage.name, None)
-            self._show(stage.name, stage, f"0/{many(stage.runs, 'run')}")
+            self._show(stage.name, stage, f"{stage.runs_ended}/{many(stage.runs, 'run')}")
 
     def update(self, stage: Stage, search: Stage | None = None) -> None:
         if search is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lrbench.display.names import many
 from lrbench.serve.run_table import rates_before
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ class RunLog:
         """Return the lines that are new, where `progress` has the runs that were begun, and `slots` their places."""
         tasks = {task.name: task for task in record.tasks}
 
-        def name(slot: StudySlot) -> str:
+        def place(slot: StudySlot) -> str:
             where = f" on {slot.task}" if len(tasks) > 1 else ""
             scale = f", {slot.scale:g} times the LRs" if slot.scale != 1 else ""
-            return f"{called[slot.policy, slot.variant]}{where}, seed {slot.seed}{scale}"
+            return f"{where}, seed {slot.seed}{scale}"
 
         now: dict[str, tuple[str, int]] = {key: (run.status, run.step) for key, run in progress.items()}
         if (before := self.seen) is None:
@@ -53,12 +54,16 @@ class RunLog:
             runs = self.store.runs([key for key, state in now.items() if before.get(key) != state])
         self.seen = now | {key: (run.status, run.step) for key, run in runs.items()}
         found = [(run, slots[key]) for key, run in runs.items() if key in slots]
-        lines = [
-            " ".join(f"{name(slot)}: {text}".split())
-            for run, slot in sorted(found, key=lambda one: (one[0].created, one[0].key))
-            for text in _lines(run, tasks[slot.task], *before.get(run.key, ("", 0)))
-        ]
+        names: dict[str, list[str]] = {}  # runs that share training say the same
+        for run, slot in sorted(found, key=lambda one: (one[0].created, one[0].key)):
+            for text in _lines(run, tasks[slot.task], *before.get(run.key, ("", 0))):
+                names.setdefault(f"{place(slot)}: {text}", []).append(called[slot.policy, slot.variant])
+        lines = [" ".join(f"{_joined(each)}{text}".split()) for text, each in names.items()]
         return lines[-MOST_LINES:]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return f"{names[0]} and {many(len(names) - 1, 'other')}" if len(names) > 1 else names[0]
 
 
 def _lines(run: StoredRun, task: TaskRecord, status: str, after: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -14,6 +15,7 @@ from lrbench.serve.guard import Access, is_loopback
 from lrbench.serve.jobs import Jobs
 from lrbench.store import Store
 from tests.report.made_studies import FIVE, same_everywhere, write_study
+from tests.serve.conftest import server
 
 HOME = "http://127.0.0.1:8765"
 OTHER = "http://evil.example"
@@ -104,6 +106,44 @@ def test_nothing_is_changed_without_the_token_nor_by_another_page(store: Store, 
                 assert stranger.post(path, headers=headers, content="{}").status_code in (403, 421)
             assert stranger.get(path).status_code == 405
             assert stranger.post(path, headers={"Origin": HOME}, content=b"{").status_code == 400
+
+
+STRANGE = """async address => {
+  const given = JSON.stringify({ name: "", study: 1 });
+  const ask = (path, more) => fetch(address + path, { credentials: "include", ...more }).then(() => path, () => "");
+  const read = await ask("?", {});
+  const changed = await ask("delete", { method: "POST", mode: "no-cors", body: given });
+  const form = document.createElement("form");
+  Object.assign(form, { method: "post", enctype: "text/plain", target: "frame", action: address + "delete" });
+  form.append(Object.assign(document.createElement("input"), { name: given.slice(0, -1) + ',"x":"', value: '"}' }));
+  const frame = Object.assign(document.createElement("iframe"), { name: "frame" });
+  document.body.append(frame, form);
+  const loaded = new Promise((resolve) => frame.addEventListener("load", resolve));
+  form.submit();
+  await loaded;
+  return read + changed;
+}"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_strange_page_in_the_browser_that_has_the_token_can_do_nothing(
+    browser: Browser, store: Store, host: str
+) -> None:
+    """At 127.0.0.1 the browser sends the cookie too: a port makes no other site."""
+    write_study(store, {"flat": FIVE["flat"]}, same_everywhere({"flat": 0.5}))
+    with server(store, may_write=True) as address, browser.new_context() as context:
+        context.route(f"http://{host}:9999/", lambda route: route.fulfill(content_type="text/html", body="<body>"))
+        own = context.new_page()
+        own.goto(address)
+        asked = list[str]()
+        context.on("request", lambda request: asked.append(request.method))
+        page = context.new_page()
+        page.goto(f"http://{host}:9999/")
+
+        assert page.evaluate(STRANGE, own.url) == ""
+
+        assert asked.count("POST") == 2
+        assert [one.name for one in store.studies()] == ["a-study"]
 
 
 def test_beyond_loopback_the_token_is_demanded_and_addresses_are_names(store: Store) -> None:

@@ -8,16 +8,29 @@ const Live = (() => {
     trouble.hidden = !sentence;
   }
 
-  // Call a function for each event of an address, by its name, with what it brings.
+  const MILLISECONDS_TO_TRY_AGAIN = 5000;
+
+  // Call a function for each event of an address, by its name, with what it brings. A browser tries again by itself
+  // where the server is gone, but not where it refuses, as one does that was started anew and has another token.
   function listen(address, answers) {
     const source = new EventSource(address);
     for (const [name, answer] of Object.entries(answers)) {
       source.addEventListener(name, (event) => (say(""), answer(JSON.parse(event.data))));
     }
     source.addEventListener("trouble", (event) => say(JSON.parse(event.data)));
-    source.addEventListener("error", () => say("The server does not answer; this page shows what it last heard."));
+    source.addEventListener("error", async () => {
+      const isRefused = source.readyState === EventSource.CLOSED;
+      say(`${isRefused ? await refusal(address) : "The server does not answer"}; this page shows what it last heard.`);
+      if (isRefused) setTimeout(() => listen(address, answers), MILLISECONDS_TO_TRY_AGAIN);
+    });
     source.addEventListener("open", () => say(""));
     addEventListener("pagehide", () => source.close());
+  }
+
+  async function refusal(address) {
+    const answer = await fetch(address).catch(() => null);
+    if (answer === null || answer.ok) return (answer?.body.cancel(), "The server does not answer");
+    return (await answer.text()).replace(/\.$/, "");
   }
 
   const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
