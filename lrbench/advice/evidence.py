@@ -17,7 +17,7 @@ from lrbench.metrics.goal import Criterion, criteria, objective_criterion
 from lrbench.study.file import find_study, read_toml, study_names
 from lrbench.study.horizons import name_at
 from lrbench.study.limits import check_confirm, declared_looks, horizons_of, seeds_of, split_seeds
-from lrbench.study.results import ALPHA, Row, StudyRuns, labels, leading, resolution
+from lrbench.study.study_runs import ALPHA, Row, StudyRuns, labels, leading, resolution
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:

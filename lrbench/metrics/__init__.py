@@ -18,7 +18,7 @@ from lrbench.metrics.metric import (
     metrics_at_end,
     register_metric,
 )
-from lrbench.metrics.ranking import PolicyRuns, rank, score_table
+from lrbench.metrics.ranking import rank, score_table
 from lrbench.metrics.robustness import (
     BASE_LR_SCALES,
     divergence_rate,
@@ -26,7 +26,7 @@ from lrbench.metrics.robustness import (
     mean_over_scales,
     retained_fraction,
 )
-from lrbench.metrics.runs import Curve, RunRecord
+from lrbench.metrics.runs import Curve, PolicyRuns, RunRecord
 from lrbench.metrics.scorecard import Scorecard, bounds_of, score_curves, summarise
 from lrbench.metrics.statistics import (
     Bounds,

@@ -26,7 +26,8 @@ import numpy as np
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import as_gain
 from lrbench.metrics.goal import Criterion
-from lrbench.metrics.ranking import PolicyRuns, by_name, rank, score_table
+from lrbench.metrics.ranking import by_name, rank, score_table
+from lrbench.metrics.runs import PolicyRuns
 from lrbench.metrics.scorecard import Scorecard, summarise
 from lrbench.metrics.statistics import Interval
 from lrbench.metrics.verdict import judge

@@ -1,13 +1,16 @@
-"""Metrics of the shape of one run's evaluation curve: speed, volatility and monotonicity.
+"""Metrics of the shape of evaluation curves: speed, volatility and monotonicity.
 
 A curve is two sequences of the same length: `steps` (iterations, increasing) and `scores` (higher is better). A score
-that is not finite is a gap.
+that is not finite is a gap. Curves of the same length may be stacked, [..., evaluations]: their metrics are computed
+together, as an array [...] of numbers, and of None where a curve has no such metric.
 """
 
-import math
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
 
 TAIL_DIVISOR = 5
 """The tail of a curve is its last fifth, 20% of the evaluations, rounded up."""
@@ -22,7 +25,7 @@ LEAST_HALF = 7
 """Of seven scores, five have two neighbours."""
 
 
-def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
+def volatility(steps: ArrayLike, scores: ArrayLike) -> Any:
     """Return the standard deviation of the last 20% of evaluations around their own linear trend over steps.
 
     The two fitted parameters are taken off the degrees of freedom (ddof 2), so that curves with few and with many
@@ -32,19 +35,16 @@ def volatility(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     >>> round(volatility(range(11), [0.0] * 8 + [0.0, 3.0, 0.0]), 3)  # residuals -1, 2, -1
     2.449
     """
-    tail = -(-len(scores) // TAIL_DIVISOR)
+    tail = -(-np.shape(scores)[-1] // TAIL_DIVISOR)
     if tail < LEAST_TAIL:
-        return None
-    x = np.asarray(steps[-tail:], dtype=np.float64)
-    y = np.asarray(scores[-tail:], dtype=np.float64)
-    if not all(map(math.isfinite, scores[-tail:])):
-        return None
-    x, y = x - np.add.reduce(x) / tail, y - np.add.reduce(y) / tail
-    residuals = y - x * (x @ y) / (x @ x)
-    return math.sqrt(float(residuals @ residuals) / (tail - 2))
+        return _unknown(scores)
+    x, y, known = _last(tail, steps, scores)
+    x, y = x - _sum(x)[..., None] / tail, y - _sum(y)[..., None] / tail
+    residuals = y - x * np.vecdot(x, y)[..., None] / np.vecdot(x, x)[..., None]
+    return _where(known, np.sqrt(np.vecdot(residuals, residuals) / (tail - 2)))
 
 
-def jitter(steps: Sequence[int], scores: Sequence[float]) -> float | None:
+def jitter(steps: ArrayLike, scores: ArrayLike) -> Any:
     """Return the standard deviation of a score around the line through its two neighbours, in the last half of a curve.
 
     It is the estimator of Gasser, Sroka and Jennen-Steinmetz (1986): a smooth rise is no jitter, and each score but two
@@ -55,19 +55,17 @@ def jitter(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     >>> round(jitter(range(14), [0.0] * 7 + [0.0, 1.0] * 3 + [0.0]), 3)  # five times 1^2 / (1/4 + 1/4 + 1)
     0.816
     """
-    half = -(-len(scores) // 2)
+    half = -(-np.shape(scores)[-1] // 2)
     if half < LEAST_HALF:
-        return None
-    if not all(map(math.isfinite, scores[-half:])):
-        return None
-    x, y = (np.asarray(values[-half:], dtype=np.float64) for values in (steps, scores))
-    before = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
-    residuals = before * y[:-2] + (1 - before) * y[2:] - y[1:-1]
+        return _unknown(scores)
+    x, y, known = _last(half, steps, scores)
+    before = (x[..., 2:] - x[..., 1:-1]) / (x[..., 2:] - x[..., :-2])
+    residuals = before * y[..., :-2] + (1 - before) * y[..., 2:] - y[..., 1:-1]
     squares = residuals**2 / (before**2 + (1 - before) ** 2 + 1)
-    return math.sqrt(float(np.add.reduce(squares) / len(squares)))
+    return _where(known, np.sqrt(_sum(squares) / (half - 2)))
 
 
-def monotonicity(scores: Sequence[float]) -> float | None:
+def monotonicity(scores: ArrayLike) -> Any:
     """Return the share of a curve's ups and downs that is up: 1 if it never gets worse, about 1/2 if it goes nowhere.
 
     The sum of the rises between evaluations over the sum of all changes; the definition is ours. Curves compare where
@@ -77,15 +75,17 @@ def monotonicity(scores: Sequence[float]) -> float | None:
     >>> round(monotonicity([0.1, 0.5, 0.4, 0.8]), 3)  # up by .4 and .4, down by .1
     0.889
     """
-    y = np.asarray(scores, dtype=np.float64)
-    if len(y) < LEAST_TAIL or not all(map(math.isfinite, scores)):
-        return None
-    changes = y[1:] - y[:-1]
-    total = float(np.add.reduce(np.abs(changes)))
-    return float(np.add.reduce(changes[changes > 0])) / total if total > 0 else None
+    evaluations = np.shape(scores)[-1]
+    if evaluations < LEAST_TAIL:
+        return _unknown(scores)
+    _, y, known = _last(evaluations, scores, scores)
+    changes = y[..., 1:] - y[..., :-1]
+    total = _sum(np.abs(changes))
+    known = known & (total > 0)
+    return _where(known, _sum_of_rises(changes) / np.where(known, total, 1.0))
 
 
-def curve_mean(steps: Sequence[int], scores: Sequence[float]) -> float | None:
+def curve_mean(steps: ArrayLike, scores: ArrayLike) -> Any:
     """Return the mean of a curve over its iterations, from the first evaluation to the last, by the trapezoidal rule.
 
     Of two curves that end alike, the one that rises sooner has the higher mean. Unlike the iterations to a target it is
@@ -95,27 +95,71 @@ def curve_mean(steps: Sequence[int], scores: Sequence[float]) -> float | None:
     >>> curve_mean([10, 20, 40], [0.0, 0.5, 0.5])  # 0.25 over a third of the way, 0.5 over the rest
     0.4166666666666667
     """
-    if len(scores) < LEAST_LINE or not all(map(math.isfinite, scores)):
-        return None
-    x, y = np.asarray(steps), np.asarray(scores)
-    return float(np.add.reduce((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2.0)) / (steps[-1] - steps[0])
+    evaluations = np.shape(scores)[-1]
+    if evaluations < LEAST_LINE:
+        return _unknown(scores)
+    x, y, known = _last(evaluations, steps, scores)
+    area = _sum((x[..., 1:] - x[..., :-1]) * (y[..., 1:] + y[..., :-1]) / 2.0)
+    return _where(known, area / (x[..., -1] - x[..., 0]))
 
 
-def steps_to_target(steps: Sequence[int], scores: Sequence[float], target: float) -> int | None:
+def steps_to_target(steps: ArrayLike, scores: ArrayLike, target: ArrayLike) -> Any:
     """Return the first evaluated step with a finite score at or over `target`; None of a censored run.
 
     >>> steps_to_target([10, 20, 30], [0.2, 0.6, 0.5], target=0.5)
     20
     """
-    evaluated = zip(steps, scores, strict=True)
-    return next((step for step, score in evaluated if math.isfinite(score) and score >= target), None)
+    y = np.asarray(scores, dtype=np.float64)
+    return _first(np.isfinite(y) & np.greater_equal(y, target), steps)
 
 
-def steps_to_best(steps: Sequence[int], scores: Sequence[float]) -> int | None:
+def steps_to_best(steps: ArrayLike, scores: ArrayLike) -> Any:
     """Return the first evaluated step with the run's highest finite score; None if no score is finite.
 
     >>> steps_to_best([10, 20, 30], [0.2, 0.6, 0.5])
     20
     """
-    finite = [(step, score) for step, score in zip(steps, scores, strict=True) if math.isfinite(score)]
-    return max(finite, key=lambda point: point[1])[0] if finite else None
+    y = np.asarray(scores, dtype=np.float64)
+    finite = np.isfinite(y)
+    best = np.where(finite, y, -np.inf).max(axis=-1, keepdims=True, initial=-np.inf)
+    return _first(finite & (y == best), steps)
+
+
+def _last(count: int, steps: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Return the last steps and scores of curves, and which have no gap there; the scores of the others are 0."""
+    x, y = (np.asarray(values, dtype=np.float64)[..., -count:] for values in (steps, scores))
+    known = np.asarray(np.isfinite(y).all(axis=-1))
+    whole: FloatArray = np.where(known[..., None], y, 0.0)
+    return x, whole, known
+
+
+def _sum(values: FloatArray) -> FloatArray:
+    total: FloatArray = np.add.reduce(values, axis=-1)
+    return total
+
+
+def _sum_of_rises(changes: FloatArray) -> FloatArray:
+    """Add up the changes that are positive, and only those, so that a curve has the same sum alone and stacked."""
+    rising = changes > 0
+    rises, total = np.count_nonzero(rising, axis=-1), np.zeros(changes.shape[:-1])
+    for count in np.unique(rises).tolist():
+        some = rises == count
+        total[some] = _sum(changes[some][rising[some]].reshape(-1, count)) if count else 0.0
+    return total
+
+
+def _first(where: NDArray[np.bool_], steps: ArrayLike) -> Any:
+    """Return the first step of each curve at which something holds, None where there is none."""
+    x, known = np.asarray(steps, dtype=np.int64), np.asarray(where.any(axis=-1))
+    if not where.shape[-1]:
+        return _unknown(where)
+    return _where(known, np.take_along_axis(x, where.argmax(axis=-1)[..., None], axis=-1)[..., 0])
+
+
+def _where(known: NDArray[np.bool_], values: NDArray[Any]) -> Any:
+    nothing = np.full(known.shape, None)
+    return np.where(known, values, nothing)[()]
+
+
+def _unknown(scores: ArrayLike) -> Any:
+    return np.full(np.shape(scores)[:-1], None)[()]

@@ -176,9 +176,8 @@ def _paired_differences(figure: str, without: Sequence[RunRecord], treated: Sequ
 
 def _figures(run: RunRecord, target: float | None, also: Iterable[str] = ()) -> dict[str, float]:
     """Return those metrics of a run in which an effect is measured."""
-    figures = run.figures()
-    if target is not None and not run.diverged:
-        figures["steps_to_target"] = run.steps_to(target)
+    to_target = {} if target is None or run.diverged else {"steps_to_target": run.steps_to(target)}
+    figures = {**run.figures, **to_target}
     declared = (name for name, metric in METRICS.items() if metric.effect)
     names = (f"val_{run.objective}", f"test_{run.objective}", *declared, *also)
     return {name: float(value) for name in names if (value := figures.get(name)) is not None}

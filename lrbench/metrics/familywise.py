@@ -54,8 +54,8 @@ from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Signs, Some, Test, resolution_of
 from lrbench.metrics.statistics import holm
 
-ROWS_AT_ONCE = 1024
-"""Of the matrix of policies and rivals no more rows than these are in memory."""
+ROWS_AT_ONCE = 64
+"""Of the matrix of policies and rivals no more rows than these are in memory, few enough for a processor's cache."""
 
 MOST_RIVALS = 512
 """Of more policies than these, those with the highest means are compared with all, and the others with those alone."""

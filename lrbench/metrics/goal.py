@@ -208,7 +208,7 @@ class Criterion:
             return run.score("val")
         if self.figure == TO_TARGET:
             return None if run.diverged or self.target is None else run.steps_to(self.target)
-        return run.figures().get(self.figure)
+        return run.figures.get(self.figure)
 
 
 def objective_criterion(objective: str, better: Better, margin: float, resolution: float | None = None) -> Criterion:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better
@@ -14,9 +14,10 @@ from lrbench.registry import Registry
 
 if TYPE_CHECKING:
     from lrbench.metrics.confidence import Classification
-    from lrbench.metrics.runs import RunRecord
+    from lrbench.metrics.runs import Curves, RunRecord
 
     OfRun = Callable[[RunRecord], float | None]
+    OfCurves = Callable[[Curves], Any]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class MetricDeclaration:
             best policy's value.
         at_end: computes it when a run ends; it is stored with the run.
         of_run: computes it from what is stored of a run, whenever results are read.
+        of_curves: computes it from the curves of runs, whenever results are read, for all runs together.
         expected: every scorecard has it, known or not; others are there only where a run has them.
         column: where it is a column beside the scores, once it is known: nowhere, on the page, or on the page and in
             the ranking that the command line prints.
@@ -69,6 +71,7 @@ class MetricDeclaration:
     margin_of: Literal["", "steps", "best"] = ""
     at_end: Callable[[RunEnd], float | None] | None = None
     of_run: OfRun | None = None
+    of_curves: OfCurves | None = None
     expected: bool = False
     column: Literal["", "page", "ranking"] = ""
     dispensable: int = 0
@@ -157,8 +160,14 @@ def metrics_at_end(end: RunEnd) -> dict[str, float | None]:
     return {name: value for name, value in computed.items() if value is not None or end.test is not None}
 
 
+def metrics_of_curves(curves: Curves) -> Iterator[dict[str, float | None]]:
+    """Compute the metrics that follow from the curves of runs, a dict for each run."""
+    known = {name: metric.of_curves(curves).tolist() for name, metric in METRICS.items() if metric.of_curves}
+    return (dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True))
+
+
 def metrics_of_run(run: RunRecord) -> dict[str, float | None]:
-    """Compute the metrics that follow from the record of a run.
+    """Compute the metrics that follow from the record of a run, but for those of its curve.
 
     Raises:
         StudyError: a metric of the user's fails, or returns no number.

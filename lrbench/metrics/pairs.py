@@ -94,25 +94,23 @@ class Pairs:
                 less than one step.
             rows, columns: which of the policies are compared with which, by default all with all.
         """
-        seen = np.isfinite(scores)
-        shared = seen.astype(np.float64)
-        known = np.where(seen, scores, 0.0)
-        means = known.sum(axis=-1, keepdims=True) / np.maximum(shared.sum(axis=-1, keepdims=True), 1.0)
-        rest = np.where(seen, known - means, 0.0)
+        (seen_j, mean_j, rest_j), (seen_i, mean_i, rest_i) = map(
+            _centered, (scores[..., rows, :], scores[..., columns, :])
+        )
 
         def over_shared_seeds(a: FloatArray, b: FloatArray) -> FloatArray:
-            product: FloatArray = a[..., rows, :] @ np.swapaxes(b[..., columns, :], -1, -2)
+            product: FloatArray = a @ np.swapaxes(b, -1, -2)
             return product
 
-        n = over_shared_seeds(shared, shared)
-        total = over_shared_seeds(rest, shared) - over_shared_seeds(shared, rest)
-        squares = over_shared_seeds(rest**2, shared) + over_shared_seeds(shared, rest**2)
-        squares -= 2.0 * over_shared_seeds(rest, rest)
+        n = over_shared_seeds(seen_j, seen_i)
+        total = over_shared_seeds(rest_j, seen_i) - over_shared_seeds(seen_j, rest_i)
+        squares = over_shared_seeds(rest_j**2, seen_i) + over_shared_seeds(seen_j, rest_i**2)
+        squares -= 2.0 * over_shared_seeds(rest_j, rest_i)
         shift = np.divide(total, n, out=np.full_like(n, np.nan), where=n > 0)
         scatter = np.maximum(squares - n * shift**2, 0.0)
         variance = np.divide(scatter, n - 1.0, out=np.full_like(n, np.nan), where=n > 1)
         return cls(
-            gap=means[..., rows, :] - np.swapaxes(means[..., columns, :], -1, -2) + shift,
+            gap=mean_j - np.swapaxes(mean_i, -1, -2) + shift,
             sd=np.maximum(np.sqrt(variance), resolution),
             n=n,
         )
@@ -391,6 +389,14 @@ def resolution_of(scores: FloatArray) -> float:
     steps = np.diff(levels)
     real = steps[steps > SAME_SCORE * np.abs(levels).max()]
     return float(real.min()) if len(real) else 0.0
+
+
+def _centered(scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return which scores there are, as 1 and 0, the mean of each policy's, and their distances from it."""
+    seen = np.isfinite(scores)
+    shared, known = seen.astype(np.float64), np.where(seen, scores, 0.0)
+    means = known.sum(axis=-1, keepdims=True) / np.maximum(shared.sum(axis=-1, keepdims=True), 1.0)
+    return shared, means, np.where(seen, known - means, 0.0)
 
 
 def _upper_tail(effect: FloatArray, n: FloatArray, degrees: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ what the chosen policy is worth.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,19 +16,9 @@ from lrbench.metrics.direction import Better, as_gain
 from lrbench.metrics.goal import Criterion, objective_criterion
 from lrbench.metrics.looks import Looks
 from lrbench.metrics.pairs import FloatArray, Pairs
-from lrbench.metrics.runs import RunRecord
-from lrbench.metrics.scorecard import Scorecard, objective_of, summarise
+from lrbench.metrics.runs import PolicyRuns, RunRecord
+from lrbench.metrics.scorecard import Scorecard, objective_of, scorecards
 from lrbench.metrics.verdict import judge
-
-
-@dataclass(frozen=True)
-class PolicyRuns:
-    """A policy of a study and its ended runs."""
-
-    name: str
-    policy: str
-    """The policy's text."""
-    runs: tuple[RunRecord, ...]
 
 
 def rank(
@@ -61,7 +51,7 @@ def rank(
     runs = [run for contender in contenders for run in contender.runs]
     objective, better = objective_of(runs), runs[0].better if runs else "higher"
     goals = by or (objective_criterion(objective, better, margin, resolution),)
-    cards = [summarise(c.name, c.policy, c.runs, target=target) for c in contenders]
+    cards = scorecards(contenders, target=target)
     tables = [gain_table(contenders, goal.gain, seeds) for goal in goals]
     verdicts = [
         judge(

@@ -1,17 +1,26 @@
 """A run as metrics see it."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lrbench.metrics.curves import steps_to_target
 from lrbench.metrics.direction import Better, as_gain, is_worthless
-from lrbench.metrics.metric import metrics_of_run
+from lrbench.metrics.metric import metrics_of_curves, metrics_of_run
 from lrbench.metrics.statistics import Bounds
 
 TOP1 = "top1"
 """The name of the objective of a task that brings no metric of its own."""
+
+Split = Literal["val", "test"]
+SPLITS: tuple[Split, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Curve:
         return " ".join(f"{step}:{score:.6g}" for step, score in zip(self.steps, self.scores, strict=True))
 
     @classmethod
-    def parse(cls, text: str) -> "Curve":
+    def parse(cls, text: str) -> Curve:
         """Read what `str` writes.
 
         Raises:
@@ -74,28 +83,92 @@ class RunRecord:
     @property
     def is_finite(self) -> bool:
         """Whether the final objective is finite on both splits; True for a run that diverged, which has none."""
-        scores = (self.final.get(f"{split}_{self.objective}") for split in ("val", "test"))
+        scores = (self.final.get(f"{split}_{self.objective}") for split in SPLITS)
         return self.diverged or all(score is None or math.isfinite(score) for score in scores)
 
-    def score(self, split: Literal["val", "test"]) -> float | None:
+    def score(self, split: Split) -> float | None:
         """Return the final objective on a split; chance where the run diverged, or it is NaN or infinitely bad."""
         score = self.final.get(f"{split}_{self.objective}")
         worthless = self.diverged or (score is not None and is_worthless(score, self.better))
         return self.chance if worthless else score
 
     def steps_to(self, target: float) -> int | None:
-        """Return the first evaluated step whose score is as good as `target`; None where there is none."""
-        return steps_to_target(self.curve.steps, self.gains, as_gain(target, self.better))
-
-    def figures(self) -> dict[str, float | None]:
-        """Return the metrics of a finished run by name; of a diverged run its two scores alone."""
-        scores = {f"{split}_{self.objective}": self.score(split) for split in ("val", "test")}
-        if self.diverged:
-            return scores
-        return {**self.final, **scores, **metrics_of_run(self)}
+        """Return the first evaluated step whose score is as good as `target`; None without one, or if it diverged."""
+        return arrivals([self], target)[0]
 
     @property
     def gains(self) -> list[float]:
         """The scores of the curve as gains."""
-        scores = self.curve.scores
-        return list(scores) if self.better == "higher" else [as_gain(score, self.better) for score in scores]
+        return [as_gain(score, self.better) for score in self.curve.scores]
+
+    @cached_property
+    def figures(self) -> Mapping[str, float | None]:
+        """The metrics of a finished run by name; of a diverged run its two scores alone."""
+        return figures_of([self])[0]
+
+
+@dataclass(frozen=True)
+class PolicyRuns:
+    """A policy of a study and its ended runs."""
+
+    name: str
+    policy: str
+    """The policy's text."""
+    runs: tuple[RunRecord, ...]
+
+
+class Curves(NamedTuple):
+    """The curves of runs that were evaluated equally often, as arrays [runs, evaluations]."""
+
+    steps: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    """The scores as gains."""
+
+    @classmethod
+    def of(cls, runs: Sequence[RunRecord]) -> Curves:
+        steps = np.array([run.curve.steps for run in runs], dtype=np.int64)
+        scores = np.array([run.curve.scores for run in runs], dtype=np.float64)
+        return cls(steps, scores, scores * [[as_gain(1.0, run.better)] for run in runs])
+
+
+def _by_length(runs: Sequence[RunRecord]) -> Iterator[tuple[list[int], Curves]]:
+    """Yield the curves of finished runs, those of each length together, with the places of the runs."""
+    lengths: dict[int, list[int]] = {}
+    for place, run in enumerate(runs):
+        if not run.diverged:
+            lengths.setdefault(len(run.curve.steps), []).append(place)
+    for places in lengths.values():
+        yield places, Curves.of([runs[place] for place in places])
+
+
+def arrivals(runs: Sequence[RunRecord], target: float) -> list[int | None]:
+    """Return `RunRecord.steps_to` of each run, computed for all together."""
+    found: list[int | None] = [None] * len(runs)
+    for places, curves in _by_length(runs):
+        goal = np.array([[as_gain(target, runs[place].better)] for place in places])
+        for place, step in zip(places, steps_to_target(curves.steps, curves.gains, goal), strict=True):
+            found[place] = step
+    return found
+
+
+def figures_of(runs: Sequence[RunRecord]) -> list[Mapping[str, float | None]]:
+    """Return the `figures` of each run, with those of curves computed together, some ten times faster."""
+    of_curves: list[Mapping[str, float | None]] = [{}] * len(runs)
+    for places, curves in _by_length(runs):
+        for place, metrics in zip(places, metrics_of_curves(curves), strict=True):
+            of_curves[place] = metrics
+    return [_figures(run, metrics) for run, metrics in zip(runs, of_curves, strict=True)]
+
+
+def _figures(run: RunRecord, of_curve: Mapping[str, float | None]) -> Mapping[str, float | None]:
+    scores = {f"{split}_{run.objective}": run.score(split) for split in SPLITS}
+    return scores if run.diverged else {**run.final, **scores, **of_curve, **metrics_of_run(run)}
+
+
+def measured(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the runs with their `figures` known, computed for all together."""
+    known = list(runs)
+    for run, figures in zip(known, figures_of(known), strict=True):
+        vars(run)["figures"] = figures  # where `cached_property` looks for it
+    return known

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
-from lrbench.display.names import many
+import numpy as np
+
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better
+from lrbench.metrics.goal import TO_TARGET
 from lrbench.metrics.metric import METRICS, expected_metrics
-from lrbench.metrics.runs import TOP1, Curve, RunRecord
-from lrbench.metrics.statistics import NOTHING_KNOWN, UNKNOWN, Bounds, Interval, proportion_interval, t_interval
+from lrbench.metrics.runs import TOP1, Curve, PolicyRuns, RunRecord, arrivals
+from lrbench.metrics.statistics import NOTHING_KNOWN, UNKNOWN, Bounds, Interval, proportion_interval, t_intervals
 from lrbench.metrics.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Scorecard(Readable):
 
     def _heading(self) -> list[str]:
         heading = [self.policy if self.name == self.policy else f"{self.name}: {self.policy}"]
-        seeds = many(self.n, "seed")
+        seeds = f"{self.n} {'seed' if self.n == 1 else 'seeds'}"
         if self.verdict is not None:
             seeds += f", {self.verdict.label}: {self.verdict.reason}"
         heading.append(seeds)
@@ -137,7 +139,6 @@ def summarise(
     runs: Sequence[RunRecord],
     *,
     target: float | None = None,
-    verdict: Verdict | None = None,
     level: float = 0.95,
 ) -> Scorecard:
     """Make the scorecard of one policy.
@@ -150,29 +151,55 @@ def summarise(
     Raises:
         StudyError: two runs have the same seed, or they differ in their objective.
     """
-    objective = objective_of(runs)
-    seeds = [run.seed for run in runs]
-    if len(set(seeds)) < len(seeds):
-        raise StudyError(f"the runs of {name} must have different seeds, but have {', '.join(map(str, sorted(seeds)))}")
+    return scorecards([PolicyRuns(name, policy, tuple(runs))], target=target, level=level)[0]
 
-    figures = [run.figures() for run in runs]
+
+def scorecards(
+    contenders: Sequence[PolicyRuns], *, target: float | None = None, level: float = 0.95
+) -> list[Scorecard]:
+    """Make the scorecards of policies with one objective, as `summarise` does that of one; all are computed together.
+
+    Raises:
+        StudyError: as `summarise`.
+    """
+    for one in contenders:
+        seeds = [run.seed for run in one.runs]
+        if len(set(seeds)) < len(seeds):
+            twice = ", ".join(map(str, sorted(seeds)))
+            raise StudyError(f"the runs of {one.name} must have different seeds, but have {twice}")
+    runs = [run for one in contenders for run in one.runs]
+    objective, better = objective_of(runs), runs[0].better if runs else "higher"
+    counts = [len(one.runs) for one in contenders]
+    is_run = np.arange(max(counts, default=0)) < np.array(counts, dtype=np.int64)[:, None]
+    given = [[run.figures for run in one.runs] for one in contenders]
+
+    def over_seeds(figure: str, values: Iterable[float | None]) -> list[Interval]:
+        table = np.full(is_run.shape, np.nan)
+        table[is_run] = np.fromiter(values, np.float64, len(runs))
+        return t_intervals(table, level, bounds_of(figure, runs))
+
     own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
-    expected = expected_metrics()
-    extra = sorted({key for known in figures for key, value in known.items() if value is not None} - {*own, *expected})
-    metrics = {
-        key: t_interval(_known(known.get(key) for known in figures), level).within(bounds_of(key, runs))
-        for key in (*own, *expected, *extra)
+    always = (*own, *expected_metrics())
+    known = [{name for figures in of for name, value in figures.items() if value is not None} for of in given]
+    extra = [sorted(names - {*always}) for names in known]
+    columns = {
+        name: over_seeds(name, (figures.get(name) for of in given for figures in of))
+        for name in dict.fromkeys((*always, *chain.from_iterable(extra)))
     }
-    metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in runs), len(runs), level)
-    reached = None
-    if target is not None:
-        arrivals = _known(None if run.diverged else run.steps_to(target) for run in runs)
-        reached = len(arrivals)
-        steps = t_interval(arrivals, level) if reached == len(runs) else NOTHING_KNOWN
-        metrics["steps_to_target"] = steps.within(METRICS["steps_to_target"].bounds)
-    better = runs[0].better if runs else "higher"
-    not_finite = sum(not run.is_finite for run in runs)
-    return Scorecard(name, policy, len(runs), verdict, metrics, objective, reached, better, not_finite=not_finite)
+    steps = [None] * len(runs) if target is None else arrivals(runs, target)
+    to_target = over_seeds(TO_TARGET, steps)
+    cards = []
+    for place, (one, more) in enumerate(zip(contenders, extra, strict=True)):
+        metrics = {name: columns[name][place] for name in (*always, *more)}
+        metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in one.runs), len(one.runs), level)
+        reached = None if target is None else to_target[place].n
+        if reached is not None:
+            metrics[TO_TARGET] = to_target[place] if reached == len(one.runs) else NOTHING_KNOWN
+        lost = sum(not run.is_finite for run in one.runs)
+        cards.append(
+            Scorecard(one.name, one.policy, len(one.runs), None, metrics, objective, reached, better, not_finite=lost)
+        )
+    return cards
 
 
 def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
@@ -243,10 +270,6 @@ def _run_of_curve(
         objective=objective,
         better=better,
     )
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 
 def _form(interval: Interval) -> str:

@@ -38,7 +38,7 @@ class Interval:
         """Clip the ends to the bounds of the metric; the coverage is unchanged, as the truth lies within them."""
         if bounds is None or self.low is None or self.high is None:
             return self
-        low, high = (-math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1])
+        low, high = _closed(bounds)
         return Interval(self.mean, max(self.low, low), min(self.high, high), self.n, self.sd)
 
     @property
@@ -83,6 +83,13 @@ def _written(number: float, form: str) -> str:
 Bounds = tuple[float | None, float | None]
 """The lowest and the highest possible value of a metric; None for an end that is open."""
 
+
+def _closed(bounds: Bounds | None) -> tuple[float, float]:
+    """Return the bounds, infinite ones for ends that are open."""
+    low, high = bounds or (None, None)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
 NOTHING_KNOWN = Interval(mean=None, low=None, high=None, n=0, sd=None)
 
 
@@ -96,15 +103,39 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     '0.80 ±0.25'
     """
     x = np.fromiter(values, dtype=np.float64)
-    if len(x) == 0:
-        return NOTHING_KNOWN
-    mean = float(np.add.reduce(x) / len(x))
-    if len(x) == 1:
-        return Interval(mean=mean, low=None, high=None, n=1, sd=None)
-    rest = x - mean  # x.std() is the same number, and takes five times as long for a few seeds
-    sd = math.sqrt(np.add.reduce(rest * rest) / (len(x) - 1))
-    half = t_quantile(len(x) - 1, (1 + level) / 2) * sd / math.sqrt(len(x))
-    return Interval(mean=mean, low=mean - half, high=mean + half, n=len(x), sd=sd)
+    return _of_equal_n(x[None], level, None)[0] if len(x) else NOTHING_KNOWN
+
+
+def t_intervals(table: FloatArray, level: float = 0.95, bounds: "Bounds | None" = None) -> list[Interval]:
+    """Return for each row of a table [rows, values] the `t_interval` of its finite values, within bounds.
+
+    >>> [f"{one:.2f}" for one in t_intervals(np.array([[0.7, 0.8, 0.9], [0.7, np.nan, np.nan]]))]
+    ['0.80 ±0.25', '0.70']
+    """
+    known = np.isfinite(table)
+    counts = np.count_nonzero(known, axis=1)
+    found = [NOTHING_KNOWN] * len(table)
+    for n in np.unique(counts[counts > 0]).tolist():
+        rows = np.flatnonzero(counts == n)
+        values = table[rows][known[rows]].reshape(-1, n)
+        for row, interval in zip(rows.tolist(), _of_equal_n(values, level, bounds), strict=True):
+            found[row] = interval
+    return found
+
+
+def _of_equal_n(x: FloatArray, level: float, bounds: "Bounds | None") -> list[Interval]:
+    """Return the intervals of rows of values, of which all are known."""
+    n = x.shape[1]
+    means = np.add.reduce(x, axis=1) / n
+    if n == 1:
+        return [Interval(mean, None, None, 1, None) for mean in means.tolist()]
+    rest = x - means[:, None]
+    sds = np.sqrt(np.add.reduce(rest * rest, axis=1) / (n - 1))
+    half = t_quantile(n - 1, (1 + level) / 2) * sds / math.sqrt(n)
+    lowest, highest = _closed(bounds)
+    ends = np.maximum(means - half, lowest), np.minimum(means + half, highest)
+    numbers = (column.tolist() for column in (means, *ends, sds))
+    return [Interval(mean, low, high, n, sd) for mean, low, high, sd in zip(*numbers, strict=True)]
 
 
 def is_even(mean: float, low: float, high: float) -> bool:
@@ -163,6 +194,7 @@ def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interv
     return Interval(mean=gap, low=gap - half, high=gap + half, n=fewer, sd=math.sqrt(sum(variances)))
 
 
+@lru_cache(maxsize=1024)
 def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """Return a fraction with its exact interval (Clopper and Pearson 1934), which also holds when all or none succeed.
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
 from lrbench.policy_search.rungs import entry_of
-from lrbench.study.results import FINALISTS, Failure, StudyRuns, resolution
+from lrbench.study.results import FINALISTS
 from lrbench.study.study import Study
+from lrbench.study.study_runs import Failure, StudyRuns, resolution
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:

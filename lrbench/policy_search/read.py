@@ -11,7 +11,7 @@ from lrbench.errors import StudyError, did_you_mean
 from lrbench.policy_search.finalists import confirmations
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.rungs import Trial, measure, row_of
-from lrbench.study.results import Row, StudyRuns
+from lrbench.study.study_runs import Row, StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better, Confirmation

@@ -18,14 +18,14 @@ from lrbench.policy import parse
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.sampler import as_cost
 from lrbench.study.axes import variant_at
-from lrbench.study.results import Row, label_of
 from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.study_runs import Row, label_of
 
 if TYPE_CHECKING:
     from lrbench.metrics import RunRecord
     from lrbench.policy_search.search import Rung, Search
     from lrbench.store import Proposal
-    from lrbench.study.results import StudyRuns
+    from lrbench.study.study_runs import StudyRuns
     from lrbench.training.runner import RunCounts
     from lrbench.training.trainer import Trainer
 

@@ -16,7 +16,8 @@ from lrbench.metrics.direction import is_worthless
 from lrbench.policy.budget import Budget
 from lrbench.store.records import EVALUATION
 from lrbench.study.export import run_rows
-from lrbench.study.results import Results, StudyRuns, TaskResults, answer
+from lrbench.study.results import Results, TaskResults, answer
+from lrbench.study.study_runs import StudyRuns
 
 if TYPE_CHECKING:
     import pandas as pd

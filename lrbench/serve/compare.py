@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lrbench.errors import StudyError
 from lrbench.metrics import METRICS
 from lrbench.study.compare import differences_of
-from lrbench.study.results import StudyRuns
+from lrbench.study.study_runs import StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.metrics import PolicyRuns

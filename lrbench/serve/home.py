@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lrbench.errors import LRBenchError
 from lrbench.serve.events import PAUSE_FOR_WORK
 from lrbench.study.race import rounds
-from lrbench.study.results import StudyRuns, answer
+from lrbench.study.results import answer
+from lrbench.study.study_runs import StudyRuns
 
 if TYPE_CHECKING:
     from lrbench.serve.events import Event

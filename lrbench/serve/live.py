@@ -13,7 +13,7 @@ import numpy as np
 from lrbench.serve.log import RunLog
 from lrbench.study.progress import StudyProgress, shared_prefixes
 from lrbench.study.race import rounds
-from lrbench.study.results import StudyRuns, labels
+from lrbench.study.study_runs import StudyRuns, labels
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import StoreError
 from lrbench.policy.curve import rates_of
-from lrbench.study.results import labels
+from lrbench.study.study_runs import labels
 
 if TYPE_CHECKING:
     from lrbench.store import Score, Store, StoredRun, TaskRecord

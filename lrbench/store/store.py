@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import sqlalchemy as sa
 
 from lrbench.display.names import many
@@ -18,18 +15,15 @@ from lrbench.display.table import Column, Table
 from lrbench.errors import StoreError, did_you_mean
 from lrbench.store.checkpoints import CheckpointFolder
 from lrbench.store.dialects import Database, patient
-from lrbench.store.facts import from_text
 from lrbench.store.lease import LEASE_SECONDS, Lease, living, write_beginnings, write_segments
 from lrbench.store.merge import Merged, merge_runs, merge_studies
+from lrbench.store.read_runs import read_runs
 from lrbench.store.records import (
     ASKED_IN_PARTS,
-    EVALUATION,
-    LOSSES,
     Coordinator,
     Kind,
     NewRun,
     RunProgress,
-    Scores,
     Segment,
     Status,
     StoredRun,
@@ -423,9 +417,7 @@ class Store(Readable):
     @patient
     def _runs(self, keys: sa.Select[Any]) -> dict[str, StoredRun]:
         with self._database.reading() as connection:
-            scores = dict(_scores(connection, keys))
-            rows = connection.execute(sa.select(runs).where(runs.c.key.in_(keys)))
-            return {row.key: _stored_run(row, scores.get(row.key, Scores())) for row in rows}
+            return read_runs(connection, keys)
 
     def _insert_slots(self, connection: sa.Connection, study: int, added: Iterable[StudySlot]) -> None:
         rows = [{"study": study, **vars(slot)} for slot in added]
@@ -509,29 +501,3 @@ def _keeps_confirmation(record: StudyRecord, older: StudyRecord, same_runs: bool
 def _lasting(connection: sa.Connection, row: sa.Row[Any]) -> set[StudySlot]:
     """Read the slots of a study without its confirmation, which depends on how the others end."""
     return {slot for slot in study_slots(connection, row.id) if slot.stage != "confirm"}
-
-
-def _scores(connection: sa.Connection, keys: sa.Select[Any]) -> Iterator[tuple[str, Scores]]:
-    run, *columns = evaluations.c
-    evaluated = run.in_(keys)
-    counts = connection.execute(sa.select(run, sa.func.count()).where(evaluated).group_by(run).order_by(run)).all()
-    rows = connection.execute(sa.select(*columns).where(evaluated).order_by(run, evaluations.c.step))
-    parts = [np.array(list(map(tuple, part)), EVALUATION) for part in rows.partitions(10_000)]
-    table = np.concatenate([np.empty(0, EVALUATION), *parts])
-    for name in LOSSES:
-        table[name][np.isinf(table[name])] = np.nan
-    start = 0
-    for key, count in counts:
-        yield key, Scores(table[start : start + count])
-        start += count
-
-
-_provenance = lru_cache(maxsize=64)(json.loads)
-"""Cached, since most runs of a study have the same."""
-
-
-def _stored_run(row: sa.Row[Any], scores: Scores) -> StoredRun:
-    values = dict(row._mapping)
-    values["final"] = None if row.final is None else from_text(row.final)
-    values["provenance"] = _provenance(row.provenance)
-    return StoredRun(**values, scores=scores)

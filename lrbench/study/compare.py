@@ -16,7 +16,7 @@ from lrbench.metrics.pairs import FloatArray
 from lrbench.metrics.ranking import gain_table
 from lrbench.metrics.statistics import unpaired_interval
 from lrbench.store import Store
-from lrbench.study.results import StudyRuns
+from lrbench.study.study_runs import StudyRuns
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def differences_of(one: PolicyRuns, other: PolicyRuns, *, paired: bool = True) -
     Args:
         paired: whether runs of one seed belong together; if not, that of the difference of the means of all runs.
     """
-    both = [{run.seed: run.figures() for run in contender.runs} for contender in (one, other)]
+    both = [{run.seed: run.figures for run in contender.runs} for contender in (one, other)]
     shared = both[0].keys() & both[1].keys()
     seen = [own for runs in both for seed, own in runs.items() if not paired or seed in shared]
     return {

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import PolicyError
+from lrbench.metrics.runs import RunRecord, arrivals
 from lrbench.modifiers.brief import is_setting
 from lrbench.policy import parse
-from lrbench.study.results import StudyRuns, curve_of, record_of
+from lrbench.study.study_runs import StudyRuns, curve_of
 
 if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-    from lrbench.store import Store, StoredRun, StudySlot, TaskRecord
+    from lrbench.store import Store, StoredRun, StudySlot
 
 Row = dict[str, Any]
 
@@ -100,22 +101,19 @@ def _as_text(cell: Any) -> Any:
 
 def run_rows(evidence: StudyRuns) -> list[Row]:
     """Return the rows of `export`, of a study that was read already."""
-    tasks = {task.name: task for task in evidence.tasks}
-    retention = {name: evidence.base_lr_robustness(task) for name, task in tasks.items()}
-    target = evidence.record.target
     rows: list[Row] = []
+    records, target = evidence.measured, evidence.record.target
+    known = {} if target is None else dict(zip(records, arrivals(list(records.values()), target), strict=True))
     for slot, policy in _places(evidence):
         place = _place(slot, policy)
         run = evidence.runs.get(slot.run)
         if run is None:
             rows.append({**place, "status": "missing"})
             continue
-        seed = (slot.policy, slot.variant, slot.seed)
-        extra = retention[slot.task].get(seed, {}) if slot.stage == "main" else {}
         stored = run.final or {}
-        figures = _figures(run, tasks[slot.task], slot.seed, extra, target)
-        measured = {name: value for name, value in {**stored, **figures}.items() if not isinstance(value, list | dict)}
-        late = [name for name in (*READ_OFF, *extra) if name in measured]
+        figures = _figures(records.get(slot), {} if target is None else {"steps_to_target": known.get(slot)})
+        measured = {name: value for name, value in {**stored, **figures}.items() if not isinstance(value, NESTED)}
+        late = [name for name in READ_OFF if name in measured]
         rows.append(
             {
                 **place,
@@ -136,21 +134,23 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
     return rows
 
 
-READ_OFF = ("volatility", "jitter", "monotonicity", "curve_mean", "steps_to_best", "steps_to_target")
-"""The metrics of a run's curve."""
+NESTED = (list, dict)
+
+OF_EVERY_RUN = frozenset(("seconds", "evaluating", "flops"))
+
+READ_OFF = (
+    *("volatility", "jitter", "monotonicity", "curve_mean", "steps_to_best", "steps_to_target"),
+    *("base_lr_retention", "base_lr_divergence_rate"),
+)
+"""The metrics of a run's curve, and those of runs at several base LRs."""
 
 
-def _figures(
-    run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None], target: float | None
-) -> Mapping[str, float | None]:
-    """Return the metrics of a finished run, without those that every run has."""
-    if run.status != "finished":
+def _figures(record: RunRecord | None, more: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the metrics of a finished run, and more of them, without those that every run has."""
+    if record is None or record.diverged:
         return {}
-    record = record_of(run, task, seed, extra)
-    figures = {**record.figures(), **record.final}
-    if target is not None:
-        figures["steps_to_target"] = record.steps_to(target)
-    return {name: value for name, value in figures.items() if name not in ("seconds", "evaluating", "flops")}
+    figures = {**record.figures, **record.final, **more}
+    return {name: value for name, value in figures.items() if name not in OF_EVERY_RUN}
 
 
 def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:

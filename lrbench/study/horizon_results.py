@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Cell, Column, Row, Table
 from lrbench.errors import PolicyError
@@ -114,8 +113,7 @@ class Horizons(Readable):
         for one in self.policies:
             if one.saved:
                 forks = ", ".join(f"{score.shared:,}" for score in one.scores[:-1])
-                saved = f"{one.saved:,} of {many(total, 'iteration')}"
-                yield f"{one.name} forks at {forks}: its trunk saves {saved} a seed."
+                yield f"{one.name} forks at {forks}: its trunk saves {one.saved:,} of {total:,} iterations a seed."
 
 
 def horizons(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lrbench.store import StoredRun, StudyRecord, StudySlot
 from lrbench.study.export import lrs_of
-from lrbench.study.results import StudyRuns, record_of
+from lrbench.study.study_runs import StudyRuns, record_of
 
 if TYPE_CHECKING:
     import pandas

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrbench.metrics.racing import next_seeds
-from lrbench.metrics.ranking import PolicyRuns, gain_table
+from lrbench.metrics.ranking import gain_table
+from lrbench.metrics.runs import PolicyRuns
 
 if TYPE_CHECKING:
     from lrbench.store import TaskRecord
-    from lrbench.study.results import Row, StudyRuns
+    from lrbench.study.study_runs import Row, StudyRuns
 
 Round = Mapping[tuple[str, str, str], int]
 """The number of seeds, from the first on, by task, policy and variant."""

@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import chain, product, takewhile
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
-from lrbench.errors import StudyError
 from lrbench.metrics import (
     Better,
     Confirmation,
-    Curve,
     Effect,
     Interaction,
     PolicyRuns,
-    RunRecord,
     Scorecard,
     as_gain,
     confirm,
-    divergence_rate,
     effect,
     expected_metrics,
     interaction,
     judge_effects,
     rank,
-    retained_fraction,
 )
 from lrbench.metrics import finalists as choose_finalists
-from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.familywise import ScoresAtLooks
-from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
-from lrbench.metrics.looks import Looks
+from lrbench.metrics.goal import By, Criterion
 from lrbench.metrics.ranking import gain_table, score_table
 from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.policy.budget import Budget
-from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
+from lrbench.store import Store, TaskRecord
 from lrbench.study.horizon_results import Horizons, horizons
+from lrbench.study.study_runs import Failure, Records, Row, StudyRuns, resolution
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,29 +49,11 @@ FRAME = (
 )
 """The columns of results as a frame, before those of metrics."""
 
-ALPHA = 0.05
-"""The error rate of a study: the chance of a false "good", and as large a one of a false "avoid"."""
-
 MOST_NAMED = 8
 """The most policies that a remark names."""
 
 FINALISTS = 3
 """The most policies in a confirmation: the winner and its closest rivals."""
-
-Row = tuple[str, str]
-"""The identity of a row of results: the names of its policy and its variant, which is empty without modifiers."""
-
-Records = dict[Row, list[RunRecord]]
-"""Ended runs by row."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that raised an error: the label of its row, its seed, and the last line of its traceback."""
-
-    name: str
-    seed: int
-    error: str
 
 
 @dataclass(frozen=True)
@@ -134,8 +110,8 @@ class TaskResults:
         if lost := sum(card.not_finite for card in self.scorecards):
             runs = sum(card.n for card in self.scorecards)
             remarks.append(
-                f"{self.objective} is NaN or infinite at the end of {lost:,} of {many(runs, 'run')}; NaN and what is "
-                "infinitely bad count as chance."
+                f"{self.objective} is NaN or infinite at the end of {lost} of {runs} runs; NaN and what is infinitely "
+                "bad count as chance."
             )
         lacking = [goal.name for goal in self.goals if not any(goal.is_known(card) for card in self.scorecards)]
         if self.scorecards:
@@ -261,174 +237,6 @@ class Results(Readable):
         return head | (tasks[0] if len(tasks) == 1 else {"tasks": tasks}) | budgets
 
 
-@dataclass(frozen=True)
-class StudyRuns:
-    """A study in a store, with its runs by key."""
-
-    entry: StudyEntry
-    record: StudyRecord
-    slots: tuple[StudySlot, ...]
-    runs: Mapping[str, StoredRun]
-
-    @classmethod
-    def of(cls, study: int | str, store: Store) -> StudyRuns:
-        """Read a study from a store: by its id, its name, or NAME@VERSION.
-
-        Raises:
-            StoreError: the store has no such study, or cannot be read.
-        """
-        entry = store.entry(study)
-        record, slots = store.study(entry.id)
-        return cls(entry, record, slots, store.study_runs(entry.id))
-
-    @property
-    def name(self) -> str:
-        """The study's name, with its version where another one of its name was run after it."""
-        return self.entry.address
-
-    @property
-    def tasks(self) -> tuple[TaskRecord, ...]:
-        """The records of the tasks."""
-        return self.record.tasks
-
-    @property
-    def looks(self) -> Looks:
-        """The looks fixed when the study was first run, or by its number of seeds in an older store."""
-        if self.record.looks is None:
-            return Looks.planned(len(self.record.seeds))
-        return Looks(*zip(*self.record.looks, strict=True))
-
-    @property
-    def alpha(self) -> float:
-        """The error rate of each kind of verdict on one task, which makes `ALPHA` over all tasks."""
-        return ALPHA / len(self.tasks)
-
-    def over(self, task: TaskRecord, by: Iterable[Criterion] = ()) -> Mapping[Row, int]:
-        """Count the first seeds of each row on a task whose runs have ended or failed, as far as goals need them."""
-        if self.record.source is not None and not self.record.source.planned:
-            return dict.fromkeys(self.labels, len(self.record.seeds))
-        stages = ("main", "scale") if any(goal.needs_base_lrs for goal in by) else ("main",)
-        over: dict[Row, dict[int, bool]] = {row: {} for row in self.labels}
-        for slot in self.slots:
-            if slot.task == task.name and slot.stage in stages:
-                run, seeds = self.runs.get(slot.run), over[slot.policy, slot.variant]
-                is_over = run is not None and (run.ended or run.error is not None)
-                seeds[slot.seed] = seeds.get(slot.seed, True) and is_over
-        return {
-            row: leading(self.record.seeds, {seed for seed, is_over in seeds.items() if is_over})
-            for row, seeds in over.items()
-        }
-
-    @cached_property
-    def labels(self) -> Mapping[Row, str]:
-        """The label of each row, no two of them equal."""
-        policies = dict.fromkeys(policy.name for policy in self.record.policies)
-        planned = {(slot.policy, slot.variant) for slot in self.slots}
-        return labels(row for row in product(policies, self.record.variants) if row in planned)
-
-    @cached_property
-    def rows(self) -> Mapping[str, Row]:
-        """The rows by label."""
-        return {name: row for row, name in self.labels.items()}
-
-    def contenders(self, records: Records) -> list[PolicyRuns]:
-        """List the rows of the records, in the order of the study."""
-        texts = {policy.name: policy.policy for policy in self.record.policies}
-        return [
-            PolicyRuns(name, texts[row[0]], tuple(records[row])) for row, name in self.labels.items() if row in records
-        ]
-
-    def goals(self, task: TaskRecord, by: By = ()) -> tuple[Criterion, ...]:
-        """Return what ranks and judges on a task, in place of the study's own where goals are given.
-
-        Raises:
-            StudyError: a goal cannot be used.
-        """
-        record, objective = self.record, self._objective(task)
-        goals = texts_of(by) or record.by
-        try:
-            return criteria(
-                goals, objective, steps=task.steps, target=record.target, base_lr_scales=record.base_lr_scales
-            )
-        except StudyError as error:
-            raise StudyError(f"study '{self.name}': {error}") from error
-
-    def _objective(self, task: TaskRecord) -> Criterion:
-        objective = objective_criterion(task.objective, task.better, self.record.margin, resolution(task))
-        return replace(objective, paired=task.paired)
-
-    def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns], by: Sequence[Criterion] = ()) -> dict[str, Any]:
-        """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks."""
-        over = self.over(task, by)
-        return {
-            "by": by or (self._objective(task),),
-            "margin": self.record.margin,
-            "alpha": self.alpha,
-            "resolution": resolution(task),
-            "looks": self.looks,
-            "tolerated": self.record.tolerated_divergence,
-            "seeds": self.record.seeds,
-            "done": [over[self.rows[row.name]] for row in rows],
-        }
-
-    def records(self, task: TaskRecord, stage: str) -> Records:
-        """Collect the ended runs of a stage on a task."""
-        records: Records = {}
-        retention = self.base_lr_robustness(task) if stage == "main" else {}
-        for slot, run in self._begun(task, stage):
-            if run.ended:
-                extra = retention.get((slot.policy, slot.variant, slot.seed), {})
-                record = record_of(run, task, slot.seed, extra)
-                records.setdefault((slot.policy, slot.variant), []).append(record)
-        return records
-
-    def did(self, task: TaskRecord) -> Mapping[str, Mapping[str, tuple[str | float, ...]]]:
-        """Collect what each modifier did in the runs of a task, by variant and name of the fact."""
-        did: dict[str, dict[str, tuple[str | float, ...]]] = {}
-        for slot, run in self._begun(task, "main"):
-            for fact, value in ((run.final or {}).get("did") or {}).items():
-                of_variant = did.setdefault(slot.variant, {})
-                of_variant[fact] = (*of_variant.get(fact, ()), value)
-        return did
-
-    def failures(self, task: TaskRecord) -> Iterable[Failure]:
-        """Yield the runs of a task that failed, of all stages."""
-        for slot, run in self._begun(task):
-            if run.error is not None:
-                yield Failure(self.labels[slot.policy, slot.variant], slot.seed, run.error.strip().splitlines()[-1])
-
-    def _begun(self, task: TaskRecord, *stages: str) -> Iterator[tuple[StudySlot, StoredRun]]:
-        """Yield the runs of a task (and of some stages) that were begun."""
-        for slot in self.slots:
-            run = self.runs.get(slot.run)
-            if slot.task == task.name and (not stages or slot.stage in stages) and run is not None:
-                yield slot, run
-
-    def base_lr_robustness(self, task: TaskRecord) -> dict[tuple[str, str, int], dict[str, float | None]]:
-        """Compute metrics of robustness over base LRs by policy, variant and seed, once all scales have run."""
-        runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
-        for slot, run in chain(self._begun(task, "main"), self._begun(task, "scale")):
-            if run.ended:
-                runs.setdefault((slot.policy, slot.variant, slot.seed), {})[slot.scale] = run
-        wanted = {1.0, *self.record.base_lr_scales}
-        chance = math.nan if task.chance is None else task.chance
-        return {
-            place: {
-                "base_lr_retention": retained_fraction(
-                    {scale: _final_score(run, task) for scale, run in scales.items()}, chance, task.better
-                ),
-                "base_lr_divergence_rate": divergence_rate([run.status == "diverged" for run in scales.values()]),
-            }
-            for place, scales in runs.items()
-            if len(wanted) > 1 and scales.keys() == wanted
-        }
-
-
-def leading(seeds: Iterable[int], known: Container[int]) -> int:
-    """Count the seeds, from the first on, that are all known: those of a row that looks may take."""
-    return sum(1 for _ in takewhile(known.__contains__, seeds))
-
-
 def results(study: int | str, store: Store, by: By = ()) -> Results:
     """Rank and judge the policies of a study by the runs that have ended.
 
@@ -552,26 +360,6 @@ def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
     return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
 
 
-def label_of(policy: str, variant: str) -> str:
-    """Label a row by its policy and its variant."""
-    return f"{policy} + {variant}" if variant else policy
-
-
-def labels(rows: Iterable[Row]) -> dict[Row, str]:
-    """Label each row by its policy and its variant, so that no two labels are equal."""
-    known = list(dict.fromkeys(rows))
-    called = {row: row[0] for row in known if not row[1]}
-    taken = set(called.values())
-    for policy, variant in known:
-        if variant:
-            name = label_of(policy, variant)
-            while name in taken:
-                name += f" (modifier {variant})"
-            called[policy, variant] = name
-            taken.add(name)
-    return {row: called[row] for row in known}
-
-
 def _effects(
     evidence: StudyRuns, records: Records, over: Mapping[Row, int], goals: Sequence[Criterion]
 ) -> Iterator[Effect]:
@@ -610,45 +398,3 @@ def _interactions(evidence: StudyRuns, task: TaskRecord, records: Records) -> It
         ]
         if len(pairs) > 1:
             yield interaction(variant, f"test_{task.objective}", pairs)
-
-
-def resolution(task: TaskRecord) -> float | None:
-    """Return the step of the objective's scale; None where it is not known."""
-    return 1 / task.val_samples if task.objective == TOP1 and task.val_samples else None
-
-
-def _final_score(run: StoredRun, task: TaskRecord) -> float | None:
-    """Return the last validation score; None where the run counts as chance."""
-    score = run.scores[-1].val_score if run.status == "finished" else math.nan
-    return None if is_worthless(score, task.better) else score
-
-
-def curve_of(run: StoredRun) -> Curve:
-    """Return a stored run's evaluations on the validation split."""
-    return Curve(run.scores.steps(), run.scores.val_scores())
-
-
-def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None]) -> RunRecord:
-    """Make the record of an ended run for metrics, with `extra` ones that depend on other runs."""
-    objective = task.objective
-    final: dict[str, float | None] = {}
-    if run.final is not None:
-        final |= {name: value for name, value in run.final.items() if value is None or isinstance(value, int | float)}
-        val, test = run.scores[-1].val_score, run.scores[-1].test_score
-        unmeasured = task.test_samples is None and math.isnan(test)
-        final |= {f"val_{objective}": val, f"test_{objective}": None if unmeasured else test}
-    return RunRecord(
-        seed=seed,
-        status="finished" if run.status == "finished" else "diverged",
-        steps=run.step,
-        curve=curve_of(run),
-        final={**final, **extra},
-        diverged_at=run.diverged_at,
-        seconds=run.seconds or None,
-        evaluating=run.evaluating,
-        flops=run.flops or None,
-        chance=task.chance,
-        objective=objective,
-        better=task.better,
-        bounds=task.bounds,
-    )

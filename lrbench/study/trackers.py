@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    from lrbench.study.results import StudyRuns
+    from lrbench.study.study_runs import StudyRuns
 
 LONGEST_NAME = 120
 """Characters of a name of a folder."""

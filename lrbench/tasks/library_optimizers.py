@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -141,7 +140,7 @@ def _try_out(spec: LibraryOptimizer) -> None:
     weight = nn.Parameter(torch.zeros(4, 4))
     weight.grad = torch.ones(4, 4)
     try:
-        with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()):
+        with torch.random.fork_rng(devices=[]):
             optimizer = spec.build([weight])
             if isinstance(optimizer, HasModes):
                 optimizer.train()

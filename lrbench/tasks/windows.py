@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +26,8 @@ class Language:
 
     Attributes:
         vocabulary: how many tokens there are; they are 0..vocabulary-1.
-        unigram: the loss of a prediction without context, in nats a token: the cross-entropy of the validation part
-            under the frequencies of the train part, at most that of equal probabilities, ln(vocabulary).
+        unigram: the loss of the best prediction without context, in nats a token: the cross-entropy of the validation
+            part under the frequencies of the train part.
         bytes_per_token: of the validation part; None where the tokens are those of a user's own tokenizer.
         entropy: the lowest loss that any model can expect, in nats a token; None where it is not known.
     """
@@ -40,7 +39,7 @@ class Language:
 
     def __str__(self) -> str:
         floor = "" if self.entropy is None else f", entropy {self.entropy:.4f}"
-        return f"{self.vocabulary:,} different ones, {self.unigram:.4f} nats a token without context{floor}"
+        return f"{self.vocabulary:,} different ones, {self.unigram:.4f} nats a token by their frequencies alone{floor}"
 
 
 class Windows(BatchwiseSplit):
@@ -122,10 +121,9 @@ def frequencies(tokens: NDArray[Any], part: range, vocabulary: int) -> NDArray[n
 
 
 def unigram_loss(train: NDArray[np.int64], val: NDArray[np.int64]) -> float:
-    """Return the cross-entropy of counts under the frequencies of others, in nats, or the uniform one where it is less.
+    """Return the cross-entropy of counts under the frequencies of others, in nats.
 
-    All tokens together count as one more, so that none has the frequency 0 (Perks 1947). Where many tokens of the
-    validation part are not in the train part, equal probabilities predict it better.
+    All tokens together count as one more, so that none has the frequency 0.
     """
     logs = np.log(train + 1 / len(train)) - np.log(train.sum() + 1)
-    return min(float(-(val * logs).sum() / val.sum()), math.log(len(train)))
+    return float(-(val * logs).sum() / val.sum())

@@ -21,7 +21,8 @@ from lrbench.policy.table import long_tables
 from lrbench.reproducible import surroundings_kept
 from lrbench.store import ENDED, Kind, Lease, PolicyRecord, Store, StudyRecord, StudySlot, TaskRecord
 from lrbench.study.race import rounds
-from lrbench.study.results import StudyRuns, finalists
+from lrbench.study.results import finalists
+from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.coordinator import Coordinator, TrainingSummary
@@ -100,7 +101,7 @@ class RunCounts:
         runs += f", {self.failed:,} failed" if self.failed else ""
         diverged = f"; {self.diverged:,} of them diverged" if self.diverged else ""
         ended = "" if self.next_budget is None else f"; ended by the budget: the next round needs {self.next_budget}"
-        return f"{runs}{diverged}; {self.steps_trained:,} of {many(self.steps_nominal, 'iteration')} trained{ended}"
+        return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained{ended}"
 
     def to_json(self) -> dict[str, dict[str, int] | str | None]:
         """Return the `runs`, `steps` and `next_budget` of a study's document."""

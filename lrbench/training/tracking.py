@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lrbench.errors import StudyError, unknown_name
 from lrbench.store import ENDED, Store, StoredRun, StudySlot
 from lrbench.study.portable import portable_run
-from lrbench.study.results import StudyRuns
+from lrbench.study.study_runs import StudyRuns
 from lrbench.study.trackers import TRACKERS, Tracker, tracker_of
 from lrbench.training.listener import NullListener
 

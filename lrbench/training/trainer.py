@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.errors import StudyError
-from lrbench.study.results import StudyRuns
+from lrbench.study.study_runs import StudyRuns
 from lrbench.training.engine_choice import Engine, Engines
 from lrbench.training.plan import plan
 from lrbench.training.runner import RunCounts, backlog, record_of, run, slots_of

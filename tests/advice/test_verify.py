@@ -19,8 +19,8 @@ from lrbench.metrics.statistics import t_interval
 from lrbench.policy import parse
 from lrbench.store import open_store
 from lrbench.study.file import find_study
-from lrbench.study.results import StudyRuns
 from lrbench.study.study import Study
+from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Task, settings_from_dict
 from lrbench.training.trainer import Trainer
 from tests.report.made_studies import STEPS, write_study

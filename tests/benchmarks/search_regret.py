@@ -36,8 +36,8 @@ from lrbench.policy_search import Between, Search, Space
 from lrbench.policy_search.domain import OneOf
 from lrbench.policy_search.loop import run_search
 from lrbench.store import NewRun, Score, Segment, Store, open_store
-from lrbench.study.results import StudyRuns
 from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Data, Task
 from lrbench.training.engine_choice import Engines
 from lrbench.training.plan import PlannedRun, plan

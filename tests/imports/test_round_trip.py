@@ -13,8 +13,9 @@ from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.metrics import Scorecard
 from lrbench.store import Store, open_store
-from lrbench.study.results import StudyRuns, results
+from lrbench.study.results import results
 from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.study_runs import StudyRuns
 from lrbench.study.trackers import FORMATS, TRACKERS, export_to
 from lrbench.tasks import Task
 

@@ -23,8 +23,9 @@ from lrbench.serve.home import HomeWatch, Leaders, LeadersWatch
 from lrbench.store import Store, open_store
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import StudyRuns, results
+from lrbench.study.results import results
 from lrbench.study.study import Study
+from lrbench.study.study_runs import StudyRuns
 from lrbench.study.trackers import export_to
 
 

@@ -190,9 +190,9 @@ def test_a_curve_without_rising_iterations_is_refused(curve: list[tuple[int, flo
 
 def test_a_record_knows_its_figures_by_name(run: MakeRun) -> None:
     record: RunRecord = run(0, 0.8, test=0.75)
-    figures = record.figures()
+    figures = record.figures
     assert (figures["val_top1"], figures["test_top1"], figures["steps_to_best"]) == (0.8, 0.75, 200)
-    assert run(1, None).figures() == {"val_top1": 0.1, "test_top1": 0.1}
+    assert run(1, None).figures == {"val_top1": 0.1, "test_top1": 0.1}
 
 
 def test_no_interval_leaves_the_bounds_of_its_figure(run: MakeRun) -> None:

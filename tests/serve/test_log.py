@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from lrbench.serve.log import RunLog
 from lrbench.store import NewRun, Score, Segment, Store
-from lrbench.study.results import StudyRuns
+from lrbench.study.study_runs import StudyRuns
 from tests.report.made_studies import FAILED, FIVE, MISSING, STEPS, same_everywhere, write_study
 from tests.serve.conftest import WIDTHS
 

@@ -11,7 +11,8 @@ import pytest
 
 from lrbench.errors import StoreError
 from lrbench.store import Merged, Store, StudyRecord, open_store
-from lrbench.study.results import StudyRuns, answer
+from lrbench.study.results import answer
+from lrbench.study.study_runs import StudyRuns
 from tests.report.made_studies import FIVE, MISSING, SCORES, same_everywhere, write_study
 
 

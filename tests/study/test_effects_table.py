@@ -9,8 +9,9 @@ from lrbench.metrics import Curve, PolicyRuns, RunRecord, effect, interaction, r
 from lrbench.metrics.goal import criteria, objective_criterion
 from lrbench.modifiers import EMA, PSWA
 from lrbench.study.effects_table import effects, what_was_done
-from lrbench.study.results import Results, TaskResults, labels
+from lrbench.study.results import Results, TaskResults
 from lrbench.study.row_names import RowNames
+from lrbench.study.study_runs import labels
 
 Figures = tuple[float, float, float, float]
 """Test score, test loss, seconds and forward FLOPs."""

@@ -17,8 +17,9 @@ from lrbench.metrics.spread import Spread
 from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import Results, StudyRuns, TaskResults, resolution, results
+from lrbench.study.results import Results, TaskResults, results
 from lrbench.study.study import Study
+from lrbench.study.study_runs import StudyRuns, resolution
 from lrbench.tasks import Metric, Task
 from lrbench.training.runner import run
 from tests.present import present

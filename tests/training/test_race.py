@@ -10,8 +10,9 @@ import pytest
 from lrbench.errors import StudyError
 from lrbench.metrics.looks import Looks
 from lrbench.store import Store, open_store
-from lrbench.study.results import StudyRuns, results
+from lrbench.study.results import results
 from lrbench.study.study import Study
+from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.listener import NullListener

@@ -65,7 +65,7 @@ def export(
 
     with options.opened() as store:
         if to is not None and destination is not None:
-            from lrbench.study.results import StudyRuns
+            from lrbench.study.study_runs import StudyRuns
             from lrbench.study.trackers import export_to
 
             count = export_to(to, destination, StudyRuns.of(name, store))
