@@ -23,7 +23,7 @@ from lrbench.imports.reading import Reading, ReadingArguments
 from lrbench.imports.stored import Imported, runs_to_import
 from lrbench.lr_range.auto_peak import with_auto_peaks
 from lrbench.lr_range.range_test import RangeTest, Sweep, find_range
-from lrbench.metrics.goal import By, texts_of
+from lrbench.metrics.goal import By
 from lrbench.policy import PolicyLike, policy_of
 from lrbench.policy.budget import Budget, Length, round_iterations
 from lrbench.policy_search.file import load_search
@@ -32,7 +32,7 @@ from lrbench.policy_search.search import Search
 from lrbench.progress import progress_where_seen
 from lrbench.signatures import own_parameters, spells_out
 from lrbench.store import Kind, Store, open_store
-from lrbench.study.file import load_study
+from lrbench.study.file import load_study, settings_given
 from lrbench.study.limits import check_scores, seeds_of, split_seeds
 from lrbench.study.results import Results, answer, results
 from lrbench.study.study import Policies, Study, StudyArguments
@@ -268,16 +268,11 @@ class Lab:
             asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "budget": budget, "by": by}
             return load_study(study, data_root=self.data_root, download=self.download, at=at, **asked)
         changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
+        changes |= settings_given(at, confirm, budget, by)
         if seeds is not None:
             numbers, first = split_seeds(seeds, study.name)
             changes |= {"seeds": seeds_of(numbers, study.name), "until_decided": first}
-        if at is not None:
-            changes["horizons"] = at
-        if confirm is not None:
-            changes["confirm"] = confirm
-        if budget is not None:
-            changes["budget"] = budget
-        return replace(study, **changes, by=texts_of(by) or study.by)
+        return replace(study, **changes)
 
     @_question
     def run(
@@ -548,9 +543,7 @@ class Lab:
         """Train a policy with several seeds, and decide whether it reaches a target: yes, no or undecided.
 
         Args:
-            policy: a policy or its text, such as "TRI(k0=0.01, k1=0.1, l=0.1dur)"; or a function of the iteration, such
-                as `lambda t: 0.1 * 0.999**t`, or the LR of each iteration.
-            task: a `Task`, or the name of a registered one, such as "mnist1d-mlp".
+            policy, task: as for `score`.
             target: the validation objective to reach by the end of the budget, as a mean over seeds.
             seeds: how many, after all that runs of the policy on the task have used, or which; at least two.
             steps: the budget in iterations, in place of the task's own. Lengths that are fractions of it follow it.

@@ -193,8 +193,8 @@ class Lines:
         if not over and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
-        runs = f"{stage.runs_ended} of {stage.runs} runs"
-        parts = [runs] if search is None else [f"{search.runs_ended} policies, {search.done:.0%}"]
+        runs = f"{stage.runs_ended} of {many(stage.runs, 'run')}"
+        parts = [runs] if search is None else [f"{many(search.runs_ended, 'policy')}, {search.done:.0%}"]
         parts.append(_clock(now - whole.since))
         if whole.ends is not None:
             parts.append(f"{_clock(whole.ends - now)} left")
@@ -231,7 +231,7 @@ class Bar:
             self._show("search", search, many(search.runs_ended, "policy"))
         if stage.runs:
             name = stage.name if search is None else "part of a search"
-            self._show(name, stage, f"{stage.runs_ended}/{stage.runs} runs")
+            self._show(name, stage, f"{stage.runs_ended}/{many(stage.runs, 'run')}")
 
     def rank(self, results: Results) -> None:
         from lrbench.display.printable import in_colour
@@ -335,7 +335,7 @@ def plan_sentence(backlog: Backlog) -> str:
     what = f"{backlog.plan.study.name}: {many(len(runs), 'run')}"
     if runs and runs[0].stage == "confirm":
         what += " on fresh seeds to confirm the winner"
-    steps = f"{backlog.steps_to_train:,} of {backlog.steps_nominal:,} iterations"
+    steps = f"{backlog.steps_to_train:,} of {many(backlog.steps_nominal, 'iteration')}"
     return f"{what}, {len(runs) - missing} cached, {missing} to train ({steps})"
 
 

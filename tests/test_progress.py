@@ -80,6 +80,19 @@ def test_a_call_that_fails_before_training_shows_nothing(
     assert shown == []
 
 
+def test_one_run_of_one_iteration_is_not_shown_as_several(
+    question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = NotebookStream()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    task = question["task"].with_(steps=1, eval_every=1)
+
+    lrbench.score(**{**question, "task": task, "seeds": 1})
+
+    assert "1 run, 0 cached, 1 to train (1 of 1 iteration)\ntraining: 1 of 1 run," in shown.getvalue()
+
+
 def test_a_notebook_without_widgets_gets_plain_lines(question: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     shown = NotebookStream()
     monkeypatch.setattr(sys, "stderr", shown)

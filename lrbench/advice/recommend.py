@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from lrbench.advice import GOALS
 from lrbench.advice.evidence import SHIPPED, AskedTask, TaskEvidence
 from lrbench.advice.verify import Verification, check_policy
-from lrbench.display.names import unbroken
+from lrbench.display.names import many, unbroken
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
@@ -152,9 +152,9 @@ def advise(
                 else ", by its name, as its data is not here"
             )
             source = (
-                f"{len(runs)} runs of {len(policies)} policies on {nearness}: "
+                f"{many(len(runs), 'run')} of {many(len(policies), 'policy')} on {nearness}: "
                 f"{asked.name if nearness in SAME else bodies[0].task}, "
-                f"{bodies[0].steps:,} iterations ({', '.join(studies)}; {', '.join(places)}{by_name})"
+                f"{many(bodies[0].steps, 'iteration')} ({', '.join(studies)}; {', '.join(places)}{by_name})"
             )
             return Advice(asked.name, _called(goal, asked.objective), nearness, source, tuple(found[:at_most]))
     return None

@@ -22,7 +22,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.advice.evidence import AskedTask, unseen_seeds
-from lrbench.display.names import unbroken
+from lrbench.display.names import many, unbroken
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
 from lrbench.metrics import RunRecord, Scorecard, as_gain, summarise
@@ -81,7 +81,7 @@ class Verification(Readable):
         }
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
-        budget = f"{self.budget:,} iterations, seeds {_listed(self.seeds)}"
+        budget = f"{many(self.budget, 'iteration')}, seeds {_listed(self.seeds)}"
         yield f"{self.answer}: {unbroken(self.card.policy)} on {self.task} in {budget}: {self.reason}"
 
 
@@ -131,7 +131,7 @@ def judged(policy: str, runs: Sequence[RunRecord], target: float, looks: Looks) 
         return summarise(policy, policy, runs[:seeds], target=target, level=1 - (1 - LEVEL) * share)
 
     if diverged := sum(run.diverged for run in runs):
-        return "no", f"{diverged} of {len(runs)} runs diverged", card(len(runs), 1.0)
+        return "no", f"{diverged} of {many(len(runs), 'run')} diverged", card(len(runs), 1.0)
     if len(runs) < looks.seeds[0]:
         waiting = f"answers begin at {looks.seeds[0]} seeds, of which it has {len(runs)}"
         return "undecided", waiting, card(len(runs), 1.0)

@@ -66,7 +66,8 @@ def _step_flops(task: Task, frozen: frozenset[str]) -> Flops:
         for name in frozen:
             module.get_parameter(name).requires_grad_(False)
         batch = task.data.train.first(task.batch_size)
-        return counted_flops(task, module, task.data.decode(batch.inputs), batch.targets)
+        with task.data.naming_labels(task.data.train, batch):
+            return counted_flops(task, module, task.data.decode(batch.inputs), batch.targets)
 
 
 def counted_flops(task: Task, module: nn.Module, inputs: Any, targets: Any) -> Flops:

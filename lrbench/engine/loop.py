@@ -111,7 +111,8 @@ class Training:
         costs: list[Flops] = []
         batches = train_batches(self.task, self.seed, started, started + len(lrs))
         for lr, batch in zip(lrs, batches, strict=True):
-            losses.append(self._iterate(lr, batch))
+            with self.task.data.naming_labels(self.task.data.train, batch):
+                losses.append(self._iterate(lr, batch))
             costs.append(self.trainable.flops)
             self._call_modifiers()
         self._note(started, torch.stack(losses).tolist(), costs)

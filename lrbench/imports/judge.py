@@ -304,7 +304,9 @@ def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | No
     floor = _noise_floor(gains[~diverged.any(axis=1)], test)
     shown = None if floor is None else goal.margin_at(floor).rounded(up=True)
     if shown is not None:
-        remarks.append(f"Noise floor: a difference of {shown} beyond the margin is found with a chance of 80%.")
+        is_factor = shown.of_best and shown.size >= 1
+        what = f"factor of {Margin(1 + shown.size).rounded(up=True).size:,g}" if is_factor else f"difference of {shown}"
+        remarks.append(f"Noise floor: a {what} beyond the margin is found with a chance of 80%.")
     remarks += [f"{policies[i].name}: {claims[i].explanation}" for i in order if policies[i].n < 2 or diverged[i].any()]
     ranked_policies = tuple(policies[i] for i in order)
     return JudgedTask(task, figure, goal.better, margin, is_paired, ranked_policies, shown, tuple(remarks))

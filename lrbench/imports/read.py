@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import StudyError
 from lrbench.files import read_regular, user_path
 from lrbench.imports.mlflow import is_mlflow, mlflow_table
@@ -303,7 +304,7 @@ def _logs(path: Path, pattern: str) -> pandas.DataFrame:
         matches = (line_of.search(line) for line in lines if len(line) <= LONGEST_LINE)
         rows += ({**place, **match.groupdict()} for match in matches if match)
     if not rows:
-        raise StudyError(f"{path} has no line that looks like {pattern!r} in its {len(files):,} files")
+        raise StudyError(f"{path} has no line that looks like {pattern!r} in its {many(len(files), 'file')}")
     table = pandas.DataFrame(rows, dtype=object)
     return table.drop(columns=[name for name in ("steps",) if "step" in table and name in table])
 

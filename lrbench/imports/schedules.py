@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.imports.table import Runs
 from lrbench.policy.policy import FloatArray, IntArray, Policy
@@ -41,7 +42,9 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
         if not isinstance(policy, TABLE) and others <= len(logs) / 2:
             found[str(name)] = str(policy)
         if others:
-            remarks.append(f"{name}: {others:,} of its {len(logs):,} runs had other learning rates than its first.")
+            remarks.append(
+                f"{name}: {others:,} of its {many(len(logs), 'run')} had other learning rates than its first."
+            )
     return found, remarks
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.direction import better_by_name
 from lrbench.metrics.metric import METRICS
@@ -143,10 +144,10 @@ class Runs:
                 copies += (task, policy, *content) in curves
                 curves.setdefault((task, policy, *content), curve)
         counted = {
-            f"{_count(resumed, 'run')} repeated {_count(repeated, 'step')}: the later row counts.": resumed,
-            f"{_count(several, 'name')} of runs stood for several whole runs, from the first step to the last: each "
+            f"{many(resumed, 'run')} repeated {many(repeated, 'step')}: the later row counts.": resumed,
+            f"{many(several, 'name')} of runs stood for several whole runs, from the first step to the last: each "
             "counts.": several,
-            f"{_count(copies, 'run')} had the values of another run of the policy at every step: such copies count "
+            f"{many(copies, 'run')} had the values of another run of the policy at every step: such copies count "
             "once.": copies,
         }
         return list(curves.values()), tuple(sentence for sentence, count in counted.items() if count)
@@ -163,10 +164,6 @@ def _complete_parts(steps: NDArray[np.int64]) -> list[slice]:
     parts = [slice(start, stop) for start, stop in pairwise(bounds)]
     whole = [part for part in parts if steps[part].max() == steps.max()]
     return whole if len(whole) > 1 else [slice(0, len(steps))]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None, metric: str | None = None) -> Runs:

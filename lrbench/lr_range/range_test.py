@@ -115,7 +115,7 @@ class RangeTest(Readable):
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         seeds = many(len(self.seeds), "seed")
-        title = f"{self.task}: constant LRs over {self.steps:,} iterations, {seeds}"
+        title = f"{self.task}: constant LRs over {many(self.steps, 'iteration')}, {seeds}"
         rows = []
         for name, what, estimate in (
             ("low", "below it training is slow", self.low),
@@ -128,7 +128,7 @@ class RangeTest(Readable):
                 by_seed = f"{min(estimate.per_seed):.3g} to {max(estimate.per_seed):.3g}"
                 rows.append((name, f"{estimate.value:.3g}", by_seed, what))
         yield Table((Column(""), Column("LR", right=True), Column("by seed"), Column("what it says")), rows, title)
-        yield f"{self.steps_spent:,} iterations were trained for it"
+        yield f"{many(self.steps_spent, 'iteration')} were trained for it"
 
 
 def find_range(

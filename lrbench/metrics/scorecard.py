@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import StudyError
@@ -122,7 +123,7 @@ class Scorecard(Readable):
 
     def _heading(self) -> list[str]:
         heading = [self.policy if self.name == self.policy else f"{self.name}: {self.policy}"]
-        seeds = f"{self.n} {'seed' if self.n == 1 else 'seeds'}"
+        seeds = many(self.n, "seed")
         if self.verdict is not None:
             seeds += f", {self.verdict.label}: {self.verdict.reason}"
         heading.append(seeds)

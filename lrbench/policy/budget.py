@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError, did_you_mean
 
 Length = int | str
@@ -59,7 +60,7 @@ class Budget:
             object.__setattr__(self, name, whole)
 
     def __str__(self) -> str:
-        return f"{self.steps} iterations, {self.steps_per_epoch} an epoch"
+        return f"{many(self.steps, 'iteration')}, {self.steps_per_epoch:,} an epoch"
 
 
 def read_number(value: object) -> float | None:

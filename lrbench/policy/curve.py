@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lrbench.display.curve import sparkline, svg_curve
-from lrbench.display.names import wrapped
+from lrbench.display.names import many, wrapped
 from lrbench.display.readable import printable
 from lrbench.display.table import GAP, Cell, Column, Row, Table
 from lrbench.errors import PolicyError
@@ -68,7 +68,7 @@ def sketch(policy: Policy) -> Sketch | None:
         return None
     if policy.is_bound:
         steps = horizon(policy)
-        return Sketch(_spread(policy, steps), f"{steps:,} iterations")
+        return Sketch(_spread(policy, steps), many(steps, "iteration"))
     for budget in BUDGETS:
         try:
             bound = policy.bind_to(budget)

@@ -6,6 +6,7 @@ from dataclasses import astuple
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import Budget
 from lrbench.policy.policy import Policy
@@ -37,7 +38,9 @@ def with_peak(
     budget = Budget(steps, steps_per_epoch, tokens_per_step, parameters)
     highest = _highest(policy, budget)
     if not highest > 0:
-        raise PolicyError(f"{policy} has no positive LR within {budget.steps:,} iterations, and so no peak to move")
+        raise PolicyError(
+            f"{policy} has no positive LR within {many(budget.steps, 'iteration')}, and so no peak to move"
+        )
     if not 0 < peak < np.inf:
         raise PolicyError(f"a peak must be a positive LR, not {peak}")
     scaled = policy.scaled(peak / highest)

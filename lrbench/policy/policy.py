@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, dataclass_transform, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import MAX_ITERATIONS, Budget, Length
 from lrbench.policy.kind import short_repr
@@ -172,9 +173,10 @@ class Policy(ABC):
         """Bind the policy to a run of a `Budget`, as `bind` does."""
         bound = self if self.is_bound else self.bind_to(budget)
         if bound.ends < budget.steps:
+            known = many(int(bound.ends), "iteration")
             raise PolicyError(
-                f"{short_repr(self)} has LRs for {bound.ends:,} iterations, and the budget has {budget.steps:,}: give "
-                "one for each, or spread them over any budget by POLYLINE(values=[...], l=1dur)"
+                f"{short_repr(self)} has LRs for {known}, and the budget has {budget.steps:,}: "
+                "give one for each, or spread them over any budget by POLYLINE(values=[...], l=1dur)"
             )
         return bound
 

@@ -10,6 +10,7 @@ from operator import le
 from typing import TYPE_CHECKING, Any
 
 from lrbench.advice.evidence import guessing
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import as_gain
@@ -94,16 +95,17 @@ class SearchResult(Readable):
     @property
     def disappointment(self) -> str:
         """Why nothing was found, in one sentence; empty where something was."""
-        budget = f"nothing found within the budget of {self.steps_nominal:,} iterations"
+        tried = many(len(self.trials), "policy")
+        budget = f"nothing found within the budget of {many(self.steps_nominal, 'iteration')}"
         if not self.front:
             why = f" ({self.failures[0].error})" if self.failures else ""
-            return f"{budget}: every one of the {len(self.trials)} policies diverged or failed{why}"
+            return f"{budget}: each of {tried} diverged or failed{why}"
         if not self.confirmed and self.failures:
             return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
         gain = math.inf if best is None else as_gain(best, self.better)
         if self.guessing is not None and gain <= as_gain(self.guessing, self.better):
-            return f"{budget}: none of the {len(self.trials)} policies does better than guessing ({self.guessing:.3g})"
+            return f"{budget}: none of {tried} does better than guessing ({self.guessing:.3g})"
         if self.target is not None and gain < as_gain(self.target, self.better):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""

@@ -37,7 +37,7 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
     counts = [f"{whole} trained for the whole budget", f"{sum(one.diverged > 0 for one in found.trials)} diverged"]
     if found.exhausted:
         counts.append("no further one is new")
-    steps = f"{found.steps_trained:,} of {found.steps_nominal:,} iterations trained"
+    steps = f"{found.steps_trained:,} of {many(found.steps_nominal, 'iteration')} trained"
     low, high = found.lr
     policies = f"{many(len(found.trials), 'policy')}, the highest LRs from {low:.3g} to {high:.3g}"
     yield f"{policies}: {', '.join(counts)}; {steps}"

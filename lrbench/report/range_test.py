@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from lrbench.display.names import many
 from lrbench.report.frames import objective_label
 from lrbench.report.style import FAINT, INK, LINE, PALETTE, WIDTH, tidy, titled
 
@@ -26,7 +27,7 @@ def range_figure(test: RangeTest) -> Figure:
     losses, scores = figure.subplots(1, 2)
     _panel(losses, test, "loss", "training loss")
     _panel(scores, test, "score", f"validation {objective_label(test.objective, test.better)}")
-    titled(losses, f"{test.task}: {test.steps:,} iterations a run, {len(test.seeds)} seeds")
+    titled(losses, f"{test.task}: {many(test.steps, 'iteration')} a run, {many(len(test.seeds), 'seed')}")
     cliff = "" if test.cliff is None else f", cliff {test.cliff.value:.2g}"
     titled(scores, f"low {test.low.value:.2g}, high {test.high.value:.2g}{cliff}")
     handles, labels = losses.get_legend_handles_labels()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, TraceError
 from lrbench.policy.kind import short_repr
@@ -45,7 +46,7 @@ class ScheduleCheck(Readable):
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         if self.ok:
-            yield f"The schedule that ran is {self.policy} at each of its {self.seen:,} steps."
+            yield f"The schedule that ran is {self.policy} at each of its {many(self.seen, 'step')}."
             return
         for fault in self.faults:
             yield f"{fault.name}: {fault.sentence}"
@@ -133,7 +134,7 @@ def _fault(case: Case) -> Fault:
 def _ended_early(case: Case) -> Fault:
     done, last = int(case.t[-1]) + 1, float(case.policy(case.steps - 1))
     sentence = (
-        f"The trace has {done:,} of {case.steps:,} steps and ends at an LR of {case.lrs[-1]:.6g}, not {last:.6g}."
+        f"The trace has {done:,} of {many(case.steps, 'step')} and ends at an LR of {case.lrs[-1]:.6g}, not {last:.6g}."
     )
     return Fault("ended early", sentence)
 

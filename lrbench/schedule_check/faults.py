@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.policy.composition import Piecewise, Warmup
 from lrbench.policy.policy import FloatArray, IntArray, Policy
@@ -216,14 +217,15 @@ def _other_warmup(case: Case) -> _Made:
         ramp, after = case.at(case.t + 1), case.t >= stop
         lrs = np.where(after, case.expected, ramp)
         if start is None:
-            yield "warmup one step early", lrs, f"The warmup of {stop} iterations is one step ahead of the policy's."
+            sentence = f"The warmup of {many(stop, 'iteration')} is one step ahead of the policy's."
+            yield "warmup one step early", lrs, sentence
             continue
         body = start.policy
         one = np.where(after, case.expected, start.start + (case.at(case.t, body) - start.start) * (case.t + 1) / stop)
-        sentence = f"The warmup of {stop} iterations is one step ahead of the policy's."
+        sentence = f"The warmup of {many(stop, 'iteration')} is one step ahead of the policy's."
         yield "warmup one step early", lrs, sentence
         yield "warmup one step early", one, sentence
-        yield "warmup missing", case.at(case.t, body), f"There is no warmup of {stop} iterations."
+        yield "warmup missing", case.at(case.t, body), f"There is no warmup of {many(stop, 'iteration')}."
         peak = float(body(0))
         for ahead in (0, 1):
             rise = start.start + (peak - start.start) * np.minimum((case.t + ahead) / stop, 1.0)
@@ -259,8 +261,8 @@ def _other_pace(case: Case) -> _Made:
         each = ", once for each process" if by_process else ""
         part = -(-case.steps // times)
         sentence = (
-            f"The scheduler was stepped {times} times an optimizer step{each}, or built for {part:,} steps: it ends at "
-            f"iteration {part:,} of {case.steps:,}{_rises(case, over)}."
+            f"The scheduler was stepped {times} times an optimizer step{each}, or built for {many(part, 'step')}: it "
+            f"ends at iteration {part:,} of {case.steps:,}{_rises(case, over)}."
         )
         for ahead in (0, times - 1):  # a step of the optimizer is the first or the last of its micro-batches
             yield name, np.where(over, np.nan, case.at(case.t * times + ahead)), sentence
@@ -298,7 +300,7 @@ def _other_budget(case: Case) -> _Made:
             continue
         over, is_less = case.t > budget, budget < case.steps
         end = f"it ends at iteration {budget:,}{_rises(case, over)}" if is_less else "it does not come to its end"
-        sentence = f"The schedule is for {budget:,} iterations, not {case.steps:,}: {end}."
+        sentence = f"The schedule is for {many(budget, 'iteration')}, not {case.steps:,}: {end}."
         yield f"budget too {'small' if is_less else 'large'}", np.where(over, np.nan, case.at(case.t, policy)), sentence
 
 
@@ -339,7 +341,7 @@ def _restarted(case: Case, start: int) -> _Made:
         low, peak = 0.0 if warmup is None else warmup.start, max(case.policy(stop), case.tolerance)
         ramps = [low + (case.expected - low) * share, case.expected * np.where(share < 1, again / peak, 1.0)]
         for ramp in ramps:
-            sentence = f"At {where} the LR was warmed up again, over {stop:,} iterations."
+            sentence = f"At {where} the LR was warmed up again, over {many(stop, 'iteration')}."
             yield "warmed up again", np.where(after, ramp, case.expected), sentence
 
 
@@ -390,5 +392,5 @@ def _skipping(case: Case) -> _Made:
         apart += index > 0 and int(fits.argmax()) > 0
     if len(case.t) < 4 * apart:
         return
-    sentence = f"At {apart:,} steps one of optimizer and scheduler was stepped without the other."
+    sentence = f"At {many(apart, 'step')} one of optimizer and scheduler was stepped without the other."
     yield "steps apart", case.at(places), sentence

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-from lrbench.display.names import wrapped
+from lrbench.display.names import many, wrapped
 from lrbench.display.table import Cell, Column, Figures, Row, Table, leaving_room
 from lrbench.metrics import METRICS, MetricDeclaration
 from lrbench.metrics.effects import EffectVerdict
@@ -136,7 +136,7 @@ def _over_runs(values: Sequence[str | float]) -> str:
     counts = Counter(text for text in values if text).most_common()
     if not counts:
         return "in no run"
-    told = "; ".join(f"in {count} of {len(values)} runs: {text}" for text, count in counts[:MOST_TEXTS])
+    told = "; ".join(f"in {count} of {many(len(values), 'run')}: {text}" for text, count in counts[:MOST_TEXTS])
     return told + (f"; and {len(counts) - MOST_TEXTS} more" if len(counts) > MOST_TEXTS else "")
 
 

@@ -85,16 +85,9 @@ def load_study(
     where = str(file)
     if "search" in raw and "policies" not in raw:
         raise StudyError(f"{where} describes a search: call `lrbench search {file}`")
-    if goals := texts_of(by):
-        raw |= {"by": goals}
-    if at is not None:
-        raw |= {"horizons": list(at)}
+    raw |= settings_given(at, confirm, budget, by)
     if seeds is not None:
         raw = {key: value for key, value in raw.items() if key != "until_decided"} | {"seeds": seeds}
-    if confirm is not None:
-        raw = raw | {"confirm": confirm}
-    if budget is not None:
-        raw |= {"budget": budget}
     if "seeds" in raw:
         numbers, first = split_seeds(raw["seeds"], where)
         raw |= {"seeds": numbers} | ({} if first is None else {"until_decided": first})
@@ -115,6 +108,12 @@ def load_study(
         return Study(name=utf8_text(file.stem), tasks=tasks, policies=policies, modifiers=modifiers, **settings)
     except (StudyError, TaskError, DataError) as error:
         raise StudyError(f"{where}: {error}") from error
+
+
+def settings_given(at: Sequence[Length] | None, confirm: int | None, budget: str | None, by: By) -> Table:
+    """Return the settings that are given in place of a study's own, by their keys."""
+    asked = {"horizons": at, "confirm": confirm, "budget": budget, "by": texts_of(by) or None}
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def task_in(path: str | Path) -> Table:

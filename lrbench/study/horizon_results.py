@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Cell, Column, Row, Table
 from lrbench.errors import PolicyError
@@ -113,7 +114,8 @@ class Horizons(Readable):
         for one in self.policies:
             if one.saved:
                 forks = ", ".join(f"{score.shared:,}" for score in one.scores[:-1])
-                yield f"{one.name} forks at {forks}: its trunk saves {one.saved:,} of {total:,} iterations a seed."
+                saved = f"{one.saved:,} of {many(total, 'iteration')}"
+                yield f"{one.name} forks at {forks}: its trunk saves {saved} a seed."
 
 
 def horizons(

@@ -110,8 +110,8 @@ class TaskResults:
         if lost := sum(card.not_finite for card in self.scorecards):
             runs = sum(card.n for card in self.scorecards)
             remarks.append(
-                f"{self.objective} is NaN or infinite at the end of {lost} of {runs} runs; NaN and what is infinitely "
-                "bad count as chance."
+                f"{self.objective} is NaN or infinite at the end of {lost:,} of {many(runs, 'run')}; NaN and what is "
+                "infinitely bad count as chance."
             )
         lacking = [goal.name for goal in self.goals if not any(goal.is_known(card) for card in self.scorecards)]
         if self.scorecards:

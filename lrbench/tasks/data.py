@@ -5,6 +5,7 @@ In memory, images stay uint8 [N, C, H, W] until a batch is decoded; other inputs
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import DataError
 from lrbench.tasks.arrays import (
@@ -27,9 +29,12 @@ from lrbench.tasks.fingerprint import array_digest, text_digest
 from lrbench.tasks.map_style import SampleWeights, labels_of, weights_of
 from lrbench.tasks.mapped_arrays import MappedArrays, is_on_disk
 from lrbench.tasks.raw_data import RawData, check_labels, check_raw
-from lrbench.tasks.split import Split
+from lrbench.tasks.split import Batch, LoadedSplit, Split
 from lrbench.tasks.validation import HELD_OUT, Validation, split_indices
 from lrbench.tasks.windows import Language
+
+IGNORED = -100
+"""The label of a sample that torch's losses leave out."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -199,7 +204,7 @@ class Data(Readable):
         check_raw(raw)
         if raw.val is not None and (validation is not None or split_seed or stratified or train_samples is not None):
             raise DataError(
-                f"it has a validation split of its own, {len(raw.val):,} samples, so that "
+                f"it has a validation split of its own, {many(len(raw.val), 'sample')}, so that "
                 "validation, split_seed, stratified and train_samples cannot be given"
             )
         kept = torch.arange(len(raw.train))
@@ -256,6 +261,41 @@ class Data(Readable):
     def scored(self, targets: Any) -> Any:
         """Return the part of a batch's targets that scores compare outputs with."""
         return targets if self.target is None else targets[self.target]
+
+    @contextmanager
+    def naming_labels(self, split: Split, batch: Batch) -> Iterator[None]:
+        """Name a class label that is out of range where computing on a loaded batch fails, as on the CPU it does.
+
+        Labels in memory were checked before.
+
+        Raises:
+            DataError: the batch has such a label.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(split, LoadedSplit) and (reason := self._label_out_of_range(split, batch)):
+                raise DataError(reason) from error
+            raise
+
+    def _label_out_of_range(self, split: LoadedSplit, batch: Batch) -> str:
+        labels, classes = self.scored(batch.targets), self.num_classes
+        if (
+            classes is None
+            or not isinstance(labels, Tensor)
+            or labels.is_floating_point()
+            or labels.device.type != "cpu"
+        ):
+            return ""
+        wrong = (((labels < 0) & (labels != IGNORED)) | (labels >= classes)).nonzero()
+        if not len(wrong):
+            return ""
+        place = int(wrong[0, 0])
+        sample = int(split.rows[batch.indices[place]])
+        return (
+            f"the {split.part} label {int(labels[place])} (sample {sample}) is out of range; "
+            f"the data has {classes} classes, so that labels must be 0..{classes - 1}"
+        )
 
     def evaluated_on(self, samples: int) -> "Data":
         """Return the same data with at most `samples` validation and test samples, evenly picked."""

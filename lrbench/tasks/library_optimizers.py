@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -140,7 +141,7 @@ def _try_out(spec: LibraryOptimizer) -> None:
     weight = nn.Parameter(torch.zeros(4, 4))
     weight.grad = torch.ones(4, 4)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()):
             optimizer = spec.build([weight])
             if isinstance(optimizer, HasModes):
                 optimizer.train()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from lrbench.display.names import many
 from lrbench.errors import DataError
 from lrbench.tasks.arrays import as_numbers, describe
 from lrbench.tasks.dataset_fingerprint import dataset_fingerprint
@@ -65,7 +66,7 @@ class RawData:
         for name, dataset in datasets.items():
             check_dataset(dataset, name)
         if train_evaluated is not None and len(train_evaluated) != len(train):
-            lengths = f"{len(train_evaluated):,} samples, and train has {len(train):,}"
+            lengths = f"{many(len(train_evaluated), 'sample')}, and train has {len(train):,}"
             raise DataError(f"train_evaluated has {lengths}: it must have the same samples")
         if type(loader_workers) is not int or loader_workers < 0:
             raise DataError(f"loader_workers = {loader_workers!r} must be an integer from 0 on")

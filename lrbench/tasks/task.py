@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
@@ -219,8 +220,8 @@ class Task(AnyTask):
         augment = ", ".join(map(_called, self.augment))
         yield f"{self.name}: {_called(self.model)}, judged by {self.objective}{better}"
         yield f"{_called(self.optimizer)}{f'; {self.groups}' if self.groups else ''}"
-        epoch = f"{self.steps_per_epoch:,} an epoch"
-        yield f"{self.steps:,} iterations of {self.batch_size:,} samples, {epoch}, evaluated every {self.eval_every:,}"
+        trained = f"{many(self.steps, 'iteration')} of {many(self.batch_size, 'sample')}"
+        yield f"{trained}, {self.steps_per_epoch:,} an epoch, evaluated every {self.eval_every:,}"
         if self.tokens_per_step is not None:
             passes = self.steps / self.steps_per_epoch
             yield f"{self.tokens_per_step * self.steps:,} tokens a run, {passes:.3g} passes over the train part"
@@ -256,7 +257,7 @@ class Task(AnyTask):
         """What a model that has learnt nothing scores: 1/classes for top-1 accuracy, else the metric's own.
 
         For the loss it is the validation loss of the network with the initial weights of seed 0; for that of a text,
-        the loss of the best prediction without context.
+        the loss of a prediction without context, `Language.unigram`.
 
         Raises:
             TaskError: that loss is not finite.
@@ -457,7 +458,9 @@ class Task(AnyTask):
         """
         total = 0.0
         for batch in split.evaluated(EVALUATION_BATCH if split.in_memory else self.batch_size):
-            total += float(self.loss(outputs(batch), batch.targets)) * len(batch.indices)
+            found = outputs(batch)
+            with self.data.naming_labels(split, batch):
+                total += float(self.loss(found, batch.targets)) * len(batch.indices)
         return total / len(split)
 
     def _untrained_loss(self) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import UninitializedParameter
 
+from lrbench.display.names import many
 from lrbench.errors import TaskError
 from lrbench.policy.budget import Budget
 from lrbench.policy.kind import short_repr
@@ -48,7 +49,7 @@ def check_settings(task: Task) -> None:
     if task.batch_size > len(task.data.train):
         raise TaskError(
             f"{where}: batch_size = {short_repr(task.batch_size)} is larger than the train split of "
-            f"{len(task.data.train)} samples"
+            f"{many(len(task.data.train), 'sample')}"
         )
     if not isinstance(task.optimizer, OptimizerSpec):
         raise TaskError(
@@ -128,7 +129,8 @@ def check_model(task: Task) -> Mapping[str, bool | str]:
     given = f"outputs {shapes(outputs)} and targets {shapes(targets)}{'' if language is None else hint}"
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Using a target size")  # torch would compare each output with each target
-        loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
+        with task.data.naming_labels(task.data.train, samples):
+            loss = attempt(f"{where}: the loss fails on {given}", task.loss, outputs, targets)
     if not isinstance(loss, Tensor) or loss.ndim != 0:
         found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else f"a {type_name(loss)}"
         raise TaskError(f"{where}: the loss returns {found}; it must be a scalar tensor, the mean over the batch")

@@ -9,6 +9,7 @@ from functools import cached_property, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block
 from lrbench.errors import PolicyError, TaskError, did_you_mean
 from lrbench.policy.kind import short_repr
@@ -78,7 +79,7 @@ class TrainingFunction(AnyTask):
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         better = "" if self.better == "higher" else ", lower is better"
         yield f"{self.name}: a training function, judged by {self.objective}{better}"
-        yield f"{self.steps:,} iterations, evaluated every {self.eval_every:,}"
+        yield f"{many(self.steps, 'iteration')}, evaluated every {self.eval_every:,}"
 
     @property
     def steps_per_epoch(self) -> int:

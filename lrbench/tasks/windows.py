@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,8 @@ class Language:
 
     Attributes:
         vocabulary: how many tokens there are; they are 0..vocabulary-1.
-        unigram: the loss of the best prediction without context, in nats a token: the cross-entropy of the validation
-            part under the frequencies of the train part.
+        unigram: the loss of a prediction without context, in nats a token: the cross-entropy of the validation part
+            under the frequencies of the train part, at most that of equal probabilities, ln(vocabulary).
         bytes_per_token: of the validation part; None where the tokens are those of a user's own tokenizer.
         entropy: the lowest loss that any model can expect, in nats a token; None where it is not known.
     """
@@ -39,7 +40,7 @@ class Language:
 
     def __str__(self) -> str:
         floor = "" if self.entropy is None else f", entropy {self.entropy:.4f}"
-        return f"{self.vocabulary:,} different ones, {self.unigram:.4f} nats a token by their frequencies alone{floor}"
+        return f"{self.vocabulary:,} different ones, {self.unigram:.4f} nats a token without context{floor}"
 
 
 class Windows(BatchwiseSplit):
@@ -121,9 +122,10 @@ def frequencies(tokens: NDArray[Any], part: range, vocabulary: int) -> NDArray[n
 
 
 def unigram_loss(train: NDArray[np.int64], val: NDArray[np.int64]) -> float:
-    """Return the cross-entropy of counts under the frequencies of others, in nats.
+    """Return the cross-entropy of counts under the frequencies of others, in nats, or the uniform one where it is less.
 
-    All tokens together count as one more, so that none has the frequency 0.
+    All tokens together count as one more, so that none has the frequency 0 (Perks 1947). Where many tokens of the
+    validation part are not in the train part, equal probabilities predict it better.
     """
     logs = np.log(train + 1 / len(train)) - np.log(train.sum() + 1)
-    return float(-(val * logs).sum() / val.sum())
+    return min(float(-(val * logs).sum() / val.sum()), math.log(len(train)))

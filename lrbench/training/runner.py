@@ -101,7 +101,7 @@ class RunCounts:
         runs += f", {self.failed:,} failed" if self.failed else ""
         diverged = f"; {self.diverged:,} of them diverged" if self.diverged else ""
         ended = "" if self.next_budget is None else f"; ended by the budget: the next round needs {self.next_budget}"
-        return f"{runs}{diverged}; {self.steps_trained:,} of {self.steps_nominal:,} iterations trained{ended}"
+        return f"{runs}{diverged}; {self.steps_trained:,} of {many(self.steps_nominal, 'iteration')} trained{ended}"
 
     def to_json(self) -> dict[str, dict[str, int] | str | None]:
         """Return the `runs`, `steps` and `next_budget` of a study's document."""

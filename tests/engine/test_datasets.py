@@ -13,12 +13,13 @@ from torchvision.transforms import v2
 
 from lrbench.engine import State, advance, begin, identical
 from lrbench.engine.batches import batch_indices
-from lrbench.errors import TaskError
+from lrbench.errors import DataError, TaskError
 from lrbench.modifiers import PSWA, LearnAndDrop
 from lrbench.reproducible import generator_states
 from lrbench.tasks.data import Data
 from lrbench.tasks.loader import Draws
 from lrbench.tasks.metric import Metric
+from lrbench.tasks.mixtures import Mixture, MixUp
 from lrbench.tasks.task import Task
 from lrbench.training.measure import objective
 from tests.present import present
@@ -214,6 +215,32 @@ def test_a_metric_is_given_whole_batches_where_no_target_is_named() -> None:
     other = Task(name="texts", data=Data.from_datasets(Texts(), Texts(), collate=padded), **settings)
     with pytest.raises(TaskError, match=r"batches of the shapes .*ids: \[9, \d\].* cannot be put together for a score"):
         advance(other, begin(other, 0), np.full(3, 0.5))
+
+
+@pytest.mark.parametrize(("label", "place"), [(3, 0), (-1, 5), (7, 60)])
+@pytest.mark.parametrize("mix", [(), (MixUp(),)])
+def test_a_loaded_label_out_of_range_is_named_with_its_sample_and_the_classes(
+    label: int, place: int, mix: tuple[Mixture, ...]
+) -> None:
+    wrong, right = (Images(64, seed, IN_EVALUATION) for seed in range(2))
+    wrong.targets[place] = label
+
+    def trained(*splits: Images) -> None:
+        task = Task(name="images", data=Data.from_datasets(*splits), model=cnn, batch_size=16, steps=4, mix=mix)
+        advance(task, begin(task, 0), np.full(4, 0.1))
+
+    sentence = rf"label {label} \(sample {place}\) is out of range; the data has 3 classes, so that labels must be 0..2"
+    with pytest.raises(DataError, match=f"the train {sentence}"):
+        trained(wrong, right, right)
+    with pytest.raises(DataError, match=f"the val {sentence}"):
+        trained(right, right, wrong)
+
+
+def test_a_label_that_the_loss_leaves_out_is_no_wrong_one() -> None:
+    train, test = (Images(64, seed, IN_EVALUATION) for seed in range(2))
+    train.targets[7] = -100
+    task = Task(name="images", data=Data.from_datasets(train, test), model=cnn, batch_size=16, steps=4)
+    assert advance(task, begin(task, 0), np.full(4, 0.1))[1]
 
 
 def test_the_weights_of_a_loss_go_to_the_device_with_the_data() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,14 @@ def test_with_a_target_the_fewest_runs_that_could_show_something_are_named() -> 
         assert f"Pairs of runs are counted: {sentence.format('runs')}" in remarks(runs, paired=False)
         assert f"Seeds are counted: {sentence.format('seeds')}" in remarks(runs, paired=True)
     assert not any("counted" in remark for remark in remarks(7, paired=False))
+
+
+@pytest.mark.parametrize(("spread", "says"), [(0.1, r"a difference of \d\d?%"), (3.0, r"a factor of [\d,]{3,}")])
+def test_a_noise_floor_as_a_share_of_more_than_all_is_a_factor(spread: float, says: str) -> None:
+    rng = np.random.default_rng(1)
+    seconds = {name: np.exp(rng.normal(0, spread, 5)) for name in "ab"}
+    (task,) = lrbench.judge(seconds, better="lower", margin="5%").tasks
+    assert any(re.fullmatch(f"Noise floor: {says} beyond the margin is found.*", remark) for remark in task.remarks)
 
 
 def test_more_runs_or_less_noise_lower_the_noise_floor() -> None:

@@ -331,7 +331,7 @@ def test_another_search_of_the_same_name_is_refused(make: Make, trainer: Trainer
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"space": Space(("FIX",), Between(1e5, 1e9, log=True))}, "every one of the 4 policies diverged or failed"),
+        ({"space": Space(("FIX",), Between(1e5, 1e9, log=True))}, "each of 4 policies diverged or failed"),
         ({"space": Space(("FIX",), Between(1e-12, 1e-11, log=True))}, "does better than guessing"),
         ({"target": 0.999}, r"that reaches 0.999: the best policy comes to 0\.\d+"),
     ],

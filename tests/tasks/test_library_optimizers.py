@@ -90,6 +90,11 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(name: str, settings: dict[
     assert "\n" not in str(raised.value)
 
 
+def test_what_an_optimizer_prints_while_it_is_tried_out_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    optimizer_named("AdamWScheduleFreeReference", {})
+    assert capfd.readouterr() == ("", "")
+
+
 def test_another_library_has_no_names() -> None:
     assert library_optimizer("torch.nn.Linear", {}) is None
 

@@ -137,6 +137,13 @@ def test_a_text_is_judged_by_its_loss_and_chance_is_the_loss_of_frequencies_alon
     assert task.chance == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25), abs=0.01)
 
 
+def test_chance_is_no_worse_than_equal_probabilities_where_most_tokens_are_new(tmp_path: Path) -> None:
+    np.save(tmp_path / "new.npy", np.arange(5000, dtype=np.uint16))
+    task = task_on(load(tmp_path / "new.npy", vocabulary=5000, validation=500, test=500))
+
+    assert task.chance == math.log(5000)
+
+
 def test_a_task_says_how_many_tokens_a_run_sees(tmp_path: Path) -> None:
     task = task_on(load(written(tmp_path, LINE * 8)))
 

@@ -150,7 +150,9 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
     trunks = [run for run in ahead.missing.values() if run.kept_at and run.key not in ahead.stored]
     if ahead.kept:
         going_on = many(len(ahead.kept), "run")
-        say(f"{going_on} go on from states kept by a shorter horizon, which saves {ahead.steps_kept:,} iterations")
+        say(
+            f"{going_on} go on from states kept by a shorter horizon, which saves {many(ahead.steps_kept, 'iteration')}"
+        )
     if trunks:
         say(f"{many(len(trunks), 'run')} on trunks begin anew, as no state of these is kept; theirs will be")
     if study.until_decided is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from lrbench.display.names import fitted
+from lrbench.display.names import fitted, many
 from lrbench.report.frames import objective_name
 from lrbench.report.plot import register_plot
 from lrbench.report.style import AXIS, INK, LINE, PALETTE, VERDICTS, WIDTH, blank, legend_below, tidy, titled
@@ -124,7 +124,7 @@ def search_progress_figure(search: SearchFrames) -> Figure:
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for axes, objective in zip(panels, search.objectives, strict=True):
         _panel(axes, search, objective)
-    titled(panels[0], f"{fitted(search.search, LONGEST_NAME)}: {len(trials):,} policies")
+    titled(panels[0], f"{fitted(search.search, LONGEST_NAME)}: {many(len(trials), 'policy')}")
     panels[-1].set_xlabel("iterations asked for", color=INK)
     handles, _ = panels[0].get_legend_handles_labels()
     legend_below(figure, handles, columns=len(handles))
@@ -184,7 +184,7 @@ def importance_figure(search: SearchFrames) -> Figure:
     axes.set_xlabel("importance for being among the best tenth (PED-ANOVA), all together 1", color=INK)
     axes.set_xlim(0, max(found.values()) * 1.12 or 1)
     name = fitted(search.search, LONGEST_NAME)
-    titled(axes, f"{name}: what decides {search.objectives[0]}, over {len(search.trials):,} policies")
+    titled(axes, f"{name}: what decides {search.objectives[0]}, over {many(len(search.trials), 'policy')}")
     return figure
 
 
