@@ -115,7 +115,12 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         return page("guide", shown=name, titles=titles(), text=rendered(name))
 
     def rename(given: dict[str, Any]) -> object:
-        return store.rename_study(_number(given), checked_name(given["name"]))
+        number, name = _number(given), checked_name(given["name"])
+        entry = store.entry(number)
+        store.rename_study(number, name)
+        if jobs is not None and entry.is_latest:
+            jobs.rename(entry.name, name)
+        return None
 
     def delete(given: dict[str, Any]) -> object:
         number = _number(given)

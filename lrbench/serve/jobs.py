@@ -61,7 +61,7 @@ class Jobs:
     plugins: Sequence[str] = ()
     version: int = 0
     _jobs: dict[str, Job] = field(default_factory=dict)
-    _queue: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
+    _queue: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,6 +81,14 @@ class Jobs:
             if job is not None and job.process is None:
                 self._set(self._jobs.pop(name), "stopped")
                 job.file.unlink(missing_ok=True)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a job the new name of its study, if there is one of the name, and none of the new one."""
+        with self._lock:
+            if name in self._jobs and new not in self._jobs:
+                job = self._jobs[new] = self._jobs.pop(name)
+                job.file = job.file.rename(job.file.with_name(f"{new}.toml"))
+                self.version += 1
 
     def plan(self, name: str, text: str) -> dict[str, Any]:
         """Check a study, and return the runs and iterations it would train, in the form of `run --dry-run --json`.
@@ -124,7 +132,7 @@ class Jobs:
             if job.state in ("queued", "running"):
                 return
             self._set(job, "queued")
-            self._queue.put(name)
+            self._queue.put(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="lrbench-jobs", daemon=True)
                 self._thread.start()
@@ -153,9 +161,8 @@ class Jobs:
     # Inside --------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (name := self._queue.get()) is not None:
+        while (job := self._queue.get()) is not None:
             with self._lock:
-                job = self._jobs[name]
                 if job.state != "queued":
                     continue
                 job.process = subprocess.Popen(

@@ -145,6 +145,7 @@ class StudyWatch:
         failed = self.store.study_runs(entry.id, "failed", MOST_FAILURES)
         jobs = {job["name"]: job for job in self.jobs.states()} if self.jobs else {}
         return {
+            "name": entry.address,
             "job": jobs.get(entry.address) if entry.kind == "study" else None,
             "state": "running" if workers else "complete" if far.over == far.total else "stopped",
             "statuses": Counter(progress[key].status if key in progress else "missing" for key in wanted),

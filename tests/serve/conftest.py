@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def server(store: Store, *, may_write: bool = False) -> Iterator[str]:
+def server(store: Store, *, may_write: bool = False, port: int = 0) -> Iterator[str]:
     """Serve a store from a thread, and give the address, with its token where it has one."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+    with closing(socket.create_server(("127.0.0.1", port))) as listener:
         access = Access.of("127.0.0.1", listener.getsockname()[1], may_write=may_write)
         jobs = Jobs(beside(store, "studies"), ["--workers", "1"], store.name) if may_write else None
         config = uvicorn.Config(make_app(store, access, jobs), log_level="error", timeout_graceful_shutdown=1)

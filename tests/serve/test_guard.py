@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -144,6 +145,23 @@ def test_a_strange_page_in_the_browser_that_has_the_token_can_do_nothing(
 
         assert asked.count("POST") == 2
         assert [one.name for one in store.studies()] == ["a-study"]
+
+
+def test_a_page_that_stayed_open_while_its_server_was_started_anew_says_what_it_needs_and_goes_on(
+    browser: Browser, store: Store
+) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        with server(store, may_write=True) as address:
+            page.goto(address)
+            expect(page.get_by_text("No study is in this store yet.")).to_be_visible()
+        expect(page.locator("#trouble")).to_have_text("The server does not answer; this page shows what it last heard.")
+        with server(store, may_write=True, port=urlsplit(address).port or 0) as anew:
+            expect(page.locator("#trouble")).to_contain_text("it has the token; this page shows what it last heard.")
+            write_study(store, {"flat": FIVE["flat"]}, same_everywhere({"flat": 0.5}))
+            context.new_page().goto(anew)
+            expect(page.get_by_role("link", name="a-study")).to_be_visible()
+            expect(page.locator("#trouble")).to_be_hidden()
 
 
 def test_beyond_loopback_the_token_is_demanded_and_addresses_are_names(store: Store) -> None:

@@ -132,3 +132,20 @@ def test_a_study_that_cannot_be_used_fails_with_its_sentence(tmp_path: Path) -> 
     with pytest.raises(StudyError, match="no study 'other'"):
         jobs.stop("other")
     jobs.close()
+
+
+def test_a_study_that_waits_is_deleted_or_renamed_and_the_others_go_on(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "studies", ["--workers", "1", "--engine", "serial"], str(tmp_path / "runs.db"))
+    bad = LONG.replace("steps = 1000000", "steps = 0")
+    jobs.start("first", bad)
+    for name in ("gone", "waits"):
+        jobs.start(name, bad)
+    jobs.forget("gone")
+    jobs.rename("waits", "renamed")
+    jobs.rename("first", "renamed")
+
+    wait(lambda: [job["state"] for job in jobs.states()] == ["failed", "failed"])
+
+    assert [job["name"] for job in jobs.states()] == ["first", "renamed"]
+    assert sorted(file.name for file in (tmp_path / "studies").glob("*.toml")) == ["first.toml", "renamed.toml"]
+    jobs.close()

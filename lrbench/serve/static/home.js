@@ -47,7 +47,8 @@
 
   function card(study, parts) {
     const shown = study.kind === "search" ? page(study, parts) : study;
-    const summary = summaries[shown.id] ?? {};
+    const answer = parts.find(({ kind }) => kind === "confirmation") ?? shown;
+    const summary = summaries[answer.id] ?? {};
     const made = element(
       "li", { className: "study" },
       element(
@@ -57,7 +58,7 @@
         element("span", { className: "half" }, study.kind),
       ),
       ...(summary.leaders ?? []).slice(0, 3).map((one) => leader(one, summary.tasks > 1)),
-      ...(shown.ranked && !(shown.id in summaries) ? [element("p", { className: "half" }, "The leader is being computed …")] : []),
+      ...(answer.ranked && !(answer.id in summaries) ? [element("p", { className: "half" }, "The leader is being computed …")] : []),
       ...(summary.trouble ? [element("p", { className: "half" }, summary.trouble)] : []),
       element("p", { className: "facts half" }, facts(shown)),
     );

@@ -8,7 +8,7 @@ const Live = (() => {
     trouble.hidden = !sentence;
   }
 
-  const MILLISECONDS_TO_TRY_AGAIN = 5000;
+  const MILLISECONDS_TO_TRY_AGAIN = 2000;
 
   // Call a function for each event of an address, by its name, with what it brings. A browser tries again by itself
   // where the server is gone, but not where it refuses, as one does that was started anew and has another token.

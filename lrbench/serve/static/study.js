@@ -22,6 +22,7 @@
   }
 
   function showNow(now) {
+    document.querySelector("h1").textContent = now.name;
     const state = byId("state");
     state.textContent = now.state;
     state.className = `state ${now.state}`;
