@@ -64,10 +64,20 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
     pages, leaders = templates(FOLDER / "pages"), Leaders(store)
     named = NamedPolicies(beside(store, "policies.toml"))
 
-    def page(name: str, **context: Any) -> Response:
+    def page(name: str, status: int = 200, **context: Any) -> Response:
         shared = {"version": __version__, "store": store.name, "may_write": jobs is not None}
         text = pages.get_template(f"{name}.html.j2").render(page=name, **shared, **context)
-        return HTMLResponse(text, headers={"Content-Security-Policy": PLOTLY_POLICY})
+        return HTMLResponse(text, status, headers={"Content-Security-Policy": PLOTLY_POLICY})
+
+    def answered(status: int, sentence: str = "") -> Callable[[Request, Exception], Response]:
+        """Answer an error by its sentence: a browser that opens a page by a page, from which others are reached."""
+
+        def answer(request: Request, error: Exception) -> Response:
+            text = sentence or str(error)
+            is_opened = "text/html" in request.headers.get("accept", "")
+            return page("error", status, sentence=text) if is_opened else PlainTextResponse(text, status)
+
+        return answer
 
     def home(request: Request) -> Response:
         return page("home")
@@ -227,7 +237,11 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             Route("/static/{name}", _static),
         ],
         middleware=[Middleware(Guard, access=access)],
-        exception_handlers={StoreError: _answered(404), LRBenchError: _answered(400)},
+        exception_handlers={
+            404: answered(404, "There is no such page."),
+            StoreError: answered(404),
+            LRBenchError: answered(400),
+        },
     )
 
 
@@ -287,11 +301,6 @@ def _number(given: dict[str, Any]) -> int:
 
 def _whole(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-
-
-def _answered(status: int) -> Callable[[Request, Exception], Response]:
-    """Answer an error by its sentence."""
-    return lambda request, error: PlainTextResponse(str(error), status)
 
 
 def _static(request: Request) -> Response:

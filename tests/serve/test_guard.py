@@ -181,6 +181,9 @@ def test_an_unknown_study_is_a_sentence(reader: TestClient, store: Store) -> Non
 
     assert (answer.status_code, "has no study '7'" in answer.text) == (404, True)
     assert reader.get("/studies/1").status_code == 200
+    for path, sentence in (("/studies/7", "has no study"), ("/nothing", "There is no such page.")):
+        opened = reader.get(path, headers={"Accept": "text/html"})
+        assert (opened.status_code, sentence in opened.text, '<a href="/compose"' in opened.text) == (404, True, True)
     assert reader.get("/static/..%2fapp.py").status_code == 404
 
 
