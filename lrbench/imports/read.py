@@ -20,6 +20,7 @@ import numpy as np
 from lrbench.display.names import many
 from lrbench.errors import StudyError
 from lrbench.files import read_regular, user_path
+from lrbench.imports.exported import exported_runs, is_exported
 from lrbench.imports.mlflow import is_mlflow, mlflow_table
 from lrbench.imports.naming import Naming
 from lrbench.imports.pattern import LONGEST_LINE, compiled
@@ -83,6 +84,8 @@ def read(source: str | Path, reading: Reading = READING) -> Runs:
             return runs_of(tensorboard_table(folder, events, naming), str(path), columns, metric)
         return runs_of(_folder(path, files, naming), str(path), columns, metric)
     frame = read_table(path)
+    if is_exported(frame):
+        return exported_runs(frame, str(path), columns, metric)
     if (metrics := wandb_metrics(frame)) and not any(metric in (wide or "") for metric in metrics):
         frame = wandb_long(frame, metrics, naming)
     elif wide is not None:
@@ -104,7 +107,8 @@ def runs_from(runs: Source, reading: Reading) -> Runs:
     if isinstance(runs, str | Path):
         return read(runs, reading)
     if isinstance(runs, pandas.DataFrame):
-        return runs_of(runs, "the table", reading.columns, reading.metric)
+        read_frame = exported_runs if is_exported(runs) else runs_of
+        return read_frame(runs, "the table", reading.columns, reading.metric)
     rows = []
     for name, scores in runs.items():
         values = np.asarray(scores, dtype=np.float64)

@@ -93,6 +93,8 @@ class Runs:
         remarks: what was taken for what, and what was counted while reading.
         cards: of runs that lrbench exported, by task, policy and seed; of all runs, or there are none.
         best_of: what stands before the last slash of a run's name is one unit, of which the best run counts.
+        metric_by_task: what runs are judged by where no metric is asked for.
+        texts: of policies, where the source has them.
     """
 
     table: pandas.DataFrame
@@ -101,6 +103,7 @@ class Runs:
     remarks: tuple[str, ...] = ()
     best_of: str = ""
     metric_by_task: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     cards: Mapping[tuple[str, str, str], RunCard] = field(default_factory=dict)
 
     def curves(self, metric: str) -> tuple[list[Curve], tuple[str, ...]]:
@@ -348,10 +351,11 @@ def _is_blank(texts: pandas.Series) -> pandas.Series:
 
 
 def _texts(cells: pandas.Series) -> pandas.Series:
-    return cells.map(_text)
+    return cells.map(text_of)
 
 
-def _text(cell: object) -> str:
+def text_of(cell: object) -> str:
+    """Return a cell as text, empty where it has no value; whole numbers have no decimal point."""
     if _is_missing(cell):
         return ""
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()

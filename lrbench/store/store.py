@@ -31,6 +31,7 @@ from lrbench.store.records import (
     StudyRecord,
     StudySlot,
     StudyTotals,
+    TaskRecord,
 )
 from lrbench.store.tables import evaluations, is_exact_enough, leases, runs, slots, studies, study_slots
 
@@ -206,6 +207,8 @@ class Store(Readable):
     def delete_study(self, study: int | str) -> int:
         """Delete a study with its parts, and the runs that no other study has; return the number of these.
 
+        The states that are kept at the ends of trunks go with the last study of their policy and seed.
+
         Raises:
             StoreError: the store has no such study, or a coordinator that is alive trains some of its runs.
         """
@@ -220,14 +223,16 @@ class Store(Readable):
                 raise StoreError(f"study '{entry.address}' is being trained: stop that before it is deleted")
             keys = sa.select(runs.c.key).where(runs.c.key.in_(_own_runs(family)))
             own = connection.execute(keys.add_columns(runs.c.checkpoint)).all()
-            listed = self._database.listed(row.key for row in own)
-            connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(listed)))
-            connection.execute(sa.delete(leases).where(leases.c.run.in_(listed)))
-            connection.execute(sa.delete(runs).where(runs.c.key.in_(listed)))
+            trunks = {task.trunk for task in _tasks(connection, studies.c.id.in_(family)) if task.trunk}
             connection.execute(sa.delete(slots).where(slots.c.study.in_(family)))
             for one in reversed(family):
                 connection.execute(sa.delete(studies).where(studies.c.id == one))
-        for row in own:
+            states = _unused_states(connection, self._database, trunks)
+            listed = self._database.listed(row.key for row in (*own, *states))
+            connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(listed)))
+            connection.execute(sa.delete(leases).where(leases.c.run.in_(listed)))
+            connection.execute(sa.delete(runs).where(runs.c.key.in_(listed)))
+        for row in (*own, *states):
             if row.checkpoint is not None:
                 self.checkpoints.delete(row.checkpoint)
         return len(own)
@@ -473,6 +478,27 @@ def _own_runs(family: Sequence[int]) -> sa.Select[Any]:
     """Select the runs of some studies that no other study has."""
     others = sa.select(slots.c.run).where(slots.c.study.not_in(family))
     return sa.select(slots.c.run).where(slots.c.study.in_(family), slots.c.run.not_in(others))
+
+
+def _tasks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Iterator[TaskRecord]:
+    """Yield the tasks of some studies."""
+    for definition in connection.scalars(sa.select(studies.c.definition).where(which)):
+        yield from StudyRecord.model_validate_json(definition).tasks
+
+
+def _unused_states(connection: sa.Connection, database: Database, trunks: Collection[str]) -> Sequence[sa.Row[Any]]:
+    """Find the kept states of trunks whose policy and seed no study trains on the trunk."""
+    of_studies, place = sa.select(slots.c.run), (runs.c.task_key, runs.c.policy, runs.c.seed)
+    is_state = sa.and_(runs.c.task_key.in_(database.listed(trunks)), runs.c.key.not_in(of_studies))
+    states = connection.execute(sa.select(runs.c.key, runs.c.checkpoint, *place).where(is_state)).all()
+    if not states:
+        return []
+    trunk_of = {task.key: task.trunk for task in _tasks(connection, sa.true()) if task.trunk in trunks}
+    is_run = sa.and_(runs.c.task_key.in_(database.listed(trunk_of)), runs.c.key.in_(of_studies))
+    used = {
+        (trunk_of[row.task_key], row.policy, row.seed) for row in connection.execute(sa.select(*place).where(is_run))
+    }
+    return [row for row in states if (row.task_key, row.policy, row.seed) not in used]
 
 
 def _answering(

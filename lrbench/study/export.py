@@ -99,6 +99,11 @@ def _as_text(cell: Any) -> Any:
     return f"'{cell}".replace("\r", "\n") if cell.startswith(FORMULA_STARTS) else cell.replace("\r", "\n")
 
 
+def as_it_was(cell: str) -> str:
+    """Return a text without the apostrophe that `csv_of` puts before a formula."""
+    return cell[1:] if cell.startswith(tuple(f"'{start}" for start in FORMULA_STARTS)) else cell
+
+
 def run_rows(evidence: StudyRuns) -> list[Row]:
     """Return the rows of `export`, of a study that was read already."""
     rows: list[Row] = []
@@ -143,6 +148,9 @@ READ_OFF = (
     *("base_lr_retention", "base_lr_divergence_rate"),
 )
 """The metrics of a run's curve, and those of runs at several base LRs."""
+
+RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "source", "precision", "device")
+"""What is stored beside each number: the software and hardware that made it."""
 
 
 def _figures(record: RunRecord | None, more: Mapping[str, float | None]) -> dict[str, float | None]:

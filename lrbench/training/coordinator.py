@@ -14,7 +14,7 @@ from lrbench.errors import CheckpointError, LeaseLostError
 from lrbench.metrics import as_gain
 from lrbench.store import ENDED, NewRun
 from lrbench.training.estimate import seconds_of_an_iteration
-from lrbench.training.kept import kept_states, state_to_keep, training_so_far
+from lrbench.training.kept import kept_states, state_name, state_to_keep, training_so_far
 from lrbench.training.messages import (
     Lanes,
     LaneSpec,
@@ -284,7 +284,7 @@ class Coordinator:
 
     def _copied(self, kept: StoredRun, key: str) -> str:
         """Copy the checkpoint of a state that is kept for a run to go on from, and return its name."""
-        name = f"{key}-{kept.step}.pt"
+        name = state_name(key, kept.step)
         files = self._store.checkpoints
         write_checkpoint(files.place(name), read_checkpoint(files.file(kept.checkpoint or "")))
         return name
@@ -296,7 +296,7 @@ class Coordinator:
         stored = known[run.key]
         if step.snapshot is None or not stored.exact or state.key in known or not self._lease.claim([state.key]):
             return
-        write_checkpoint(self._store.checkpoints.place(name := f"{state.key}-{at}.pt"), step.snapshot)
+        write_checkpoint(self._store.checkpoints.place(name := state_name(state.key, at)), step.snapshot)
         self._lease.begin([state])
         self._lease.append({state.key: training_so_far(stored, name)})
         self._lease.release([state.key])

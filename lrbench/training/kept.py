@@ -22,11 +22,15 @@ def kept_states(runs: Iterable[PlannedRun], store: Store) -> dict[str, StoredRun
     waiting = [run for run in runs if run.kept_at]
     if not waiting:
         return {}
-    known = store.kept(run.task.trunk for run in waiting)
+    known, files = store.kept(run.task.trunk for run in waiting), set(store.checkpoints.names())
     found: dict[str, str] = {}
     for run in waiting:
-        states = known.get((run.task.trunk, run.seed), [])
-        key = next((key for step, key in states if step < run.task.steps and run.trunk_key(step) == key), None)
+        states = [
+            (step, key)
+            for step, key in known.get((run.task.trunk, run.seed), [])
+            if step < run.task.steps and state_name(key, step) in files
+        ]
+        key = next((key for step, key in states if run.trunk_key(step) == key), None)
         if key is not None:
             found[run.key] = key
     states_of: Mapping[str, StoredRun] = store.runs(found.values())
@@ -37,6 +41,11 @@ def state_to_keep(run: PlannedRun, step: int) -> NewRun:
     """Make the record of a state, which has the place of a run that goes on."""
     task = run.task
     return NewRun(run.trunk_key(step), task.name, task.trunk, str(run.policy), "", run.seed, step, {})
+
+
+def state_name(key: str, step: int) -> str:
+    """Return the name of the checkpoint of a state that is kept."""
+    return f"{key}-{step}.pt"
 
 
 def training_so_far(stored: StoredRun, checkpoint: str) -> Segment:

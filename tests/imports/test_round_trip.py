@@ -13,6 +13,7 @@ from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.metrics import Scorecard
 from lrbench.store import Store, open_store
+from lrbench.study.export import PLACE, csv_of, export
 from lrbench.study.results import results
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.study_runs import StudyRuns
@@ -64,6 +65,31 @@ def test_a_round_trip_gives_the_same_scorecards(to: str, trained: Store, tmp_pat
         export_to("csv", str(again), StudyRuns.of("back", store))
         import_runs(again, "twice", store=store)
         assert cards("twice", store) == cards("small", trained)
+
+
+def test_a_table_of_runs_comes_back_without_those_that_were_never_begun(trained: Store, tmp_path: Path) -> None:
+    table = export("small", trained)
+    at = table.index[(table["stage"] == "main") & (table["scale"] == 1) & (table["seed"] == 0)]
+    table.loc[at, [name for name in table if name not in (*PLACE, "status")]] = None
+    table.loc[at, "status"] = "missing"
+    (tmp_path / "runs.csv").write_bytes(csv_of(table))
+
+    def runs(study: str, store: Store) -> dict[tuple[object, ...], tuple[object, ...]]:
+        found, (record, slots) = {}, store.study(study)
+        texts = {policy.name: policy.policy for policy in record.policies}
+        for slot in slots:
+            if (slot.stage, slot.scale) == ("main", 1) and slot.seed != 0:
+                run, label = store.study_runs(study)[slot.run], " + ".join(filter(None, (slot.policy, slot.variant)))
+                scores = [(score.step, float(f"{score.val_score:.6g}")) for score in run.scores]
+                known = (run.status, run.diverged_at, scores, (run.final or {}).get("ece"))
+                found[slot.task, label, slot.seed] = (*known, "" if " + " in label else texts[label])
+        return found
+
+    with open_store(":memory:") as store:
+        found = import_runs(tmp_path / "runs.csv", store=store)
+        assert runs("runs", store) == runs("small", trained)
+        assert {task.objective for task in found.results.tasks} == {"top1"}
+        assert "rows of runs that have not ended" in " ".join(found.remarks)
 
 
 def test_an_export_is_judged_by_the_objective_of_its_task(trained: Store, tmp_path: Path) -> None:

@@ -56,11 +56,33 @@ def test_a_longer_horizon_goes_on_from_the_trunks_of_a_shorter_one(
         assert numbers(longer, store) == went_on
 
 
-def test_where_a_kept_state_cannot_be_read_the_run_begins_anew(task: Task, begun: Path) -> None:
+def test_where_a_kept_state_is_gone_the_run_begins_anew_and_the_dry_run_says_so(task: Task, begun: Path) -> None:
     with open_store(begun) as store:
         for name in store.checkpoints.names():
             store.checkpoints.delete(name)
+        ahead = backlog(plan(at(task, "200%")), store, Engines.chosen("serial", plan(at(task, "200%")).runs))
+        assert (ahead.steps_kept, ahead.steps_to_train) == (0, 2 * 3 * 80)
         assert run(at(task, "200%"), store, engine="serial", workers=1).steps_trained == 2 * 3 * 80
+
+
+def test_where_a_kept_state_cannot_be_read_the_run_begins_anew(task: Task, begun: Path) -> None:
+    with open_store(begun) as store:
+        for name in store.checkpoints.names():
+            store.checkpoints.file(name).write_bytes(b"torn")
+        assert run(at(task, "200%"), store, engine="serial", workers=1).steps_trained == 2 * 3 * 80
+
+
+def test_kept_states_are_deleted_with_the_last_study_of_their_policy_and_seed(task: Task, begun: Path) -> None:
+    flat = Study(policies={"constant": "FIX(k0=0.1)"}, task=task, seeds=1, name="flat")
+    with open_store(begun) as store:
+        run(flat, store, engine="serial", workers=1)
+        assert len(store.checkpoints.names()) == 4
+        assert store.delete_study("any") == 5
+        (left,) = store.checkpoints.names()  # that of the policy and the seed of the other study
+        assert store.checkpoints_in_use() == {left}
+        store.delete_study("flat")
+        assert store.checkpoints.names() == []
+        assert store.statuses() == {}
 
 
 def test_a_study_without_horizons_keeps_nothing(task: Task, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lrbench.metrics.statistics import Interval
 from lrbench.modifiers.brief import variant_noun
 from lrbench.policy import functions
 from lrbench.report.frames import objective_name, records
+from lrbench.study.export import RECORDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +34,6 @@ SPLITS = {"val": "validation", "test": "test"}
 
 MOST_NAMED, MOST_LETTERS = 5, 250
 """A sentence names no more policies than this, and after the first none whose names make so many letters."""
-
-RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "source", "precision", "device")
-"""What is stored beside each number, in the order of the table."""
 
 SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 WORD = re.compile(r"\b[A-Z]\w*(?=\()")
