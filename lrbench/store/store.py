@@ -221,20 +221,18 @@ class Store(Readable):
             held = sa.select(leases.c.run).where(leases.c.owner.in_(owners), leases.c.run.in_(of_family))
             if connection.scalar(held.limit(1)) is not None:
                 raise StoreError(f"study '{entry.address}' is being trained: stop that before it is deleted")
-            keys = sa.select(runs.c.key).where(runs.c.key.in_(_own_runs(family)))
-            own = connection.execute(keys.add_columns(runs.c.checkpoint)).all()
+            own = connection.scalars(sa.select(runs.c.key).where(runs.c.key.in_(_own_runs(family)))).all()
             trunks = {task.trunk for task in _tasks(connection, studies.c.id.in_(family)) if task.trunk}
             connection.execute(sa.delete(slots).where(slots.c.study.in_(family)))
             for one in reversed(family):
                 connection.execute(sa.delete(studies).where(studies.c.id == one))
-            states = _unused_states(connection, self._database, trunks)
-            listed = self._database.listed(row.key for row in (*own, *states))
+            listed = self._database.listed([*own, *_unused_states(connection, self._database, trunks)])
+            files = connection.scalars(sa.select(runs.c.checkpoint).where(runs.c.key.in_(listed))).all()
             connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(listed)))
             connection.execute(sa.delete(leases).where(leases.c.run.in_(listed)))
             connection.execute(sa.delete(runs).where(runs.c.key.in_(listed)))
-        for row in (*own, *states):
-            if row.checkpoint is not None:
-                self.checkpoints.delete(row.checkpoint)
+        for name in filter(None, files):
+            self.checkpoints.delete(name)
         return len(own)
 
     def merge(self, other: Store) -> Merged:
@@ -486,11 +484,11 @@ def _tasks(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Iterator
         yield from StudyRecord.model_validate_json(definition).tasks
 
 
-def _unused_states(connection: sa.Connection, database: Database, trunks: Collection[str]) -> Sequence[sa.Row[Any]]:
-    """Find the kept states of trunks whose policy and seed no study trains on the trunk."""
+def _unused_states(connection: sa.Connection, database: Database, trunks: Collection[str]) -> list[str]:
+    """List the keys of the kept states of trunks whose policy and seed no study trains on the trunk."""
     of_studies, place = sa.select(slots.c.run), (runs.c.task_key, runs.c.policy, runs.c.seed)
     is_state = sa.and_(runs.c.task_key.in_(database.listed(trunks)), runs.c.key.not_in(of_studies))
-    states = connection.execute(sa.select(runs.c.key, runs.c.checkpoint, *place).where(is_state)).all()
+    states = connection.execute(sa.select(runs.c.key, *place).where(is_state)).all()
     if not states:
         return []
     trunk_of = {task.key: task.trunk for task in _tasks(connection, sa.true()) if task.trunk in trunks}
@@ -498,7 +496,7 @@ def _unused_states(connection: sa.Connection, database: Database, trunks: Collec
     used = {
         (trunk_of[row.task_key], row.policy, row.seed) for row in connection.execute(sa.select(*place).where(is_run))
     }
-    return [row for row in states if (row.task_key, row.policy, row.seed) not in used]
+    return [row.key for row in states if (row.task_key, row.policy, row.seed) not in used]
 
 
 def _answering(

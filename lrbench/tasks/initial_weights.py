@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -88,6 +89,8 @@ class Pretrained:
             if taken[name].shape != tensor.shape:
                 shapes = f"{list(taken[name].shape)}, and the network's {list(tensor.shape)}"
                 raise TaskError(f"{where}: '{name}' has shape {shapes}; name in new what keeps its initial weights")
+            if not taken[name].isfinite().all():
+                raise TaskError(f"{where}: '{name}' has a number that is not finite")
         foreign = next((name for name in taken if name not in own), None)
         if foreign is not None:
             raise TaskError(
@@ -183,8 +186,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(f"pretrained: {path} does not exist")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        if "unsupported global" in str(error).lower():
+            raise DataError(
+                f"pretrained: {path} has more than tensors, such as a whole network, and code in it is not run: write "
+                "its state dict, as torch.save(network.state_dict(), ...) does"
+            ) from error
         kind = type(error).__name__
         raise DataError(f"pretrained: {path} is no file of weights that torch.save wrote ({kind})") from error
     if isinstance(found, Mapping):

@@ -74,8 +74,9 @@ def test_a_table_of_runs_comes_back_without_those_that_were_never_begun(trained:
     table.loc[at, "status"] = "missing"
     (tmp_path / "runs.csv").write_bytes(csv_of(table))
 
-    def runs(study: str, store: Store) -> dict[tuple[object, ...], tuple[object, ...]]:
-        found, (record, slots) = {}, store.study(study)
+    def runs(study: str, store: Store) -> dict[tuple[object, ...], object]:
+        found: dict[tuple[object, ...], object] = {}
+        record, slots = store.study(study)
         texts = {policy.name: policy.policy for policy in record.policies}
         for slot in slots:
             if (slot.stage, slot.scale) == ("main", 1) and slot.seed != 0:

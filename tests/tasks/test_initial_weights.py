@@ -1,5 +1,6 @@
 """Weights that networks begin with: from files and state dicts, whole and by parts."""
 
+import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +88,7 @@ def test_a_task_is_known_by_the_weights_in_its_file_and_not_by_where_they_lie(
     [
         ({"2.weight": None}, (), r"they lack '2\.weight'; name in new what keeps its initial weights"),
         ({"2.weight": torch.zeros(9, 5)}, (), r"'2\.weight' has shape \[9, 5\], and the network's \[3, 5\]"),
+        ({"2.bias": torch.tensor([0, 1, math.nan])}, (), r"'2\.bias' has a number that is not finite"),
         ({"head.bias": torch.zeros(3)}, (), r"the network has no 'head\.bias', only 0\.weight, .* and others"),
         ({}, ("head.*",), r"new has 'head\.\*', which matches no parameter of the network"),
     ],
@@ -102,6 +104,17 @@ def test_weights_that_do_not_fit_are_refused(
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path("ran").write_text, ("code",)
+
+
+def test_a_file_with_a_whole_network_is_refused_with_what_to_write_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    torch.save(network(), tmp_path / "weights.pt")
+    with pytest.raises(
+        DataError, match=r"more than tensors, such as a whole network, .* write its state dict, as torch"
+    ):
+        pretrained(network, tmp_path / "weights.pt")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "list", "numbers", "code"])
