@@ -142,7 +142,7 @@ def judged(policy: str, runs: Sequence[RunRecord], target: float, looks: Looks) 
     if first == "undecided":
         score, more = last.val, None
         if score.sd and score.mean is not None:
-            more = looks.finding(abs(score.mean - target) / score.sd, (1 - LEVEL) / 2, len(runs))
+            more = looks.finding([abs(score.mean - target) / score.sd], (1 - LEVEL) / 2, [len(runs)])[0]
         after = looks.next_after(len(runs))
         reason += "; " if after is None else f"; the next look is at {after} seeds, "
         reason += "no number of seeds is known to decide" if more is None else f"about {more} would decide"

@@ -376,7 +376,7 @@ def _difference(one: FloatArray, other: FloatArray, test: Test) -> Interval:
     """Return the difference of two policies; it is not known where a run missed the target."""
     if np.isinf(one).any() or np.isinf(other).any():
         return NOTHING_KNOWN
-    return test.interval(one, other)
+    return test.intervals(one, other[None])[0]
 
 
 def _against(

@@ -13,11 +13,13 @@ rises, so that a claim once made is final, and every procedure for p-values take
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from lrbench.errors import StudyError
-from lrbench.metrics.statistics import paired_power
+from lrbench.metrics.statistics import Power, paired_power
 
 GROWTH = math.sqrt(2)
 """The ratio of a look's seeds to those of the look before: two looks for twice the seeds."""
@@ -33,8 +35,6 @@ SHARE_OF_NEXT = 0.25
 MOST_SEEDS = 1000
 
 PLANNED_POWER = 0.8
-
-Power = Callable[[float, int, float], float]
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,23 @@ class Looks:
         """Return the next number of seeds at which verdicts are made; None after the last."""
         return next((look for look in self.seeds if look > seeds), None)
 
-    def finding(self, effect: float, level: float, after: int, power_of: Power = paired_power) -> int | None:
-        """Return the first look after a number of seeds that finds an effect with 80% chance; None where none does.
+    def finding(
+        self, effects: ArrayLike, level: float, after: ArrayLike, power_of: Power = paired_power
+    ) -> list[int | None]:
+        """Return for each effect the first look that finds it with 80% chance; None where none does.
 
         Args:
-            effect: the true difference, in the unit of `power_of`, a test's power by effect, seeds and level.
+            effects: [policies], true differences, in the unit of `power_of`.
             level: the error rate over all looks.
+            after: [policies], the number of seeds that the look is to be after.
         """
-        later = ((seeds, share) for seeds, share in self.shares_by_seeds.items() if seeds > after and effect > 0)
-        return next((seeds for seeds, share in later if power_of(effect, seeds, level * share) >= PLANNED_POWER), None)
+        wanted, seen = np.asarray(effects, dtype=np.float64), np.asarray(after)
+        found = np.zeros(wanted.shape, dtype=np.int64)
+        for seeds, share in self.shares_by_seeds.items():
+            open_ones = np.flatnonzero((found == 0) & (seen < seeds) & (wanted > 0))
+            power = power_of(wanted[open_ones], seeds, level * share)
+            found[open_ones[power >= PLANNED_POWER]] = seeds
+        return [int(seeds) or None for seeds in found]
 
     @property
     def shares_by_seeds(self) -> dict[int, float]:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.statistics import (
     ROUNDING,
-    paired_interval,
+    paired_intervals,
     paired_power,
     rank_p,
     rank_power,
@@ -28,7 +28,7 @@ from lrbench.metrics.statistics import (
     sign_power,
     sign_threshold,
     t_quantile,
-    unpaired_interval,
+    unpaired_intervals,
 )
 
 FloatArray = NDArray[np.float64]
@@ -62,7 +62,7 @@ class Pairs:
     """What is counted by `n`."""
 
     power = staticmethod(paired_power)
-    interval = staticmethod(paired_interval)
+    intervals = staticmethod(paired_intervals)
 
     @staticmethod
     def seen(scores: FloatArray) -> NDArray[np.bool_]:
@@ -165,7 +165,7 @@ class Unpaired(Pairs):
     """The runs of that policy of a pair which has fewer."""
 
     unit: ClassVar[str] = "runs"
-    interval = staticmethod(unpaired_interval)
+    intervals = staticmethod(unpaired_intervals)
 
     @classmethod
     def of(cls, scores: FloatArray, resolution: float = 0.0, rows: Some = ALL, columns: Some = ALL) -> "Unpaired":
@@ -212,7 +212,7 @@ class Signs:
     which: ClassVar[str] = " on most seeds"
     unit: ClassVar[str] = "seeds"
     power = staticmethod(sign_power)
-    interval = staticmethod(paired_interval)
+    intervals = staticmethod(paired_intervals)
 
     @staticmethod
     def seen(scores: FloatArray) -> NDArray[np.bool_]:
@@ -331,7 +331,7 @@ class Ranks(Signs):
     which: ClassVar[str] = " in most pairs of runs"
     unit: ClassVar[str] = "runs"
     power = staticmethod(rank_power)
-    interval = staticmethod(unpaired_interval)
+    intervals = staticmethod(unpaired_intervals)
 
     @staticmethod
     def threshold(seeds: int, level: float) -> float:

@@ -153,6 +153,11 @@ def paired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval
     return t_interval(differences[np.isfinite(differences)], level)
 
 
+def paired_intervals(one: FloatArray, others: FloatArray) -> list[Interval]:
+    """Return the t interval of values [seeds] minus each row of others [rows, seeds], as `paired_interval` does."""
+    return t_intervals(one - others)
+
+
 def behind_best(own: ArrayLike, others: Sequence[ArrayLike], level: float = 0.95) -> Interval:
     """Return how far the mean of values is behind the highest mean of others, with its interval, paired seed by seed.
 
@@ -192,6 +197,11 @@ def unpaired_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interv
     error = math.sqrt(sum(variance / len(values) for variance, values in zip(variances, known, strict=True)))
     half = t_quantile(fewer - 1, (1 + level) / 2) * error
     return Interval(mean=gap, low=gap - half, high=gap + half, n=fewer, sd=math.sqrt(sum(variances)))
+
+
+def unpaired_intervals(one: FloatArray, others: FloatArray) -> list[Interval]:
+    """Return `unpaired_interval` of values [runs] and each row of others [rows, runs]."""
+    return [unpaired_interval(one, other) for other in others]
 
 
 @lru_cache(maxsize=1024)
@@ -243,19 +253,23 @@ def t_quantile(degrees: float, probability: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
-def paired_power(effect: float, seeds: int, level: float) -> float:
+Power = Callable[[ArrayLike, int, float], FloatArray]
+"""The power of a test by effects, seeds and level."""
+
+
+def paired_power(effect: ArrayLike, seeds: int, level: float) -> FloatArray:
     """Return the probability that a one-sided paired t test at `level` finds a true difference.
 
     Args:
-        effect: the true difference beyond the hypothesis, in standard deviations of the paired difference, >= 0.
+        effect: true differences beyond the hypothesis, in standard deviations of the paired difference, >= 0.
         seeds: at least 2.
         level: the test's one-sided error probability, already divided by the number of tests if there are several.
     """
     from scipy.special import nctdtr
 
     threshold = -t_quantile(seeds - 1, level)
-    power = 1.0 - float(nctdtr(seeds - 1, effect * math.sqrt(seeds), threshold))
-    return power if math.isfinite(power) else 0.0
+    power = 1.0 - nctdtr(seeds - 1, np.asarray(effect) * math.sqrt(seeds), threshold)
+    return np.where(np.isfinite(power), power, 0.0)
 
 
 def sign_threshold(seeds: int, level: float) -> int:
@@ -279,16 +293,17 @@ def fewest_to_agree(level: float) -> int:
     return math.ceil(-math.log2(level))
 
 
-def sign_power(effect: float, seeds: int, level: float) -> float:
+def sign_power(effect: ArrayLike, seeds: int, level: float) -> FloatArray:
     """Return the probability that a one-sided sign test at `level` finds a true difference.
 
     Args:
-        effect: the true share of seeds on one side minus that on the other, from 0 to 1.
+        effect: true shares of seeds on one side minus those on the other, from 0 to 1.
         seeds, level: as for `paired_power`.
     """
     from scipy.special import bdtrc
 
-    return float(bdtrc(sign_threshold(seeds, level) - 1.0, seeds, (1 + effect) / 2))
+    power: FloatArray = bdtrc(sign_threshold(seeds, level) - 1.0, seeds, (1 + np.asarray(effect)) / 2)
+    return power
 
 
 def rank_p(wins: ArrayLike, runs: ArrayLike) -> FloatArray:
@@ -338,18 +353,19 @@ def _excess(most: int) -> FloatArray:
     return excess
 
 
-def rank_power(effect: float, seeds: int, level: float) -> float:
+def rank_power(effect: ArrayLike, seeds: int, level: float) -> FloatArray:
     """Return a lower estimate of the probability that `rank_p` is at most `level`: that of pairs that share no run.
 
     Args:
-        effect: the true share of pairs that are won minus that of the others, from 0 to 1.
+        effect: true shares of pairs that are won minus those of the others, from 0 to 1.
         seeds: the runs of the policy that has fewer.
         level: as for `paired_power`.
     """
     from scipy.special import bdtrc
 
     needed = math.ceil(float(rank_threshold(seeds, level)) - ROUNDING)
-    return float(bdtrc(needed - 1.0, seeds, (1 + effect) / 2)) if needed <= seeds else 0.0
+    chance = (1 + np.asarray(effect)) / 2
+    return bdtrc(needed - 1.0, seeds, chance) if needed <= seeds else np.zeros(chance.shape)
 
 
 def seeds_to_decide(
@@ -357,7 +373,7 @@ def seeds_to_decide(
     level: float,
     power: float = 0.8,
     at_most: int = 1000,
-    power_of: Callable[[float, int, float], float] = paired_power,
+    power_of: Power = paired_power,
 ) -> int | None:
     """Return the fewest seeds with which a test reaches `power`; None if `at_most` do not suffice.
 

@@ -158,6 +158,10 @@ def judge(
     found = dict(zip(compared.tolist(), claims, strict=False))
     best = best_two(test.centers(table), steady)
     known = np.where(np.isfinite(table), table, np.nan)
+    gaps: dict[int, tuple[int | None, Interval]] = {}
+    for leader in reversed(best):
+        others = [i for i in range(len(table)) if i != leader]
+        gaps |= zip(others, ((leader, gap) for gap in test.intervals(known[leader], known[others])), strict=True)
     verdicts = []
     for i in range(len(table)):
         if i in found:
@@ -167,8 +171,7 @@ def judge(
         else:
             more = f", more than the tolerated {tolerated:.2g} (p = {p_fell[i]:.2g})" if tolerated else ""
             verdict = _without_claim("avoid", f"diverged on {fell[i].sum()} of {ended[i].sum()} seeds{more}")
-        rival = next((j for j in best if j != i), None)
-        gap = NOTHING_KNOWN if rival is None else test.interval(known[rival], known[i])
+        rival, gap = gaps.get(i, (None, NOTHING_KNOWN))
         verdicts.append(replace(verdict, gap=gap, rival=rival))
     return verdicts
 
@@ -184,12 +187,19 @@ class _Terms:
     test: Test
     shown: Callable[[float], Margin]
 
-    def seeds_to_decide(self, effect: float, tests: int, done: int) -> int | None:
-        """Return the first later look that finds an effect with 80% chance; after the last, seeds of a new study."""
-        if self.looks.next_after(done) is not None:
-            return self.looks.finding(effect, self.alpha / tests, done, self.test.power)
-        plan = seeds_to_decide(effect, self.alpha / tests, PLANNED_POWER, MOST_SEEDS, self.test.power)
-        return None if plan is None else max(plan, done + 1)
+    def seeds_to_decide(self, effects: FloatArray, tests: int, done: NDArray[np.int64]) -> list[int | None]:
+        """Return the first later look that finds each effect with 80% chance; after the last, seeds of a new study."""
+        level, last = self.alpha / tests, self.looks.seeds[-1]
+
+        def in_new_study(effect: float, seeds: int) -> int | None:
+            plan = seeds_to_decide(effect, level, PLANNED_POWER, MOST_SEEDS, self.test.power)
+            return None if plan is None else max(plan, seeds + 1)
+
+        plans = self.looks.finding(effects, level, done, self.test.power)
+        return [
+            plan if seeds < last else in_new_study(effect, seeds)
+            for plan, effect, seeds in zip(plans, effects.tolist(), done.tolist(), strict=True)
+        ]
 
 
 def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[Verdict]:
@@ -205,6 +215,11 @@ def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[
         nearest_to_beating_it[seen.rivals] = np.maximum(nearest_to_beating_it[seen.rivals], effect.max(axis=0))
     best, second = best_two(test.centers(scores), np.full(k, True))
     behind_best, behind_second = seen.pairs([best, second], ALL).effect(terms.margin)
+    is_open = np.flatnonzero(good == avoid)
+    behind = np.where(is_open == best, behind_second[is_open], behind_best[is_open])
+    to_avoid = terms.seeds_to_decide(behind, k * (k - 1), done[is_open])
+    to_accept = terms.seeds_to_decide(-nearest_to_beating_it[is_open], k - 1, done[is_open])
+    plans = dict(zip(is_open.tolist(), zip(to_avoid, to_accept, strict=True), strict=True))
 
     def claim(i: int) -> Verdict:
         accepted, avoided = float(p_good[-1, i]), float(p_avoid[-1, i])
@@ -220,10 +235,7 @@ def _claims(scores: FloatArray, done: NDArray[np.int64], terms: _Terms) -> list[
         elif np.count_nonzero(done >= first_look) < 2:
             reason = f"verdicts begin at {first_look} seeds, which no other policy has yet"
         else:
-            behind = float((behind_second if i == best else behind_best)[i])
-            to_avoid = terms.seeds_to_decide(behind, k * (k - 1), int(done[i]))
-            to_accept = terms.seeds_to_decide(float(-nearest_to_beating_it[i]), k - 1, int(done[i]))
-            needed = min((plan for plan in (to_avoid, to_accept) if plan is not None), default=None)
+            needed = min((plan for plan in plans[i] if plan is not None), default=None)
             unknown = f"no number of {test.unit} up to {MOST_SEEDS} is known to decide"
             reason = unknown if needed is None else f"about {needed} {test.unit} would decide"
         # Of two contrary claims, the one that stands has the study's margin, and the other none.

@@ -17,7 +17,7 @@ from lrbench.policy.budget import Budget
 from lrbench.store.records import EVALUATION
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, TaskResults, answer
-from lrbench.study.study_runs import StudyRuns
+from lrbench.study.study_runs import StudyRuns, without_collection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +115,7 @@ def study_frames(study: int | str, store: Store, by: By = ()) -> Frames:
     return frames_of(evidence, answer(evidence, by), store.name)
 
 
+@without_collection()
 def frames_of(evidence: StudyRuns, results: Results, store: str) -> Frames:
     """Tabulate a study that was read already, with its results.
 

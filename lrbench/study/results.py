@@ -37,7 +37,7 @@ from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.policy.budget import Budget
 from lrbench.store import Store, TaskRecord
 from lrbench.study.horizon_results import Horizons, horizons
-from lrbench.study.study_runs import Failure, Records, Row, StudyRuns, resolution
+from lrbench.study.study_runs import Failure, Records, Row, StudyRuns, resolution, without_collection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,6 +250,7 @@ def results(study: int | str, store: Store, by: By = ()) -> Results:
     return answer(StudyRuns.of(study, store), by)
 
 
+@without_collection()
 def answer(evidence: StudyRuns, by: By = ()) -> Results:
     """Compute `results` of a study that was read already."""
     margin, target = evidence.record.margin, evidence.record.target

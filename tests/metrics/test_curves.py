@@ -164,3 +164,15 @@ def test_monotonicity_is_the_share_of_change_that_is_up() -> None:
     assert monotonicity([0.5, 0.5, 0.5]) is None
     assert monotonicity([0.1, 0.2]) is None
     assert monotonicity([0.1, math.nan, 0.3]) is None
+
+
+def test_curves_that_are_measured_together_have_the_numbers_of_each_alone_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    for evaluations in (0, 1, 2, 3, 10, 12, 20, 41):
+        steps = np.cumsum(rng.integers(1, 50, (60, evaluations)), axis=1)
+        scores = np.where(rng.random(steps.shape) < 0.02, np.nan, rng.normal(size=steps.shape).round(2))
+        for of in (volatility, jitter, curve_mean, steps_to_best):
+            together = of(steps, scores).tolist()
+            alone = [of(*curve) for curve in zip(steps.tolist(), scores.tolist(), strict=True)]
+            assert [(type(number), number) for number in together] == [(type(number), number) for number in alone]
+        assert monotonicity(scores).tolist() == [monotonicity(curve) for curve in scores.tolist()]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lrbench.errors import StudyError
 from lrbench.metrics.looks import MOST_SEEDS, SHARE_OF_ONE_NUMBER, SHARE_OF_RANGE, Looks
+from lrbench.metrics.statistics import paired_power
 
 
 def test_a_race_looks_twice_for_each_doubling_of_the_seeds_with_shares_in_proportion() -> None:
@@ -62,3 +63,13 @@ def test_looks_that_would_not_hold_are_refused(seeds: tuple[int, ...], shares: t
 def test_a_race_from_or_to_too_few_seeds_is_refused(first: int, last: int) -> None:
     with pytest.raises(StudyError, match=f"from at least 2 seeds to at least as many, but not from {first} to {last}"):
         Looks.between(first, last)
+
+
+def test_the_look_that_finds_an_effect_is_the_first_later_one_with_power_enough() -> None:
+    looks, level = Looks.planned(5), 0.05
+    effects, after = [2.0, 2.0, 0.5, -1.0, math.nan], [0, 5, 5, 5, 5]
+    found = looks.finding(effects, level, after)
+    for effect, seeds, look in zip(effects[:3], after[:3], found[:3], strict=True):
+        later = [(n, paired_power(effect, n, level * share)) for n, share in looks.shares_by_seeds.items() if n > seeds]
+        assert look == next(n for n, power in later if power >= 0.8)
+    assert found[3:] == [None, None]

@@ -19,6 +19,7 @@ from lrbench.metrics.statistics import (
     sign_power,
     sign_threshold,
     t_interval,
+    t_intervals,
 )
 from tests.present import present
 
@@ -38,6 +39,14 @@ def test_t_interval_agrees_with_scipy(values: list[float], level: float) -> None
     interval = t_interval(values, level)
     expected = stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))
     assert (interval.low, interval.high) == pytest.approx(expected)
+
+
+def test_intervals_of_rows_are_those_of_each_rows_known_values_within_the_bounds() -> None:
+    table = np.random.default_rng(0).normal(0.9, 0.1, (200, 12))
+    table[np.random.default_rng(1).random(table.shape) < 0.5] = np.nan
+    table[0] = np.nan
+    alone = [t_interval(row[np.isfinite(row)]).within((None, 1.0)) for row in table]
+    assert t_intervals(table, bounds=(None, 1.0)) == alone
 
 
 def test_one_value_has_a_mean_and_no_bounds() -> None:

@@ -7,19 +7,22 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from lrbench.metrics import RunRecord, register_metric
 from lrbench.metrics.runs import Curve
 from lrbench.modifiers import EMA
 from lrbench.policy import parse, table, tabulate
 from lrbench.policy.function import FUNCTIONS
 from lrbench.store import Store, open_store
-from lrbench.study.export import CURVE, export, export_curves, flat
-from lrbench.study.results import results
+from lrbench.study.export import CURVE, export, export_curves, flat, run_rows
+from lrbench.study.results import answer, results
 from lrbench.study.study import Study
+from lrbench.study.study_runs import StudyRuns
 from lrbench.study.variant import Variant
 from lrbench.tasks import Metric, Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.listener import NullListener
 from lrbench.training.runner import run
+from tests.registries import forget_registrations
 
 Make = Callable[..., Study]
 
@@ -51,6 +54,26 @@ def test_a_runs_own_metric_is_exported_as_it_is_ranked_by(study: Make, store: St
     for name in ("val_zeros", "test_zeros"):
         assert table.loc[table["name"] == card.name, name].mean() == card.metrics[name].mean
         assert table.loc[table["name"] == WILD, name].isna().all()
+
+
+def test_the_metrics_of_a_run_are_computed_once_for_its_row_and_its_scorecard(
+    study: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_registrations(monkeypatch)
+    train(study(STEPPED, "FIX(k0=0.1)"), store)
+    computed = []
+
+    @register_metric("counted")
+    def counted(run: RunRecord) -> float:
+        """Count how often it is computed."""
+        computed.append(run)
+        return 1.0
+
+    evidence = StudyRuns.of("small", store)
+
+    assert all(card.metrics["counted"].mean == 1.0 for card in answer(evidence).tasks[0].scorecards)
+    assert all(row["counted"] == 1.0 for row in run_rows(evidence))
+    assert len(computed) == len(evidence.runs)
 
 
 def test_an_export_has_every_number_that_a_scorecard_averages(study: Make, store: Store, task: Task) -> None:

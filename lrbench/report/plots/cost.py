@@ -136,7 +136,8 @@ def _draw_front(axes: Axes, costly: pd.DataFrame, column: str, names: Mapping[st
         axes.set_xlim(0, 1)
         return []
     rows = records(costly)
-    gains = [sign_of(costly) * row["val"] for row in rows]
+    sign = sign_of(costly)
+    gains = [sign * row["val"] for row in rows]
     front = [rows[place] for place in pareto([row[column] for row in rows], gains)]
     x, y = [row[column] for row in front], [row["val"] for row in front]
     axes.plot(x, y, color=AXIS, linewidth=1.2, drawstyle="steps-post", zorder=1)
