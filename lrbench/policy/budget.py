@@ -143,7 +143,8 @@ def round_iterations(length: Length, budget: Budget) -> int:
         return length
     real = real_iterations(length, budget)
     if not 0.5 <= real <= MAX_ITERATIONS:
-        raise PolicyError(f"{length} comes to {real:.3g} iterations and must come to at least 1")
+        bound = "at least 1" if real < 0.5 else f"at most {MAX_ITERATIONS:,}"
+        raise PolicyError(f"{length} comes to {real:.3g} iterations and must come to {bound}")
     return math.floor(real + 0.5)
 
 

@@ -110,8 +110,10 @@ def test_the_lengths_of_every_part_are_bound_to_the_whole_budget() -> None:
 def test_a_length_of_no_iterations_is_named() -> None:
     with pytest.raises(PolicyError, match=r"STEP: l does not fit a budget of 10 iterations, 2 an epoch: 0.01dur comes"):
         STEP(k0=0.1, gamma=0.1, l="0.01dur").bind(10, 2)
-    with pytest.raises(PolicyError, match=r"warmup: length .* 0.2ep comes to 0.4 iterations"):
+    with pytest.raises(PolicyError, match=r"warmup: length .* 0.2ep comes to 0.4 iterations and must .* at least 1"):
         FIX(k0=0.1).warmup("0.2ep").bind(10, 2)
+    with pytest.raises(PolicyError, match=r"1e\+300dur comes to 1e\+301 iterations and must come to at most 9,007"):
+        FIX(k0=0.1).warmup("1e300dur").bind(10, 2)
 
 
 def test_a_length_of_no_iterations_inside_a_composite_is_named_once() -> None:
