@@ -11,7 +11,7 @@ from lrbench.display.names import many
 from lrbench.errors import StudyError
 from lrbench.imports.table import Columns, Runs, runs_of, text_of
 from lrbench.metrics import Curve
-from lrbench.study.export import PLACE, READ_OFF, RECORDED, as_it_was
+from lrbench.study.export import OVER_BASE_LRS, PLACE, READ_OFF, RECORDED, as_it_was
 
 if TYPE_CHECKING:
     import pandas
@@ -73,7 +73,7 @@ def _objective(rows: pandas.DataFrame) -> str:
 
 def _evaluations(row: Mapping[Any, Any], objective: str) -> Iterator[dict[str, Any]]:
     """Yield the evaluations of a run, the last with all that was measured at its end."""
-    done = {*PLACE, *READ_OFF, *RECORDED, "setting", "status", "step", "diverged_at", "run", "curve"}
+    done = {*PLACE, *READ_OFF, *OVER_BASE_LRS, *RECORDED, "setting", "status", "step", "diverged_at", "run", "curve"}
     final = {name: value for name, value in row.items() if name not in done}
     if "status" not in row:
         yield {"step": row["step"], **final}

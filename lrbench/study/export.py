@@ -118,7 +118,7 @@ def run_rows(evidence: StudyRuns) -> list[Row]:
         stored = run.final or {}
         figures = _figures(records.get(slot), {} if target is None else {"steps_to_target": known.get(slot)})
         measured = {name: value for name, value in {**stored, **figures}.items() if not isinstance(value, NESTED)}
-        late = [name for name in READ_OFF if name in measured]
+        late = [name for name in (*READ_OFF, *OVER_BASE_LRS) if name in measured]
         rows.append(
             {
                 **place,
@@ -143,11 +143,11 @@ NESTED = (list, dict)
 
 OF_EVERY_RUN = frozenset(("seconds", "evaluating", "flops"))
 
-READ_OFF = (
-    *("volatility", "jitter", "monotonicity", "curve_mean", "steps_to_best", "steps_to_target"),
-    *("base_lr_retention", "base_lr_divergence_rate"),
-)
-"""The metrics of a run's curve, and those of runs at several base LRs."""
+READ_OFF = ("volatility", "jitter", "monotonicity", "curve_mean", "steps_to_best", "steps_to_target")
+"""The metrics of a run's curve."""
+
+OVER_BASE_LRS = ("base_lr_retention", "base_lr_divergence_rate")
+"""The metrics of runs at several base LRs."""
 
 RECORDED = ("lrbench", "commit", "torch", "numpy", "python", "engine", "source", "precision", "device")
 """What is stored beside each number: the software and hardware that made it."""

@@ -229,7 +229,7 @@ def test_a_shipped_table_says_the_same_with_the_columns_that_an_older_export_had
 
     exported.to_csv(table, index=False)
     (new,) = shipped()
-    exported.drop(columns=exported.columns.intersection([*READ_OFF])).to_csv(table, index=False)
+    exported.drop(columns=[*READ_OFF]).to_csv(table, index=False)
     (old,) = shipped()
 
     assert sum(len(one.runs) for one in new.contenders) == 4
