@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lrbench.errors import DataError
+from lrbench.reproducible import callers_generators
 from lrbench.tasks.datasets.mnist1d import mnist1d
 from lrbench.tasks.make import DEFAULT_DATA_ROOT, load_data, load_task, read_dataset
 from lrbench.tasks.raw_data import RawData
@@ -18,14 +19,18 @@ def made() -> RawData:
     return read_dataset(datasets.find("mnist1d"), {}, DEFAULT_DATA_ROOT, download=False)
 
 
-def test_its_train_split_is_what_its_package_makes_by_default(made: RawData) -> None:
-    from mnist1d.data import make_dataset
+def test_its_signals_are_bit_for_bit_those_of_the_authors_package(made: RawData) -> None:
+    from mnist1d.data import get_dataset_args, make_dataset
 
-    state = np.random.get_state()  # noqa: NPY002 (the package seeds it)
-    expected = make_dataset()
-    np.random.set_state(state)  # noqa: NPY002
-    np.testing.assert_array_equal(made.train.inputs, expected["x"].astype(np.float32))
-    np.testing.assert_array_equal(made.train.targets, expected["y"])
+    measuring = get_dataset_args()
+    measuring.seed, measuring.num_samples, measuring.train_split = 43, 16_000, 0.5
+    with callers_generators():
+        standard, measured = make_dataset(), make_dataset(measuring)
+    assert made.val is not None
+    expected = ((standard, "x", "y"), (measured, "x", "y"), (measured, "x_test", "y_test"))
+    for split, (package, inputs, targets) in zip((made.train, made.val, made.test), expected, strict=True):
+        np.testing.assert_array_equal(split.inputs, package[inputs].astype(np.float32))
+        np.testing.assert_array_equal(split.targets, package[targets])
 
 
 def test_it_is_measured_on_signals_like_those_that_it_trains_on_and_on_none_of_them(made: RawData) -> None:
