@@ -57,6 +57,8 @@ from lrbench.metrics.statistics import holm
 ROWS_AT_ONCE = 64
 """Of the matrix of policies and rivals no more rows than these are in memory, few enough for a processor's cache."""
 
+MORE_THAN_ROUNDING = 0.01
+
 MOST_RIVALS = 512
 """Of more policies than these, those with the highest means are compared with all, and the others with those alone."""
 
@@ -121,16 +123,26 @@ class ScoresAtLooks:
             pairs = replace(self, scores=self.scores[..., :seeds]).pairs(rows, columns)
             yield pairs, there[..., rows, None] & there[..., None, columns], share
 
-    def p_within(self, margin: float, rows: Some = ALL, columns: Some = ALL) -> Iterator[FloatArray]:
+    def p_within(
+        self, margin: float, rows: Some = ALL, columns: Some = ALL, level: float = 1.0
+    ) -> Iterator[FloatArray]:
         """Yield the p-values against "j is better than i by at least the margin" after each look, [..., rows, columns].
 
-        They hold at any time: the smallest p / share so far.
+        They hold at any time: the smallest p / share so far. Where their familywise p-values are above `level`, they
+        may be 1, which saves their computation.
         """
-        yield from self._p(lambda pairs: pairs.p_within(margin), rows, columns)
+        yield from self._p(lambda pairs: pairs.p_within(margin, self._up_to(level)), rows, columns)
 
-    def p_beyond(self, margin: float, rows: Some = ALL, columns: Some = ALL) -> Iterator[FloatArray]:
+    def p_beyond(
+        self, margin: float, rows: Some = ALL, columns: Some = ALL, level: float = 1.0
+    ) -> Iterator[FloatArray]:
         """Yield the p-values against "j is better than i by at most the margin", as `p_within` does."""
-        yield from self._p(lambda pairs: pairs.p_beyond(margin), rows, columns)
+        yield from self._p(lambda pairs: pairs.p_beyond(margin, self._up_to(level)), rows, columns)
+
+    def _up_to(self, level: float) -> float:
+        """Return the p-value of a pair above which its familywise one is: that is k - rivals times as large or more."""
+        tests = self.k - len(np.arange(self.k)[self.rivals])
+        return (1 + MORE_THAN_ROUNDING) * level / tests if tests else 1.0
 
     def _p(self, p_of: Callable[[Pairs | Signs], FloatArray], rows: Some, columns: Some) -> Iterator[FloatArray]:
         p: FloatArray = np.ones(())
@@ -185,8 +197,9 @@ def _p_and_left(seen: ScoresAtLooks, margin: float, alpha: float) -> tuple[Float
     p_good[..., seen.rivals] = 0.0
     left = np.empty(seen.done.shape)
     for some, others in seen.blocks():
-        p_values = zip(seen.p_within(margin, some, seen.rivals), seen.p_beyond(margin, seen.rivals, some), strict=True)
-        for look, (within_p, beyond_p) in enumerate(p_values):
+        level = alpha if (p_good[..., seen.rivals] == 1).all() else 1.0  # what `left` still needs
+        within = seen.p_within(margin, some, seen.rivals, level)
+        for look, (within_p, beyond_p) in enumerate(zip(within, seen.p_beyond(margin, seen.rivals, some), strict=True)):
             q = by_best(within_p, others, seen.k)
             p_good[look][..., seen.rivals] = np.maximum(p_good[look][..., seen.rivals], q.max(axis=-2))
             beyond[look][..., some] = np.where(others.T, beyond_p, 1.0).min(axis=-2)

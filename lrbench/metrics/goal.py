@@ -204,8 +204,6 @@ class Criterion:
 
     def value(self, run: RunRecord) -> float | None:
         """Return the run's number, None where it has none."""
-        if self.figure == f"{VALIDATION}{run.objective}":
-            return run.score("val")
         if self.figure == TO_TARGET:
             return None if run.diverged or self.target is None else run.steps_to(self.target)
         return run.figures.get(self.figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -166,13 +166,15 @@ def metrics_of_curves(curves: Curves) -> Iterator[dict[str, float | None]]:
     return (dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True))
 
 
-def metrics_of_run(run: RunRecord) -> dict[str, float | None]:
-    """Compute the metrics that follow from the record of a run, but for those of its curve.
+def metrics_of_runs(runs: Iterable[RunRecord]) -> Iterator[dict[str, float | None]]:
+    """Compute the metrics that follow from the records of runs, but for those of curves; none of one that diverged.
 
     Raises:
         StudyError: a metric of the user's fails, or returns no number.
     """
-    return {name: _of_run(metric, run) for name, metric in METRICS.items() if metric.of_run is not None}
+    known = {name: metric for name, metric in METRICS.items() if metric.of_run is not None}
+    for run in runs:
+        yield {} if run.diverged else {name: _of_run(metric, run) for name, metric in known.items()}
 
 
 def _of_run(metric: MetricDeclaration, run: RunRecord) -> float | None:

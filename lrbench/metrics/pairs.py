@@ -123,13 +123,17 @@ class Pairs:
         """Return (gap - margin) / sd; nan where there is no spread."""
         return np.divide(self.gap - margin, self.sd, out=np.full_like(self.gap, np.nan), where=self.sd > 0)
 
-    def p_beyond(self, margin: float) -> FloatArray:
-        """Return one-sided p-values against "j is better than i by at most `margin`"; 1 where there is no evidence."""
-        return _upper_tail(self.effect(margin), self.n, self.degrees())
+    def p_beyond(self, margin: float, up_to: float = 1.0) -> FloatArray:
+        """Return one-sided p-values against "j is better than i by at most `margin`"; 1 where there is no evidence.
 
-    def p_within(self, margin: float) -> FloatArray:
-        """Return one-sided p-values against "j is better than i by at least `margin`"; 1 where there is no evidence."""
-        return _upper_tail(-self.effect(margin), self.n, self.degrees())
+        Args:
+            up_to: larger p-values may be returned as 1, which saves their computation.
+        """
+        return _upper_tail(self.effect(margin), self.n, self.degrees(), up_to)
+
+    def p_within(self, margin: float, up_to: float = 1.0) -> FloatArray:
+        """Return one-sided p-values against "j is better than i by at least `margin`", as `p_beyond` does."""
+        return _upper_tail(-self.effect(margin), self.n, self.degrees(), up_to)
 
     def beyond(self, level: ArrayLike) -> FloatArray:
         """Return the largest margins with `p_beyond` at most a level [..., rows, 1]; -inf where there are none."""
@@ -142,9 +146,10 @@ class Pairs:
     def _half_width(self, level: ArrayLike) -> FloatArray:
         from scipy.special import stdtrit
 
-        degrees, place = np.unique(np.maximum(self.degrees(), 1.0), return_inverse=True)
-        by_degrees = np.broadcast_to(-stdtrit(degrees, level), (*self.n.shape[:-1], len(degrees)))
-        t = np.take_along_axis(by_degrees, place.reshape(self.n.shape), axis=-1)
+        degrees = np.maximum(self.degrees(), 1.0).astype(np.int64)
+        there = np.bincount(degrees.ravel()) > 0
+        by_degrees = np.broadcast_to(-stdtrit(np.flatnonzero(there), level), (*self.n.shape[:-1], there.sum()))
+        t = np.take_along_axis(by_degrees, (np.cumsum(there) - 1)[degrees], axis=-1)
         width: FloatArray = t * self.sd / np.sqrt(np.maximum(self.n, 1.0))
         return np.where(self.sd > 0, width, np.nan)
 
@@ -245,11 +250,11 @@ class Signs:
         (beyond, within), n = self._counts(margin), self.n
         return np.divide(beyond - within, n, out=np.full_like(n, np.nan), where=n > 0)
 
-    def p_beyond(self, margin: float) -> FloatArray:
+    def p_beyond(self, margin: float, up_to: float = 1.0) -> FloatArray:
         """Return p-values against "j is better than i by more than `margin` on at most half of the seeds"."""
         return self._tail(self._counts(margin)[0])
 
-    def p_within(self, margin: float) -> FloatArray:
+    def p_within(self, margin: float, up_to: float = 1.0) -> FloatArray:
         """Return p-values against "i is within `margin` of j on at most half of the seeds"."""
         return self._tail(self._counts(margin)[1])
 
@@ -399,8 +404,13 @@ def _centered(scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     return shared, means, np.where(seen, known - means, 0.0)
 
 
-def _upper_tail(effect: FloatArray, n: FloatArray, degrees: FloatArray) -> FloatArray:
+def _upper_tail(effect: FloatArray, n: FloatArray, degrees: FloatArray, up_to: float) -> FloatArray:
     from scipy.special import stdtr
 
-    p: FloatArray = stdtr(np.maximum(degrees, 1.0), -effect * np.sqrt(n))
-    return np.where(np.isfinite(p), p, 1.0)
+    t, degrees = effect * np.sqrt(n), np.maximum(degrees, 1.0)
+    # With fewer degrees of freedom the tail beyond a positive t is larger.
+    least = -t_quantile(float(degrees.max(initial=1.0)), up_to) if up_to < 0.5 else -np.inf
+    some = t > least
+    p = np.ones(t.shape)
+    p[some] = stdtr(degrees[some], -t[some])
+    return p

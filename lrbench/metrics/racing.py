@@ -77,8 +77,8 @@ def _in_race(seen: ScoresAtLooks, margin: float, last: int, alpha: float) -> NDA
     keeps_from_good = np.empty((k, len(np.arange(k)[rivals])), dtype=bool)
     beyond, hope = np.empty(k), np.empty(k, dtype=bool)
     for some, others in seen.blocks():
-        keeps_from_good[some] = by_best(_last(seen.p_within(margin, some, rivals)), others, k) > alpha
-        beyond[some] = np.where(others.T, _last(seen.p_beyond(margin, rivals, some)), 1.0).min(axis=0)
+        keeps_from_good[some] = by_best(_last(seen.p_within(margin, some, rivals, alpha)), others, k) > alpha
+        beyond[some] = np.where(others.T, _last(seen.p_beyond(margin, rivals, some, alpha)), 1.0).min(axis=0)
         hope[some] = _has_hope(seen.pairs(rivals, some), others.T, k, margin, last, level)
     good, avoid = np.zeros(k, dtype=bool), p_of_avoid(beyond) <= alpha
     good[rivals] = ~keeps_from_good.any(axis=0)

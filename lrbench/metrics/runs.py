@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lrbench.metrics.curves import steps_to_target
 from lrbench.metrics.direction import Better, as_gain, is_worthless
-from lrbench.metrics.metric import metrics_of_curves, metrics_of_run
+from lrbench.metrics.metric import metrics_of_curves, metrics_of_runs
 from lrbench.metrics.statistics import Bounds
 
 TOP1 = "top1"
@@ -158,12 +158,14 @@ def figures_of(runs: Sequence[RunRecord]) -> list[Mapping[str, float | None]]:
     for places, curves in _by_length(runs):
         for place, metrics in zip(places, metrics_of_curves(curves), strict=True):
             of_curves[place] = metrics
-    return [_figures(run, metrics) for run, metrics in zip(runs, of_curves, strict=True)]
+    return [_figures(*parts) for parts in zip(runs, of_curves, metrics_of_runs(runs), strict=True)]
 
 
-def _figures(run: RunRecord, of_curve: Mapping[str, float | None]) -> Mapping[str, float | None]:
+def _figures(
+    run: RunRecord, of_curve: Mapping[str, float | None], of_run: Mapping[str, float | None]
+) -> Mapping[str, float | None]:
     scores = {f"{split}_{run.objective}": run.score(split) for split in SPLITS}
-    return scores if run.diverged else {**run.final, **scores, **of_curve, **metrics_of_run(run)}
+    return scores if run.diverged else {**run.final, **scores, **of_curve, **of_run}
 
 
 def measured(runs: Iterable[RunRecord]) -> list[RunRecord]:

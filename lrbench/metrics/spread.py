@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.pairs import SAME_SCORE, FloatArray
-from lrbench.metrics.statistics import holm
+from lrbench.metrics.statistics import equally_known, holm
 
 FEWEST_FOR_SKEWNESS = 8
 """The fewest seeds of which the skewness can be tested."""
@@ -56,16 +56,16 @@ def spread_of(val: ArrayLike, test: ArrayLike) -> Spread | None:
     1.0
     """
     a, b = np.asarray(val, dtype=np.float64), np.asarray(test, dtype=np.float64)
-    degrees, variance, covariance, rounding = 0, 0.0, 0.0, 0.0
-    for x, y in zip(a, b, strict=True):
-        seen = np.isfinite(x) & np.isfinite(y)
-        if seen.sum() > 1:
-            rounding = max(rounding, SAME_SCORE * float(np.abs(x[seen]).max()))
-            x, y = x[seen] - x[seen].mean(), y[seen] - y[seen].mean()
-            degrees += len(x) - 1
-            variance += float(x @ x)
-            covariance += float(x @ y)
-    if degrees < DEGREES_NEEDED or variance <= degrees * rounding**2:
+    degrees, rounding, products = 0, 0.0, np.zeros((2, len(a)))
+    for rows, (x, y) in equally_known(np.isfinite(a) & np.isfinite(b), a, b, fewest=2):
+        rounding = max(rounding, SAME_SCORE * float(np.abs(x).max()))
+        x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+        degrees += len(x) * (x.shape[1] - 1)
+        products[:, rows] = np.vecdot(x, x), np.vecdot(x, y)
+    if degrees < DEGREES_NEEDED:
+        return None
+    variance, covariance = np.add.accumulate(products, axis=1)[:, -1].tolist()  # bit for bit as one after another
+    if variance <= degrees * rounding**2:
         return None
     return Spread(float(np.sqrt(variance / degrees)), float(np.clip(covariance / variance, 0.0, 1.0)), degrees)
 
@@ -86,12 +86,13 @@ def collapses(gains: ArrayLike, chance: float) -> NDArray[np.int64]:
     >>> collapses([[0.9, 0.9, 0.2], [0.9, 0.8, 0.7]], chance=0.1).tolist()
     [1, 0]
     """
-    lost = []
-    for row in np.asarray(gains, dtype=np.float64):
-        learnt = row[np.isfinite(row)] - chance
-        median = np.median(learnt) if len(learnt) >= 3 else 0.0
-        lost.append(int((learnt < median / 2).sum()) if median > 0 else 0)
-    return np.array(lost, dtype=np.int64)
+    table = np.asarray(gains, dtype=np.float64)
+    lost = np.zeros(len(table), dtype=np.int64)
+    for rows, (values,) in equally_known(np.isfinite(table), table, fewest=3):
+        learnt = values - chance
+        median = np.median(learnt, axis=1, keepdims=True)
+        lost[rows] = ((learnt < median / 2) & (median > 0)).sum(axis=1)
+    return lost
 
 
 def skewness(gains: ArrayLike) -> FloatArray:
@@ -109,10 +110,11 @@ def skewness(gains: ArrayLike) -> FloatArray:
 
     table = np.asarray(gains, dtype=np.float64)
     found, p = np.full(len(table), np.nan), np.ones(len(table))
-    for i, row in enumerate(table):
-        x = row[np.isfinite(row)]
-        n, rest = len(x), x - x.mean() if len(x) else x
-        if n < FEWEST_FOR_SKEWNESS or not (variance := float(np.mean(rest**2))) > (SAME_SCORE * np.abs(x).max()) ** 2:
+    enough = np.isfinite(table).sum(axis=-1) >= FEWEST_FOR_SKEWNESS
+    for i in np.flatnonzero(enough).tolist():
+        x = table[i][np.isfinite(table[i])]
+        n, rest = len(x), x - x.mean()
+        if not (variance := float(np.mean(rest**2))) > (SAME_SCORE * np.abs(x).max()) ** 2:
             continue
         found[i] = float(np.mean(rest**3)) / variance**1.5
         y = found[i] * math.sqrt((n + 1) * (n + 3) / (6 * (n - 2)))

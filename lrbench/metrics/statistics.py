@@ -5,8 +5,8 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -44,7 +44,7 @@ class Interval:
     @property
     def point(self) -> "Interval":
         """The mean without its interval."""
-        return replace(self, low=None, high=None)
+        return Interval(self.mean, None, None, self.n, self.sd)
 
     def per(self, unit: float) -> "Interval":
         """Return the interval in units of `unit`, a positive number."""
@@ -112,15 +112,21 @@ def t_intervals(table: FloatArray, level: float = 0.95, bounds: "Bounds | None" 
     >>> [f"{one:.2f}" for one in t_intervals(np.array([[0.7, 0.8, 0.9], [0.7, np.nan, np.nan]]))]
     ['0.80 ±0.25', '0.70']
     """
-    known = np.isfinite(table)
-    counts = np.count_nonzero(known, axis=1)
     found = [NOTHING_KNOWN] * len(table)
-    for n in np.unique(counts[counts > 0]).tolist():
-        rows = np.flatnonzero(counts == n)
-        values = table[rows][known[rows]].reshape(-1, n)
+    for rows, (values,) in equally_known(np.isfinite(table), table):
         for row, interval in zip(rows.tolist(), _of_equal_n(values, level, bounds), strict=True):
             found[row] = interval
     return found
+
+
+def equally_known(
+    known: NDArray[np.bool_], *tables: FloatArray, fewest: int = 1
+) -> Iterator[tuple[NDArray[np.int64], list[FloatArray]]]:
+    """Yield the rows of tables [rows, values] of which equally many values are known, `fewest` or more, with these."""
+    counts = np.count_nonzero(known, axis=1)
+    for n in np.unique(counts[counts >= fewest]).tolist():
+        rows = np.flatnonzero(counts == n)
+        yield rows, [table[rows][known[rows]].reshape(-1, n) for table in tables]
 
 
 def _of_equal_n(x: FloatArray, level: float, bounds: "Bounds | None") -> list[Interval]:

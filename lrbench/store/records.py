@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, Self, overload
 
@@ -79,13 +80,18 @@ class Scores(Sequence[Score]):
         column: NDArray[Any] = self._table[name]
         return column
 
-    def steps(self) -> list[int]:
-        steps: list[int] = self._table["step"].tolist()
-        return steps
+    def steps(self) -> tuple[int, ...]:
+        return _steps(self._table["step"].tobytes())
 
     def val_scores(self) -> list[float]:
         scores: list[float] = self._table["val_score"].tolist()
         return scores
+
+
+@lru_cache(maxsize=64)
+def _steps(of: bytes) -> tuple[int, ...]:
+    """Return int64 steps as numbers; cached, since most runs of a study are evaluated at the same steps."""
+    return tuple(np.frombuffer(of, np.int64).tolist())
 
 
 @dataclass(frozen=True)

@@ -210,11 +210,13 @@ class StudyRuns:
 
     def base_lr_robustness(self, task: TaskRecord) -> dict[tuple[str, str, int], dict[str, float | None]]:
         """Compute metrics of robustness over base LRs by policy, variant and seed, once all scales have run."""
+        wanted = {1.0, *self.record.base_lr_scales}
+        if len(wanted) == 1:
+            return {}
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
         for slot, run in chain(self._begun(task, "main"), self._begun(task, "scale")):
             if run.ended:
                 runs.setdefault((slot.policy, slot.variant, slot.seed), {})[slot.scale] = run
-        wanted = {1.0, *self.record.base_lr_scales}
         chance = math.nan if task.chance is None else task.chance
         return {
             place: {
@@ -224,7 +226,7 @@ class StudyRuns:
                 "base_lr_divergence_rate": divergence_rate([run.status == "diverged" for run in scales.values()]),
             }
             for place, scales in runs.items()
-            if len(wanted) > 1 and scales.keys() == wanted
+            if scales.keys() == wanted
         }
 
 
@@ -275,7 +277,8 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
     final: dict[str, float | None] = {}
     if run.final is not None:
         final |= {name: value for name, value in run.final.items() if isinstance(value, NUMBER)}
-        val, test = run.scores[-1].val_score, run.scores[-1].test_score
+        last = run.scores[-1]
+        val, test = last.val_score, last.test_score
         unmeasured = task.test_samples is None and math.isnan(test)
         final |= {f"val_{objective}": val, f"test_{objective}": None if unmeasured else test}
     return RunRecord(

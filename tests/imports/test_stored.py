@@ -113,7 +113,7 @@ def test_a_diverged_run_keeps_its_curve_until_then(store: Store, tmp_path: Path)
     source = put(tmp_path / "runs.csv", table({"a": 2, "b": 2}, last={("b", 1): "inf"}))
     import_runs(source, store=store)
     (fallen,) = (run for run in store.study_runs("runs").values() if run.status == "diverged")
-    assert (fallen.diverged_at, fallen.step, fallen.scores.steps(), fallen.final) == (100, 100, [0, 50], None)
+    assert (fallen.diverged_at, fallen.step, fallen.scores.steps(), fallen.final) == (100, 100, (0, 50), None)
     assert fallen.provenance["engine"] == "imported, not exact"
     assert fallen.provenance["imported_run"] == "b1"
     assert fallen.provenance["source"] == str(source)

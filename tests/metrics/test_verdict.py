@@ -12,7 +12,7 @@ from lrbench.metrics import familywise as procedures
 from lrbench.metrics.familywise import ScoresAtLooks, familywise
 from lrbench.metrics.goal import Margin
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Ranks, Signs, Some, Test
+from lrbench.metrics.pairs import ALL, FloatArray, Pairs, Ranks, Signs, Some, Test, Unpaired
 from lrbench.metrics.verdict import judge
 
 NOISE = np.array([0.002, -0.001, 0.001, -0.002, 0.0])
@@ -317,6 +317,25 @@ def test_the_margins_of_an_explanation_are_rounded_so_that_they_hold() -> None:
 def test_before_the_first_look_no_margin_is_named() -> None:
     verdicts = judge(CLEAR[:, :4], margin=0.02, looks=Looks.planned(5))
     assert [(v.within, v.beyond) for v in verdicts] == [(None, None)] * 3
+
+
+@pytest.mark.parametrize("test", [Pairs, Unpaired])
+@pytest.mark.parametrize("spread", [0.02, 1.0])
+def test_p_values_that_are_not_computed_change_no_number(
+    test: Test, spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    scores = rng.normal(np.arange(150)[:, None] * -0.02, spread, (150, 20))
+    scores[140, 5:], scores[90, 10] = np.nan, np.nan
+    monkeypatch.setattr(procedures, "MOST_RIVALS", 8)
+    seen = ScoresAtLooks(scores, np.repeat([20, 10], 75), Looks.between(5, 20), 0.0, test).with_rivals()
+    few = familywise(seen, 0.1, 0.05)
+    monkeypatch.setattr(procedures, "MORE_THAN_ROUNDING", np.inf)
+    every = familywise(seen, 0.1, 0.05)
+    for computed, of_every in zip(few, every, strict=True):
+        np.testing.assert_array_equal(computed, of_every)
+    assert (every.p_avoid[-1] <= 0.05).any()
+    assert ((every.p_good[-1] == 1).all(), (every.p_good[-1] <= 0.05).any()) == (spread == 1.0, spread < 1.0)
 
 
 @pytest.mark.parametrize("test", [Pairs, Signs, Ranks])

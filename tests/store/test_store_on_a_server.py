@@ -144,7 +144,7 @@ def test_what_is_written_is_written_once_where_the_line_breaks_at_its_commit(
         held.append({KEY: Segment(10, 1.5, 100, (SCORE,))})
         held.append({KEY: Segment(20, 1.5, 100, (replace(SCORE, step=20),), "finished", final={})})
         (stored,) = store.runs([KEY]).values()
-    assert (stored.seconds, stored.status, stored.scores.steps()) == (3.0, "finished", [10, 20])
+    assert (stored.seconds, stored.status, stored.scores.steps()) == (3.0, "finished", (10, 20))
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def task(function: Any) -> Any:
     return lrbench.trainable(name="mine", steps=STEPS, eval_every=EVERY, version="1")(function)
 
 
-def steps_of(store: str) -> list[int]:
+def steps_of(store: str) -> tuple[int, ...]:
     with lrbench.open_store(store) as opened:
         (run,) = opened.runs(opened.statuses()).values()
         return run.scores.steps()
@@ -95,7 +95,7 @@ def test_lightning_trains_each_step_with_the_runs_rate_and_reports_when_due(accu
 
     expected = lrbench.parse(POLICY).bind(STEPS, 1).lrs(0, STEPS)
     assert seen.rates[::accumulated] == [(lr, 2 * lr) for lr in expected]
-    assert steps_of("a.db") == [10, 20, 25]
+    assert steps_of("a.db") == (10, 20, 25)
     assert seen.modes == [False] * 3, "evaluation without gradients and dropout"
 
 
@@ -138,7 +138,7 @@ def test_hugging_face_trains_each_step_with_the_runs_rate_and_reports_when_due(a
 
     expected = lrbench.parse(POLICY).bind(STEPS, 1).lrs(0, STEPS)
     assert seen.rates == [(lr,) for lr in expected], "whatever scheduler the arguments have"
-    assert steps_of("a.db") == [10, 20, 25]
+    assert steps_of("a.db") == (10, 20, 25)
     assert seen.modes == [False] * 3
 
 
