@@ -22,7 +22,7 @@ from lrbench.engine.clock import clock
 from lrbench.errors import LRBenchError, one_line
 from lrbench.metrics import as_gain
 from lrbench.policy import Policy
-from lrbench.reproducible import surroundings_kept
+from lrbench.reproducible import surroundings_kept, threads
 from lrbench.store import Score, Segment
 from lrbench.tasks import AnyTask, Task, TrainingFunction
 from lrbench.training.called import called
@@ -160,13 +160,15 @@ def segments(work: TrainLanes, task: Task, seconds_at_risk: float) -> Generator[
         began = clock()
         advanced = _advanced(work, task, going)
         training = clock() - began
-        for run, (state, evaluations) in zip(going, advanced, strict=True):
-            training -= run.take(state, evaluations)
+        with threads(1):
+            training -= sum(run.take(*each) for run, each in zip(going, advanced, strict=True))
         for run in going:
             run.seconds += training / len(going)
         now = time.perf_counter()
         due = now - reported >= seconds_at_risk
-        if steps := {run.lane.name: run.step(origin, work.engine == "serial") for run in going if due or run.done}:
+        with threads(1):
+            steps = {run.lane.name: run.step(origin, work.engine == "serial") for run in going if due or run.done}
+        if steps:
             yield Progress(steps)
         if due:
             reported = time.perf_counter()

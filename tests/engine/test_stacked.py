@@ -215,16 +215,22 @@ def test_which_lanes_are_trained_together_and_how_they_are_cut_changes_no_bit(mo
         ((1, 40), lambda: conv1d((1, 40), 3, channels=25)),
         ((1, 20, 20), lambda: lenet((1, 20, 20), 3)),
         ((3, 12, 12), lambda: cnn3((3, 12, 12), 3)),
+        (
+            (40,),
+            lambda: nn.Sequential(
+                nn.Dropout(0.2), nn.Linear(40, 32), nn.BatchNorm1d(32), nn.Tanh(), nn.Dropout(0.5), nn.Linear(32, 3)
+            ),
+        ),
     ],
-    ids=["mlp", "conv1d", "lenet", "cnn3"],
+    ids=["mlp", "conv1d", "lenet", "cnn3", "dropout"],
 )
 def test_how_many_threads_torch_has_changes_no_bit(shape: tuple[int, ...], build: Callable[[], nn.Module]) -> None:
     data = Data.from_arrays(samples(shape, 128, 1), samples(shape, 64, 2))
     task = Task(name="large", model=build, data=data, batch_size=64, steps=3, eval_every=3, optimizer=Adam())
-    lanes = 13
+    lanes = 17
     states = states_of(task, list(range(lanes)))
     found = []
-    for number in (1, 2, 3):
+    for number in (1, 2, 8):
         with threads(number):
             found.append(advance_stacked(task, states, [np.full(3, 0.01)] * lanes))
     assert same(found[0], found[1])
@@ -322,6 +328,20 @@ def test_augmented_lanes_see_what_their_serial_runs_see() -> None:
     states = states_of(task, [0, 1, 0], [0, 1, 2])
     for found, state in zip(advance_stacked(task, states, [np.full(4, 0.01)] * 3), states, strict=True):
         assert_close(found, advance(task, state, np.full(4, 0.01)))
+
+
+def noise(images: Tensor, generator: torch.Generator) -> Tensor:
+    time.sleep(0.001)  # in which another thread would draw
+    return (images + torch.randint(0, 9, images.shape)).to(images.dtype)
+
+
+def test_many_lanes_that_are_augmented_from_the_global_generator_see_what_their_serial_runs_see() -> None:
+    task = task_of("batchnorm2d", augment=(noise,))
+    states, rates = states_of(task, list(range(16))), np.full(4, 0.01)
+    with threads(2):
+        found = advance_stacked(task, states, [rates] * 16)
+    for lane, state in zip(found, states, strict=True):
+        assert_close(lane, advance(task, state, rates))
 
 
 def test_a_regression_with_a_loss_of_its_own_is_stacked() -> None:

@@ -16,7 +16,7 @@ from lrbench.engine.segment import advance, check_budget, is_evaluated, stops
 from lrbench.engine.stacked.network import why_not_stacked
 from lrbench.engine.stacked.stack import Stack
 from lrbench.engine.state import State, TrainingLoss, up_to_divergence
-from lrbench.reproducible import callers_generators
+from lrbench.reproducible import callers_generators, threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,9 @@ def advance_stacked(
     engine to the other at any step. A lane that diverges ends by the rules of `advance`, and changes no other.
 
     On the CPU, where the batch size is a multiple of 16, the segments of a lane, the lanes beside it and the number of
-    threads change no bit of it; for other sizes they change its rounding. The stacked engine takes all threads of torch
-    (`torch.get_num_threads`), the serial engine one.
+    threads change no bit of it; for other sizes they change its rounding. The stacked engine takes as many threads as
+    torch has (`torch.get_num_threads`), each with a part of the lanes, so that a loss or an augmentation of the user's
+    is called from several; the serial engine takes one.
 
     Where the device's memory does not hold them all, each half of the lanes is trained by itself.
 
@@ -87,8 +88,8 @@ def _advanced(task: Task, states: Sequence[State], lrs: Sequence[NDArray[np.floa
             results[place] = advance(task, state, rates[:0])
         else:
             lanes.append(LaneProgress(task, place, state, rates))
-    with callers_generators():
-        stack = Stack(task, [lane.start for lane in lanes]) if lanes else None
+    stack = Stack(task, [lane.start for lane in lanes]) if lanes else None
+    with callers_generators(), threads(1):
         while stack is not None and lanes:
             iterations = min(lane.until_stop for lane in lanes)
             seen = stack.run(

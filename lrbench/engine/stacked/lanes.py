@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -67,9 +68,7 @@ class LaneTensors:
         self.layout = layout
         self.training = True
         self.rows = rows
-        self.gradient_rows = torch.zeros_like(rows)
         self.weights = layout.views(rows)
-        self.gradients = layout.views(self.gradient_rows)
         self.buffers = dict(buffers)
         self.generators = [torch.Generator() for _ in range(len(rows))]
 
@@ -83,10 +82,23 @@ class LaneTensors:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def gradient_rows(self) -> Tensor:
+        return torch.zeros_like(self.rows)
+
+    @cached_property
+    def gradients(self) -> Mapping[str, Tensor]:
+        return self.layout.views(self.gradient_rows)
+
     def only(self, lanes: Tensor) -> LaneTensors:
         """Copy some of the lanes (int64 [n])."""
         buffers = {name: kept.index_select(0, lanes) for name, kept in self.buffers.items()}
         return LaneTensors(self.layout, self.rows.index_select(0, lanes), buffers)
+
+    def part(self, lanes: slice) -> LaneTensors:
+        """Return some of the lanes, whose weights and buffers are these."""
+        buffers = {name: kept[lanes] for name, kept in self.buffers.items()}
+        return LaneTensors(self.layout, self.rows[lanes], buffers)
 
     def finite(self) -> list[bool]:
         """Return for each lane whether its parameters and buffers are finite."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from lrbench.engine.batches import batch_indices, train_inputs
 from lrbench.engine.evaluation import Predictions
 from lrbench.engine.stacked.lanes import ALIGNMENT, LaneTensors
 from lrbench.engine.stacked.network import Network, losses, stacked_network
-from lrbench.engine.stacked.optimizers import STACKED
+from lrbench.engine.stacked.optimizers import STACKED, Rows
 from lrbench.reproducible import threads
 from lrbench.streams import stream_seed
 from lrbench.tasks.nested import sent
@@ -27,8 +28,14 @@ if TYPE_CHECKING:
     from lrbench.engine.state import State
     from lrbench.tasks import Split, Task
 
+T = TypeVar("T")
+Place = tuple[int, int]
+"""The seed of a lane, and its step."""
+
 PLANNED = 256
 """Iterations whose batches and learning rates are laid out at once."""
+LANES_APART = 8
+"""The fewest lanes that are worth a thread of Python's: with fewer, it waits long for the Python of others."""
 LANES_A_THREAD = 4
 """With fewer, the products of a lane's matrices are divided among threads, and their sums are other sums."""
 
@@ -48,28 +55,37 @@ class Stack:
             slot: layout.rows([{name: of[slot] for name, of in lane.items()} for lane in kept], task.device)
             for slot in self.optimizer.slots
         }
+        self._threads = torch.get_num_threads()
         self.updates = [max((int(of.get("step", 0)) for of in lane.values()), default=0) for lane in kept]
-        self._augmentation = torch.Generator()
 
     def run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[list[float]]:
         """Train with the learning rates [iterations, K], and return the losses, [K][iterations]."""
-        found = []
-        with _threads_for(len(self.live)):
+
+        def train(part: slice) -> list[list[float]]:
+            live, found = self.live.part(part), []
+            slots = {slot: rows[part] for slot, rows in self.slots.items()}
             for first in range(0, len(lrs), PLANNED):
-                planned = lrs[first : first + PLANNED]
-                found += self._run(seeds, [step + first for step in steps], planned)
-                self.updates = [updates + len(planned) for updates in self.updates]
-        losses: list[list[float]] = torch.stack(found, 1).tolist()
-        return losses
+                places = [(seed, step + first) for seed, step in zip(seeds[part], steps[part], strict=True)]
+                rates = self._rates(lrs[first : first + PLANNED, part], [done + first for done in self.updates[part]])
+                found += self._run(live, slots, places, rates)
+            losses: list[list[float]] = torch.stack(found, 1).tolist()
+            return losses
+
+        losses = self._in_parts(train, len(self.live))
+        self.updates = [updates + len(lrs) for updates in self.updates]
+        return [of_lane for of_part in losses for of_lane in of_part]
 
     def predictions(self, lanes: Sequence[int], splits: Sequence[Split]) -> list[list[Predictions]]:
         """Return the predictions of each of some lanes on each split."""
-        live = self.live if len(lanes) == len(self.live) else self.live.only(self._index(lanes))
-        live.training = False
-        with torch.inference_mode(), _threads_for(len(live)):
-            found = [self._predictions(live, split) for split in splits]
-        live.training = True
-        return [list(of_lane) for of_lane in zip(*found, strict=True)]
+        chosen = self.live if len(lanes) == len(self.live) else self.live.only(self._index(lanes))
+
+        def predict(part: slice) -> list[tuple[Predictions, ...]]:
+            live = chosen.part(part)
+            live.training = False
+            with torch.inference_mode():
+                return list(zip(*(self._predictions(live, split) for split in splits), strict=True))
+
+        return [list(of_lane) for of_part in self._in_parts(predict, len(lanes)) for of_lane in of_part]
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Keep some of the lanes only."""
@@ -98,26 +114,47 @@ class Stack:
             for index, name in enumerate(self.network.layout.shapes)
         }
 
-    def _run(self, seeds: Sequence[int], steps: Sequence[int], lrs: NDArray[np.float64]) -> list[Tensor]:
+    def _in_parts(self, work: Callable[[slice], T], lanes: int) -> list[T]:
+        """Divide lanes among torch's threads, and do the work of each part; return the results in order.
+
+        Threads of Python's go their own ways, where those of torch's wait for one another after each operation. What
+        draws from global generators stays in one.
+        """
+        alone = self.task.device.type != "cpu" or self.task.augments_elsewhere
+        count = 1 if alone else max(1, min(self._threads, lanes // LANES_APART))
+        bounds = [lanes * part // count for part in range(count + 1)]
+
+        def carry_out(part: slice) -> T:
+            with threads(max(1, min(self._threads // count, (part.stop - part.start) // LANES_A_THREAD))):
+                return work(part)
+
+        parts = [slice(*ends) for ends in pairwise(bounds)]
+        if count == 1:
+            return [carry_out(*parts)]
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(carry_out, parts))
+
+    def _run(
+        self, live: LaneTensors, slots: Rows, places: Sequence[Place], rates: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor]:
         """Train without waiting for the device, and return the losses [K] of each iteration."""
-        live, task = self.live, self.task
-        found = []
-        rates = self._rates(lrs)
+        task, found, augmentation = self.task, [], torch.Generator()
         with torch.no_grad():
-            for iteration, indices in enumerate(self._batches(seeds, steps, len(lrs))):
+            for iteration, (indices, now) in enumerate(zip(self._batches(places, len(rates)), rates, strict=True)):
+                here = [(seed, step + iteration) for seed, step in places]
                 if self.network.uses_dropout:
-                    for generator, seed, step in zip(live.generators, seeds, steps, strict=True):
-                        generator.manual_seed(stream_seed(seed, "forward", step + iteration))
-                inputs = self._inputs(seeds, steps, iteration, indices)
+                    for generator, (seed, step) in zip(live.generators, here, strict=True):
+                        generator.manual_seed(stream_seed(seed, "forward", step))
+                inputs = self._inputs(here, indices, augmentation)
                 targets = task.data.train.targets.index_select(0, indices.view(-1))
                 targets = targets.view(*indices.shape, *targets.shape[1:])
-                found.append(self._clipped(self.network.backpropagate(task, inputs, targets, live)))
-                self.optimizer.update(live.rows, live.gradient_rows, self.slots, [rate[iteration] for rate in rates])
+                found.append(self._clipped(live, self.network.backpropagate(task, inputs, targets, live)))
+                self.optimizer.update(live.rows, live.gradient_rows, slots, now)
         return found
 
-    def _clipped(self, found: Tensor) -> Tensor:
+    def _clipped(self, live: LaneTensors, found: Tensor) -> Tensor:
         """Clip each lane's gradients, and return its loss [K], NaN where their norm is not finite."""
-        gradients, limit = self.live.gradient_rows, self.task.clip_norm
+        gradients, limit = live.gradient_rows, self.task.clip_norm
         if limit is not None:
             norms = gradients.norm(dim=1)
             # The small number is that of torch's clip_grad_norm_.
@@ -127,7 +164,7 @@ class Stack:
             gradients.clamp_(-self.task.clip_value, self.task.clip_value)
         return found
 
-    def _inputs(self, seeds: Sequence[int], steps: Sequence[int], iteration: int, indices: Tensor) -> Tensor:
+    def _inputs(self, places: Sequence[Place], indices: Tensor, augmentation: torch.Generator) -> Tensor:
         """Return the decoded batches [K, ..., B] of one iteration."""
         stored = self.task.data.train.inputs
         if not self.task.augment:
@@ -135,24 +172,27 @@ class Stack:
         else:
             samples = torch.cat(
                 [
-                    train_inputs(self.task, seed, step + iteration, stored[batch], self._augmentation)
-                    for seed, step, batch in zip(seeds, steps, indices, strict=True)
+                    train_inputs(self.task, seed, step, stored[batch], augmentation)
+                    for (seed, step), batch in zip(places, indices, strict=True)
                 ]
             )
         inputs: Tensor = self.task.data.decode(samples)
         return inputs.view(*indices.shape, *inputs.shape[1:]).movedim(1, -1)
 
-    def _batches(self, seeds: Sequence[int], steps: Sequence[int], iterations: int) -> Iterator[Tensor]:
+    def _batches(self, places: Sequence[Place], iterations: int) -> Iterator[Tensor]:
         """Yield the sample indices [K, B] of each iteration, on the data's device."""
-        places = list(zip(seeds, steps, strict=True))
         drawn = {place: batch_indices(self.task, *place, place[1] + iterations) for place in dict.fromkeys(places)}
         yield from sent(torch.stack([drawn[place] for place in places], 1), self.task.device)
 
-    def _rates(self, lrs: NDArray[np.float64]) -> list[tuple[Tensor, ...]]:
-        """Return the numbers that the optimizer needs of the learning rates, each [K, 1] an iteration."""
-        updates = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(self.updates)
-        rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], updates[:, :, None].double())
-        return [sent(rate.float(), self.task.device).unbind(0) for rate in rates]
+    def _rates(self, lrs: NDArray[np.float64], updates: Sequence[int]) -> list[tuple[Tensor, ...]]:
+        """Return the numbers that the optimizer needs of the learning rates, each [K, 1], by iteration.
+
+        Args:
+            updates: the number of updates of each lane before.
+        """
+        numbers = torch.arange(1, len(lrs) + 1)[:, None] + torch.tensor(updates)
+        rates = self.optimizer.rates(torch.from_numpy(lrs)[:, :, None], numbers[:, :, None].double())
+        return list(zip(*(sent(rate.float(), self.task.device).unbind(0) for rate in rates), strict=True))
 
     def _predictions(self, live: LaneTensors, split: Split) -> list[Predictions]:
         """Return each lane's predictions on a split.
@@ -178,11 +218,6 @@ class Stack:
 
     def _index(self, lanes: Sequence[int]) -> Tensor:
         return torch.tensor(lanes, device=self.task.device)
-
-
-def _threads_for(lanes: int) -> AbstractContextManager[None]:
-    """Set the number of torch's threads to one that divides the lanes among them, each lane's sums undivided."""
-    return threads(max(1, min(torch.get_num_threads(), lanes // LANES_A_THREAD)))
 
 
 def _laid_out(tensor: Tensor) -> Tensor:
