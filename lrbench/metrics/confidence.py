@@ -93,16 +93,17 @@ def classify(logits: ArrayLike, labels: ArrayLike) -> Classification:
     scores = _checked_logits(logits)
     truth = _checked_labels(labels, scores)
     probabilities = softmax(scores)
-    by_class = class_confidence(probabilities, truth)
-    reliability = reliability_bins(probabilities, truth)
+    judged = _Judged.of(probabilities, truth)
+    by_class = judged.by_class()
+    reliability = judged.bins(CALIBRATION_BINS)
     return Classification(
         n=len(truth),
         top1=top_k_accuracy(probabilities, truth, k=1),
         top5=top_k_accuracy(probabilities, truth, k=5) if scores.shape[1] >= 5 else None,
         cross_entropy=_cross_entropy(scores, truth),
-        ac=average_confidence(probabilities, truth),
-        cv=confidence_variation(probabilities, truth),
-        cdac=confidence_deviation_across_classes(probabilities, truth),
+        ac=judged.average(),
+        cv=judged.variation(),
+        cdac=_deviation(by_class),
         classes_without_correct=int(np.isnan(by_class).sum()),
         ece=reliability.expected_calibration_error(),
         brier=brier_score(probabilities, truth),
@@ -132,8 +133,7 @@ def average_confidence(probabilities: FloatArray, labels: IntArray) -> float | N
     >>> average_confidence(np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([0, 1]))  # the first alone is correct
     0.7
     """
-    confidences = _confidence_of_correct(probabilities, labels)
-    return float(confidences.mean()) if len(confidences) else None
+    return _Judged.of(probabilities, labels).average()
 
 
 def confidence_variation(probabilities: FloatArray, labels: IntArray) -> float | None:
@@ -142,8 +142,7 @@ def confidence_variation(probabilities: FloatArray, labels: IntArray) -> float |
     >>> round(confidence_variation(np.array([[0.9, 0.1], [0.3, 0.7]]), np.array([0, 1])), 3)
     0.1
     """
-    confidences = _confidence_of_correct(probabilities, labels)
-    return float(confidences.std()) if len(confidences) else None
+    return _Judged.of(probabilities, labels).variation()
 
 
 def confidence_deviation_across_classes(probabilities: FloatArray, labels: IntArray) -> float | None:
@@ -154,9 +153,7 @@ def confidence_deviation_across_classes(probabilities: FloatArray, labels: IntAr
     >>> round(confidence_deviation_across_classes(np.array([[0.9, 0.1], [0.3, 0.7]]), np.array([0, 1])), 3)
     0.1
     """
-    by_class = class_confidence(probabilities, labels)
-    known = by_class[~np.isnan(by_class)]
-    return float(known.std()) if len(known) else None
+    return _deviation(class_confidence(probabilities, labels))
 
 
 def class_confidence(probabilities: FloatArray, labels: IntArray) -> FloatArray:
@@ -165,11 +162,7 @@ def class_confidence(probabilities: FloatArray, labels: IntArray) -> FloatArray:
     >>> class_confidence(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))
     array([0.9, nan])
     """
-    classes = probabilities.shape[1]
-    correct = _correct(probabilities, labels)
-    sums = np.bincount(labels[correct], weights=probabilities.max(axis=1)[correct], minlength=classes)
-    counts = np.bincount(labels[correct], minlength=classes)
-    return _mean_where_counted(sums, counts)
+    return _Judged.of(probabilities, labels).by_class()
 
 
 def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
@@ -188,28 +181,47 @@ def reliability_bins(probabilities: FloatArray, labels: IntArray, bins: int = CA
     >>> reliability_bins(np.array([[0.75, 0.25], [0.6, 0.4]]), np.array([0, 0]), bins=4).count
     array([0, 0, 2, 0])
     """
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    confidence = probabilities.max(axis=1)
-    bin_of = np.digitize(confidence, edges[1:-1], right=True)
-    count = np.bincount(bin_of, minlength=bins)
-    return ReliabilityBins(
-        edges=edges,
-        count=count.astype(np.int64),
-        confidence=_mean_where_counted(np.bincount(bin_of, weights=confidence, minlength=bins), count),
-        accuracy=_mean_where_counted(
-            np.bincount(bin_of, weights=_correct(probabilities, labels).astype(np.float64), minlength=bins), count
-        ),
-    )
+    return _Judged.of(probabilities, labels).bins(bins)
 
 
-def _correct(probabilities: FloatArray, labels: IntArray) -> NDArray[np.bool_]:
-    correct: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
-    return correct
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Samples with their labels, the confidence of their predictions, and whether these are correct."""
+
+    labels: IntArray
+    confidence: FloatArray
+    correct: NDArray[np.bool_]
+    classes: int
+
+    @classmethod
+    def of(cls, probabilities: FloatArray, labels: IntArray) -> "_Judged":
+        predicted = probabilities.argmax(axis=1)
+        confidence = probabilities[np.arange(len(labels)), predicted]
+        return cls(labels, confidence, predicted == labels, probabilities.shape[1])
+
+    def average(self) -> float | None:
+        return float(self.confidence[self.correct].mean()) if self.correct.any() else None
+
+    def variation(self) -> float | None:
+        return float(self.confidence[self.correct].std()) if self.correct.any() else None
+
+    def by_class(self) -> FloatArray:
+        labels = self.labels[self.correct]
+        sums = np.bincount(labels, weights=self.confidence[self.correct], minlength=self.classes)
+        return _mean_where_counted(sums, np.bincount(labels, minlength=self.classes))
+
+    def bins(self, number: int) -> ReliabilityBins:
+        edges = np.linspace(0.0, 1.0, number + 1)
+        bin_of = np.digitize(self.confidence, edges[1:-1], right=True)
+        count = np.bincount(bin_of, minlength=number)
+        sums = (np.bincount(bin_of, weights=one, minlength=number) for one in (self.confidence, self.correct))
+        confidence, accuracy = (_mean_where_counted(of_bin, count) for of_bin in sums)
+        return ReliabilityBins(edges, count.astype(np.int64), confidence, accuracy)
 
 
-def _confidence_of_correct(probabilities: FloatArray, labels: IntArray) -> FloatArray:
-    confidences: FloatArray = probabilities.max(axis=1)[_correct(probabilities, labels)]
-    return confidences
+def _deviation(by_class: FloatArray) -> float | None:
+    known = by_class[~np.isnan(by_class)]
+    return float(known.std()) if len(known) else None
 
 
 def _mean_where_counted(sums: NDArray[Any], counts: NDArray[Any]) -> FloatArray:

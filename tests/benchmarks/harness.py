@@ -18,6 +18,7 @@ from typing import Any
 BENCHMARKS = Path(__file__).parent
 ROOT = BENCHMARKS.parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+NOT_PASSED_ON = (*THREADS, "LRBENCH_STORE", "PYTHONDONTWRITEBYTECODE")
 
 Measured = Mapping[str, float]
 """What a candidate measured in a round by name, such as "seconds"."""
@@ -120,9 +121,12 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def environment(threads: int | None = None, **more: str) -> dict[str, str]:
-    """The environment of a candidate: so many threads, or as many as its libraries take where they are not told."""
+    """The environment of a candidate: so many threads, or as many as its libraries take where they are not told.
+
+    Python keeps what it compiles, as it does of an installed package.
+    """
     told = {} if threads is None else dict.fromkeys(THREADS, str(threads))
-    kept = {name: value for name, value in os.environ.items() if name not in (*THREADS, "LRBENCH_STORE")}
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     return {**kept, **told, **more}
 
 
