@@ -29,6 +29,8 @@ SECONDS_BETWEEN_WHOLE_LOOKS = 15.0
 LATEST = 8
 """The number of studies, those that were run last, that are added up at each look."""
 
+SECONDS_TO_END = 0.5
+
 SECONDS_BETWEEN_LOOKS = 0.1
 """The pause between two looks for a study whose leader may be computed again."""
 
@@ -63,11 +65,11 @@ class Leaders:
                 self._thread.start()
 
     def close(self) -> None:
-        """End the thread after the study that it is at."""
+        """End the thread after the study that it is at, which is waited for `SECONDS_TO_END`; it only reads."""
         with self._lock:
             self._asked, thread = [], self._thread
         if thread is not None:
-            thread.join()
+            thread.join(SECONDS_TO_END)
 
     def _work(self) -> None:
         while True:

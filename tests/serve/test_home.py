@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from lrbench.serve.home import LATEST, HomeWatch, Leaders, LeadersWatch
-from lrbench.store import NewRun, Store
+from lrbench.store import NewRun, Store, open_store
 from tests.report.made_studies import FIVE, MISSING, SCORES, same_everywhere, write_study
 
 Open = Callable[..., Page]
@@ -46,6 +49,23 @@ def test_each_leader_is_computed_once_for_what_the_store_has_and_sent_once_to_a_
     assert [one["id"] for _, fresh in browser.events() for one in fresh] == [2]
     leaders.close()
     assert leaders.version == 3
+
+
+def test_a_leader_that_takes_long_is_not_waited_for(tmp_path: Path) -> None:
+    with open_store(tmp_path / "runs.db") as store, closing(sqlite3.connect(tmp_path / "runs.db")) as other:
+        write_study(store, FIVE, same_everywhere(SCORES), "done")
+        store.close()
+        other.execute("PRAGMA journal_mode = DELETE")
+        leaders, studies, totals = Leaders(store), store.studies(), store.totals()
+        other.execute("BEGIN EXCLUSIVE")  # to read the store takes a minute from now on
+        leaders.ask(studies, totals, held=())
+        time.sleep(0.5)
+        began = time.monotonic()
+        leaders.close()
+        assert time.monotonic() - began < 10
+        assert leaders.version == 0
+        other.rollback()
+        computed(leaders, 1)
 
 
 def test_between_whole_looks_the_studies_in_training_are_added_up_and_the_others_are_owed(store: Store) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -91,6 +92,22 @@ def test_ctrl_c_ends_a_server_whose_page_is_open_without_a_word(tmp_path: Path) 
         server.send_signal(signal.SIGINT)
         assert server.stderr is not None
         assert (server.stderr.read(), server.wait()) == ("", 0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_server_ends_at_once_though_it_still_reads_the_store_for_a_page(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    location = str(tmp_path / "runs.db")
+    open_store(location).close()
+    with closing(sqlite3.connect(location, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        with served(location) as (server, page):
+            other.execute("BEGIN EXCLUSIVE")  # to read the store takes a minute from now on
+            with pytest.raises(httpx.ReadTimeout):
+                page.get("/studies/1/rows", timeout=2.0)
+            server.send_signal(number)
+            assert server.wait(timeout=10) == code
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_stood_in_another_server(tmp_path: Path) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lrbench.cli.options import LabOptions, TerminalOptions, load_plugins, whole_number, with_groups
 from lrbench.cli.stdout import say, stdout
 from lrbench.errors import LRBenchError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from lrbench.store import Store
 
 
 @with_groups
@@ -65,8 +71,15 @@ def serve(
         say(f"Serving {store.name} at {access.address}, until Ctrl-C")
         stdout().flush()
         logging.getLogger("uvicorn.error").addFilter(_is_no_cancelled_stream)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_served(uvicorn.Server(config), listener, store))
+
+
+async def _served(server: uvicorn.Server, listener: socket.socket, store: Store) -> None:
+    """Serve until a signal, and end the process: no thread that still reads the store for a page is waited for."""
+    await server.serve([listener])
+    store.close()
+    os._exit(0)
 
 
 def _is_no_cancelled_stream(record: logging.LogRecord) -> bool:
