@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,11 +66,13 @@ def main(workers: int, steps: int, data_root: Path) -> None:
 
 
 @contextmanager
-def _ready_pool(ready: list[float], workers: Workers, setup: Setup, *, gpus_per_worker: float) -> Iterator[Pool]:
+def _ready_pool(
+    ready: list[float], workers: Workers, setup: Setup, is_stopping: Callable[[], bool], *, gpus_per_worker: float
+) -> Iterator[Pool]:
     """The pool that was asked for, once all of its workers are ready, and note when that was."""
     from lrbench.training.pools import open_pool
 
-    with open_pool(workers, setup, lambda: False, gpus_per_worker=gpus_per_worker) as pool:
+    with open_pool(workers, setup, is_stopping, gpus_per_worker=gpus_per_worker) as pool:
         heard = [pool.receive(PATIENCE) for _ in range(pool.size)]
         ready.append(time.perf_counter())
         yield HeardOf(pool, heard)
