@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -38,7 +39,8 @@ class Curve:
         >>> str(Curve((50, 100), (0.25, 0.5)))
         '50:0.25 100:0.5'
         """
-        return " ".join(f"{step}:{score:.6g}" for step, score in zip(self.steps, self.scores, strict=True))
+        points = chain.from_iterable(zip(self.steps, self.scores, strict=True))
+        return " ".join(["%d:%.6g"] * len(self.steps)) % tuple(points)
 
     @classmethod
     def parse(cls, text: str) -> Curve:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,12 +54,11 @@ class Frames:
             objective, better, chance, `val_score` and `test_score` (the final objective on the two splits; chance for
             a run that diverged or whose score is NaN or infinitely bad, nan for one that has not ended),
             class_confidence (list [classes]) and reliability (dict of lists [bins]) of a finished run of a classifier.
-        curves: a row for each evaluation of each run: `step` iterations were done when it was made. `train_loss` is the
-            mean since the evaluation before; the scores are the task's objective, nan where it is not finite.
-            `better` says which way it is better, here and in the other tables.
+            `better` says which way the objective is better, here and in the other tables.
         policies: a row for each scorecard, as `Results.to_frame` gives it.
         effects: a row for each policy, modifier and figure: the mean paired `difference`, with the modifier minus
             without it, and the ends of its interval.
+        evidence: the study as it was read, of which `curves` are made.
     """
 
     study: str
@@ -66,9 +66,22 @@ class Frames:
     record: StudyRecord
     results: Results
     runs: pd.DataFrame
-    curves: pd.DataFrame
     policies: pd.DataFrame
     effects: pd.DataFrame
+    evidence: StudyRuns
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """A row for each evaluation of each run: `step` iterations were done when it was made.
+
+        `train_loss` is the mean since the evaluation before; the scores are the task's objective, nan where it is not
+        finite. Of a large study these are millions of rows, which are made when they are first asked for.
+        """
+        return self.curves_of(self.evidence.rows)
+
+    def curves_of(self, labels: Container[str]) -> pd.DataFrame:
+        """Return the rows of `curves` of the policies with these labels."""
+        return _curves(self.evidence, self.tasks, labels)
 
     def __repr__(self) -> str:
         counts = ", ".join((many(len(self.runs), "run"), many(len(self.curves), "evaluation")))
@@ -90,7 +103,7 @@ class Frames:
             raise StudyError(
                 f"study '{self.study}' has no task '{task}'{did_you_mean(task, self.tasks)}; it has {known}"
             )
-        tables = {name: getattr(self, name) for name in ("runs", "curves", "policies", "effects")}
+        tables = {name: getattr(self, name) for name in ("runs", "policies", "effects")}
         return replace(
             self,
             record=self.record.model_copy(
@@ -130,9 +143,9 @@ def frames_of(evidence: StudyRuns, results: Results, store: str) -> Frames:
         evidence.record,
         results,
         _runs(evidence),
-        _curves(evidence),
         results.to_frame(),
         pd.DataFrame(_effects(results.tasks), columns=list(EFFECT)),
+        replace(evidence),  # without the records of its runs that it remembers
     )
 
 
@@ -225,11 +238,14 @@ def _finite(number: float) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _curves(evidence: StudyRuns) -> pd.DataFrame:
+def _curves(evidence: StudyRuns, on: Container[str], labels: Container[str]) -> pd.DataFrame:
     import pandas as pd
 
     tasks = {task.name: task for task in evidence.tasks}
-    begun = [(slot, run) for slot in evidence.slots if (run := evidence.runs.get(slot.run)) is not None and run.scores]
+    asked = (
+        slot for slot in evidence.slots if slot.task in on and evidence.labels[slot.policy, slot.variant] in labels
+    )
+    begun = [(slot, run) for slot in asked if (run := evidence.runs.get(slot.run)) is not None and run.scores]
     if not begun:
         return pd.DataFrame(columns=list(CURVE))
     places = pd.DataFrame(

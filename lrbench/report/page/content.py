@@ -248,7 +248,8 @@ def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
     """List the runs by label: stage, base-LR scale, seed, status, validation and test score, key."""
     columns = ["label", "stage", "scale", "seed", "status", "val_score", "test_score", "run"]
     found: dict[str, list[list[Any]]] = {}
-    for label, *rest, val, test, key in table[table["run"].notna()][columns].itertuples(index=False):
+    begun = table[table["run"].notna()]
+    for label, *rest, val, test, key in zip(*(begun[name].astype(object) for name in columns), strict=True):
         found.setdefault(label, []).append([*rest, _rounded(val), _rounded(test), key])
     return found
 
@@ -256,8 +257,8 @@ def _runs(table: pd.DataFrame) -> dict[str, list[list[Any]]]:
 def curves_of(frames: Frames, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return learning rate, score and loss of the best policies of one task against the iteration, as the page does."""
     best = frames.policies.head(MOST_CURVES)
-    main = frames.curves[(frames.curves["stage"] == "main") & frames.curves["label"].isin(best["label"])]
-    rows = dict(iter(main.groupby("label", sort=False)))
+    curves = frames.curves_of(set(best["label"]))
+    rows = dict(iter(curves[curves["stage"] == "main"].groupby("label", sort=False)))
     return [
         {
             "name": names[row["label"]],
