@@ -94,6 +94,15 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
         own = store.count_own_runs(entry.id) if jobs is not None else 0
         return page("study", study=entry, above=above, parts=others, toml=file_of(store.study(entry.id)[0]), own=own)
 
+    def report(request: Request) -> Response:
+        from lrbench.report.frames import study_frames
+        from lrbench.report.page.render import report_page, security_policy
+        from lrbench.report.plots.search import search_behind
+
+        number = store.entry(request.path_params["study"]).id
+        text = report_page(study_frames(number, store), search_behind(number, store))
+        return HTMLResponse(text, headers={"Content-Security-Policy": security_policy()})
+
     def table(request: Request) -> Response:
         from lrbench.study.export import csv_of, export, export_curves
 
@@ -221,6 +230,7 @@ def make_app(store: Store, access: Access, jobs: Jobs | None = None) -> Starlett
             Route("/events", home_events),
             Route("/studies/{study:int}", study),
             Route("/studies/{study:int}/events", study_events),
+            Route("/studies/{study:int}/report.html", report),
             Route("/studies/{study:int}/rows", rows),
             Route("/studies/{study:int}/begun", begun_runs),
             Route("/studies/{study:int}/runs/{key}", run),

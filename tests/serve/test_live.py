@@ -113,6 +113,18 @@ def test_before_a_look_the_ranking_claims_nothing_and_says_so(opened: Open, addr
     expect(page.get_by_text("Nothing is claimed yet").first).to_be_visible()
 
 
+def test_the_report_of_a_study_is_opened_from_its_page(opened: Open, address: str, store: Store) -> None:
+    write_study(store, FIVE, same_everywhere(SCORES))
+    page = opened(f"{address}studies/1", WIDTHS[1])
+    page.get_by_text("Export and manage").click()
+
+    page.get_by_role("link", name="Report, with all pictures").click()
+
+    expect(page.get_by_role("heading", name="How this was measured")).to_be_visible()
+    expect(page.get_by_role("img", name="What a score costs")).to_be_visible()
+    expect(page.locator("table.policies tbody summary")).to_have_count(len(FIVE))
+
+
 def test_names_stay_text(opened: Open, address: str, store: Store) -> None:
     def outcome(place: Place) -> float | str:
         return MISSING if place.seed else 0.5

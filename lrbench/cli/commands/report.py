@@ -67,10 +67,11 @@ def report(
 
     from lrbench.report.frames import study_frames
     from lrbench.report.page import report_page
+    from lrbench.report.plots.search import search_behind
 
     name = study_name(study)
     with options.opened() as store:
-        tables, search = study_frames(name, store, by or ()), _search(name, store)
+        tables, search = study_frames(name, store, by or ()), search_behind(name, store)
     write_output(output, report_page(tables, search).encode())
     print_dim(f"Written to {output}", session_of(context))
 
@@ -158,10 +159,11 @@ def _draw_all(name: str, task: str | None, by: Sequence[str], folder: Path, opti
     from lrbench.report.frames import study_frames
     from lrbench.report.output_file import make_folder
     from lrbench.report.plot import drawings, search_drawings
+    from lrbench.report.plots.search import search_behind
     from lrbench.report.style import save_figure
 
     with options.opened() as store:
-        search = _search(name, store)
+        search = search_behind(name, store)
         tables = None if search is not None and store.find(name) is None else study_frames(name, store, by)
     make_folder(folder)
     found = () if tables is None else drawings(tables if task is None else tables.on(task))
@@ -187,15 +189,3 @@ def _draw(plot: Plot, name: str, task: str | None, by: Sequence[str], output: Pa
         else:
             raise StudyError(f"there is no plot '{plot.name}' of search '{name}': it takes {plot.needs}")
     save_figure(figure, output)
-
-
-def _search(name: str, store: StudyStore) -> SearchFrames | None:
-    """Read a search, where a name means its policies at the whole budget or it has none of these yet."""
-    from lrbench.report.plots.search import search_frames
-
-    searches = {entry.id: entry.name for entry in store.studies() if entry.kind == "search"}
-    found = store.find(name)
-    if found is None:
-        return search_frames(name, store) if name in searches.values() else None
-    is_whole = found.parent is not None and searches.get(found.parent) == found.name
-    return search_frames(found.name, store) if is_whole else None

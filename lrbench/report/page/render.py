@@ -43,11 +43,8 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
         search: the search whose policies at the whole budget the study has, if it is one; its answer is then what the
             finalists came to on fresh seeds, and how it went is shown too.
     """
-    from plotly.offline import get_plotlyjs
-
     if search is not None:
         frames = with_finalists(frames, search.confirmed)
-    scripts = [get_plotlyjs(), *((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
     tasks = [task_content(frames.on(task), number) for number, task in enumerate(frames.tasks)]
     pictures = _pictures(frames)
     return (
@@ -56,9 +53,9 @@ def report_page(frames: Frames, search: SearchFrames | None = None) -> str:
         .render(
             study=frames.study,
             version=__version__,
-            security=_security_policy(scripts),
+            security=security_policy(),
             style=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),
-            scripts=[Markup(script) for script in scripts],
+            scripts=[Markup(script) for script in _scripts()],
             data=script_json({"tasks": [task["data"] for task in tasks]}),
             tasks=tasks,
             pictures=pictures,
@@ -105,12 +102,18 @@ def script_json(value: Any) -> Markup:
     return Markup(text.translate(UNSAFE))
 
 
-def _security_policy(scripts: list[str]) -> str:
-    """Write the Content-Security-Policy: these scripts by their hashes, and nothing from anywhere else."""
+def security_policy() -> str:
+    """Write the Content-Security-Policy of a report: its scripts by their hashes, and nothing from anywhere else."""
     hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in _scripts()
     )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _scripts() -> list[str]:
+    from plotly.offline import get_plotlyjs
+
+    return [get_plotlyjs(), *((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]

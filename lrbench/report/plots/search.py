@@ -103,6 +103,20 @@ def search_frames(search: str, store: Store) -> SearchFrames:
     )
 
 
+def search_behind(study: int | str, store: Store) -> SearchFrames | None:
+    """Read the search whose policies at the whole budget a study has, or that has none of these yet.
+
+    Returns:
+        None where the study is no search's.
+    """
+    searches = {entry.id: entry.name for entry in store.studies() if entry.kind == "search"}
+    found = store.find(study)
+    if found is None:
+        return search_frames(study, store) if isinstance(study, str) and study in searches.values() else None
+    is_whole = found.parent is not None and searches.get(found.parent) == found.name
+    return search_frames(found.name, store) if is_whole else None
+
+
 @register_plot(
     "progress",
     "The best policy so far, against what it cost",
