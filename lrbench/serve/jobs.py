@@ -75,11 +75,13 @@ class Jobs:
             return [{"name": name, "state": job.state, "says": job.says} for name, job in self._jobs.items()]
 
     def forget(self, name: str) -> None:
-        """Delete the study file of a job that is not running, if there is one of the name."""
+        """Delete the study file of a job, if there is one of the name, and let its process end where it has one."""
         with self._lock:
-            job = self._jobs.get(name)
-            if job is not None and job.process is None:
-                self._set(self._jobs.pop(name), "stopped")
+            job = self._jobs.pop(name, None)
+            if job is not None:
+                self._set(job, "stopped")
+                if job.process is not None:
+                    _end(job.process)
                 job.file.unlink(missing_ok=True)
 
     def rename(self, name: str, new: str) -> None:

@@ -70,7 +70,8 @@ def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowN
         beside.insert(0, Figures("val if chosen", [Cell(f"{confirmation.simultaneous}") for confirmation in confirmed]))
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
-    return _cards(cards, (*_scores(cards, task, cards[0].verdicts), *beside), names, width, title)
+    is_judged = len(cards) > 1 or confirmed[0].refused  # one alone is compared with nothing
+    return _cards(cards, (*_scores(cards, task, cards[0].verdicts if is_judged else ()), *beside), names, width, title)
 
 
 def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:

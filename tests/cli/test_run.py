@@ -252,6 +252,17 @@ def test_the_winner_is_confirmed_on_fresh_seeds_where_the_study_asks_for_it(lrbe
         assert re.search(rf"^{name} .*{re.escape(searched)}", main, re.M)
 
 
+def test_a_winner_alone_on_fresh_seeds_is_compared_with_nothing_and_has_no_verdict(
+    lrbench: Command, tmp_path: Path
+) -> None:
+    task = '[task]\nbase = "mnist1d-mlp"\nsteps = 20\n'
+    (tmp_path / "one.toml").write_text(f'seeds = 1\nconfirm = 2\n{task}[policies]\nflat = "FIX(k0=0.1)"\n')
+
+    _, _, confirmed = lrbench("run", "one.toml").stdout.partition("on fresh seeds, n = 2\n")
+
+    assert confirmed.splitlines()[0].split() == ["policy", "val", "top1", "test", "top1", "search", "val"]
+
+
 def test_the_document_has_the_fresh_figures_beside_those_of_the_search(lrbench: Command, tiny_study: Path) -> None:
     document = strict_json(lrbench("run", tiny_study, "--confirm", "2", "--json").stdout)
 

@@ -166,3 +166,18 @@ def test_a_study_that_waits_is_deleted_or_renamed_and_the_others_go_on(tmp_path:
     assert [job["name"] for job in jobs.states()] == ["first", "renamed"]
     assert sorted(file.name for file in (tmp_path / "studies").glob("*.toml")) == ["first.toml", "renamed.toml"]
     jobs.close()
+
+
+def test_a_study_whose_process_is_ending_is_deleted_with_its_file(tmp_path: Path) -> None:
+    location = str(tmp_path / "runs.db")
+    with open_store(location) as store:
+        jobs = Jobs(tmp_path / "studies", ["--workers", "1", "--engine", "serial"], location)
+        jobs.start("long", LONG)
+        wait(lambda: bool(store.coordinators()))
+        jobs.stop("long")
+        jobs.forget("long")
+
+        wait(lambda: store.coordinators() == ())
+
+        assert (jobs.states(), list((tmp_path / "studies").glob("*.toml"))) == ([], [])
+        jobs.close()
