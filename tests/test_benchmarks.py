@@ -39,6 +39,18 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.mark.parametrize("name", ["engine", "loader", "tree", "workers", "store", "scale", "serve", "startup"])
+def test_each_benchmark_runs_and_gives_finite_ratios(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "ratios.json"
+    command = [sys.executable, str(BENCHMARKS), name, "--toy", "--rounds", "1", "--json", str(file)]
+
+    subprocess.run(command, capture_output=True, check=True)
+
+    rows = json.loads(file.read_text())["benchmarks"]
+    assert rows
+    assert all(0 < row["ratio"] < math.inf and row["n"] == 1 for row in rows)
+
+
 def test_a_toy_benchmark_gives_ratios_as_json_and_markdown(tmp_path: Path) -> None:
     file = tmp_path / "ratios.json"
     command = [sys.executable, str(BENCHMARKS), "stacked", "--toy", "--rounds", "3", "--json", str(file)]

@@ -43,8 +43,8 @@ def advance_stacked(
 
     On the CPU, where the batch size is a multiple of 16, the segments of a lane, the lanes beside it and the number of
     threads change no bit of it; for other sizes they change its rounding. The stacked engine takes as many threads as
-    torch has (`torch.get_num_threads`), each with a part of the lanes, so that a loss or an augmentation of the user's
-    is called from several; the serial engine takes one.
+    torch has (`torch.get_num_threads`), each with a part of the lanes, so that a loss of the user's is called from
+    several; the serial engine takes one.
 
     Where the device's memory does not hold them all, each half of the lanes is trained by itself.
 
