@@ -25,8 +25,6 @@ from lrbench.errors import StudyError, unknown_name
 
 if TYPE_CHECKING:
     from lrbench.report.plot import Plot
-    from lrbench.report.plots.search import SearchFrames
-    from lrbench.store import Store as StudyStore
 
 ALL, LANDSCAPE = "all", "landscape"
 
