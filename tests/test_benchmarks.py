@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import lrbench
 from lrbench.advice.evidence import stored
@@ -25,7 +26,7 @@ from lrbench.tasks.models.lenet import lenet
 from tests.report.made_studies import write_study
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-MODULES = ("baselines", "decided", "error_rates", "harness", "range_stability", "search_regret")
+MODULES = ("baselines", "cases", "decided", "error_rates", "harness", "range_stability", "search_regret")
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", ["engine", "loader", "tree", "workers", "store", "scale", "serve", "startup"])
+@pytest.mark.parametrize(
+    "name", ["engine", "loader", "tree", "limits", "workers", "store", "scale", "serve", "startup"]
+)
 def test_each_benchmark_runs_and_gives_finite_ratios(name: str, tmp_path: Path) -> None:
     file = tmp_path / "ratios.json"
     command = [sys.executable, str(BENCHMARKS), name, "--toy", "--rounds", "1", "--json", str(file)]
@@ -49,6 +52,18 @@ def test_each_benchmark_runs_and_gives_finite_ratios(name: str, tmp_path: Path) 
     rows = json.loads(file.read_text())["benchmarks"]
     assert rows
     assert all(0 < row["ratio"] < math.inf and row["n"] == 1 for row in rows)
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_ways_to_convolve_several_runs_at_once_agree() -> None:
+    from cases.limits import _grouped, _one_by_one, _unfolded
+
+    images, kernels = torch.randn(3, 4, 2, 9, 9), torch.randn(3, 5, 2, 5, 5)
+
+    each = _one_by_one(images, kernels)  # [K, N, C, H, W]
+
+    torch.testing.assert_close(_grouped(images, kernels).unflatten(1, (3, 5)).transpose(0, 1), each)
+    torch.testing.assert_close(_unfolded(images, kernels).unflatten(2, (4, 5, 5)).transpose(1, 2), each)
 
 
 def test_a_toy_benchmark_gives_ratios_as_json_and_markdown(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ CASES = {
     "quickstart": "the quickstart as a user runs it, beside Optuna, Ray Tune and Lightning training the same runs",
     "tree": "a study of step parameters as a tree, beside each of its runs trained for itself",
     "stacked": "K runs as one batched computation, beside the serial engine",
+    "limits": "products of stacked runs in bfloat16, and of stacked convolutions, beside those that are in use",
     "workers": "two worker processes, beside one",
     "store": "what a run costs in a store of 100,000 runs, beside one of 1,000",
     "scale": "ranking, report and dry run of a study with 20,000 policies, beside one with 2,000",
