@@ -111,7 +111,9 @@ def _segment(row: Mapping[Any, Any], objective: str) -> Segment:
     val, test = f"val_{objective}", f"test_{objective}"
     measured = {name for name, metric in METRICS.items() if metric.at_end is not None} | {val, test}
     step = int(row["step"])
-    curve = Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else Curve((step,), (row[val],))
+    is_begun = row["status"] == "running"
+    alone = Curve((), ()) if is_begun else Curve((step,), (row[val],))
+    curve = Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else alone
     before = [
         Score(at, math.nan, math.nan, score, math.nan, math.nan)
         for at, score in zip(curve.steps, curve.scores, strict=True)

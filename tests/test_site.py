@@ -140,7 +140,7 @@ def test_a_page_has_the_reports_of_the_tables_that_it_links_to() -> None:
     assert {"algoperf", "nanogpt_track3"}.isdisjoint(table.stem for table in reports.tables(sources.STUDIES))
 
 
-@pytest.mark.parametrize("name", ["robustness", "grammar_schedules", "fine_tuning_adamw"])
+@pytest.mark.parametrize("name", ["robustness", "grammar_schedules", "fine_tuning_adamw", "shakespeare_schedules"])
 def test_a_report_is_of_the_runs_of_its_table_with_their_verdicts(name: str, tmp_path: Path) -> None:
     table = sources.STUDIES / f"{name}.csv"
     with open_store(tmp_path / "runs.db") as store:
