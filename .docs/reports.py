@@ -111,9 +111,10 @@ def _segment(row: Mapping[Any, Any], objective: str) -> Segment:
     val, test = f"val_{objective}", f"test_{objective}"
     measured = {name for name, metric in METRICS.items() if metric.at_end is not None} | {val, test}
     step = int(row["step"])
-    is_begun = row["status"] == "running"
-    alone = Curve((), ()) if is_begun else Curve((step,), (row[val],))
-    curve = Curve.parse(row["curve"]) if isinstance(row.get("curve"), str) else alone
+    if "curve" in row:
+        curve = Curve.parse("" if _is_empty(row["curve"]) else row["curve"])
+    else:
+        curve = Curve((step,), (row[val],))
     before = [
         Score(at, math.nan, math.nan, score, math.nan, math.nan)
         for at, score in zip(curve.steps, curve.scores, strict=True)
