@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def script_json(value: Any) -> Markup:
     return Markup(text.translate(UNSAFE))
 
 
+@cache
 def security_policy() -> str:
     """Write the Content-Security-Policy of a report: its scripts by their hashes, and nothing from anywhere else."""
     hashes = " ".join(
@@ -113,7 +115,8 @@ def security_policy() -> str:
     )
 
 
-def _scripts() -> list[str]:
+@cache
+def _scripts() -> tuple[str, ...]:
     from plotly.offline import get_plotlyjs
 
-    return [get_plotlyjs(), *((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    return get_plotlyjs(), *((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
