@@ -76,6 +76,22 @@ def test_goals_are_compared_with_the_seeds_on_which_each_policy_is_better(lrbenc
     assert [line.split()[0] for line in lines[2:]] == ["flops", "loss"]
 
 
+def test_a_metric_beside_the_goals_of_a_study_has_no_seeds_counted(lrbench: Command, tmp_path: Path) -> None:
+    (tmp_path / "goals.toml").write_text(
+        'task = { base = "mnist1d-mlp", steps = 40, eval_every = 20 }\nseeds = 2\nby = ["flops", "ac"]\n'
+        'policies = { flat = "FIX(k0=0.1)", low = "FIX(k0=0.01)" }\n'
+    )
+    assert lrbench("run", "goals.toml").exit_code == 0
+
+    _, heads, *metrics = lrbench("compare", "goals", "flat", "low").stdout.splitlines()
+
+    assert heads.endswith("A better  B better")
+    cells = {line.split()[0]: line.split()[5:] for line in metrics}
+    assert cells["flops"] == ["0", "0"]
+    assert cells["val_loss"] == []
+    assert sum(map(int, cells["ac"])) == 2
+
+
 def test_a_study_can_be_named_by_its_file(lrbench: Command, trained: Path) -> None:
     assert lrbench("export", trained).stdout == lrbench("export", "tiny").stdout
 

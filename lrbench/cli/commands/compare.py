@@ -12,6 +12,8 @@ from lrbench.cli.output import print_json, print_table
 from lrbench.display.table import Column
 
 COLUMNS = (Column("metric"), *(Column(title, right=True) for title in ("difference", "low", "high")))
+NOT_COUNTED = ("", "")
+"""The seeds on which each policy is better, of a metric that is no goal."""
 
 
 @with_groups
@@ -43,19 +45,19 @@ def compare(
         print_json({"schema": 1, "study": name, "comparisons": [comparison.to_json() for comparison in comparisons]})
         return
     for comparison in comparisons:
-        gaps = comparison.differences.items()
+        shown = {name: gap for name, gap in comparison.differences.items() if by or gap.mean is not None}
+        is_counted = not comparison.ahead.keys().isdisjoint(shown)
         rows = [
             (
                 metric,
                 *map(_number, (gap.mean, gap.low, gap.high)),
                 str(gap.n),
-                *map(str, comparison.ahead.get(metric, ())),
+                *(map(str, comparison.ahead.get(metric, NOT_COUNTED)) if is_counted else ()),
             )
-            for metric, gap in gaps
-            if by or gap.mean is not None
+            for metric, gap in shown.items()
         ]
         seeds = Column("seeds" if comparison.paired else "runs", right=True)
-        ahead = (Column("A better", right=True), Column("B better", right=True)) if by and comparison.paired else ()
+        ahead = (Column("A better", right=True), Column("B better", right=True)) if is_counted else ()
         columns, how = (*COLUMNS, seeds, *ahead), "paired by seed" if comparison.paired else "unpaired"
         title = f"{comparison.first} - {comparison.second} on {comparison.task}, {how}, 95% intervals"
         print_table(columns, rows, session_of(context), title)
