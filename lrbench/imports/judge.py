@@ -75,8 +75,8 @@ class JudgedPolicy:
         diverged: those of them that ended with a value that is not finite.
         score: the mean over its other runs with its 95% interval.
         reached: how many runs reached the target; None without a target.
-        schedule: the policy of the learning rates that its runs logged, as text; None where they have none, or are of
-            no known function.
+        schedule: the policy that its runs were exported with, or that of the learning rates that they logged, as text;
+            None where they have none, or are of no known function.
     """
 
     name: str
@@ -184,7 +184,8 @@ class Judged(Readable):
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         for task in self.tasks:
             yield self._table(task).fitted(width)
-            yield from (f"{one.name} ran {one.schedule}" for one in task.policies if one.schedule)
+            named = [one for one in task.policies if one.schedule not in (None, one.name)]
+            yield from (f"{one.name} ran {one.schedule}" for one in named)
             yield from task.remarks
             yield ""
         yield from self.remarks

@@ -1,4 +1,4 @@
-"""The learning-rate policies of runs that logged their learning rates."""
+"""The learning-rate policies of runs, of which lrbench exported the text, or whose learning rates were logged."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ MOST_RECOGNIZED = 20
 
 
 def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
-    """Recognize the schedule of each policy by its first run.
+    """Name the schedule of each policy: by its text where lrbench exported it, else as recognized in its first run.
 
     Returns:
         The text of the schedules that are known functions, by policy; and remarks on others, and on runs of a policy
         that differ in their learning rates; a schedule that most of them did not have is not named.
     """
+    found, remarks = _exported(runs, task), []
     if "lr" not in runs.table:
-        return {}, []
-    found, remarks = {}, []
-    rows = runs.table[(runs.table["task"] == task) & runs.table["lr"].notna()]
+        return found, []
+    is_asked = (runs.table["task"] == task) & ~runs.table["policy"].isin(found)
+    rows = runs.table[is_asked & runs.table["lr"].notna()]
     for number, (name, own) in enumerate(rows.groupby("policy", sort=False)):
         if number == MOST_RECOGNIZED:
             remarks.append(f"The schedules of policies after the first {MOST_RECOGNIZED} were not looked at.")
@@ -46,6 +47,12 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
                 f"{name}: {others:,} of its {many(len(logs), 'run')} had other learning rates than its first."
             )
     return found, remarks
+
+
+def _exported(runs: Runs, task: str) -> dict[str, str]:
+    """Return the texts of policies that came with the runs."""
+    carried = {policy: card.record.policies[0].policy for (of, policy, _), card in runs.cards.items() if of == task}
+    return {**runs.texts, **carried}
 
 
 def _differ(policy: Policy, one: tuple[IntArray, FloatArray], other: tuple[IntArray, FloatArray]) -> bool:

@@ -126,7 +126,7 @@ def _runs(one: TaskCurves, source: Runs, last: Any, name: str, paired: bool | No
         for policy, own in policies.items()
         for seed, curve in own.items()
     }
-    schedules = {**source.texts, **schedules_of(source, one.task)[0]}
+    schedules = schedules_of(source, one.task)[0]
     times = Counter(schedules.values())
     task = _task(one.task or name, one, _objective(one, beside), is_paired, list(segments.values()))
     for (policy, seed), segment in segments.items():

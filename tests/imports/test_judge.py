@@ -231,3 +231,19 @@ def test_an_export_of_a_study_is_judged_as_the_study_is(tmp_path: Path, command:
     assert mine["paired"]
     assert {one["policy"] for one in mine["policies"]} == {"flat", "low"}
     assert ran.exit_code == 0
+
+
+def test_policies_of_an_export_are_those_of_its_study(tmp_path: Path, command: Command) -> None:  # noqa: F811
+    policies = {"line": "LINEAR(k0=0.1, l=1dur)", "steps": "STEP(k0=0.1, gamma=0.1, l=13)"}
+    named = "\n".join(f'{name} = "{text}"' for name, text in policies.items())
+    (tmp_path / "tiny.toml").write_text(
+        f'seeds = 2\n[task]\nbase = "mnist1d-mlp"\nsteps = 40\neval_every = 20\n[policies]\n{named}\n'
+    )
+    store = ("--store", tmp_path / "s.db")
+    assert command("run", "tiny.toml", *store, "--workers", "1").exit_code == 0
+    assert command("export", "tiny", *store, "--to", "csv", "long.csv").exit_code == 0
+    assert command("export", "tiny", *store, "-o", "runs.csv").exit_code == 0
+
+    for exported in ("long.csv", "runs.csv"):  # the learning rates of two iterations are of any function
+        (judged,) = json.loads(command("judge", exported, "--json").stdout)["tasks"]
+        assert {one["policy"]: one["schedule"] for one in judged["policies"]} == policies
