@@ -39,18 +39,21 @@ COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
 
 
 def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
-    """Tabulate the effects of each modifier on each policy, with half the width of their intervals."""
+    """Tabulate the effects of each modifier on each policy, with half the width of their intervals.
+
+    The loss of a task that is judged by it stands once.
+    """
     objective = MetricDeclaration(f"test_{task.objective}", f"test {task.objective}", "", better=task.better)
-    metrics = (objective, *(METRICS[name] for name in COSTS))
+    metrics = (objective, *(METRICS[name] for name in COSTS if name != objective.name))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
 
     def depends(modifier: str) -> list[Cell]:
-        return [Cell(""), Cell(_dependence(interactions.get(modifier))), *[Cell("")] * len(COSTS)]
+        return [Cell(""), Cell(_dependence(interactions.get(modifier))), *[Cell("")] * (len(metrics) - 1)]
 
     def measured(effect: Effect) -> list[Cell]:
         return [Cell(effect.verdict, VERDICTS[effect.verdict]), *(_cell(effect, metric, task) for metric in metrics)]
 
-    columns = {"effect": 0} | {metric.title: COSTS.get(metric.name, 0) for metric in metrics}
+    columns = [("effect", 0), *((metric.title, COSTS.get(metric.name, 0)) for metric in metrics)]
     title = f"Effects on {task.task}: {WITH_MINUS_WITHOUT}"
     yield _by_modifier(task, names, width, title, columns, depends, measured)
     yield from _legend(task, interactions)
@@ -66,14 +69,14 @@ def _by_modifier(
     names: RowNames,
     width: int,
     title: str,
-    columns: Mapping[str, int],
+    columns: Sequence[tuple[str, int]],
     of_modifier: Callable[[str], list[Cell]],
     of_effect: Callable[[Effect], list[Cell]],
 ) -> Table:
     """Make a table with a row for each modifier, and below it one for each policy.
 
     Args:
-        columns: how dispensable each is, by its title.
+        columns: the title of each, and how dispensable it is.
         of_modifier, of_effect: the cells of a row.
     """
     called: list[Cell] = []
@@ -85,8 +88,8 @@ def _by_modifier(
             if effect.modifier == modifier:
                 called.append(Cell(names.policies.shown[effect.policy]))
                 lines.append(of_effect(effect))
-    cells = zip(columns.items(), zip(*lines, strict=True), strict=True)
-    figures = [Figures(name, column, dispensable) for (name, dispensable), column in cells]
+    cells = zip(columns, zip(*lines, strict=True), strict=True)
+    figures = [Figures(title, column, dispensable) for (title, dispensable), column in cells]
     kept, room = leaving_room(figures, NAME_WIDTH, width)
     rows: list[Row] = [
         (_fitted(name, room), *(column.cells[place] for column in kept)) for place, name in enumerate(called)
@@ -100,7 +103,7 @@ def _by_goal(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
 
     The last goals are left out where the line has no room for them.
     """
-    columns = {goal.title: place for place, goal in enumerate(task.goals)}
+    columns = [(goal.title, place) for place, goal in enumerate(task.goals)]
     yield _by_modifier(
         *(task, names, width, f"By goal on {task.task}: {WITH_MINUS_WITHOUT}", columns),
         lambda _: [Cell("")] * len(task.goals),

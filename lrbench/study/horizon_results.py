@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -122,27 +122,30 @@ def horizons(
     tasks: Sequence[TaskRecord],
     contenders: Mapping[str, Sequence[PolicyRuns]],
     cards: Mapping[str, Sequence[Scorecard]],
+    modified: Container[str] = (),
 ) -> Iterator[Horizons]:
     """Answer for each task that a study has at several budgets.
 
     Args:
         contenders, cards: the policies with their runs, and their scorecards, by the name of the task.
+        modified: the names of rows with a modifier, which are trained anew for each budget.
     """
     known = sorted((task for task in tasks if task.trunk is not None), key=lambda task: (task.trunk or "", task.steps))
     for _, group in groupby(known, key=lambda task: task.trunk):
         at = list(group)
         if len(at) > 1 and all(cards[task.name] for task in at):
-            yield _horizons(at, contenders, cards)
+            yield _horizons(at, contenders, cards, modified)
 
 
 def _horizons(
     tasks: Sequence[TaskRecord],
     contenders: Mapping[str, Sequence[PolicyRuns]],
     cards: Mapping[str, Sequence[Scorecard]],
+    modified: Container[str],
 ) -> Horizons:
     names = [card.name for card in cards[tasks[-1].name]]
     texts = {card.name: card.policy for card in cards[tasks[-1].name]}
-    shared = {name: _shared(text, tasks) for name, text in texts.items()}
+    shared = {name: [0] * len(tasks) if name in modified else _shared(text, tasks) for name, text in texts.items()}
     budgets = [task.budget for task in tasks]
     one_trunk = {name: is_on_one_trunk(common, budgets) for name, common in shared.items()}
     scores: dict[str, list[HorizonScore]] = {name: [] for name in names}

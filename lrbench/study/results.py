@@ -34,6 +34,7 @@ from lrbench.metrics.goal import By, Criterion
 from lrbench.metrics.ranking import gain_table, score_table
 from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
+from lrbench.modifiers.brief import is_setting
 from lrbench.policy.budget import Budget
 from lrbench.store import Store, TaskRecord
 from lrbench.study.horizon_results import Horizons, horizons
@@ -285,7 +286,8 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
             )
         )
     cards_of = {one.task: one.scorecards for one in answers}
-    at_horizons = tuple(horizons(evidence.tasks, contenders, cards_of))
+    modified = {label for (_, variant), label in evidence.labels.items() if variant and not is_setting(variant)}
+    at_horizons = tuple(horizons(evidence.tasks, contenders, cards_of, modified))
     return Results(evidence.name, margin, target, tuple(answers), at_horizons)
 
 

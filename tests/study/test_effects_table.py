@@ -83,6 +83,25 @@ def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval
     assert fix == ["FIX", "undecided", "+0.047 ±0.029", "-0.100 ±0.000", "-10 ±0", "+50.0 ±0.0%", "-25.0 ±0.0%"]
 
 
+def test_the_loss_of_a_task_that_is_judged_by_it_stands_once() -> None:
+    plain, treated = (
+        tuple(replace(run, objective="loss", better="lower", final={**run.final, "val_loss": 1.0}) for run in records)
+        for records in (PLAIN, BETTER)
+    )
+    of_loss = replace(task_of({("FIX", ""): plain, ("FIX", "mine"): treated}), objective="loss", better="lower")
+    lines = printed(of_loss)
+
+    assert re.split(r" {2,}", lines[1]) == [
+        "modifier, policy",
+        "effect",
+        "test loss",
+        "to target",
+        "seconds",
+        "fwd FLOPs",
+    ]
+    assert re.split(r" {2,}", lines[3].strip())[2] == "-0.100 ±0.000"
+
+
 def test_a_figure_that_no_pair_of_runs_has_is_a_dash() -> None:
     tri = printed(STUDY)[4]
 

@@ -106,6 +106,18 @@ def test_score_against_budget_and_what_one_trunk_costs(task: Task, tmp_path: Pat
     assert "What one trunk costs" in printed
 
 
+def test_runs_with_modifiers_are_trained_anew_for_each_horizon(task: Task, tmp_path: Path) -> None:
+    constant = {"constant": POLICIES["constant"]}
+    asked = at(task, "50%", "100%", policies=constant, modifiers={"ahead": "Lookahead()"}, seeds=2)
+    with open_store(tmp_path / "runs.db") as store:
+        tally = run(asked, store, engine="serial", workers=1)
+        (horizons,) = results("any", store).horizons
+    by_name = {policy.name: policy for policy in horizons.policies}
+    assert {name: one.one_trunk for name, one in by_name.items()} == {"constant": True, "constant + ahead": False}
+    assert by_name["constant + ahead"].saved == 0
+    assert 0 < tally.steps_nominal - tally.steps_trained <= 2 * by_name["constant"].saved  # of two seeds
+
+
 def test_a_study_of_different_tasks_has_no_horizons(task: Task, tmp_path: Path) -> None:
     asked = Study(policies=POLICIES, tasks=[task, task.with_(name="other", batch_size=8)], seeds=2, name="any")
     with open_store(tmp_path / "runs.db") as store:
