@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lrbench.display.names import many
 from lrbench.errors import StudyError
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     import pandas
 
 ENDED = ("finished", "diverged")
+CURVE_DIGITS = 1e-5
+"""How far, in parts of itself, a score of a curve may be from that of another column: curves have six digits."""
 
 
 def is_exported(frame: pandas.DataFrame) -> bool:
@@ -66,9 +71,30 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
 
 
 def _objective(rows: pandas.DataFrame) -> str:
-    """Return the column of the objective of a task, which is the loss where the runs have no other score."""
+    """Return the column of the objective of a task: that whose values the curves end with, since no column names it.
+
+    Without curves it is the loss where the runs have no other score.
+    """
+    import pandas
+
     named = [str(name) for name in rows if str(name).startswith("val_") and rows[name].map(text_of).any()]
-    return next((name for name in named if name != "val_loss"), "val_loss")
+    by_score = sorted(named, key="val_loss".__eq__)
+    ends = _ends(rows)
+    for name in by_score:
+        values = pandas.to_numeric(rows.loc[list(ends), name], errors="coerce").to_numpy(np.float64)
+        if np.isclose(values, list(ends.values()), rtol=CURVE_DIGITS, atol=0).all():
+            return name
+    return next(iter(by_score), "val_loss")
+
+
+def _ends(rows: pandas.DataFrame) -> dict[Any, float]:
+    """Return the last score of the curve of each finished run, by the label of its row."""
+    found = {}
+    if {"curve", "status"} <= set(rows.columns):
+        for label, curve in rows.loc[rows["status"] == "finished", "curve"].items():
+            with suppress(ValueError, IndexError):
+                found[label] = Curve.parse(text_of(curve)).scores[-1]
+    return found
 
 
 def _evaluations(row: Mapping[Any, Any], objective: str) -> Iterator[dict[str, Any]]:

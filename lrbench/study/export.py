@@ -39,7 +39,8 @@ def export(study: int | str, store: Store) -> pandas.DataFrame:
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
     """
-    return _with_settings(_lossless(run_rows(StudyRuns.of(study, store))))
+    rows = run_rows(StudyRuns.of(study, store))
+    return _with_settings(_lossless(rows, None if rows else [*PLACE, "status"]))
 
 
 def export_curves(study: int | str, store: Store) -> pandas.DataFrame:

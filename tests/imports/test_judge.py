@@ -247,3 +247,21 @@ def test_policies_of_an_export_are_those_of_its_study(tmp_path: Path, command: C
     for exported in ("long.csv", "runs.csv"):  # the learning rates of two iterations are of any function
         (judged,) = json.loads(command("judge", exported, "--json").stdout)["tasks"]
         assert {one["policy"]: one["schedule"] for one in judged["policies"]} == policies
+
+
+def test_runs_of_a_study_that_is_judged_by_loss_are_judged_by_it(tmp_path: Path, command: Command) -> None:  # noqa: F811
+    (tmp_path / "tiny.toml").write_text(
+        'seeds = 2\ntask = { base = "mnist1d-mlp", steps = 40, eval_every = 20, metric = "loss" }\n'
+        'policies = { flat = "FIX(k0=0.1)", low = "FIX(k0=0.01)" }\n'
+    )
+    store = ("--store", tmp_path / "s.db")
+    ran = json.loads(command("run", "tiny.toml", *store, "--workers", "1", "--json").stdout)
+    assert command("export", "tiny", *store, "-o", "runs.csv").exit_code == 0
+    (judged,) = json.loads(command("judge", "runs.csv", "--json").stdout)["tasks"]
+    assert (judged["metric"], judged["better"]) == ("val_loss", "lower")
+    assert [one["policy"] for one in judged["policies"]] == [one["name"] for one in ran["policies"]]
+
+    assert command("import", "runs.csv", *store, "--as", "again").exit_code == 0
+    curves = command("export", "again", *store, "--curves", "--json").stdout
+    (first, *_) = (one["val_score"] for one in json.loads(curves)["curves"] if one["step"] == 20)
+    assert first > 1  # a loss, and no accuracy

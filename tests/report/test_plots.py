@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -155,6 +156,18 @@ def test_a_study_of_several_tasks_is_drawn_task_by_task_and_together(study: Stud
     names = {drawing.name for drawing in drawings(both)}
 
     assert {"profile", "ranking_one", "ranking_two_three"} <= names
+
+
+def test_scores_of_two_objectives_are_not_drawn_into_one_profile(study: Study) -> None:
+    both = study(FIVE, same_everywhere(SCORES), tasks=("one", "two"))
+    one, two = both.record.tasks
+    other = two.model_copy(update={"objective": "loss", "better": "lower"})
+    mixed = replace(both, record=both.record.model_copy(update={"tasks": (one, other)}))
+
+    names = {drawing.name for drawing in drawings(mixed)}
+
+    assert "profile" not in names
+    assert {"ranking_one", "ranking_two"} <= names
 
 
 DRAWN = """

@@ -13,7 +13,7 @@ from lrbench.modifiers import EMA
 from lrbench.policy import parse, table, tabulate
 from lrbench.policy.function import FUNCTIONS
 from lrbench.store import Store, open_store
-from lrbench.study.export import CURVE, export, export_curves, flat, run_rows
+from lrbench.study.export import CURVE, PLACE, csv_of, export, export_curves, flat, run_rows
 from lrbench.study.results import answer, results
 from lrbench.study.study import Study
 from lrbench.study.study_runs import StudyRuns
@@ -200,3 +200,10 @@ def test_curves_of_a_study_that_was_not_begun_are_columns_without_rows(study: Ma
     table = export_curves("small", store)
     assert (tuple(table), len(table)) == (CURVE, 0)
     assert list(export("small", store)["status"]) == ["missing", "missing"]
+
+
+def test_a_study_without_runs_has_columns_and_no_row(study: Make, store: Store) -> None:
+    train(study(STEPPED), store)
+    record, _ = store.study(store.entry("small").id)
+    store.save_study("none", record, [])
+    assert csv_of(export("none", store)).decode().splitlines() == [",".join((*PLACE, "status"))]

@@ -91,9 +91,13 @@ def gaps(runs: pd.DataFrame) -> Mapping[str, NDArray[np.float64]]:
     "profile",
     "How often each policy is near the best, over tasks and seeds",
     of="study",
-    needs="several tasks",
-    applies=lambda frames: len(frames.tasks) > 1,
+    needs="several tasks with one objective",
+    applies=lambda frames: len(frames.tasks) > 1 and _have_one_objective(frames),
     place=11,
 )
 def _profile(frames: Frames) -> Figure:
     return profile_figure(frames.runs)
+
+
+def _have_one_objective(frames: Frames) -> bool:
+    return len({(task.objective, task.better) for task in frames.record.tasks}) == 1
