@@ -137,10 +137,15 @@ def confirm(
 
 def explained(confirmed: Sequence[Confirmation]) -> Iterator[str]:
     """Yield sentences about the figures of finalists: whose is free of luck, and what holds for another choice."""
-    if any(one.refused for one in confirmed):
-        yield "Finalists that the fresh seeds tell to avoid stand last."
+    yield from order_explained(confirmed)
     if len(confirmed) > 1:
         yield "The first was chosen without these seeds; for one that is chosen by them, 'val if chosen' holds."
+
+
+def order_explained(confirmed: Sequence[Confirmation]) -> Iterator[str]:
+    """Yield the sentence about the order of finalists where the fresh seeds changed it."""
+    if any(one.refused for one in confirmed):
+        yield "Finalists that the fresh seeds tell to avoid stand last."
 
 
 def _val(contender: PolicyRuns, level: float) -> Interval:

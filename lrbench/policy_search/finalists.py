@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lrbench.policy_search.search import Search
     from lrbench.training.trainer import Trainer
 
-METRICS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
-"""The metric on a scorecard by objective, for those that are not the accuracy."""
+GOALS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
+"""The goal of a study by objective of a search, for those that are not the accuracy; each is a metric's name."""
 
 
 class Finalists(NamedTuple):
@@ -31,15 +31,16 @@ class Finalists(NamedTuple):
 
 
 def confirm_finalists(
-    search: Search, whole: StudyRuns, trials: Iterable[Trial], front: Sequence[Trial], trainer: Trainer
+    search: Search, whole: StudyRuns, trials: Iterable[Trial], leading: Sequence[Trial], trainer: Trainer
 ) -> Finalists:
-    """Train the finalists of a search on fresh seeds.
+    """Train the finalists of a search on fresh seeds, which judge them by what the search was for.
 
     Args:
         whole: the search's runs at the whole budget.
         trials: all of them.
-        front: those that no other beats in every objective, best first.
+        leading: those that did not diverge, best first; with two objectives those that no other beats in both.
     """
+    by: tuple[str, ...] = ()
     if search.objectives == ("accuracy",):
         (task,) = whole.tasks
         contenders = whole.contenders(whole.records(task, "main"))
@@ -47,13 +48,15 @@ def confirm_finalists(
         by_row = {one.row: one for one in trials}
         best = [by_row[whole.rows[one.name]] for one in chosen]
     else:
-        best = list(front[:FINALISTS])
+        best = list(leading[:FINALISTS])
+        by = tuple(GOALS.get(objective, search.task.objective) for objective in search.objectives)
     study = Study(
         name=f"{search.name}: confirmed",
         tasks=(search.task,),
         policies=tuple(entry_of(one.proposal) for one in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
+        by=by,
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
@@ -72,8 +75,7 @@ def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[C
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
     margin, target = fresh.record.margin, fresh.record.target
-    confirmed = confirm(searched, runs, margin=margin, target=target, resolution=resolution(task))
-    if objective in METRICS:
-        order = [one.name for one in runs]
-        confirmed.sort(key=lambda one: (one.card.metrics[METRICS[objective]].mean is None, order.index(one.card.name)))
+    confirmed = confirm(searched, runs, margin=margin, target=target, by=fresh.goals(task))
+    if objective in GOALS:
+        confirmed.sort(key=lambda one: (one.card.metrics[GOALS[objective]].mean is None, one.refused))
     return tuple(confirmed)

@@ -185,7 +185,8 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
     front = known.front()
     finalists = Finalists()
     if front:
-        finalists = confirm_finalists(search, results.evidence[-1], known.trials, front, trainer)
+        leading = front if len(search.objectives) > 1 else known.ranked()
+        finalists = confirm_finalists(search, results.evidence[-1], known.trials, leading, trainer)
     if finalists.steps_trained:
         write_training(search, CONFIRMATION, finalists.steps_trained, trainer.store)
     of_range_test = 0 if test is None else test.steps_spent

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from lrbench.display.names import many, unbroken, wrapped
 from lrbench.display.readable import LINE_WIDTH
 from lrbench.display.table import Column, Table
-from lrbench.metrics.confirmation import explained
+from lrbench.metrics import METRICS
+from lrbench.metrics.confirmation import explained, order_explained
+from lrbench.policy_search.finalists import GOALS
+from lrbench.study.ranking_table import measured_value
 
 if TYPE_CHECKING:
     from lrbench.display.readable import Block
@@ -23,7 +26,7 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
     longest = LONGEST_POLICY + max(0, width - LINE_WIDTH)
     if found.confirmed:
         yield _confirmed(found, longest)
-        yield from explained(found.confirmed)
+        yield from (explained if found.objectives[0] == "accuracy" else order_explained)(found.confirmed)
     if len(found.objectives) > 1 and found.front:
         yield ""
         yield _front(found, longest)
@@ -44,22 +47,25 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
 
 
 def _confirmed(found: SearchResult, longest: int) -> Table:
-    card = found.confirmed[0].card
-    columns = [Column("policy"), Column("verdict")]
-    figures = (f"val {card.objective}", f"test {card.objective}", "val if chosen", "search val")
-    columns += [Column(name, right=True) for name in figures]
-    rows = [
-        (
-            wrapped(one.card.name, longest),
-            "" if one.card.verdict is None else one.card.verdict.label,
-            f"{one.card.val}",
-            f"{one.card.test}",
-            f"{one.simultaneous}",
-            f"{one.search}",
-        )
-        for one in found.confirmed
-    ]
-    return Table(columns, rows, f"{found.search} on {found.task}: the finalists on {card.n} fresh seeds")
+    """Show the finalists by what the search was for: their values on fresh seeds, and beside them the search's own."""
+    cards = [one.card for one in found.confirmed]
+    score = cards[0].objective
+    verdicts = ["" if card.verdict is None else card.verdict.label for card in cards]
+    scores = {f"val {score}": [f"{card.val}" for card in cards], f"test {score}": [f"{card.test}" for card in cards]}
+    if found.objectives[0] == "accuracy":
+        scores["val if chosen"] = [f"{one.simultaneous}" for one in found.confirmed]
+        scores["search val"] = [f"{one.search}" for one in found.confirmed]
+    searched = {trial.name: trial.values for trial in found.trials if trial.whole}
+    others: dict[str, list[str]] = {}
+    for objective in found.objectives:
+        if objective in GOALS:
+            metric = METRICS[GOALS[objective]]
+            others[metric.title] = [measured_value(card, metric.name, metric.form) for card in cards]
+            others[f"search {metric.title}"] = [f"{searched[card.name][objective]:{metric.form}}" for card in cards]
+    figures = scores | others if found.objectives[0] == "accuracy" else others | scores
+    columns = [Column("policy"), Column("verdict"), *(Column(title, right=True) for title in figures)]
+    rows = list(zip((wrapped(card.name, longest) for card in cards), verdicts, *figures.values(), strict=True))
+    return Table(columns, rows, f"{found.search} on {found.task}: the finalists on {cards[0].n} fresh seeds")
 
 
 def _front(found: SearchResult, longest: int) -> Table:

@@ -142,10 +142,13 @@ def _judged(cards: Sequence[Scorecard], goal: Criterion) -> Figures:
 
 def _of_goal(card: Scorecard, goal: Criterion) -> str:
     """Show a metric by which policies are ranked, with its interval where there is one."""
-    interval = card.metrics.get(goal.figure, NOTHING_KNOWN)
-    return (
-        _arrival(card, goal.form) if goal.figure == TO_TARGET and interval.mean is None else f"{interval:{goal.form}}"
-    )
+    return measured_value(card, goal.figure, goal.form)
+
+
+def measured_value(card: Scorecard, metric: str, form: str) -> str:
+    """Show a metric with its interval; where not every seed reached the target, how many did in place of iterations."""
+    interval = card.metrics.get(metric, NOTHING_KNOWN)
+    return _arrival(card, form) if metric == TO_TARGET and interval.mean is None else f"{interval:{form}}"
 
 
 def _shapes(task: TaskResults) -> Iterator[Figures]:

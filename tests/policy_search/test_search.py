@@ -180,6 +180,23 @@ def test_two_objectives_end_in_a_front(make: Make, trainer: Trainer) -> None:
     assert len(found.confirmed) == min(3, len(found.front))
 
 
+def test_a_search_for_cost_is_judged_by_cost_on_fresh_seeds(make: Make, trainer: Trainer) -> None:
+    search = make(objectives=("steps",), target=0.5, rungs=1, policies=8)
+
+    found = run_search(search, trainer)
+
+    fastest = sorted((one for one in found.trials if not one.diverged), key=lambda one: one.values["steps"])[:3]
+    assert {one.card.name for one in found.confirmed} == {one.name for one in fastest}
+    (judged,) = results(f"{search.name}: confirmed", trainer.store).tasks
+    assert [goal.name for goal in judged.goals] == ["steps_to_target"]
+    gaps = {card.name: present(card.verdict).gap for card in judged.scorecards}
+    assert {one.card.name: present(one.card.verdict).gap for one in found.confirmed} == gaps
+    title, heads, *_ = str(found).splitlines()
+    assert title.endswith("the finalists on 2 fresh seeds")
+    assert re.split(r" {2,}", heads) == ["policy", "verdict", "to target", "search to target", "val top1", "test top1"]
+    assert f"  {fastest[0].values['steps']:,.0f}  " in str(found)
+
+
 def test_robustness_over_the_base_lr_is_an_objective(make: Make, trainer: Trainer) -> None:
     search = make(objectives=("robustness",), rungs=1, policies=4, seeds=(0,), confirm=1)
 
