@@ -123,6 +123,7 @@ class Criterion:
     Attributes:
         name: of the goal.
         figure: of the number among those of a run.
+        form: the format of its values.
         resolution: as for `judge`.
         target: the validation score to which iterations are counted.
         paired: whether the runs of one seed belong together.
@@ -211,8 +212,20 @@ class Criterion:
 
 def objective_criterion(objective: str, better: Better, margin: float, resolution: float | None = None) -> Criterion:
     """Return the criterion of a task's objective."""
-    figure = f"{VALIDATION}{objective}"
-    return Criterion(objective, figure, better, Margin(margin), f"val {objective}", resolution=resolution)
+    figure, distance = f"{VALIDATION}{objective}", Margin(margin)
+    title, form = f"val {objective}", score_form(distance)
+    return Criterion(objective, figure, better, distance, title, form, resolution=resolution)
+
+
+def score_form(margin: Margin) -> str:
+    """Return the format of scores: three decimals, and more where a difference as small as the margin needs them.
+
+    >>> score_form(Margin(0.01)), score_form(Margin(0.001)), score_form(Margin(0.05, of_best=True))
+    ('.3f', '.4f', '.3f')
+    """
+    if margin.of_best or margin.size == 0:
+        return ".3f"
+    return f".{max(3, 1 + math.floor(ROUNDING - math.log10(margin.size)))}f"
 
 
 def criteria(
@@ -248,7 +261,8 @@ def _criterion(goal: Goal, objective: Criterion, steps: int, target: float | Non
     if goal.name in (objective.name, objective.figure):
         if goal.margin is None:
             return objective
-        return replace(objective, margin=goal.margin, resolution=None if goal.margin.of_best else objective.resolution)
+        resolution = None if goal.margin.of_best else objective.resolution
+        return replace(objective, margin=goal.margin, form=score_form(goal.margin), resolution=resolution)
     known = {objective.name: None} | metrics_by_goal()
     metric = known.get(goal.name) or METRICS.get(goal.name)
     if metric is None or metric.better is None or not metric.is_goal:

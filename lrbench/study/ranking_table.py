@@ -65,9 +65,10 @@ def _terms(task: TaskResults) -> str:
 
 def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
     cards = [confirmation.card for confirmation in confirmed]
-    beside = [Figures("search val", [Cell(f"{confirmation.search}") for confirmation in confirmed])]
+    form = _form(task)
+    beside = [Figures("search val", [Cell(f"{one.search:{form}}") for one in confirmed])]
     if len(cards) > 1:
-        beside.insert(0, Figures("val if chosen", [Cell(f"{confirmation.simultaneous}") for confirmation in confirmed]))
+        beside.insert(0, Figures("val if chosen", [Cell(f"{one.simultaneous:{form}}") for one in confirmed]))
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
     is_judged = len(cards) > 1 or confirmed[0].refused  # one alone is compared with nothing
@@ -94,7 +95,7 @@ def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNam
 def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str]) -> tuple[Figures, ...]:
     """Show verdicts, by one goal or several, and the objective."""
     counts = [card.n for card in cards]
-    names = list(goals)
+    names, form = list(goals), _form(task)
     is_tested = any(card.test.n for card in cards)
     titles = ["verdict"] if len(names) == 1 else [f"by {name}" for name in names]
     return (
@@ -103,9 +104,14 @@ def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str])
             for title, name in zip(titles, names, strict=True)
         ),
         *([Figures("seeds", [Cell(f"{count:,}") for count in counts])] if len(set(counts)) > 1 else []),
-        Figures(f"val {task.objective}", [Cell(f"{card.val}") for card in cards]),
-        *([Figures(f"test {task.objective}", [Cell(f"{card.test}") for card in cards])] if is_tested else []),
+        Figures(f"val {task.objective}", [Cell(f"{card.val:{form}}") for card in cards]),
+        *([Figures(f"test {task.objective}", [Cell(f"{card.test:{form}}") for card in cards])] if is_tested else []),
     )
+
+
+def _form(task: TaskResults) -> str:
+    """Return the format of a task's scores; that of its goal, where the objective is one."""
+    return next((goal.form for goal in task.goals if goal.of_objective(task.objective)), "")
 
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
