@@ -42,9 +42,10 @@ def advance_stacked(
     engine to the other at any step. A lane that diverges ends by the rules of `advance`, and changes no other.
 
     On the CPU, where the batch size is a multiple of 16, the segments of a lane, the lanes beside it and the number of
-    threads change no bit of it; for other sizes they change its rounding. The stacked engine takes as many threads as
-    torch has (`torch.get_num_threads`), each with a part of the lanes, so that a loss of the user's is called from
-    several; the serial engine takes one.
+    threads change no bit of it; for other sizes they change its rounding, and on some processors the number of threads
+    changes that of convolutions of images. The stacked engine takes as many threads as torch has
+    (`torch.get_num_threads`), each with a part of the lanes, so that a loss of the user's is called from several; the
+    serial engine takes one.
 
     Where the device's memory does not hold them all, each half of the lanes is trained by itself.
 
