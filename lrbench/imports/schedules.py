@@ -22,7 +22,7 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
         The text of the schedules that are known functions, by policy; and remarks on others, and on runs of a policy
         that differ in their learning rates; a schedule that most of them did not have is not named.
     """
-    found, remarks = _exported(runs, task), []
+    found, remarks = dict(runs.texts), []
     if "lr" not in runs.table:
         return found, []
     is_asked = (runs.table["task"] == task) & ~runs.table["policy"].isin(found)
@@ -47,12 +47,6 @@ def schedules_of(runs: Runs, task: str) -> tuple[dict[str, str], list[str]]:
                 f"{name}: {others:,} of its {many(len(logs), 'run')} had other learning rates than its first."
             )
     return found, remarks
-
-
-def _exported(runs: Runs, task: str) -> dict[str, str]:
-    """Return the texts of policies that came with the runs."""
-    carried = {policy: card.record.policies[0].policy for (of, policy, _), card in runs.cards.items() if of == task}
-    return {**runs.texts, **carried}
 
 
 def _differ(policy: Policy, one: tuple[IntArray, FloatArray], other: tuple[IntArray, FloatArray]) -> bool:

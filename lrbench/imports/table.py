@@ -222,6 +222,7 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
         have_seeds="seed" in taken and all(card.record.tasks[0].paired for card in cards.values()),
         remarks=tuple(_remarks(table, taken, frame.attrs.get("remarks", ()))),
         metric_by_task={task: f"val_{card.record.tasks[0].objective}" for (task, *_), card in cards.items()},
+        texts={policy: card.record.policies[0].policy for (_, policy, _), card in cards.items()},
         cards=cards,
     )
 

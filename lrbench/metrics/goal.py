@@ -31,6 +31,9 @@ NO_NOISE = 1e-9
 
 ROUNDING = 1e-9
 
+MOST_DECIMALS = 6
+"""Of a score, however small the margin is."""
+
 By = str | Iterable[str] | Mapping[str, float | str]
 """Goals as they are given: one, several, or each with its margin."""
 
@@ -220,12 +223,12 @@ def objective_criterion(objective: str, better: Better, margin: float, resolutio
 def score_form(margin: Margin) -> str:
     """Return the format of scores: three decimals, and more where a difference as small as the margin needs them.
 
-    >>> score_form(Margin(0.01)), score_form(Margin(0.001)), score_form(Margin(0.05, of_best=True))
-    ('.3f', '.4f', '.3f')
+    >>> score_form(Margin(0.01)), score_form(Margin(0.001)), score_form(Margin(1e-100))
+    ('.3f', '.4f', '.6f')
     """
     if margin.of_best or margin.size == 0:
         return ".3f"
-    return f".{max(3, 1 + math.floor(ROUNDING - math.log10(margin.size)))}f"
+    return f".{min(max(3, 1 + math.floor(ROUNDING - math.log10(margin.size))), MOST_DECIMALS)}f"
 
 
 def criteria(

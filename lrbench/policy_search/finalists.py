@@ -40,7 +40,6 @@ def confirm_finalists(
         trials: all of them.
         leading: those that did not diverge, best first; with two objectives those that no other beats in both.
     """
-    by: tuple[str, ...] = ()
     if search.objectives == ("accuracy",):
         (task,) = whole.tasks
         contenders = whole.contenders(whole.records(task, "main"))
@@ -49,33 +48,42 @@ def confirm_finalists(
         best = [by_row[whole.rows[one.name]] for one in chosen]
     else:
         best = list(leading[:FINALISTS])
-        by = tuple(GOALS.get(objective, search.task.objective) for objective in search.objectives)
     study = Study(
         name=f"{search.name}: confirmed",
         tasks=(search.task,),
         policies=tuple(entry_of(one.proposal) for one in best),
         seeds=fresh_seeds(search.seeds, search.confirm),
         margin=search.margin,
-        by=by,
+        by=_goals(search.objectives, search.task.objective),
         target=search.target,
         base_lr_scales=search.base_lr_scales,
     )
     fresh, tally = trainer.trained(study, "confirmation", whole.entry.parent)
     return Finalists(
-        confirmations(whole, fresh, search.objectives[0]), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
+        confirmations(whole, fresh, search.objectives), tuple(fresh.failures(fresh.tasks[0])), tally.steps_trained
     )
 
 
-def confirmations(whole: StudyRuns, fresh: StudyRuns, objective: str) -> tuple[Confirmation, ...]:
+def confirmations(whole: StudyRuns, fresh: StudyRuns, objectives: Sequence[str]) -> tuple[Confirmation, ...]:
     """Score the finalists of a search on fresh seeds, in the order of its first objective.
 
-    Behind the others are those that the fresh seeds refuse; where the objective is not the accuracy, those without a
+    Behind the others are those that the fresh seeds refuse; where that objective is not the accuracy, those without a
     value of it.
     """
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
     margin, target = fresh.record.margin, fresh.record.target
-    confirmed = confirm(searched, runs, margin=margin, target=target, by=fresh.goals(task))
-    if objective in GOALS:
-        confirmed.sort(key=lambda one: (one.card.metrics[GOALS[objective]].mean is None, one.refused))
+    goals = fresh.goals(task, _goals(objectives, task.objective))
+    confirmed = confirm(searched, runs, margin=margin, target=target, by=goals)
+    if objectives[0] in GOALS:
+        confirmed.sort(key=lambda one: (one.card.metrics[GOALS[objectives[0]]].mean is None, one.refused))
     return tuple(confirmed)
+
+
+def _goals(objectives: Sequence[str], score: str) -> tuple[str, ...]:
+    """Return the goals of a study that judges by these objectives; none for the score of the task alone."""
+    return (
+        ()
+        if objectives[0] == "accuracy" and len(objectives) == 1
+        else tuple(GOALS.get(objective, score) for objective in objectives)
+    )

@@ -60,7 +60,7 @@ def read_search(name: str, store: Store) -> StoredSearch:
     trials = tuple(_trial(one, rungs) for one in asked)
     confirmed: tuple[Confirmation, ...] = ()
     if whole and fresh:
-        confirmed = confirmations(whole[0], fresh[0], objectives[0])
+        confirmed = confirmations(whole[0], fresh[0], objectives)
     if not rungs:
         return StoredSearch(name, objectives, None, trials, confirmed)
     (task,) = studies[0].tasks

@@ -26,7 +26,7 @@ def found_blocks(found: SearchResult, width: int) -> Iterator[Block]:
     longest = LONGEST_POLICY + max(0, width - LINE_WIDTH)
     if found.confirmed:
         yield _confirmed(found, longest)
-        yield from (explained if found.objectives[0] == "accuracy" else order_explained)(found.confirmed)
+        yield from explained(found.confirmed) if _is_for_score(found) else order_explained(found.confirmed)
     if len(found.objectives) > 1 and found.front:
         yield ""
         yield _front(found, longest)
@@ -52,7 +52,7 @@ def _confirmed(found: SearchResult, longest: int) -> Table:
     score = cards[0].objective
     verdicts = ["" if card.verdict is None else card.verdict.label for card in cards]
     scores = {f"val {score}": [f"{card.val}" for card in cards], f"test {score}": [f"{card.test}" for card in cards]}
-    if found.objectives[0] == "accuracy":
+    if _is_for_score(found):
         scores["val if chosen"] = [f"{one.simultaneous}" for one in found.confirmed]
         scores["search val"] = [f"{one.search}" for one in found.confirmed]
     searched = {trial.name: trial.values for trial in found.trials if trial.whole}
@@ -62,10 +62,15 @@ def _confirmed(found: SearchResult, longest: int) -> Table:
             metric = METRICS[GOALS[objective]]
             others[metric.title] = [measured_value(card, metric.name, metric.form) for card in cards]
             others[f"search {metric.title}"] = [f"{searched[card.name][objective]:{metric.form}}" for card in cards]
-    figures = scores | others if found.objectives[0] == "accuracy" else others | scores
+    figures = scores | others if _is_for_score(found) else others | scores
     columns = [Column("policy"), Column("verdict"), *(Column(title, right=True) for title in figures)]
     rows = list(zip((wrapped(card.name, longest) for card in cards), verdicts, *figures.values(), strict=True))
     return Table(columns, rows, f"{found.search} on {found.task}: the finalists on {cards[0].n} fresh seeds")
+
+
+def _is_for_score(found: SearchResult) -> bool:
+    """Whether the first objective, which orders the finalists, is the score of the task."""
+    return found.objectives[0] not in GOALS
 
 
 def _front(found: SearchResult, longest: int) -> Table:

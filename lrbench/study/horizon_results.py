@@ -122,7 +122,7 @@ def horizons(
     tasks: Sequence[TaskRecord],
     contenders: Mapping[str, Sequence[PolicyRuns]],
     cards: Mapping[str, Sequence[Scorecard]],
-    modified: Container[str] = (),
+    modified: Container[str],
 ) -> Iterator[Horizons]:
     """Answer for each task that a study has at several budgets.
 

@@ -702,5 +702,7 @@ def test_how_much_of_a_split_the_curve_takes_changes_no_bit_of_training(mlp_task
     )
     assert identical(dict(whole_state.model), dict(state.model))
     assert identical(flat(whole_curve[-1]), flat(curve[-1]))
-    first = whole_curve[0].val.outputs[torch.linspace(0, len(mlp_task.data.val) - 1, 7).round().long()]
+    taken = torch.linspace(0, len(mlp_task.data.val) - 1, 7).round().long()
+    assert torch.equal(curve[0].val.targets, whole_curve[0].val.targets[taken])
+    first = whole_curve[0].val.outputs[taken]
     assert torch.allclose(curve[0].val.outputs, first, atol=1e-6)  # a batch of another size may be rounded otherwise

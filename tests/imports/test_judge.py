@@ -247,6 +247,9 @@ def test_policies_of_an_export_are_those_of_its_study(tmp_path: Path, command: C
     for exported in ("long.csv", "runs.csv"):  # the learning rates of two iterations are of any function
         (judged,) = json.loads(command("judge", exported, "--json").stdout)["tasks"]
         assert {one["policy"]: one["schedule"] for one in judged["policies"]} == policies
+    assert command("import", "long.csv", *store, "--as", "again", "--margin", "0.5").exit_code == 0
+    again = json.loads(command("export", "again", *store, "--json").stdout)["runs"]
+    assert {run["name"]: run["policy"] for run in again} == policies
 
 
 def test_runs_of_a_study_that_is_judged_by_loss_are_judged_by_it(tmp_path: Path, command: Command) -> None:  # noqa: F811
