@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lrbench.study.results import Results, TaskResults
 
 STYLES = {"good": "bold green", "avoid": "red", "undecided": "yellow"}
-NAME_STYLES = ("bold", "cyan")
 
 MOST_NAMES = 8
 """The most policies that a sentence below the ranking names."""
@@ -65,7 +64,7 @@ def _terms(task: TaskResults) -> str:
 
 def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowNames, width: int) -> Table:
     cards = [confirmation.card for confirmation in confirmed]
-    form = _form(task)
+    form = task.form
     beside = [Figures("search val", [Cell(f"{one.search:{form}}") for one in confirmed])]
     if len(cards) > 1:
         beside.insert(0, Figures("val if chosen", [Cell(f"{one.simultaneous:{form}}") for one in confirmed]))
@@ -76,14 +75,15 @@ def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowN
 
 
 def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:
-    called = [names.cells(card.name) for card in cards]
-    longest = [max(map(len, column)) for column in zip(names.titles, *called, strict=True)]
+    called = [names.styled(card.name) for card in cards]
+    texts = ([cell.text for cell in row] for row in called)
+    longest = [max(map(len, column)) for column in zip(names.titles, *texts, strict=True)]
     wanted = min(sum(longest) + GAP * (len(longest) - 1), WIDEST[len(longest) - 1])
     kept, room = leaving_room(figures, wanted, width)
     widths = widths_for(longest, room)
     rows: list[Row] = [
         (
-            *(Cell(wrapped(name, width), style) for name, width, style in zip(row, widths, NAME_STYLES, strict=False)),
+            *(cell._replace(text=wrapped(cell.text, width)) for cell, width in zip(row, widths, strict=True)),
             *(column.cells[place] for column in kept),
         )
         for place, row in enumerate(called)
@@ -95,7 +95,7 @@ def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNam
 def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str]) -> tuple[Figures, ...]:
     """Show verdicts, by one goal or several, and the objective."""
     counts = [card.n for card in cards]
-    names, form = list(goals), _form(task)
+    names, form = list(goals), task.form
     is_tested = any(card.test.n for card in cards)
     titles = ["verdict"] if len(names) == 1 else [f"by {name}" for name in names]
     return (
@@ -107,11 +107,6 @@ def _scores(cards: Sequence[Scorecard], task: TaskResults, goals: Iterable[str])
         Figures(f"val {task.objective}", [Cell(f"{card.val:{form}}") for card in cards]),
         *([Figures(f"test {task.objective}", [Cell(f"{card.test:{form}}") for card in cards])] if is_tested else []),
     )
-
-
-def _form(task: TaskResults) -> str:
-    """Return the format of a task's scores; that of its goal, where the objective is one."""
-    return next((goal.form for goal in task.goals if goal.of_objective(task.objective)), "")
 
 
 def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:

@@ -34,7 +34,6 @@ from lrbench.metrics.goal import By, Criterion
 from lrbench.metrics.ranking import gain_table, score_table
 from lrbench.metrics.runs import TOP1
 from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
-from lrbench.modifiers.brief import is_setting
 from lrbench.policy.budget import Budget
 from lrbench.store import Store, TaskRecord
 from lrbench.study.horizon_results import Horizons, horizons
@@ -66,7 +65,7 @@ class TaskResults:
         scorecards: every policy that has a run, best mean validation objective first, or by the first goal.
         confirmed: the finalists on fresh seeds, the winner first; empty without a confirmation.
         failures: the runs that failed, which are left out of all else.
-        rows: the policy and variant of each scorecard, by its name.
+        rows: the policy and variant of each row of the study, by the name of its scorecard.
         effects: for each modifier and policy, the paired differences that the modifier makes, and whether it helps.
         interactions: for each modifier, whether its effect on the test objective depends on the policy.
         did: for each modifier, what it did (`Watcher.facts`) in each of its runs, by name.
@@ -100,6 +99,16 @@ class TaskResults:
     better: Better = "higher"
     chance: float | None = None
     goals: tuple[Criterion, ...] = ()
+
+    @property
+    def shown(self) -> Mapping[str, Row]:
+        """The rows that have a scorecard, best first."""
+        return {card.name: self.rows[card.name] for card in self.scorecards}
+
+    @property
+    def form(self) -> str:
+        """The format of scores: that of its goal, where the objective is one."""
+        return next((goal.form for goal in self.goals if goal.of_objective(self.objective)), "")
 
     def __repr__(self) -> str:
         return f"<TaskResults: {many(len(self.scorecards), 'scorecard')} on {printable(self.task)}>"
@@ -221,7 +230,7 @@ class Results(Readable):
         for place, task in enumerate(self.tasks):
             if place:
                 yield ""
-            names = RowNames.of(task, width)
+            names = RowNames.of(task.shown, width)
             yield from ranking(self, task, names, width, drawn=drawn)
             if task.effects:
                 yield ""
@@ -285,9 +294,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
                 goals=goals,
             )
         )
-    cards_of = {one.task: one.scorecards for one in answers}
-    modified = {label for (_, variant), label in evidence.labels.items() if variant and not is_setting(variant)}
-    at_horizons = tuple(horizons(evidence.tasks, contenders, cards_of, modified))
+    at_horizons = tuple(horizons(evidence.tasks, contenders, {one.task: one for one in answers}))
     return Results(evidence.name, margin, target, tuple(answers), at_horizons)
 
 

@@ -70,7 +70,7 @@ STUDY = task_of({("FIX", ""): PLAIN, ("FIX", "mine"): BETTER, ("TRI", ""): PLAIN
 
 
 def printed(task: TaskResults) -> list[str]:
-    return as_text(effects(task, RowNames.of(task, 100), 100)).splitlines()
+    return as_text(effects(task, RowNames.of(task.shown, 100), 100)).splitlines()
 
 
 def test_every_effect_is_a_paired_difference_with_half_the_width_of_its_interval() -> None:
@@ -125,7 +125,7 @@ def test_claims_by_goal_stand_below_their_differences_and_fit_the_line() -> None
     # The curves are .1, .9, .9 without and .9 throughout with it: means .7 and .9.
     assert re.split(r" {2,}", lines[at + 3].strip()) == ["FIX", "+0.047 ±0.029", "+0.200 ±0.000", "–"]
     assert re.split(r" {2,}", lines[at + 4].strip()) == ["helps", "no gain", "undecided"]
-    narrow = as_text(effects(task, RowNames.of(task, 52), 52))
+    narrow = as_text(effects(task, RowNames.of(task.shown, 52), 52))
     assert "val top1" in narrow
     assert "curve mean  " not in narrow
 
@@ -160,7 +160,7 @@ LONG = {
 
 def test_tables_of_long_names_fit_a_hundred_columns_and_tell_all_rows_apart() -> None:
     task = task_of(LONG)
-    names = RowNames.of(task, 100)
+    names = RowNames.of(task.shown, 100)
 
     lines = str(Results("long", 0.01, None, (task,))).splitlines()
 
@@ -191,7 +191,7 @@ def test_the_ranking_has_a_column_for_the_modifier() -> None:
 def test_variants_that_differ_in_nothing_but_defaults_keep_their_whole_names() -> None:
     task = task_of({("FIX", ""): PLAIN, ("FIX", str(PSWA())): BETTER, ("FIX", "PSWA"): WORSE})
 
-    assert len({RowNames.of(task, 100).cells(card.name) for card in task.scorecards}) == 3
+    assert len({RowNames.of(task.shown, 100).cells(card.name) for card in task.scorecards}) == 3
 
 
 def test_what_was_done_is_ranges_of_counts_and_how_often_each_other_thing_happened() -> None:
