@@ -25,7 +25,7 @@ from lrbench.policy_search.staging import Continued
 from lrbench.study.axes import variant_at
 from lrbench.study.study import StudyPolicy
 from lrbench.training.listener import NullListener
-from lrbench.training.plan import PlannedRun
+from lrbench.training.plan import PlannedRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -334,4 +334,4 @@ def _identity(search: Search, pair: Pair) -> str:
     """Return what policies with the same learning rates at the same settings share."""
     policy, settings = pair
     task = variant_at(settings).task_of(search.task)
-    return PlannedRun(task, StudyPolicy(str(policy), policy), search.seeds[0]).training_key
+    return PlannedRow(task, StudyPolicy(str(policy), policy)).training_key(search.seeds[0])

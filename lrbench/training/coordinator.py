@@ -376,8 +376,8 @@ class Coordinator:
         if not step.done:
             lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint, history=step.history)
         elif checkpoint is not None:
-            if at in (run.kept_at for run in branch.runs):
-                self._keep(next(run for run in branch.runs if run.kept_at == at), step)
+            if at in (run.row.kept_at for run in branch.runs):
+                self._keep(next(run for run in branch.runs if run.row.kept_at == at), step)
             self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
         else:
             for run in branch.runs:

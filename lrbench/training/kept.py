@@ -19,7 +19,7 @@ def kept_states(runs: Iterable[PlannedRun], store: Store) -> dict[str, StoredRun
     Args:
         runs: runs that have not begun.
     """
-    waiting = [run for run in runs if run.kept_at]
+    waiting = [run for run in runs if run.row.kept_at]
     if not waiting:
         return {}
     known, files = store.kept(run.task.trunk for run in waiting), set(store.checkpoints.names())

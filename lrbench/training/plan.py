@@ -34,30 +34,82 @@ NUMERICS = 1
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """A run of a study: a policy at a base-LR scale with a variant, on a task, with a seed.
+class PlannedRow:
+    """A policy at a base-LR scale with a variant, on a task: what its runs share, whatever their seeds.
 
     Attributes:
-        stage: its purpose: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
         scale: the factor on the policy's learning rates; 1 but for stage "scale".
     """
 
     task: AnyTask
     entry: StudyPolicy
-    seed: int
-    stage: str = "main"
     scale: float = 1.0
     variant: Variant = UNMODIFIED
 
-    @property
+    @cached_property
     def schedule(self) -> Schedule:
-        """The policy bound to the task's budget, which the runs of all seeds share."""
+        """The policy bound to the task's budget."""
         return self.entry.schedule(self.task, self.scale * self.variant.lr_scale)
+
+    @cached_property
+    def modifiers(self) -> tuple[tuple[str, str], ...]:
+        """The text of each modifier and the hash of its code."""
+        return tuple(_identity(modifier) for modifier in self.variant.modifiers)
+
+    @cached_property
+    def is_alone(self) -> bool:
+        """Whether its runs share no iterations with those of another row."""
+        looks_ahead = any(modifier.looks_ahead for modifier in self.variant.modifiers)
+        return self.entry.policy.reacts or looks_ahead or not self.task.forks
+
+    @cached_property
+    def kept_at(self) -> int:
+        """The iterations after which a state is kept, since a longer horizon goes on from it; 0 for none."""
+        if not self.entry.on_trunk or self.scale != 1 or self.variant.parts or not self.task.forks:
+            return 0
+        return min(_shared_with_longer(self.entry.policy, self.task.budget), self.task.steps - 1)
+
+    def training_key(self, seed: int) -> str:
+        """Hash all that determines the weights: task, seed, learning rates and modifiers.
+
+        Policies with equal learning rates share their training. The text of a reactive policy stands for its learning
+        rates.
+        """
+        return _hash([NUMERICS, self.task.key, seed, self.schedule.digest, [list(one) for one in self.modifiers]])
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study: a row of it with a seed.
+
+    Attributes:
+        stage: its purpose: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
+    """
+
+    row: PlannedRow
+    seed: int
+    stage: str = "main"
+
+    @property
+    def task(self) -> AnyTask:
+        return self.row.task
+
+    @property
+    def entry(self) -> StudyPolicy:
+        return self.row.entry
+
+    @property
+    def scale(self) -> float:
+        return self.row.scale
+
+    @property
+    def variant(self) -> Variant:
+        return self.row.variant
 
     @property
     def policy(self) -> Policy:
         """The policy that is trained, bound to the task's budget."""
-        return self.schedule.policy
+        return self.row.schedule.policy
 
     @property
     def lrs(self) -> NDArray[np.float64]:
@@ -66,42 +118,27 @@ class PlannedRun:
 
     @cached_property
     def training_key(self) -> str:
-        """The hash of all that determines the weights: task, seed, learning rates and modifiers.
-
-        Policies with equal learning rates share their training. The text of a reactive policy stands for its learning
-        rates.
-        """
-        return _hash([NUMERICS, self.task.key, self.seed, self.schedule.digest, [list(one) for one in self.modifiers]])
+        """The hash of all that determines the weights."""
+        return self.row.training_key(self.seed)
 
     @property
     def trunk(self) -> Hashable:
         """The identity of a trunk: runs that share it are trained together while their learning rates agree."""
-        looks_ahead = any(modifier.looks_ahead for modifier in self.variant.modifiers)
-        alone = self.entry.policy.reacts or looks_ahead or not self.task.forks
-        return (self.task.trunk, self.seed, self.modifiers, self.training_key if alone else None)
-
-    @cached_property
-    def kept_at(self) -> int:
-        """The iterations after which its state is kept, since a longer horizon goes on from it; 0 for none."""
-        if not self.entry.on_trunk or self.scale != 1 or self.variant.parts or not self.task.forks:
-            return 0
-        return min(_shared_with_longer(self.entry.policy, self.task.budget), self.task.steps - 1)
+        return (self.task.trunk, self.seed, self.row.modifiers, self.training_key if self.row.is_alone else None)
 
     def trunk_key(self, steps: int) -> str:
         """Hash all that determines the state after some of its iterations."""
         lrs = blake2b(computed_lrs(self.policy, self.task.steps)[:steps].data, digest_size=16).hexdigest()
         return _hash([NUMERICS, "trunk", self.task.trunk, self.seed, lrs])
 
-    @cached_property
-    def modifiers(self) -> tuple[tuple[str, str], ...]:
-        """The text of each modifier and the hash of its code."""
-        return tuple(_identity(modifier) for modifier in self.variant.modifiers)
-
-    @cached_property
+    @property
     def key(self) -> str:
         """The hash of all that determines the run's numbers: its training and its watcher."""
-        if self.variant.watcher is None:
-            return self.training_key
+        return self.training_key if self.variant.watcher is None else self._watched_key
+
+    @cached_property
+    def _watched_key(self) -> str:
+        assert self.variant.watcher is not None
         return _hash([self.training_key, list(_identity(self.variant.watcher))])
 
 
@@ -206,9 +243,14 @@ def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
 def _runs(
     study: Study, seeds: Iterable[int], stage: str = "main", scales: Iterable[float] = (1.0,)
 ) -> Iterator[PlannedRun]:
-    rows = tuple(study.rows)
-    for task, seed, scale, (entry, variant) in product(study.tasks, seeds, scales, rows):
-        yield PlannedRun(study.trained[task.name, variant.name], entry, seed, stage, scale, variant)
+    scales = tuple(scales)
+    for task in study.tasks:
+        rows = [
+            PlannedRow(study.trained[task.name, variant.name], entry, scale, variant)
+            for scale, (entry, variant) in product(scales, study.rows)
+        ]
+        for seed, row in product(seeds, rows):
+            yield PlannedRun(row, seed, stage)
 
 
 @lru_cache(maxsize=4096)

@@ -50,7 +50,7 @@ class Branch:
 
     def paused(self) -> Branch:
         """Part a last branch in two where the state of its runs is kept."""
-        at = self.training.kept_at
+        at = self.training.row.kept_at
         if self.children or not self.start < at < self.stop:
             return self
         return replace(self, stop=at, children=(replace(self, start=at, steps=self.stop - at),))
@@ -102,7 +102,7 @@ def _laid_out(
     for group in groups.values():
         trainings = list(group.values())
         start, _ = resume_point(trainings[0][0])
-        alike = (trainings[0][0].task.key, start, *(of_one[0].schedule.digest for of_one in trainings))
+        alike = (trainings[0][0].task.key, start, *(of_one[0].row.schedule.digest for of_one in trainings))
         if alike not in layouts:
             layouts[alike] = _layout(trainings, start)
         yield trainings, start, layouts[alike]

@@ -40,7 +40,7 @@ from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Data, Task
 from lrbench.training.engine_choice import Engines
-from lrbench.training.plan import PlannedRun, plan
+from lrbench.training.plan import PlannedRow, plan
 from lrbench.training.runner import backlog
 from lrbench.training.trainer import Trainer
 
@@ -197,7 +197,7 @@ def stored(search: Search, table: pd.DataFrame, location: Path) -> None:
     columns = ["policy", "steps", "seed", "status", "val", "test"]
     for policy, steps, seed, status, val, test in table[columns].itertuples(index=False, name=None):
         task = tasks[steps]
-        key = PlannedRun(task, StudyPolicy(policy, parse(policy)), seed).key
+        key = PlannedRow(task, StudyPolicy(policy, parse(policy))).training_key(seed)
         runs[key] = NewRun(key, task.name, task.key, policy, "", seed, steps, {})
         if status == "finished":
             ends[key] = Segment(steps, 0.0, 0, (Score(steps, 0.0, 0.0, val, 0.0, test),), "finished", final={})

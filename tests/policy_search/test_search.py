@@ -28,7 +28,7 @@ from lrbench.study.study import StudyPolicy
 from lrbench.study.study_runs import StudyRuns
 from lrbench.tasks import Metric, Task
 from lrbench.training.listener import NullListener
-from lrbench.training.plan import PlannedRun
+from lrbench.training.plan import PlannedRow
 from lrbench.training.trainer import Trainer
 from tests.present import present
 
@@ -40,7 +40,7 @@ Make = Callable[..., Search]
 
 def identities(search: Search, found: SearchResult) -> list[str]:
     policies = [parse(one.policy) for one in found.trials]
-    return [PlannedRun(search.task, StudyPolicy(str(policy), policy), 0).training_key for policy in policies]
+    return [PlannedRow(search.task, StudyPolicy(str(policy), policy)).training_key(0) for policy in policies]
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def test_settings_of_the_task_are_searched_with_the_policy(make: Make, task: Tas
     for slot in evidence.slots:
         one = whole[slot.policy, slot.variant]
         alone = task.at_settings(one.proposal.settings)
-        assert slot.run == PlannedRun(alone, StudyPolicy("", parse(one.policy)), slot.seed).key
+        assert slot.run == PlannedRow(alone, StudyPolicy("", parse(one.policy))).training_key(slot.seed)
     assert {one.card.name for one in found.confirmed} <= {one.name for one in whole.values()}
     assert present(found.winner).name.startswith(present(found.winner).policy + " + momentum=")
     assert found.to_json()["settings"] == dict(found.settings)

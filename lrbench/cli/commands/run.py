@@ -147,7 +147,7 @@ def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: 
         print_json({"study": study.name, **ahead.to_json()})
         return
     say(plan_sentence(ahead))
-    trunks = [run for run in ahead.missing.values() if run.kept_at and run.key not in ahead.stored]
+    trunks = [run for run in ahead.missing.values() if run.row.kept_at and run.key not in ahead.stored]
     if ahead.kept:
         going_on = many(len(ahead.kept), "run")
         say(
