@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lrbench.metrics import Confirmation, confirm
+from lrbench.advice.evidence import guessing
+from lrbench.metrics import Confirmation, as_gain, confirm
 from lrbench.metrics import finalists as choose_finalists
+from lrbench.metrics.runs import TOP1
 from lrbench.policy_search.rungs import entry_of
 from lrbench.study.results import FINALISTS
 from lrbench.study.study import Study
@@ -14,8 +16,11 @@ from lrbench.study.study_runs import Failure, StudyRuns, resolution
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
+    from lrbench.metrics import Scorecard
     from lrbench.policy_search.rungs import Trial
     from lrbench.policy_search.search import Search
+    from lrbench.store import TaskRecord
+    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 GOALS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
@@ -67,17 +72,36 @@ def confirm_finalists(
 def confirmations(whole: StudyRuns, fresh: StudyRuns, objectives: Sequence[str]) -> tuple[Confirmation, ...]:
     """Score the finalists of a search on fresh seeds, in the order of its first objective.
 
-    Behind the others are those that the fresh seeds refuse; where that objective is not the accuracy, those without a
-    value of it.
+    Behind the others are those that the fresh seeds refuse; where that objective is not the accuracy, behind these
+    those that do no better than guessing, whose robustness says nothing, and last those without a value of it.
     """
     (task,) = fresh.tasks
     searched, runs = (one.contenders(one.records(task, "main")) for one in (whole, fresh))
     margin, target = fresh.record.margin, fresh.record.target
     goals = fresh.goals(task, _goals(objectives, task.objective))
     confirmed = confirm(searched, runs, margin=margin, target=target, by=goals)
-    if objectives[0] in GOALS:
-        confirmed.sort(key=lambda one: (one.card.metrics[GOALS[objectives[0]]].mean is None, one.refused))
-    return tuple(confirmed)
+    if objectives[0] not in GOALS:
+        return tuple(confirmed)
+
+    def place(one: Confirmation) -> tuple[bool, bool, bool]:
+        is_known = one.card.metrics[GOALS[objectives[0]]].mean is not None
+        return not is_known, objectives[0] == "robustness" and _is_guessing(one.card, task), one.refused
+
+    return tuple(sorted(confirmed, key=place))
+
+
+def guessing_on(task: AnyTask | TaskRecord) -> float | None:
+    """Return the validation objective of guessing, for an accuracy plus two standard errors; None if not known."""
+    if task.objective != TOP1 or task.chance is None or task.val_samples is None:
+        return task.chance
+    return guessing(task.chance, task.val_samples)
+
+
+def _is_guessing(card: Scorecard, task: TaskRecord) -> bool:
+    least = guessing_on(task)
+    if least is None or card.val.mean is None:
+        return False
+    return as_gain(card.val.mean, task.better) <= as_gain(least, task.better)
 
 
 def _goals(objectives: Sequence[str], score: str) -> tuple[str, ...]:

@@ -9,15 +9,13 @@ from functools import cached_property
 from operator import le
 from typing import TYPE_CHECKING, Any
 
-from lrbench.advice.evidence import guessing
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import as_gain
-from lrbench.metrics.runs import TOP1
 from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
-from lrbench.policy_search.finalists import Finalists, confirm_finalists
+from lrbench.policy_search.finalists import Finalists, confirm_finalists, guessing_on
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
 from lrbench.policy_search.rungs import row_of, train_rungs
 from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest
@@ -38,10 +36,9 @@ if TYPE_CHECKING:
     from lrbench.policy_search.space import Pair
     from lrbench.store import Proposal
     from lrbench.study.study_runs import Failure
-    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
-TRIED = ("steps", "whole", "diverged")
+TRIED = {"budget": "steps", "whole": "whole", "diverged": "diverged"}
 
 BEYOND_HIGH = 3.0
 """Where a range test finds no cliff, rates up to this many times its upper end are searched."""
@@ -102,6 +99,8 @@ class SearchResult(Readable):
             return f"{budget}: each of {tried} diverged or failed{why}"
         if not self.confirmed and self.failures:
             return f"{budget}: the finalists failed on fresh seeds ({self.failures[-1].error})"
+        if self.objectives[0] == "steps":
+            return "" if self._is_reached else f"{budget} that reaches {self.target:g}"
         best = self.confirmed[0].card.val.mean if self.confirmed else self.front[0].values.get("accuracy")
         gain = math.inf if best is None else as_gain(best, self.better)
         if self.guessing is not None and gain <= as_gain(self.guessing, self.better):
@@ -110,18 +109,29 @@ class SearchResult(Readable):
             return f"{budget} that reaches {self.target:g}: the best policy comes to {best:.3f}"
         return ""
 
+    @property
+    def _is_reached(self) -> bool:
+        """Whether a run of the best policy reaches the target, by the fresh seeds where there are some."""
+        if self.confirmed:
+            return bool(self.confirmed[0].card.reached)
+        return bool(self.front[0].reached)
+
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each policy that was tried, in the order of asking.
 
-        Its columns: policy, setting (where the space has axes), steps (the longest budget at which it was trained),
-        whole (whether that is the task's own), diverged (the share of its runs there that did), and each objective;
-        that is NaN where it was not measured.
+        Its columns: policy, setting (where the space has axes), budget (the longest at which it was trained, in
+        iterations), whole (whether that is the task's own), diverged (the share of its runs there that did), and each
+        objective; that is NaN where it was not measured, or a run never reached the target.
         """
         import pandas as pd
 
-        named = ("policy", *(["setting"] if any(one.setting for one in self.trials) else []), *TRIED)
-        rows = [(*(getattr(one, name) for name in named), *map(one.values.get, self.objectives)) for one in self.trials]
-        return pd.DataFrame(rows, columns=[*named, *self.objectives])
+        known = {"policy": "policy", **({"setting": "setting"} if any(one.setting for one in self.trials) else {})}
+        known |= TRIED
+        rows = [
+            (*(getattr(one, name) for name in known.values()), *map(one.measured, self.objectives))
+            for one in self.trials
+        ]
+        return pd.DataFrame(rows, columns=[*known, *self.objectives])
 
     def display(self, width: int = LINE_WIDTH, *, drawn: bool = False) -> Iterator[Block]:
         from lrbench.policy_search.result_tables import found_blocks
@@ -198,7 +208,7 @@ def run_search(search: Search, trainer: Trainer, *, mirror_to: str | None = None
         task=search.task.name,
         objectives=search.objectives,
         target=search.target,
-        guessing=_guessing(search.task),
+        guessing=guessing_on(search.task),
         lr=(lr.low, lr.high),
         trials=known.trials,
         front=front,
@@ -226,13 +236,13 @@ class SearchState:
 
     @property
     def phase(self) -> int:
-        """The phase of the next batch."""
-        return 2 if self.search.staged and len(self.asked) >= self._first_half else 1
+        """The phase of the next batch, unless that finds nothing new."""
+        has_begun = any(one.phase == 2 for one in self.asked)
+        return 2 if self.search.staged and (has_begun or len(self.asked) >= self._first_half) else 1
 
-    @property
-    def room(self) -> int:
-        """The number of policies that the next batch may have."""
-        end = self._first_half if self.search.staged and self.phase == 1 else self.search.policies
+    def room(self, phase: int) -> int:
+        """Return the number of policies that the next batch may have, in a phase."""
+        end = self._first_half if self.search.staged and phase == 1 else self.search.policies
         return min(self.search.batch, end - len(self.asked))
 
     def spent(self) -> bool:
@@ -246,11 +256,12 @@ class SearchState:
 
     def phases(self) -> list[Phase]:
         """List the phases up to that of the next batch."""
-        sets = (self.search.space, *([self._second_stages()] if self.phase == 2 else []))
-        return [
-            Phase(number, policies, [one for one in self.trials if one.proposal.phase == number])
-            for number, policies in enumerate(sets, start=1)
-        ]
+        return [self.phase_of(number) for number in range(1, self.phase + 1)]
+
+    def phase_of(self, number: int) -> Phase:
+        """Return a phase with its trials so far."""
+        policies = self.search.space if number == 1 else self._second_stages()
+        return Phase(number, policies, [one for one in self.trials if one.proposal.phase == number])
 
     def ranked(self) -> list[Trial]:
         """List the trials at the whole budget that did not diverge, best first by the first objective."""
@@ -296,12 +307,6 @@ class SearchState:
         return Continued(self.search.space, heads) if heads else self.search.space
 
 
-def _guessing(task: AnyTask) -> float | None:
-    if task.objective != TOP1 or task.chance is None or task.val_samples is None:
-        return task.chance
-    return guessing(task.chance, task.val_samples)
-
-
 def _with_range(search: Search, trainer: Trainer) -> tuple[Search, RangeTest | None]:
     """Take the learning rates from a range test where the search leaves them to one; return the test too."""
     if search.space.lr is not None:
@@ -327,7 +332,12 @@ def _ask(known: SearchState) -> list[Proposal]:
         return fresh
 
     batch = known.asked[-1].batch + 1 if known.asked else 0
-    return suggest(search, known.phases()[-1], batch, known.room, is_new, len(known.asked))
+    last = 2 if search.staged else 1
+    for phase in range(known.phase, last + 1):
+        asked = suggest(search, known.phase_of(phase), batch, known.room(phase), is_new, len(known.asked))
+        if asked:
+            return asked
+    return []
 
 
 def _identity(search: Search, pair: Pair) -> str:

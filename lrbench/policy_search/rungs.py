@@ -44,6 +44,8 @@ class Trial:
         whole: whether it is the task's own.
         diverged: the share of the runs there that diverged or failed, which count as the worst that a run can be.
         iterations: of all its runs, each counted in full.
+        runs: the number of runs there.
+        reached: how many of them reached the target; None where that is no objective there.
     """
 
     proposal: Proposal
@@ -52,6 +54,8 @@ class Trial:
     whole: bool = False
     diverged: float = 0.0
     iterations: int = 0
+    runs: int = 0
+    reached: int | None = None
 
     @property
     def policy(self) -> str:
@@ -73,11 +77,20 @@ class Trial:
         """The name of policy and settings together, as on a scorecard."""
         return label_of(*self.row)
 
+    def measured(self, objective: str) -> float | None:
+        """Return a value; None where it is none that was measured, because a run never reached the target."""
+        return None if objective == "steps" and self.reached != self.runs else self.values.get(objective)
+
     def to_json(self) -> dict[str, Any]:
         """The trial in the document of `lrbench search --json`."""
         settings = {"settings": dict(self.proposal.settings)} if self.proposal.settings else {}
-        return {"policy": self.policy, **settings} | {
-            name: getattr(self, name) for name in ("values", "steps", "whole", "diverged")
+        reached = {} if self.reached is None else {"reached": self.reached}
+        return {
+            "policy": self.policy,
+            **settings,
+            "values": {objective: self.measured(objective) for objective in self.values},
+            **reached,
+            **{name: getattr(self, name) for name in ("steps", "whole", "diverged")},
         }
 
 
@@ -159,7 +172,7 @@ def measure(
     evidence: StudyRuns, proposals: Iterable[Proposal], objectives: Sequence[str], *, whole: bool
 ) -> dict[Row, Trial]:
     """Measure proposals at the budget of a study, by row; a failed run counts as a diverged one."""
-    (task,), seeds = evidence.tasks, len(evidence.record.seeds)
+    (task,), seeds, target = evidence.tasks, len(evidence.record.seeds), evidence.record.target
     records = evidence.records(task, "main")
     trials = {}
     for proposal in proposals:
@@ -167,7 +180,10 @@ def measure(
         finished = [run for run in records.get(row, []) if not run.diverged]
         fallen = seeds - len(finished)
         values = {name: fmean(_values(evidence, finished, name, fallen)) for name in objectives}
-        trials[row] = Trial(proposal, values, task.steps, whole, fallen / seeds)
+        reached = None
+        if "steps" in objectives and target is not None:
+            reached = sum(run.steps_to(target) is not None for run in finished)
+        trials[row] = Trial(proposal, values, task.steps, whole, fallen / seeds, runs=seeds, reached=reached)
     return trials
 
 

@@ -9,10 +9,11 @@ them in a space of one function, the highest LR alone in one of many.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -56,8 +57,8 @@ def better_of(objective: str, score: Better) -> Better:
 
 
 def as_cost(objective: str, value: float, score: Better) -> float:
-    """Turn a value of an objective into one of which less is better; `score` as for `better_of`."""
-    return -as_gain(value, better_of(objective, score))
+    """Turn a value of an objective into one of which less is better; NaN is worst. `score` is as for `better_of`."""
+    return math.inf if math.isnan(value) else -as_gain(value, better_of(objective, score))
 
 
 def _directions(search: Search) -> list[Direction]:
@@ -130,10 +131,29 @@ def rebuilt(search: Search, phase: Phase, asked: int) -> optuna.Study:
     """Rebuild Optuna's study of the trials in memory, with the search's sampler."""
     import optuna
 
-    trials = [frozen_trial(phase.pairs, one) for one in phase.trials]
+    trials = [frozen_trial(phase.pairs, one) for one in with_numbers(search, phase.trials)]
     study = optuna.create_study(sampler=_sampler(search, trials, asked), directions=_directions(search))
     study.add_trials(trials)
     return study
+
+
+def with_numbers(search: Search, trials: Sequence[Trial]) -> list[Trial]:
+    """Replace a value of a whole trial that is NaN, which Optuna refuses, by the worst of the others; 0 without one.
+
+    It is that of a policy that diverged on a task whose chance is not known.
+    """
+    whole = [one for one in trials if one.whole]
+
+    def worst(objective: str) -> float:
+        known = [one.values[objective] for one in whole if math.isfinite(one.values[objective])]
+        return max(known, key=lambda value: as_cost(objective, value, search.task.better), default=0.0)
+
+    in_place = {objective: worst(objective) for objective in search.objectives}
+
+    def numbers(trial: Trial) -> Mapping[str, float]:
+        return {name: in_place[name] if math.isnan(value) else value for name, value in trial.values.items()}
+
+    return [replace(one, values=numbers(one)) if one.whole else one for one in trials]
 
 
 def frozen_trial(pairs: Pairs, trial: Trial, **attributes: Any) -> FrozenTrial:
@@ -174,7 +194,7 @@ def mirror(search: Search, phases: Sequence[Phase], url: str) -> None:
             )
             known = {tuple(map(trial.user_attrs.get, PAIR)) for trial in study.get_trials(deepcopy=False)}
             for phase in phases:
-                for one in phase.trials:
+                for one in with_numbers(search, phase.trials):
                     pair = {name: text for name, text in zip(PAIR, one.row, strict=True) if text}
                     if tuple(map(pair.get, PAIR)) not in known:
                         study.add_trial(frozen_trial(phase.pairs, one, **pair, iterations=one.steps))

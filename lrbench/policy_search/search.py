@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -219,8 +220,8 @@ class Search:
         return self.task.steps * len({1.0, *self.base_lr_scales})
 
     def identity(self) -> dict[str, Any]:
-        """Return what must be the same for a search to go on: all but how long it goes on."""
-        return {
+        """Return what must be the same for a search to go on: all but how long it goes on; as a store gives it back."""
+        identity = {
             "task": self.task.key,
             "space": self.space.to_json(),
             "seeds": list(self.seeds),
@@ -232,3 +233,5 @@ class Search:
             "seed": self.seed,
             "target": self.target if "steps" in self.objectives else None,
         }
+        as_stored: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_stored

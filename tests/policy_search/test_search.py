@@ -1,3 +1,4 @@
+import math
 import re
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_a_search_finds_a_policy_that_holds_on_fresh_seeds(found: SearchResult) 
 def test_a_search_as_a_frame_has_a_row_for_each_policy_that_was_tried(found: SearchResult) -> None:
     frame = found.to_frame()
 
-    assert list(frame) == ["policy", "steps", "whole", "diverged", "accuracy"]
+    assert list(frame) == ["policy", "budget", "whole", "diverged", "accuracy"]
     assert list(frame["policy"]) == [one.policy for one in found.trials]
     assert frame.loc[frame["whole"], "accuracy"].max() == found.front[0].values["accuracy"]
 
@@ -478,3 +479,81 @@ def test_no_plot_of_a_search_loads_torch(make: Make, trainer: Trainer, tmp_path:
     *drawn, loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert drawn == ["progress", "importance"]
     assert loaded == "False"
+
+
+def hump(run: lrbench.TrainingRun) -> None:
+    """Score highest half way, and end below the target."""
+    for step in range(10, run.steps + 1, 10):
+        run.report(step, val={10: 0.3, 20: 0.7, 30: 0.6, 40: 0.5}[step] + min(run.lr(step), 0.05))
+
+
+def cliff(run: lrbench.TrainingRun) -> None:
+    """Diverge above a learning rate."""
+    for step in range(10, run.steps + 1, 10):
+        run.report(step, val=math.nan if run.lr(step) > 0.03 else 1 - run.lr(step) * step * 0.1 + run.seed * 0.001)
+
+
+RATES = Space(("FIX",), Between(0.01, 0.1, log=True))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_a_search_goes_on_past_a_policy_whose_divergence_has_no_number(sampler: str, trainer: Trainer) -> None:
+    task = lrbench.trainable(name="cliff", steps=40, eval_every=10, better="lower", version="1")(cliff)
+    search = Search(name="cliff", task=task, space=RATES, sampler=sampler, policies=8, batch=4, rungs=1, confirm=1)
+    found = run_search(search, trainer)
+    assert any(one.diverged for one in found.trials[:4])
+    assert present(found.winner).val.mean == min(present(one.card.val.mean) for one in found.confirmed)
+
+
+def test_a_search_for_cost_asks_whether_the_target_was_reached_not_where_training_ended(trainer: Trainer) -> None:
+    settings: dict[str, Any] = {
+        "steps": 40,
+        "eval_every": 10,
+        "better": "higher",
+        "objective": "top1",
+        "chance": 0.1,
+        "version": "1",
+    }
+    task = lrbench.trainable(name="hump", **settings)(hump)
+    usual: dict[str, Any] = {
+        "space": RATES,
+        "policies": 4,
+        "batch": 2,
+        "rungs": 1,
+        "confirm": 2,
+        "objectives": ("steps",),
+    }
+    found = run_search(Search(name="reached", task=task, target=0.6, **usual), trainer)
+    assert found.disappointment == ""
+    assert present(found.winner).metrics["steps_to_target"].mean == 20
+    missed = run_search(Search(name="missed", task=task, target=0.9, **usual), trainer)
+    assert missed.winner is None
+    assert missed.disappointment.endswith("that reaches 0.9")
+    assert "  0 of 2  " in str(missed)
+    assert "80" not in str(missed)  # what an unreached target counts as, for the sampler alone
+    assert missed.to_frame()["steps"].isna().all()
+    assert missed.to_json()["tried"][0]["values"] == {"steps": None}
+
+
+def test_a_list_of_lists_in_a_space_is_the_same_in_the_store(make: Make, trainer: Trainer) -> None:
+    space = Space(("NSTEP",), LR, narrowed={"NSTEP": {"l": OneOf((("0.5dur", "0.75dur"), ("0.6dur", "0.9dur")))}})
+    search = make(space=space, policies=2, batch=2, rungs=1, seeds=(0,), confirm=1)
+    assert run_search(search, trainer).trials == run_search(search, trainer).trials
+
+
+def test_second_stages_follow_a_first_phase_that_is_exhausted(make: Make, trainer: Trainer) -> None:
+    space = Space(("FIX",), Between(0.01, 0.1, log=True), levels=2)
+    search = make(space=space, sampler="grid", staged=2, policies=20, batch=3, rungs=1, seeds=(0,), confirm=1)
+    found = run_search(search, trainer)
+    phases = [one.phase for one in read_history(search, trainer.store).asked]
+    assert phases[:2] == [1, 1]
+    assert phases[2:]
+    assert set(phases[2:]) == {2}
+    assert run_search(search, trainer).trials == found.trials
+
+
+def test_the_table_of_two_objectives_fits_a_line(make: Make, trainer: Trainer) -> None:
+    found = run_search(make(objectives=("steps", "accuracy"), target=0.5, rungs=1, policies=4), trainer)
+    table = str(found).split("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 100
+    assert "to target" in table
