@@ -80,11 +80,11 @@ class TaskEvidence:
         """The scorecards of the policies without a modifier, best first, with the verdicts of the study."""
         return [card for card in rank(self.rows, **self.terms) if card.name in self.plain]
 
-    def criterion(self, goal: str) -> Criterion | None:
-        """Find what a goal means on the task; None where the study lacks what it needs."""
+    def criterion(self, goal: str, target: float | None) -> Criterion | None:
+        """Find what a goal means on the task, with iterations counted to a target; None where the study lacks it."""
         objective = objective_criterion(self.objective, self.better, self.terms["margin"], self.terms.get("resolution"))
         objective = replace(objective, paired=self.paired)
-        needed: dict[str, Any] = {"target": self.target, "base_lr_scales": self.base_lr_scales}
+        needed: dict[str, Any] = {"target": target, "base_lr_scales": self.base_lr_scales}
         try:
             return criteria(goal, objective, steps=self.steps, **needed)[0]
         except StudyError:

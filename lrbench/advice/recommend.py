@@ -24,7 +24,7 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError, unknown_name
 from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import Interval, PolicyRuns, as_gain, bounds_of, mean_over_scales, t_interval
-from lrbench.metrics.goal import goals_of, metrics_by_goal
+from lrbench.metrics.goal import TO_TARGET, goals_of, metrics_by_goal
 from lrbench.metrics.runs import TOP1
 from lrbench.policy import FIX, parse
 from lrbench.policy.budget import Budget
@@ -141,6 +141,8 @@ def advise(
     names = (*GOALS, asked.objective, *metrics_by_goal())
     if (name := goals_of(goal)[0].name) not in names:
         raise StudyError(unknown_name("goal", name, dict.fromkeys(names)))
+    if name in GOALS and name != goal:
+        raise StudyError(f"the goal '{name}' takes no margin: ask for {name}")
     for nearness, bodies in nearest(asked, evidence):
         if found := _recommended(asked, bodies, goal):
             policies = {one.policy for body in bodies for one in body.contenders}
@@ -240,12 +242,9 @@ def _recommended(asked: AskedTask, bodies: Sequence[TaskEvidence], goal: str) ->
     rises: Better = "lower" if goal == "cost" else better
     avoided: set[str] = set()
     found: dict[str, Recommendation] = {}
-    for body in learnt:
+    for body, by in _comparable(learnt, goal):
         runs = {one.name: one for one in body.contenders}
-        by = None if goal in GOALS else body.criterion(goal)
-        if goal not in GOALS and by is None:
-            continue
-        words, margin = (WORDS[goal], f"{body.terms['margin']:g}") if by is None else (by.title, f"{by.margin}")
+        words, margin = (WORDS[goal], f"{body.terms['margin']:g}") if by is None else (_title(by), f"{by.margin}")
         rises = rises if by is None else by.better
         for card in body.cards if by is None else body.judged(by):
             verdict = None if card.verdict is None else card.verdict.label
@@ -255,15 +254,35 @@ def _recommended(asked: AskedTask, bodies: Sequence[TaskEvidence], goal: str) ->
                 avoided.add(card.policy)
             elif value is not None and _fits(card.policy, asked, body):
                 fresh = " fresh seeds" if body.confirmed else ""
-                judged = f"{verdict} among {len(body.cards)} policies of {body.study}, margin {margin}"
+                noun = "finalist" if body.confirmed else "policy"
+                judged = f"{verdict} among {many(len(body.cards), noun)} of {body.study}, margin {margin}"
                 if len(body.cards) == 1:
-                    judged = f"the only policy of {body.study}"
+                    judged = f"the only {noun} of {body.study}"
                 reason = f"{words} {_shown(value)}, n = {value.n}{fresh}; {judged}"
                 one = Recommendation(card.policy, card.n, value, verdict, reason, body.study, body.confirmed)
                 known = found.get(card.policy, one)
                 found[card.policy] = max(known, one, key=lambda one: (one.confirmed, one.runs))
     chosen = [one for policy, one in found.items() if policy not in avoided]
     return sorted(chosen, key=lambda one: _order(one, rises))
+
+
+def _comparable(bodies: Sequence[TaskEvidence], goal: str) -> Iterator[tuple[TaskEvidence, Criterion | None]]:
+    """Yield evidence whose numbers of a goal mean the same, with that meaning; None for a goal of advice alone.
+
+    Iterations are counted to one target, and robustness is over the same base LRs: those of the study with most runs.
+    """
+    by_size = sorted(bodies, key=lambda body: -sum(len(row.runs) for row in body.rows))
+    target = next((body.target for body in by_size if body.target is not None), None)
+    scales = next((scales for body in by_size if len(scales := {1.0, *body.base_lr_scales}) > 1), {1.0})
+    for body in bodies:
+        by = None if goal in GOALS else body.criterion(goal, target)
+        over_base_lrs = goal == "robust" or (by is not None and by.needs_base_lrs)
+        if (by or goal in GOALS) and not (over_base_lrs and {1.0, *body.base_lr_scales} != scales):
+            yield body, by
+
+
+def _title(by: Criterion) -> str:
+    return f"{by.title} {by.target:g}:" if by.figure == TO_TARGET else by.title
 
 
 def _best(bodies: Iterable[TaskEvidence]) -> float:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from torch import nn
@@ -314,3 +315,26 @@ def test_shipped_runs_are_evidence_of_what_their_tables_have(mnist1d: Task) -> N
     rows = table[(table["policy"] == first.policy) & table["modifier"].isna() & (table["scale"] == 1)]
     stage = "confirm" if first.confirmed else "main"
     assert present(first.value).mean == pytest.approx(rows[rows["stage"] == stage]["ac"].mean())
+
+
+def test_iterations_are_counted_to_one_target_which_is_named(task: Task, known: list[TaskEvidence]) -> None:
+    few = [replace(body, rows=body.rows[:2], terms={"margin": 0.05}, target=0.4) for body in known]
+    bodies = [*few, *(replace(body, target=0.7) for body in known)]
+    advice = advised(task, bodies, goal="steps_to_target")
+    assert all(one.reason.startswith("to target 0.7: ") for one in advice.recommendations)
+    for one in advice.recommendations:
+        rows = [row for body in known for row in body.rows if row.policy == one.policy]
+        steps = [run.steps_to(0.7) for row in rows for run in row.runs]
+        assert present(one.value).mean == pytest.approx(np.mean([present(step) for step in steps]))
+
+
+def test_robustness_over_other_base_lrs_is_another_number(task: Task, known: list[TaskEvidence]) -> None:
+    terms = {"margin": 0.05}
+    few = [replace(body, rows=body.rows[:2], terms=terms, base_lr_scales=(1.0, 10.0), study="few") for body in known]
+    advice = advised(task, [*few, *known], goal="base_lr_retention")
+    assert {one.study for one in advice.recommendations} == {"known"}
+
+
+def test_a_goal_of_advice_takes_no_margin(task: Task, known: list[TaskEvidence]) -> None:
+    with pytest.raises(StudyError, match="the goal 'cost' takes no margin: ask for cost"):
+        advise(AskedTask.of(task), known, goal="cost:5%")
