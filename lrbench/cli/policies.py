@@ -81,7 +81,7 @@ def budgets(text: str) -> frozenset[int]:
     study = _read(file)
     wanted = study.tasks or ([] if study.task is None else [study.task])
     tables = ({"base": task} if isinstance(task, str) else task for task in wanted)
-    steps = (task_from_dict(table).steps for table in tables)
+    steps = (task_from_dict(table).with_budget(study.steps).steps for table in tables)
     return frozenset(each for each in steps if isinstance(each, int))
 
 

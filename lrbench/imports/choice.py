@@ -42,6 +42,8 @@ def curves_by_task(
     """
     tasks = sorted(source.table["task"].unique())
     if task is not None:
+        if tasks == [""]:
+            raise StudyError(f"the runs name no tasks, so that there is none named '{task}'")
         if task not in tasks:
             raise StudyError(unknown_name("task", task, tasks))
         tasks = [task]

@@ -300,8 +300,10 @@ def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | No
         )
         for place, name in enumerate(names)
     ]
-    centers = test.centers(gains)
-    order = sorted(range(len(names)), key=lambda i: (diverged[i].any(), -np.nan_to_num(centers[i], nan=-np.inf)))
+    centers = np.nan_to_num(test.centers(gains), nan=-np.inf)
+    share = np.isfinite(raw).sum(axis=1) / np.maximum([len(scores[name]) for name in names], 1)
+    means = [-np.inf if interval.mean is None else as_gain(interval.mean, goal.better) for interval in intervals]
+    order = sorted(range(len(names)), key=lambda i: (diverged[i].any(), -centers[i], -share[i], -means[i]))
     floor = _noise_floor(gains[~diverged.any(axis=1)], test)
     shown = None if floor is None else goal.margin_at(floor).rounded(up=True)
     if shown is not None:

@@ -50,6 +50,9 @@ def mlflow_table(source: str, naming: Naming, wanted: set[str]) -> pandas.DataFr
     uri = mlflow_uri(source)
     if uri.startswith("sqlite:///"):
         _check_tables(uri.removeprefix("sqlite:///"))
+    elif uri.startswith("http"):
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     elif uri.startswith("file:"):
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     client = mlflow_client(uri)
@@ -76,7 +79,7 @@ def _check_tables(file: str) -> None:
     except sqlite3.Error as error:
         raise StudyError(f"{file} is no database of SQLite: {error}") from None
     if "lrbench_schema" in tables:
-        raise StudyError(f"{file} is a store of lrbench: name it by --store")
+        raise StudyError(f"{file} is a store of lrbench: its studies are judged already (lrbench list --store {file})")
     if not tables >= {"experiments", "runs", "metrics", "params"}:
         raise StudyError(f"{file} is no store of MLflow: it lacks its tables")
 

@@ -65,8 +65,12 @@ def read(source: str | Path, reading: Reading = READING) -> Runs:
     Raises:
         StudyError: the source cannot be read; the sentence names the file, the line and the column.
     """
+    if not str(source).strip():
+        raise StudyError("the runs to read are missing: name a file, a folder or a URI")
     columns, pattern, wide, metric = reading.columns, reading.pattern, reading.wide, reading.metric
     naming = Naming(wide)
+    if re.match(r"https?://", str(source)) and Path(str(source)).suffix.lower() in (*TABLES, *PACKED):
+        raise StudyError(f"{source}: tables are read from files; fetch it first")
     if pattern is None and is_mlflow(str(source)):
         return runs_of(mlflow_table(str(source), naming, _named(columns)), str(source), columns, metric)
     path = user_path(source)

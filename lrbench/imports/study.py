@@ -23,7 +23,7 @@ from lrbench.imports.reading import Reading
 from lrbench.imports.schedules import schedules_of
 from lrbench.imports.table import PLACE, Curve, Runs
 from lrbench.metrics import METRICS, as_gain
-from lrbench.metrics.goal import Margin
+from lrbench.metrics.goal import TO_TARGET, Margin
 from lrbench.store import NewRun, PolicyRecord, Score, Segment, SourceRecord, StudyRecord, StudySlot, TaskRecord
 from lrbench.store.records import IMPORTED_KEY
 from lrbench.study.limits import check_name
@@ -61,7 +61,7 @@ def imported_study(source: Runs, name: str, asked: Reading, *, where: str = "") 
     Args:
         source: the runs.
         name: of the study, and of its task where the source names none.
-        asked: by what they are judged; a target is a goal beside the metric.
+        asked: by what they are judged; with a target that is the steps to it.
         where: the source, for the provenance of each run.
 
     Raises:
@@ -150,7 +150,8 @@ def _own_runs(one: TaskCurves, source: Runs, last: Any) -> Iterator[_Run]:
 
 def _record(runs: Sequence[_Run], source: Runs, distance: Margin, target: float | None) -> StudyRecord:
     """Describe a study of runs from elsewhere, whose one look is at all that there are."""
-    objectives = {run.task.objective for run in runs}
+    by_steps = target is not None
+    objectives = {TO_TARGET} if by_steps else {run.task.objective for run in runs}
     if distance.of_best and len(objectives) > 1:
         raise StudyError(
             f"a margin of {distance} of the best needs one metric, and the tasks have {', '.join(sorted(objectives))}"
@@ -159,8 +160,8 @@ def _record(runs: Sequence[_Run], source: Runs, distance: Margin, target: float 
     for run in runs:
         texts.setdefault(run.policy.name, set()).add(run.policy.policy)
     return StudyRecord(
-        margin=0.0 if distance.of_best else distance.size,
-        by=tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best else (),
+        margin=0.0 if distance.of_best or by_steps else distance.size,
+        by=tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best or by_steps else (),
         target=target,
         seeds=tuple(seeds),
         looks=((max(len(seeds), 2), 1.0),),

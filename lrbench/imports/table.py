@@ -46,6 +46,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 PLACE = ("task", "policy", "seed")
 """The columns of `Runs.table` that name a run."""
 
+RESERVED = frozenset((*PLACE, "step"))
+"""The columns of `Runs.table` beside those of metrics."""
+
 WHAT = {"task": "tasks", "policy": "policies", "seed": "seeds", "run": "runs", "step": "steps"}
 LR = re.compile(r"(?:^|_)(?:lr|learning_rate)(?:_|$)")
 NO_METRIC = frozenset(("of", "line", "time", "timestamp", "_timestamp", "_runtime", "runtime"))
@@ -300,12 +303,17 @@ def plain_name(name: str) -> str:
 def _metrics(frame: pandas.DataFrame, taken: set[str], where: str, metric: str | None) -> list[str]:
     if metric is not None and metric not in frame:
         raise StudyError(f"{where}: {unknown_name('column', metric, frame.columns)}")
+    if metric is not None and (metric in taken or metric in RESERVED):
+        raise StudyError(
+            f"{where}: '{metric}' cannot be the metric, since a column of that name tells runs and steps apart"
+        )
     found = [
         name
         for name in frame.columns
         if name == metric
         or (
             name not in taken
+            and name not in RESERVED
             and plain_name(name) not in NO_METRIC
             and not _is_lr(name)
             and _may_be_metric(frame[name], bool(better_by_name(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -174,5 +175,7 @@ def svg(figure: Figure) -> bytes:
 def _drawn(figure: Figure, form: str, **options: Any) -> bytes:
     with rc_context({"svg.hashsalt": "lrbench", "svg.fonttype": "none"}):
         picture = BytesIO()
-        figure.savefig(picture, format=form, dpi=120, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            figure.savefig(picture, format=form, dpi=120, **options)
     return picture.getvalue()

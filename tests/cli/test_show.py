@@ -256,3 +256,15 @@ def test_a_function_where_a_policy_is_wanted_is_sent_to_what_explains_it(lrbench
     assert refused.exit_code == 2
     assert "'TRI' is a function, which needs its numbers: `lrbench show TRI` has an example" in refused.stderr
     assert "did you mean 'TRIEXP'" in lrbench("show", "TRIEXPP").stderr
+
+
+def test_a_study_is_drawn_over_its_own_budget(lrbench: Command, tmp_path: Path) -> None:
+    study = tmp_path / "short.toml"
+    study.write_text('task = "mnist1d-mlp"\nsteps = 40\npolicies = { w = "WSD(k0=0.1, up=4, down=0.2dur)" }\n')
+    assert document(lrbench("show", str(study), "--json"))["steps"] == 40
+
+
+def test_a_table_that_is_too_short_for_the_budget_is_refused_as_training_refuses_it(lrbench: Command) -> None:
+    result = lrbench("show", "TABLE(values=[0.1, 0.2])", "--steps", "10")
+    assert result.exit_code != 0
+    assert "has LRs for 2 iterations, and the budget has 10" in result.stderr

@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -9,6 +10,8 @@ import pytest
 import lrbench
 from lrbench.errors import StudyError
 from lrbench.metrics import judge as verdicts_of
+from lrbench.report.frames import study_frames
+from lrbench.report.page import report_page
 from tests.cli.conftest import Command
 from tests.cli.conftest import lrbench as command  # noqa: F401
 
@@ -268,3 +271,69 @@ def test_runs_of_a_study_that_is_judged_by_loss_are_judged_by_it(tmp_path: Path,
     curves = command("export", "again", *store, "--curves", "--json").stdout
     (first, *_) = (one["val_score"] for one in json.loads(curves)["curves"] if one["step"] == 20)
     assert first > 1  # a loss, and no accuracy
+
+
+def test_policies_that_miss_a_target_stand_in_the_order_of_how_many_runs_reach_it() -> None:
+    arrivals: dict[str, list[int | None]] = {
+        "never": [None] * 6,
+        "half": [20, 20, 20, None, None, None],
+        "most": [30, 30, 30, 30, 30, None],
+        "always": [40] * 6,
+    }
+    (task,) = lrbench.judge(curves_to(arrivals), target=0.5).tasks
+    assert [policy.name for policy in task.policies][2:] == ["half", "never"]
+    assert {policy.name for policy in task.policies[:2]} == {"always", "most"}
+
+
+def test_an_imported_study_with_a_target_is_judged_by_the_steps_to_it_and_by_one_look(tmp_path: Path) -> None:
+    frame = curves_to({"fast": [10] * 6, "slow": [40] * 6})
+    judged = lrbench.judge(frame, target=0.5, margin=5).tasks[0]
+    with lrbench.Lab(store=tmp_path / "runs.db") as lab:
+        lab.import_runs(frame, "mine", target=0.5, margin=5)
+        (task,) = lab.results("mine").tasks
+        page = report_page(study_frames("mine", lab.store))
+    assert [goal.name for goal in task.goals] == ["steps_to_target"]
+    assert [(card.name, card.verdict and card.verdict.label) for card in task.scorecards] == [
+        (policy.name, policy.verdict.label) for policy in judged.policies
+    ]
+    assert "in one look, and hold for runs whose number was not chosen by what they show" in page
+    assert "however often one looks" not in page
+
+
+def test_an_imported_policy_that_diverged_does_not_lead_by_its_other_runs(tmp_path: Path) -> None:
+    frame = table(
+        {"steady": np.full(6, 0.8) + np.arange(6) / 1000, "wild": np.array([0.1, 0.1, 0.1, np.nan, 0.1, 0.1])}
+    )
+    with lrbench.Lab(store=tmp_path / "runs.db") as lab:
+        lab.import_runs(frame, "mine")
+        cards = lab.results("mine").tasks[0].scorecards
+    assert [card.name for card in cards] == ["steady", "wild"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"metric": "step"}, "'step' cannot be the metric"),
+        ({"metric": "seed"}, "'seed' cannot be the metric"),
+        ({"task": "x"}, "the runs name no tasks, so that there is none named 'x'"),
+    ],
+)
+def test_what_cannot_be_asked_of_runs_is_one_sentence(asked: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(StudyError, match=sentence):
+        lrbench.judge(curves_to({"a": [10] * 3, "b": [20] * 3}), **asked)
+
+
+def test_a_column_called_step_that_is_none_is_left_out() -> None:
+    frame = curves_to({"a": [10] * 4, "b": [20] * 4})
+    renamed = frame.rename(columns={"step": "epoch"}).assign(step=1)
+    by_epoch = lrbench.judge(renamed, columns={"step": "epoch"}, target=0.5).tasks[0]
+    assert [policy.score.mean for policy in by_epoch.policies] == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [("", "the runs to read are missing"), ("https://example.com/x.csv", "tables are read from files; fetch it first")],
+)
+def test_a_source_that_is_none_is_refused_at_once(source: str, sentence: str) -> None:
+    with pytest.raises(StudyError, match=sentence):
+        lrbench.judge(source)

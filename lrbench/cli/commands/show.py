@@ -238,7 +238,9 @@ def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int 
                 f"{name} depends on the length of an epoch ({waiting}): give it by --steps-per-epoch or --task"
             )
     budget = Budget(steps or DEFAULT_STEPS, steps_per_epoch or 1)
-    return {name: policy.bind_to(budget) for name, policy in policies.items()}
+    if steps is None:
+        return {name: policy.bind_to(budget) for name, policy in policies.items()}
+    return {name: policy.for_run(budget) for name, policy in policies.items()}
 
 
 def _document(

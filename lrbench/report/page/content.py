@@ -65,7 +65,7 @@ def task_content(frames: Frames, number: int) -> dict[str, Any]:
         "count": len(policies),
         "headline": headline(policies, names, results.confirmed, by),
         "groups": [group for group in groups if group["count"]],
-        "certainty": certainty(policies, results.goals, results.looks, frames.record.tolerated_divergence),
+        "certainty": certainty(policies, results, frames.record),
         "by": [] if len(results.goals) == 1 else _by_goal(results, names),
         "goals": [goal.name for goal in results.goals],
         "by_objective": by.of_objective(results.objective),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lrbench.metrics.goal import Criterion
     from lrbench.report.frames import Frames
     from lrbench.report.plots.search import SearchFrames
-    from lrbench.store import TaskRecord
+    from lrbench.store import StudyRecord, TaskRecord
+    from lrbench.study.results import TaskResults
 
 ALPHA = "5%"
 """The error rate of each kind of verdict, over a whole study."""
@@ -155,7 +156,8 @@ def headline(
     split = "val" if row["test"] is None else "test"
     score, seeds = spread(row, split), many(row["seeds"], "seed")
     if leader in fresh:
-        score, seeds = f"{getattr(fresh[leader], split)}", many(fresh[leader].n, "fresh seed")
+        row = {**row, **fresh[leader].row()}
+        score, seeds = spread(row, split), many(row["seeds"], "fresh seed")
     others = [names[label] for label in called["good"] if label != leader]
     more = [
         *([f"As good, as far as can be told: {_some(others)}."] if others else []),
@@ -185,14 +187,14 @@ def _interval(row: Mapping[str, Any], figure: str) -> Interval:
     return Interval(row[figure], row[f"{figure}_low"], row[f"{figure}_high"], row["seeds"], None)
 
 
-def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequence[int], tolerated: float) -> str:
+def certainty(policies: pd.DataFrame, results: TaskResults, record: StudyRecord) -> str:
     """Say how sure the verdicts of a task are.
 
     Args:
-        goals: what ranks and judges.
-        looks: the numbers of seeds at which verdicts were made so far.
-        tolerated: the share of seeds on which a policy may diverge.
+        results: those of the task.
+        record: of its study.
     """
+    goals, looks, tolerated = results.goals, results.looks, record.tolerated_divergence
     if not len(policies):
         return "No run has ended yet, so nothing is known."
     if not looks:
@@ -201,14 +203,14 @@ def certainty(policies: pd.DataFrame, goals: Sequence[Criterion], looks: Sequenc
     objective = policies["objective"].iloc[0]
     if len(goals) == 1 and not policies["verdict"].isin(["good", "avoid"]).any():
         return (
-            f"Nothing is decided yet: {_looked(looks)} More seeds are needed before any policy can be called good, or "
-            "one to avoid."
+            f"Nothing is decided yet: {_looked(looks, record)} More seeds are needed before any policy can be called "
+            "good, or one to avoid."
         )
     each = "" if len(goals) == 1 else ", by each goal for itself"
     meanings = " ".join(_meaning(goal, objective, tolerated) for goal in goals)
     return (
         f"{meanings} The chance that any good here is wrong is at most {ALPHA}, and so it is for any avoid{each}: "
-        f"{_looked(looks)}"
+        f"{_looked(looks, record)}"
     )
 
 
@@ -222,8 +224,11 @@ def _meaning(by: Criterion, objective: str, tolerated: float) -> str:
     )
 
 
-def _looked(looks: Sequence[int]) -> str:
-    return f"verdicts were made with {_joined(looks)} seeds, and hold however often one looks."
+def _looked(looks: Sequence[int], record: StudyRecord) -> str:
+    made = f"verdicts were made with {_joined(looks)} seeds"
+    if record.source is not None and not record.source.planned:
+        return f"{made}, in one look, and hold for runs whose number was not chosen by what they show."
+    return f"{made}, and hold however often one looks."
 
 
 def _samples(task: TaskRecord) -> str:
