@@ -143,13 +143,20 @@ def compiled(task: Task, module: nn.Module) -> nn.Module:
 
 def forward(task: Task, module: nn.Module, inputs: Any) -> Any:
     """Compute a module's outputs on decoded inputs in the task's precision, and return them as float32."""
+    outputs = in_precision(task, module, inputs)
+    if task.precision == "float32":
+        return outputs
+    return mapped(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor, outputs)
+
+
+def in_precision(task: Task, module: nn.Module, inputs: Any) -> Any:
+    """Compute a module's outputs as `forward` does, and return them in the type that they have inside of a network."""
     if isinstance(inputs, Tensor) and inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     if task.precision == "float32":
         return module(inputs)
     with autocast(task):
-        outputs = module(inputs)
-    return mapped(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor, outputs)
+        return module(inputs)
 
 
 def autocast(task: Task) -> torch.autocast:

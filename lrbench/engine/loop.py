@@ -73,7 +73,9 @@ class Training:
         for modifier in modifiers:
             if (memory := state.memories.get(str(modifier))) is not None:
                 modifier.resume(self, memory, state)
-        restore(self.optimizer, state.optimizer, state.groups)
+        self._built_state = copied(self.optimizer.state_dict()["state"])
+        if state.step:
+            restore(self.optimizer, state.optimizer, state.groups)
         self._scaler = torch.amp.GradScaler(task.device.type, enabled=task.precision == "float16")
         self._scaler.load_state_dict(dict(state.scaler) or self._scaler.state_dict())
         # Where its first step is skipped, a fused optimizer would go on with a momentum that was never written.
@@ -121,7 +123,7 @@ class Training:
         """Yield the evaluation at this step, if the run has not diverged."""
         began = clock()
         seen, self._since_evaluation = self._since_evaluation, TrainingLoss()
-        if seen.lowest > self.task.divergence_factor * self._initial_loss or not _is_finite(self.module):
+        if seen.has_left(self._initial_loss, self.task.divergence_factor) or not _is_finite(self.module):
             self.diverged_at = self.step
             return
         with evaluated_weights(self.optimizer):
@@ -170,7 +172,7 @@ class Training:
     def reset_optimizer(self) -> None:
         """Clear the optimizer's state, so that it is as it was built."""
         self.optimizer.state.clear()
-        restore(self.optimizer, {}, self._built)
+        restore(self.optimizer, self._built_state, self._built)
 
     def state(self) -> State:
         """Return a copy of the state, which further training leaves as it is."""

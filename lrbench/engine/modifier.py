@@ -39,9 +39,15 @@ class Watcher:
     where it is not at its default. All that changes is in `memory`, which is
     part of the training state: it is saved, forked and resumed with it. Events are called without gradients.
 
+    Attributes:
+        takes_modes: whether it can be used with an optimizer that has other weights evaluated than trained
+            (Schedule-Free). One that reads or replaces weights, or sets the momentum, cannot: it would mix the two.
+
     Raises:
         TaskError: it is made with a setting that is not allowed.
     """
+
+    takes_modes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for setting in parameters_of(type(self)):

@@ -25,6 +25,10 @@ class TrainingLoss:
             total += loss
         return TrainingLoss(total, self.count + len(losses), min([self.lowest, *losses]))
 
+    def has_left(self, initial: float, factor: float) -> bool:
+        """Whether all of them exceed `factor` times the initial loss; never where that is not positive."""
+        return self.lowest > factor * initial > 0
+
     @property
     def mean(self) -> float:
         return self.total / self.count if self.count else math.nan

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 class Averaging(Watcher):
     """A watcher whose evaluated network has averaged weights."""
 
+    takes_modes = False
+
     recompute_bn: bool
 
     @abstractmethod

@@ -44,15 +44,14 @@ class DEMON(Modifier):
     """
 
     rank = 50
+    takes_modes = False
 
     beta: float = number("momentum of the first iteration", bounds=Bounds(0.0, 1.0, high_open=True), default=0.9)
 
     def check(self, task: Task) -> None:
         """Refuse an optimizer that has no momentum, by a TaskError."""
-        import torch
-
-        (group,) = task.optimizer.build([torch.nn.Parameter(torch.zeros(1))]).param_groups
-        if not (group.get("momentum") or "betas" in group):
+        groups = task.optimizer_as_built().param_groups
+        if not all(group.get("momentum") or "betas" in group for group in groups):
             raise TaskError(f"{self} decays momentum, and {task.optimizer} of task '{task.name}' has none")
 
     def before_step(self, training: Training, memory: Memory) -> None:

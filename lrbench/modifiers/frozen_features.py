@@ -30,8 +30,9 @@ class FrozenFeatures(Modifier):
     """Leading units that the task's groups freeze are computed once: training goes on from their stored outputs.
 
     The units (`lrbench.modifiers.learn_and_drop.units`) are in eval mode. Where they have neither batch normalisation
-    nor dropout, the run ends with the bits of the run without the modifier, and costs fewer operations; that of storing
-    is counted. Batch normalisation in them no longer measures the batches, as it does in a frozen part otherwise.
+    nor dropout, and the task has no `micro_batch`, the run ends with the bits of the run without the modifier, and
+    costs fewer operations; that of storing is counted. Batch normalisation in them no longer measures the batches, as
+    it does in a frozen part otherwise.
     """
 
     rank = 40

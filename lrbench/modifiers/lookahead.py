@@ -35,6 +35,7 @@ class Lookahead(Modifier):
     """
 
     rank = 20
+    takes_modes = False
     family = "short-cycle"
 
     k: int = count("fast steps between two steps back", low=1, unit="iterations", default=5)

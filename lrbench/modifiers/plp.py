@@ -71,6 +71,7 @@ class _EveryThird(Modifier):
     """
 
     rank = 10
+    takes_modes = False
     family = "short-cycle"
 
     def moved(self, training: Training, name: str, half: Tensor) -> Tensor:

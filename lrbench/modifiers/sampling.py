@@ -39,14 +39,22 @@ if TYPE_CHECKING:
     from lrbench.tasks import Task
 
 
+ROUNDING = 1e-9
+"""Of a product that is a whole number but for rounding."""
+
+
 def is_sampled(seed: int, step: int, p: float) -> bool:
     """Whether the weights after `step` iterations are sampled: a draw of its own stream, with probability p."""
     return stream_seed(seed, "weight sampling", step) < p * 2**63
 
 
 def in_tail(position: int, period: int, tail: float) -> bool:
-    """Whether iteration `position` (1..period) is in the last fraction `tail` of a period: at least the last one."""
-    return position > period - max(1, round(tail * period))
+    """Whether iteration `position` (1..period) is in the last fraction `tail` of a period: at least the last one.
+
+    >>> [position for position in range(1, 6) if in_tail(position, period=5, tail=0.5)]
+    [3, 4, 5]
+    """
+    return position > (1 - tail) * period + ROUNDING
 
 
 class WeightSampling(Modifier):
@@ -54,6 +62,7 @@ class WeightSampling(Modifier):
 
     rank = 30
     family = "weight-sampling"
+    takes_modes = False
 
     p: float
     recompute_bn: bool

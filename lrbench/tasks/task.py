@@ -83,7 +83,8 @@ class Task(AnyTask):
     `batch_size` is in samples, `steps` and `eval_every` in iterations; `eval_every` is a twentieth of `steps` unless
     given. `loss(outputs, targets)` is the mean over a batch. Without a `metric`, the task is judged by top-1 accuracy;
     with `metric="loss"`, and where its data is a text, by its loss. `augment` acts on train batches, in order. A
-    segment whose every training loss exceeds `divergence_factor` times the initial validation loss has diverged.
+    segment whose every training loss exceeds `divergence_factor` times the initial validation loss, where that is
+    positive, has diverged.
 
     At the end of a run its network is measured on all of the validation and the test split. The evaluations before are
     a curve over `curve_samples` of the validation split, the same ones each time, or `"all"` of it. Unless given, they
@@ -410,6 +411,13 @@ class Task(AnyTask):
                 )
             return note_ratios(built)
         return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), self.budget)
+
+    def optimizer_as_built(self) -> torch.optim.Optimizer:
+        """Build the optimizer of a network that is made for it, to be looked at."""
+        with callers_generators():
+            network = self.network()
+        trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        return self.new_optimizer(network, trained)
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prodigyopt import Prodigy
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from lrbench.engine import (
@@ -706,3 +707,44 @@ def test_how_much_of_a_split_the_curve_takes_changes_no_bit_of_training(mlp_task
     assert torch.equal(curve[0].val.targets, whole_curve[0].val.targets[taken])
     first = whole_curve[0].val.outputs[taken]
     assert torch.allclose(curve[0].val.outputs, first, atol=1e-6)  # a batch of another size may be rounded otherwise
+
+
+def negative(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A log-likelihood that begins below zero."""
+    return F.cross_entropy(outputs, targets) / 10 - 1
+
+
+def test_a_loss_that_begins_below_zero_is_no_divergence(mlp_task: Task) -> None:
+    task = mlp_task.with_(loss=negative, metric="loss")
+    plain, _ = advance(task, begin(task, 0), np.full(task.steps, 0.05))
+    assert plain.initial_loss < 0
+    assert (plain.diverged_at, plain.step) == (None, task.steps)
+
+
+class Primed(torch.optim.Optimizer):
+    """An optimizer whose state is there before its first step."""
+
+    def __init__(self, params: list[nn.Parameter]) -> None:
+        super().__init__(params, {"lr": 0.1})
+        for group in self.param_groups:
+            for weight in group["params"]:
+                self.state[weight]["scale"] = torch.full_like(weight, 0.5)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                self.state[weight]["scale"] *= 0.9
+                weight -= group["lr"] * self.state[weight]["scale"] * weight.grad
+
+
+def test_the_state_that_an_optimizer_is_built_with_is_its_first(mlp_task: Task) -> None:
+    task = mlp_task.with_(optimizer=Primed, version="primed")
+    lrs = np.full(task.steps, 0.05)
+    whole, _ = advance(task, begin(task, 0), lrs)
+    state = begin(task, 0)
+    for start in range(0, task.steps, task.eval_every):
+        state, _ = advance(task, state, lrs[start : start + task.eval_every])
+    assert identical(state, whole)
+    scale = next(iter(whole.optimizer.values()))["scale"].flatten()[0].item()
+    assert scale == pytest.approx(0.5 * 0.9**task.steps, rel=1e-5)

@@ -548,3 +548,14 @@ def test_a_segment_on_cuda_waits_for_the_device_as_often_however_long_it_is(stac
 
     waits(2)
     assert waits(10) == waits(100) <= 10
+
+
+def likelihood(outputs: Tensor, targets: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs, targets) / 10 - 1
+
+
+def test_a_lane_whose_loss_begins_below_zero_has_not_diverged() -> None:
+    task = task_of("mlp", batch_size=16, loss=likelihood, metric="loss")
+    (lane, _), *_ = advance_stacked(task, [begin(task, 0)], [np.full(task.steps, 0.05)])
+    assert lane.initial_loss < 0
+    assert (lane.diverged_at, lane.step) == (None, task.steps)

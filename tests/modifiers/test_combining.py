@@ -5,7 +5,8 @@ import pytest
 
 from lrbench.engine import Training, advance, begin, identical, in_order
 from lrbench.errors import TaskError
-from lrbench.modifiers import PLP, PSWA, PSWM, PWALKS, Lookahead, Memory, Modifier
+from lrbench.modifiers import PLP, PSWA, PSWM, PWALKS, Lookahead, Memory, Modifier, parse_modifier
+from lrbench.study.variant import Variant
 from lrbench.tasks.task import Task
 
 
@@ -63,3 +64,11 @@ def test_weights_replaced_by_a_method_of_the_users_own_end_the_paths_of_the_othe
     state, _ = advance(mlp_task, begin(mlp_task, 0), np.full(2, 0.05), [lookahead, Zeroing()])
     assert state.memories[str(lookahead)]["position"] == 0
     assert all(not weight.any() for weight in state.memories[str(lookahead)]["slow"].values())
+
+
+@pytest.mark.parametrize("text", ["DEMON()", "EMA()", "SWA()", "LAWA()", "Lookahead()", "PSWA()", "SWM()", "PLP()"])
+def test_what_reads_or_replaces_weights_is_refused_beside_schedule_free(mlp_task: Task, text: str) -> None:
+    free = mlp_task.with_(optimizer="AdamWScheduleFree")
+    with pytest.raises(TaskError, match="has other weights evaluated than trained, and it would mix the two"):
+        Variant.of([parse_modifier(text)]).check(free)
+    Variant.of([parse_modifier(text)]).check(mlp_task.with_(optimizer="AdamW"))

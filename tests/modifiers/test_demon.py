@@ -76,3 +76,13 @@ def test_an_optimizer_without_momentum_is_refused_in_a_sentence(one_weight: Task
 
 def trained(task: Task, *modifiers: DEMON | LearnAndDrop) -> State:
     return advance(task, begin(task, 0), np.full(10, 0.1), modifiers)[0]
+
+
+def test_momentum_is_looked_for_in_every_group_of_the_task_s_own_optimizer(mlp_task: Task) -> None:
+    def split(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        half = len(weights) // 2
+        groups = [{"params": weights[:half], "momentum": 0.9}, {"params": weights[half:], "momentum": 0.0}]
+        return torch.optim.SGD(groups, lr=0.1)
+
+    with pytest.raises(TaskError, match=r"DEMON.* decays momentum, and .* has none"):
+        DEMON().check(mlp_task.with_(optimizer=split, version="split"))

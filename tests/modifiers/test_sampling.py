@@ -238,3 +238,11 @@ def test_swm_goes_on_from_a_moving_mean_of_its_samples_after_each(
     *_, last = by_hand(mlp_task, blend)
     assert sampled > 3
     close(trained(mlp_task, SWM(p=0.3, beta=0.4)), last)
+
+
+@pytest.mark.parametrize(
+    ("period", "tail", "first"), [(5, 0.5, 3), (10, 0.25, 8), (10, 0.33, 7), (7, 0.2, 6), (10, 0.3, 8)]
+)
+def test_the_tail_begins_after_its_complement(period: int, tail: float, first: int) -> None:
+    sampled = [position for position in range(1, period + 1) if in_tail(position, period, tail)]
+    assert sampled == list(range(first, period + 1))

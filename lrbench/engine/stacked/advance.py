@@ -172,7 +172,7 @@ def _evaluate(task: Task, stack: Stack, lanes: Sequence[LaneProgress]) -> None:
     for row in due:
         lane = lanes[row]
         seen[row], lane.since_evaluation = lane.since_evaluation, TrainingLoss()
-        if seen[row].lowest > task.divergence_factor * lane.start.initial_loss or not finite[row]:
+        if seen[row].has_left(lane.start.initial_loss, task.divergence_factor) or not finite[row]:
             lane.diverged_at = lane.step
     for last in (False, True):
         rows = [row for row in due if lanes[row].diverged_at is None and (lanes[row].step == task.steps) == last]

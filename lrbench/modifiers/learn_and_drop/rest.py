@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lrbench.engine import Flops, Trainable, Training
 from lrbench.engine.batches import augmented
-from lrbench.engine.evaluation import forward
+from lrbench.engine.evaluation import in_precision
 from lrbench.engine.flops import counted, counted_flops
 from lrbench.modifiers.learn_and_drop.units import units_of
 from lrbench.reproducible import callers_generators, seed_generators
@@ -81,13 +81,13 @@ class Rest(Trainable):
                 inputs = super().inputs(step, batch)
                 if self.task.draws_elsewhere:
                     seed_generators(stream_seed(self.seed, "frozen units", step), self.task.device)
-                return forward(self.task, self.ahead, inputs)
+                return in_precision(self.task, self.ahead, inputs)
         if self.features is None:
             self.features = frozen_features(self.task, self.ahead, self.frozen, self.seed)
         generator = self._generator.manual_seed(stream_seed(self.seed, "stored view", step))
         views = torch.randint(self.frozen.views, (len(batch.indices),), generator=generator).to(self.task.device)
         rows = self.features.flatten(0, 1).index_select(0, views * self.features.shape[1] + batch.indices)
-        return _unpacked(rows.float())
+        return _unpacked(rows.to(_dtype(self.task, self.frozen.units)))
 
 
 def freeze(training: Training, frozen: Frozen) -> None:
@@ -108,8 +108,8 @@ def freeze(training: Training, frozen: Frozen) -> None:
     training.train_only(rest)
     if whole.features is not None and _extends(frozen, before):
         units = nn.Sequential(*units_of(training.module)[before.units : frozen.units])
-        features = whole.features
-        rest.features = _outputs(task, units, frozen, lambda view, batch: _unpacked(features[view, batch]))
+        features, dtype = whole.features, _dtype(task, before.units)
+        rest.features = _outputs(task, units, frozen, lambda view, batch: _unpacked(features[view, batch].to(dtype)))
     elif frozen.stored:
         rest.features = frozen_features(task, rest.ahead, frozen, training.seed)
     training.flops += _features_flops(task, frozen, before)
@@ -144,22 +144,36 @@ def _extends(frozen: Frozen, before: Frozen) -> bool:
 
 def features_bytes(task: Task, frozen: Frozen) -> int:
     """Compute the memory that the stored outputs take, in bytes."""
-    numbers = _measured_units(task)[0][frozen.units - 1] if frozen.units else 0
+    numbers = _measured_units(task).numbers[frozen.units - 1] if frozen.units else 0
     return BYTES[frozen.storage] * frozen.views * len(task.data.train) * numbers
 
 
+class Measured(NamedTuple):
+    """The units of a network: for each, the numbers of its output for a sample, their type, and its FLOPs a batch."""
+
+    numbers: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...]
+    flops: tuple[int, ...]
+
+
+def _dtype(task: Task, units: int) -> torch.dtype:
+    """Return the type in which the next unit gets the outputs of the frozen ones, however they are stored."""
+    return _measured_units(task).dtypes[units - 1]
+
+
 @once_per_task
-def _measured_units(task: Task) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Measure each unit of a task's network: the numbers of its output for a sample, and its forward FLOPs a batch."""
-    numbers, flops = [], []
+def _measured_units(task: Task) -> Measured:
+    """Measure each unit of a task's network in a forward pass."""
+    numbers, dtypes, flops = [], [], []
     with callers_generators(), torch.no_grad():
         outputs = task.data.decode(task.data.train.first(task.batch_size).inputs)
         for unit in units_of(task.network().eval()):
             with counted() as counter:
-                outputs = forward(task, unit, outputs)
+                outputs = in_precision(task, unit, outputs)
             flops.append(counter.get_total_flops())
             numbers.append(outputs.shape[1:].numel())
-    return tuple(numbers), tuple(flops)
+            dtypes.append(outputs.dtype)
+    return Measured(tuple(numbers), tuple(dtypes), tuple(flops))
 
 
 def _feature_batches(task: Task) -> list[slice]:
@@ -174,8 +188,8 @@ def _step_flops(task: Task, frozen: Frozen) -> Flops:
     with callers_generators():
         rest, batch = Rest(task, task.network(), 0, frozen), task.data.train.first(task.batch_size)
         with torch.no_grad():
-            inputs = forward(task, rest.ahead, task.data.decode(batch.inputs))
-        ahead = Flops() if frozen.stored else Flops(forward=sum(_measured_units(task)[1][: frozen.units]))
+            inputs = in_precision(task, rest.ahead, task.data.decode(batch.inputs))
+        ahead = Flops() if frozen.stored else Flops(forward=sum(_measured_units(task).flops[: frozen.units]))
         return ahead + counted_flops(task, rest.trained, inputs, batch.targets)
 
 
@@ -184,7 +198,7 @@ def _features_flops(task: Task, frozen: Frozen, before: Frozen) -> Flops:
     if not frozen.stored:
         return Flops()
     first = before.units if _extends(frozen, before) else 0
-    batch = Flops(forward=sum(_measured_units(task)[1][first : frozen.units]))
+    batch = Flops(forward=sum(_measured_units(task).flops[first : frozen.units]))
     return batch * len(_feature_batches(task)) * frozen.views
 
 
@@ -194,7 +208,7 @@ def _outputs(task: Task, module: nn.Module, frozen: Frozen, inputs: Callable[[in
     with torch.no_grad():
         for view in range(frozen.views):
             for batch in _feature_batches(task):
-                outputs = _packed(forward(task, module, inputs(view, batch)))
+                outputs = _packed(in_precision(task, module, inputs(view, batch)))
                 if not len(features):
                     shape = (frozen.views, len(task.data.train), *outputs.shape[1:])
                     features = torch.empty(shape, dtype=dtype, device=outputs.device)
