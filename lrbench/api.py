@@ -267,6 +267,11 @@ class Lab:
         if not isinstance(study, Study):
             asked: dict[str, Any] = {"steps": steps, "seeds": seeds, "confirm": confirm, "budget": budget, "by": by}
             return load_study(study, data_root=self.data_root, download=self.download, at=at, **asked)
+        if study.is_at_horizons and (steps is not None or at is not None):
+            raise StudyError(
+                f"study '{study.name}' was made with horizons, its budgets: give it other ones where it is made, "
+                f"not {'steps' if at is None else 'at'} where it is run"
+            )
         changes: dict[str, Any] = {"tasks": tuple(task.with_budget(steps) for task in study.tasks)}
         changes |= settings_given(at, confirm, budget, by)
         if seeds is not None:

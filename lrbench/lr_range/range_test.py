@@ -123,7 +123,8 @@ class RangeTest(Readable):
             ("cliff", "nothing is learnt from there on", self.cliff),
         ):
             if estimate is None:
-                rows.append((name, "–", "", f"no rate up to {max(run.lr for run in self.constant):.3g} is too high"))
+                highest, where = max(run.lr for run in self.constant), "" if len(self.seeds) == 1 else " on every seed"
+                rows.append((name, "–", "", f"no rate up to {highest:.3g} is too high{where}"))
             else:
                 by_seed = f"{min(estimate.per_seed):.3g} to {max(estimate.per_seed):.3g}"
                 rows.append((name, f"{estimate.value:.3g}", by_seed, what))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrbench.errors import StudyError, unknown_name
@@ -247,6 +248,9 @@ def criteria(
             or it is given twice.
     """
     found = tuple(_criterion(goal, objective, steps, target) for goal in goals_of(by))
+    for one, other in combinations(found, 2):
+        if one.figure == other.figure:
+            raise StudyError(f"by: '{one.name}' and '{other.name}' are the same goal, which may stand only once")
     for one in found:
         if one.figure == TO_TARGET and target is None:
             raise StudyError(

@@ -36,14 +36,17 @@ def rank(
 ) -> list[Scorecard]:
     """Rank a study's policies by their mean validation score, best first, those without any score last.
 
+    Where chance is not known, so that diverged runs are in no mean, policies that diverged more often than is tolerated
+    come after the others.
+
     Args:
         margin, alpha, resolution, looks, tolerated: as for `judge`; the resolution of an accuracy is 1 / (size of the
             validation split).
         target: as for `summarise`.
         seeds, done: of a study with looks, its seeds in their order, and for each policy how many of the first its
             runs are over.
-        by: the goals, of which the first ranks, and policies that diverged come last then; each has verdicts of its
-            own. By default the objective with `margin` and `resolution`.
+        by: the goals, of which the first ranks, and policies that diverged more often than is tolerated come last then;
+            each has verdicts of its own. By default the objective with `margin` and `resolution`.
 
     Raises:
         StudyError: as `judge` and `summarise`, and where contenders differ in their objective.
@@ -62,11 +65,13 @@ def rank(
         )
         for one, (gains, diverged) in zip(goals, tables, strict=True)
     ]
-    places = sorted(range(len(cards)), key=lambda i: _gain(cards[i]), reverse=True)
+    gains, diverged = tables[0]
+    fallen = [row.sum() > tolerated * len(one.runs) for one, row in zip(contenders, diverged, strict=True)]
+    counts = bool(runs) and runs[0].chance is not None  # else the mean is that of the runs that did not diverge
+    places = sorted(range(len(cards)), key=lambda i: (counts or not fallen[i], _gain(cards[i])), reverse=True)
     if not goals[0].of_objective(objective):
-        gains, diverged = tables[0]
         centers, means = (np.nan_to_num(test.centers(gains), nan=-np.inf) for test in (goals[0].test, Pairs))
-        places.sort(key=lambda i: (not diverged[i].any(), centers[i], means[i]), reverse=True)
+        places.sort(key=lambda i: (not fallen[i], centers[i], means[i]), reverse=True)
     by_goal = [
         {goal.name: verdict for goal, verdict in zip(goals, of_policy, strict=True)}
         for of_policy in zip(*verdicts, strict=True)

@@ -77,6 +77,8 @@ class RunRecord:
     """Which way that score is better."""
     bounds: Bounds | None = None
     """The lowest and the highest possible score, where the task gives them."""
+    is_tested: bool = True
+    """Whether its task measures a test score."""
 
     @property
     def diverged(self) -> bool:
@@ -89,7 +91,12 @@ class RunRecord:
         return self.diverged or all(score is None or math.isfinite(score) for score in scores)
 
     def score(self, split: Split) -> float | None:
-        """Return the final objective on a split; chance where the run diverged, or it is NaN or infinitely bad."""
+        """Return the final objective on a split; chance where the run diverged, or it is NaN or infinitely bad.
+
+        None where the task does not measure it.
+        """
+        if split == "test" and not self.is_tested:
+            return None
         score = self.final.get(f"{split}_{self.objective}")
         worthless = self.diverged or (score is not None and is_worthless(score, self.better))
         return self.chance if worthless else score

@@ -40,6 +40,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrbench.display.names import many
 from lrbench.errors import StudyError
 from lrbench.metrics.divergence import levels, p_of_divergence
 from lrbench.metrics.familywise import ScoresAtLooks, familywise
@@ -256,7 +257,7 @@ def _without_claim(label: Label, reason: str) -> Verdict:
 def _why_left_out(runs: int) -> str:
     if runs >= 2:
         return "there is no other policy to compare it with"
-    return f"{runs} finished {'run' if runs == 1 else 'runs'}, at least 2 are needed"
+    return f"{many(runs, 'finished run')} with a value, at least 2 are needed"
 
 
 def best_two(centers: FloatArray, eligible: NDArray[np.bool_]) -> list[int]:

@@ -231,7 +231,9 @@ class Store(Readable):
             connection.execute(sa.delete(evaluations).where(evaluations.c.run.in_(listed)))
             connection.execute(sa.delete(leases).where(leases.c.run.in_(listed)))
             connection.execute(sa.delete(runs).where(runs.c.key.in_(listed)))
-        for name in filter(None, files):
+            unused = {name for name in files if name is not None}
+            unused -= set(connection.scalars(_checkpoints_among(self._database.listed(unused))))
+        for name in unused:
             self.checkpoints.delete(name)
         return len(own)
 
@@ -269,6 +271,18 @@ class Store(Readable):
         with self._database.reading() as connection:
             in_use = sa.select(runs.c.checkpoint).where(runs.c.checkpoint.is_not(None))
             return {name for name in connection.scalars(in_use) if name is not None}
+
+    @patient
+    def shared_checkpoints(self, names: Iterable[str], users: Collection[str]) -> set[str]:
+        """Find those of checkpoints that other runs go on from, too.
+
+        Args:
+            users: the keys of runs that do not count.
+        """
+        with self._database.reading() as connection:
+            among = _checkpoints_among(self._database.listed(set(names)))
+            others = among.where(runs.c.key.not_in(self._database.listed(set(users))))
+            return set(connection.scalars(others))
 
     @patient
     def kept(self, trunks: Iterable[str]) -> dict[tuple[str, int], list[tuple[int, str]]]:
@@ -511,6 +525,11 @@ def _answering(
         if row.kind in ASKED_IN_PARTS and _record(row).adds_to(record) and set(asked) <= _lasting(connection, row):
             return int(row.id)
     return None
+
+
+def _checkpoints_among(names: sa.Select[Any]) -> sa.Select[Any]:
+    """Ask for the checkpoints of runs that are among names."""
+    return sa.select(runs.c.checkpoint).where(runs.c.checkpoint.in_(names))
 
 
 def _record(row: sa.Row[Any]) -> StudyRecord:

@@ -71,7 +71,10 @@ def _confirmed(task: TaskResults, confirmed: Sequence[Confirmation], names: RowN
     who = "The winner" if len(cards) == 1 else "The winner and its closest rivals"
     title = f"{who} on fresh seeds, n = {max(card.n for card in cards)}"
     is_judged = len(cards) > 1 or confirmed[0].refused  # one alone is compared with nothing
-    return _cards(cards, (*_scores(cards, task, cards[0].verdicts if is_judged else ()), *beside), names, width, title)
+    goals = list(cards[0].verdicts) if is_judged else []
+    scores = _scores(cards, task, goals)
+    figures = (*scores[: len(goals)], *_by_other_goals(cards, task), *scores[len(goals) :], *beside)
+    return _cards(cards, figures, names, width, title)
 
 
 def _cards(cards: Sequence[Scorecard], figures: Sequence[Figures], names: RowNames, width: int, title: str) -> Table:
@@ -130,8 +133,13 @@ def _figures(task: TaskResults, target: float | None) -> tuple[Figures, ...]:
         judged = tuple(_judged(cards, goal) for goal in task.goals)
         titles = {column.title for column in judged}
         return *judged, *(one._replace(dispensable=1 + one.dispensable) for one in beside if one.title not in titles)
-    ranked = (Figures(goal.title, [Cell(_of_goal(card, goal)) for card in cards]) for goal in others)
-    return (*scores[:verdicts], *ranked, *beside)
+    return (*scores[:verdicts], *_by_other_goals(cards, task), *beside)
+
+
+def _by_other_goals(cards: Sequence[Scorecard], task: TaskResults) -> tuple[Figures, ...]:
+    """Show the values of the goals beside the objective."""
+    others = (goal for goal in task.goals if not goal.of_objective(task.objective))
+    return tuple(Figures(goal.title, [Cell(_of_goal(card, goal)) for card in cards]) for goal in others)
 
 
 def _judged(cards: Sequence[Scorecard], goal: Criterion) -> Figures:

@@ -243,9 +243,10 @@ class Study(Readable):
             if count > 1:
                 raise StudyError(f"{where}: {noun} {name!r} is given {count} times, each may stand only once")
         if self.auto_peaks and len(self.tasks) > 1:
+            each = "horizons" if self.is_at_horizons else "tasks"
             raise StudyError(
                 f"{where}: the peak of '{self.auto_peaks[0]}' comes from a range test, and each of the "
-                f"{len(self.tasks)} tasks has its own: make a study of each"
+                f"{len(self.tasks)} {each} has its own: make a study of each"
             )
         scales = {scale * variant.lr_scale for scale in (1.0, *self.base_lr_scales) for variant in self.variants}
         check_rates(where, len(self.policies) * len(scales), max(task.steps for task in self.tasks))
@@ -286,6 +287,11 @@ class Study(Readable):
     def looks(self) -> Looks:
         """The numbers of seeds at which verdicts are made, each with its share of the error rate."""
         return declared_looks(len(self.seeds), self.until_decided)
+
+    @property
+    def is_at_horizons(self) -> bool:
+        """Whether its tasks are one at several budgets."""
+        return len(self.tasks) > 1 and len({task.trunk for task in self.tasks}) == 1
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, product, takewhile
+from itertools import product, takewhile
 from types import NoneType
 from typing import Any
 
@@ -170,19 +170,26 @@ class StudyRuns:
         """The ended runs as metrics see them, by the slots that they fill; their metrics are computed once."""
         found = {}
         for task in self.tasks:
-            retention = self.base_lr_robustness(task)
+            retention, is_tested = self.base_lr_robustness(task), self._is_tested(task)
             for slot, run in self._begun(task):
                 if run.ended:
                     seed = slot.policy, slot.variant, slot.seed
-                    extra = retention.get(seed, {}) if slot.stage == "main" else {}
-                    found[slot] = record_of(run, task, slot.seed, extra)
+                    extra = retention.get(seed, {}) if slot.scale == 1 else {}
+                    found[slot] = record_of(run, task, slot.seed, extra, is_tested=is_tested)
         return dict(zip(found, measured(found.values()), strict=True))
 
+    def _is_tested(self, task: TaskRecord) -> bool:
+        """Find whether runs of a task have a test score; a training function may report one or not."""
+        if task.test_samples is not None:
+            return True
+        finished = [run for _, run in self._begun(task) if run.status == "finished"]
+        return not finished or any(not math.isnan(run.scores[-1].test_score) for run in finished)
+
     def records(self, task: TaskRecord, stage: str) -> Records:
-        """Collect the ended runs of a stage on a task."""
+        """Collect the ended runs of a stage on a task at the policies' own base LRs."""
         records: Records = {}
         for slot, record in self.measured.items():
-            if slot.task == task.name and slot.stage == stage:
+            if slot.task == task.name and slot.stage == stage and slot.scale == 1:
                 records.setdefault((slot.policy, slot.variant), []).append(record)
         return records
 
@@ -214,7 +221,7 @@ class StudyRuns:
         if len(wanted) == 1:
             return {}
         runs: dict[tuple[str, str, int], dict[float, StoredRun]] = {}
-        for slot, run in chain(self._begun(task, "main"), self._begun(task, "scale")):
+        for slot, run in self._begun(task):
             if run.ended:
                 runs.setdefault((slot.policy, slot.variant, slot.seed), {})[slot.scale] = run
         chance = math.nan if task.chance is None else task.chance
@@ -271,7 +278,9 @@ def curve_of(run: StoredRun) -> Curve:
     return Curve(run.scores.steps(), run.scores.val_scores())
 
 
-def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None]) -> RunRecord:
+def record_of(
+    run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, float | None], *, is_tested: bool = True
+) -> RunRecord:
     """Make the record of an ended run for metrics, with `extra` ones that depend on other runs."""
     objective = task.objective
     final: dict[str, float | None] = {}
@@ -295,4 +304,5 @@ def record_of(run: StoredRun, task: TaskRecord, seed: int, extra: Mapping[str, f
         objective=objective,
         better=task.better,
         bounds=task.bounds,
+        is_tested=is_tested,
     )

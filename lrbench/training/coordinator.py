@@ -120,6 +120,7 @@ class Coordinator:
         self._fastest: dict[str, int] = {}
         self._checkpoints: dict[str, str] = {}
         self._users: Counter[str] = Counter()
+        self._others: set[str] = set()
 
     def train(
         self, runs: Iterable[PlannedRun], interrupted: Callable[[], bool], suspects: Collection[str] = ()
@@ -235,9 +236,11 @@ class Coordinator:
         kept = kept_states((run for run in runs if run.key not in stored), self._store)
         places = {run.key: resume_point(run, {**kept, **stored}, self._is_whole) for run in runs}
         kept = {key: one for key, one in kept.items() if places[key][1] is not None}
-        for run in runs:
-            if (left := stored.get(run.key)) is not None and left.checkpoint is not None:
-                self._use(run.key, left.checkpoint)
+        left = {run.key: one.checkpoint for run in runs if (one := stored.get(run.key)) and one.checkpoint is not None}
+        if left:
+            self._others |= self._store.shared_checkpoints(left.values(), stored)
+        for key, name in left.items():
+            self._use(key, name)
         fresh = [run for run in runs if places[run.key][1] is None or run.key in kept]
         copies: dict[str | None, str] = {}
         for key, one in kept.items():
@@ -318,7 +321,8 @@ class Coordinator:
             self._users[before] -= 1
             if not self._users[before]:
                 del self._users[before]
-                self._store.checkpoints.delete(before)
+                if before not in self._others:
+                    self._store.checkpoints.delete(before)
 
     # Messages of workers -------------------------------------------------------------------------------------------
 
@@ -368,6 +372,9 @@ class Coordinator:
         one, at = lanes.pop(name), _step_of(step)
         branch = one.branch
         self._trained.iterations += at - branch.start
+        ends_trunk = [run for run in branch.runs if run.row.kept_at == at] if step.done and checkpoint else []
+        if ends_trunk:
+            self._keep(ends_trunk[0], step)
         self._listener.trained(branch.steps if step.done and checkpoint is None else at - branch.start)
         for run in branch.runs:
             self._use(run.key, checkpoint)
@@ -376,8 +383,6 @@ class Coordinator:
         if not step.done:
             lanes[name] = replace(one, branch=branch.after(at), checkpoint=checkpoint, history=step.history)
         elif checkpoint is not None:
-            if at in (run.row.kept_at for run in branch.runs):
-                self._keep(next(run for run in branch.runs if run.row.kept_at == at), step)
             self._ready.extend(ClaimedBranch(child, checkpoint) for child in branch.children)
         else:
             for run in branch.runs:

@@ -38,7 +38,7 @@ class PlannedRow:
     """A policy at a base-LR scale with a variant, on a task: what its runs share, whatever their seeds.
 
     Attributes:
-        scale: the factor on the policy's learning rates; 1 but for stage "scale".
+        scale: the factor on the policy's learning rates; 1 but for runs that measure robustness over base LRs.
     """
 
     task: AnyTask
@@ -83,7 +83,8 @@ class PlannedRun:
     """A run of a study: a row of it with a seed.
 
     Attributes:
-        stage: its purpose: "main", "confirm" (fresh seeds for the finalists) or "scale" (base-LR robustness).
+        stage: its purpose: "main", "scale" (the same seeds at other base LRs) or "confirm" (fresh seeds for the
+            finalists, at other base LRs too where a goal needs them).
     """
 
     row: PlannedRow
@@ -178,7 +179,8 @@ class Plan:
     @property
     def cost(self) -> int:
         """The runs, or the iterations, of the plan with the confirmation that may follow, as the budget counts them."""
-        confirmed = [task.steps for task in self.study.tasks for _ in range(FINALISTS * self.study.confirm)]
+        fresh = FINALISTS * self.study.confirm * (1 + len(_judged_scales(self.study)))
+        confirmed = [task.steps for task in self.study.tasks for _ in range(fresh)]
         steps = [*(run.task.steps for run in self.runs), *confirmed]
         return sum(steps) if self.unit == "steps" else len(steps)
 
@@ -217,10 +219,8 @@ def plan(study: Study) -> Plan:
             f"study '{study.name}': the peak of '{study.auto_peaks[0]}' comes from a range test, which `lrbench run` "
             "trains first: what the study takes is known after that"
         )
-    scales = [scale for scale in study.base_lr_scales if scale != 1]
-    judged = any(goal.needs_base_lrs for task in study.tasks for goal in study.goals(task))
-    first = study.seeds if judged else study.seeds[: study.until_decided]
-    return Plan(study, (*_runs(study, study.seeds), *_runs(study, first, "scale", scales)))
+    first = study.seeds if _judged_scales(study) else study.seeds[: study.until_decided]
+    return Plan(study, (*_runs(study, study.seeds), *_runs(study, first, "scale", _other_scales(study))))
 
 
 def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]]) -> Plan:
@@ -230,7 +230,7 @@ def confirmation(study: Study, finalists: Mapping[str, Iterable[tuple[str, str]]
         finalists: names of policy and variant, by the name of their task.
     """
     wanted = {(task, *names) for task, pairs in finalists.items() for names in pairs}
-    runs = _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm")
+    runs = _runs(study, fresh_seeds(study.seeds, study.confirm), "confirm", (1.0, *_judged_scales(study)))
     return Plan(study, tuple(run for run in runs if (run.task.name, run.entry.name, run.variant.name) in wanted))
 
 
@@ -238,6 +238,17 @@ def fresh_seeds(seen: Iterable[int], count: int) -> tuple[int, ...]:
     """Return `count` seeds for a confirmation, none of which was seen before."""
     first = max(seen) + 1
     return tuple(range(first, first + count))
+
+
+def _other_scales(study: Study) -> list[float]:
+    """Return the factors on the base LR beside 1."""
+    return [scale for scale in study.base_lr_scales if scale != 1]
+
+
+def _judged_scales(study: Study) -> list[float]:
+    """Return these factors where a goal needs the runs at them."""
+    judged = any(goal.needs_base_lrs for task in study.tasks for goal in study.goals(task))
+    return _other_scales(study) if judged else []
 
 
 def _runs(

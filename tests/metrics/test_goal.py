@@ -166,3 +166,8 @@ def test_a_metric_of_ones_own_is_a_goal(run: MakeRun, monkeypatch: pytest.Monkey
     by = asked("first_val")
     assert (by.margin, by.better) == (Margin(0.25), "lower")
     assert [by.gain(run(seed, 0.5)) for seed in (0, 1)] == [-0.25, -math.inf]
+
+
+def test_one_metric_by_two_names_is_given_once() -> None:
+    with pytest.raises(StudyError, match="by: 'top1' and 'top1' are the same goal, which may stand only once"):
+        criteria(("top1", "val_top1"), objective_criterion("top1", "higher", 0.01), steps=10)

@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from lrbench.errors import StudyError
 from lrbench.metrics import PolicyRuns, RunRecord, rank, score_table
+from lrbench.metrics.goal import criteria, objective_criterion
+from lrbench.metrics.runs import Curve
 
 MakeRun = Callable[..., RunRecord]
 
@@ -65,3 +68,25 @@ def test_contenders_of_different_objectives_are_refused(run: MakeRun) -> None:
     other = PolicyRuns("f1", "FIX(k0=1)", (run(0, 0.5, objective="f1"),))
     with pytest.raises(StudyError, match="one objective, but have f1, top1"):
         rank([other, contender(run, "top1", [0.5])], margin=0.01)
+
+
+def test_a_policy_that_diverges_no_more_often_than_is_tolerated_is_ranked_by_its_goal() -> None:
+    def run(seed: int, steps: int, *, diverged: bool = False) -> RunRecord:
+        curve = Curve((), ()) if diverged else Curve((steps, 100), (0.5, 0.6))
+        status: Literal["finished", "diverged"] = "diverged" if diverged else "finished"
+        final = {} if diverged else {"val_top1": 0.6, "test_top1": 0.6}
+        return RunRecord(seed=seed, status=status, steps=100, curve=curve, final=final, chance=0.1)
+
+    fast = PolicyRuns("fast", "FIX(k0=1)", tuple(run(seed, 10, diverged=seed == 3) for seed in range(12)))
+    slow = PolicyRuns("slow", "FIX(k0=2)", tuple(run(seed, 50) for seed in range(12)))
+    objective = objective_criterion("top1", "higher", 0.01)
+    by = criteria("steps_to_target:5", objective, steps=100, target=0.5)
+    for tolerated, order in ((0.3, ["fast", "slow"]), (0.0, ["slow", "fast"])):
+        cards = rank([slow, fast], margin=0.01, target=0.5, by=by, tolerated=tolerated)
+        assert [card.name for card in cards] == order
+
+
+def test_a_run_that_diverged_has_no_test_score_where_the_task_measures_none() -> None:
+    curve = Curve((), ())
+    fallen = RunRecord(seed=0, status="diverged", steps=10, curve=curve, final={}, chance=0.1, is_tested=False)
+    assert (fallen.score("val"), fallen.score("test")) == (0.1, None)

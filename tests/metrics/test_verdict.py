@@ -114,7 +114,7 @@ def test_a_policy_with_fewer_than_two_runs_is_undecided_and_holds_up_nobody(runs
     lonely[:runs] = 0.99
     verdicts = judge(np.vstack([CLEAR, lonely]), margin=0.02)
     assert [v.label for v in verdicts] == ["good", "good", "avoid", "undecided"]
-    assert verdicts[3].reason == f"{words}, at least 2 are needed"
+    assert verdicts[3].reason == f"{words} with a value, at least 2 are needed"
 
 
 def test_one_policy_alone_is_undecided() -> None:

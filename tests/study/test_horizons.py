@@ -1,10 +1,13 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import lrbench
 import lrbench.training.estimate
 from lrbench.errors import StudyError, TaskError
 from lrbench.metrics.statistics import behind_best
@@ -12,7 +15,8 @@ from lrbench.store import open_store
 from lrbench.study.results import results
 from lrbench.study.study import Study
 from lrbench.tasks import Task
-from lrbench.training.plan import plan
+from lrbench.training.listener import NullListener
+from lrbench.training.plan import PlannedRun, plan
 from lrbench.training.runner import run
 
 WSD = "WSD(k0=0.1, up=0.1dur, stable=0.7dur, down=0.2dur)"
@@ -140,3 +144,41 @@ def test_the_distance_to_the_best_of_several_is_covered_at_its_level() -> None:
             assert distance.high is not None
             held += distance.low <= max(means) + 0.3 <= distance.high
         assert held / 1500 > 0.94
+
+
+def test_a_study_whose_runs_are_missing_at_a_budget_is_printed(task: Task, tmp_path: Path) -> None:
+    class Plug(NullListener):
+        left = 5
+
+        def ended(self, run: PlannedRun, status: str) -> None:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+    asked = at(task, "25%", "50%", "100%")
+    with open_store(tmp_path / "runs.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(asked, store, engine="serial", workers=1, listener=Plug())
+        answer = results("any", store)
+    scores = [score for policy in answer.horizons[0].policies for score in policy.scores]
+    assert any(score.behind is None for score in scores)
+    assert "by budget in iterations" in str(answer)
+
+
+def test_names_of_modifiers_are_short_and_scores_have_the_decimals_of_the_margin(task: Task, tmp_path: Path) -> None:
+    constant = {"constant": POLICIES["constant"]}
+    asked = at(task, "50%", "100%", policies=constant, modifiers=["Lookahead(k=3)", "Lookahead(k=4)"], seeds=2)
+    with open_store(tmp_path / "runs.db") as store:
+        run(replace(asked, margin=0.001), store, engine="serial", workers=1)
+        (horizons,) = results("any", store).horizons
+    table = str(horizons)
+    assert "Lookahead(k=3, alpha=0.5)" not in table.partition("in full")[0]
+    assert re.search(r"0\.\d{4} ±", table)
+
+
+def test_a_study_with_horizons_is_not_run_at_another_budget(task: Task, tmp_path: Path) -> None:
+    asked, lab = at(task, "50%", "100%"), lrbench.Lab(store=tmp_path / "runs.db")
+    for changes in ({"steps": 80}, {"at": ["25%", "50%"]}):
+        with pytest.raises(StudyError, match="study 'any' was made with horizons, its budgets"):
+            lab.study(asked, **changes)
+    assert lab.study(asked, seeds=2).tasks == asked.tasks

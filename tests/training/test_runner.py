@@ -23,6 +23,7 @@ from lrbench.errors import CheckpointError
 from lrbench.modifiers import EMA
 from lrbench.policy import Policy
 from lrbench.store import Holder, Lease, NewRun, Segment, Store, StoredRun, open_store
+from lrbench.study.results import results
 from lrbench.study.schedule import computed_lrs
 from lrbench.study.study import Study
 from lrbench.study.variant import Variant
@@ -30,7 +31,7 @@ from lrbench.tasks import Metric, Task
 from lrbench.training.backlog import Backlog
 from lrbench.training.listener import NullListener
 from lrbench.training.plan import PlannedRun, fresh_seeds, plan
-from lrbench.training.runner import INTERRUPT_ANSWERS, RunCounts
+from lrbench.training.runner import INTERRUPT_ANSWERS, RunCounts, record_of, slots_of
 from lrbench.training.runner import run as run_study
 
 Make = Callable[..., Study]
@@ -662,3 +663,50 @@ def test_the_learning_rates_of_a_policy_are_hashed_once_for_all_its_seeds(
 
     assert len(keys) == 18
     assert computed == ["FIX(k0=0.1)", "FIX(k0=0.2)"]
+
+
+BEGINNING = "FIX(k0=0.1).then(FIX(k0={}), at=20)"
+
+
+@pytest.fixture
+def forks_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 1e-9)
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation", "forks_anywhere")
+def test_a_checkpoint_that_another_study_goes_on_from_is_left(study: Make, tmp_path: Path) -> None:
+    texts = [BEGINNING.format(rate) for rate in (0.01, 0.02, 0.03)]
+    with open_store(tmp_path / "runs.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(study(*texts, seeds=(0,)), store, listener=Interrupter(20))
+        (shared,) = store.checkpoints_in_use()
+        assert run(study(texts[0], seeds=(0,), name="first"), store).steps_trained == 20
+        assert store.checkpoints.file(shared).is_file()
+        assert run(study(*texts[1:], seeds=(0,), name="others"), store).steps_trained == 40
+
+
+@pytest.mark.usefixtures("checkpoint_at_every_evaluation", "forks_anywhere")
+def test_deleting_a_study_leaves_the_checkpoint_of_another(study: Make, tmp_path: Path) -> None:
+    texts = [BEGINNING.format(rate) for rate in (0.01, 0.02, 0.03)]
+    with open_store(tmp_path / "runs.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(study(*texts, seeds=(0,)), store, listener=Interrupter(20))
+        second = study(texts[1], seeds=(0,), name="second")
+        planned = plan(second)
+        store.save_study(second.name, record_of(second, planned), slots_of(planned), "study", None)
+        assert store.delete_study("small") == 2
+        assert run(second, store).steps_trained == 20
+
+
+def test_a_goal_over_base_lrs_is_measured_on_fresh_seeds_too(study: Make, store: Store) -> None:
+    asked = study(*POLICIES, seeds=(0, 1), by=("base_lr_retention",), base_lr_scales=(0.5, 1.0), confirm=2)
+    tally = run(asked, store)
+    (task,) = results("small", store).tasks
+    assert [one.card.metrics["base_lr_retention"].n for one in task.confirmed] == [2] * len(task.confirmed)
+    assert tally.total == 2 * 2 * 2 + len(task.confirmed) * 2 * 2
+    assert "retention" in str(results("small", store)).partition("on fresh seeds")[2].splitlines()[1]
+
+
+def test_the_table_of_fresh_seeds_has_the_goal_that_ranks(study: Make, store: Store) -> None:
+    run(study(*POLICIES, by=("steps_to_target:5",), target=0.5, confirm=2), store)
+    assert "to target" in str(results("small", store)).partition("on fresh seeds")[2].splitlines()[1]
