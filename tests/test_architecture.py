@@ -11,7 +11,18 @@ import lrbench
 ROOT = Path(lrbench.__file__).parent
 
 ORDER = (
-    *("version", "lazy_names", "signatures", "errors", "registry", "files", "streams", "reproducible", "display"),
+    *(
+        "version",
+        "lazy_names",
+        "signatures",
+        "errors",
+        "registry",
+        "files",
+        "garbage",
+        "streams",
+        "reproducible",
+        "display",
+    ),
     *("policy", "schedule_check", "tasks", "metrics", "store", "engine", "modifiers"),
     *("study", "imports", "training"),
     *("lr_range", "advice", "policy_search", "report", "progress", "api", "serve", "cli"),

@@ -13,12 +13,13 @@ import numpy as np
 from lrbench.display.names import many
 from lrbench.display.readable import printable
 from lrbench.errors import StudyError, did_you_mean
+from lrbench.garbage import without_collection
 from lrbench.metrics.direction import is_worthless
 from lrbench.policy.budget import Budget
 from lrbench.store.records import EVALUATION
 from lrbench.study.export import run_rows
 from lrbench.study.results import Results, TaskResults, answer
-from lrbench.study.study_runs import StudyRuns, without_collection
+from lrbench.study.study_runs import StudyRuns
 
 if TYPE_CHECKING:
     import pandas as pd

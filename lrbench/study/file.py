@@ -13,6 +13,7 @@ from pydantic import Field
 from lrbench import files
 from lrbench.errors import DataError, StudyError, TaskError, did_you_mean
 from lrbench.files import utf8_text
+from lrbench.garbage import without_collection
 from lrbench.metrics.goal import By, texts_of
 from lrbench.policy.budget import Length
 from lrbench.study.file_modifiers import count_variants, variants_of
@@ -49,6 +50,7 @@ class StudyFile(StudySettings):
     )
 
 
+@without_collection()
 def load_study(
     path: str | Path,
     *,

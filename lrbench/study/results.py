@@ -13,6 +13,7 @@ import numpy as np
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable, printable
+from lrbench.garbage import without_collection
 from lrbench.metrics import (
     Better,
     Confirmation,
@@ -37,7 +38,7 @@ from lrbench.metrics.spread import Spread, collapses, skewness, spread_of
 from lrbench.policy.budget import Budget
 from lrbench.store import Store, TaskRecord
 from lrbench.study.horizon_results import Horizons, horizons
-from lrbench.study.study_runs import Failure, Records, Row, StudyRuns, resolution, without_collection
+from lrbench.study.study_runs import Failure, Records, Row, StudyRuns, resolution
 
 if TYPE_CHECKING:
     import pandas as pd

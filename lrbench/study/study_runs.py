@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product, takewhile
@@ -13,6 +11,7 @@ from types import NoneType
 from typing import Any
 
 from lrbench.errors import StudyError
+from lrbench.garbage import without_collection
 from lrbench.metrics import Curve, PolicyRuns, RunRecord, divergence_rate, retained_fraction
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
@@ -30,18 +29,6 @@ NUMBER = (int, float, NoneType)
 
 Records = dict[Row, list[RunRecord]]
 """Ended runs by row."""
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Look for no garbage in a block that makes millions of objects and keeps them: a third of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from lrbench.cli.options import By, LabOptions, OutputOptions, Steps, StudySeeds
 from lrbench.cli.output import console_for, print_json, print_what_next
 from lrbench.cli.stdout import say
 from lrbench.display.names import many
+from lrbench.garbage import without_collection
 
 if TYPE_CHECKING:
     from lrbench.api import Lab
@@ -128,6 +129,7 @@ def train_and_show(
         raise typer.Exit(RUNS_FAILED)
 
 
+@without_collection()
 def print_plan(study: Study, store: str | None, engine: EngineName, *, as_json: bool) -> None:
     """Print how many runs and iterations a study takes and how many the store has; nothing is written."""
     from lrbench.progress import plan_sentence
