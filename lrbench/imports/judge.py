@@ -274,7 +274,8 @@ def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | No
     figure, ranked = (f"steps to {target:g}", LOWER) if target is not None else (metric, direction)
     goal = Criterion(figure, figure, ranked, margin, is_censored=by_steps, paired=is_paired)
     test = goal.test
-    raw, diverged = _arrays(scores, fell, is_paired)
+    # A run that reached the target counts, however it ended.
+    raw, diverged = _arrays(scores, {} if by_steps else fell, is_paired)
     missed: Flags = np.isinf(raw)
     if by_steps:
         remarks += _too_few(test, [len(own) for own in scores.values()])
@@ -291,7 +292,7 @@ def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | No
         JudgedPolicy(
             name=name,
             n=len(scores[name]),
-            diverged=int(diverged[place].sum()),
+            diverged=len(fell[name]),
             score=intervals[place] if not missed[place].any() else replace(intervals[place].point, mean=None),
             verdict=_in_units(claims[place], raw, place, test, goal.better),
             reached=int(np.isfinite(raw[place]).sum()) if by_steps else None,
@@ -340,8 +341,8 @@ def _scores(
         value = float(curve.values[-1]) if target is None else _steps_to(curve, better, target)
         unit = curve.seed.split("/")[0] if source.best_of else curve.seed
         own[unit] = best(own.get(unit, worst), worst if math.isinf(value) else value)
-        if not by_steps:
-            (gone.add if math.isinf(own[unit]) else gone.discard)(unit)
+        is_gone = math.isinf(own[unit]) if not by_steps else not np.isfinite(curve.values[-1])
+        (gone.add if is_gone else gone.discard)(unit)
     return scores, fell
 
 

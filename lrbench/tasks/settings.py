@@ -61,7 +61,7 @@ class TaskSettings:
         eval_every: iterations between two evaluations, or a length such as `"1ep"`; a twentieth of `steps` unless given
         augment: a list of names, or of tables of `kind` and options, that change train batches in this order
         precision: `"float32"`, `"bfloat16"`, or `"float16"` with a scaler of the loss
-        divergence_factor: a loss over this many times the initial one is divergence
+        divergence_factor: a loss over this many times the initial one, where that is positive, is divergence
         validation: the part of the train set that is held out: a fraction, or a number of samples; a fifth unless
             given, and nothing where the data set has a validation split of its own
         split_seed: draws which samples are held out

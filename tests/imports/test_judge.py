@@ -337,3 +337,12 @@ def test_a_column_called_step_that_is_none_is_left_out() -> None:
 def test_a_source_that_is_none_is_refused_at_once(source: str, sentence: str) -> None:
     with pytest.raises(StudyError, match=sentence):
         lrbench.judge(source)
+
+
+def test_with_a_target_runs_that_end_in_nan_are_counted_and_judged_by_their_steps() -> None:
+    frame = curves_to({"a": [10] * 6, "b": [40] * 6})
+    last = frame.groupby(["policy", "seed"]).tail(1).index
+    frame.loc[[place for place in last if frame.loc[place, "policy"] == "a"][:2], "loss"] = np.nan
+    first, second = lrbench.judge(frame, target=0.5).tasks[0].policies
+    assert (first.name, first.diverged, first.reached, first.verdict.label) == ("a", 2, 6, "good")
+    assert second.diverged == 0
