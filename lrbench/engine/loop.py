@@ -73,7 +73,7 @@ class Training:
         for modifier in modifiers:
             if (memory := state.memories.get(str(modifier))) is not None:
                 modifier.resume(self, memory, state)
-        self._built_state = copied(self.optimizer.state_dict()["state"])
+        self._built_state = copied(dict(self.optimizer.state))
         if state.step:
             restore(self.optimizer, state.optimizer, state.groups)
         self._scaler = torch.amp.GradScaler(task.device.type, enabled=task.precision == "float16")
@@ -172,7 +172,10 @@ class Training:
     def reset_optimizer(self) -> None:
         """Clear the optimizer's state, so that it is as it was built."""
         self.optimizer.state.clear()
-        restore(self.optimizer, self._built_state, self._built)
+        restore(self.optimizer, {}, self._built)
+        left = {weight for weight in self._built_state if isinstance(weight, Tensor)} - set(self.weights.values())
+        kept = {place: slots for place, slots in self._built_state.items() if place not in left}
+        self.optimizer.state.update(copied(kept))
 
     def state(self) -> State:
         """Return a copy of the state, which further training leaves as it is."""

@@ -43,7 +43,7 @@ def curves_by_task(
     tasks = sorted(source.table["task"].unique())
     if task is not None:
         if tasks == [""]:
-            raise StudyError(f"the runs name no tasks, so that there is none named '{task}'")
+            raise StudyError(f"there is no task named '{task}', for the runs name no tasks")
         if task not in tasks:
             raise StudyError(unknown_name("task", task, tasks))
         tasks = [task]

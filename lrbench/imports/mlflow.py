@@ -79,7 +79,9 @@ def _check_tables(file: str) -> None:
     except sqlite3.Error as error:
         raise StudyError(f"{file} is no database of SQLite: {error}") from None
     if "lrbench_schema" in tables:
-        raise StudyError(f"{file} is a store of lrbench: its studies are judged already (lrbench list --store {file})")
+        raise StudyError(
+            f"{file} is a store of lrbench: its studies are judged already (lrbench list studies --store {file})"
+        )
     if not tables >= {"experiments", "runs", "metrics", "params"}:
         raise StudyError(f"{file} is no store of MLflow: it lacks its tables")
 

@@ -64,7 +64,7 @@ def _confirmed(found: SearchResult, width: int) -> Table:
 
     scores = [
         column(f"val {score}", (f"{card.val}" for card in cards), 0 if for_score else 1),
-        column(f"test {score}", (f"{card.test}" for card in cards), 1),
+        column(f"test {score}", (f"{card.test}" for card in cards), 1 if for_score else 2),
     ]
     if for_score:
         scores.append(column("val if chosen", (f"{one.simultaneous}" for one in found.confirmed)))
@@ -73,7 +73,7 @@ def _confirmed(found: SearchResult, width: int) -> Table:
     for objective in found.objectives:
         if objective in GOALS:
             metric = METRICS[GOALS[objective]]
-            own, beside = (1, 2) if objective != found.objectives[0] else (0, 0)
+            own, beside = (1, 3) if objective != found.objectives[0] else (0, 0)
             others.append(column(metric.title, (measured_value(card, metric.name, metric.form) for card in cards), own))
             seen = (_searched(searched[card.name], objective, metric.form) for card in cards)
             others.append(column(f"search {metric.title}", seen, beside))

@@ -69,7 +69,11 @@ def compare_two(study: str, first: str, second: str, store: Store, by: By = ()) 
 def _name(evidence: StudyRuns, wanted: str) -> str:
     """Return the label of a row, which is given by itself or by the text of its policy."""
     names = list(evidence.rows)
-    labels = {policy.policy: policy.name for policy in evidence.record.policies if policy.name in evidence.rows}
+    plain, modified = (
+        {name for name, variant in evidence.rows.values() if bool(variant) is has} for has in (False, True)
+    )
+    known = [policy for policy in evidence.record.policies if policy.name not in modified - plain]
+    labels = {policy.policy: policy.name for policy in known}
     labels |= {name: name for name in names}
     if wanted in labels:
         return labels[wanted]

@@ -291,7 +291,8 @@ class Study(Readable):
     @property
     def is_at_horizons(self) -> bool:
         """Whether its tasks are one at several budgets."""
-        return len(self.tasks) > 1 and len({task.trunk for task in self.tasks}) == 1
+        budgets, trunks = {task.steps for task in self.tasks}, {task.trunk for task in self.tasks}
+        return len(self.tasks) > 1 and len(budgets) == len(self.tasks) and len(trunks) == 1
 
     @property
     def auto_peaks(self) -> tuple[str, ...]:

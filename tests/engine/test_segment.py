@@ -748,3 +748,12 @@ def test_the_state_that_an_optimizer_is_built_with_is_its_first(mlp_task: Task) 
     assert identical(state, whole)
     scale = next(iter(whole.optimizer.values()))["scale"].flatten()[0].item()
     assert scale == pytest.approx(0.5 * 0.9**task.steps, rel=1e-5)
+
+
+def test_a_reset_optimizer_has_the_state_that_it_was_built_with(mlp_task: Task) -> None:
+    task = mlp_task.with_(optimizer=Primed, version="primed")
+    reset = PSWA(period=1.0, p=1.0, reset_optimizer=True)
+    ended, _ = advance(task, begin(task, 0), np.full(task.steps, 0.05), (reset,))
+    since = task.steps % task.steps_per_epoch
+    scale = next(iter(ended.optimizer.values()))["scale"].flatten()[0].item()
+    assert scale == pytest.approx(0.5 * 0.9**since, rel=1e-5)

