@@ -22,7 +22,7 @@ from lrbench.errors import StudyError
 from lrbench.serve.jobs import Jobs
 from lrbench.store import Store, open_store
 
-LONG = 'task = "mnist1d-mlp"\nsteps = 1000000\nseeds = 1\n[policies]\nflat = "FIX(k0=0.1)"\n'
+LONG = 'task = "mnist1d-mlp"\nsteps = 200000\nseeds = 1\n[policies]\nflat = "FIX(k0=0.1)"\n'
 
 
 def wait(is_so: Callable[[], bool]) -> None:
@@ -137,7 +137,7 @@ def test_a_study_that_was_stopped_goes_on_where_it_stood_in_another_server(tmp_p
 
 def test_a_study_that_cannot_be_used_fails_with_its_sentence(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path / "studies", [], str(tmp_path / "runs.db"))
-    text = LONG.replace("steps = 1000000", "steps = 0")
+    text = LONG.replace("steps = 200000", "steps = 0")
     with pytest.raises(StudyError, match=r"^steps = 0 must be"):
         jobs.plan("bad", text)
     assert jobs.states() == []
@@ -153,7 +153,7 @@ def test_a_study_that_cannot_be_used_fails_with_its_sentence(tmp_path: Path) -> 
 
 def test_a_study_that_waits_is_deleted_or_renamed_and_the_others_go_on(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path / "studies", ["--workers", "1", "--engine", "serial"], str(tmp_path / "runs.db"))
-    bad = LONG.replace("steps = 1000000", "steps = 0")
+    bad = LONG.replace("steps = 200000", "steps = 0")
     jobs.start("first", bad)
     for name in ("gone", "waits"):
         jobs.start(name, bad)
