@@ -50,8 +50,7 @@ class DEMON(Modifier):
 
     def check(self, task: Task) -> None:
         """Refuse an optimizer that has no momentum, by a TaskError."""
-        groups = task.optimizer_as_built().param_groups
-        if not all(group.get("momentum") or "betas" in group for group in groups):
+        if not all(group.get("momentum") or "betas" in group for group in task.built_optimizer.groups):
             raise TaskError(f"{self} decays momentum, and {task.optimizer} of task '{task.name}' has none")
 
     def before_step(self, training: Training, memory: Memory) -> None:

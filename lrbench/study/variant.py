@@ -72,12 +72,11 @@ class Variant:
             TaskError: one of them cannot.
         """
         from lrbench.tasks import Task
-        from lrbench.tasks.optimizer_state import HasModes
 
         for part in self.parts:
             if not isinstance(task, Task):
                 raise TaskError(f"task '{task.name}' is a training function and takes no modifiers: leave out {part}")
-            if not part.takes_modes and isinstance(task.optimizer_as_built(), HasModes):
+            if not part.takes_modes and task.built_optimizer.has_modes:
                 raise TaskError(
                     f"{part} cannot be used on task '{task.name}': its optimizer {task.optimizer} has other weights "
                     "evaluated than trained, and it would mix the two"

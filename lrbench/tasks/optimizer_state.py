@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,6 +26,22 @@ class HasModes(Protocol):
 
 
 Groups = tuple[Mapping[str, Any], ...]
+
+
+class BuiltOptimizer(NamedTuple):
+    """A newly built optimizer without its parameters.
+
+    Attributes:
+        has_modes: whether it has other weights evaluated than trained.
+        groups: the settings of its parameter groups.
+    """
+
+    has_modes: bool
+    groups: Groups
+
+    @classmethod
+    def of(cls, optimizer: torch.optim.Optimizer) -> BuiltOptimizer:
+        return cls(isinstance(optimizer, HasModes), group_settings(optimizer))
 
 
 def note_ratios(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -36,7 +36,7 @@ from lrbench.tasks.limits import (
 from lrbench.tasks.metric import LOSS, Better, Bounds, Metric
 from lrbench.tasks.mixtures import Mixture
 from lrbench.tasks.models.registered import RegisteredModel
-from lrbench.tasks.optimizer_state import note_ratios
+from lrbench.tasks.optimizer_state import BuiltOptimizer, note_ratios
 from lrbench.tasks.optimizers import SGD, CustomOptimizer, OptimizerSpec
 from lrbench.tasks.probe import attempt
 from lrbench.tasks.split import Batch, Split
@@ -412,12 +412,13 @@ class Task(AnyTask):
             return note_ratios(built)
         return self.groups.optimizer(self.optimizer, weights, self.groups.settings(network), self.budget)
 
-    def optimizer_as_built(self) -> torch.optim.Optimizer:
-        """Build the optimizer of a network that is made for it, to be looked at."""
+    @cached_property
+    def built_optimizer(self) -> BuiltOptimizer:
+        """What is to be known of the task's optimizer, by one that is built for a network of its own."""
         with callers_generators():
             network = self.network()
         trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-        return self.new_optimizer(network, trained)
+        return BuiltOptimizer.of(self.new_optimizer(network, trained))
 
     def to(self, device: torch.device | str) -> "Task":
         """The same task with its data on `device`; itself where it is there, for much is remembered of a task."""
