@@ -150,8 +150,8 @@ def _own_runs(one: TaskCurves, source: Runs, last: Any) -> Iterator[_Run]:
 
 def _record(runs: Sequence[_Run], source: Runs, distance: Margin, target: float | None) -> StudyRecord:
     """Describe a study of runs from elsewhere, whose one look is at all that there are."""
-    by_steps = target is not None
-    objectives = {TO_TARGET} if by_steps else {run.task.objective for run in runs}
+    objectives = {run.task.objective for run in runs} if target is None else {TO_TARGET}
+    by = tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best or target is not None else ()
     if distance.of_best and len(objectives) > 1:
         raise StudyError(
             f"a margin of {distance} of the best needs one metric, and the tasks have {', '.join(sorted(objectives))}"
@@ -160,8 +160,8 @@ def _record(runs: Sequence[_Run], source: Runs, distance: Margin, target: float 
     for run in runs:
         texts.setdefault(run.policy.name, set()).add(run.policy.policy)
     return StudyRecord(
-        margin=0.0 if distance.of_best or by_steps else distance.size,
-        by=tuple(f"{objective}:{distance}" for objective in objectives) if distance.of_best or by_steps else (),
+        margin=0.0 if by else distance.size,
+        by=by,
         target=target,
         seeds=tuple(seeds),
         looks=((max(len(seeds), 2), 1.0),),

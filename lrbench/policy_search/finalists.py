@@ -106,8 +106,6 @@ def _is_guessing(card: Scorecard, task: TaskRecord) -> bool:
 
 def _goals(objectives: Sequence[str], score: str) -> tuple[str, ...]:
     """Return the goals of a study that judges by these objectives; none for the score of the task alone."""
-    return (
-        ()
-        if objectives[0] == "accuracy" and len(objectives) == 1
-        else tuple(GOALS.get(objective, score) for objective in objectives)
-    )
+    if tuple(objectives) == ("accuracy",):
+        return ()
+    return tuple(GOALS.get(objective, score) for objective in objectives)

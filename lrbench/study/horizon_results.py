@@ -17,14 +17,13 @@ from lrbench.metrics.statistics import NOTHING_KNOWN, behind_best
 from lrbench.modifiers.brief import is_setting
 from lrbench.policy import parse
 from lrbench.study.horizons import is_on_one_trunk, shared_with_longest
+from lrbench.study.ranking_table import STYLES
 
 if TYPE_CHECKING:
     from lrbench.metrics import Better
     from lrbench.store import TaskRecord
     from lrbench.study.results import TaskResults
     from lrbench.study.study_runs import Row as RowOfStudy
-
-STYLES = {"good": "bold green", "avoid": "red", "undecided": "yellow"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -673,29 +673,35 @@ def forks_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lrbench.training.estimate, "SECONDS_OF_A_FORK", 1e-9)
 
 
-@pytest.mark.usefixtures("checkpoint_at_every_evaluation", "forks_anywhere")
-def test_a_checkpoint_that_another_study_goes_on_from_is_left(study: Make, tmp_path: Path) -> None:
+@pytest.fixture
+def interrupted(
+    study: Make, tmp_path: Path, checkpoint_at_every_evaluation: None, forks_anywhere: None
+) -> Iterator[tuple[Store, list[str]]]:
+    """A store with a study of three policies, by their texts, that was interrupted where they part."""
     texts = [BEGINNING.format(rate) for rate in (0.01, 0.02, 0.03)]
     with open_store(tmp_path / "runs.db") as store:
         with pytest.raises(KeyboardInterrupt):
             run(study(*texts, seeds=(0,)), store, listener=Interrupter(20))
-        (shared,) = store.checkpoints_in_use()
-        assert run(study(texts[0], seeds=(0,), name="first"), store).steps_trained == 20
-        assert store.checkpoints.file(shared).is_file()
-        assert run(study(*texts[1:], seeds=(0,), name="others"), store).steps_trained == 40
+        yield store, texts
 
 
-@pytest.mark.usefixtures("checkpoint_at_every_evaluation", "forks_anywhere")
-def test_deleting_a_study_leaves_the_checkpoint_of_another(study: Make, tmp_path: Path) -> None:
-    texts = [BEGINNING.format(rate) for rate in (0.01, 0.02, 0.03)]
-    with open_store(tmp_path / "runs.db") as store:
-        with pytest.raises(KeyboardInterrupt):
-            run(study(*texts, seeds=(0,)), store, listener=Interrupter(20))
-        second = study(texts[1], seeds=(0,), name="second")
-        planned = plan(second)
-        store.save_study(second.name, record_of(second, planned), slots_of(planned), "study", None)
-        assert store.delete_study("small") == 2
-        assert run(second, store).steps_trained == 20
+def test_a_checkpoint_that_another_study_goes_on_from_is_left(
+    study: Make, interrupted: tuple[Store, list[str]]
+) -> None:
+    store, texts = interrupted
+    (shared,) = store.checkpoints_in_use()
+    assert run(study(texts[0], seeds=(0,), name="first"), store).steps_trained == 20
+    assert store.checkpoints.file(shared).is_file()
+    assert run(study(*texts[1:], seeds=(0,), name="others"), store).steps_trained == 40
+
+
+def test_deleting_a_study_leaves_the_checkpoint_of_another(study: Make, interrupted: tuple[Store, list[str]]) -> None:
+    store, texts = interrupted
+    second = study(texts[1], seeds=(0,), name="second")
+    planned = plan(second)
+    store.save_study(second.name, record_of(second, planned), slots_of(planned), "study", None)
+    assert store.delete_study("small") == 2
+    assert run(second, store).steps_trained == 20
 
 
 def test_a_goal_over_base_lrs_is_measured_on_fresh_seeds_too(study: Make, store: Store) -> None:
