@@ -13,6 +13,7 @@ from lrbench.cli.stdout import say, stdout
 from lrbench.display.printable import in_colour, terminal_console
 from lrbench.display.readable import LINE_WIDTH, Block, as_text
 from lrbench.display.table import Column, Row, Table
+from lrbench.garbage import without_collection
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +52,7 @@ def print_readable(value: Answer, session: Session) -> None:
     print_blocks(value.display(line_width(session), drawn=drawn), session)
 
 
+@without_collection()
 def print_blocks(blocks: Iterable[Block], session: Session) -> None:
     """Print tables and paragraphs on stdout: in colour on a terminal, aligned plain text elsewhere."""
     console = console_for(stdout(), session)

@@ -9,6 +9,7 @@ from html import escape
 
 from lrbench.display.names import UNBREAKABLE, paragraph
 from lrbench.display.table import Table
+from lrbench.garbage import without_collection
 
 LINE_WIDTH = 100
 """The most characters of a line where there is no terminal."""
@@ -47,6 +48,7 @@ class Readable(ABC):
         return as_html(self.display(PAGE_WIDTH, drawn=True))
 
 
+@without_collection()
 def as_text(blocks: Iterable[Block], width: int = LINE_WIDTH) -> str:
     """Write blocks as plain text that cannot control a terminal."""
     texts = (block.text() if isinstance(block, Table) else paragraph(block, width) for block in blocks)

@@ -293,7 +293,7 @@ def _judge_task(own: TaskCurves, source: Runs, asked: Reading, against: str | No
             name=name,
             n=len(scores[name]),
             diverged=len(fell[name]),
-            score=intervals[place] if not missed[place].any() else replace(intervals[place].point, mean=None),
+            score=intervals[place] if not missed[place].any() else intervals[place].point._replace(mean=None),
             verdict=_in_units(claims[place], raw, place, test, goal.better),
             reached=int(np.isfinite(raw[place]).sum()) if by_steps else None,
             against=compared.get(name),

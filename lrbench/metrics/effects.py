@@ -31,7 +31,7 @@ class Effect:
     """What it does to each goal of the study, by the goal's name; `no gain` is a claim at the goal's margin."""
 
     def to_json(self) -> dict[str, Any]:
-        differences = {name: vars(interval) for name, interval in self.differences.items()}
+        differences = {name: interval._asdict() for name, interval in self.differences.items()}
         return {**vars(self), "differences": differences}
 
 

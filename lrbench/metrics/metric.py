@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,21 +160,21 @@ def metrics_at_end(end: RunEnd) -> dict[str, float | None]:
     return {name: value for name, value in computed.items() if value is not None or end.test is not None}
 
 
-def metrics_of_curves(curves: Curves) -> Iterator[dict[str, float | None]]:
-    """Compute the metrics that follow from the curves of runs, a dict for each run."""
-    known = {name: metric.of_curves(curves).tolist() for name, metric in METRICS.items() if metric.of_curves}
-    return (dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True))
+def metrics_of_curves(curves: Curves) -> dict[str, list[float | None]]:
+    """Compute the metrics that follow from the curves of runs: a column for each metric, in the order of the runs."""
+    return {name: metric.of_curves(curves).tolist() for name, metric in METRICS.items() if metric.of_curves}
 
 
-def metrics_of_runs(runs: Iterable[RunRecord]) -> Iterator[dict[str, float | None]]:
-    """Compute the metrics that follow from the records of runs, but for those of curves; none of one that diverged.
+def metrics_of_runs(runs: Sequence[RunRecord]) -> dict[str, list[float | None]]:
+    """Compute the metrics that follow from the records of runs, but for those of curves, as `metrics_of_curves` does.
+
+    A run that diverged has none.
 
     Raises:
         StudyError: a metric of the user's fails, or returns no number.
     """
     known = {name: metric for name, metric in METRICS.items() if metric.of_run is not None}
-    for run in runs:
-        yield {} if run.diverged else {name: _of_run(metric, run) for name, metric in known.items()}
+    return {name: [None if run.diverged else _of_run(one, run) for run in runs] for name, one in known.items()}
 
 
 def _of_run(metric: MetricDeclaration, run: RunRecord) -> float | None:

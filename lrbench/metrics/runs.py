@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -24,14 +24,22 @@ Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
-    """A run's evaluations on the validation split."""
+    """A run's evaluations on the validation split, each a sequence or an array."""
 
-    steps: Sequence[int]
+    steps: Sequence[int] | NDArray[np.int64]
     """Iterations done, rising."""
-    scores: Sequence[float]
+    scores: Sequence[float] | NDArray[np.float64]
     """The task's objective; a gap where it is not finite."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Curve):
+            return NotImplemented
+        same = np.array_equal(self.scores, other.scores, equal_nan=True)
+        return same and np.array_equal(self.steps, other.steps)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         """Write the curve in one cell of a table, scores to six digits.
@@ -51,6 +59,39 @@ class Curve:
         """
         points = [point.split(":") for point in text.split()]
         return cls(tuple(int(step) for step, _ in points), tuple(float(score) for _, score in points))
+
+
+Column = list[float | None]
+"""A metric of many runs; None where a run does not have it."""
+
+
+class Figures(Mapping[str, float | None]):
+    """The metrics of one run by name: a row of a table that many runs share, for 100,000 dicts need much more room.
+
+    Args:
+        columns: the metrics of the runs of the table.
+        place: of the run in each column.
+        names: of the metrics that the run has, if only as None.
+    """
+
+    __slots__ = ("columns", "names", "place")
+
+    def __init__(self, columns: Mapping[str, Column], place: int, names: Collection[str]) -> None:
+        self.columns, self.place, self.names = columns, place, names
+
+    def __getitem__(self, name: str) -> float | None:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.columns[name][self.place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 @dataclass(frozen=True)
@@ -111,7 +152,7 @@ class RunRecord:
         return [as_gain(score, self.better) for score in self.curve.scores]
 
     @cached_property
-    def figures(self) -> Mapping[str, float | None]:
+    def figures(self) -> Figures:
         """The metrics of a finished run by name; of a diverged run its two scores alone."""
         return figures_of([self])[0]
 
@@ -161,25 +202,48 @@ def arrivals(runs: Sequence[RunRecord], target: float) -> list[int | None]:
     return found
 
 
-def figures_of(runs: Sequence[RunRecord]) -> list[Mapping[str, float | None]]:
-    """Return the `figures` of each run, with those of curves computed together, some ten times faster."""
-    of_curves: list[Mapping[str, float | None]] = [{}] * len(runs)
+def figures_of(runs: Sequence[RunRecord]) -> list[Figures]:
+    """Return the `figures` of each run, computed for all together, some ten times faster."""
+    objectives = dict.fromkeys(run.objective for run in runs)
+    scores = {(split, name): f"{split}_{name}" for split in SPLITS for name in objectives}
+    stored = dict.fromkeys(chain.from_iterable(run.final for run in runs if not run.diverged))
+    columns: dict[str, Column] = {
+        name: [None if run.diverged else run.final.get(name) for run in runs] for name in stored
+    }
+    for (split, objective), name in scores.items():
+        others = columns.get(name, [None] * len(runs))
+        columns[name] = [
+            run.score(split) if run.objective == objective else other for run, other in zip(runs, others, strict=True)
+        ]
     for places, curves in _by_length(runs):
-        for place, metrics in zip(places, metrics_of_curves(curves), strict=True):
-            of_curves[place] = metrics
-    return [_figures(*parts) for parts in zip(runs, of_curves, metrics_of_runs(runs), strict=True)]
+        for name, values in metrics_of_curves(curves).items():
+            column = columns.setdefault(name, [None] * len(runs))
+            for place, value in zip(places, values, strict=True):
+                column[place] = value
+    columns |= metrics_of_runs(runs)
+    of_diverged = {objective: tuple(scores[split, objective] for split in SPLITS) for objective in objectives}
+    return [
+        Figures(columns, place, of_diverged[run.objective] if run.diverged else columns.keys())
+        for place, run in enumerate(runs)
+    ]
 
 
-def _figures(
-    run: RunRecord, of_curve: Mapping[str, float | None], of_run: Mapping[str, float | None]
-) -> Mapping[str, float | None]:
-    scores = {f"{split}_{run.objective}": run.score(split) for split in SPLITS}
-    return scores if run.diverged else {**run.final, **scores, **of_curve, **of_run}
+def columns_of(runs: Sequence[RunRecord]) -> dict[str, NDArray[np.float64]]:
+    """Return the figures of runs as arrays [runs] by name; nan where a run does not have it."""
+    tables: dict[int, list[int]] = {}
+    for place, run in enumerate(runs):
+        tables.setdefault(id(run.figures.columns), []).append(place)
+    found: dict[str, NDArray[np.float64]] = {}
+    for places in tables.values():
+        rows = [runs[place].figures.place for place in places]
+        for name, column in runs[places[0]].figures.columns.items():
+            values = found.setdefault(name, np.full(len(runs), np.nan))
+            values[places] = np.array(column, dtype=np.float64)[rows]
+    return found
 
 
-def measured(runs: Iterable[RunRecord]) -> list[RunRecord]:
-    """Return the runs with their `figures` known, computed for all together."""
+def measure(runs: Iterable[RunRecord]) -> None:
+    """Compute the `figures` of runs, all together."""
     known = list(runs)
     for run, figures in zip(known, figures_of(known), strict=True):
         vars(run)["figures"] = figures  # where `cached_property` looks for it
-    return known

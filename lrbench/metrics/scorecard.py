@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrbench.display.names import many
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
@@ -17,7 +18,7 @@ from lrbench.errors import StudyError
 from lrbench.metrics.direction import Better
 from lrbench.metrics.goal import TO_TARGET
 from lrbench.metrics.metric import METRICS, expected_metrics
-from lrbench.metrics.runs import TOP1, Curve, PolicyRuns, RunRecord, arrivals
+from lrbench.metrics.runs import TOP1, Curve, PolicyRuns, RunRecord, arrivals, columns_of
 from lrbench.metrics.statistics import NOTHING_KNOWN, UNKNOWN, Bounds, Interval, proportion_interval, t_intervals
 from lrbench.metrics.verdict import Verdict
 
@@ -172,26 +173,23 @@ def scorecards(
     objective, better = objective_of(runs), runs[0].better if runs else "higher"
     counts = [len(one.runs) for one in contenders]
     is_run = np.arange(max(counts, default=0)) < np.array(counts, dtype=np.int64)[:, None]
-    given = [[run.figures for run in one.runs] for one in contenders]
+    figures, unknown = columns_of(runs), np.full(len(runs), np.nan)
 
-    def over_seeds(figure: str, values: Iterable[float | None]) -> list[Interval]:
+    def over_seeds(figure: str, values: NDArray[np.float64]) -> list[Interval]:
         table = np.full(is_run.shape, np.nan)
-        table[is_run] = np.fromiter(values, np.float64, len(runs))
+        table[is_run] = values
         return t_intervals(table, level, bounds_of(figure, runs))
 
     own = () if objective == TOP1 else (f"val_{objective}", f"test_{objective}")
     always = (*own, *expected_metrics())
-    known = [{name for figures in of for name, value in figures.items() if value is not None} for of in given]
-    extra = [sorted(names - {*always}) for names in known]
-    columns = {
-        name: over_seeds(name, (figures.get(name) for of in given for figures in of))
-        for name in dict.fromkeys((*always, *chain.from_iterable(extra)))
-    }
-    steps = [None] * len(runs) if target is None else arrivals(runs, target)
+    extra = sorted(figures.keys() - {*always})
+    columns = {name: over_seeds(name, figures.get(name, unknown)) for name in (*always, *extra)}
+    steps = unknown if target is None else np.array(arrivals(runs, target), dtype=np.float64)
     to_target = over_seeds(TO_TARGET, steps)
     cards = []
-    for place, (one, more) in enumerate(zip(contenders, extra, strict=True)):
-        metrics = {name: columns[name][place] for name in (*always, *more)}
+    for place, one in enumerate(contenders):
+        metrics = {name: columns[name][place] for name in always}
+        metrics |= {name: columns[name][place] for name in extra if columns[name][place].n}
         metrics["divergence_rate"] = proportion_interval(sum(run.diverged for run in one.runs), len(one.runs), level)
         reached = None if target is None else to_target[place].n
         if reached is not None:
@@ -205,8 +203,8 @@ def scorecards(
 
 def bounds_of(figure: str, runs: Sequence[RunRecord]) -> Bounds | None:
     """Return the bounds of a metric of these runs, of which those of the objective may be the task's own."""
-    scores = runs if figure.startswith(("val_", "test_")) else ()
-    own = {run.bounds for run in scores if figure in (f"val_{run.objective}", f"test_{run.objective}")}
+    scores = {(run.objective, run.bounds) for run in runs} if figure.startswith(("val_", "test_")) else ()
+    own = (bounds for objective, bounds in scores if figure in (f"val_{objective}", f"test_{objective}"))
     declared = next((bounds for bounds in own if bounds is not None), None)
     return METRICS[figure].bounds if declared is None and figure in METRICS else declared
 

@@ -6,8 +6,9 @@ data), where the normal approximation (.80 to .92) and the bootstrap (.69 to .91
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,8 +23,7 @@ UNKNOWN = "–"
 """The text of a number that is not known."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean with its confidence interval; numbers that the data do not give are None."""
 
     mean: float | None
@@ -140,8 +140,8 @@ def _of_equal_n(x: FloatArray, level: float, bounds: "Bounds | None") -> list[In
     half = t_quantile(n - 1, (1 + level) / 2) * sds / math.sqrt(n)
     lowest, highest = _closed(bounds)
     ends = np.maximum(means - half, lowest), np.minimum(means + half, highest)
-    numbers = (column.tolist() for column in (means, *ends, sds))
-    return [Interval(mean, low, high, n, sd) for mean, low, high, sd in zip(*numbers, strict=True)]
+    numbers = (column.tolist() for column in (means, *ends))
+    return list(map(Interval._make, zip(*numbers, repeat(n), sds.tolist())))
 
 
 def is_even(mean: float, low: float, high: float) -> bool:

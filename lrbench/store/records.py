@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, Self, overload
 
@@ -81,17 +80,7 @@ class Scores(Sequence[Score]):
         return column
 
     def steps(self) -> tuple[int, ...]:
-        return _steps(self._table["step"].tobytes())
-
-    def val_scores(self) -> list[float]:
-        scores: list[float] = self._table["val_score"].tolist()
-        return scores
-
-
-@lru_cache(maxsize=64)
-def _steps(of: bytes) -> tuple[int, ...]:
-    """Return int64 steps as numbers; cached, since most runs of a study are evaluated at the same steps."""
-    return tuple(np.frombuffer(of, np.int64).tolist())
+        return tuple(self._table["step"].tolist())
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ evaluations = sa.Table(
     sa.Column("val_score", sa.Double),
     sa.Column("test_loss", sa.Double),
     sa.Column("test_score", sa.Double),
+    sqlite_with_rowid=False,  # the rows of a run lie together, and no index stands beside them
 )
 
 studies = sa.Table(

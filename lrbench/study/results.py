@@ -271,7 +271,7 @@ def answer(evidence: StudyRuns, by: By = ()) -> Results:
         goals = evidence.goals(task, by)
         records, over = evidence.records(task, "main"), evidence.over(task, goals)
         main = contenders[task.name] = evidence.contenders(records)
-        cards = rank(main, **evidence.terms(task, main, goals), target=target)
+        cards = rank(main, **evidence.terms(task, main, goals, over), target=target)
         spread, collapsed, skewed = _noise(main, cards, task)
         answers.append(
             TaskResults(

@@ -16,7 +16,7 @@ from lrbench.metrics import Curve, PolicyRuns, RunRecord, divergence_rate, retai
 from lrbench.metrics.direction import is_worthless
 from lrbench.metrics.goal import By, Criterion, criteria, objective_criterion, texts_of
 from lrbench.metrics.looks import Looks
-from lrbench.metrics.runs import TOP1, measured
+from lrbench.metrics.runs import TOP1, measure
 from lrbench.store import Store, StoredRun, StudyEntry, StudyRecord, StudySlot, TaskRecord
 
 ALPHA = 0.05
@@ -137,9 +137,19 @@ class StudyRuns:
         objective = objective_criterion(task.objective, task.better, self.record.margin, resolution(task))
         return replace(objective, paired=task.paired)
 
-    def terms(self, task: TaskRecord, rows: Iterable[PolicyRuns], by: Sequence[Criterion] = ()) -> dict[str, Any]:
-        """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks."""
-        over = self.over(task, by)
+    def terms(
+        self,
+        task: TaskRecord,
+        rows: Iterable[PolicyRuns],
+        by: Sequence[Criterion] = (),
+        over: Mapping[Row, int] | None = None,
+    ) -> dict[str, Any]:
+        """Return what `rank` takes besides the rows of a task, so that they are judged at the study's looks.
+
+        Args:
+            over: what `over` returns, where it is known.
+        """
+        over = self.over(task, by) if over is None else over
         return {
             "by": by or (self._objective(task),),
             "margin": self.record.margin,
@@ -163,7 +173,8 @@ class StudyRuns:
                     seed = slot.policy, slot.variant, slot.seed
                     extra = retention.get(seed, {}) if slot.scale == 1 else {}
                     found[slot] = record_of(run, task, slot.seed, extra, is_tested=is_tested)
-        return dict(zip(found, measured(found.values()), strict=True))
+        measure(found.values())
+        return found
 
     def _is_tested(self, task: TaskRecord) -> bool:
         """Find whether runs of a task have a test score; a training function may report one or not."""
@@ -262,7 +273,7 @@ def _final_score(run: StoredRun, task: TaskRecord) -> float | None:
 
 def curve_of(run: StoredRun) -> Curve:
     """Return a stored run's evaluations on the validation split."""
-    return Curve(run.scores.steps(), run.scores.val_scores())
+    return Curve(run.scores.column("step"), run.scores.column("val_score"))
 
 
 def record_of(
@@ -270,9 +281,8 @@ def record_of(
 ) -> RunRecord:
     """Make the record of an ended run for metrics, with `extra` ones that depend on other runs."""
     objective = task.objective
-    final: dict[str, float | None] = {}
+    final = {name: value for name, value in (run.final or {}).items() if isinstance(value, NUMBER)}
     if run.final is not None:
-        final |= {name: value for name, value in run.final.items() if isinstance(value, NUMBER)}
         last = run.scores[-1]
         val, test = last.val_score, last.test_score
         unmeasured = task.test_samples is None and math.isnan(test)

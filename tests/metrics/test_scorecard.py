@@ -3,11 +3,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lrbench.errors import StudyError
 from lrbench.metrics import Curve, RunRecord, Scorecard, expected_metrics, judge, score_curves, summarise
+from lrbench.metrics.runs import columns_of, measure
 from tests.present import present
 
 MakeRun = Callable[..., RunRecord]
@@ -193,6 +195,32 @@ def test_a_record_knows_its_figures_by_name(run: MakeRun) -> None:
     figures = record.figures
     assert (figures["val_top1"], figures["test_top1"], figures["steps_to_best"]) == (0.8, 0.75, 200)
     assert run(1, None).figures == {"val_top1": 0.1, "test_top1": 0.1}
+
+
+def test_figures_are_the_same_of_runs_alone_and_together(run: MakeRun) -> None:
+    def runs() -> list[RunRecord]:
+        short = Curve((50, 100, 150), (0.1, math.nan, 0.3))
+        of_loss = {"val_loss": 1.5, "test_loss": 1.6, "perplexity": 4.5}
+        return [
+            run(0, 0.8),
+            run(1, None),
+            run(2, 0.3, curve=short, final={"val_top1": 0.3, "ac": 0.9}),
+            run(3, 1.5, objective="loss", better="lower", chance=None, final=of_loss),
+            run(3, None, objective="loss", better="lower", chance=None),
+        ]
+
+    alone, together = runs(), runs()
+    measure(together)
+    for one, other in zip(alone, together, strict=True):
+        known = {name: value for name, value in other.figures.items() if value is not None}
+        assert known == {name: value for name, value in one.figures.items() if value is not None}
+    assert dict(together[1].figures) == {"val_top1": 0.1, "test_top1": 0.1}
+    assert "perplexity" not in together[4].figures
+    columns = columns_of([together[3], alone[2], together[0]])
+    assert columns["perplexity"][0] == 4.5
+    assert columns["ac"][1] == 0.9
+    assert columns["seconds"].tolist() == [3.0] * 3
+    assert np.isnan(columns["ac"][[0, 2]]).all()
 
 
 def test_no_interval_leaves_the_bounds_of_its_figure(run: MakeRun) -> None:
