@@ -100,7 +100,8 @@ class Tracker:
         self._scores: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
 
     def searched(self, name: str, policies: int, share: float) -> None:
-        """Show the policies that a search has tried, and the share of its budget that is spent."""
+        """Show the policies that a search has tried, and the share of its budget that is spent, which may be over 1."""
+        share = min(share, 1.0)
         if self._search is None:
             self._search = Stage(shortened(name, LONGEST_NAME), total=1.0)
             self._display.begin(self._search, "")
@@ -325,7 +326,7 @@ def leader(name: str, score: float) -> str:
 
 def seconds_left(elapsed: float, done: float, total: float) -> float | None:
     """Estimate the time of the iterations that are left from the pace so far; None while too few are done."""
-    is_known = done > (0 if elapsed > LEAST_SECONDS else LEAST_DONE * total)
+    is_known = done > max(0, 0 if elapsed > LEAST_SECONDS else LEAST_DONE * total)
     return elapsed * max(0.0, total / done - 1) if is_known else None
 
 

@@ -333,5 +333,8 @@ def initial_network(task: Task, seed: int) -> nn.Module:
 
 
 def _is_finite(module: nn.Module) -> bool:
-    tensors = [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
+    held = module.state_dict().values()
+    tensors = [tensor for tensor in held if tensor.is_floating_point() and tensor.numel()]
+    if not tensors:
+        return True
     return all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(tensors, math.inf)).tolist())

@@ -40,7 +40,8 @@ def copy_with_batchnorm_recomputed(network: nn.Module, training: Training) -> nn
     task = training.task
     ahead, trained = training.trainable.split(network)
     with torch.no_grad(), autocast(task):
-        update_bn((forward(task, ahead, inputs) for inputs in _train_batches(training)), trained)
+        # `update_bn` gives a network the first member of a batch that is a tuple.
+        update_bn(((forward(task, ahead, inputs),) for inputs in _train_batches(training)), trained)
     return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from lrbench.display.names import many
 from lrbench.errors import StudyError
 from lrbench.imports.table import Columns, Runs, runs_of, text_of
 from lrbench.metrics import Curve
-from lrbench.study.export import OVER_BASE_LRS, PLACE, READ_OFF, RECORDED, as_it_was
+from lrbench.study.export import OVER_BASE_LRS, PLACE, READ_OFF, RECORDED, SCORES, as_it_was
 
 if TYPE_CHECKING:
     import pandas
@@ -27,6 +27,11 @@ CURVE_DIGITS = 1e-5
 def is_exported(frame: pandas.DataFrame) -> bool:
     """Return whether a table is of `lrbench export -o`, of runs or of their evaluations."""
     return {*PLACE, "step", "run"} <= set(frame.columns)
+
+
+def is_evaluation(columns: Iterable[object]) -> bool:
+    """Return whether these are columns of evaluations, and not of runs."""
+    return {*SCORES} <= {*columns}
 
 
 def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, metric: str | None) -> Runs:
@@ -47,6 +52,7 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
     objectives = {str(task): _objective(rows) for task, rows in kept.groupby("task", sort=False)}
     texts: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
+    last_of_runs = set(kept.drop_duplicates([*PLACE, "run"], keep="last").index)
     for number, row in kept.to_dict(orient="index").items():
         parts = [as_it_was(text_of(row.get(part))) for part in ("name", "modifier", "setting")]
         label, task = " + ".join(filter(None, parts)), as_it_was(text_of(row["task"]))
@@ -54,10 +60,12 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
             texts[label] = as_it_was(text_of(row["policy"]))
         place = {"task": task, "policy": label, "name": parts[0], "seed": row["seed"]}
         try:
-            rows += ({**place, **one} for one in _evaluations(row, objectives[str(row["task"])]))
+            found = _evaluations(row, objectives[str(row["task"])], is_last=number in last_of_runs)
+            rows += ({**place, **one} for one in found)
         except ValueError:
             raise StudyError(f"{where}: row {int(str(number)) + 1} has no step or no curve of lrbench") from None
     runs = runs_of(pandas.DataFrame(rows), where, columns, metric)
+    judged_by = {as_it_was(task): name for task, name in objectives.items()}
     others = len(frame) - len(kept)
     left_out = (
         f"{many(others, 'row')} of runs that have not ended, of a confirmation or at another base LR are left out."
@@ -65,7 +73,7 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
     return replace(
         runs,
         remarks=(*runs.remarks, *([left_out] if others else [])),
-        metric_by_task={as_it_was(task): name for task, name in objectives.items()} if "status" in frame else {},
+        metric_by_task={} if is_evaluation(frame.columns) else judged_by,
         texts=texts,
     )
 
@@ -97,15 +105,22 @@ def _ends(rows: pandas.DataFrame) -> dict[Any, float]:
     return found
 
 
-def _evaluations(row: Mapping[Any, Any], objective: str) -> Iterator[dict[str, Any]]:
-    """Yield the evaluations of a run, the last with all that was measured at its end."""
+def _evaluations(row: Mapping[Any, Any], objective: str, *, is_last: bool) -> Iterator[dict[str, Any]]:
+    """Yield the evaluations of a run, the last with all that was measured at its end; that of divergence is not finite.
+
+    Args:
+        row: a run, or one of its evaluations.
+        is_last: whether no other evaluation of the run follows.
+    """
     done = {*PLACE, *READ_OFF, *OVER_BASE_LRS, *RECORDED, "setting", "status", "step", "diverged_at", "run", "curve"}
     final = {name: value for name, value in row.items() if name not in done}
-    if "status" not in row:
+    has_diverged = row.get("status") == "diverged"
+    if is_evaluation(row):
         yield {"step": row["step"], **final}
+        if has_diverged and is_last:
+            yield {"step": int(float(text_of(row["diverged_at"]))), **dict.fromkeys(SCORES, math.inf)}
         return
     curve = Curve.parse(text_of(row.get("curve")))
-    has_diverged = row["status"] == "diverged"
     end = int(float(text_of(row["diverged_at"] if has_diverged else row["step"])))
     for step, score in zip(curve.steps, curve.scores, strict=True):
         if step < end:

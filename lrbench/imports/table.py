@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from lrbench.display.names import many
 from lrbench.errors import StudyError, unknown_name
 from lrbench.imports.direction import better_by_name
 from lrbench.metrics.metric import METRICS
+from lrbench.study.export import as_it_was
 from lrbench.study.portable import CARD, RunCard
+from lrbench.study.study_runs import label_of
 
 if TYPE_CHECKING:
     import pandas
@@ -219,6 +221,10 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
         rates = pandas.to_numeric(_texts(frame[lr]), errors="coerce")
         table["lr"] = rates.where((rates >= 0) & np.isfinite(rates))
     cards = _cards(table, cells, where)
+    if cells is not None:
+        table[list(PLACE)] = table[list(PLACE)].map(as_it_was)
+    if cards:
+        cards = _named_by_cards(table, {tuple(map(as_it_was, place)): card for place, card in cards.items()})
     return Runs(
         pandas.concat([table, numbers], axis=1),
         tuple(metrics),
@@ -228,6 +234,23 @@ def runs_of(frame: pandas.DataFrame, where: str, columns: Columns | None = None,
         texts={policy: card.record.policies[0].policy for (_, policy, _), card in cards.items()},
         cards=cards,
     )
+
+
+def _named_by_cards(table: pandas.DataFrame, cards: Mapping[Any, RunCard]) -> dict[tuple[str, str, str], RunCard]:
+    """Name tasks and policies as the cards of their runs do: a source of folders has only their names.
+
+    Two exports in one source are left as they are, since their runs have the same names.
+    """
+    named = {
+        place: (card.record.tasks[0].name, label_of(card.record.policies[0].name, card.variant), place[2])
+        for place, card in cards.items()
+    }
+    if len(set(named.values())) < len(named):
+        return dict(cards)
+    places = list(map(named.__getitem__, table[list(PLACE)].itertuples(index=False, name=None)))
+    for column, name in enumerate(PLACE):
+        table[name] = [place[column] for place in places]
+    return {named[place]: card for place, card in cards.items()}
 
 
 def _remarks(table: pandas.DataFrame, taken: Mapping[str, Sequence[str]], before: Sequence[str]) -> Iterator[str]:

@@ -20,6 +20,8 @@ from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.display.table import Column, Table
 from lrbench.errors import TaskError
 from lrbench.lr_range.crossings import (
+    HIGHEST,
+    LOWEST,
     PER_DECADE,
     ConstantRun,
     Estimate,
@@ -204,8 +206,11 @@ def _check(task: AnyTask, seeds: Sequence[int], steps: int, sweep: str, sweep_ra
     if sweep not in get_args(Sweep):
         raise TaskError(f"{where}: a sweep is exponential or linear, not {sweep!r}")
     low, high = sweep_range
+    least, most = (10 ** (end / PER_DECADE) for end in (LOWEST, HIGHEST))
     if not 0 < low < high < math.inf:
         raise TaskError(f"{where}: a sweep goes from a positive rate to a higher one, not from {low} to {high}")
+    if high < least or low > most:
+        raise TaskError(f"{where}: no rate outside of {least:g} to {most:g} is tried, as from {low:g} to {high:g}")
 
 
 def _swept(

@@ -198,7 +198,7 @@ class Criterion:
         """
         value = self.value(run)
         if value is None or math.isnan(value):
-            is_known = self.figure != TO_TARGET or len(run.curve.steps) > 0
+            is_known = self.figure != TO_TARGET or len(run.curve) > 0
             return -math.inf if self.is_censored and is_known and not run.diverged else math.nan
         if self.margin.of_best and value <= 0:
             raise StudyError(

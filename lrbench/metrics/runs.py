@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lrbench.metrics.curves import steps_to_target
 from lrbench.metrics.direction import Better, as_gain, is_worthless
-from lrbench.metrics.metric import metrics_of_curves, metrics_of_runs
+from lrbench.metrics.metric import METRICS, metrics_of_curves, metrics_of_runs
 from lrbench.metrics.statistics import Bounds
 
 TOP1 = "top1"
@@ -24,22 +24,39 @@ Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
 
 
-@dataclass(frozen=True, eq=False)
 class Curve:
-    """A run's evaluations on the validation split, each a sequence or an array."""
+    """A run's evaluations on the validation split.
 
-    steps: Sequence[int] | NDArray[np.int64]
-    """Iterations done, rising."""
-    scores: Sequence[float] | NDArray[np.float64]
-    """The task's objective; a gap where it is not finite."""
+    Args:
+        steps: iterations done, rising.
+        scores: the task's objective; a gap where it is not finite.
+    """
+
+    def __init__(self, steps: ArrayLike, scores: ArrayLike) -> None:
+        self.arrays = np.asarray(steps, dtype=np.int64), np.asarray(scores, dtype=np.float64)
+        """The two as arrays [evaluations], views of what was read: a store of 100,000 runs has millions of numbers."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(self.arrays[0].tolist())
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        return tuple(self.arrays[1].tolist())
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Curve):
             return NotImplemented
-        same = np.array_equal(self.scores, other.scores, equal_nan=True)
-        return same and np.array_equal(self.steps, other.steps)
+        pairs = zip(self.arrays, other.arrays, strict=True)
+        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Curve(steps={self.steps}, scores={self.scores})"
 
     def __str__(self) -> str:
         """Write the curve in one cell of a table, scores to six digits.
@@ -58,7 +75,7 @@ class Curve:
             ValueError: the text is no curve.
         """
         points = [point.split(":") for point in text.split()]
-        return cls(tuple(int(step) for step, _ in points), tuple(float(score) for _, score in points))
+        return cls([int(step) for step, _ in points], [float(score) for _, score in points])
 
 
 Column = list[float | None]
@@ -71,13 +88,17 @@ class Figures(Mapping[str, float | None]):
     Args:
         columns: the metrics of the runs of the table.
         place: of the run in each column.
-        names: of the metrics that the run has, if only as None.
+        names: of the metrics that the run has, if only as None; values are not read.
     """
 
     __slots__ = ("columns", "names", "place")
 
-    def __init__(self, columns: Mapping[str, Column], place: int, names: Collection[str]) -> None:
+    def __init__(self, columns: Mapping[str, Column], place: int, names: Mapping[str, object]) -> None:
         self.columns, self.place, self.names = columns, place, names
+
+    def __reduce__(self) -> tuple[type[Figures], tuple[dict[str, Column], int, dict[str, None]]]:
+        """Leave the other runs behind."""
+        return Figures, ({name: [value] for name, value in self.items()}, 0, dict.fromkeys(self))
 
     def __getitem__(self, name: str) -> float | None:
         if name not in self.names:
@@ -177,8 +198,7 @@ class Curves(NamedTuple):
 
     @classmethod
     def of(cls, runs: Sequence[RunRecord]) -> Curves:
-        steps = np.array([run.curve.steps for run in runs], dtype=np.int64)
-        scores = np.array([run.curve.scores for run in runs], dtype=np.float64)
+        steps, scores = (np.array([run.curve.arrays[which] for run in runs]) for which in (0, 1))
         return cls(steps, scores, scores * [[as_gain(1.0, run.better)] for run in runs])
 
 
@@ -187,7 +207,7 @@ def _by_length(runs: Sequence[RunRecord]) -> Iterator[tuple[list[int], Curves]]:
     lengths: dict[int, list[int]] = {}
     for place, run in enumerate(runs):
         if not run.diverged:
-            lengths.setdefault(len(run.curve.steps), []).append(place)
+            lengths.setdefault(len(run.curve), []).append(place)
     for places in lengths.values():
         yield places, Curves.of([runs[place] for place in places])
 
@@ -221,11 +241,17 @@ def figures_of(runs: Sequence[RunRecord]) -> list[Figures]:
             for place, value in zip(places, values, strict=True):
                 column[place] = value
     columns |= metrics_of_runs(runs)
-    of_diverged = {objective: tuple(scores[split, objective] for split in SPLITS) for objective in objectives}
-    return [
-        Figures(columns, place, of_diverged[run.objective] if run.diverged else columns.keys())
-        for place, run in enumerate(runs)
-    ]
+    computed = [name for name, metric in METRICS.items() if metric.of_curves or metric.of_run]
+    names: dict[tuple[str, ...], dict[str, None]] = {}
+
+    def names_of(run: RunRecord) -> dict[str, None]:
+        own = tuple(scores[split, run.objective] for split in SPLITS)
+        known = own if run.diverged else (*run.final, *own)
+        if known not in names:
+            names[known] = dict.fromkeys(known if run.diverged else (*known, *computed))
+        return names[known]
+
+    return [Figures(columns, place, names_of(run)) for place, run in enumerate(runs)]
 
 
 def columns_of(runs: Sequence[RunRecord]) -> dict[str, NDArray[np.float64]]:

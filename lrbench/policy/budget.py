@@ -9,7 +9,7 @@ Portable ones are kept as text until a budget is known.
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 
 from lrbench.display.names import many
@@ -61,6 +61,30 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{many(self.steps, 'iteration')}, {self.steps_per_epoch:,} an epoch"
+
+    @property
+    def own_steps(self) -> int:
+        """The iterations that a policy has of it: all of them."""
+        return self.steps
+
+    def part(self, steps: int) -> "BudgetOfPart":
+        """Return the budget of a part of a policy that has some iterations; lengths stay those of the whole."""
+        known = {field.name: getattr(self, field.name) for field in fields(Budget)}
+        return BudgetOfPart(**known, part_steps=max(1, min(steps, self.own_steps)))
+
+
+@dataclass(frozen=True)
+class BudgetOfPart(Budget):
+    """The budget of a run, of which a part of a policy has some iterations of its own."""
+
+    part_steps: int = 1
+
+    @property
+    def own_steps(self) -> int:
+        return self.part_steps
+
+    def __str__(self) -> str:
+        return many(self.part_steps, "iteration")
 
 
 def read_number(value: object) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -92,6 +93,13 @@ class Piecewise(Policy):
     def bounds(self) -> tuple[float, float]:
         lows, highs = zip(*(policy.bounds for policy in self.policies), strict=True)
         return min(lows), max(highs)
+
+    def bind_to(self, budget: Budget) -> Self:
+        ends = pairwise([0, *self.bound_value("at", budget), budget.own_steps])
+        parts = [
+            part.bind_to(budget.part(stop - start)) for part, (start, stop) in zip(self.policies, ends, strict=True)
+        ]
+        return super(Piecewise, replace(self, policies=parts)).bind_to(budget)
 
     @property
     def ends(self) -> float:
@@ -196,6 +204,10 @@ class Repeated(Policy):
     @property
     def bounds(self) -> tuple[float, float]:
         return self.policy.bounds
+
+    def bind_to(self, budget: Budget) -> Self:
+        part = self.policy.bind_to(budget.part(self.bound_value("every", budget)))
+        return super(Repeated, replace(self, policy=part)).bind_to(budget)
 
     @property
     def ends(self) -> float:

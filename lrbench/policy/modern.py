@@ -150,7 +150,8 @@ class ONECYCLE(Function):
 class WarmupStableDecay(Decaying):
     """Up in a straight line, stable at k0, down to the floor k1 along a cooldown; stays there.
 
-    Without `stable` the cooldown ends with the budget, so that `up` may be iterations in any budget.
+    Without `stable` the cooldown ends with the budget, so that `up` may be iterations in any budget; as a part of a
+    composed policy it ends with the part.
     """
 
     group = "warmup-stable-decay"
@@ -166,7 +167,7 @@ class WarmupStableDecay(Decaying):
         bound = super().bind_to(budget)
         if bound.stable != REST:
             return bound
-        left = budget.steps - iterations(bound.up) - iterations(bound.down)
+        left = budget.own_steps - iterations(bound.up) - iterations(bound.down)
         if left < 1:
             raise PolicyError(f"{self.label}: up={self.up} and down={self.down} leave nothing of a budget of {budget}")
         return replace(bound, stable=left)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, ClassVar, Self, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -179,6 +179,11 @@ class Policy(ABC):
                 "give one for each, or spread them over any budget by POLYLINE(values=[...], l=1dur)"
             )
         return bound
+
+    def bound_value(self, name: str, budget: Budget) -> Any:
+        """Return the value of a parameter, bound to a `Budget`."""
+        (parameter,) = (one for one in self.parameters if one.name == name)
+        return parameter.bind(self.label, getattr(self, name), budget)
 
     def bind_to(self, budget: Budget) -> Self:
         """Bind the policy to a `Budget`."""

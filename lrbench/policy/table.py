@@ -25,6 +25,9 @@ MOST_LRS = 1_000_000
 WRITTEN_OUT = 16
 """The most LRs that a policy's text has one by one; more are named by a digest of them."""
 
+ITERATIONS = ("step", "iteration", "t")
+"""The titles of a column of iterations."""
+
 MOST_CSV = 64 * 2**20
 """The largest CSV file that is read, in bytes."""
 
@@ -194,7 +197,8 @@ def load_lrs(path: str | Path) -> FloatArray:
     A line that begins with # is a comment.
 
     Raises:
-        PolicyError: the file cannot be read, is too large, or has no such column, or a value is no number.
+        PolicyError: the file cannot be read, is too large, or has no such column, a value is no number, or a column
+            step, iteration or t does not count from 0 or 1.
     """
     try:
         text = read_regular(path, MOST_CSV).decode("utf-8-sig")
@@ -209,6 +213,7 @@ def load_lrs(path: str | Path) -> FloatArray:
     if len(titles) != 1 and "lr" not in titles:
         raise PolicyError(f"{path} must have one column, or one that is called lr")
     column = titles.index("lr") if "lr" in titles else 0
+    _check_each_iteration(path, titles, rows[1:])
     lrs = [(number, _number(row[column]) if column < len(row) else None) for number, row in rows]
     if lrs[0][1] is None:
         del lrs[0]
@@ -216,6 +221,22 @@ def load_lrs(path: str | Path) -> FloatArray:
         if lr is None:
             raise PolicyError(f"{path}: line {number} has no number in its column of LRs")
     return np.asarray([lr for _, lr in lrs], dtype=np.float64)
+
+
+def _check_each_iteration(path: str | Path, titles: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Refuse a column of iterations that leaves some out, as a log of every fiftieth step does."""
+    at = next((titles.index(title) for title in ITERATIONS if title in titles), None)
+    if at is None:
+        return
+    found = [(number, _number(row[at]) if at < len(row) else None) for number, row in rows]
+    first = found[0][1] if found else None
+    begin = 1.0 if first == 1.0 else 0.0
+    for place, (number, step) in enumerate(found):
+        if step != begin + place:
+            raise PolicyError(
+                f"{path}: line {number} is of {titles[at]} {'nothing' if step is None else f'{step:g}'}, where "
+                f"{begin + place:.0f} is needed: a CSV of LRs has a row for each iteration, one after another"
+            )
 
 
 def long_tables(policy: Policy) -> Iterator[FloatArray]:

@@ -78,7 +78,7 @@ def check(
     """Say what is off in the schedule that really ran.
 
     A fault is named where the trace equals, but for rounding, what the fault makes of the policy. Several parameter
-    groups are compared by their ratios to the policy; the policy is judged by the first.
+    groups are compared by their ratios to the policy; the policy is judged by the first whose ratio is not 0.
 
     Args:
         trace: a trace or its file, as `lrbench.trace` writes it.
@@ -93,17 +93,27 @@ def check(
     if not isinstance(trace, Trace):
         trace = read_trace(trace)
     steps = int(trace.steps[-1]) + 1 if steps is None else steps
-    given = recognize(trace.steps, trace.lrs[:, 0]) if policy is None else policy_of(policy, steps)
+    judged = next((number for number, ratio in enumerate(trace.ratios) if ratio != 0), None)
+    if judged is None:
+        raise TraceError("every parameter group of the trace has lr_ratio 0, so that it shows nothing of the schedule")
+    given = recognize(trace.steps, trace.lrs[:, judged]) if policy is None else policy_of(policy, steps)
     if given.reacts:
         raise PolicyError(f"{short_repr(given)} reacts to evaluations: its schedule is not known without them")
     if steps_per_epoch is None and any(text.endswith("ep") for text in given.relative):
         raise PolicyError(f"steps_per_epoch is needed for {', '.join(given.relative[:3])}")
+    if in_tokens := [text for text in given.relative if "tok" in text]:
+        raise PolicyError(f"a trace knows no tokens: give {', '.join(in_tokens[:3])} in iterations")
     bound = given.bind(steps, steps_per_epoch or steps)
     within = trace.steps < steps
     if not within.any():
         raise TraceError(f"the trace begins at iteration {trace.steps[0]:,}, after a budget of {steps:,}")
     t, groups = trace.steps[within], trace.lrs[within]
-    lrs = groups[:, 0] / (trace.ratios[0] or 1.0)
+    lrs = groups[:, judged] / (trace.ratios[judged] or 1.0)
+    wrong = np.flatnonzero(~np.isfinite(lrs))
+    if len(wrong):
+        first, more = int(wrong[0]), "" if len(wrong) == 1 else f", and at {len(wrong) - 1:,} more"
+        fault = Fault("no learning rate", f"The LR is {lrs[first]} at iteration {t[first]:,}{more}.")
+        return ScheduleCheck(bound, steps, len(t), (fault,), 0.0, int(t[first]))
     case = Case(t, lrs, given, bound, steps, steps_per_epoch, trace.resumes, trace.world_size)
     gaps = np.abs(lrs - case.expected)
     at = int(gaps.argmax())
@@ -113,8 +123,8 @@ def check(
         found.append(_ended_early(case))
     if not within.all():
         over = f"The run has {trace.steps[-1] + 1:,} steps, and the schedule {steps:,}"
-        found.append(Fault("ran past its end", f"{over}: the last LR is {trace.lrs[-1, 0]:.6g}."))
-    found += _faults_of_groups(trace.ratios, groups, case)
+        found.append(Fault("ran past its end", f"{over}: the last LR is {trace.lrs[-1, judged]:.6g}."))
+    found += _faults_of_groups(trace.ratios, groups, case, judged)
     return ScheduleCheck(bound, steps, len(t), tuple(found), float(gaps[at]) if is_off else 0.0, int(t[at]))
 
 
@@ -139,12 +149,13 @@ def _ended_early(case: Case) -> Fault:
     return Fault("ended early", sentence)
 
 
-def _faults_of_groups(ratios: tuple[float | None, ...], groups: FloatArray, case: Case) -> Iterator[Fault]:
-    """List the groups whose LR has not the noted ratio to the policy's."""
+def _faults_of_groups(ratios: tuple[float | None, ...], groups: FloatArray, case: Case, judged: int) -> Iterator[Fault]:
+    """List the groups whose LR has not the noted ratio to the policy's, but for that by which it is judged."""
+    to = "the first group's" if judged == 0 else f"group {judged}'s"
     for number, ratio in enumerate(ratios):
         lrs = groups[:, number]
         there = ~np.isnan(lrs) & (case.lrs > 0)
-        if number == 0 or ratio is None or not there.any():
+        if number == judged or ratio is None or not there.any():
             continue
         found = lrs[there] / case.lrs[there]
         if np.allclose(found, ratio, rtol=1e-6, atol=0.0):
@@ -157,6 +168,4 @@ def _faults_of_groups(ratios: tuple[float | None, ...], groups: FloatArray, case
                 if np.ptp(found) < 1e-6 * found.max()
                 else f"{found.min():.4g} to {found.max():.4g}"
             )
-            yield Fault(
-                "another ratio", f"Group {number} has {span} times the first group's LR, not {ratio:.6g} times."
-            )
+            yield Fault("another ratio", f"Group {number} has {span} times {to} LR, not {ratio:.6g} times.")

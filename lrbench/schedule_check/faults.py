@@ -25,6 +25,8 @@ MOST_TIMES = 64
 
 MENDS = {
     "never stepped": "Call scheduler.step() once after each optimizer.step().",
+    "no learning rate": "Look where the schedule divides, and what it multiplies: torch takes a factor that is not "
+    "finite without a word.",
     "stepped once an epoch": "Call scheduler.step() after each optimizer.step(); in Lightning, give the scheduler "
     '"interval": "step".',
     "stepped seldom": "Call scheduler.step() after each optimizer.step(), or build the schedule for the number of its "

@@ -99,6 +99,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _host_of(origin: str) -> str | None:
+    """Return the host and port of an Origin header; None where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 class Guard:
     """Refuse what `Access` does not allow before the application sees it, and add the headers of all answers."""
 
@@ -128,7 +136,7 @@ class Guard:
             return PlainTextResponse("This server is not called by that name.", 421)
         navigates = request.method in SAFE and headers.get("sec-fetch-mode") == "navigate"
         foreign = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and not navigates
-        if foreign or (origin is not None and urlsplit(origin).netloc != host):
+        if foreign or (origin is not None and _host_of(origin) != host):
             return PlainTextResponse("Another page may not ask this server.", 403)
         if access.token is not None and "token" in request.query_params:
             if not access.is_token(request.query_params["token"]):

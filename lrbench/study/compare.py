@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class Comparison:
     paired: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        gaps = {name: gap.to_json() for name, gap in self.differences.items()}
+        return {**vars(self), "differences": gaps}
 
 
 def compare_two(study: str, first: str, second: str, store: Store, by: By = ()) -> tuple[Comparison, ...]:

@@ -41,10 +41,12 @@ COSTS = {"test_loss": 2, "steps_to_target": 3, "seconds": 1, "forward_flops": 0}
 def effects(task: TaskResults, names: RowNames, width: int) -> Iterator[Block]:
     """Tabulate the effects of each modifier on each policy, with half the width of their intervals.
 
-    The loss of a task that is judged by it stands once.
+    The loss of a task that is judged by it stands once, and what no run has, such as the iterations to a target that
+    is not given, nowhere.
     """
     objective = MetricDeclaration(f"test_{task.objective}", f"test {task.objective}", "", better=task.better)
-    metrics = (objective, *(METRICS[name] for name in COSTS if name != objective.name))
+    known = {name for effect in task.effects for name, value in effect.differences.items() if value.n}
+    metrics = (objective, *(METRICS[name] for name in COSTS if name in known - {objective.name}))
     interactions = {interaction.modifier: interaction for interaction in task.interactions}
 
     def depends(modifier: str) -> list[Cell]:

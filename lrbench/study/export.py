@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 PLACE = ("task", "stage", "name", "policy", "modifier", "scale", "seed")
-CURVE = (*PLACE, "step", "lr", "train_loss", "val_loss", "val_score", "test_loss", "test_score", "run")
+SCORES = ("train_loss", "val_loss", "val_score", "test_loss", "test_score")
+CURVE = (*PLACE, "step", "lr", *SCORES, "run", "status", "diverged_at")
 """The columns of `export_curves`."""
 
 
@@ -48,7 +49,7 @@ def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
 
     `step` is the number of iterations before an evaluation. `lr` is the LR of the last of them, empty where it is not
     known: of a function that is not registered here, and of a reactive policy with a modifier. `train_loss` is the mean
-    since the evaluation before; the scores are the task's objective.
+    since the evaluation before; the scores are the task's objective. `status` and `diverged_at` are the run's.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
@@ -170,7 +171,8 @@ def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
         lrs = lrs_of(run, reactive_is_known=not slot.variant)
         for score in run.scores:
             lr = None if lrs is None or not score.step else float(lrs[score.step - 1])
-            yield {**_place(slot, policy), **vars(score), "lr": lr, "run": run.key}
+            of_run = {"run": run.key, "status": run.status, "diverged_at": run.diverged_at}
+            yield {**_place(slot, policy), **vars(score), "lr": lr, **of_run}
 
 
 def lrs_of(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:

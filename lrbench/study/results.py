@@ -125,8 +125,10 @@ class TaskResults:
                 "infinitely bad count as chance."
             )
         lacking = [goal.name for goal in self.goals if not any(goal.is_known(card) for card in self.scorecards)]
-        if self.scorecards:
-            remarks += [f"No run has a value of {name}, so that nothing is claimed by it." for name in lacking]
+        for name in lacking if self.scorecards else ():
+            avoided = any(name in card.verdicts and card.verdicts[name].label == "avoid" for card in self.scorecards)
+            but = " but of divergence" if avoided else ""
+            remarks.append(f"No run has a value of {name}, so that nothing is claimed by it{but}.")
         if self._is_worse_than_chance:
             other = "lower" if self.better == "higher" else "higher"
             unless = "" if self.objective == TOP1 else f", unless {self.objective} is better where it is {other}"

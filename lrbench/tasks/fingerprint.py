@@ -40,6 +40,9 @@ _IGNORED_MEMBERS = frozenset(
     | {"_abc_impl", "__dataclass_params__", "__dataclass_fields__", "__match_args__", "__parameters__"}
 )
 
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""The attributes with which torch keeps the parts of a module."""
+
 ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({"lrbench: added later": True})
 """The metadata of a dataclass's field that was added later: while it has its default, it is left out of the digest, so
 that older values keep their fingerprint."""
@@ -240,10 +243,17 @@ class Walk:
         yield from self.walk(value.__self__)
 
     def network(self, value: nn.Module) -> Iterator[str]:
-        """Describe a network by its class, its tensors and its other public attributes, and its parts alike."""
+        """Describe a network by its class, its tensors and its other attributes, and its parts alike.
+
+        The private ones of a module of torch follow from the public ones.
+        """
         tensors = {**dict(value.named_parameters(recurse=False)), **dict(value.named_buffers(recurse=False))}
         attributes = {name: attribute for name, attribute in vars(value).items() if not name.startswith("_")}
         yield from self.walk_all("network", (type(value), tensors, attributes, dict(value.named_children())))
+        private = {name: attribute for name, attribute in vars(value).items() if name.startswith("_")}
+        own = private.keys() - OF_EVERY_MODULE
+        if own and self.version is None and not from_library(type(value).__module__):
+            yield from self.walk_all("private", ({name: private[name] for name in sorted(own)},))
 
     def instance(self, value: Any) -> Iterator[str]:
         """Describe an object of any other class: a dataclass by its fields, a user's object by its attributes."""

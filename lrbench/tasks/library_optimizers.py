@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrbench.errors import TaskError, did_you_mean, one_line
 from lrbench.policy.budget import read_number
@@ -22,6 +22,9 @@ from lrbench.tasks.optimizer_state import HasModes
 
 PLACEHOLDER_LR = 1.0
 """The LR with which optimizers are built; the engine replaces it before each step."""
+
+STEPS_TRIED, LR_TRIED = 16, 0.01
+"""The steps with which an optimizer is tried, and their learning rate; some gather gradients for ten before one."""
 
 LIBRARIES = ("torch.optim", "schedulefree", "prodigyopt", "pytorch_optimizer")
 """The modules whose optimizers have names, in the order in which a name is looked up."""
@@ -47,7 +50,7 @@ class LibraryOptimizer:
 
 
 def library_optimizer(name: str, settings: Mapping[str, Any]) -> LibraryOptimizer | None:
-    """Find the optimizer of a name such as "NAdam" or "torch.optim.NAdam", and try a step of it.
+    """Find the optimizer of a name such as "NAdam" or "torch.optim.NAdam", and try some steps of it.
 
     Returns:
         None where no library has an optimizer of the name.
@@ -138,13 +141,27 @@ def _read(optimizer: str, name: str, value: object, default: object) -> Any:
 
 
 def _try_out(spec: LibraryOptimizer) -> None:
-    weight = nn.Parameter(torch.zeros(4, 4))
-    weight.grad = torch.ones(4, 4)
+    """Make some steps, and refuse an optimizer that fails in them, or that trains alike whatever the policy is."""
     try:
-        with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()):
-            optimizer = spec.build([weight])
-            if isinstance(optimizer, HasModes):
-                optimizer.train()
-            optimizer.step()
+        weights = [_tried(spec, factor) for factor in (1.0, 2.0)]
     except Exception as error:
         raise TaskError(f"optimizer {spec} cannot be used: {one_line(error)}") from error
+    if torch.equal(*weights):
+        raise TaskError(f"optimizer {spec} cannot be used: no step but the first follows the learning rate")
+
+
+def _tried(spec: LibraryOptimizer, factor: float) -> Tensor:
+    """Return weights after `STEPS_TRIED`, in which the learning rate is multiplied by a factor after the first."""
+    weight = nn.Parameter(torch.zeros(4, 4))
+    gradients = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()):
+        torch.manual_seed(0)
+        optimizer = spec.build([weight])
+        if isinstance(optimizer, HasModes):
+            optimizer.train()
+        for step in range(STEPS_TRIED):
+            for group in optimizer.param_groups:
+                group["lr"] = LR_TRIED * (factor if step else 1.0)
+            weight.grad = torch.randn(weight.shape, generator=gradients)
+            optimizer.step()
+    return weight.detach()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lrbench.errors import TaskError, one_line
 from lrbench.files import working_directory_kept
 from lrbench.reproducible import seed_generators
-from lrbench.tasks.fingerprint import from_library
+from lrbench.tasks.fingerprint import OF_EVERY_MODULE, from_library
 from lrbench.tasks.nested import shapes
 from lrbench.tasks.optimizer_state import (
     Groups,
@@ -40,7 +40,6 @@ TOLERANCE = 1e-5
 QUOTED = 300
 """The most characters of a user's error that are quoted."""
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 Loss = Callable[[Any, Any], Tensor]
 Samples = tuple[Any, Any]
@@ -212,7 +211,7 @@ def _lost(module: nn.Module, anew: nn.Module) -> str | None:
         return None
     left_out = module._non_persistent_buffers_set
     one, other = ({**vars(m), **{name: m._buffers.get(name) for name in left_out}} for m in (module, anew))
-    return _first_difference(one, other, _OF_EVERY_MODULE)
+    return _first_difference(one, other, OF_EVERY_MODULE)
 
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any], ignored: frozenset[str]) -> str | None:

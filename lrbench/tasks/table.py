@@ -45,9 +45,15 @@ def task_from_dict(table: Table) -> TaskSettings | AnyTask:
     task = registry.tasks.find(_text("base", base)).build() if base is not None else None
     if not isinstance(task, AnyTask):
         return settings_from_dict(table)
-    changes = {key: value for key, value in table.items() if key != "base"}
-    budget = None if "eval_every" in changes else changes.pop("steps", None)
-    return task.with_(**changes).with_budget(budget)
+    lengths = ("steps", "eval_every")
+    task = task.with_(**{key: value for key, value in table.items() if key not in ("base", *lengths)})
+    if "eval_every" not in table:
+        return task.with_budget(table.get("steps"))
+    steps, every = table.get("steps", task.steps), table["eval_every"]
+    steps = task.in_iterations(steps) if isinstance(steps, str) else steps
+    if isinstance(every, str):
+        every = min(task.with_budget(steps).in_iterations(every), steps)
+    return task.with_(steps=steps, eval_every=every)
 
 
 def settings_from_dict(table: Table) -> TaskSettings:

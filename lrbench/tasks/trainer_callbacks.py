@@ -29,9 +29,11 @@ class Following:
         self._ratios: list[float] = []
         self._done = 0
 
-    def check_budget(self, library: str, steps: int) -> None:
+    def begin(self, library: str, steps: int, done: int) -> None:
+        """Begin after the steps that are done, which a trainer has restored, of those that it will make."""
         if steps != self.run.steps:
             raise TaskError(f"{library} has max_steps={steps}: give it max_steps=run.steps, which is {self.run.steps}")
+        self._done = done
 
     def set_lrs(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the learning rates of the next step; groups keep their ratios, as under a `PolicyLR`."""
@@ -66,7 +68,7 @@ def lightning_callback(run: TrainingRun, evaluate: Evaluate) -> Callback:
             self.following = Following(run, evaluate)
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-            self.following.check_budget("Lightning's Trainer", trainer.max_steps)
+            self.following.begin("Lightning's Trainer", trainer.max_steps, trainer.global_step)
             if len(trainer.optimizers) != 1 or trainer.lr_scheduler_configs:
                 raise TaskError("configure_optimizers must return one optimizer and no scheduler: the run sets its LRs")
 
@@ -89,7 +91,7 @@ def transformers_callback(run: TrainingRun, evaluate: Evaluate) -> TrainerCallba
             self.following = Following(run, evaluate)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            self.following.check_budget("Hugging Face's Trainer", state.max_steps)
+            self.following.begin("Hugging Face's Trainer", state.max_steps, state.global_step)
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.following.set_lrs(given["optimizer"])

@@ -96,6 +96,8 @@ class TrainingFunction(AnyTask):
         if self.version is not None:  # without the code, the name alone tells functions of one version apart
             settings["name"] = self.name
         settings |= {"objective": self.objective, "better": self.better}
+        if self.divergence_factor is not None and self.better == "lower" and self.chance is not None:
+            settings["chance"] = self.chance  # it decides when a run has diverged
         if self.divergence_factor != DIVERGENCE_FACTOR:
             settings |= {"divergence factor": self.divergence_factor, "chance": self.chance}
         return text_digest("training function", json.dumps(settings, sort_keys=True))

@@ -10,11 +10,13 @@ from lrbench.metrics import RunEnd, classify, metrics_at_end
 from lrbench.reproducible import callers_generators, seed_generators
 from lrbench.store import Score
 from lrbench.streams import stream_seed
+from lrbench.tasks.data import IGNORED
 from lrbench.tasks.probe import attempt
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from lrbench.engine import Evaluation, Predictions
     from lrbench.metrics import Classification
@@ -49,7 +51,8 @@ def objective(task: Task, predictions: Predictions) -> float:
             seed_generators(stream_seed(0, "metric"), predictions.outputs.device)
             compute = partial(attempt, f"the metric '{task.metric.name}' fails", task.metric.function)
             return task.metric.read(compute(predictions.outputs, predictions.targets))
-    return int((predictions.outputs.argmax(1) == predictions.targets).sum()) / len(predictions.targets)
+    logits, labels = _labelled(predictions)
+    return int((logits.argmax(1) == labels).sum()) / len(labels) if len(labels) else math.nan
 
 
 def final(task: Task, evaluation: Evaluation) -> dict[str, Any]:
@@ -95,9 +98,17 @@ def metrics_of_end(end: RunEnd) -> dict[str, Any]:
 
 
 def _classified(predictions: Predictions) -> Classification | None:
-    if not predictions.outputs.isfinite().all():
+    logits, labels = _labelled(predictions)
+    if not len(labels) or not logits.isfinite().all():
         return None
-    return classify(predictions.outputs.numpy(), predictions.targets.numpy())
+    return classify(logits.numpy(), labels.numpy())
+
+
+def _labelled(predictions: Predictions) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of a classifier, without the samples that losses leave out."""
+    logits, labels = predictions.outputs, predictions.targets
+    known = labels != IGNORED
+    return (logits, labels) if known.all() else (logits[known], labels[known])
 
 
 def _numbers(array: NDArray[np.float64]) -> list[float | None]:

@@ -95,7 +95,6 @@ def test_the_loss_of_a_task_that_is_judged_by_it_stands_once() -> None:
         "modifier, policy",
         "effect",
         "test loss",
-        "to target",
         "seconds",
         "fwd FLOPs",
     ]

@@ -80,7 +80,10 @@ def other_code(run: lrbench.TrainingRun) -> None:
 def test_a_task_is_known_by_its_code_its_settings_and_its_version() -> None:
     known = task().key
 
-    assert task(name="another name", chance=3.0).key == known
+    assert task(name="another name").key == known
+    assert task(chance=3.0).key != known, "a loss of ten times that of chance is divergence"
+    assert task(chance=3.0, divergence_factor=None).key != task(chance=3.0).key
+    assert task(chance=0.1, better="higher").key == task(better="higher").key, "of a score it is only shown"
     assert task().with_budget(300).key == known
     others = [task(other_code), task(steps=100), task(eval_every=30), task(version="1"), task(better="higher")]
     assert len({known, *(other.key for other in others)}) == 6

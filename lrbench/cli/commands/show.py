@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lrbench.policy import Policy
+    from lrbench.policy.budget import Budget
 
 budget = partial(typer.Option, rich_help_panel="The budget")
 
@@ -117,14 +118,15 @@ def show(
         steps, steps_per_epoch = steps or _example_steps(chosen), steps_per_epoch or EXAMPLE_STEPS_PER_EPOCH
     else:
         chosen = _drawable(policies)
+    of_task = None
     if task is not None:
         from lrbench.tasks import task_of
 
-        loaded = task_of(task_or_file(task), data_root=data.data_root, download=data.download)
-        steps = steps or loaded.steps
-        steps_per_epoch = steps_per_epoch or loaded.steps_per_epoch
+        of_task = task_of(task_or_file(task), data_root=data.data_root, download=data.download).budget
+        steps = steps or of_task.steps
+        steps_per_epoch = steps_per_epoch or of_task.steps_per_epoch
     steps = steps or _common_budget(policies)
-    bound = _bound(chosen, steps, steps_per_epoch)
+    bound = _bound(chosen, steps, steps_per_epoch, of_task)
     ends = max(policy.ends for policy in bound.values()) if bound else math.inf
     steps = steps or (int(ends) if math.isfinite(ends) else DEFAULT_STEPS)
     if steps * len(bound) > MOST_RATES:
@@ -225,8 +227,14 @@ def _common_budget(texts: list[str]) -> int | None:
     return next(iter(known)) if len(known) == 1 else None
 
 
-def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None) -> dict[str, Policy]:
-    """Resolve the portable lengths of policies; a budget is assumed only where none of them depends on it."""
+def _bound(
+    policies: dict[str, Policy], steps: int | None, steps_per_epoch: int | None, of_task: Budget | None
+) -> dict[str, Policy]:
+    """Resolve the portable lengths of policies; a budget is assumed only where none of them depends on it.
+
+    Args:
+        of_task: the budget of a task, whose tokens count.
+    """
     from lrbench.policy.budget import Budget
 
     for name, policy in policies.items():
@@ -237,7 +245,8 @@ def _bound(policies: dict[str, Policy], steps: int | None, steps_per_epoch: int 
             raise PolicyError(
                 f"{name} depends on the length of an epoch ({waiting}): give it by --steps-per-epoch or --task"
             )
-    budget = Budget(steps or DEFAULT_STEPS, steps_per_epoch or 1)
+    tokens = (None, None) if of_task is None else (of_task.tokens_per_step, of_task.parameters)
+    budget = Budget(steps or DEFAULT_STEPS, steps_per_epoch or 1, *tokens)
     if steps is None:
         return {name: policy.bind_to(budget) for name, policy in policies.items()}
     return {name: policy.for_run(budget) for name, policy in policies.items()}

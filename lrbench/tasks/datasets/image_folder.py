@@ -134,17 +134,17 @@ def parts(tree: Path) -> tuple[str, ...]:
     return present
 
 
-def class_names(train: Path) -> list[str]:
-    """List the classes: the folders in `train`, sorted."""
-    if not train.is_dir():
-        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {train.parent}")
-    return sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def class_names(split: Path) -> list[str]:
+    """List the classes of a split: its folders, sorted, without hidden ones."""
+    if not split.is_dir():
+        raise DataError(f"dataset 'image_folder' needs the folders train and test (or val) in {split.parent}")
+    return sorted(entry.name for entry in split.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     """List the image files below the class folders of one split with their labels, sorted by class and name."""
-    unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in classes)
-    if unknown and not unknown[0].startswith("."):
+    unknown = [name for name in class_names(folder) if name not in classes]
+    if unknown:
         raise DataError(f"dataset 'image_folder': the class {unknown[0]} in {folder} does not exist in train")
     files = [(file, label) for label, name in enumerate(classes) for file in _images_below(folder / name)]
     if not files:
@@ -153,9 +153,11 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
 
 
 def _images_below(folder: Path) -> list[Path]:
+    """List the images of a class, without hidden files and what hidden folders have."""
     names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
     paths = (Path(name) for name in sorted(names))
-    return [path for path in paths if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    images = (path for path in paths if path.suffix.lower() in EXTENSIONS)
+    return [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, expected: tuple[int, int]) -> Split:
