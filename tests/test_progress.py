@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import lrbench
+from lrbench.progress import Lines, Tracker, seconds_left
 from lrbench.training.listener import NullListener
 from tests.small_search import SERIAL, make, task
 
@@ -182,3 +183,12 @@ def test_a_pipe_gets_nothing(
     lrbench.score(**question)
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_search_whose_budget_is_overspent_has_no_time_left() -> None:
+    assert seconds_left(10.0, 0.0, 0.0) is None
+    assert seconds_left(10.0, 0.0, -0.2) is None
+    assert seconds_left(10.0, 0.5, 0.25) == 0
+    tracker = Tracker(Lines())
+    tracker.searched("mine", 40, 1.25)
+    tracker.searched("mine", 40, 1.25)

@@ -52,7 +52,6 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
     objectives = {str(task): _objective(rows) for task, rows in kept.groupby("task", sort=False)}
     texts: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
-    last_of_runs = set(kept.drop_duplicates([*PLACE, "run"], keep="last").index)
     for number, row in kept.to_dict(orient="index").items():
         parts = [as_it_was(text_of(row.get(part))) for part in ("name", "modifier", "setting")]
         label, task = " + ".join(filter(None, parts)), as_it_was(text_of(row["task"]))
@@ -60,8 +59,7 @@ def exported_runs(frame: pandas.DataFrame, where: str, columns: Columns | None, 
             texts[label] = as_it_was(text_of(row["policy"]))
         place = {"task": task, "policy": label, "name": parts[0], "seed": row["seed"]}
         try:
-            found = _evaluations(row, objectives[str(row["task"])], is_last=number in last_of_runs)
-            rows += ({**place, **one} for one in found)
+            rows += ({**place, **one} for one in _evaluations(row, objectives[str(row["task"])]))
         except ValueError:
             raise StudyError(f"{where}: row {int(str(number)) + 1} has no step or no curve of lrbench") from None
     runs = runs_of(pandas.DataFrame(rows), where, columns, metric)
@@ -105,20 +103,17 @@ def _ends(rows: pandas.DataFrame) -> dict[Any, float]:
     return found
 
 
-def _evaluations(row: Mapping[Any, Any], objective: str, *, is_last: bool) -> Iterator[dict[str, Any]]:
-    """Yield the evaluations of a run, the last with all that was measured at its end; that of divergence is not finite.
+def _evaluations(row: Mapping[Any, Any], objective: str) -> Iterator[dict[str, Any]]:
+    """Yield the evaluations of a run, the last with all that was measured at its end; one that is given is itself.
 
-    Args:
-        row: a run, or one of its evaluations.
-        is_last: whether no other evaluation of the run follows.
+    What a run that diverged has at its end is not finite.
     """
     done = {*PLACE, *READ_OFF, *OVER_BASE_LRS, *RECORDED, "setting", "status", "step", "diverged_at", "run", "curve"}
     final = {name: value for name, value in row.items() if name not in done}
     has_diverged = row.get("status") == "diverged"
     if is_evaluation(row):
-        yield {"step": row["step"], **final}
-        if has_diverged and is_last:
-            yield {"step": int(float(text_of(row["diverged_at"]))), **dict.fromkeys(SCORES, math.inf)}
+        fell = has_diverged and text_of(row["step"]) == text_of(row["diverged_at"])
+        yield {"step": row["step"], **final, **(dict.fromkeys(SCORES, math.inf) if fell else {})}
         return
     curve = Curve.parse(text_of(row.get("curve")))
     end = int(float(text_of(row["diverged_at"] if has_diverged else row["step"])))

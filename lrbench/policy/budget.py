@@ -83,9 +83,6 @@ class BudgetOfPart(Budget):
     def own_steps(self) -> int:
         return self.part_steps
 
-    def __str__(self) -> str:
-        return many(self.part_steps, "iteration")
-
 
 def read_number(value: object) -> float | None:
     """Read a value as a finite float; None where it is not a finite real number (a bool is none)."""

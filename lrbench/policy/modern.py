@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from lrbench.display.names import many
 from lrbench.errors import PolicyError
 from lrbench.policy.budget import Budget, Length, iterations
 from lrbench.policy.function import Decaying, Function, progress, register_function
@@ -169,7 +170,8 @@ class WarmupStableDecay(Decaying):
             return bound
         left = budget.own_steps - iterations(bound.up) - iterations(bound.down)
         if left < 1:
-            raise PolicyError(f"{self.label}: up={self.up} and down={self.down} leave nothing of a budget of {budget}")
+            own = many(budget.own_steps, "iteration")
+            raise PolicyError(f"{self.label}: up={self.up} and down={self.down} leave nothing of a budget of {own}")
         return replace(bound, stable=left)
 
     def g(self, t: IntArray) -> FloatArray:

@@ -49,7 +49,8 @@ def export_curves(study: int | str, store: Store) -> pandas.DataFrame:
 
     `step` is the number of iterations before an evaluation. `lr` is the LR of the last of them, empty where it is not
     known: of a function that is not registered here, and of a reactive policy with a modifier. `train_loss` is the mean
-    since the evaluation before; the scores are the task's objective. `status` and `diverged_at` are the run's.
+    since the evaluation before; the scores are the task's objective. `status` and `diverged_at` are the run's; the
+    last row of one that diverged is at `diverged_at`, without finite scores.
 
     Raises:
         StoreError: the store has no study of that name, or cannot be read.
@@ -166,13 +167,15 @@ def _figures(record: RunRecord | None, more: Mapping[str, float | None]) -> dict
 def _curve_rows(evidence: StudyRuns) -> Iterator[Row]:
     for slot, policy in _places(evidence):
         run = evidence.runs.get(slot.run)
-        if run is None or not run.scores:
+        if run is None:
             continue
-        lrs = lrs_of(run, reactive_is_known=not slot.variant)
+        of_run = {"run": run.key, "status": run.status, "diverged_at": run.diverged_at}
+        lrs = lrs_of(run, reactive_is_known=not slot.variant) if run.scores else None
         for score in run.scores:
             lr = None if lrs is None or not score.step else float(lrs[score.step - 1])
-            of_run = {"run": run.key, "status": run.status, "diverged_at": run.diverged_at}
             yield {**_place(slot, policy), **vars(score), "lr": lr, **of_run}
+        if run.status == "diverged" and (not run.scores or run.scores[-1].step != run.diverged_at):
+            yield {**_place(slot, policy), "step": run.diverged_at, **of_run}
 
 
 def lrs_of(run: StoredRun, *, reactive_is_known: bool) -> NDArray[Any] | None:

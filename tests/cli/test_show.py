@@ -268,3 +268,10 @@ def test_a_table_that_is_too_short_for_the_budget_is_refused_as_training_refuses
     result = lrbench("show", "TABLE(values=[0.1, 0.2])", "--steps", "10")
     assert result.exit_code != 0
     assert "has LRs for 2 iterations, and the budget has 10" in result.stderr
+
+
+def test_lengths_in_tokens_are_those_of_the_task(lrbench: Command) -> None:
+    shown = lrbench("show", "COSINE(k0=0.01, l=1dur).warmup(12800tok)", "--task", "grammar-gpt", "--json")
+    (policy,) = json.loads(shown.stdout)["policies"]
+    assert ".warmup(" in policy["bound"]
+    assert "tok" not in policy["bound"]

@@ -31,6 +31,7 @@ from lrbench.errors import TaskError
 from lrbench.modifiers import LearnAndDrop, Memory, Modifier
 from lrbench.reproducible import deterministic
 from lrbench.streams import stream_seed
+from lrbench.tasks import Data
 from lrbench.tasks.optimizers import AdamW
 from lrbench.tasks.task import Task
 
@@ -349,3 +350,19 @@ def test_learn_and_drop_clips_what_is_still_trained(plain_task: Task) -> None:
 def test_learn_and_drop_refuses_a_task_that_mixes_its_batches(plain_task: Task) -> None:
     with pytest.raises(TaskError, match="LearnAndDrop trains on outputs of layers, which the mix of task"):
         LearnAndDrop().check(plain_task.with_(model=deep, mix=[mean_of_two]))
+
+
+def test_a_network_with_an_empty_buffer_and_one_without_numbers_are_trained() -> None:
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+            self.register_buffer("none", torch.empty(0))
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self.layer(inputs)
+
+    samples = torch.randn(20, 3), torch.arange(20) % 2
+    task = Task(name="held", model=Held, data=Data.from_arrays(samples, samples, samples), batch_size=5, steps=4)
+    trained, _ = advance(task, begin(task, 0), np.full(4, 0.1))
+    assert trained.diverged_at is None

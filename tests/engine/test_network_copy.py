@@ -58,6 +58,28 @@ def test_recomputed_statistics_are_the_plain_mean_over_batches_of_train_samples(
     assert layer.momentum == 0.1
 
 
+class Added(nn.Module):
+    """A network of two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.last = nn.BatchNorm1d(3), nn.Linear(3, 2)
+
+    def forward(self, both: list[torch.Tensor]) -> torch.Tensor:
+        one, other = both
+        return self.last(self.norm(one + other))
+
+
+def test_statistics_of_a_network_of_two_inputs_are_those_of_both() -> None:
+    one = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    samples = [((row, 10 * row), place % 2) for place, row in enumerate(one)]
+    data = Data.from_datasets(samples, samples[:8], samples[:8], num_classes=2)
+    task = Task(name="two inputs", model=Added, data=data, batch_size=64, steps=4)
+    training = Training(task, begin(task, 0), [], [])
+    layer = copy_with_batchnorm_recomputed(training.module, training).norm
+    torch.testing.assert_close(layer.running_mean, (11 * one).mean(0))  # type: ignore[union-attr]
+
+
 def test_statistics_are_recomputed_from_a_bounded_number_of_samples() -> None:
     inputs = torch.randn(3 * SAMPLES, 1)
     training = normalised(inputs, batch_size=SAMPLES // 2)

@@ -45,7 +45,7 @@ OPTIMIZERS = [
     Adam(),
     AdamW(),
     RMSprop(momentum=0.5),
-    *(optimizer_named(name, {}) for name in ("NAdam", "Adafactor", "Rprop", "AdamWScheduleFree", "Prodigy", "Lion")),
+    *(optimizer_named(name, {}) for name in ("NAdam", "Adafactor", "ASGD", "AdamWScheduleFree", "Prodigy", "Lion")),
 ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 
 import lrbench
 from lrbench.api import Lab, import_runs
@@ -13,7 +14,7 @@ from lrbench.errors import StudyError
 from lrbench.imports.judge import judge
 from lrbench.metrics import Scorecard
 from lrbench.store import Store, open_store
-from lrbench.study.export import PLACE, csv_of, export
+from lrbench.study.export import PLACE, csv_of, export, export_curves
 from lrbench.study.results import results
 from lrbench.study.study import Study, StudyPolicy
 from lrbench.study.study_runs import StudyRuns
@@ -67,6 +68,24 @@ def test_a_round_trip_gives_the_same_scorecards(to: str, trained: Store, tmp_pat
         assert cards("twice", store) == cards("small", trained)
 
 
+def test_tasks_of_different_objectives_come_back_from_folders_and_from_evaluations(
+    trained: Store, task: Task, tmp_path: Path
+) -> None:
+    by_loss = task.with_(name="by loss", metric="loss", loss=torch.nn.functional.cross_entropy)
+    policies = (StudyPolicy("flat", lrbench.parse("FIX(k0=0.1)")), StudyPolicy("wild", lrbench.parse("FIX(k0=1e9)")))
+    study = Study(name="mixed", tasks=(task, by_loss), policies=policies, seeds=(0, 1), margin=0.01)
+    with Lab(store=trained, workers=1, engine="serial", progress=False) as lab, open_store(":memory:") as store:
+        lab.run(study)
+        export_to("tensorboard", str(tmp_path / "events"), StudyRuns.of("mixed", trained))
+        import_runs(str(tmp_path / "events"), "back", store=store)
+        assert cards("back", store) == cards("mixed", trained)
+    (tmp_path / "curves.csv").write_bytes(csv_of(export_curves("mixed", trained)))
+    for answer in judge(tmp_path / "curves.csv", metric="val_loss").tasks:
+        labels = {policy.name: (policy.verdict.label, policy.diverged) for policy in answer.policies}
+        assert labels["wild"] == ("avoid", 2), "a run that diverged has finite evaluations before"
+        assert labels["flat"][1] == 0
+
+
 def test_a_table_of_runs_comes_back_without_those_that_were_never_begun(trained: Store, tmp_path: Path) -> None:
     table = export("small", trained)
     at = table.index[(table["stage"] == "main") & (table["scale"] == 1) & (table["seed"] == 0)]
@@ -97,7 +116,7 @@ def test_an_export_is_judged_by_the_objective_of_its_task(trained: Store, tmp_pa
     export_to("csv", str(tmp_path / "runs.csv"), StudyRuns.of("small", trained))
     judged = judge(tmp_path / "runs.csv", task="thirds")
     assert (judged.tasks[0].metric, judged.tasks[0].better, judged.tasks[0].paired) == ("val_top1", "higher", True)
-    assert {one.name: one.verdict.label for one in judged.tasks[0].policies}["'=wild"] == "avoid"
+    assert {one.name: one.verdict.label for one in judged.tasks[0].policies}["=wild"] == "avoid"
 
 
 def test_what_was_left_out_of_an_export_is_not_made_up(trained: Store, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_a_task_that_learns_nothing_has_no_range(task: Task, trainer: Trainer) -
         ({"steps": 5}, "steps = 5 must be at least 20"),
         ({"seeds": 0}, "seeds = 0 must be a number of seeds from 1 on"),
         ({"sweep": "cubic"}, "a sweep is exponential or linear, not 'cubic'"),
+        ({"sweep_range": (1e5, 1e6)}, "no rate outside of 1e-08 to 1000 is tried, as from 100000 to 1e"),
         ({"sweep_range": (1.0, 0.1)}, "from a positive rate to a higher one, not from 1.0 to 0.1"),
     ],
 )

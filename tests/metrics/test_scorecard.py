@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -221,6 +222,10 @@ def test_figures_are_the_same_of_runs_alone_and_together(run: MakeRun) -> None:
     assert columns["ac"][1] == 0.9
     assert columns["seconds"].tolist() == [3.0] * 3
     assert np.isnan(columns["ac"][[0, 2]]).all()
+    assert together[2].figures.keys() == alone[2].figures.keys(), "a run has no metrics of others"
+    sent = pickle.loads(pickle.dumps(together[0]))
+    assert (sent, dict(sent.figures)) == (together[0], dict(together[0].figures))
+    assert len(sent.figures.columns["seconds"]) == 1, "the other runs stay behind"
 
 
 def test_no_interval_leaves_the_bounds_of_its_figure(run: MakeRun) -> None:

@@ -154,6 +154,25 @@ def test_a_reactive_policy_needs_a_budget_only_where_it_says_so() -> None:
     assert str(policy.bind(1000, 1)).endswith("until=800)")
 
 
+def test_wsd_without_stable_cools_down_at_the_end_of_the_part_that_it_is() -> None:
+    cooled = "WSD(k0=0.1, up=10, stable={}, down=100)"
+    part = "WSD(k0=0.1, up=10, down=100)"
+    for text, bound in (
+        (f"FIX(k0=0.1).then({part}, at=0.5dur)", f"FIX(k0=0.1).then({cooled.format(390)}, at=500)"),
+        (f"{part}.then(FIX(k0=0.1), at=500)", f"{cooled.format(390)}.then(FIX(k0=0.1), at=500)"),
+        (f"{part}.repeated(every=0.2dur)", f"{cooled.format(90)}.repeated(every=200)"),
+        (f"{part}.warmup(0.02dur)", f"{cooled.format(890)}.warmup(20)"),
+        (
+            f"FIX(k0=1).then({part}.repeated(every=125), at=9)",
+            f"FIX(k0=1).then({cooled.format(15)}.repeated(every=125), at=9)",
+        ),
+    ):
+        assert parse(text).bind(1000, 100) == parse(bound)
+    with pytest.raises(PolicyError, match="up=10 and down=100 leave nothing of a budget of 50 iterations"):
+        parse(f"FIX(k0=0.1).then({part}, at=950)").bind(1000, 100)
+    assert parse("FIX(k0=1).then(COSINE(k0=0.1, l=0.5dur), at=0.5dur)").bind(1000, 1).relative == ()
+
+
 def test_wsd_without_stable_cools_down_at_the_end_of_any_budget() -> None:
     short = parse("WSDSQRT(k0=0.1, up=4, down=0.25dur)")
     assert parse(short.text) == short

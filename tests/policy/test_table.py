@@ -158,6 +158,8 @@ def test_a_csv_file_has_lrs_in_its_one_column_or_in_that_called_lr(text: str, tm
         (b"", "must have one column, or one that is called lr"),
         (b"lr\n0.1\nhigh\n", "line 3 has no number in its column of LRs"),
         (b"step,lr\n0,0.1\n1\n", "line 3 has no number in its column of LRs"),
+        (b"step,lr\n0,0.1\n50,0.05\n", "line 3 is of step 50, where 1 is needed: a CSV of LRs has a row for each"),
+        (b"iteration,lr\n1,0.1\n2,0.05\n4,0.02\n", "line 4 is of iteration 4, where 3 is needed"),
         (b"\xff\xfe", "is not a CSV file in UTF-8"),
         (b'lr\n"' + b"1" * 200_000 + b'"', "is not a CSV file in UTF-8"),
     ],

@@ -1,6 +1,7 @@
 """Each known fault, made by the code of the framework that makes it, and named by the check."""
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -469,6 +470,25 @@ def test_a_check_that_cannot_be_made_is_refused(file: Path) -> None:
         check(file, parse("STEP(k0=0.1, gamma=0.5, l=2ep)"), steps=STEPS)
     with pytest.raises(TraceError, match="begins at iteration 70, after a budget of 60"):
         check(Trace(np.array([70]), np.array([[0.1]])), COSINE_DECAY, steps=STEPS)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_an_lr_that_is_no_number_is_a_fault(wrong: float) -> None:
+    lrs = BOUND.lrs(0, STEPS)
+    lrs[40:] = wrong
+    checked = check(of(lrs), COSINE_DECAY, steps=STEPS)
+    assert only(checked).startswith(f"no learning rate: The LR is {wrong} at iteration 40, and at {STEPS - 41} more.")
+    assert checked.at == 40
+
+
+def test_the_policy_is_judged_by_the_first_group_that_has_its_rates(file: Path) -> None:
+    lrs = BOUND.lrs(0, STEPS)
+    frozen = Trace(np.arange(STEPS), np.stack([0 * lrs, 2 * lrs], axis=1), ratios=(0.0, 2.0))
+    assert check(frozen, COSINE_DECAY, steps=STEPS).ok
+    with pytest.raises(TraceError, match="every parameter group of the trace has lr_ratio 0"):
+        check(of(0 * lrs, ratios=(0.0,)), COSINE_DECAY, steps=STEPS)
+    with pytest.raises(PolicyError, match="a trace knows no tokens: give l=1000000tok in iterations"):
+        check(of(lrs), parse("LINEAR(k0=0.1, l=1e6tok)"), steps=STEPS)
 
 
 def test_every_fault_has_a_mend_and_a_line_in_the_guide() -> None:

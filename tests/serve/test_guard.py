@@ -49,6 +49,7 @@ def test_the_names_of_loopback_are_the_server_s(reader: TestClient, host: str) -
     [
         {"Origin": OTHER},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:9999"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},

@@ -128,6 +128,12 @@ class Net(nn.Module):
         self.layer = nn.Linear(width, 2)
 
 
+class Private(nn.Module):
+    def __init__(self, gamma: float) -> None:
+        super().__init__()
+        self._gamma = gamma
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -150,6 +156,7 @@ class Net(nn.Module):
         (nn.Linear(2, 2).forward, nn.ReLU().forward),
         (Net(2), Net(3)),
         (Net(2, scale=1), Net(2, scale=2)),
+        (Private(0.0), Private(5.0)),
         (nn.Sequential(nn.Dropout(0.1)), nn.Sequential(nn.Dropout(0.2))),
         ([1].count, [2].count),
         (np.tanh, np.sinh),

@@ -96,6 +96,7 @@ def test_other_files_and_hidden_ones_are_passed_over(tree: Path) -> None:
     (tree / "train" / "cat" / ".hidden.png").write_text("x")
     (tree / "train" / ".cache").mkdir()
     (tree / "test" / ".cache").mkdir()
+    write_image(tree / "train" / "cat" / ".copies" / "0.png")
     assert len(load(tree).train) == 6
 
 
@@ -164,6 +165,7 @@ def test_a_photograph_that_is_cut_short_is_named(tree: Path) -> None:
 
 def test_a_class_that_train_does_not_have_is_refused(tree: Path) -> None:
     write_image(tree / "test" / "fox" / "0.png")
+    (tree / "test" / ".cache").mkdir()
     with pytest.raises(DataError, match=r"the class fox in .*test does not exist in train"):
         load(tree)
 

@@ -65,6 +65,8 @@ def test_a_bare_name_means_the_specification_of_lrbench_first_then_torchs() -> N
     [
         ("LBFGS", {}, "optimizer 'LBFGS' cannot be used: each of its steps needs a closure"),
         ("SparseAdam", {}, r"torch.optim.SparseAdam\(\) cannot be used: SparseAdam does not support dense gradients"),
+        ("Rprop", {}, r"Rprop\(\) cannot be used: no step but the first follows the learning rate"),
+        ("pytorch_optimizer.AdaFactor", {}, "no step but the first follows the learning rate"),
         ("SAM", {}, "optimizer 'SAM' cannot be used: it needs base_optimizer"),
         ("NAdm", {}, r"there is no optimizer named 'NAdm' \(did you mean 'NAdam'\?\)"),
         ("os.system", {}, "there is no optimizer named 'os.system': there are SGD, .* and those of torch.optim"),

@@ -25,6 +25,7 @@ from lrbench.tasks import (
     settings_from_dict,
 )
 from lrbench.tasks.registry import register_task, tasks
+from lrbench.tasks.table import task_from_dict
 from tests.registries import forget_registrations
 
 
@@ -141,6 +142,23 @@ def test_an_interval_between_evaluations_may_be_a_length(
     task = make_task(settings_from_dict({**changes, "steps": steps, "eval_every": eval_every}))
     assert task.eval_every == iterations
     assert task.key == task.with_(eval_every=iterations).key
+
+
+def test_a_task_of_python_takes_lengths_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_entries", dict(tasks._entries))
+    built = make_task(settings_from_dict({"base": "mnist1d-mlp", "batch_size": 40}))
+    register_task("built")(lambda: built)
+
+    def described(**changes: Any) -> tuple[int, int]:
+        task = task_from_dict({"base": "built", **changes})
+        return task.steps, task.eval_every  # type: ignore[return-value]
+
+    epoch = built.steps_per_epoch
+    assert described(eval_every="1ep") == (built.steps, epoch)
+    assert described(steps="2ep", eval_every=5) == (2 * epoch, 5)
+    assert described(steps="2ep", eval_every="0.5dur") == (2 * epoch, epoch)
+    assert described(steps=30, eval_every="1ep") == (30, 30)
+    assert described(steps="2ep") == (built.with_budget("2ep").steps, built.with_budget("2ep").eval_every)
 
 
 def test_a_length_between_evaluations_stays_under_another_budget() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lrbench
 from lrbench.errors import TaskError
+from lrbench.tasks.trainer_callbacks import lightning_callback, transformers_callback
 from tests.registries import forget_registrations
 
 STEPS, EVERY = 25, 10
@@ -58,17 +60,19 @@ class Module(lightning.LightningModule):
         return optimizer
 
 
-def fitted(run: lrbench.TrainingRun, seen: Recorded, *, scheduled: bool = False, **options: Any) -> None:
+def fitted(
+    run: lrbench.TrainingRun, seen: Recorded, *, scheduled: bool = False, resume: str | None = None, **options: Any
+) -> None:
     trainer = lightning.Trainer(
         **{"max_steps": run.steps, **options},
-        callbacks=run.lightning_callback(seen.evaluate),
+        callbacks=[run.lightning_callback(seen.evaluate), ModelCheckpoint("saved", "{step}", every_n_train_steps=20)],
         accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Module(seen, scheduled), DataLoader(TensorDataset(torch.randn(48, 4)), batch_size=8))
+    batches = DataLoader(TensorDataset(torch.randn(48, 4)), batch_size=8)
+    trainer.fit(Module(seen, scheduled), batches, ckpt_path=resume)
 
 
 def task(function: Any) -> Any:
@@ -116,12 +120,12 @@ class Recorder(TrainerCallback):
         self.seen.rates.append((given["optimizer"].param_groups[0]["lr"],))
 
 
-def trained(run: lrbench.TrainingRun, seen: Recorded, **options: Any) -> None:
-    settings: dict[str, Any] = {"max_steps": run.steps, "warmup_steps": 5, **options}
-    arguments = TrainingArguments("out", **settings, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True)
+def trained(run: lrbench.TrainingRun, seen: Recorded, *, resume: str | None = None, **options: Any) -> None:
+    settings: dict[str, Any] = {"max_steps": run.steps, "warmup_steps": 5, "save_steps": 20, **options}
+    arguments = TrainingArguments("out", **settings, report_to=[], use_cpu=True, disable_tqdm=True)
     samples: Any = [{"inputs": torch.randn(4), "labels": torch.tensor(0.0)} for _ in range(48)]
     callbacks = [run.transformers_callback(seen.evaluate), Recorder(seen)]
-    Trainer(model=Network(), args=arguments, train_dataset=samples, callbacks=callbacks).train()
+    Trainer(model=Network(), args=arguments, train_dataset=samples, callbacks=callbacks).train(resume)
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
@@ -140,6 +144,34 @@ def test_hugging_face_trains_each_step_with_the_runs_rate_and_reports_when_due(a
     assert seen.rates == [(lr,) for lr in expected], "whatever scheduler the arguments have"
     assert steps_of("a.db") == (10, 20, 25)
     assert seen.modes == [False] * 3
+
+
+class Rates:
+    """A run of its learning rates alone: what a callback asks of one that goes on from a checkpoint."""
+
+    steps, should_stop = STEPS, False
+
+    def lr(self, iteration: int) -> float:
+        return 1.0 - iteration / 100
+
+    def is_due(self, step: int) -> bool:
+        return False
+
+
+def test_a_trainer_that_resumes_goes_on_with_the_rate_of_its_next_step() -> None:
+    run: Any = Rates()
+    run.transformers_callback = lambda evaluate: transformers_callback(run, evaluate)
+    run.lightning_callback = lambda evaluate: lightning_callback(run, evaluate)
+    expected = [(run.lr(step + 1),) for step in range(STEPS)]
+
+    trained(run, Recorded())
+    trained(run, seen := Recorded(), resume="out/checkpoint-20")
+    assert seen.rates == expected[20:]
+
+    fitted(run, Recorded())
+    fitted(run, seen := Recorded(), resume="saved/step=20.ckpt")
+    assert [rates[0] for rates in seen.rates] == [lr for (lr,) in expected[20:]]
+    assert all(other == pytest.approx(2 * lr) for lr, other in seen.rates)
 
 
 @pytest.mark.parametrize(
