@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lrbench.errors import TaskError, did_you_mean, one_line
 from lrbench.policy.budget import read_number
@@ -143,25 +143,28 @@ def _read(optimizer: str, name: str, value: object, default: object) -> Any:
 def _try_out(spec: LibraryOptimizer) -> None:
     """Make some steps, and refuse an optimizer that fails in them, or that trains alike whatever the policy is."""
     try:
-        weights = [_tried(spec, factor) for factor in (1.0, 2.0)]
+        follows = _follows_lr(spec)
     except Exception as error:
         raise TaskError(f"optimizer {spec} cannot be used: {one_line(error)}") from error
-    if torch.equal(*weights):
+    if not follows:
         raise TaskError(f"optimizer {spec} cannot be used: no step but the first follows the learning rate")
 
 
-def _tried(spec: LibraryOptimizer, factor: float) -> Tensor:
-    """Return weights after `STEPS_TRIED`, in which the learning rate is multiplied by a factor after the first."""
-    weight = nn.Parameter(torch.zeros(4, 4))
-    gradients = torch.Generator().manual_seed(0)
+def _follows_lr(spec: LibraryOptimizer) -> bool:
+    """Find whether weights of two runs differ whose learning rates do from the second step on, in `STEPS_TRIED`."""
+    weights = [nn.Parameter(torch.zeros(4, 4)) for _ in range(2)]
     with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()):
-        torch.manual_seed(0)
-        optimizer = spec.build([weight])
-        if isinstance(optimizer, HasModes):
-            optimizer.train()
+        optimizers = [spec.build([weight]) for weight in weights]
+        for optimizer in optimizers:
+            if isinstance(optimizer, HasModes):
+                optimizer.train()
         for step in range(STEPS_TRIED):
-            for group in optimizer.param_groups:
-                group["lr"] = LR_TRIED * (factor if step else 1.0)
-            weight.grad = torch.randn(weight.shape, generator=gradients)
-            optimizer.step()
-    return weight.detach()
+            for optimizer, weight, factor in zip(optimizers, weights, (1.0, 2.0), strict=True):
+                torch.manual_seed(step)
+                for group in optimizer.param_groups:
+                    group["lr"] = LR_TRIED * (factor if step else 1.0)
+                weight.grad = torch.randn(weight.shape)
+                optimizer.step()
+            if not torch.equal(*weights):
+                return True
+    return False
