@@ -242,14 +242,14 @@ def figures_of(runs: Sequence[RunRecord]) -> list[Figures]:
                 column[place] = value
     columns |= metrics_of_runs(runs)
     computed = [name for name, metric in METRICS.items() if metric.of_curves or metric.of_run]
-    names: dict[tuple[str, ...], dict[str, None]] = {}
+    names: dict[tuple[object, ...], dict[str, None]] = {}
 
     def names_of(run: RunRecord) -> dict[str, None]:
         own = tuple(scores[split, run.objective] for split in SPLITS)
-        known = own if run.diverged else (*run.final, *own)
-        if known not in names:
-            names[known] = dict.fromkeys(known if run.diverged else (*known, *computed))
-        return names[known]
+        alike = (own, None if run.diverged else tuple(run.final))
+        if alike not in names:
+            names[alike] = dict.fromkeys(own if run.diverged else (*run.final, *own, *computed))
+        return names[alike]
 
     return [Figures(columns, place, names_of(run)) for place, run in enumerate(runs)]
 

@@ -20,8 +20,8 @@ from lrbench.store import Lease, NewRun, Score, Segment, open_store
 
 KEYS = [f"{number:032x}" for number in range(3)]
 CUTS = range(1, 4097)
-TABLE_LEAF = 13
-"""The first byte of a page of SQLite that has rows of a table; the last bytes of such a page are values."""
+ROWS_LEAF = 10
+"""The first byte of a page of SQLite that has rows of evaluations; the last bytes of such a page are values."""
 
 Rows = list[tuple[object, ...]]
 """All that a store has of runs."""
@@ -57,7 +57,7 @@ def path(folder: Path) -> Path:
         for step in range(10, 100, 10):
             append(lease, KEYS, step)
     for step in range(100, 9999, 10):
-        if path.read_bytes()[-4096] == TABLE_LEAF:
+        if path.read_bytes()[-4096] == ROWS_LEAF:
             break
         with open_store(path) as store, store.lease() as lease:
             lease.claim(KEYS)
