@@ -326,8 +326,8 @@ def leader(name: str, score: float) -> str:
 
 def seconds_left(elapsed: float, done: float, total: float) -> float | None:
     """Estimate the time of the iterations that are left from the pace so far; None while too few are done."""
-    is_known = done > max(0, 0 if elapsed > LEAST_SECONDS else LEAST_DONE * total)
-    return elapsed * max(0.0, total / done - 1) if is_known else None
+    least = 0 if elapsed > LEAST_SECONDS else LEAST_DONE * total
+    return elapsed * max(0.0, total / done - 1) if done > max(0, least) else None
 
 
 def plan_sentence(backlog: Backlog) -> str:

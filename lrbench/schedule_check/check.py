@@ -101,7 +101,7 @@ def check(
         raise PolicyError(f"{short_repr(given)} reacts to evaluations: its schedule is not known without them")
     if steps_per_epoch is None and any(text.endswith("ep") for text in given.relative):
         raise PolicyError(f"steps_per_epoch is needed for {', '.join(given.relative[:3])}")
-    if in_tokens := [text for text in given.relative if "tok" in text]:
+    if in_tokens := [text for text in given.relative if text.endswith(("tok", "tok/param"))]:
         raise PolicyError(f"a trace knows no tokens: give {', '.join(in_tokens[:3])} in iterations")
     bound = given.bind(steps, steps_per_epoch or steps)
     within = trace.steps < steps

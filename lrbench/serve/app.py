@@ -285,7 +285,7 @@ def _change(path: str, act: Callable[[dict[str, Any]], object]) -> Route:
                 raise LRBenchError(f"a request may have {MOST_BYTES:,} bytes")
         try:
             given = json.loads(body)
-            str(given).encode()  # a name with half of a surrogate pair cannot be stored
+            json.dumps(given, ensure_ascii=False).encode()  # half of a surrogate pair cannot be stored
         except ValueError:
             given = None
         if not isinstance(given, dict) or not isinstance(given.get("name"), str):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import PolicyError
 from lrbench.metrics.runs import RunRecord, arrivals
 from lrbench.modifiers.brief import is_setting
 from lrbench.policy import parse
+from lrbench.store import Score
 from lrbench.study.study_runs import StudyRuns, curve_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 PLACE = ("task", "stage", "name", "policy", "modifier", "scale", "seed")
-SCORES = ("train_loss", "val_loss", "val_score", "test_loss", "test_score")
+SCORES = tuple(one.name for one in fields(Score) if one.name != "step")
 CURVE = (*PLACE, "step", "lr", *SCORES, "run", "status", "diverged_at")
 """The columns of `export_curves`."""
 

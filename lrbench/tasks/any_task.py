@@ -161,6 +161,11 @@ class AnyTask(Readable):
         unchanged = (steps, eval_every) == (self.steps, self.eval_every)
         return self if unchanged else self.with_(steps=steps, eval_every=eval_every)
 
+    def evaluated_every(self, length: Length) -> Self:
+        """Return the task with so many iterations between two evaluations; a portable length is at most the budget."""
+        every = min(self.in_iterations(length), self.steps) if isinstance(length, str) else length
+        return self.with_(eval_every=every)
+
     def in_iterations(self, length: str) -> int:
         """Return a budget that is written as a length in iterations.
 

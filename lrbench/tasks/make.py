@@ -111,7 +111,7 @@ def make_task(settings: TaskSettings, *, data_root: Path | str | None = None, do
     )
     if isinstance(steps, str):
         task = task.with_(steps=task.in_iterations(steps), eval_every=every if isinstance(every, int) else None)
-    return task.with_(eval_every=min(task.in_iterations(every), task.steps)) if isinstance(every, str) else task
+    return task.evaluated_every(every) if isinstance(every, str) else task
 
 
 def load_data(

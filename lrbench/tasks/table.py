@@ -45,15 +45,9 @@ def task_from_dict(table: Table) -> TaskSettings | AnyTask:
     task = registry.tasks.find(_text("base", base)).build() if base is not None else None
     if not isinstance(task, AnyTask):
         return settings_from_dict(table)
-    lengths = ("steps", "eval_every")
-    task = task.with_(**{key: value for key, value in table.items() if key not in ("base", *lengths)})
-    if "eval_every" not in table:
-        return task.with_budget(table.get("steps"))
-    steps, every = table.get("steps", task.steps), table["eval_every"]
-    steps = task.in_iterations(steps) if isinstance(steps, str) else steps
-    if isinstance(every, str):
-        every = min(task.with_budget(steps).in_iterations(every), steps)
-    return task.with_(steps=steps, eval_every=every)
+    changes = {key: value for key, value in table.items() if key not in ("base", "steps", "eval_every")}
+    task = task.with_(**changes).with_budget(table.get("steps"))
+    return task.evaluated_every(table["eval_every"]) if "eval_every" in table else task
 
 
 def settings_from_dict(table: Table) -> TaskSettings:

@@ -108,6 +108,8 @@ def test_nothing_is_changed_without_the_token_nor_by_another_page(store: Store, 
                 assert stranger.post(path, headers=headers, content="{}").status_code in (403, 421)
             assert stranger.get(path).status_code == 405
             assert stranger.post(path, headers={"Origin": HOME}, content=b"{").status_code == 400
+            half = stranger.post(path, headers={"Origin": HOME}, content=b'{"name": "\\ud800"}')
+            assert half.status_code == 400, "half of a surrogate pair"
 
 
 STRANGE = """async address => {

@@ -154,10 +154,11 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int
 
 def _images_below(folder: Path) -> list[Path]:
     """List the images of a class, without hidden files and what hidden folders have."""
-    names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
-    paths = (Path(name) for name in sorted(names))
-    images = (path for path in paths if path.suffix.lower() in EXTENSIONS)
-    return [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    names: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))  # those that are walked next
+        names += (os.path.join(place, name) for name in files if not name.startswith("."))
+    return [path for path in map(Path, sorted(names)) if path.suffix.lower() in EXTENSIONS]
 
 
 def _read(files: Sequence[tuple[Path, int]], size: int | None, grayscale: bool, expected: tuple[int, int]) -> Split:
