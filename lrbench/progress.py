@@ -320,8 +320,10 @@ def progress_where_seen() -> AbstractContextManager[Listener | None]:
 
 
 def leader(name: str, score: float) -> str:
-    """Name the policy that is ahead, in one line."""
-    return f"{shortened(name, LONGEST_NAME)} {score:.4f}"
+    """Name the policy that is ahead, in one line, its modifiers as tables do."""
+    from lrbench.modifiers.brief import brief_variant
+
+    return f"{shortened(brief_variant(name), LONGEST_NAME)} {score:.4f}"
 
 
 def seconds_left(elapsed: float, done: float, total: float) -> float | None:

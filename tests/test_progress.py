@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import lrbench
-from lrbench.progress import Lines, Tracker, seconds_left
+from lrbench.progress import Lines, Tracker, leader, seconds_left
 from lrbench.training.listener import NullListener
 from tests.small_search import SERIAL, make, task
 
@@ -60,6 +60,12 @@ def test_a_call_on_a_terminal_shows_a_bar_with_the_leader(
         lrbench.score(**question)
 
     assert re.search(r"2/2 runs.*FIX\(k0=0\.1\) [01]\.\d{4}", "".join(shown))
+
+
+def test_a_leader_has_the_brief_name_of_its_modifiers() -> None:
+    name = f"NSTEP + {lrbench.modifiers.ForecastDrop(rest=0.05)} + {lrbench.modifiers.EMA()}"
+
+    assert leader(name, 0.5) == "NSTEP + ForecastDrop(rest=0.05) + EMA 0.5000"
 
 
 @pytest.mark.parametrize("arguments", [{"progress": False}, {"listener": NullListener()}], ids=["off", "listener"])
