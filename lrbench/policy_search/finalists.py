@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lrbench.advice.evidence import guessing
-from lrbench.metrics import Confirmation, as_gain, confirm
+from lrbench.metrics import Confirmation, confirm
 from lrbench.metrics import finalists as choose_finalists
-from lrbench.metrics.runs import TOP1
+from lrbench.policy_search.guessing import is_guessing
 from lrbench.policy_search.rungs import entry_of
 from lrbench.study.results import FINALISTS
 from lrbench.study.study import Study
@@ -16,11 +15,8 @@ from lrbench.study.study_runs import Failure, StudyRuns, resolution
 from lrbench.training.plan import fresh_seeds
 
 if TYPE_CHECKING:
-    from lrbench.metrics import Scorecard
     from lrbench.policy_search.rungs import Trial
     from lrbench.policy_search.search import Search
-    from lrbench.store import TaskRecord
-    from lrbench.tasks import AnyTask
     from lrbench.training.trainer import Trainer
 
 GOALS = {"steps": "steps_to_target", "robustness": "base_lr_retention"}
@@ -85,23 +81,9 @@ def confirmations(whole: StudyRuns, fresh: StudyRuns, objectives: Sequence[str])
 
     def place(one: Confirmation) -> tuple[bool, bool, bool]:
         is_known = one.card.metrics[GOALS[objectives[0]]].mean is not None
-        return not is_known, objectives[0] == "robustness" and _is_guessing(one.card, task), one.refused
+        return not is_known, objectives[0] == "robustness" and is_guessing(one.card.val.mean, task), one.refused
 
     return tuple(sorted(confirmed, key=place))
-
-
-def guessing_on(task: AnyTask | TaskRecord) -> float | None:
-    """Return the validation objective of guessing, for an accuracy plus two standard errors; None if not known."""
-    if task.objective != TOP1 or task.chance is None or task.val_samples is None:
-        return task.chance
-    return guessing(task.chance, task.val_samples)
-
-
-def _is_guessing(card: Scorecard, task: TaskRecord) -> bool:
-    least = guessing_on(task)
-    if least is None or card.val.mean is None:
-        return False
-    return as_gain(card.val.mean, task.better) <= as_gain(least, task.better)
 
 
 def _goals(objectives: Sequence[str], score: str) -> tuple[str, ...]:

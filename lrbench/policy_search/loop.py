@@ -15,7 +15,8 @@ from lrbench.lr_range.range_test import RANGE_SEEDS, find_range
 from lrbench.metrics import as_gain
 from lrbench.policy import parse
 from lrbench.policy_search.domain import Between
-from lrbench.policy_search.finalists import Finalists, confirm_finalists, guessing_on
+from lrbench.policy_search.finalists import Finalists, confirm_finalists
+from lrbench.policy_search.guessing import guessing_on
 from lrbench.policy_search.ledger import CONFIRMATION, RANGE_TEST, read_history, write_asked, write_training
 from lrbench.policy_search.rungs import row_of, train_rungs
 from lrbench.policy_search.sampler import Phase, as_cost, mirror, suggest

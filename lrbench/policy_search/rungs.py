@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lrbench.policy import parse
+from lrbench.policy_search.guessing import is_guessing
 from lrbench.policy_search.ledger import read_ledger
 from lrbench.policy_search.sampler import as_cost
 from lrbench.study.axes import variant_at
@@ -188,14 +189,20 @@ def measure(
 
 
 def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, fallen: int) -> list[float]:
-    """List an objective by seed; a diverged or failed run counts as the worst value."""
+    """List an objective by seed; a diverged or failed run counts as the worst value.
+
+    So does the robustness of a run that does no better than guessing, which other base LRs cannot make worse.
+    """
     (task,) = evidence.tasks
     match objective:
         case "accuracy":
             known = [run.score("val") for run in finished]
             worst = math.nan if task.chance is None else task.chance
         case "robustness":
-            known = [run.final.get("base_lr_retention") for run in finished]
+            learnt = [not is_guessing(run.score("val"), task) for run in finished]
+            known = [
+                run.final.get("base_lr_retention") if one else None for run, one in zip(finished, learnt, strict=True)
+            ]
             worst = 0.0
         case _:
             worst = float(UNREACHED * task.steps)

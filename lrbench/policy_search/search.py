@@ -34,7 +34,7 @@ SAMPLERS = ("tpe", "cmaes", "gp", "nsga2", "random", "grid")
 
 OBJECTIVES = ("accuracy", "steps", "robustness")
 """`accuracy`: the task's validation objective. `steps`: iterations to the target. `robustness`: what other base LRs
-leave of the validation objective."""
+leave of the validation objective; nothing of one that is no better than guessing."""
 
 RUNGED = ("tpe", "random", "grid")
 """The samplers that learn from a policy that was left at a shorter budget, or that learn nothing."""

@@ -207,6 +207,16 @@ def test_robustness_over_the_base_lr_is_an_objective(make: Make, trainer: Traine
     assert found.steps_nominal == (4 + len(found.confirmed)) * 5 * 40
 
 
+def test_a_policy_that_guesses_at_every_base_lr_is_not_the_most_robust(make: Make, trainer: Trainer) -> None:
+    space = Space(("FIX",), Between(1e-5, 0.3, log=True))
+
+    found = run_search(make(objectives=("robustness",), space=space, rungs=1, policies=8, seeds=(0,)), trainer)
+
+    untaught = [one for one in found.trials if constant(one.policy) < 1e-4]
+    assert {one.values["robustness"] for one in untaught} == {0.0}
+    assert present(present(found.winner).val.mean) > present(found.guessing)
+
+
 def first_stage(text: str) -> str:
     policy = parse(text)
     assert isinstance(policy, Piecewise)
