@@ -17,7 +17,7 @@ on fresh ones in 2.5%, however it was chosen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,9 +25,11 @@ from lrbench.advice.evidence import AskedTask, unseen_seeds
 from lrbench.display.names import many, unbroken
 from lrbench.display.readable import LINE_WIDTH, Block, Readable
 from lrbench.errors import PolicyError, StudyError
-from lrbench.metrics import RunRecord, Scorecard, as_gain, summarise
+from lrbench.metrics import RunRecord, Scorecard, as_gain, bounds_of, summarise
 from lrbench.metrics.looks import Looks
+from lrbench.metrics.statistics import ROUNDING, not_narrower
 from lrbench.study.study import Study, StudyPolicy
+from lrbench.study.study_runs import resolution
 
 if TYPE_CHECKING:
     from lrbench.policy import Policy
@@ -119,16 +121,27 @@ def check_policy(
         raise StudyError(f"{study.name}: seed {failed.seed} failed: {failed.error}")
     by_seed = {run.seed: run for run in evidence.records(where, "main")[str(policy), ""]}
     runs = [by_seed[seed] for seed in takewhile(by_seed.__contains__, evidence.record.seeds)]
-    answer, reason, card = judged(str(policy), runs, target, evidence.looks)
+    answer, reason, card = judged(str(policy), runs, target, evidence.looks, resolution(where))
     used, looks = tuple(run.seed for run in runs), evidence.looks.seeds[: evidence.looks.done(len(runs))]
     return Verification(task.name, target, task.steps, answer, reason, card, used, looks, tally.steps_trained)
 
 
-def judged(policy: str, runs: Sequence[RunRecord], target: float, looks: Looks) -> tuple[Answer, str, Scorecard]:
-    """Return the first answer that a policy's runs give at a look, one clause that says why, and the runs behind it."""
+def judged(
+    policy: str, runs: Sequence[RunRecord], target: float, looks: Looks, step: float | None = None
+) -> tuple[Answer, str, Scorecard]:
+    """Return the first answer that a policy's runs give at a look, one clause that says why, and the runs behind it.
+
+    Args:
+        step: that of the score's scale, which is the least spread between seeds that is believed; None where
+            it is not known, and then equal scores decide nothing.
+    """
 
     def card(seeds: int, share: float) -> Scorecard:
-        return summarise(policy, policy, runs[:seeds], target=target, level=1 - (1 - LEVEL) * share)
+        level = 1 - (1 - LEVEL) * share
+        found = summarise(policy, policy, runs[:seeds], target=target, level=level)
+        score = f"val_{found.objective}"
+        wide = not_narrower(found.val, step or 0.0, level).within(bounds_of(score, runs))
+        return replace(found, metrics={**found.metrics, score: wide})
 
     if diverged := sum(run.diverged for run in runs):
         return "no", f"{diverged} of {many(len(runs), 'run')} diverged", card(len(runs), 1.0)
@@ -153,6 +166,8 @@ def _at_a_look(card: Scorecard, target: float) -> tuple[Answer, str]:
     score = card.val
     if score.mean is None or score.low is None or score.high is None:
         return "undecided", "there is no interval"
+    if (score.sd or 0) <= ROUNDING * abs(score.mean):
+        return "undecided", f"validation {card.objective} is {score.mean:.4f} on all {card.n} seeds: no spread is known"
     found = f"validation {card.objective} {score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], n = {card.n}"
     worst, best = sorted(as_gain(end, card.better) for end in (score.low, score.high))
     goal = as_gain(target, card.better)

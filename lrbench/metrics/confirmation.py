@@ -138,7 +138,7 @@ def confirm(
 def explained(confirmed: Sequence[Confirmation]) -> Iterator[str]:
     """Yield sentences about the figures of finalists: whose is free of luck, and what holds for another choice."""
     yield from order_explained(confirmed)
-    if len(confirmed) > 1:
+    if len(confirmed) > 1 and any(one.simultaneous.low is not None for one in confirmed):
         yield "The first was chosen without these seeds; for one that is chosen by them, 'val if chosen' holds."
 
 

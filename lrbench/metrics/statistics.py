@@ -144,6 +144,20 @@ def _of_equal_n(x: FloatArray, level: float, bounds: "Bounds | None") -> list[In
     return list(map(Interval._make, zip(*numbers, repeat(n), sds.tolist())))
 
 
+def not_narrower(interval: Interval, resolution: float, level: float = 0.95) -> Interval:
+    """Return the t interval with no less spread than the step of the scale that its values are read on.
+
+    Two seeds that agree to a step are no certainty; its ends may lie beyond the values that are possible.
+
+    >>> f"{not_narrower(t_interval([0.9, 0.9, 0.9]), resolution=0.01):.2f}"
+    '0.90 ±0.02'
+    """
+    if interval.mean is None or interval.sd is None or interval.sd >= resolution:
+        return interval
+    half = t_quantile(interval.n - 1, (1 + level) / 2) * resolution / math.sqrt(interval.n)
+    return interval._replace(low=interval.mean - half, high=interval.mean + half, sd=resolution)
+
+
 def is_even(mean: float, low: float, high: float) -> bool:
     """Return whether a mean lies in the middle of its interval, as it does unless an end was clipped."""
     return abs((high - mean) - (mean - low)) <= ROUNDING * (abs(mean) + high - low)

@@ -366,10 +366,13 @@ def finalists(study: int | str, store: Store) -> dict[str, list[Row]]:
 
 def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
     main, goals = evidence.contenders(evidence.records(task, "main")), evidence.goals(task)
+    cards = _good_first(rank(main, **evidence.terms(task, main, goals)))
     if goals[0].of_objective(task.objective):
         tolerated, step = evidence.record.tolerated_divergence, resolution(task)
-        return [one.name for one in choose_finalists(main, at_most=FINALISTS, resolution=step, tolerated=tolerated)]
-    cards = _good_first(rank(main, **evidence.terms(task, main, goals)))
+        chosen = choose_finalists(main, at_most=FINALISTS, resolution=step, tolerated=tolerated)
+        rivals = [one.name for one in chosen]
+        winners = [card.name for card in cards[:1] if card.verdict is not None and card.verdict.label == "good"]
+        return list(dict.fromkeys([*winners, *rivals]))[:FINALISTS]
     return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
 
 

@@ -71,6 +71,23 @@ def test_a_loss_reaches_a_target_from_above(target: float, answer: str, why: str
     assert re.search(why, reason)
 
 
+def test_seeds_that_agree_to_a_step_of_the_scale_are_no_certainty() -> None:
+    """Two networks that are each right on Binomial(N, p) of N samples agree often; the target is just above p."""
+    studies, samples, p = 2_000, 100, 0.98
+    rights = np.random.default_rng(7).binomial(samples, p, (studies, 2)) / samples
+    answers = [judged("P", runs_of(row.tolist()), p + 1e-9, Looks.planned(2), 1 / samples)[0] for row in rights]
+
+    assert answers.count("yes") / studies <= 0.025
+    assert judged("P", runs_of([1.0, 1.0]), 0.8, Looks.planned(2), 1 / samples)[1].startswith(
+        "validation top1 1.0000 [0.8"
+    )
+    assert judged("P", runs_of([0.9, 0.9]), 0.8, Looks.planned(2))[:2] == (
+        "undecided",
+        "validation top1 is 0.9000 on all 2 seeds: no spread is known; the next look is at 3 seeds, "
+        "no number of seeds is known to decide",
+    )
+
+
 def test_a_policy_that_diverges_reaches_nothing() -> None:
     answer, reason, _ = judged("a policy", runs_of([0.9, 0.91, 0.9, None]), 0.05, Looks.planned(3))
     assert (answer, reason) == ("no", "1 of 4 runs diverged")

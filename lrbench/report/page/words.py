@@ -163,7 +163,8 @@ def headline(
         *([f"As good, as far as can be told: {_some(others)}."] if others else []),
         *([f"Avoid {_some([names[label] for label in called['avoid']])}."] if called["avoid"] else []),
     ]
-    verb = "Use" if called["good"] else "Not decided yet. In the lead is"
+    undecided = "Not decided yet. In the lead is" if len(policies) > 1 else "The only policy is"
+    verb = "Use" if called["good"] else undecided
     value = "" if by.of_objective(row["objective"]) else f"{goal_value(row, by)} and "
     why = f"{value}{score} {SPLITS[split]} {objective_name(row['objective'])} over {seeds}"
     return Headline(verb, names[leader], why, " ".join(more))
@@ -201,6 +202,8 @@ def certainty(policies: pd.DataFrame, results: TaskResults, record: StudyRecord)
         avoided = "" if tolerated else ", but that a policy which diverged on a seed is to be avoided"
         return f"Nothing is claimed yet{avoided}: no policy has the number of seeds at which verdicts are made first."
     objective = policies["objective"].iloc[0]
+    if len(policies) == 1:
+        return "There is no other policy to compare it with, so that nothing is claimed of it but divergence."
     if len(goals) == 1 and not policies["verdict"].isin(["good", "avoid"]).any():
         return (
             f"Nothing is decided yet: {_looked(looks, record)} More seeds are needed before any policy can be called "
@@ -217,10 +220,11 @@ def certainty(policies: pd.DataFrame, results: TaskResults, record: StudyRecord)
 def _meaning(by: Criterion, objective: str, tolerated: float) -> str:
     what = f"validation {objective_name(objective)}" if by.of_objective(objective) else f"'{by.title}'"
     where = " on more than half of the seeds" if by.is_censored else ""
+    both = " Differences are those on seeds where neither policy diverges." if tolerated else ""
     diverged = f"truly diverging on more than {tolerated:.2g} of seeds" if tolerated else "diverged on a seed"
     return (
         f"Good means truly within {by.margin} of the best policy's {what}{where}, avoid truly worse by more than "
-        f"{by.margin}{where} or {diverged}."
+        f"{by.margin}{where} or {diverged}.{both}"
     )
 
 
@@ -312,8 +316,8 @@ def protocol(frames: Frames) -> list[str]:
         "A run whose last value is not finite has diverged: it has no score, and its policy is to be avoided."
         if record.source is not None
         else "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has "
-        "diverged: it counts as chance in scores, and its policy is to be avoided. A last score that is NaN or "
-        "infinitely bad counts as chance too."
+        f"diverged: it {_counted(frames)}, and its policy is to be avoided{_tolerance(record)}. "
+        "So is a last score counted that is NaN or infinitely bad."
     )
     if record.target is not None:
         said.append(
@@ -337,6 +341,20 @@ def protocol(frames: Frames) -> list[str]:
             "effect is the paired difference."
         )
     return said
+
+
+def _counted(frames: Frames) -> str:
+    known = [task.chance is not None for task in frames.results.tasks]
+    if all(known):
+        return "counts as chance in scores"
+    return (
+        "counts as chance in scores where that is known" if any(known) else "is in no mean, since chance is not known"
+    )
+
+
+def _tolerance(record: StudyRecord) -> str:
+    tolerated = record.tolerated_divergence
+    return f" once it is found to diverge on more than {tolerated:.2g} of seeds" if tolerated else ""
 
 
 def searched(search: SearchFrames) -> list[str]:
