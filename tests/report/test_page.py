@@ -289,6 +289,23 @@ def test_the_headline_names_the_winner_on_fresh_seeds_with_its_fresh_score(study
     assert "The first was chosen without these seeds; for one that is chosen by them" in page
 
 
+def test_of_a_single_policy_nothing_is_claimed(study: Study) -> None:
+    page = report_page(study({"falling": FIVE["falling"]}, lambda place: 0.7 + 0.001 * place.seed))
+
+    assert "The only policy is <strong>falling</strong>" in page
+    assert "There is no other policy to compare it with" in page
+    assert "More seeds are needed" not in page
+
+
+def test_the_page_says_how_a_divergence_counts_where_chance_is_not_known(study: Study) -> None:
+    policies = {name: FIVE[name] for name in ("falling", "wave")}
+    tables = study(policies, lambda place: 0.7 + 0.001 * place.seed, objective="loss", better="lower", chance=None)
+
+    page = report_page(tables)
+    assert "it is in no mean, since chance is not known, and its policy is to be avoided." in page
+    assert "counts as chance" not in page
+
+
 def test_the_page_of_a_search_answers_with_fresh_seeds_and_shows_how_it_went(study: Study) -> None:
     policies = {name: FIVE[name] for name in ("falling", "wave")}
     tables = study(policies, lambda place: (0.7 if place.name == "falling" else 0.69) + 0.001 * place.seed)

@@ -17,7 +17,7 @@ from lrbench.metrics.spread import Spread
 from lrbench.store import Store, StudyRecord, StudySlot
 from lrbench.study.compare import compare_two
 from lrbench.study.export import export
-from lrbench.study.results import Results, TaskResults, results
+from lrbench.study.results import Results, TaskResults, finalists, results
 from lrbench.study.study import Study
 from lrbench.study.study_runs import StudyRuns, resolution
 from lrbench.tasks import Metric, Task
@@ -367,6 +367,24 @@ def test_a_tolerated_divergence_is_no_verdict_and_its_rate_is_named(study: Make,
     assert [card.verdict.label for card in tolerant.scorecards if card.verdict] == ["undecided", "undecided"]
     for answer in (strict, tolerant):
         assert answer.remarks[0].endswith("the rate: FIX(k0=1e30) 3 of 3 (29.2% to 100.0%).")
+
+
+def test_the_first_good_policy_is_confirmed_where_restless_ones_have_higher_means(store: Store) -> None:
+    """Three policies whose spread is large, each by another wave over the seeds, stand above one that is calm."""
+    waves = {"one": 1, "two": 2, "three": 3}
+
+    def outcome(place: Place) -> float:
+        wave = waves.get(place.name, 0)
+        return 0.7 if wave == 0 else 0.7001 + 0.06 * math.cos(2 * math.pi * wave * place.seed / 8)
+
+    write_study(store, {name: f"FIX(k0=0.{i + 1})" for i, name in enumerate([*waves, "calm"])}, outcome, seeds=range(8))
+    cards = results("a-study", store).tasks[0].scorecards
+
+    assert [(card.name, card.verdict.label) for card in cards if card.verdict] == [
+        *((name, "undecided") for name in waves),
+        ("calm", "good"),
+    ]
+    assert next(policy for policy, _ in finalists("a-study", store)["a-task"]) == "calm"
 
 
 PACES = {"fast": 0.9, "slow": 0.6, "never": 0.4}
