@@ -164,9 +164,9 @@ def judged(
 
 def _at_a_look(card: Scorecard, target: float) -> tuple[Answer, str]:
     score = card.val
-    if score.mean is None or score.low is None or score.high is None:
+    if score.mean is None or score.low is None or score.high is None or score.sd is None:
         return "undecided", "there is no interval"
-    if (score.sd or 0) <= ROUNDING * abs(score.mean):
+    if score.sd <= ROUNDING * abs(score.mean):
         return "undecided", f"validation {card.objective} is {score.mean:.4f} on all {card.n} seeds: no spread is known"
     found = f"validation {card.objective} {score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], n = {card.n}"
     worst, best = sorted(as_gain(end, card.better) for end in (score.low, score.high))

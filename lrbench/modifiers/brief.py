@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 from lrbench.errors import TaskError
 from lrbench.modifiers import parse_modifier
@@ -34,7 +33,6 @@ def brief_variant(name: str) -> str:
     return JOINT.join(map(_brief_modifier, name.split(JOINT)))
 
 
-@lru_cache(maxsize=1024)  # parsing takes milliseconds, and progress names its leader after every segment
 def _brief_modifier(text: str) -> str:
     try:
         modifier = parse_modifier(text)

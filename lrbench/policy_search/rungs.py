@@ -199,9 +199,8 @@ def _values(evidence: StudyRuns, finished: Sequence[RunRecord], objective: str, 
             known = [run.score("val") for run in finished]
             worst = math.nan if task.chance is None else task.chance
         case "robustness":
-            learnt = [not is_guessing(run.score("val"), task) for run in finished]
             known = [
-                run.final.get("base_lr_retention") if one else None for run, one in zip(finished, learnt, strict=True)
+                None if is_guessing(run.score("val"), task) else run.final.get("base_lr_retention") for run in finished
             ]
             worst = 0.0
         case _:

@@ -327,7 +327,11 @@ def _confirmed(
 
 
 def _good_first(cards: Iterable[Scorecard]) -> list[Scorecard]:
-    return sorted(cards, key=lambda card: card.verdict is None or card.verdict.label != "good")
+    return sorted(cards, key=lambda card: _label(card) != "good")
+
+
+def _label(card: Scorecard) -> str | None:
+    return None if card.verdict is None else card.verdict.label
 
 
 def _rate(card: Scorecard) -> str:
@@ -370,10 +374,9 @@ def _finalists(evidence: StudyRuns, task: TaskRecord) -> list[str]:
     if goals[0].of_objective(task.objective):
         tolerated, step = evidence.record.tolerated_divergence, resolution(task)
         chosen = choose_finalists(main, at_most=FINALISTS, resolution=step, tolerated=tolerated)
-        rivals = [one.name for one in chosen]
-        winners = [card.name for card in cards[:1] if card.verdict is not None and card.verdict.label == "good"]
-        return list(dict.fromkeys([*winners, *rivals]))[:FINALISTS]
-    return [card.name for card in cards if card.verdict is None or card.verdict.label != "avoid"][:FINALISTS]
+        winner = [card.name for card in cards[:1] if _label(card) == "good"]
+        return list(dict.fromkeys([*winner, *(one.name for one in chosen)]))[:FINALISTS]
+    return [card.name for card in cards if _label(card) != "avoid"][:FINALISTS]
 
 
 def _effects(

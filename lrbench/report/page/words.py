@@ -201,9 +201,9 @@ def certainty(policies: pd.DataFrame, results: TaskResults, record: StudyRecord)
     if not looks:
         avoided = "" if tolerated else ", but that a policy which diverged on a seed is to be avoided"
         return f"Nothing is claimed yet{avoided}: no policy has the number of seeds at which verdicts are made first."
-    objective = policies["objective"].iloc[0]
     if len(policies) == 1:
         return "There is no other policy to compare it with, so that nothing is claimed of it but divergence."
+    objective = policies["objective"].iloc[0]
     if len(goals) == 1 and not policies["verdict"].isin(["good", "avoid"]).any():
         return (
             f"Nothing is decided yet: {_looked(looks, record)} More seeds are needed before any policy can be called "
@@ -317,7 +317,7 @@ def protocol(frames: Frames) -> list[str]:
         if record.source is not None
         else "A run whose loss or weights stop being finite, or whose losses stay ten times the initial one, has "
         f"diverged: it {_counted(frames)}, and its policy is to be avoided{_tolerance(record)}. "
-        "So is a last score counted that is NaN or infinitely bad."
+        "A last score that is NaN or infinitely bad counts alike."
     )
     if record.target is not None:
         said.append(
@@ -345,11 +345,9 @@ def protocol(frames: Frames) -> list[str]:
 
 def _counted(frames: Frames) -> str:
     known = [task.chance is not None for task in frames.results.tasks]
-    if all(known):
-        return "counts as chance in scores"
-    return (
-        "counts as chance in scores where that is known" if any(known) else "is in no mean, since chance is not known"
-    )
+    if not any(known):
+        return "is in no mean, since chance is not known"
+    return "counts as chance in scores" if all(known) else "counts as chance in scores where that is known"
 
 
 def _tolerance(record: StudyRecord) -> str:
